@@ -1,0 +1,36 @@
+"""What every config dataclass shares. Free of jax, so that the command line can read configs at once.
+
+A config field is *static* (shapes and structure: it decides what is compiled) unless it is declared with
+`traced(default)`: then it is a scalar that enters the compiled step as an array and never causes a recompile.
+"""
+
+import dataclasses
+from typing import Any
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used: the command line prints it as one line and exits with 2."""
+
+
+def traced(default: Any) -> Any:
+    """A dataclass field that enters the compiled step as an array.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Config:
+    ...     heads: int = 4
+    ...     dropout: float = traced(0.1)
+    >>> traced_fields(Config())
+    {'dropout': 0.1}
+    """
+    return dataclasses.field(default=default, metadata={"traced": True})
+
+
+def traced_fields(config: Any) -> dict[str, Any]:
+    """The traced fields of one (not nested) config dataclass, by name."""
+    return {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.metadata.get("traced")}
+
+
+def require(condition: bool, message: str) -> None:
+    """Raises InputError(message) unless the condition holds."""
+    if not condition:
+        raise InputError(message)
