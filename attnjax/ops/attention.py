@@ -1,0 +1,244 @@
+"""attention(), attention_weights(), merge_attention(), plan_attention(): the one entry to all engines."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, overload
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from attnjax.ops.arguments import make_problem, row_indices
+from attnjax.ops.engines import reference
+from attnjax.ops.engines.choose import Engine, choose
+from attnjax.ops.engines.problem import Problem, Result
+from attnjax.ops.masks import Mask
+from attnjax.ops.normalizers import Normalizer
+from attnjax.ops.plan import Plan, plan_of
+from attnjax.ops.scores import Score
+
+Scores = Score | Sequence[Score]
+Precision = Any
+
+
+@overload
+def attention(
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B S K H"],
+    value: Float[Array, "*B S K V"],
+    *,
+    mask: Mask | Bool[Array, "..."] | None = ...,
+    bias: Float[Array, "..."] | None = ...,
+    score: Scores | None = ...,
+    normalizer: Normalizer | None = ...,
+    scale: float | Float[Array, ""] | None = ...,
+    dropout_rate: float | Float[Array, ""] = ...,
+    dropout_key: PRNGKeyArray | None = ...,
+    return_lse: Literal[False] = ...,
+    implementation: str | None = ...,
+    precision: Precision = ...,
+) -> Float[Array, "*B T N V"]: ...
+
+
+@overload
+def attention(
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B S K H"],
+    value: Float[Array, "*B S K V"],
+    *,
+    return_lse: Literal[True],
+    mask: Mask | Bool[Array, "..."] | None = ...,
+    bias: Float[Array, "..."] | None = ...,
+    score: Scores | None = ...,
+    normalizer: Normalizer | None = ...,
+    scale: float | Float[Array, ""] | None = ...,
+    dropout_rate: float | Float[Array, ""] = ...,
+    dropout_key: PRNGKeyArray | None = ...,
+    implementation: str | None = ...,
+    precision: Precision = ...,
+) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B N T"]]: ...
+
+
+def attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    *,
+    mask: Any = None,
+    bias: Any = None,
+    score: Any = None,
+    normalizer: Any = None,
+    scale: Any = None,
+    dropout_rate: Any = 0.0,
+    dropout_key: Any = None,
+    return_lse: bool = False,
+    implementation: str | None = None,
+    precision: Any = None,
+) -> Any:
+    """softmax(scale·q·kᵀ → score → + bias → mask)·v, for any mask, score, normaliser and head grouping.
+
+        out_i = Σ_j dropout(w_ij) v_j,  w_i = normaliser_j(score(scale·q_i·k_j) + bias_ij, over attended j)
+
+    Args:
+        query: [*B, T, N, H]; key: [*B, S, K, H]; value: [*B, S, K, V], floating point, N divisible by K.
+        mask: a mask of `attnjax.ops.masks` or a boolean array broadcastable to [*B, N, T, S]; True = attend.
+        bias: broadcastable to [*B, N, T, S].
+        score: scores of `attnjax.ops.scores`, applied in the order given.
+        normalizer: of `attnjax.ops.normalizers`; None = softmax().
+        scale: scalar; None = 1/√H.
+        dropout_rate: scalar in [0, 1), may be traced; other than 0 it needs `dropout_key`.
+        return_lse: also return the log-sum-exp of the scores, differentiable (softmax only).
+        implementation: None chooses an engine; "reference" or "blockwise" is honoured or raises.
+        precision: of the matrix products, as in `jax.lax.dot`.
+
+    Returns:
+        out [*B, T, N, V] in the query's dtype; with `return_lse` also lse [*B, N, T], float32 (float64 for
+        float64 inputs). Softmax and accumulation happen in that dtype.
+
+    A row without a key to attend gives output 0, lse -inf and zero gradients. NaN or inf in a key, value or
+    bias that a row does not attend reaches neither its output nor a gradient, even where another row attends
+    it; a row that does attend a non-finite key or value is not finite. The same inputs give the same bits.
+
+    Raises ValueError or TypeError for arguments that do not fit, before anything is computed.
+    Attention Is All You Need (Vaswani et al., 2017).
+
+    >>> import attnjax as aj
+    >>> x = jnp.ones((2, 5, 4, 8))
+    >>> aj.attention(x, x, x, mask=aj.causal() & aj.lengths(key=jnp.array([5, 3]))).shape
+    (2, 5, 4, 8)
+    """
+    problem = make_problem(
+        query,
+        key,
+        value,
+        mask=mask,
+        bias=bias,
+        score=score,
+        normalizer=normalizer,
+        scale=scale,
+        dropout_rate=dropout_rate,
+        dropout_key=dropout_key,
+        precision=precision,
+    )
+    _check_lse(problem, return_lse)
+    engine = choose(problem, implementation).engine
+    out, lse = _run(engine, problem)
+    batch = problem.rules.sizes.batch
+    out = out.reshape(*batch, *out.shape[1:]).astype(jnp.result_type(query))
+    return (out, lse.reshape(*batch, *lse.shape[1:])) if return_lse else out
+
+
+def attention_weights(
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B S K H"],
+    *,
+    mask: Mask | Bool[Array, "..."] | None = None,
+    bias: Float[Array, "..."] | None = None,
+    score: Scores | None = None,
+    normalizer: Normalizer | None = None,
+    scale: float | Float[Array, ""] | None = None,
+    rows: Sequence[int] | Int[Array, " R"] | None = None,
+    precision: Precision = None,
+) -> Float[Array, "*B N rows S"]:
+    """The weights w_ij of `attention` before dropout, [*B, N, T, S], in the softmax's dtype.
+
+    With `rows` only those query rows are computed: [*B, N, R, S] in O(R·S). Arguments and errors as in
+    `attention`; ValueError for rows outside [0, T).
+
+    >>> x = jnp.ones((4, 1, 2))
+    >>> attention_weights(x, x, rows=[0, 3]).shape
+    (1, 2, 4)
+    """
+    problem = make_problem(
+        query,
+        key,
+        jnp.zeros((*jnp.shape(key)[:-1], 0), jnp.result_type(key)),
+        mask=mask,
+        bias=bias,
+        score=score,
+        normalizer=normalizer,
+        scale=scale,
+        precision=precision,
+    )
+    index = None if rows is None else row_indices(rows, problem.rules.sizes.queries)
+    weights = _weights(problem, index)
+    return weights.reshape(*problem.rules.sizes.batch, *weights.shape[1:])
+
+
+def merge_attention(
+    outs: Sequence[Float[Array, "*B T N V"]] | Float[Array, "P *B T N V"],
+    lses: Sequence[Float[Array, "*B N T"]] | Float[Array, "P *B N T"],
+) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B N T"]]:
+    """Softmax attention over disjoint sets of keys, joined to attention over all of them.
+
+        lse = log Σ_p exp(lse_p),  out = Σ_p exp(lse_p - lse) · out_p
+
+    A part without keys (lse -inf) counts for nothing. Only one of the parts may have a softmax sink. Returns
+    out in the parts' dtype and lse [*B, N, T]; differentiable. ValueError when numbers or shapes differ.
+
+    >>> import attnjax as aj
+    >>> q, k = jnp.ones((2, 1, 4)), jnp.arange(24.0).reshape(6, 1, 4)
+    >>> parts = [aj.attention(q, k[s], k[s], return_lse=True) for s in (slice(0, 2), slice(2, 6))]
+    >>> out, lse = aj.merge_attention(*zip(*parts))
+    >>> bool(jnp.allclose(out, aj.attention(q, k, k)))
+    True
+    """
+    outs, lses = [jnp.asarray(x) for x in outs], [jnp.asarray(x) for x in lses]
+    if not outs or len(outs) != len(lses):
+        raise ValueError(f"outs has {len(outs)} parts, lses {len(lses)}: expected as many, at least one")
+    for out, lse in zip(outs, lses, strict=True):
+        expected = (*out.shape[:-3], out.shape[-2], out.shape[-3]) if out.ndim >= 3 else None
+        if out.shape != outs[0].shape or lse.shape != expected:
+            raise ValueError(
+                f"a part has out {list(out.shape)} (*B, T, N, V) and lse {list(lse.shape)} (*B, N, T): "
+                f"expected {list(outs[0].shape)} and the matching lse"
+            )
+    dtype = jnp.result_type(*outs, *lses, jnp.float32)
+    stacked = jnp.stack([x.astype(dtype) for x in lses])
+    present = ~jnp.isneginf(stacked)
+    highest = jax.lax.stop_gradient(jnp.max(jnp.where(present, stacked, -jnp.inf), axis=0))
+    highest = jnp.where(jnp.isneginf(highest), 0, highest)
+    shares = jnp.where(present, jnp.exp(jnp.where(present, stacked, highest) - highest), 0)
+    total = shares.sum(axis=0)
+    safe = jnp.where(total == 0, 1, total)
+    weights = jnp.swapaxes(shares / safe, -1, -2)[..., None]
+    parts = jnp.where(weights > 0, jnp.stack(outs).astype(dtype), 0)
+    lse = jnp.where(total == 0, -jnp.inf, highest + jnp.log(safe))
+    return (weights * parts).sum(axis=0).astype(outs[0].dtype), lse
+
+
+def plan_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    *,
+    implementation: str | None = None,
+    return_lse: bool = False,
+    **options: Any,
+) -> Plan:
+    """What `attention` will do with the same arguments: print it, or read its fields.
+
+    >>> import attnjax as aj
+    >>> x = jnp.ones((2048, 1, 8))
+    >>> print(aj.plan_attention(x, x, x, mask=aj.sliding_window(256, 0)))
+    engine   blockwise: preferred for T·S from 262145, here 4194304
+    not      reference: preferred for T·S up to 262144, here 4194304
+    blocks   512 queries × 512 keys
+    visited  7 of 16, 0 of them without a mask
+    """
+    problem = make_problem(query, key, value, **options)
+    _check_lse(problem, return_lse)
+    return plan_of(problem, choose(problem, implementation))
+
+
+def _check_lse(problem: Problem, return_lse: bool) -> None:
+    if return_lse and problem.rules.normalizer.route != "online":
+        name = type(problem.rules.normalizer).__name__.lower()
+        raise ValueError(f"return_lse is True with {name}: only softmax has a log-sum-exp")
+
+
+def _run_engine(engine: Engine, problem: Problem) -> Result:
+    return engine.run(problem)
+
+
+_run = jax.jit(_run_engine, static_argnums=0)
+_weights = jax.jit(reference.weights)

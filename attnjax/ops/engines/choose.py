@@ -1,0 +1,92 @@
+"""Which engine computes a call, and why not the others."""
+
+import dataclasses
+from collections.abc import Callable
+from types import MappingProxyType
+
+from jaxtyping import Array
+
+from attnjax.ops.engines import blockwise, reference
+from attnjax.ops.engines.problem import Problem, Result
+from attnjax.ops.masks.tiles import Tiles
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """An engine and what it can do, as data.
+
+    `routes`: the kinds of normaliser (see `Normalizer.route`). `pairs`: the T·S it is preferred for.
+    `blocks`: the blocks of a call and their kinds, for an engine that has blocks.
+    """
+
+    name: str
+    run: Callable[[Problem], Result]
+    routes: frozenset[str]
+    pairs: range
+    blocks: Callable[[Problem], tuple[Tiles, Array | None]] | None = None
+
+    def refusal(self, problem: Problem) -> str | None:
+        """Why this engine cannot compute the call; None when it can."""
+        normalizer = problem.rules.normalizer
+        if normalizer.route not in self.routes:
+            name = type(normalizer).__name__.lower()
+            return f"{name} needs {normalizer.route} rows, it handles {' and '.join(sorted(self.routes))}"
+        return None
+
+
+DENSE_PAIRS = 512 * 512  # Above it the dense engine's T×S arrays leave the caches of a CPU.
+ENGINES = MappingProxyType(
+    {
+        e.name: e
+        for e in (
+            Engine(
+                "reference",
+                reference.run,
+                frozenset({"online", "pairwise", "whole"}),
+                range(DENSE_PAIRS + 1),
+            ),
+            Engine(
+                "blockwise",
+                blockwise.run,
+                frozenset({"online", "pairwise"}),
+                range(DENSE_PAIRS + 1, 2**62),
+                blockwise.blocks,
+            ),
+        )
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """The engine of a call, why it was taken, and for each other engine why not."""
+
+    engine: Engine
+    reason: str
+    others: dict[str, str]
+
+
+def choose(problem: Problem, implementation: str | None) -> Choice:
+    """The engine asked for, or the first that can compute the call and prefers its size.
+
+    Raises ValueError for an unknown name, and for an explicit engine that cannot compute the call.
+    """
+    refusals = {name: engine.refusal(problem) for name, engine in ENGINES.items()}
+    if implementation is not None:
+        if implementation not in ENGINES:
+            raise ValueError(f"implementation is {implementation!r}: expected None or one of {list(ENGINES)}")
+        if refusals[implementation]:
+            raise ValueError(f"implementation {implementation!r} can't do this: {refusals[implementation]}")
+        others = {n: refusals[n] or "not asked for" for n in ENGINES if n != implementation}
+        return Choice(ENGINES[implementation], "asked for", others)
+    pairs = problem.rules.sizes.queries * problem.rules.sizes.keys
+    able = [e for n, e in ENGINES.items() if refusals[n] is None]
+    engine = next((e for e in able if pairs in e.pairs), able[0])
+    reason = _size_reason(engine, pairs) if pairs in engine.pairs else "the only one that can"
+    others = {n: refusals[n] or _size_reason(e, pairs) for n, e in ENGINES.items() if e is not engine}
+    return Choice(engine, reason, others)
+
+
+def _size_reason(engine: Engine, pairs: int) -> str:
+    bound = f"up to {engine.pairs.stop - 1}" if engine.pairs.start == 0 else f"from {engine.pairs.start}"
+    return f"preferred for T·S {bound}, here {pairs}"

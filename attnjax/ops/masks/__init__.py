@@ -1,0 +1,35 @@
+"""Masks: which query attends which key. True = attend; they compose with `&`, `|`, `~`.
+
+Positions: query i stands at i + offset (offset = the number of cached keys when decoding), key j at j.
+"""
+
+from attnjax.ops.masks.algebra import Mask
+from attnjax.ops.masks.content import dense, lengths, predicate, segments
+from attnjax.ops.masks.positional import (
+    block_diagonal,
+    causal,
+    chunked_causal,
+    dilated,
+    global_tokens,
+    prefix,
+    sliding_window,
+)
+from attnjax.ops.masks.random_blocks import random_blocks
+from attnjax.ops.masks.spatial import neighborhood
+
+__all__ = [
+    "Mask",
+    "block_diagonal",
+    "causal",
+    "chunked_causal",
+    "dense",
+    "dilated",
+    "global_tokens",
+    "lengths",
+    "neighborhood",
+    "predicate",
+    "prefix",
+    "random_blocks",
+    "segments",
+    "sliding_window",
+]

@@ -1,0 +1,178 @@
+"""Masks by data: lengths, segment ids, a boolean array, any function."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+from attnjax.ops.elementwise import elementwise, hoisted
+from attnjax.ops.grid import (
+    KEY_AXIS,
+    QUERY_AXIS,
+    Block,
+    Grid,
+    Sizes,
+    axis_grid,
+    batch_grid,
+    is_grid,
+    pair_grid,
+)
+from attnjax.ops.masks.algebra import Mask
+from attnjax.ops.masks.tiles import Bounds, Tiles
+
+
+def lengths(query: int | Int[Array, "*B"] | None = None, key: int | Int[Array, "*B"] | None = None) -> Mask:
+    """Query i attends key j iff i < query and j < key: padding at the end is left out.
+
+    >>> print(lengths(query=2, key=3).draw(3, 4))
+    ■ ■ ■ ·
+    ■ ■ ■ ·
+    · · · ·
+    """
+    return Lengths(_integers("query", query), _integers("key", key))
+
+
+def segments(query_ids: Int[Array, "*B T"], key_ids: Int[Array, "*B S"] | None = None) -> Mask:
+    """Query i attends key j iff their segment ids are equal (documents packed into one row).
+
+    `key_ids` = None takes `query_ids` for both.
+
+    >>> print(segments(jnp.array([0, 0, 1])).draw(3))
+    ■ ■ ·
+    ■ ■ ·
+    · · ■
+    """
+    query_ids = _integers("query_ids", query_ids)
+    return Segments(query_ids, query_ids if key_ids is None else _integers("key_ids", key_ids))
+
+
+def dense(array: Bool[Array, "..."]) -> Mask:
+    """The boolean array itself, broadcastable to [*B, N, T, S]; raises TypeError for another dtype.
+
+    >>> print(dense(jnp.array([[True, False], [True, True]])).draw(2))
+    ■ ·
+    ■ ■
+    """
+    array = jnp.asarray(array)
+    if array.dtype != jnp.bool_:
+        raise TypeError(f"mask is an array of {array.dtype}: expected bool, True = attend")
+    return Dense(array)
+
+
+def predicate(fn: Callable[..., Any]) -> Mask:
+    """Query i attends key j iff fn(b, h, i, j), a function of int32 scalars that gives a bool scalar.
+
+    b counts the batch elements in row-major order, h the query heads. TypeError for another result.
+
+    >>> print(predicate(lambda b, h, q, k: k % 2 == 0).draw(2, 4))
+    ■ · ■ ·
+    ■ · ■ ·
+    """
+    if not callable(fn):
+        raise TypeError(f"predicate got {fn!r}: expected a function fn(b, h, q_index, k_index)")
+    return Predicate(fn, ())
+
+
+class Lengths(Mask):
+    query: Any
+    key: Any
+
+    def bind(self, sizes: Sizes) -> Mask:
+        query, key = (
+            None if x is None else batch_grid(f"lengths {name}", x, sizes)
+            for name, x in (("query", self.query), ("key", self.key))
+        )
+        return Lengths(query, key)
+
+    def evaluate(self, at: Block) -> Array:
+        inside = jnp.ones((1, 1, 1, 1), bool)
+        for limit, index in ((self.query, at.q), (self.key, at.k)):
+            inside = inside if limit is None else inside & (index < limit.array)
+        return inside
+
+    def bounds(self, tiles: Tiles) -> Bounds:
+        some = every = jnp.ones((1, 1, 1, 1), bool)
+        for limit, (first, last) in ((self.query, tiles.q_range), (self.key, tiles.k_range)):
+            if limit is not None:
+                some, every = some & (first < limit.array), every & (last < limit.array)
+        return Bounds(some, every)
+
+    def __repr__(self) -> str:
+        given = [
+            f"{name}={_shown(x)}" for name, x in (("query", self.query), ("key", self.key)) if x is not None
+        ]
+        return f"lengths({', '.join(given)})"
+
+
+class Segments(Mask):
+    query_ids: Any
+    key_ids: Any
+
+    def bind(self, sizes: Sizes) -> Mask:
+        return Segments(
+            axis_grid("segments query_ids", self.query_ids, sizes, QUERY_AXIS),
+            axis_grid("segments key_ids", self.key_ids, sizes, KEY_AXIS),
+        )
+
+    def evaluate(self, at: Block) -> Array:
+        return self.query_ids.array == self.key_ids.array
+
+    def bounds(self, tiles: Tiles) -> Bounds:
+        q_low, q_high = (tiles.reduce(op, self.query_ids) for op in (jnp.min, jnp.max))
+        k_low, k_high = (tiles.reduce(op, self.key_ids) for op in (jnp.min, jnp.max))
+        some = (q_low <= k_high) & (k_low <= q_high)
+        return Bounds(some, (q_low == k_high) & (k_low == q_high))
+
+    def __repr__(self) -> str:
+        return f"segments({_shown(self.query_ids)}, {_shown(self.key_ids)})"
+
+
+class Dense(Mask):
+    array: Any
+
+    def bind(self, sizes: Sizes) -> Mask:
+        return Dense(pair_grid("mask", self.array, sizes))
+
+    def evaluate(self, at: Block) -> Array:
+        return self.array.array
+
+    def bounds(self, tiles: Tiles) -> Bounds:
+        return Bounds(tiles.reduce(jnp.any, self.array), tiles.reduce(jnp.all, self.array))
+
+    def __repr__(self) -> str:
+        return f"dense({_shown(self.array)})"
+
+
+class Predicate(Mask):
+    fn: Callable[..., Any]
+    constants: Any
+
+    def bind(self, sizes: Sizes) -> Mask:
+        index = jax.ShapeDtypeStruct((), jnp.int32)
+        result = jax.eval_shape(self.fn, index, index, index, index)
+        if getattr(result, "shape", None) != () or getattr(result, "dtype", None) != jnp.bool_:
+            raise TypeError(f"the predicate gives {result} for scalar indices: expected a bool scalar")
+        fn, constants = hoisted(self.fn, *[jnp.zeros((), jnp.int32)] * 4)
+        return Predicate(fn, jax.lax.stop_gradient(tuple(constants)))
+
+    def evaluate(self, at: Block) -> Array:
+        return elementwise(lambda *index: self.fn(*index, *self.constants), *at)
+
+    def __repr__(self) -> str:
+        return f"predicate({getattr(self.fn, '__name__', self.fn)})"
+
+
+def _integers(name: str, value: Any) -> Any:
+    if value is None or is_grid(value) or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    value = jnp.asarray(value)
+    if not jnp.issubdtype(value.dtype, jnp.integer):
+        raise TypeError(f"{name} is an array of {value.dtype}: expected integers")
+    return value
+
+
+def _shown(value: Any) -> str:
+    value = value.array if isinstance(value, Grid) else value
+    return str(value) if isinstance(value, int) else f"{value.dtype}{list(value.shape)}"

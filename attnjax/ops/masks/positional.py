@@ -1,0 +1,261 @@
+"""Masks by position: query i stands at i + offset, key j at j.
+
+`offset` (and a prefix's n) is an int, a traced scalar, or an int array [*B] with a value per batch element.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from attnjax.ops.grid import Block, Grid, Sizes, batch_grid, is_grid
+from attnjax.ops.masks.algebra import Mask
+from attnjax.ops.masks.tiles import Bounds, Tiles
+from attnjax.ops.tree import replace
+
+Position = int | Int[Array, "*B"]
+
+
+def causal(offset: Position = 0) -> Mask:
+    """Query i attends key j iff j ≤ i + offset.
+
+    offset = 0 is aligned at the top left; decoding passes the number of cached keys.
+
+    >>> print(causal(1).draw(2, 4))
+    ■ ■ · ·
+    ■ ■ ■ ·
+    """
+    return Window(None, 0, _position("offset", offset))
+
+
+def sliding_window(left: int, right: int, offset: Position = 0) -> Mask:
+    """Query i attends key j iff p - left ≤ j ≤ p + right, where p = i + offset; both ends inclusive.
+
+    Longformer (Beltagy et al., 2020). Raises ValueError for a negative width.
+
+    >>> print(sliding_window(1, 0).draw(4))
+    ■ · · ·
+    ■ ■ · ·
+    · ■ ■ ·
+    · · ■ ■
+    """
+    return Window(_width("left", left), _width("right", right), _position("offset", offset))
+
+
+def prefix(n: Position) -> Mask:
+    """Every query attends the first n keys; `causal() | prefix(n)` is the prefix language model (T5, 2019).
+
+    >>> print((causal() | prefix(2)).draw(3))
+    ■ ■ ·
+    ■ ■ ·
+    ■ ■ ■
+    """
+    return Prefix(_position("n", n))
+
+
+def block_diagonal(size: int, offset: Position = 0) -> Mask:
+    """Query i attends key j iff ⌊(i + offset)/size⌋ = ⌊j/size⌋.
+
+    >>> print(block_diagonal(2).draw(4))
+    ■ ■ · ·
+    ■ ■ · ·
+    · · ■ ■
+    · · ■ ■
+    """
+    return BlockDiagonal(_count("size", size), _position("offset", offset))
+
+
+def chunked_causal(size: int, offset: Position = 0) -> Mask:
+    """Causal inside chunks of `size`, nothing across them: `causal() & block_diagonal(size)` (Llama 4, 2025).
+
+    >>> print(chunked_causal(2).draw(4))
+    ■ · · ·
+    ■ ■ · ·
+    · · ■ ·
+    · · ■ ■
+    """
+    return causal(offset) & block_diagonal(size, offset)
+
+
+def dilated(step: int, offset: Position = 0) -> Mask:
+    """Query i attends key j iff (i + offset - j) is a multiple of `step` (Sparse Transformer, 2019).
+
+    >>> print((causal() & dilated(2)).draw(4))
+    ■ · · ·
+    · ■ · ·
+    ■ · ■ ·
+    · ■ · ■
+    """
+    return Dilated(_count("step", step), _position("offset", offset))
+
+
+def global_tokens(indices: Sequence[int] | Int[Array, " G"], offset: Position = 0) -> Mask:
+    """Tokens at these positions attend everything and are attended by everything (Longformer, 2020).
+
+    >>> print(global_tokens([1]).draw(3))
+    · ■ ·
+    ■ ■ ■
+    · ■ ·
+    """
+    if not isinstance(indices, (jax.Array, np.ndarray)):
+        indices = tuple(int(i) for i in indices)
+    elif indices.ndim != 1 or not jnp.issubdtype(indices.dtype, jnp.integer):
+        raise ValueError(f"indices is {indices.dtype}{list(indices.shape)}: expected integers of one axis")
+    return GlobalTokens(indices, _position("offset", offset))
+
+
+class Positional(Mask):
+    """A mask with positions that may differ between batch elements: laid over the grid by `bind`."""
+
+    def bind(self, sizes: Sizes) -> Mask:
+        fields = {
+            name: batch_grid(name, getattr(self, name), sizes)
+            for name in self._children
+            if name in ("offset", "n")
+        }
+        return replace(self, **fields)
+
+
+class Window(Positional):
+    left: int | None
+    right: int
+    offset: Any
+
+    def evaluate(self, at: Block) -> Array:
+        distance = at.k - at.q - _value(self.offset)
+        inside = distance <= self.right
+        return inside if self.left is None else inside & (distance >= -self.left)
+
+    def bounds(self, tiles: Tiles) -> Bounds:
+        (q_first, q_last), (k_first, k_last) = tiles.q_range, tiles.k_range
+        lowest = k_first - q_last - _value(self.offset)
+        highest = k_last - q_first - _value(self.offset)
+        some, every = lowest <= self.right, highest <= self.right
+        if self.left is not None:
+            some, every = some & (highest >= -self.left), every & (lowest >= -self.left)
+        return Bounds(some, every)
+
+    def __repr__(self) -> str:
+        offset = _shown(self.offset)
+        if self.left is None:
+            return f"causal({offset})" if offset != "0" else "causal()"
+        return f"sliding_window({self.left}, {self.right}{'' if offset == '0' else f', {offset}'})"
+
+
+class Prefix(Positional):
+    n: Any
+
+    def evaluate(self, at: Block) -> Array:
+        return at.k < _value(self.n)
+
+    def bounds(self, tiles: Tiles) -> Bounds:
+        first, last = tiles.k_range
+        return Bounds(first < _value(self.n), last < _value(self.n))
+
+    def __repr__(self) -> str:
+        return f"prefix({_shown(self.n)})"
+
+
+class BlockDiagonal(Positional):
+    size: int
+    offset: Any
+
+    def evaluate(self, at: Block) -> Array:
+        return (at.q + _value(self.offset)) // self.size == at.k // self.size
+
+    def bounds(self, tiles: Tiles) -> Bounds:
+        q_first, q_last = ((q + _value(self.offset)) // self.size for q in tiles.q_range)
+        k_first, k_last = (k // self.size for k in tiles.k_range)
+        some = (q_first <= k_last) & (k_first <= q_last)
+        return Bounds(some, (q_first == k_last) & (k_first == q_last))
+
+    def __repr__(self) -> str:
+        return f"block_diagonal({self.size})"
+
+
+class Dilated(Positional):
+    step: int
+    offset: Any
+
+    def evaluate(self, at: Block) -> Array:
+        return (at.q + _value(self.offset) - at.k) % self.step == 0
+
+    def bounds(self, tiles: Tiles) -> Bounds:
+        (q_first, q_last), (k_first, k_last) = tiles.q_range, tiles.k_range
+        lowest = q_first + _value(self.offset) - k_last
+        highest = q_last + _value(self.offset) - k_first
+        some = highest // self.step * self.step >= lowest
+        return Bounds(some, jnp.array(self.step == 1))
+
+    def __repr__(self) -> str:
+        return f"dilated({self.step})"
+
+
+class GlobalTokens(Positional):
+    indices: Any
+    offset: Any
+
+    def evaluate(self, at: Block) -> Array:
+        return self._holds(at.q + _value(self.offset)) | self._holds(at.k)
+
+    def bounds(self, tiles: Tiles) -> Bounds:
+        q_first, q_last = (q + _value(self.offset) for q in tiles.q_range)
+        k_first, k_last = tiles.k_range
+        rows, columns = self._count(q_first, q_last), self._count(k_first, k_last)
+        # Indices may repeat, so only a tile one token wide is certain to be full.
+        every = ((rows > 0) & (q_first == q_last)) | ((columns > 0) & (k_first == k_last))
+        return Bounds((rows > 0) | (columns > 0), every)
+
+    def _holds(self, position: Any) -> Array:
+        return self._count(position, position) > 0
+
+    def _count(self, first: Any, last: Any) -> Array:
+        """How many indices lie in [first, last]."""
+        indices = jnp.asarray(self.indices, jnp.int32).reshape(-1)
+        first, last = jnp.asarray(first)[..., None], jnp.asarray(last)[..., None]
+        return jnp.sum((first <= indices) & (indices <= last), axis=-1)
+
+    def __repr__(self) -> str:
+        shown = list(self.indices) if isinstance(self.indices, tuple) else _shown(self.indices)
+        return f"global_tokens({shown})"
+
+
+def _value(position: Any) -> Any:
+    return position.array if is_grid(position) else position
+
+
+def _shown(value: Any) -> str:
+    value = _value(value)
+    return str(value) if isinstance(value, int) else f"{value.dtype}{list(value.shape)}"
+
+
+def _position(name: str, value: Any) -> Any:
+    """A Python int stays structure; an integer array stays data."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, Grid):
+        return value
+    if isinstance(value, (jax.Array, np.ndarray)):
+        if jnp.issubdtype(value.dtype, jnp.integer):
+            return value
+        raise TypeError(f"{name} is an array of {value.dtype}: expected integers")
+    raise TypeError(f"{name} is {value!r}: expected an int or an integer array")
+
+
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} is {value!r}: expected a Python int")
+    if value < 1:
+        raise ValueError(f"{name} is {value}: expected at least 1")
+    return int(value)
+
+
+def _width(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} is {value!r}: expected a Python int")
+    if value < 0:
+        raise ValueError(f"{name} is {value}: a window reaches 0 or more tokens to each side")
+    return int(value)

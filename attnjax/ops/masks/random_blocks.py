@@ -1,0 +1,64 @@
+"""Random blocks, the long-range part of BigBird."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from attnjax.ops.grid import Block, Grid, Sizes
+from attnjax.ops.masks.algebra import Mask
+from attnjax.ops.masks.tiles import Bounds, Tiles
+
+
+def random_blocks(key: PRNGKeyArray, size: int, count: int) -> Mask:
+    """Each block of `size` queries attends `count` blocks of `size` keys, drawn without replacement.
+
+    The same blocks for every batch element and head; all of them when there are no more than `count`.
+    BigBird (Zaheer et al., 2020).
+
+    >>> print(random_blocks(jax.random.key(2), 2, 1).draw(4, 8))
+    · · ■ ■ · · · ·
+    · · ■ ■ · · · ·
+    ■ ■ · · · · · ·
+    ■ ■ · · · · · ·
+    """
+    for name, value in (("size", size), ("count", count)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} is {value!r}: expected an int, at least 1")
+    return RandomBlocks(key, size, count)
+
+
+class RandomBlocks(Mask):
+    key: Any
+    size: int
+    count: int
+
+    def bind(self, sizes: Sizes) -> Mask:
+        rows, columns = (max(1, -(-n // self.size)) for n in (sizes.queries, sizes.keys))
+        order = jax.vmap(lambda key: jax.random.permutation(key, columns))(jax.random.split(self.key, rows))
+        chosen = order[:, : self.count][jnp.arange(sizes.queries) // self.size]
+        return ChosenBlocks(tuple(Grid(c[None, None, :, None]) for c in chosen.T), self.size)
+
+    def __repr__(self) -> str:
+        return f"random_blocks(…, {self.size}, {self.count})"
+
+
+class ChosenBlocks(Mask):
+    """The drawn blocks: for each draw the key block of every query."""
+
+    chosen: Any
+    size: int
+
+    def evaluate(self, at: Block) -> Array:
+        hits = [c.array == at.k // self.size for c in self.chosen]
+        return jnp.any(jnp.stack(jnp.broadcast_arrays(*hits)), axis=0)
+
+    def bounds(self, tiles: Tiles) -> Bounds:
+        first, last = (k // self.size for k in tiles.k_range)
+        some = every = jnp.zeros((1, 1, tiles.nq, tiles.nk), bool)
+        for c in self.chosen:
+            low, high = tiles.reduce(jnp.min, c), tiles.reduce(jnp.max, c)
+            some |= (low <= last) & (first <= high)
+            every |= (low == last) & (first == high)
+        return Bounds(some, every)

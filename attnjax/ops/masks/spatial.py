@@ -1,0 +1,76 @@
+"""Neighborhoods in images and volumes whose tokens lie in row-major order."""
+
+import math
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from attnjax.ops.grid import Block, Sizes
+from attnjax.ops.masks.algebra import Mask
+from attnjax.ops.masks.tiles import Bounds, Tiles
+
+
+def neighborhood(shape: Sequence[int], window: int | Sequence[int]) -> Mask:
+    """Each token of a row-major grid attends its `window` nearest tokens along every axis.
+
+    Along an axis of length L, x attends [s, s + w) with s = clip(x - ⌊w/2⌋, 0, L - w): at the edges the
+    window moves inward, so that every token attends as many keys. T and S are the product of `shape` (2-D,
+    3-D, any). Neighborhood Attention (Hassani et al., 2023). ValueError for a window longer than its axis.
+
+    >>> print(neighborhood((2, 3), (1, 2)).draw(6))
+    ■ ■ · · · ·
+    ■ ■ · · · ·
+    · ■ ■ · · ·
+    · · · ■ ■ ·
+    · · · ■ ■ ·
+    · · · · ■ ■
+    """
+    shape = tuple(int(n) for n in shape)
+    window = (int(window),) * len(shape) if isinstance(window, int) else tuple(int(w) for w in window)
+    if not shape or min(shape) < 1 or len(window) != len(shape):
+        raise ValueError(f"shape is {shape}, window {window}: expected as many sizes, each at least 1")
+    if any(not 1 <= w <= n for w, n in zip(window, shape, strict=True)):
+        raise ValueError(f"window is {window}: expected 1 to the axis' length in {shape}")
+    return Neighborhood(shape, window)
+
+
+class Neighborhood(Mask):
+    shape: tuple[int, ...]
+    window: tuple[int, ...]
+
+    def bind(self, sizes: Sizes) -> Mask:
+        tokens = math.prod(self.shape)
+        if sizes.queries != tokens or sizes.keys != tokens:
+            raise ValueError(
+                f"the mask neighborhood({self.shape}, …) is for {tokens} tokens: "
+                f"got T={sizes.queries} and S={sizes.keys}"
+            )
+        return self
+
+    def evaluate(self, at: Block) -> Array:
+        inside = jnp.ones((1, 1, 1, 1), bool)
+        stride = math.prod(self.shape)
+        for length, window in zip(self.shape, self.window, strict=True):
+            stride //= length
+            start = _start(at.q // stride % length, length, window)
+            x = at.k // stride % length
+            inside = inside & (start <= x) & (x < start + window)
+        return inside
+
+    def bounds(self, tiles: Tiles) -> Bounds:
+        """By the leading axis only, along which positions grow with the index."""
+        length, window = self.shape[0], self.window[0]
+        stride = math.prod(self.shape[1:])
+        q_first, q_last = (q // stride for q in tiles.q_range)
+        k_first, k_last = (k // stride for k in tiles.k_range)
+        low, high = _start(q_first, length, window), _start(q_last, length, window) + window
+        return Bounds(jnp.asarray((k_last >= low) & (k_first < high)), jnp.array(False))
+
+    def __repr__(self) -> str:
+        return f"neighborhood({self.shape}, {self.window})"
+
+
+def _start(x: Array | np.ndarray, length: int, window: int) -> Array:
+    return jnp.clip(x - window // 2, 0, length - window)

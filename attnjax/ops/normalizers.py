@@ -1,0 +1,150 @@
+"""Normalisers: from scores (-inf where masked) to weights. Only softmax has a log-sum-exp."""
+
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from attnjax.ops.grid import Sizes
+from attnjax.ops.sparse_softmax import entmax_weights, sparsemax_weights
+from attnjax.ops.tree import Node
+
+
+class Normalizer(Node):
+    """Turns rows of scores into weights; masked pairs weigh 0, and so do all pairs of a row without keys.
+
+    `route` says what an engine has to see of a row: "online" can be built up block by block with a running
+    log-sum-exp, "pairwise" needs no row at all, "whole" needs the entire row at once.
+    """
+
+    route: ClassVar[Literal["online", "pairwise", "whole"]] = "whole"
+
+    def bind(self, sizes: Sizes, dtype: Any) -> "Normalizer":
+        """The normaliser for these sizes, computed in `dtype`."""
+        return self
+
+    def weights(
+        self, scores: Float[Array, "B N t S"], attended: Bool[Array, "..."] | None
+    ) -> tuple[Float[Array, "B N t S"], Float[Array, "B N t"] | None]:
+        """The weights of whole rows, and their log-sum-exp where there is one."""
+        raise NotImplementedError
+
+    def pair_weights(
+        self,
+        scores: Float[Array, "B N t s"],
+        level: Float[Array, "B N t"],
+        attended: Bool[Array, "..."] | None,
+    ) -> Float[Array, "B N t s"]:
+        """The weights of a block, relative to each row's `level` if "online"; not for "whole" rows.
+
+        Masked pairs weigh exactly 0, even in a row that holds NaN.
+        """
+        raise NotImplementedError
+
+
+def softmax(sink: Float[Array, " N"] | None = None) -> Normalizer:
+    """exp(s_ij) / (exp(sink_h) + Σ_j exp(s_ij)): a sink takes weight that goes to no value.
+
+    `sink` [N] holds one learned logit per head (gpt-oss, 2025; Xiao et al., 2023). The log-sum-exp of a row
+    that has a key includes it.
+    """
+    return Softmax(None if sink is None else _heads("sink", sink))
+
+
+def sigmoid(bias: float | Float[Array, ""] | Float[Array, " N"] = 0.0) -> Normalizer:
+    """σ(s_ij + bias), each pair on its own; a scalar or one value per head, -log S at the start of training.
+
+    Theory, Analysis, and Best Practices for Sigmoid Self-Attention (Ramapuram et al., 2024).
+    """
+    return Sigmoid(bias)
+
+
+def sparsemax() -> Normalizer:
+    """The point of the simplex nearest to the scores: many weights are 0 (Martins & Astudillo, 2016)."""
+    return Sparsemax()
+
+
+def entmax(alpha: float | Float[Array, ""] = 1.5) -> Normalizer:
+    """[(α-1)s - τ]₊^(1/(α-1)) with τ so that a row sums to 1: α → 1 is softmax, α = 2 sparsemax.
+
+    Differentiable in the scores and in α. Peters et al., 2019; learned α: Correia et al., 2019. ValueError
+    for an α not above 1.
+    """
+    if isinstance(alpha, (int, float)) and not alpha > 1:
+        raise ValueError(f"alpha is {alpha}: expected a number above 1")
+    return Entmax(alpha)
+
+
+class Softmax(Normalizer):
+    route = "online"
+    sink: Any
+
+    def bind(self, sizes: Sizes, dtype: Any) -> Normalizer:
+        if self.sink is None:
+            return self
+        if self.sink.shape != (sizes.heads,):
+            raise ValueError(f"sink has shape {list(self.sink.shape)}: expected [{sizes.heads}] (N)")
+        return Softmax(self.sink.astype(dtype))
+
+    def weights(self, scores: Array, attended: Array | None) -> tuple[Array, Array]:
+        highest = jax.lax.stop_gradient(jnp.max(scores, axis=-1, initial=-jnp.inf))
+        exponentials = self.pair_weights(scores, highest, attended)
+        lse = self.log_sum_exp(highest, exponentials.sum(axis=-1))
+        # Dividing by exp(lse - highest) equals exp(s - lse), without a second exponential of every pair.
+        share = jnp.exp(finite(highest) - finite(lse))
+        return exponentials * share[..., None], lse
+
+    def pair_weights(self, scores: Array, level: Array, attended: Array | None) -> Array:
+        weights = jnp.exp(scores - finite(level)[..., None])
+        return weights if attended is None else jnp.where(attended, weights, 0)
+
+    def log_sum_exp(self, highest: Float[Array, "B N t"], total: Float[Array, "B N t"]) -> Array:
+        """The log-sum-exp of rows by their maximum and Σ_j exp(s_j - maximum); -inf without keys."""
+        empty = total == 0
+        lse = finite(highest) + jnp.log(jnp.where(empty, 1, total))
+        if self.sink is not None:
+            lse = jnp.logaddexp(lse, self.sink[None, :, None])
+        return jnp.where(empty, -jnp.inf, lse)
+
+
+class Sigmoid(Normalizer):
+    route = "pairwise"
+    bias: Any
+
+    def bind(self, sizes: Sizes, dtype: Any) -> Normalizer:
+        bias = jnp.asarray(self.bias, dtype)
+        if bias.shape not in ((), (sizes.heads,)):
+            raise ValueError(f"bias has shape {list(bias.shape)}: expected [] or [{sizes.heads}] (N)")
+        return Sigmoid(bias.reshape(1, -1, 1, 1))
+
+    def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
+        return self.pair_weights(scores, scores, attended), None
+
+    def pair_weights(self, scores: Array, level: Array, attended: Array | None) -> Array:
+        weights = jax.nn.sigmoid(finite(scores) + self.bias)
+        return jnp.where(jnp.isneginf(scores), 0, weights)
+
+
+class Sparsemax(Normalizer):
+    def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
+        return sparsemax_weights(scores), None
+
+
+class Entmax(Normalizer):
+    alpha: Any
+
+    def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
+        return entmax_weights(scores, jnp.asarray(self.alpha, scores.dtype)), None
+
+
+def finite(x: Array) -> Array:
+    """x with -inf replaced by 0: what a row without keys may subtract."""
+    return jnp.where(jnp.isneginf(x), 0, x)
+
+
+def _heads(name: str, x: Any) -> Array:
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"{name} is an array of {x.dtype}: expected floating point")
+    return x

@@ -1,0 +1,55 @@
+"""What a call of attention will do: engine, reasons, blocks; printable."""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from attnjax.ops.engines.choose import Choice
+from attnjax.ops.engines.problem import Problem
+from attnjax.ops.masks.tiles import EMPTY, FULL
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The engine of a call, why it was taken and why the others were not, and the blocks it visits.
+
+    Block fields are None for an engine without blocks; `visited` and `full` also where they depend on traced
+    values.
+    """
+
+    engine: str
+    reason: str
+    others: dict[str, str]
+    block_q: int | None = None
+    block_k: int | None = None
+    total: int | None = None
+    visited: int | None = None
+    full: int | None = None
+
+    def __str__(self) -> str:
+        lines = [f"engine   {self.engine}: {self.reason}"]
+        lines += [f"not      {name}: {reason}" for name, reason in self.others.items()]
+        if self.total is not None:
+            lines.append(f"blocks   {self.block_q} queries × {self.block_k} keys")
+            known = f"{self.visited} of {self.total}, {self.full} of them without a mask"
+            unknown = f"of {self.total}, as many as the traced mask leaves"
+            lines.append(f"visited  {unknown if self.visited is None else known}")
+        return "\n".join(lines)
+
+
+def plan_of(problem: Problem, choice: Choice) -> Plan:
+    """The plan of a call for which this engine was chosen."""
+    plan = Plan(choice.engine.name, choice.reason, choice.others)
+    blocks = choice.engine.blocks
+    if blocks is None:
+        return plan
+    tiles, kinds = blocks(problem)
+    total = tiles.nq * tiles.nk
+    plan = dataclasses.replace(plan, block_q=tiles.block_q, block_k=tiles.block_k, total=total)
+    if kinds is None:
+        return dataclasses.replace(plan, visited=total, full=total)
+    if isinstance(kinds, jax.core.Tracer):
+        return plan
+    visited, full = np.sum(np.asarray(kinds) != EMPTY), np.sum(np.asarray(kinds) == FULL)
+    return dataclasses.replace(plan, visited=int(visited), full=int(full))

@@ -1,0 +1,253 @@
+"""Score modifications: what happens to scale·(q·k) before the mask and the normaliser.
+
+They compose in the order given: `softcap(30.0) >> alibi(slopes)`, or a sequence of them.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from attnjax.ops.elementwise import elementwise, hoisted
+from attnjax.ops.grid import Block, Grid, Sizes, pair_grid
+from attnjax.ops.positions import relative_buckets
+from attnjax.ops.representative import Representative, representative
+from attnjax.ops.tree import Node, replace
+
+
+class Score(Node):
+    """One modification of the scores, an immutable pytree: its arrays are differentiable parameters."""
+
+    def bind(self, sizes: Sizes, dtype: Any) -> "Score":
+        """The score for these sizes, computed in `dtype`; ValueError when its arrays do not fit."""
+        return self
+
+    def apply(
+        self, scores: Float[Array, "B N t s"], at: Block, attended: Bool[Array, "..."] | None
+    ) -> Float[Array, "B N t s"]:
+        """The new scores (after `bind`) of a block; `attended` = None where no pair is masked."""
+        raise NotImplementedError
+
+    def __rshift__(self, other: "Score | Chain") -> "Chain":
+        return Chain((*flatten(self), *flatten(other)))
+
+
+class Chain(tuple[Score, ...]):
+    """Scores one after the other."""
+
+    def __rshift__(self, other: "Score | Chain") -> "Chain":
+        return Chain((*self, *flatten(other)))
+
+
+def flatten(score: Any) -> tuple[Score, ...]:
+    """A score, a sequence of scores or None as a tuple; TypeError for anything else."""
+    if score is None:
+        return ()
+    if isinstance(score, Score):
+        return (score,)
+    if isinstance(score, Iterable) and not isinstance(score, (jax.Array, np.ndarray)):
+        return tuple(s for part in score for s in flatten(part))
+    raise TypeError(
+        f"score is {score!r}: expected scores of attnjax (score_fn(fn) for a function of your own)"
+    )
+
+
+def alibi(slopes: Float[Array, " N"], offset: Any = 0) -> Score:
+    """s - slope_h · |i + offset - j|: Press et al., 2022 (the distance is symmetric without a causal mask).
+
+    `slopes` [N] as from `attnjax.ops.positions.alibi_slopes`; `offset` is the number of cached keys.
+    """
+    return Alibi(_floats("slopes", slopes), _scalar("offset", offset))
+
+
+def softcap(c: float | Float[Array, ""]) -> Score:
+    """c · tanh(s / c): scores stay inside (-c, c). Gemma 2 (2024). ValueError for a c not above 0."""
+    if isinstance(c, (int, float)) and not c > 0:
+        raise ValueError(f"softcap is {c}: expected a number above 0")
+    return Softcap(c)
+
+
+def relative_bias(
+    table: Float[Array, "buckets N"],
+    *,
+    max_distance: int = 128,
+    bidirectional: bool = True,
+    offset: Any = 0,
+) -> Score:
+    """s + table[bucket(j - i - offset), h]: T5 (Raffel et al., 2020), one table shared by all positions.
+
+    `table` is [buckets, N] as T5 stores it. ValueError for another number of heads.
+    """
+    table = _floats("table", table)
+    if table.ndim != 2:
+        raise ValueError(f"table has shape {list(table.shape)}: expected [buckets, N]")
+    return RelativeBias(table, max_distance, bidirectional, _scalar("offset", offset))
+
+
+def forget_gate(log_f: Float[Array, "*B S N"], offset: Any = 0) -> Score:
+    """s + Σ log f_l for l = j+1 … i+offset: Forgetting Transformer (Lin et al., 2025).
+
+    `log_f` [*B, S, N] holds the log of each key position's gate. Meant for a causal mask: for j > i + offset
+    the sum runs backwards with the opposite sign. A query beyond the last key has no further gates.
+    """
+    return ForgetGate(_floats("log_f", log_f), None, _scalar("offset", offset))
+
+
+def pair_bias(array: Float[Array, "..."]) -> Score:
+    """s + array, broadcastable to [*B, N, T, S]; its gradient is reduced over what was broadcast."""
+    return PairBias(_floats("pair_bias", array), "pair_bias")
+
+
+def score_fn(fn: Callable[..., Any], *params: Any) -> Score:
+    """fn(s, b, h, i, j, *params): any function of scalars (s in the softmax's dtype, indices int32).
+
+    b counts batch elements in row-major order, h query heads. Differentiable in s, in the `params` (any
+    pytrees) and in the arrays that fn closes over. fn may give NaN or have no derivative at masked pairs.
+    TypeError or ValueError when it gives another dtype or shape than a scalar score.
+
+    >>> import attnjax as aj
+    >>> x = jnp.ones((3, 1, 4))
+    >>> decay = score_fn(lambda s, b, h, i, j, rate: s - rate * jnp.abs(i - j), jnp.array(0.5))
+    >>> aj.attention(x, x, x, score=decay, mask=aj.causal()).shape
+    (3, 1, 4)
+    """
+    if not callable(fn):
+        raise TypeError(
+            f"score_fn got {fn!r}: expected a function fn(score, b, h, q_index, k_index, *params)"
+        )
+    return ScoreFn(fn, tuple(params))
+
+
+class Alibi(Score):
+    slopes: Any
+    offset: Any
+
+    def bind(self, sizes: Sizes, dtype: Any) -> Score:
+        slopes = _per_head("slopes", self.slopes, sizes).astype(dtype)
+        return replace(self, slopes=Grid(slopes[None, :, None, None]))
+
+    def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
+        return scores - self.slopes.array * jnp.abs(at.q + self.offset - at.k).astype(scores.dtype)
+
+
+class Softcap(Score):
+    c: Any
+
+    def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
+        c = jnp.asarray(self.c, scores.dtype)
+        return c * jnp.tanh(scores / c)
+
+
+class RelativeBias(Score):
+    table: Any
+    max_distance: int
+    bidirectional: bool
+    offset: Any
+
+    def bind(self, sizes: Sizes, dtype: Any) -> Score:
+        if self.table.shape[1] != sizes.heads:
+            raise ValueError(
+                f"table has shape {list(self.table.shape)}: expected [buckets, {sizes.heads}] (buckets, N)"
+            )
+        return replace(self, table=self.table.astype(dtype))
+
+    def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
+        buckets = relative_buckets(
+            at.q[0, 0] + self.offset,
+            at.k[0, 0],
+            num_buckets=self.table.shape[0],
+            max_distance=self.max_distance,
+            bidirectional=self.bidirectional,
+        )
+        return scores + jnp.moveaxis(self.table[:, at.h.ravel()][buckets], -1, 0)
+
+
+class ForgetGate(Score):
+    """After `bind`: sums of log f up to each query (`log_f`) and up to each key (`key_sums`)."""
+
+    log_f: Any
+    key_sums: Any
+    offset: Any
+
+    def bind(self, sizes: Sizes, dtype: Any) -> Score:
+        expected = (*sizes.batch, sizes.keys, sizes.heads)
+        if self.log_f.shape != expected:
+            raise ValueError(
+                f"log_f has shape {list(self.log_f.shape)}: expected {list(expected)} (*B, S, N)"
+            )
+        sums = jnp.cumsum(self.log_f.astype(dtype), axis=-2).reshape(sizes.flat_batch, *expected[-2:])
+        sums = jnp.swapaxes(sums, 1, 2)
+        position = jnp.arange(sizes.queries) + self.offset
+        return replace(
+            self,
+            log_f=Grid(jnp.take(sums, position, axis=2, mode="clip")[..., None]),
+            key_sums=Grid(sums[:, :, None, :]),
+        )
+
+    def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
+        return scores + (self.log_f.array - self.key_sums.array)
+
+
+class PairBias(Score):
+    array: Any
+    name: str
+
+    def bind(self, sizes: Sizes, dtype: Any) -> Score:
+        grid = pair_grid(self.name, self.array, sizes)
+        return replace(self, array=Grid(grid.array.astype(dtype)))
+
+    def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
+        return scores + self.array.array
+
+
+class ScoreFn(Score):
+    fn: Callable[..., Any]
+    params: Any
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "_children", ("params",))
+
+    def bind(self, sizes: Sizes, dtype: Any) -> Score:
+        score, index = jax.ShapeDtypeStruct((), dtype), jax.ShapeDtypeStruct((), jnp.int32)
+        result = jax.eval_shape(self.fn, score, index, index, index, index, *self.params)
+        if getattr(result, "shape", None) != ():
+            raise ValueError(f"the score function gives {result} for a scalar score: expected shape []")
+        if result.dtype != dtype:
+            raise TypeError(
+                f"the score function gives {result.dtype} for a score of {dtype}: expected the same"
+            )
+        example = [jnp.zeros((), dtype), *[jnp.zeros((), jnp.int32)] * 4]
+        fn, closed_over = hoisted(self.fn, *example, *self.params)
+        return ScoreFn(fn, (*self.params, *closed_over))
+
+    def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
+        if attended is None:
+            return self._map(scores, at, self.params)
+        stand_in: Representative = representative(attended, scores.shape)
+        return self._map(stand_in.scores(scores), stand_in.indices(at), stand_in.params(self.params))
+
+    def _map(self, scores: Array, at: Block, params: Any) -> Array:
+        return elementwise(lambda *pair: self.fn(*pair, *params), scores, *at)
+
+
+def _floats(name: str, x: Any) -> Array:
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"{name} is an array of {x.dtype}: expected floating point")
+    return x
+
+
+def _scalar(name: str, x: Any) -> Any:
+    if jnp.ndim(x) != 0:
+        raise ValueError(f"{name} has shape {list(jnp.shape(x))}: expected a scalar")
+    return x
+
+
+def _per_head(name: str, x: Array, sizes: Sizes) -> Array:
+    if x.shape != (sizes.heads,):
+        raise ValueError(f"{name} has shape {list(x.shape)}: expected [{sizes.heads}] (N)")
+    return x

@@ -1,0 +1,69 @@
+"""Immutable nodes that are pytrees: arrays are leaves, Python numbers and functions are structure."""
+
+import dataclasses
+from typing import Any, dataclass_transform
+
+import jax
+import numpy as np
+
+
+def _is_static(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(_is_static(v) for v in value)
+    return value is None or isinstance(value, (bool, int, float, str)) or callable(value)
+
+
+def _plain(value: Any) -> Any:
+    """numpy integers count as Python's."""
+    return int(value) if isinstance(value, np.integer) else value
+
+
+@dataclass_transform(frozen_default=True, eq_default=False)
+class Node:
+    """Base of frozen dataclasses that are pytrees.
+
+    A field that holds a Python number, string, function or a tuple of these is static; any other is a child.
+    Which fields are children is remembered, so that a tree whose leaves were replaced (by None, by ints as
+    for `vmap`'s in_axes) keeps its structure.
+    """
+
+    _children: tuple[str, ...]
+
+    def __init_subclass__(cls) -> None:
+        dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+        jax.tree_util.register_pytree_with_keys(
+            cls, Node._flatten, lambda aux, children: _unflatten(cls, aux, children)
+        )
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            object.__setattr__(self, f.name, _plain(getattr(self, f.name)))
+        names = tuple(f.name for f in dataclasses.fields(self))  # type: ignore[arg-type]
+        children = tuple(n for n in names if isinstance(getattr(self, n), Node) or self._is_child(n))
+        object.__setattr__(self, "_children", children)
+
+    def _is_child(self, name: str) -> bool:
+        return not _is_static(getattr(self, name))
+
+    def _flatten(self) -> tuple[list[tuple[Any, Any]], Any]:
+        children = [(jax.tree_util.GetAttrKey(n), getattr(self, n)) for n in self._children]
+        static = tuple(
+            (f.name, getattr(self, f.name))
+            for f in dataclasses.fields(self)  # type: ignore[arg-type]
+            if f.name not in self._children
+        )
+        return children, (self._children, static)
+
+
+def _unflatten(cls: type, aux: Any, children: Any) -> Any:
+    names, static = aux
+    node: Any = object.__new__(cls)
+    for name, value in (*static, *zip(names, children, strict=True)):
+        object.__setattr__(node, name, value)
+    object.__setattr__(node, "_children", names)
+    return node
+
+
+def replace(node: Any, **fields: Any) -> Any:
+    """The node with other values in some fields, through its ordinary construction."""
+    return dataclasses.replace(node, **fields)

@@ -1,0 +1,28 @@
+"""What holds for every test and doctest; set before jax is imported."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Programs compiled by one test run are found again by the next, in the processes that tests start too.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """64-bit arrays inside the test that asks for it."""
+    import jax
+
+    with jax.enable_x64(True):
+        yield
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Doctests are looked for in the package, not in what tests import or start."""
+    in_tests = Path(__file__).parent / "tests" in collection_path.parents
+    return (
+        True if in_tests and collection_path.suffix == ".py" and collection_path.name[:5] != "test_" else None
+    )

@@ -1,0 +1,32 @@
+"""Killed with `kill -9` at any moment and started again: the same bits as a run that was never killed.
+
+`scripts/kill_resume.py --kills 500` is the same at length.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from scripts import kill_resume
+
+
+def test_a_killed_run_ends_in_the_bits_of_one_never_killed(tmp_path: Path) -> None:
+    report = kill_resume.kill_repeatedly(12, seed=1, folder=tmp_path)
+    assert report.different == []
+    assert report.kills["inside a save"] >= 4
+    assert report.kills["between saves"] + report.kills["before the first row"] >= 2
+
+
+def test_sigterm_saves_and_leaves_and_the_next_start_ends_in_the_same_bits(tmp_path: Path) -> None:
+    cache, run, reference = tmp_path / "cache", tmp_path / "run", tmp_path / "reference"
+    expected = kill_resume.run_to_the_end(reference, cache)
+    process = kill_resume.start(run, cache)
+    while not (run / "metrics.jsonl").exists():
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGTERM)
+    process.join()
+    assert process.exitcode == 0
+    assert not (run / "hash").exists(), "the run ended before SIGTERM came"
+    assert list((run / "checkpoints").iterdir()), "nothing was saved"
+    assert kill_resume.run_to_the_end(run, cache) == expected

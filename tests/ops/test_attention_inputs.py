@@ -1,0 +1,147 @@
+"""Semantics 11: bad input is one clear error that names the argument, before anything is computed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import attnjax as aj
+
+Q, K, V = jnp.ones((2, 3, 4, 8)), jnp.ones((2, 5, 2, 8)), jnp.ones((2, 5, 2, 6))
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((jnp.ones((3, 8)), K, V), r"query has shape \[3, 8\]: expected 3 axes or more|at least 3 axes"),
+        ((Q[:1], K, V), r"batch axes \*B differ: query \[1, 3, 4, 8\]"),
+        ((Q, K[:, :4], V), r"key and value differ in S or K: .*key \[2, 4, 2, 8\]"),
+        ((Q, K[:, :, :1], V), r"key and value differ in S or K"),
+        ((Q, K[..., :7], V), r"one head size H .*key \[2, 5, 2, 7\]"),
+        ((Q[:, :, :3], K, V), r"N = 3 query heads are not divisible by K = 2"),
+    ],
+)
+def test_shapes_that_disagree(args, message):
+    with pytest.raises(ValueError, match=message):
+        aj.attention(*args)
+
+
+@pytest.mark.parametrize("name", ["query", "key", "value"])
+def test_integer_inputs(name):
+    args = {"query": Q, "key": K, "value": V}
+    args[name] = args[name].astype(jnp.int32)
+    with pytest.raises(TypeError, match=f"{name} is int32.*expected floating point"):
+        aj.attention(**args)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (
+            {"mask": jnp.ones((3, 4), bool)},
+            ValueError,
+            r"mask has shape \[3, 4\].*\[2, 4, 3, 5\] \(\*B, N, T, S\)",
+        ),
+        ({"mask": jnp.ones((3, 5))}, TypeError, "mask is an array of float32: expected bool"),
+        ({"mask": "causal"}, TypeError, "mask is 'causal': expected a mask"),
+        (
+            {"mask": aj.segments(jnp.zeros(4, int), jnp.zeros(5, int))},
+            ValueError,
+            r"query_ids has shape \[4\]",
+        ),
+        (
+            {"mask": aj.lengths(key=jnp.ones(3, int))},
+            ValueError,
+            r"lengths key has shape \[3\].*\[2\] \(\*B\)",
+        ),
+        ({"mask": aj.neighborhood((2, 2), 1)}, ValueError, "is for 4 tokens: got T=3 and S=5"),
+        ({"mask": aj.predicate(lambda b, h, q, k: q - k)}, TypeError, "predicate gives .*expected a bool"),
+        ({"bias": jnp.ones((4, 3, 4))}, ValueError, r"bias has shape \[4, 3, 4\]"),
+        ({"bias": jnp.ones((3, 5), bool)}, TypeError, "bias is an array of bool"),
+        ({"score": lambda s: s}, TypeError, r"score is .*score_fn\(fn\)"),
+        ({"score": aj.alibi(jnp.ones(3))}, ValueError, r"slopes has shape \[3\]: expected \[4\] \(N\)"),
+        ({"score": aj.relative_bias(jnp.ones((8, 3)))}, ValueError, r"table has shape \[8, 3\]"),
+        ({"score": aj.forget_gate(jnp.ones((2, 3, 4)))}, ValueError, r"log_f has shape .*\[2, 5, 4\]"),
+        (
+            {"score": aj.score_fn(lambda s, b, h, i, j: s[None])},
+            ValueError,
+            r"score function gives .*shape \[\]",
+        ),
+        ({"score": aj.score_fn(lambda s, b, h, i, j: i)}, TypeError, "gives int32 for .*float32"),
+        ({"normalizer": "softmax"}, TypeError, "normalizer is 'softmax'"),
+        ({"normalizer": aj.softmax(jnp.ones(3))}, ValueError, r"sink has shape \[3\]: expected \[4\]"),
+        ({"scale": jnp.ones(4)}, ValueError, r"scale has shape \[4\]: expected a scalar"),
+        ({"dropout_rate": 0.1}, ValueError, "dropout_key is None"),
+        ({"dropout_rate": 1.0, "dropout_key": jax.random.key(0)}, ValueError, "dropout_rate is 1.0"),
+        ({"dropout_rate": -0.1, "dropout_key": jax.random.key(0)}, ValueError, "dropout_rate is -0.1"),
+        ({"dropout_rate": np.ones(2)}, ValueError, r"dropout_rate has shape \[2\]"),
+        ({"implementation": "flash"}, ValueError, r"implementation is 'flash': expected None or one of \["),
+        ({"normalizer": aj.sigmoid(), "return_lse": True}, ValueError, "return_lse is True with sigmoid"),
+        (
+            {"normalizer": aj.sparsemax(), "implementation": "blockwise"},
+            ValueError,
+            "'blockwise' can't do this: sparsemax needs whole rows",
+        ),
+    ],
+)
+def test_options_that_do_not_fit(options, error, message):
+    with pytest.raises(error, match=message):
+        aj.attention(Q, K, V, **options)
+    if "return_lse" not in options:
+        with pytest.raises(error, match=message):
+            aj.plan_attention(Q, K, V, **options)
+
+
+def test_a_traced_dropout_rate_needs_a_key_too():
+    with pytest.raises(ValueError, match="dropout_key is None"):
+        jax.jit(lambda rate: aj.attention(Q, K, V, dropout_rate=rate))(0.1)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: aj.sliding_window(-1, 0), ValueError, "left is -1"),
+        (lambda: aj.sliding_window(0, -2), ValueError, "right is -2"),
+        (lambda: aj.sliding_window(1.5, 0), TypeError, "left is 1.5: expected a Python int"),
+        (lambda: aj.causal(0.5), TypeError, "offset is 0.5"),
+        (lambda: aj.block_diagonal(0), ValueError, "size is 0"),
+        (lambda: aj.chunked_causal(-1), ValueError, "size is -1"),
+        (lambda: aj.dilated(0), ValueError, "step is 0"),
+        (lambda: aj.random_blocks(jax.random.key(0), 0, 1), ValueError, "size is 0"),
+        (lambda: aj.neighborhood((2, 2), 3), ValueError, "window is"),
+        (lambda: aj.neighborhood((2, 2), (1,)), ValueError, "expected as many sizes"),
+        (lambda: aj.lengths(key=jnp.ones(2)), TypeError, "key is an array of float32: expected integers"),
+        (lambda: aj.segments(jnp.ones(2)), TypeError, "query_ids is an array of float32"),
+        (lambda: aj.global_tokens(jnp.ones(2)), ValueError, "indices is float32"),
+        (lambda: aj.predicate(3), TypeError, "predicate got 3"),
+        (lambda: aj.score_fn(3), TypeError, "score_fn got 3"),
+        (lambda: aj.alibi(jnp.ones(4), jnp.ones(2, int)), ValueError, r"offset has shape \[2\]"),
+        (lambda: aj.softcap(0.0), ValueError, "softcap is 0.0"),
+        (lambda: aj.alibi(jnp.ones(2, int)), TypeError, "slopes is an array of int"),
+        (lambda: aj.relative_bias(jnp.ones(2)), ValueError, r"table has shape \[2\]"),
+        (lambda: aj.entmax(1.0), ValueError, "alpha is 1.0: expected a number above 1"),
+        (lambda: aj.softmax(jnp.ones(2, int)), TypeError, "sink is an array of int"),
+    ],
+)
+def test_masks_scores_and_normalisers_that_make_no_sense(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [([3], r"inside \[0, 3\)"), ([-1], "reach from -1"), (0, r"\[\]: expected integers"), ([0.5], "float")],
+)
+def test_rows_outside_of_the_queries(rows, message):
+    with pytest.raises(ValueError, match=message):
+        aj.attention_weights(Q, K, rows=rows)
+
+
+def test_parts_that_do_not_merge():
+    out, lse = aj.attention(Q, K, V, return_lse=True)
+    with pytest.raises(ValueError, match="outs has 2 parts, lses 1"):
+        aj.merge_attention([out, out], [lse])
+    with pytest.raises(ValueError, match="outs has 0 parts"):
+        aj.merge_attention([], [])
+    with pytest.raises(ValueError, match=r"lse \[2, 4, 2\]"):
+        aj.merge_attention([out], [lse[..., :2]])

@@ -1,0 +1,115 @@
+"""Choosing an engine, the plan, and the memory of the blockwise one."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import attnjax as aj
+from attnjax.ops.arguments import make_problem
+from attnjax.ops.engines import blockwise
+from attnjax.ops.engines.choose import DENSE_PAIRS
+
+
+def tokens(length, heads=1, size=4):
+    return jax.random.normal(jax.random.key(0), (length, heads, size))
+
+
+def sizes_of(jaxpr):
+    """The number of elements of every intermediate, in the loops and branches too."""
+    for equation in jaxpr.eqns:
+        yield from (v.aval.size for v in equation.outvars if hasattr(v.aval, "size"))
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                yield from sizes_of(inner)
+
+
+def largest(run, length):
+    """The largest intermediate of forward and backward with every kind of operand that is not T×S itself."""
+    x, ids = tokens(length), jnp.arange(length) // 7
+    mask = aj.causal() & aj.segments(ids) | aj.prefix(3) | aj.predicate(lambda b, h, i, j: i == 2 * j)
+
+    def loss(x, bias, gates, rate):
+        score = [
+            aj.forget_gate(gates),
+            aj.score_fn(lambda s, b, h, i, j, r: s - r * j, rate),
+            aj.softcap(3.0),
+        ]
+        options = {"dropout_rate": 0.1, "dropout_key": jax.random.key(1)}
+        out, lse = run(make_problem(x, x, x, mask=mask, bias=bias, score=score, **options))
+        return jnp.sum(out) + jnp.sum(lse)
+
+    gradient = jax.grad(loss, argnums=(0, 1, 2, 3))
+    jaxpr = jax.make_jaxpr(gradient)(x, jnp.ones(length), -jnp.ones((length, 1)), jnp.array(0.1))
+    return max(sizes_of(jaxpr.jaxpr))
+
+
+def test_blockwise_never_builds_an_array_over_all_pairs_forward_or_backward():
+    run = functools.partial(blockwise.run, block_q=16, block_k=16)
+    short, long = largest(run, 250), largest(run, 500)
+    assert long < 500 * 500 / 10
+    assert long <= 2.1 * short
+
+
+def test_the_measure_of_memory_sees_the_pairs_of_the_reference():
+    from attnjax.ops.engines import reference
+
+    assert largest(reference.run, 250) >= 250 * 250
+
+
+def test_blocks_are_empty_full_or_partial_by_the_structure_of_the_mask():
+    x = tokens(64)
+    problem = make_problem(x, x, x, mask=aj.block_diagonal(8))
+    tiles = blockwise.tiles_of(problem, 8, 8)
+    kinds = np.asarray(blockwise.kinds_of(problem, tiles))
+    np.testing.assert_array_equal(kinds, 2 * np.eye(8))
+
+
+@pytest.mark.parametrize(("length", "engine"), [(512, "reference"), (513, "blockwise")])
+def test_small_calls_are_dense_and_large_ones_blockwise(length, engine):
+    assert length * length > DENSE_PAIRS or engine == "reference"
+    x = tokens(length)
+    assert aj.plan_attention(x, x, x).engine == engine
+
+
+def test_the_plan_names_the_engine_the_reasons_and_the_blocks():
+    x = tokens(2048)
+    plan = aj.plan_attention(x, x, x, mask=aj.sliding_window(256, 0))
+    assert (plan.engine, plan.block_q, plan.block_k) == ("blockwise", 512, 512)
+    assert (plan.visited, plan.total, plan.full) == (7, 16, 0)
+    assert "preferred for T·S" in plan.others["reference"]
+    assert "7 of 16" in str(plan)
+
+
+def test_the_plan_says_why_an_engine_is_left_out():
+    x = tokens(1024)
+    plan = aj.plan_attention(x, x, x, normalizer=aj.entmax(1.5))
+    assert plan.engine == "reference"
+    assert "entmax needs whole rows" in plan.others["blockwise"]
+    assert plan.total is None
+
+
+def test_the_plan_leaves_open_what_traced_values_decide():
+    x, seen = tokens(1024), []
+
+    @jax.jit
+    def run(limit):
+        seen.append(aj.plan_attention(x, x, x, mask=aj.lengths(key=limit), implementation="blockwise"))
+        return limit
+
+    run(jnp.array(7))
+    assert (seen[0].visited, seen[0].total) == (None, 4)
+    assert "traced" in str(seen[0])
+
+
+def test_a_bias_per_pair_gets_its_gradient_and_an_unmasked_call_needs_no_mask():
+    x, bias = tokens(8, 2), jnp.ones((2, 8, 8))
+
+    def loss(bias, engine):
+        return jnp.sum(jnp.sin(aj.attention(x, x, x, bias=bias, implementation=engine)))
+
+    got, expected = (jax.grad(loss)(bias, e) for e in ("blockwise", "reference"))
+    np.testing.assert_allclose(got, expected, atol=1e-6)
