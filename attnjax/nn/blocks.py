@@ -1,0 +1,160 @@
+"""Transformer blocks: attention and feed-forward layers, each inside a residual connection with a norm."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from flax import nnx
+from jaxtyping import Array, Float
+
+from attnjax.nn.attention import Attended, Attention, MaskLike
+from attnjax.nn.cache import KeysValues, KVCache
+from attnjax.nn.capture import Capture
+from attnjax.nn.dropout import Dropout
+from attnjax.nn.feed_forward import FeedForward
+
+Placement = Literal["pre", "post"]
+Norm = nnx.LayerNorm | nnx.RMSNorm
+
+
+class Residual(nnx.Module):
+    """x + f(norm(x)) for "pre" (Xiong et al. 2020), norm(x + f(x)) for "post" (Vaswani et al. 2017).
+
+    Dropout applies to what f gives.
+
+    Raises:
+      ValueError: for another placement.
+    """
+
+    def __init__(self, norm: Norm, placement: Placement) -> None:
+        if placement not in ("pre", "post"):
+            raise ValueError(f"placement {placement!r}: expected 'pre' or 'post'")
+        self.norm = norm
+        self.placement = placement
+
+    def enter(self, x: Float[Array, "*B T D"]) -> Float[Array, "*B T D"]:
+        """What f is applied to."""
+        return self.norm(x) if self.placement == "pre" else x
+
+    def leave(
+        self, x: Float[Array, "*B T D"], change: Float[Array, "*B T D"], dropout: Dropout | None
+    ) -> Float[Array, "*B T D"]:
+        """The sum of x and what f gave."""
+        total = x + (change if dropout is None else dropout(change))
+        return total if self.placement == "pre" else self.norm(total)
+
+
+class EncoderBlock(nnx.Module):
+    """Self-attention, then feed-forward.
+
+    Args:
+      attention, feed_forward: the layers.
+      make_norm: called once for each residual connection.
+      placement: of the norms.
+    """
+
+    def __init__(
+        self,
+        attention: Attention,
+        feed_forward: FeedForward,
+        make_norm: Callable[[], Norm],
+        placement: Placement = "pre",
+    ) -> None:
+        self.attention = attention
+        self.attention_residual = Residual(make_norm(), placement)
+        self.feed_forward = feed_forward
+        self.feed_forward_residual = Residual(make_norm(), placement)
+
+    def __call__(
+        self,
+        x: Float[Array, "*B T D"],
+        *,
+        mask: MaskLike | None = None,
+        score: Any = None,
+        dropout: Dropout | None = None,
+        capture: Capture | None = None,
+    ) -> Attended:
+        """The block's output and, if asked for, its attention weights; arguments as in `Attention.attend`."""
+        attended = self.attention.attend(
+            self.attention_residual.enter(x),
+            mask=mask,
+            score=score,
+            dropout=_fold(dropout, "weights"),
+            capture=capture,
+        )
+        x = self.attention_residual.leave(x, attended.out, _fold(dropout, "attention"))
+        return attended._replace(out=_feed(self, x, dropout))
+
+
+class DecoderAttended(NamedTuple):
+    """What a decoder block gives: its output, the cache it leaves, and weights that were asked for."""
+
+    out: Float[Array, "*B T D"]
+    cache: KVCache | None
+    self_weights: Float[Array, "*B N T T"] | None
+    cross_weights: Float[Array, "*B N T S"] | None
+
+
+class DecoderBlock(nnx.Module):
+    """Self-attention, then cross-attention to a context, then feed-forward.
+
+    Args:
+      self_attention, cross_attention, feed_forward: the layers.
+      make_norm: called once for each residual connection.
+      placement: of the norms.
+    """
+
+    def __init__(
+        self,
+        self_attention: Attention,
+        cross_attention: Attention,
+        feed_forward: FeedForward,
+        make_norm: Callable[[], Norm],
+        placement: Placement = "pre",
+    ) -> None:
+        self.self_attention = self_attention
+        self.self_residual = Residual(make_norm(), placement)
+        self.cross_attention = cross_attention
+        self.cross_residual = Residual(make_norm(), placement)
+        self.feed_forward = feed_forward
+        self.feed_forward_residual = Residual(make_norm(), placement)
+
+    def __call__(
+        self,
+        x: Float[Array, "*B T D"],
+        context: Float[Array, "*B S D"] | KeysValues,
+        *,
+        mask: MaskLike | None = None,
+        context_mask: MaskLike | None = None,
+        score: Any = None,
+        cache: KVCache | None = None,
+        dropout: Dropout | None = None,
+        capture: Capture | None = None,
+    ) -> DecoderAttended:
+        """Arguments as in `Attention.attend`; mask, score and cache belong to the self-attention."""
+        own = self.self_attention.attend(
+            self.self_residual.enter(x),
+            mask=mask,
+            score=score,
+            cache=cache,
+            dropout=_fold(dropout, "self_weights"),
+            capture=capture,
+        )
+        x = self.self_residual.leave(x, own.out, _fold(dropout, "self_attention"))
+        cross = self.cross_attention.attend(
+            self.cross_residual.enter(x),
+            context,
+            mask=context_mask,
+            dropout=_fold(dropout, "cross_weights"),
+            capture=capture,
+        )
+        x = self.cross_residual.leave(x, cross.out, _fold(dropout, "cross_attention"))
+        return DecoderAttended(_feed(self, x, dropout), own.cache, own.weights, cross.weights)
+
+
+def _feed(block: EncoderBlock | DecoderBlock, x: Array, dropout: Dropout | None) -> Array:
+    change = block.feed_forward(block.feed_forward_residual.enter(x))
+    return block.feed_forward_residual.leave(x, change, _fold(dropout, "feed_forward"))
+
+
+def _fold(dropout: Dropout | None, branch: str) -> Dropout | None:
+    return None if dropout is None else dropout.fold(branch)

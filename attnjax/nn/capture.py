@@ -1,0 +1,48 @@
+"""What to look at inside a model: a request fixed when the program is compiled."""
+
+from dataclasses import dataclass
+
+Indices = tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Which attention weights to return: of which layers, heads and query rows; None means all.
+
+    It is static and hashable. Without a request the program is the same as if there were none to make; with
+    one the engine runs as it does without, and the weights of the asked rows are computed beside it.
+
+    Raises:
+      TypeError: a field is neither None nor a tuple of ints.
+      ValueError: a field holds a negative or repeated index.
+
+    >>> Capture(layers=(1,)).layer(0) is None
+    True
+    """
+
+    layers: Indices = None
+    heads: Indices = None
+    rows: Indices = None
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "heads", "rows"):
+            _check(name, getattr(self, name))
+
+    def layer(self, number: int) -> "Capture | None":
+        """This request as layer `number` sees it: itself, or None where the layer was not asked for."""
+        return self if self.layers is None or number in self.layers else None
+
+    def require_within(self, name: str, size: int) -> None:
+        """Raises ValueError if the field `name` asks for an index that is not below size."""
+        asked = getattr(self, name)
+        if asked is not None and any(i >= size for i in asked):
+            raise ValueError(f"capture.{name} {asked}: there are {size}, counted from 0")
+
+
+def _check(name: str, asked: Indices) -> None:
+    if asked is None:
+        return
+    if not isinstance(asked, tuple) or not all(type(i) is int for i in asked):
+        raise TypeError(f"capture.{name} {asked!r}: expected None or a tuple of ints")
+    if len(set(asked)) < len(asked) or any(i < 0 for i in asked):
+        raise ValueError(f"capture.{name} {asked}: expected distinct indices, counted from 0")

@@ -1,0 +1,92 @@
+"""From token ids to vectors, with absolute positions, and back to logits."""
+
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from attnjax.nn.axes import named
+from attnjax.ops.positions import sinusoidal
+
+
+class Embedding(nnx.Module):
+    """√D·E[token] + P[position]: the scale is that of Vaswani et al. 2017, section 3.4.
+
+    E ~ N(0, 1/D), so that the scaled vectors have unit variance and `attend` gives unit logits. P is
+    sinusoidal, a learned table ~ N(0, 0.02²) or, for positions=None, nothing.
+
+    Args:
+      vocab: the number of tokens.
+      dim: D, the size of a vector.
+      max_length: rows of the learned table; unused otherwise.
+
+    Raises:
+      ValueError: positions is something else, or "learned" without max_length, or (in a call) more tokens
+        than max_length.
+      TypeError: (in a call) tokens are not integers.
+
+    >>> embedding = Embedding(10, 4, positions="learned", max_length=8, rngs=nnx.Rngs(0))
+    >>> embedding(jnp.zeros((2, 3), int)).shape
+    (2, 3, 4)
+    """
+
+    def __init__(
+        self,
+        vocab: int,
+        dim: int,
+        *,
+        positions: Literal["sinusoidal", "learned"] | None = None,
+        max_length: int | None = None,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ) -> None:
+        if positions not in ("sinusoidal", "learned", None):
+            raise ValueError(f"positions {positions!r}: expected 'sinusoidal', 'learned' or None")
+        if positions == "learned" and max_length is None:
+            raise ValueError("max_length None: learned positions need the number of rows of their table")
+        self.positions = positions
+        self.max_length = max_length if positions == "learned" else None
+        self.dim = dim
+
+        def table(rows: int, axis: str, spread: float) -> nnx.Embed:
+            return nnx.Embed(
+                rows,
+                dim,
+                embedding_init=nnx.initializers.normal(spread),
+                embedding_metadata=named(axis, "embed"),
+                dtype=dtype,
+                param_dtype=param_dtype,
+                rngs=rngs,
+            )
+
+        self.tokens = table(vocab, "vocab", dim**-0.5)
+        self.table = None if self.max_length is None else table(self.max_length, "position", 0.02)
+
+    def __call__(
+        self, tokens: Int[Array, "*B T"], positions: Int[Array, "*#B T"] | None = None
+    ) -> Float[Array, "*B T D"]:
+        """The vectors of tokens at integer positions, which count from 0 unless given."""
+        if not jnp.issubdtype(tokens.dtype, jnp.integer):
+            raise TypeError(f"tokens have dtype {tokens.dtype}: expected integers")
+        length = tokens.shape[-1]
+        if self.max_length is not None and length > self.max_length:
+            raise ValueError(
+                f"tokens {list(tokens.shape)} (*B, T): the table of positions has {self.max_length} rows"
+            )
+        vectors = self.tokens(tokens) * self.dim**0.5
+        if positions is None:
+            positions = jnp.arange(length)
+        if self.table is not None:
+            return vectors + self.table(positions)
+        if self.positions == "sinusoidal":
+            return vectors + sinusoidal(positions, self.dim, dtype=vectors.dtype)
+        return vectors
+
+    def attend(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
+        """Logits x·Eᵀ over the tokens, accumulated and returned in float32 or better (Press & Wolf 2017)."""
+        table = self.tokens.embedding[...].astype(x.dtype)
+        accumulate = jnp.promote_types(x.dtype, jnp.float32)
+        return jnp.einsum("...d,vd->...v", x, table, preferred_element_type=accumulate)

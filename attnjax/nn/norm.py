@@ -1,0 +1,49 @@
+"""Normalisation of activations over the last axis."""
+
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from attnjax.nn.axes import named
+
+
+def make_norm(
+    kind: Literal["layer", "rms"],
+    size: int,
+    *,
+    axis: str = "embed",
+    dtype: DTypeLike | None = None,
+    param_dtype: DTypeLike = jnp.float32,
+    rngs: nnx.Rngs,
+) -> nnx.LayerNorm | nnx.RMSNorm:
+    """A LayerNorm (Ba et al. 2016) or an RMSNorm (Zhang & Sennrich 2019); statistics in float32 or better.
+
+    Args:
+      kind: "layer" is γ·(x - mean)/√(var + ε) + β, "rms" is γ·x/√(mean(x²) + ε).
+      size: the length of the last axis.
+      axis: the logical name of that axis.
+
+    Raises:
+      ValueError: for another kind.
+
+    >>> norm = make_norm("rms", 2, rngs=nnx.Rngs(0))
+    >>> bool(jnp.allclose(norm(jnp.array([3.0, 4.0])), jnp.array([0.849, 1.131]), atol=1e-3))
+    True
+    """
+    scale = named(axis)
+    if kind == "layer":
+        # The fast variance, E[x²] - E[x]², loses everything when the mean is large.
+        return nnx.LayerNorm(
+            size,
+            use_fast_variance=False,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            scale_metadata=scale,
+            bias_metadata=scale,
+            rngs=rngs,
+        )
+    if kind == "rms":
+        return nnx.RMSNorm(size, dtype=dtype, param_dtype=param_dtype, scale_metadata=scale, rngs=rngs)
+    raise ValueError(f"norm {kind!r}: expected 'layer' or 'rms'")

@@ -1,0 +1,149 @@
+"""The attention layer against its formula; masks, heads, positions, dropout, dtypes, names of axes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import attnjax as aj
+from attnjax import nn
+from attnjax.ops import masks
+from attnjax.ops.positions import rope
+
+DIM = 12
+
+
+def normal(*shape: int, seed: int = 0) -> jax.Array:
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def layer(heads: int = 4, **options) -> nn.Attention:
+    """An attention layer with every parameter off its initial value."""
+    module = nn.Attention(DIM, heads, rngs=nnx.Rngs(0), **options)
+    leaves, tree = jax.tree.flatten(nnx.state(module, nnx.Param))
+    moved = [leaf + 0.3 * normal(*leaf.shape, seed=i) for i, leaf in enumerate(leaves)]
+    nnx.update(module, jax.tree.unflatten(tree, moved))
+    return module
+
+
+def rms(x: np.ndarray, norm: nnx.RMSNorm) -> np.ndarray:
+    return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * np.asarray(norm.scale[...])
+
+
+def by_formula(module: nn.Attention, x: jax.Array, context: jax.Array, allowed: np.ndarray) -> np.ndarray:
+    """The layer head by head, in NumPy; allowed [T, S]."""
+
+    def projected(part: nnx.LinearGeneral, tokens: jax.Array) -> np.ndarray:
+        bias = 0 if part.bias is None else np.asarray(part.bias[...])
+        return np.einsum("btd,dnh->btnh", tokens, part.kernel[...]) + bias
+
+    query, key, value = (
+        projected(part, tokens)
+        for part, tokens in ((module.query, x), (module.key, context), (module.value, context))
+    )
+    if module.query_norm is not None:
+        query, key = rms(query, module.query_norm), rms(key, module.key_norm)
+    if module.rope is not None:
+        turn = {"interleaved": module.rope == "interleaved"}
+        query = np.asarray(rope(query, jnp.arange(x.shape[1]), **turn))
+        key = np.asarray(rope(key, jnp.arange(context.shape[1]), **turn))
+    out = 0 if module.out.bias is None else np.asarray(module.out.bias[...])
+    for n in range(module.heads):
+        k = n * module.kv_heads // module.heads
+        scores = np.einsum("bth,bsh->bts", query[:, :, n], key[:, :, k]) / np.sqrt(module.head_dim)
+        weights = np.exp(scores) * allowed
+        weights /= weights.sum(-1, keepdims=True)
+        out = out + weights @ value[:, :, k] @ np.asarray(module.out.kernel[...])[n]
+    return out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"bias": False},
+        {"kv_heads": 2},
+        {"kv_heads": 1},
+        {"head_dim": 6, "qk_norm": True, "rope": "halves"},
+        {"head_dim": 4, "rope": "interleaved", "kv_heads": 2},
+    ],
+    ids=str,
+)
+def test_self_attention_is_its_formula(options: dict) -> None:
+    module, x = layer(**options), normal(2, 5, DIM)
+    expected = by_formula(module, x, x, np.tril(np.ones((5, 5))))
+    out = jax.jit(lambda x: module(x, mask=masks.causal()))(x)
+    np.testing.assert_allclose(out, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2, 1])
+def test_cross_attention_is_its_formula(kv_heads: int) -> None:
+    module, x, context = layer(kv_heads=kv_heads), normal(2, 5, DIM), normal(2, 7, DIM, seed=1)
+    expected = by_formula(module, x, context, np.arange(7) < 4)
+    np.testing.assert_allclose(module(x, context, mask=masks.lengths(key=4)), expected, atol=2e-5)
+    projected = module.project(context)
+    np.testing.assert_allclose(module(x, projected, mask=masks.lengths(key=4)), expected, atol=2e-5)
+
+
+def test_positions_shift_without_effect_on_rope() -> None:
+    module, x = layer(head_dim=4, rope="halves"), normal(2, 5, DIM)
+    np.testing.assert_allclose(module(x), module(x, positions=jnp.arange(5) + 40), atol=1e-5)
+    spread = module(x, positions=3 * jnp.arange(5))
+    assert np.abs(module(x) - spread).max() > 0.01
+
+
+def test_mask_may_be_an_array_and_scores_are_applied() -> None:
+    module, x = layer(), normal(2, 5, DIM)
+    array = jnp.tril(jnp.ones((5, 5), bool))
+    np.testing.assert_allclose(module(x, mask=array), module(x, mask=masks.causal()), atol=1e-5)
+    far = aj.score_fn(lambda score, b, h, q, k: jnp.where(k == 0, score + 100, score))
+    only_first = module(x, x[:, :1])
+    np.testing.assert_allclose(module(x, score=far), jnp.broadcast_to(only_first, x.shape), atol=1e-5)
+
+
+def test_dropout_acts_on_the_weights_with_a_traced_rate() -> None:
+    module, x = layer(), normal(2, 5, DIM)
+    graphdef, params = nnx.split(module)
+
+    @jax.jit
+    def apply(rate: jax.Array) -> jax.Array:
+        return nnx.merge(graphdef, params)(x, dropout=nn.Dropout(rate, jax.random.key(0)))
+
+    np.testing.assert_allclose(apply(jnp.float32(0)), module(x), atol=1e-5)
+    assert np.abs(apply(jnp.float32(0.5)) - module(x)).max() > 0.01
+
+
+def test_computes_in_dtype_and_keeps_parameters_in_param_dtype() -> None:
+    module = nn.Attention(DIM, 4, qk_norm=True, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    exact = nn.Attention(DIM, 4, qk_norm=True, rngs=nnx.Rngs(0))
+    x = normal(2, 5, DIM)
+    assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(module))} == {jnp.dtype(jnp.float32)}
+    assert module(x).dtype == jnp.bfloat16
+    np.testing.assert_allclose(module(x).astype(jnp.float32), exact(x), atol=0.05)
+    half = nn.Attention(DIM, 4, param_dtype=jnp.bfloat16, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(half))} == {jnp.dtype(jnp.bfloat16)}
+
+
+def test_holds_nothing_but_parameters_and_names_their_axes() -> None:
+    module = layer(kv_heads=2, head_dim=4, qk_norm=True)
+    _, params = nnx.split(module, nnx.Param)  # raises if any other state is left over
+    axes = nn.logical_axes(params)
+    assert axes["query"]["kernel"] == ("embed", "heads", "head_dim")
+    assert axes["key"]["kernel"] == ("embed", "kv_heads", "head_dim")
+    assert axes["value"]["bias"] == ("kv_heads", "head_dim")
+    assert axes["out"]["kernel"] == ("heads", "head_dim", "embed")
+    assert axes["key_norm"]["scale"] == ("head_dim",)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"heads": 5}, r"heads 5: expected a divisor of dim \(12\)"),
+        ({"kv_heads": 3}, r"kv_heads 3: expected a divisor of heads \(4\)"),
+        ({"rope": "both"}, "rope 'both': expected None, 'halves' or 'interleaved'"),
+    ],
+)
+def test_bad_sizes_are_named(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        layer(**options)

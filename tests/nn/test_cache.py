@@ -1,0 +1,89 @@
+"""The cache: prefill in one call, then token by token, equals one call without it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from attnjax import nn
+from attnjax.ops import masks
+
+CHUNKS = {"one by one": [1] * 9, "prefill": [5, 1, 1, 1, 1], "chunks": [3, 4, 2], "at once": [9]}
+
+
+@pytest.mark.parametrize("chunks", CHUNKS.values(), ids=CHUNKS)
+@pytest.mark.parametrize("kv_heads", [4, 1])
+@pytest.mark.parametrize("rope", [None, "halves", "interleaved"])
+def test_cached_equals_uncached_in_float64(chunks: list[int], kv_heads: int, rope: str | None) -> None:
+    with jax.enable_x64(True):
+        module = nn.Attention(
+            16, 4, kv_heads=kv_heads, rope=rope, qk_norm=True, param_dtype=jnp.float64, rngs=nnx.Rngs(0)
+        )
+        x = 3 * jax.random.normal(jax.random.key(0), (2, 9, 16), jnp.float64)
+        cache = module.empty_cache((2,), 12, jnp.float64)
+        parts, start = [], 0
+        for size in chunks:
+            tokens = x[:, start : start + size]
+            out, cache = module(tokens, mask=masks.causal(cache.length), cache=cache)
+            parts.append(out)
+            start += size
+        np.testing.assert_allclose(jnp.concatenate(parts, 1), module(x, mask=masks.causal()), atol=1e-10)
+        assert int(cache.length) == 9
+
+
+@pytest.mark.parametrize("kind", ["alibi", "t5"])
+def test_cached_scores_know_where_they_are(kind: str) -> None:
+    with jax.enable_x64(True):
+        module = nn.Attention(16, 4, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
+        score = nn.PositionScore(kind, 4, bidirectional=False, param_dtype=jnp.float64, rngs=nnx.Rngs(1))
+        if score.table is not None:
+            score.table[...] = jax.random.normal(jax.random.key(2), (32, 4), jnp.float64)
+        x = 3 * jax.random.normal(jax.random.key(0), (2, 9, 16), jnp.float64)
+        cache = module.empty_cache((2,), 12, jnp.float64)
+        parts = []
+        for tokens in (x[:, :5], x[:, 5:6], x[:, 6:]):
+            out, cache = module(
+                tokens, mask=masks.causal(cache.length), score=score(cache.length), cache=cache
+            )
+            parts.append(out)
+        whole = module(x, mask=masks.causal(), score=score())
+        np.testing.assert_allclose(jnp.concatenate(parts, 1), whole, atol=1e-10)
+
+
+def test_free_slots_are_never_attended() -> None:
+    module = nn.Attention(16, 4, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (2, 5, 16))
+    out, _ = module(x, cache=module.empty_cache((2,), 12, x.dtype))
+    np.testing.assert_allclose(out, module(x), atol=1e-6)
+
+
+def test_the_cache_given_is_not_changed() -> None:
+    module = nn.Attention(16, 4, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (2, 3, 16))
+    before = module.empty_cache((2,), 4, x.dtype)
+    _, after = module(x, cache=before)
+    assert int(before.length) == 0
+    assert not before.keys.any()
+    assert int(after.length) == 3
+
+
+def test_overflow_is_an_error() -> None:
+    module = nn.Attention(16, 4, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (2, 3, 16))
+    _, cache = module(x, cache=module.empty_cache((2,), 4, x.dtype))
+    with pytest.raises(ValueError, match="cache of 4 slots, 3 used: no room for 3 more tokens"):
+        module(x, cache=cache)
+    with pytest.raises(ValueError, match="cache of 2 slots"):
+        jax.jit(lambda c: module(x, cache=c))(module.empty_cache((2,), 2, x.dtype))
+
+
+def test_what_does_not_fit_is_named() -> None:
+    module = nn.Attention(16, 4, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (2, 3, 16))
+    with pytest.raises(
+        ValueError, match=r"keys \[2, 3, 4, 4\] \(\*B, T, K, H\): the cache has \[3, 4, 4, 4\]"
+    ):
+        module(x, cache=module.empty_cache((3,), 4, x.dtype))
+    with pytest.raises(ValueError, match="cache with context"):
+        module(x, x, cache=module.empty_cache((2,), 4, x.dtype))

@@ -1,0 +1,53 @@
+"""Dropout as a value."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from attnjax.nn import Dropout
+
+
+def test_keeps_the_mean_and_the_asked_share() -> None:
+    out = np.asarray(Dropout(0.3, jax.random.key(1))(jnp.ones(200_000)))
+    assert abs((out == 0).mean() - 0.3) < 0.005
+    assert abs(out.mean() - 1) < 0.01
+    np.testing.assert_allclose(out[out != 0], 1 / 0.7, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_rate_zero_is_the_identity(dtype: jnp.dtype) -> None:
+    x = jax.random.normal(jax.random.key(0), (1000,), dtype)
+    out = Dropout(0.0, jax.random.key(1))(x)
+    assert out.dtype == dtype
+    np.testing.assert_array_equal(np.asarray(out), np.asarray(x))
+
+
+def test_rate_may_be_traced_without_a_recompile() -> None:
+    compiled = []
+
+    @jax.jit
+    def drop(dropout: Dropout, x: jax.Array) -> jax.Array:
+        compiled.append(1)
+        return dropout(x)
+
+    x = jnp.ones(1000)
+    for rate in (0.0, 0.1, 0.5):
+        dropout = Dropout(jnp.float32(rate), jax.random.key(0))
+        np.testing.assert_array_equal(np.asarray(drop(dropout, x)), np.asarray(dropout(x)))
+    assert len(compiled) == 1
+
+
+def test_branches_are_independent_and_repeatable() -> None:
+    dropout, x = Dropout(0.5, jax.random.key(0)), jnp.ones(4096)
+    masks = [np.asarray(dropout.fold(branch)(x)) > 0 for branch in (0, 1, "weights", "output")]
+    for i, one in enumerate(masks):
+        for other in masks[i + 1 :]:
+            assert 0.4 < (one == other).mean() < 0.6
+    np.testing.assert_array_equal(np.asarray(dropout.fold("weights")(x)) > 0, masks[2])
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1, 1.5])
+def test_a_rate_outside_the_unit_interval_is_an_error(rate: float) -> None:
+    with pytest.raises(ValueError, match=rf"dropout rate {rate}: expected a number in \[0, 1\)"):
+        Dropout(rate, jax.random.key(0))

@@ -1,0 +1,105 @@
+"""Norms, feed-forward and embedding against their formulas."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from attnjax import nn
+from attnjax.ops.positions import sinusoidal
+
+
+def normal(*shape: int) -> jax.Array:
+    return jax.random.normal(jax.random.key(sum(shape)), shape)
+
+
+def perturb(module: nnx.Module) -> None:
+    """Moves every parameter off its initial value, so that zeros and ones hide nothing."""
+    state = nnx.state(module, nnx.Param)
+    leaves, tree = jax.tree.flatten(state)
+    moved = [leaf + 0.3 * jax.random.normal(jax.random.key(i), leaf.shape) for i, leaf in enumerate(leaves)]
+    nnx.update(module, jax.tree.unflatten(tree, moved))
+
+
+def test_layer_norm_is_its_formula() -> None:
+    norm, x = nn.make_norm("layer", 6, rngs=nnx.Rngs(0)), 3 * normal(4, 6) + 100
+    perturb(norm)
+    centred = x - x.mean(-1, keepdims=True)
+    expected = centred / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * norm.scale[...] + norm.bias[...]
+    np.testing.assert_allclose(norm(x), expected, atol=1e-5)
+
+
+def test_rms_norm_is_its_formula() -> None:
+    norm, x = nn.make_norm("rms", 6, rngs=nnx.Rngs(0)), 3 * normal(4, 6) + 1
+    perturb(norm)
+    expected = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * norm.scale[...]
+    np.testing.assert_allclose(norm(x), expected, atol=1e-5)
+
+
+def test_feed_forward_is_its_formula() -> None:
+    layer, x = nn.FeedForward(6, 10, rngs=nnx.Rngs(0)), normal(3, 6)
+    perturb(layer)
+    hidden = jax.nn.gelu(x @ layer.up.kernel[...] + layer.up.bias[...])
+    np.testing.assert_allclose(layer(x), hidden @ layer.down.kernel[...] + layer.down.bias[...], atol=1e-5)
+
+
+def test_swiglu_is_its_formula() -> None:
+    layer, x = nn.FeedForward(6, 10, activation="swiglu", bias=False, rngs=nnx.Rngs(0)), normal(3, 6)
+    gate, up = x @ layer.gate.kernel[...], x @ layer.up.kernel[...]
+    np.testing.assert_allclose(
+        layer(x), (gate / (1 + np.exp(-gate)) * up) @ layer.down.kernel[...], atol=1e-5
+    )
+
+
+def test_embedding_scales_and_adds_sinusoids() -> None:
+    embedding = nn.Embedding(9, 6, positions="sinusoidal", rngs=nnx.Rngs(0))
+    tokens = jnp.array([[3, 0, 8]])
+    expected = embedding.tokens.embedding[...][tokens] * 6**0.5 + sinusoidal(jnp.arange(3), 6)
+    np.testing.assert_allclose(embedding(tokens), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
+def test_embedding_takes_positions_that_do_not_start_at_zero(positions: str) -> None:
+    embedding = nn.Embedding(9, 6, positions=positions, max_length=8, rngs=nnx.Rngs(0))
+    tokens = jnp.array([[3, 0, 8, 1]])
+    np.testing.assert_allclose(
+        embedding(tokens)[:, 2:], embedding(tokens[:, 2:], jnp.array([2, 3])), atol=1e-6
+    )
+
+
+def test_embedding_gives_unit_variance_and_unit_logits() -> None:
+    embedding = nn.Embedding(500, 64, rngs=nnx.Rngs(0))
+    vectors = embedding(jnp.arange(500))
+    assert abs(float(vectors.std()) - 1) < 0.03
+    assert abs(float(embedding.attend(normal(100, 64)).std()) - 1) < 0.1
+
+
+def test_logits_are_float32_under_bfloat16() -> None:
+    embedding = nn.Embedding(5, 4, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    x = embedding(jnp.arange(3))
+    assert x.dtype == jnp.bfloat16
+    assert embedding.attend(x).dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: nn.make_norm("batch", 4, rngs=nnx.Rngs(0)), "norm 'batch': expected 'layer' or 'rms'"),
+        (lambda: nn.FeedForward(4, 8, activation="relu", rngs=nnx.Rngs(0)), "activation 'relu': expected"),
+        (lambda: nn.Embedding(4, 8, positions="rope", rngs=nnx.Rngs(0)), "positions 'rope': expected"),
+        (lambda: nn.Embedding(4, 8, positions="learned", rngs=nnx.Rngs(0)), "max_length None"),
+        (lambda: nn.PositionScore("rope", 4, bidirectional=True, rngs=nnx.Rngs(0)), "kind 'rope': expected"),
+    ],
+)
+def test_bad_choices_are_named(build, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_embedding_refuses_what_it_cannot_place() -> None:
+    embedding = nn.Embedding(9, 6, positions="learned", max_length=4, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"tokens \[1, 5\] \(\*B, T\): the table of positions has 4 rows"):
+        embedding(jnp.zeros((1, 5), int))
+    with pytest.raises(TypeError, match="tokens have dtype float32: expected integers"):
+        embedding(jnp.zeros((1, 3)))
