@@ -1,0 +1,1 @@
+"""Floor 3: data sources and pipelines. Knows nothing of models."""

@@ -1,0 +1,87 @@
+"""Where a translation task's texts come from. Free of jax and numpy: the command line starts at once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from attnjax.config import require
+
+# fmt: off
+DATE_LOCALES = (
+    "en", "en_GB", "de", "fr", "es", "it", "pt", "nl", "sv", "da", "nb", "fi", "pl", "cs", "hu", "ro",
+    "ru", "uk", "bg", "el", "tr", "id", "vi", "ja", "zh", "ko", "hi", "he", "ar", "fa",
+)
+# fmt: on
+
+
+@dataclass(frozen=True)
+class TranslationData:
+    """The texts of a translation task: the embedded dates, or a corpus of your own.
+
+    Without `train`, dates written in CLDR's formats of `locales` are generated, with ISO dates as targets.
+    `train` is a TSV file (source<TAB>target, one pair a line) or, with `train_target`, the source side of two
+    line-aligned files; `validation` and `test` likewise. Where a corpus comes without them, the share
+    `holdout` of the training lines is held out for each.
+    """
+
+    train: Path | None = None
+    train_target: Path | None = None
+    validation: Path | None = None
+    validation_target: Path | None = None
+    test: Path | None = None
+    test_target: Path | None = None
+    holdout: float = 0.05
+    tokenizer: Literal["characters", "bpe"] = "characters"
+    vocab_size: int = 8000
+    """Pieces to learn on each side (bpe only)."""
+    max_source_length: int = 256
+    """The longest source text that is accepted, in tokens."""
+    max_target_length: int = 256
+    """The longest target text that is accepted, in tokens, with its two end marks."""
+    word_dropout: float = 0.0
+    """Share of source tokens that training replaces by the unknown token, others at every step."""
+    examples: int = 200_000
+    """Size of the generated training set (embedded dates only)."""
+    evaluation_examples: int = 4000
+    """Size of each generated held-out set (embedded dates only)."""
+    locales: tuple[str, ...] = DATE_LOCALES
+    """CLDR locales of the embedded dates."""
+    seed: int = 0
+    """Decides the split, the generated examples and the order of the batches."""
+
+    def __post_init__(self) -> None:
+        require(0 < self.holdout < 0.5, f"data.holdout is {self.holdout}: it must lie between 0 and 0.5")
+        require(
+            0 <= self.word_dropout < 1, f"data.word_dropout is {self.word_dropout}: it must lie in [0, 1)"
+        )
+        require(
+            self.tokenizer in ("characters", "bpe"),
+            f"data.tokenizer is {self.tokenizer!r}: it must be 'characters' or 'bpe'",
+        )
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            require(value >= least, f"data.{name} is {value}: it must be at least {least}")
+        require(len(self.locales) > 0, "data.locales is empty: at least one CLDR locale is needed")
+        require(len(set(self.locales)) == len(self.locales), "data.locales names a locale twice")
+        for side in ("train", "validation", "test"):
+            self._check_side(side)
+
+    def _check_side(self, side: str) -> None:
+        source, target = getattr(self, side), getattr(self, f"{side}_target")
+        require(
+            target is None or source is not None, f"data.{side}_target needs data.{side} as its source side"
+        )
+        require(
+            source is None or self.train is not None,
+            f"data.{side} needs data.train: the embedded dates bring their own held-out parts",
+        )
+
+
+_LEAST = {
+    "vocab_size": 16,
+    "max_source_length": 1,
+    "max_target_length": 3,
+    "examples": 1,
+    "evaluation_examples": 1,
+    "seed": 0,
+}

@@ -1,0 +1,141 @@
+"""CLDR's date formats of a locale (through Babel), each as a table-driven writer that is fast to call often.
+
+A format's text is a sequence of literals and fields (year, month, day, weekday), and each field depends on
+one number only. So Babel writes every field once into a table, and a date is written by look-ups.
+"""
+
+import datetime
+import functools
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, tokenize_pattern
+
+from attnjax.config import InputError
+
+FIRST_YEAR, LAST_YEAR = 1950, 2049
+"""One hundred years, so that a year of two digits means one year: 50-99 is 19yy, 00-49 is 20yy."""
+
+_FIELDS = {"y": "year", "M": "month", "L": "month", "d": "day", "E": "weekday", "c": "weekday"}
+# Characters that nobody types: spaces that do not break become plain ones, direction marks go.
+_PLAIN = str.maketrans({"\u202f": " ", "\u00a0": " ", "\u200e": None, "\u200f": None, "\u061c": None})
+_ZERO = {"arab": "\u0660", "arabext": "\u06f0", "beng": "\u09e6", "deva": "\u0966", "mymr": "\u1040"}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a format and how each of its values is written, from the least value on."""
+
+    kind: str
+    texts: tuple[str, ...]
+
+    def __call__(self, date: datetime.date) -> str:
+        if self.kind == "year":
+            return self.texts[date.year - FIRST_YEAR]
+        if self.kind == "weekday":
+            return self.texts[date.weekday()]
+        return self.texts[(date.month if self.kind == "month" else date.day) - 1]
+
+
+@dataclass(frozen=True)
+class DateFormat:
+    """A CLDR date format of one locale.
+
+    >>> spanish = {format.name: format for format in date_formats("es")}
+    >>> spanish["long"](datetime.date(2003, 2, 1))
+    '1 de febrero de 2003'
+    >>> spanish["short"](datetime.date(2003, 2, 1))
+    '<es> 1/2/03'
+    """
+
+    locale: str
+    name: str
+    parts: tuple[str | Field, ...]
+
+    @property
+    def group(self) -> str:
+        return f"{self.locale}/{self.name}"
+
+    @functools.cached_property
+    def fields(self) -> dict[str, Field]:
+        """The fields by kind, in the order in which they are written."""
+        return {part.kind: part for part in self.parts if isinstance(part, Field)}
+
+    @functools.cached_property
+    def tag(self) -> str:
+        """The locale tag before the date where the month is a bare number ("<es>"), else empty."""
+        text = "".join(part for part in self.parts if isinstance(part, str))
+        named = any(character.isalpha() for character in "".join(self.fields["month"].texts))
+        return "" if named or "月" in text else f"<{self.locale}>"
+
+    @functools.cached_property
+    def characters(self) -> frozenset[str]:
+        """Every character that the format can write."""
+        return frozenset(
+            "".join(part if isinstance(part, str) else "".join(part.texts) for part in self.parts)
+        )
+
+    def __call__(self, date: datetime.date) -> str:
+        text = "".join(part if isinstance(part, str) else part(date) for part in self.parts)
+        return f"{self.tag} {text}" if self.tag else text
+
+
+def date_formats(locale: str) -> list[DateFormat]:
+    """The Gregorian formats of a CLDR locale that hold year, month and day, without duplicates.
+
+    They are CLDR's full, long, medium and short formats and its skeletons (yMMMd, yMEd, ...). Formats that
+    write every date alike count once, under the first name. Digits are the locale's own. Raises InputError
+    for a locale that CLDR does not know.
+    """
+    try:
+        known = Locale.parse(locale)
+    except (UnknownLocaleError, ValueError) as error:
+        raise InputError(
+            f"data.locales has {locale!r}: CLDR has no such locale (examples: en_GB, ja)"
+        ) from error
+    patterns = {name: known.date_formats[name].pattern for name in ("full", "long", "medium", "short")}
+    patterns |= {name: pattern.pattern for name, pattern in sorted(known.datetime_skeletons.items())}
+    formats: dict[tuple[str | Field, ...], DateFormat] = {}
+    for name, pattern in patterns.items():
+        tokens = tokenize_pattern(pattern)
+        kinds = {_FIELDS.get(value[0], "other") for kind, value in tokens if kind == "field"}
+        if kinds - {"weekday"} == {"year", "month", "day"}:
+            parts = _parts(tokens, known)
+            formats.setdefault(parts, DateFormat(locale, name, parts))
+    return list(formats.values())
+
+
+def _parts(tokens: list[tuple[str, Any]], locale: Locale) -> tuple[str | Field, ...]:
+    """Literals (neighbours joined) and filled fields of a tokenized pattern."""
+    parts: list[str | Field] = []
+    for kind, value in tokens:
+        if kind == "field":
+            letter, width = value
+            parts.append(_field(letter, width, locale))
+        elif parts and isinstance(parts[-1], str):
+            parts[-1] += _plain(value)
+        else:
+            parts.append(_plain(value))
+    return tuple(parts)
+
+
+def _field(letter: str, width: int, locale: Locale) -> Field:
+    kind = _FIELDS[letter]
+    dates = {
+        "year": (datetime.date(year, 1, 1) for year in range(FIRST_YEAR, LAST_YEAR + 1)),
+        "month": (datetime.date(2001, month, 1) for month in range(1, 13)),
+        "day": (datetime.date(2001, 1, day) for day in range(1, 32)),
+        "weekday": (datetime.date(2001, 1, day) for day in range(1, 8)),  # 1 January 2001 was a Monday.
+    }[kind]
+    texts = (_plain(format_date(date, letter * width, locale)) for date in dates)
+    if kind == "weekday":
+        return Field(kind, tuple(texts))
+    zero = _ZERO.get(locale.default_numbering_system, "0")
+    digits = {ord("0") + i: chr(ord(zero) + i) for i in range(10)}
+    return Field(kind, tuple(text.translate(digits) for text in texts))
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text.translate(_PLAIN))

@@ -1,0 +1,102 @@
+"""Text to token ids and back, by characters or byte pairs. The only file that touches `tokenizers`."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from attnjax.config import InputError
+
+PAD, BOS, EOS, UNK = range(4)
+SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
+
+Kind = Literal["characters", "bpe"]
+
+
+class Tokenizer:
+    """A reversible map between texts and lists of ids; ids 0 to 3 are PAD, BOS, EOS and UNK.
+
+    Texts are read in Unicode's composed form (NFC), so that an accent typed as its own character is known.
+
+    >>> tokenizer = Tokenizer.train(["<es> 1/2", "2 mayo"], "characters", tags=["<es>"])
+    >>> tokenizer.pieces("<es> 2/1")
+    ['<es>', ' ', '2', '/', '1']
+    >>> tokenizer.decode(tokenizer.encode(["2 mayo"])[0])
+    '2 mayo'
+    """
+
+    def __init__(self, inner: tokenizers.Tokenizer):
+        inner.encode_special_tokens = True  # "<eos>" in a text is five characters, not the end of it.
+        self._inner = inner
+
+    @classmethod
+    def train(
+        cls, texts: Iterable[str], kind: Kind, vocab_size: int = 8000, *, tags: Sequence[str] = ()
+    ) -> "Tokenizer":
+        """Learns the characters of the texts, or at most `vocab_size` pieces of them by byte-pair encoding.
+
+        Each of `tags` (such as "<es>") is one token wherever it stands. `vocab_size` counts for bpe only.
+        Byte-pair encoding: Sennrich et al., 2016.
+        """
+        if kind == "characters":
+            known = sorted(set().union(*texts))
+            vocabulary = {piece: i for i, piece in enumerate([*SPECIALS, *known])}
+            # Byte-pair encoding without merges: three times as fast as a word-level model of characters.
+            inner = tokenizers.Tokenizer(models.BPE(vocabulary, [], unk_token=SPECIALS[UNK]))
+            inner.decoder = decoders.Fuse()
+        else:
+            inner = tokenizers.Tokenizer(models.BPE(unk_token=SPECIALS[UNK]))
+            inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+            inner.decoder = decoders.Metaspace(prepend_scheme="never")
+            trainer = trainers.BpeTrainer(
+                vocab_size=vocab_size - len(tags), special_tokens=list(SPECIALS), show_progress=False
+            )
+            inner.train_from_iterator(texts, trainer)
+        inner.add_special_tokens(list(SPECIALS))
+        inner.add_tokens([tokenizers.AddedToken(tag, normalized=False) for tag in tags])
+        return cls(inner)
+
+    @property
+    def size(self) -> int:
+        """How many ids there are."""
+        return self._inner.get_vocab_size()
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, without BOS and EOS."""
+        return [encoding.ids for encoding in self._inner.encode_batch_fast([_composed(t) for t in texts])]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of the ids up to the first EOS; special tokens write nothing."""
+        ids = list(ids)
+        end = ids.index(EOS) if EOS in ids else len(ids)
+        return self._inner.decode(ids[:end], skip_special_tokens=True)
+
+    def pieces(self, text: str) -> list[str]:
+        """The part of the text that each id of `encode([text])` stands for."""
+        text = _composed(text)
+        return [text[start:end] for start, end in self._inner.encode(text).offsets]
+
+    def names(self, ids: Sequence[int]) -> list[str]:
+        """What each id stands for by itself; bpe writes a leading space as "▁"."""
+        return [self._inner.id_to_token(i) or "" for i in ids]
+
+    def save(self, path: Path) -> None:
+        """Writes one JSON file that `load` (and the `tokenizers` library) reads."""
+        self._inner.save(str(path))
+
+    @classmethod
+    def load(cls, path: Path) -> "Tokenizer":
+        """Reads what `save` wrote. Raises InputError where the file is missing or is something else."""
+        if not path.is_file():
+            raise InputError(f"{path}: no such tokenizer file")
+        try:
+            return cls(tokenizers.Tokenizer.from_file(str(path)))
+        except Exception as error:  # `tokenizers` raises bare Exception for a malformed file.
+            raise InputError(f"{path}: not a tokenizer file ({error})") from error
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)

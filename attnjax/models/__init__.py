@@ -1,0 +1,24 @@
+"""Floor 3: named architectures, each with a frozen config dataclass in `config.py` (free of jax).
+
+The names are imported on first use, so that reading a config does not load jax.
+"""
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "TransformerConfig": "attnjax.models.config",
+    "Transformer": "attnjax.models.transformer",
+    "DecoderCache": "attnjax.models.transformer",
+    "Decoded": "attnjax.models.decoding",
+    "alignment": "attnjax.models.decoding",
+    "greedy_decode": "attnjax.models.decoding",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'attnjax.models' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,104 @@
+"""The shape of an encoder-decoder. Free of jax, so that the command line can read it at once."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from attnjax.config import require
+
+Positions = Literal["sinusoidal", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"]
+Norm = Literal["layer", "rms"]
+NormPlacement = Literal["pre", "post"]
+Activation = Literal["gelu", "swiglu"]
+Precision = Literal["float32", "bfloat16"]
+Implementation = Literal["reference", "blockwise"]
+
+_CHOICES = {
+    "positions": Positions,
+    "norm": Norm,
+    "norm_placement": NormPlacement,
+    "activation": Activation,
+    "dtype": Precision,
+    "param_dtype": Precision,
+}
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """An encoder-decoder Transformer (Vaswani et al. 2017) and the choices that came after it."""
+
+    dim: int = 128
+    heads: int = 4
+    kv_heads: int | None = None
+    """None: as many as heads (multi-head); 1: multi-query; a divisor of heads between: grouped-query."""
+    encoder_layers: int = 2
+    decoder_layers: int = 2
+    hidden: int | None = None
+    """Width of the feed-forward layers; None: 4·dim."""
+    positions: Positions = "rope"
+    norm: Norm = "layer"
+    norm_placement: NormPlacement = "pre"
+    activation: Activation = "gelu"
+    qk_norm: bool = False
+    """RMSNorm of each query and key head."""
+    bias: bool = True
+    """Whether projections and feed-forward layers have biases."""
+    tie_embeddings: bool = False
+    """Use the target embedding as the output projection."""
+    max_length: int = 512
+    """Positions that a learned table holds, for either side."""
+    dtype: Precision = "float32"
+    """What is computed in."""
+    param_dtype: Precision = "float32"
+    """What parameters are kept in."""
+    implementation: Implementation | None = None
+    """The attention engine; None chooses by size."""
+
+    def __post_init__(self) -> None:
+        for name in ("dim", "heads", "encoder_layers", "decoder_layers", "max_length"):
+            _require_positive(name, getattr(self, name))
+        for name in ("kv_heads", "hidden"):
+            if getattr(self, name) is not None:
+                _require_positive(name, getattr(self, name))
+        for name, choices in _CHOICES.items():
+            _require_choice(name, getattr(self, name), get_args(choices))
+        if self.implementation is not None:
+            _require_choice("implementation", self.implementation, get_args(Implementation))
+        self._require_heads_fit()
+
+    def _require_heads_fit(self) -> None:
+        require(
+            self.dim % self.heads == 0,
+            f"model.heads is {self.heads}: it must divide model.dim ({self.dim})",
+        )
+        require(
+            self.kv_heads is None or self.heads % self.kv_heads == 0,
+            f"model.kv_heads is {self.kv_heads}: it must divide model.heads ({self.heads})",
+        )
+        require(
+            not self.positions.startswith("rope") or self.head_dim % 2 == 0,
+            f"model.positions is {self.positions!r}: it needs an even head size, "
+            f"but model.dim / model.heads is {self.head_dim}",
+        )
+        require(
+            self.positions != "sinusoidal" or self.dim % 2 == 0,
+            f"model.positions is 'sinusoidal': it needs an even model.dim, got {self.dim}",
+        )
+
+    @property
+    def head_dim(self) -> int:
+        """The size of one head."""
+        return self.dim // self.heads
+
+    @property
+    def hidden_dim(self) -> int:
+        """The width of the feed-forward layer, with the default filled in."""
+        return 4 * self.dim if self.hidden is None else self.hidden
+
+
+def _require_positive(name: str, value: object) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    require(whole and value >= 1, f"model.{name} is {value!r}: it must be a whole number, 1 or more")  # type: ignore[operator]
+
+
+def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    require(value in choices, f"model.{name} is {value!r}: it must be one of {', '.join(choices)}")

@@ -1,0 +1,105 @@
+"""The parts of an encoder-decoder, made as its config describes them."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+
+from attnjax.models.config import TransformerConfig
+from attnjax.nn import (
+    Attention,
+    DecoderBlock,
+    Embedding,
+    EncoderBlock,
+    FeedForward,
+    PositionScore,
+    flat_dot_general,
+    make_norm,
+    named,
+)
+
+_ROPE = {"rope": "halves", "rope_interleaved": "interleaved"}
+
+
+class Parts:
+    """Makes the parts of a model as its config describes them, each with parameters of its own."""
+
+    def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
+        self.config = config
+        self.rngs = rngs
+        self.dtypes: dict[str, Any] = {
+            "dtype": jnp.dtype(config.dtype),
+            "param_dtype": jnp.dtype(config.param_dtype),
+        }
+
+    def embedding(self, vocab: int) -> Embedding:
+        absolute: Any = self.config.positions if self.config.positions in ("sinusoidal", "learned") else None
+        return Embedding(
+            vocab,
+            self.config.dim,
+            positions=absolute,
+            max_length=self.config.max_length,
+            rngs=self.rngs,
+            **self.dtypes,
+        )
+
+    def norm(self) -> Any:
+        return make_norm(self.config.norm, self.config.dim, rngs=self.rngs, **self.dtypes)
+
+    def attention(self, *, rope: Any = None) -> Attention:
+        config = self.config
+        return Attention(
+            config.dim,
+            config.heads,
+            kv_heads=config.kv_heads,
+            bias=config.bias,
+            qk_norm=config.qk_norm,
+            rope=rope,
+            implementation=config.implementation,
+            rngs=self.rngs,
+            **self.dtypes,
+        )
+
+    def feed_forward(self) -> FeedForward:
+        config = self.config
+        return FeedForward(
+            config.dim,
+            config.hidden_dim,
+            activation=config.activation,
+            bias=config.bias,
+            rngs=self.rngs,
+            **self.dtypes,
+        )
+
+    def encoder_block(self) -> EncoderBlock:
+        own = self.attention(rope=_ROPE.get(self.config.positions))
+        return EncoderBlock(own, self.feed_forward(), self.norm, self.config.norm_placement)
+
+    def decoder_block(self) -> DecoderBlock:
+        own = self.attention(rope=_ROPE.get(self.config.positions))
+        return DecoderBlock(own, self.attention(), self.feed_forward(), self.norm, self.config.norm_placement)
+
+    def position_score(self, *, bidirectional: bool) -> PositionScore | None:
+        kind: Any = self.config.positions
+        if kind not in ("alibi", "t5"):
+            return None
+        return PositionScore(
+            kind,
+            self.config.heads,
+            bidirectional=bidirectional,
+            param_dtype=self.dtypes["param_dtype"],
+            rngs=self.rngs,
+        )
+
+    def output(self, vocab: int) -> nnx.Linear:
+        return nnx.Linear(
+            self.config.dim,
+            vocab,
+            use_bias=self.config.bias,
+            preferred_element_type=jnp.float32,
+            dot_general=flat_dot_general,
+            kernel_metadata=named("embed", "vocab"),
+            bias_metadata=named("vocab"),
+            rngs=self.rngs,
+            **self.dtypes,
+        )

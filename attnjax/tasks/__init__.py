@@ -1,0 +1,1 @@
+"""Floor 4: a task binds a data source, a model, a loss and metrics."""

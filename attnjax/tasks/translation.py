@@ -1,0 +1,224 @@
+"""Machine translation with an encoder-decoder: the embedded dates or a user's parallel corpus."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from attnjax.config import require
+from attnjax.data.config import TranslationData
+from attnjax.data.example import Example
+from attnjax.data.noise import word_dropout
+from attnjax.data.pipeline import Batches
+from attnjax.data.splits import translation_splits
+from attnjax.data.text_encoder import Arrays, TextEncoder
+from attnjax.data.tokenizer import BOS, EOS, PAD
+from attnjax.models.config import TransformerConfig
+from attnjax.models.decoding import alignment, greedy_decode
+from attnjax.models.transformer import Transformer
+from attnjax.nn.dropout import Dropout
+from attnjax.tasks.alignment import Translation
+from attnjax.tasks.base import Evaluation, Params
+from attnjax.tasks.metrics import bleu, chrf, exact_match
+from attnjax.tasks.translation_report import report
+
+VALIDATION_EXAMPLES = 512
+_ROWS = 256
+"""Texts that are decoded together at most. Fewer are filled up to a power of two: few shapes compile."""
+
+
+class TranslationTask:
+    """Translates texts with a `Transformer`, trained by label-smoothed cross-entropy on each next token.
+
+    With a `folder` in which `save` left its tokenizers, they are used as they are, and the data is read only
+    when it is needed; else data is read and tokenizers are trained at once.
+
+    Raises InputError for data that cannot be used, and for texts longer than the model's learned positions.
+    """
+
+    def __init__(
+        self,
+        data: TranslationData,
+        model: TransformerConfig,
+        *,
+        batch_size: int,
+        folder: Path | None = None,
+    ):
+        self._data, self._model, self._batch_size = data, model, batch_size
+        if folder is not None and TextEncoder.saved_in(folder):
+            self.encoder = TextEncoder.load(folder)
+        else:
+            self._splits = translation_splits(data)
+            self.encoder, encoded = TextEncoder.fit(self._splits, data)
+            self._train_arrays = encoded["train"]
+        self._require_positions(self.encoder.source_width, self.encoder.target_width)
+        self._graphdef = nnx.split(nnx.eval_shape(lambda: self._transformer(jax.random.key(0))), nnx.Param)[0]
+        self._decode = jax.jit(self._decoded_batch)
+        self._align = jax.jit(self._alignment_batch)
+
+    @property
+    def monitor(self) -> tuple[str, Literal["max", "min"]]:
+        """Exact match for the dates; chrF for a corpus, where whole sentences rarely match."""
+        return ("exact_match" if self._data.train is None else "chrf"), "max"
+
+    def init(self, key: Key[Array, ""]) -> Params:
+        """Fresh parameters of the model, as nested dicts of arrays."""
+        return nnx.to_pure_dict(nnx.split(self._transformer(key), nnx.Param)[1])
+
+    def batch(self, step: int) -> Arrays:
+        """The arrays of `TextEncoder.arrays` for a step, the source with `data.word_dropout`."""
+        batch = self._batches[step]
+        if self._data.word_dropout == 0:
+            return batch
+        seed = [self._data.seed, step, jax.process_index()]
+        return {**batch, "source": word_dropout(batch["source"], self._data.word_dropout, seed)}
+
+    def loss(
+        self,
+        params: Params,
+        batch: Mapping[str, jax.Array],
+        *,
+        dropout: Dropout | None,
+        label_smoothing: float | Float[Array, ""],
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """Mean over the target's tokens y of -(1-ε)·log p(y) - ε·mean_v log p(v), without the padding.
+
+        ε is the label smoothing (Szegedy et al. 2016). Metrics: the loss, the accuracy of the likeliest
+        token, and the number of tokens as "weight".
+        """
+        target, labels = batch["target"][:, :-1], batch["target"][:, 1:]
+        logits = self._merged(params)(batch["source"], batch["source_lengths"], target, dropout=dropout)
+        log_p = jax.nn.log_softmax(logits.astype(jnp.float32))
+        of_label = jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
+        losses = -(1 - label_smoothing) * of_label - label_smoothing * log_p.mean(-1)
+        counts = (labels != PAD).astype(jnp.float32)
+        weight = counts.sum()
+        loss = (losses * counts).sum() / weight
+        accuracy = ((logits.argmax(-1) == labels) * counts).sum() / weight
+        return loss, {"loss": loss, "token_accuracy": accuracy, "weight": weight}
+
+    def validate(self, params: Params) -> dict[str, float]:
+        """Exact match and chrF, in percent, on the first few hundred validation examples."""
+        examples = self._splits["validation"][:VALIDATION_EXAMPLES]
+        outputs = self._outputs(params, examples)
+        references = [example.target for example in examples]
+        return {"exact_match": exact_match(outputs, references), "chrf": chrf(outputs, references)}
+
+    def evaluate(self, params: Params, folder: Path) -> Evaluation:
+        """The table over the test parts, a dozen samples, and heat maps of the decoder's attention."""
+        columns = {"exact match %": exact_match, "chrF": chrf}
+        labels = {"dates": "held-out dates", "pairs": "unseen locale×format pairs"}
+        if self._data.train is not None:
+            columns = {"exact match %": exact_match, "BLEU": bleu, "chrF": chrf}
+            labels = {"validation": "validation", "test": "test"}
+        parts = {label: self._splits[part] for part, label in labels.items() if self._splits[part]}
+        outputs = {label: self._outputs(params, examples) for label, examples in parts.items()}
+        translate = partial(self.translate, params)
+        return report(parts, outputs, columns=columns, translate=translate, folder=folder)
+
+    def translate(self, params: Params, texts: Sequence[str]) -> list[Translation]:
+        """The translation of each text, with the attention of each emitted token over the source's pieces.
+
+        Raises InputError for a text longer than `data.max_source_length`.
+        """
+        arrays = self.encoder.sources(texts)
+        self._require_room(texts, arrays)
+        tokens, lengths = self._in_batches(self._decode, params, arrays)
+        weights = self._in_batches(self._align, params, {**arrays, "tokens": tokens})
+        translations = []
+        for i, text in enumerate(texts):
+            emitted = tokens[i, : lengths[i]].tolist()
+            pieces = self.encoder.source.pieces(text)
+            names = self.encoder.target.names(emitted)
+            seen = weights[i, : len(emitted), : len(pieces)]
+            translations.append(Translation(self.encoder.target.decode(emitted), pieces, names, seen))
+        return translations
+
+    def save(self, folder: Path) -> None:
+        """Writes the tokenizers and the widths of the arrays."""
+        self.encoder.save(folder)
+
+    @cached_property
+    def _splits(self) -> dict[str, list[Example]]:
+        return translation_splits(self._data)
+
+    @cached_property
+    def _train_arrays(self) -> Arrays:
+        return self.encoder.arrays(self._splits["train"])
+
+    @cached_property
+    def _batches(self) -> Batches:
+        return Batches(self._train_arrays, self._batch_size, self._data.seed)
+
+    def _transformer(self, key: Key[Array, ""]) -> Transformer:
+        sizes = {"source_vocab": self.encoder.source.size, "target_vocab": self.encoder.target.size}
+        return Transformer(self._model, **sizes, rngs=nnx.Rngs(key))
+
+    def _merged(self, params: Params) -> Transformer:
+        return nnx.merge(self._graphdef, params)
+
+    def _outputs(self, params: Params, examples: Sequence[Example]) -> list[str]:
+        arrays = self.encoder.sources([example.source for example in examples])
+        tokens, lengths = self._in_batches(self._decode, params, arrays)
+        rows = zip(tokens.tolist(), lengths.tolist(), strict=True)
+        return [self.encoder.target.decode(row[:length]) for row, length in rows]
+
+    def _decoded_batch(self, params: Params, arrays: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        """Greedily emitted tokens [B, T-1] and their number [B]."""
+        decoded = greedy_decode(
+            self._merged(params),
+            arrays["source"],
+            arrays["source_lengths"],
+            bos=BOS,
+            eos=EOS,
+            pad=PAD,
+            max_length=self.encoder.target_width - 1,
+        )
+        return decoded.tokens, decoded.lengths
+
+    def _alignment_batch(self, params: Params, arrays: Mapping[str, jax.Array]) -> jax.Array:
+        """The last decoder layer's attention over the source [B, T-1, S], as the mean of its heads."""
+        return alignment(
+            self._merged(params),
+            arrays["source"],
+            arrays["source_lengths"],
+            arrays["tokens"],
+            bos=BOS,
+            layers=(self._model.decoder_layers - 1,),
+        )
+
+    def _in_batches(self, function: Any, params: Params, arrays: Arrays) -> Any:
+        """function(params, arrays) on the host, computed in batches of equal size."""
+        count = len(arrays["source"])
+        rows = min(_ROWS, 1 << (count - 1).bit_length())
+        results = []
+        for start in range(0, count, rows):
+            part = {name: _filled(array[start : start + rows], rows) for name, array in arrays.items()}
+            results.append(function(params, jax.device_put(part)))
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *jax.device_get(results))
+
+    def _require_room(self, texts: Sequence[str], arrays: Arrays) -> None:
+        self._require_positions(arrays["source"].shape[1], self.encoder.target_width)
+        for text, length in zip(texts, arrays["source_lengths"].tolist(), strict=True):
+            require(
+                length <= self._data.max_source_length,
+                f"the text {text[:40]!r}… has {length} tokens, data.max_source_length is "
+                f"{self._data.max_source_length}",
+            )
+
+    def _require_positions(self, *widths: int) -> None:
+        require(
+            self._model.positions != "learned" or max(widths) <= self._model.max_length,
+            f"model.max_length is {self._model.max_length}: the texts need {max(widths)} learned positions",
+        )
+
+
+def _filled(rows: np.ndarray, count: int) -> np.ndarray:
+    """The rows, and the last one again until there are `count`."""
+    return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])

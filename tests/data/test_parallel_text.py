@@ -1,0 +1,68 @@
+"""A user's corpus: what is read, and how every malformed file is named."""
+
+import re
+
+import pytest
+
+from attnjax.config import InputError
+from attnjax.data.parallel_text import read_parallel_text
+
+
+def read(tmp_path, source: bytes, target: bytes | None = None):
+    (tmp_path / "a").write_bytes(source)
+    if target is not None:
+        (tmp_path / "b").write_bytes(target)
+    return read_parallel_text(tmp_path / "a", None if target is None else tmp_path / "b", group="train")
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_tsv_file_gives_its_pairs(tmp_path, end, mark):
+    examples = read(tmp_path, mark + end.join([b"eins\tone", "zwei \t cafe\u0301".encode(), b""]))
+    assert [(e.source, e.target) for e in examples] == [("eins", "one"), ("zwei", "café")]
+    assert [e.place for e in examples] == [f"{tmp_path / 'a'}:1", f"{tmp_path / 'a'}:2"]
+
+
+def test_line_aligned_files_give_their_pairs(tmp_path):
+    examples = read(tmp_path, b"eins\nzwei", b"one\ntwo\n")
+    assert [(e.source, e.target) for e in examples] == [("eins", "one"), ("zwei", "two")]
+
+
+def test_a_line_separator_inside_a_line_does_not_end_it(tmp_path):
+    examples = read(tmp_path, "eins\u2028\x0bzwei\tone".encode())
+    assert len(examples) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "place", "message"),
+    [
+        (b"eins\tone\nzwei", None, "a:2", "1 tab-separated column(s), expected 2"),
+        (b"eins\tone\textra", None, "a:1", "3 tab-separated column(s), expected 2"),
+        (b"eins\tone\n\nzwei\ttwo", None, "a:2", "1 tab-separated column(s)"),
+        (b"eins\tone\n\ttwo", None, "a:2", "the source text is empty"),
+        (b"eins\tone\nzwei\t ", None, "a:2", "the target text is empty"),
+        (b"eins\tone\nzw\xffi\ttwo", None, "a:2", "not UTF-8 (byte 0xff at position 3 of the line)"),
+        (b" \n", None, "a", "the file is empty"),
+        (b"", None, "a", "the file is empty"),
+        (b"eins\nzwei", b"one\n", "a:2", "which ends after line 1"),
+        (b"eins", b"one\ntwo", "b:2", "which ends after line 1"),
+        (b"eins\nzwei", b"one\n \n", "b:2", "the target text is empty"),
+        (b"eins\n\nzwei", b"one\ntwo\nthree", "a:2", "the source text is empty"),
+        (b"eins", b"\xc3", "b:1", "not UTF-8"),
+        (b"eins", b"", "b", "the file is empty"),
+    ],
+)
+def test_malformed_files_are_named_by_file_and_line(tmp_path, source, target, place, message):
+    with pytest.raises(InputError) as raised:
+        read(tmp_path, source, target)
+    text = str(raised.value)
+    assert text.startswith(f"{tmp_path}/{place}: ")
+    assert message in text
+    assert "\n" not in text
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    with pytest.raises(InputError, match=re.escape(f"{tmp_path / 'no'}: cannot be read (no such file")):
+        read_parallel_text(tmp_path / "no", group="train")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_parallel_text(tmp_path, group="train")

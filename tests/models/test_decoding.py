@@ -1,0 +1,124 @@
+"""Greedy decoding: the same tokens as asking the model again and again, whatever else is in the batch."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from attnjax import nn
+from attnjax.models import Transformer, TransformerConfig, alignment, greedy_decode
+
+PAD, BOS, EOS = 0, 1, 2
+LENGTH = 9
+
+
+@pytest.fixture(scope="module")
+def model() -> Transformer:
+    """Untrained but lively: with these weights rows end at different steps."""
+    config = TransformerConfig(dim=16, heads=4, kv_heads=2, encoder_layers=1, decoder_layers=2, hidden=32)
+    model = Transformer(config, source_vocab=13, target_vocab=7, rngs=nnx.Rngs(0))
+    state = nnx.state(model, nnx.Param)
+    nnx.update(model, jax.tree.map(lambda leaf: 3.0 * leaf if leaf.ndim > 1 else leaf, state))
+    return model
+
+
+def sources(count: int = 12) -> tuple[jax.Array, jax.Array]:
+    source = jax.random.randint(jax.random.key(5), (count, 8), 3, 13)
+    return source, jnp.arange(count) % 8 + 1
+
+
+def decode(model: Transformer, source: jax.Array, lengths: jax.Array, **options):
+    return greedy_decode(model, source, lengths, bos=BOS, eos=EOS, pad=PAD, max_length=LENGTH, **options)
+
+
+def step_by_step(model: Transformer, source: jax.Array, lengths: jax.Array) -> tuple[np.ndarray, list[int]]:
+    """No cache, no loop in the program: the whole prefix through the model for every token."""
+    apply = jax.jit(lambda target: model(source, lengths, target))
+    target = np.full((len(source), LENGTH + 1), PAD)
+    target[:, 0] = BOS
+    for step in range(LENGTH):
+        best = np.asarray(apply(jnp.asarray(target)))[:, step].argmax(-1)
+        ended = (target[:, 1:] == EOS).any(1)
+        target[:, step + 1] = np.where(ended, PAD, best)
+    tokens = target[:, 1:]
+    return tokens, [list(row).index(EOS) if EOS in row else LENGTH for row in tokens]
+
+
+def test_equals_asking_step_by_step(model: Transformer) -> None:
+    source, lengths = sources()
+    decoded = decode(model, source, lengths)
+    tokens, ends = step_by_step(model, source, lengths)
+    np.testing.assert_array_equal(decoded.tokens, tokens)
+    np.testing.assert_array_equal(decoded.lengths, ends)
+    assert len(set(ends)) > 2, "the fixture should end rows at different steps"
+    assert decoded.weights is None
+
+
+def test_rows_do_not_depend_on_their_batch_mates_or_padding(model: Transformer) -> None:
+    source, lengths = sources()
+    together = decode(model, source, lengths)
+    padded = jnp.concatenate([source, jnp.full((len(source), 5), PAD)], axis=1)
+    np.testing.assert_array_equal(decode(model, padded, lengths).tokens, together.tokens)
+    for row in (0, 5, 11):
+        alone = decode(model, source[row : row + 1, : int(lengths[row])], lengths[row : row + 1])
+        np.testing.assert_array_equal(alone.tokens[0], together.tokens[row])
+
+
+def test_stops_as_soon_as_every_row_has_ended(model: Transformer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that always ends at once takes one step of the nine that it may take."""
+    steps, decode_one = [], Transformer.decode
+
+    def counted(self: Transformer, *args: Any, **options: Any) -> Any:
+        jax.debug.callback(lambda: steps.append(1))
+        return decode_one(self, *args, **options)
+
+    monkeypatch.setattr(Transformer, "decode", counted)
+    graphdef, params = nnx.split(model)
+    params = jax.tree.map(jnp.zeros_like, params)
+    params["output"]["bias"][...] = jnp.zeros(7).at[EOS].set(1.0)
+    source, lengths = sources()
+    decoded = greedy_decode(
+        nnx.merge(graphdef, params), source, lengths, bos=BOS, eos=EOS, pad=PAD, max_length=9
+    )
+    jax.effects_barrier()
+    assert len(steps) == 1
+    np.testing.assert_array_equal(decoded.lengths, np.zeros(len(source)))
+    assert not decoded.tokens[:, 1:].any()
+
+
+def test_captures_the_weights_of_the_emitted_tokens(model: Transformer) -> None:
+    source, lengths = sources()
+    decoded = decode(model, source, lengths, capture=nn.Capture(layers=(1,)))
+    assert set(decoded.weights) == {"decoder.1.self_attention", "decoder.1.cross_attention"}
+    given = jnp.concatenate([jnp.full((len(source), 1), BOS), decoded.tokens[:, :-1]], axis=1)
+    _, expected = jax.jit(lambda: model(source, lengths, given, capture=nn.Capture()))()
+    cross = decoded.weights["decoder.1.cross_attention"]
+    np.testing.assert_allclose(cross, expected["decoder.1.cross_attention"], atol=1e-4)
+    np.testing.assert_array_equal(decode(model, source, lengths).tokens, decoded.tokens)
+
+
+def test_alignment_is_the_mean_of_cross_attention(model: Transformer) -> None:
+    source, lengths = sources()
+    tokens = decode(model, source, lengths).tokens
+    given = jnp.concatenate([jnp.full((len(source), 1), BOS), tokens[:, :-1]], axis=1)
+    _, captured = jax.jit(lambda: model(source, lengths, given, capture=nn.Capture()))()
+    first, second = (captured[f"decoder.{i}.cross_attention"] for i in range(2))
+    whole = alignment(model, source, lengths, tokens, bos=BOS)
+    np.testing.assert_allclose(whole, (first + second).mean(1) / 2, atol=1e-4)
+    np.testing.assert_allclose(whole.sum(-1), np.ones(tokens.shape), atol=1e-5)
+    part = alignment(model, source, lengths, tokens, bos=BOS, layers=(1,), heads=(0, 3))
+    np.testing.assert_allclose(part, second[:, [0, 3]].mean(1), atol=1e-4)
+
+
+def test_works_inside_jit(model: Transformer) -> None:
+    source, lengths = sources()
+    inside = jax.jit(lambda s, n: decode(model, s, n))(source, lengths)
+    np.testing.assert_array_equal(inside.tokens, decode(model, source, lengths).tokens)
+
+
+def test_max_length_must_be_positive(model: Transformer) -> None:
+    with pytest.raises(ValueError, match="max_length 0: expected 1 or more"):
+        greedy_decode(model, *sources(), bos=BOS, eos=EOS, pad=PAD, max_length=0)

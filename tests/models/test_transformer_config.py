@@ -1,0 +1,53 @@
+"""The model's config: defaults, and every bad value named as the command line names it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from attnjax.config import InputError
+from attnjax.models.config import TransformerConfig
+
+
+def test_defaults_are_filled_in() -> None:
+    config = TransformerConfig(dim=96, heads=4)
+    assert (config.head_dim, config.hidden_dim) == (24, 384)
+    assert TransformerConfig(hidden=100).hidden_dim == 100
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"heads": 5}, r"^model.heads is 5: it must divide model.dim \(128\)$"),
+        ({"kv_heads": 3}, r"^model.kv_heads is 3: it must divide model.heads \(4\)$"),
+        ({"dim": 0}, "^model.dim is 0: it must be a whole number, 1 or more$"),
+        ({"hidden": -1}, "^model.hidden is -1: it must be a whole number, 1 or more$"),
+        ({"max_length": 1.5}, "^model.max_length is 1.5: it must be a whole number"),
+        (
+            {"positions": "rotary"},
+            "^model.positions is 'rotary': it must be one of sinusoidal, learned, rope,",
+        ),
+        ({"norm": "batch"}, "^model.norm is 'batch': it must be one of layer, rms$"),
+        ({"dtype": "float16"}, "^model.dtype is 'float16': it must be one of float32, bfloat16$"),
+        (
+            {"implementation": "fast"},
+            "^model.implementation is 'fast': it must be one of reference, blockwise$",
+        ),
+        (
+            {"dim": 12},
+            "^model.positions is 'rope': it needs an even head size, but model.dim / model.heads is 3$",
+        ),
+        (
+            {"dim": 5, "heads": 1, "positions": "sinusoidal"},
+            "^model.positions is 'sinusoidal': it needs an even",
+        ),
+    ],
+)
+def test_a_bad_value_is_one_clear_line(fields: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        TransformerConfig(**fields)
+
+
+def test_reading_a_config_does_not_load_jax() -> None:
+    code = "import sys, attnjax.models.config; assert not {'jax', 'flax', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,48 @@
+"""The pictures of attention."""
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from attnjax.tasks.alignment import Translation, draw_alignments, drawable, terminal_map
+
+
+def translation(source="2 мая", target="05", seed=0):
+    weights = np.random.default_rng(seed).dirichlet(np.ones(len(source)), len(target))
+    return Translation(target, list(source), list(target), weights)
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_the_png_has_a_panel_for_each_translation(tmp_path, count):
+    path = tmp_path / "alignment.png"
+    draw_alignments([translation(seed=i) for i in range(count)], [f"sample {i}" for i in range(count)], path)
+    pixels = matplotlib.image.imread(path)
+    assert pixels.shape[1] > pixels.shape[0] / 2
+    assert pixels[..., :3].std() > 0.05
+
+
+def test_the_picture_shows_the_weights(tmp_path):
+    straight, crossed = tmp_path / "straight.png", tmp_path / "crossed.png"
+    draw_alignments([Translation("ab", ["x", "y"], ["a", "b"], np.eye(2))], ["one"], straight)
+    draw_alignments([Translation("ab", ["x", "y"], ["a", "b"], np.eye(2)[::-1])], ["one"], crossed)
+    one, two = matplotlib.image.imread(straight), matplotlib.image.imread(crossed)
+    assert one.shape == two.shape
+    assert not np.array_equal(one, two)
+
+
+def test_only_what_the_font_has_is_drawable():
+    assert drawable("Пятница, 2 Φεβρουαρίου <es> ž")
+    assert not drawable("2003年2月1日")
+
+
+def test_the_terminal_map_darkens_with_the_weight():
+    lines = terminal_map(Translation("ab", ["x", "y", "z"], ["a", "b"], np.array([[1, 0, 0], [0, 0.6, 0.3]])))
+    assert lines.splitlines() == ["   xyz", "a │█  │", "b │ ▓▒│"]
+
+
+def test_the_terminal_map_keeps_its_columns_under_wide_and_broken_characters():
+    weights = np.array([[0.0, 1.0, 0.0]])
+    lines = terminal_map(Translation("a", ["年", "\n", "b"], ["a"], weights)).splitlines()
+    assert lines == ["   年\ufffdb", "a │  █ │"]
+    tagged = terminal_map(Translation("a", ["<es>", "1"], ["a"], np.array([[1.0, 0.0]]))).splitlines()
+    assert tagged == ["   <es>1", "a │████ │"]

@@ -1,0 +1,33 @@
+"""The metrics, on texts whose scores are known."""
+
+import pytest
+
+from attnjax.tasks.metrics import bleu, chrf, exact_match
+
+
+def test_exact_match_counts_equal_texts_in_percent():
+    assert exact_match(["a", "b", "c", "d"], ["a", "b", "c", "x"]) == 75.0
+
+
+def test_texts_of_different_number_are_refused():
+    with pytest.raises(ValueError, match="longer"):
+        exact_match(["a"], ["a", "b"])
+
+
+@pytest.mark.parametrize("metric", [chrf, bleu])
+def test_chrf_and_bleu_run_from_0_to_100(metric):
+    text = "the cat sat on the mat"
+    assert metric([text], [text]) == pytest.approx(100)
+    assert metric(["zzzzz"], [text]) == pytest.approx(0, abs=1e-9)
+
+
+def test_chrf_is_the_f2_score_over_character_n_grams():
+    # Unigrams: 2 of 2 right, 2 of 3 found; bigrams: 1 of 1, 1 of 2; trigrams: none possible in the output.
+    # sacrebleu averages precision and recall over the orders that both texts have.
+    precision, recall = 1.0, (2 / 3 + 1 / 2) / 2
+    assert chrf(["ab"], ["abc"]) == pytest.approx(100 * 5 * precision * recall / (4 * precision + recall))
+
+
+def test_bleu_is_of_the_corpus_not_the_mean_of_sentences():
+    outputs, references = ["the cat sat on the mat", "a"], ["the cat sat on the mat", "b"]
+    assert bleu(outputs, references) > 50
