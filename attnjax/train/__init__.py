@@ -1,0 +1,1 @@
+"""Floor 5: state, step, loop, optimiser, checkpoints, randomness."""

@@ -1,0 +1,150 @@
+"""Checkpoints of a run: saved in the background, proved on restore. The only file that touches Orbax."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from attnjax.train.hashing import params_hash
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """The checkpoints in one folder: the latest `keep` and the best by score.
+
+    Each holds the SHA-256 of its state, taken before it was written. A checkpoint that cannot be read, or
+    whose arrays do not have that hash, is treated as absent. Orbax writes into a temporary folder and renames
+    it, so a save that was cut off leaves no checkpoint.
+
+    Use it as a context manager: leaving it waits for the save under way and raises that save's error.
+    """
+
+    def __init__(self, folder: Path, *, keep: int, mode: Literal["max", "min"]) -> None:
+        # Orbax logs every save and the absence of a cluster at a level that would drown a run's own warnings.
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        self._sign = 1.0 if mode == "max" else -1.0
+        self._keep = keep
+        self._scores: dict[int, float] = {}
+        self._pending: Any = None
+        self._manager = ocp.training.Checkpointer(
+            folder.absolute(),
+            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
+            preservation_policy=_Preserve(self),
+            cleanup_tmp_directories=True,
+        )
+        for step in self.steps:
+            score = self._metadata(step).get("score")
+            if score is not None:
+                self._scores[step] = score
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps that have a checkpoint, ascending; damaged ones are among them until `restore`."""
+        return [checkpoint.step for checkpoint in self._manager.checkpoints]
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """The step and score of the best checkpoint on disk, the earliest of equals; None without one."""
+        scores = {step: self._scores[step] for step in self.steps if step in self._scores}
+        if not scores:
+            return None
+        step = max(scores, key=lambda step: (self._sign * scores[step], -step))
+        return step, scores[step]
+
+    def save(self, step: int, state: Any, score: float | None = None) -> None:
+        """Starts saving; waits for the save before it, and raises what that one raised.
+
+        `state` must not be donated afterwards: pass a copy.
+        """
+        self.wait()
+        if score is not None:
+            self._scores[step] = score
+        flat = _flatten(state)
+        metadata = {"sha256": params_hash(flat), "score": score}
+        self._pending = self._manager.save_async(step, flat, force=True, custom_metadata=metadata)
+
+    def wait(self) -> None:
+        """Waits for the save under way; raises what it raised."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def restore(self, like: Any) -> tuple[int, Any] | None:
+        """The newest sound checkpoint as (step, state), or None without one.
+
+        `like` gives structure, shapes, dtypes and shardings (arrays or ShapeDtypeStructs). Damaged
+        checkpoints newer than the one restored are removed with a warning that names them: their steps will
+        be saved again.
+        """
+        for step in reversed(self.steps):
+            try:
+                return step, self.load(step, like)
+            except CheckpointDamaged as error:
+                logger.warning("%s: removing it and falling back to the checkpoint before it", error)
+                shutil.rmtree(self._manager.directory / str(step))
+                self._scores.pop(step, None)
+                self._manager.reload()
+        return None
+
+    def load(self, step: int, like: Any) -> Any:
+        """The state saved at `step`. Raises CheckpointDamaged when it is not what was saved."""
+        path = self._manager.directory / str(step)
+        expected = self._metadata(step).get("sha256")
+        if expected is None:
+            raise CheckpointDamaged(f"checkpoint {path} is damaged: its metadata cannot be read")
+        try:
+            flat = self._manager.load(step, jax.tree.map(_abstract, _flatten(like)))
+        except Exception as error:  # Orbax and TensorStore raise many kinds for a damaged file
+            raise CheckpointDamaged(f"checkpoint {path} is damaged: its arrays cannot be read") from error
+        if params_hash(flat) != expected:
+            raise CheckpointDamaged(f"checkpoint {path} is damaged: its arrays are not those that were saved")
+        return jax.tree.unflatten(jax.tree.structure(like), [flat[name] for name in _flatten(like)])
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
+
+    def _metadata(self, step: int) -> dict[str, Any]:
+        try:
+            return self._manager.metadata(step).custom_metadata or {}
+        except Exception:  # whatever a damaged file makes Orbax raise, the answer is that nothing is known
+            return {}
+
+
+class CheckpointDamaged(Exception):
+    """A checkpoint that cannot be read, or whose arrays are not those that were saved."""
+
+
+class _Preserve:
+    """Orbax's preservation policy: the latest ones and the best.
+
+    Orbax's own BestN needs a metrics file per checkpoint, and refuses to open the folder when one is damaged.
+    """
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._owner = checkpoints
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        latest = {checkpoint.step for checkpoint in checkpoints[-self._owner._keep :]}
+        best = self._owner.best
+        return [c.step in latest or (best is not None and c.step == best[0]) for c in checkpoints]
+
+
+def _flatten(tree: Any) -> dict[str, Any]:
+    """Leaves by path: what is on disk does not depend on the container types of Flax and Optax."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)

@@ -1,0 +1,68 @@
+"""How long and how to train. Free of jax, so that the command line can read it at once."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from attnjax.config import InputError, require, traced
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """AdamW with warm-up and cosine decay, clipped by the global norm. Steps are optimiser updates."""
+
+    steps: int = 1000
+    batch_size: int = 128
+    """Examples of one update, over all devices and micro-batches."""
+    accumulate: int = 1
+    """Micro-batches that one update is split into; the update is that of the whole batch."""
+    log_every: int = 50
+    """Steps that run in one dispatch; metrics are written and checkpoints saved only between dispatches."""
+    checkpoint_every: int = 250
+    """Validate and save at the first end of a dispatch at or after each multiple of this, and at the end."""
+    keep: int = 2
+    """Latest checkpoints kept; the best one by the task's metric is kept beside them."""
+    warmup_steps: int = 100
+    """Updates of linear warm-up to the learning rate; a cosine towards 0 follows."""
+    learning_rate: float = traced(1e-3)
+    weight_decay: float = traced(0.01)
+    """Of matrices; biases and norms have none."""
+    dropout: float = traced(0.1)
+    label_smoothing: float = traced(0.0)
+    """Share of a target's probability that is spread over all tokens."""
+    beta1: float = traced(0.9)
+    beta2: float = traced(0.98)
+    clip_norm: float = traced(1.0)
+    ema_decay: float = traced(0.0)
+    """Exponential moving average of the parameters, used for validation and as the result; 0 keeps none."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate", "log_every", "checkpoint_every", "keep"):
+            _require_integer(name, getattr(self, name), least=1)
+        _require_integer("warmup_steps", self.warmup_steps, least=0)
+        require(
+            self.warmup_steps <= self.steps,
+            f"train.warmup_steps is {self.warmup_steps}: it must be at most train.steps ({self.steps})",
+        )
+        require(
+            self.batch_size % self.accumulate == 0,
+            f"train.accumulate is {self.accumulate}: it must divide train.batch_size ({self.batch_size})",
+        )
+        for name in ("learning_rate", "weight_decay"):
+            value = getattr(self, name)
+            _require_number(name, value, value_ok=lambda v: v >= 0, expected="a number ≥ 0")
+        _require_number("clip_norm", self.clip_norm, value_ok=lambda v: v > 0, expected="a number > 0")
+        for name in ("dropout", "label_smoothing", "beta1", "beta2", "ema_decay"):
+            value = getattr(self, name)
+            _require_number(name, value, value_ok=lambda v: 0 <= v < 1, expected="a number in [0, 1)")
+
+
+def _require_integer(name: str, value: Any, *, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"train.{name} is {value!r}: it must be an integer ≥ {least}")
+
+
+def _require_number(name: str, value: Any, *, value_ok: Any, expected: str) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or not value_ok(value):
+        raise InputError(f"train.{name} is {value!r}: it must be {expected}")

@@ -1,0 +1,241 @@
+"""The loop on the host: it acts between dispatches only, and never makes the device wait."""
+
+import itertools
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from attnjax.train.checkpoint import Checkpoints
+from attnjax.train.config import TrainConfig
+from attnjax.train.interrupt import interrupt_on_sigterm
+from attnjax.train.metrics import MetricsFile, Row, train_row
+from attnjax.train.optimizer import hyperparameters
+from attnjax.train.placement import Placement, on_one_device
+from attnjax.train.prefetch import prefetched
+from attnjax.train.progress import ProgressBar
+from attnjax.train.rngs import Stream, stream_key
+from attnjax.train.sinks import Observer
+from attnjax.train.state import TrainState, evaluation_params, init_state
+from attnjax.train.step import make_train_chunk
+
+if TYPE_CHECKING:
+    from attnjax.tasks.base import Task
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss or the gradient is no longer finite. The checkpoints before that step are kept."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What training leaves: the parameters after the last step, and where the best ones are."""
+
+    params: Any
+    """After `step` updates (their moving average where `ema_decay` > 0), on one device."""
+    step: int
+    interrupted: bool
+    """SIGTERM came: everything is saved, and the same call goes on from there."""
+    best: tuple[int, float] | None
+    """Step and value of the best validation by the task's monitor; `load_params` reads its parameters."""
+    resumed_from: int
+    """The step of the checkpoint that this call started from; 0 for a fresh start."""
+    seconds: float
+    """Wall time of this call."""
+
+
+class _Span(NamedTuple):
+    start: int
+    end: int
+
+
+class _Chunk(NamedTuple):
+    """A dispatched chunk: arrays that the device may still be computing."""
+
+    end: int
+    metrics: dict[str, jax.Array]
+    snapshot: TrainState | None
+
+
+def fit(
+    task: "Task",
+    config: TrainConfig,
+    *,
+    seed: int,
+    folder: Path,
+    mesh: jax.sharding.Mesh | None = None,
+    observers: Sequence[Observer] | None = None,
+) -> FitResult:
+    """Trains `task` to `config.steps`, going on from the newest sound checkpoint in `folder`.
+
+    The weights after the last step are the result: they are what gets evaluated. The best checkpoint by
+    `task.monitor` is kept beside the latest ones. `folder` gets checkpoints/ and metrics.jsonl. A run that
+    was killed and started again ends in the same bits and the same metrics file as one that never stopped.
+
+    `observers` see every row; None shows a progress bar. `task.init` must be traceable.
+
+    Raises:
+      InputError: the batch does not split over the mesh.
+      TrainingDiverged: the loss or the gradient is not finite, with the step.
+    """
+    started = time.monotonic()
+    placement = Placement(mesh, config)
+    observers = (ProgressBar(),) if observers is None else observers
+    metrics_file = MetricsFile(folder / "metrics.jsonl")
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        checkpoints = stack.enter_context(_checkpoints(task, config, folder))
+        interrupt = stack.enter_context(interrupt_on_sigterm())
+        first_step, state = _restore_or_init(task, config, seed, placement, checkpoints)
+        metrics_file.cut_back(first_step)
+        for observer in observers:
+            stack.callback(observer.close)
+            observer.start(first_step, config.steps)
+
+        boundary = _Boundary(task, checkpoints, metrics_file, observers)
+        spans = _spans(first_step, config)
+        batches = stack.enter_context(prefetched(lambda span: _load(task, span, placement), spans))
+        dispatch = _Dispatcher(task, config, seed, state, placement)
+
+        # At the boundary after chunk i, in this order:
+        #   1. dispatch chunk i + 1 (its batches are there), so that the device works during all that follows;
+        #      a checkpoint that is due was copied on the device before, since the state is donated;
+        #   2. fetch the metrics of chunk i, stop if they are not finite;
+        #   3. write their row, then validate and write that row;
+        #   4. put the rows on the disk, then start to save: a checkpoint at step s implies the rows up to s.
+        # SIGTERM keeps 1 from happening: the state of chunk i is then at hand, and is saved after 4.
+        running: _Chunk | None = None
+        step = first_step
+        for span in spans:
+            if interrupt.is_set():
+                break
+            finished, running = running, dispatch(span, next(batches))
+            if finished is not None:
+                boundary.settle(finished)
+        if running is not None:
+            boundary.settle(running)
+            step = running.end
+        checkpoints.wait()
+        if step not in checkpoints.steps:
+            checkpoints.save(step, dispatch.state)
+            checkpoints.wait()
+        params = on_one_device(evaluation_params(dispatch.state))
+        best = checkpoints.best
+    return FitResult(params, step, interrupt.is_set(), best, first_step, time.monotonic() - started)
+
+
+def load_params(task: "Task", config: TrainConfig, *, folder: Path, best: bool = False) -> Any:
+    """The parameters of a run's newest checkpoint, or of its best one, as `fit` would return them.
+
+    Raises FileNotFoundError when the folder has no such checkpoint.
+    """
+    placement = Placement(None, config)
+    like = jax.eval_shape(lambda: _initial_state(task, config, jax.random.key(0)))
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placement.state), like)
+    with _checkpoints(task, config, folder) as checkpoints:
+        if best and checkpoints.best is not None:
+            return evaluation_params(checkpoints.load(checkpoints.best[0], like))
+        found = None if best else checkpoints.restore(like)
+    if found is None:
+        raise FileNotFoundError(f"{folder / 'checkpoints'} holds no {'best ' if best else ''}checkpoint")
+    return evaluation_params(found[1])
+
+
+class _Dispatcher:
+    """Owns the state: each call runs one chunk and replaces it."""
+
+    def __init__(
+        self, task: "Task", config: TrainConfig, seed: int, state: TrainState, placement: Placement
+    ) -> None:
+        self.state = state
+        self._config = config
+        self._hyper = jax.device_put(hyperparameters(config), placement.state)
+        self._seed_key = jax.device_put(jax.random.key(seed), placement.state)
+        self._chunk = jax.jit(
+            make_train_chunk(task.loss, config),
+            donate_argnums=0,
+            out_shardings=(placement.state, placement.state),
+        )
+        self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
+
+    def __call__(self, span: _Span, batches: dict[str, jax.Array]) -> _Chunk:
+        with jax.transfer_guard("disallow"):
+            self.state, metrics = self._chunk(self.state, batches, self._hyper, self._seed_key)
+            snapshot = self._copy(self.state) if _checkpoint_due(span, self._config) else None
+        return _Chunk(span.end, metrics, snapshot)
+
+
+class _Boundary:
+    """What happens between two chunks, for the chunk that is finished."""
+
+    def __init__(
+        self, task: "Task", checkpoints: Checkpoints, metrics: MetricsFile, observers: Sequence[Observer]
+    ) -> None:
+        self._task = task
+        self._checkpoints = checkpoints
+        self._metrics = metrics
+        self._observers = observers
+
+    def settle(self, chunk: _Chunk) -> None:
+        metrics = jax.device_get(chunk.metrics)
+        _require_finite(chunk.end, metrics)
+        self._write(train_row(chunk.end, metrics))
+        if chunk.snapshot is not None:
+            values = self._task.validate(on_one_device(evaluation_params(chunk.snapshot)))
+            self._write({"step": chunk.end, "split": "validation", **values})
+            self._metrics.sync()
+            self._checkpoints.save(chunk.end, chunk.snapshot, values[self._task.monitor[0]])
+
+    def _write(self, row: Row) -> None:
+        self._metrics.append(row)
+        for observer in self._observers:
+            observer.row(row)
+
+
+def _checkpoints(task: "Task", config: TrainConfig, folder: Path) -> Checkpoints:
+    return Checkpoints(folder / "checkpoints", keep=config.keep, mode=task.monitor[1])
+
+
+def _initial_state(task: "Task", config: TrainConfig, seed_key: jax.Array) -> TrainState:
+    return init_state(task.init(stream_key(seed_key, Stream.INIT)), ema=config.ema_decay > 0)
+
+
+def _restore_or_init(
+    task: "Task", config: TrainConfig, seed: int, placement: Placement, checkpoints: Checkpoints
+) -> tuple[int, TrainState]:
+    make = jax.jit(lambda key: _initial_state(task, config, key), out_shardings=placement.state)
+    state = make(jax.random.key(seed))
+    return checkpoints.restore(state) or (0, state)
+
+
+def _spans(start: int, config: TrainConfig) -> list[_Span]:
+    """The chunks from `start` on: their ends do not depend on where a run was interrupted."""
+    ends = range(start + config.log_every, config.steps, config.log_every)
+    return [_Span(*pair) for pair in itertools.pairwise([start, *ends, config.steps]) if pair[0] < pair[1]]
+
+
+def _checkpoint_due(span: _Span, config: TrainConfig) -> bool:
+    every = config.checkpoint_every
+    return span.start // every < span.end // every or span.end == config.steps
+
+
+def _load(task: "Task", span: _Span, placement: Placement) -> dict[str, jax.Array]:
+    batches = [task.batch(step) for step in range(*span)]
+    return placement.put_batches(jax.tree.map(lambda *arrays: np.stack(arrays), *batches))
+
+
+def _require_finite(end: int, metrics: dict[str, np.ndarray]) -> None:
+    finite = np.isfinite(metrics["loss"]) & np.isfinite(metrics["grad_norm"])
+    if not finite.all():
+        index = int(np.argmin(finite))
+        loss, norm = metrics["loss"][index], metrics["grad_norm"][index]
+        raise TrainingDiverged(
+            f"training diverged in step {end - len(finite) + index + 1}: loss {loss}, gradient norm {norm}. "
+            "The checkpoints before it are kept; try a smaller train.learning_rate or a longer warm-up"
+        )

@@ -1,0 +1,39 @@
+"""What training carries from step to step: a plain pytree, that can be jitted, saved, mapped and sharded."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from attnjax.train.optimizer import init_optimizer
+
+
+class TrainState(NamedTuple):
+    """The state after `step` updates; `ema` is None for a run without an average of the parameters."""
+
+    step: Int[Array, ""]
+    params: Any
+    opt_state: Any
+    ema: Any
+
+
+def init_state(params: Any, *, ema: bool) -> TrainState:
+    """The state before the first update; the average starts as a copy of the parameters."""
+    average = jax.tree.map(jnp.copy, params) if ema else None
+    return TrainState(jnp.zeros((), jnp.int32), params, init_optimizer(params), average)
+
+
+def evaluation_params(state: TrainState) -> Any:
+    """The parameters that are validated, evaluated and handed on: the average where the run keeps one."""
+    return state.params if state.ema is None else state.ema
+
+
+def update_ema(ema: Any, params: Any, decay: Array, step: Int[Array, ""]) -> Any:
+    """`d·ema + (1 − d)·params` with d = min(decay, (1 + step) / (10 + step)).
+
+    The ramp keeps the random initial parameters from staying in the average (as in TensorFlow's
+    ExponentialMovingAverage with `num_updates`).
+    """
+    d = jnp.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda old, new: (d * old + (1 - d) * new).astype(old.dtype), ema, params)

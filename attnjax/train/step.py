@@ -1,0 +1,97 @@
+"""The training step and the chunk of steps that one dispatch runs: pure functions of plain pytrees."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Key
+
+from attnjax.nn.dropout import Dropout
+from attnjax.train.config import TrainConfig
+from attnjax.train.optimizer import Hyperparameters, schedule, update_params
+from attnjax.train.rngs import Stream, stream_key
+from attnjax.train.state import TrainState, update_ema
+
+Batch = dict[str, Array]
+Metrics = dict[str, Float[Array, "*steps"]]
+Loss = Callable[..., tuple[Float[Array, ""], Metrics]]
+Step = Callable[[TrainState, Batch, Hyperparameters, Key[Array, ""]], tuple[TrainState, Metrics]]
+
+
+def make_train_step(loss: Loss, config: TrainConfig) -> Step:
+    """The function (state, batch, hyperparameters, seed_key) → (state, metrics) of one update.
+
+    Of `config` only the static fields are read. `metrics` are the task's, averaged over the batch by weight,
+    with grad_norm (before clipping) and learning_rate.
+    """
+
+    def train_step(
+        state: TrainState, batch: Batch, hyper: Hyperparameters, seed_key: Key[Array, ""]
+    ) -> tuple[TrainState, Metrics]:
+        key = stream_key(seed_key, Stream.DROPOUT, state.step)
+        grads, metrics = _gradients(loss, state.params, batch, hyper, key, config.accumulate)
+        learning_rate = hyper["learning_rate"] * schedule(state.step, config)
+        params, opt_state = update_params(state.params, grads, state.opt_state, hyper, learning_rate)
+        ema = None if state.ema is None else update_ema(state.ema, params, hyper["ema_decay"], state.step)
+        metrics = {**metrics, "grad_norm": optax.tree.norm(grads), "learning_rate": learning_rate}
+        return TrainState(state.step + 1, params, opt_state, ema), metrics
+
+    return train_step
+
+
+def make_train_chunk(loss: Loss, config: TrainConfig) -> Step:
+    """The function of `make_train_step` over batches stacked on a leading axis of K steps, as one `lax.scan`.
+
+    Metrics come back per step, [K].
+    """
+    train_step = make_train_step(loss, config)
+
+    def train_chunk(
+        state: TrainState, batches: Batch, hyper: Hyperparameters, seed_key: Key[Array, ""]
+    ) -> tuple[TrainState, Metrics]:
+        return jax.lax.scan(lambda state, batch: train_step(state, batch, hyper, seed_key), state, batches)
+
+    return train_chunk
+
+
+def _gradients(
+    loss: Loss, params: Any, batch: Batch, hyper: Hyperparameters, key: Key[Array, ""], accumulate: int
+) -> tuple[Any, Metrics]:
+    """Gradient and metrics of the whole batch, computed in `accumulate` micro-batches.
+
+    With nᵢ tokens in micro-batch i, the batch's loss is Σ nᵢ·lossᵢ / Σ nᵢ: averaging the micro-batches'
+    gradients instead would weigh the tokens of a sparse micro-batch more.
+    """
+
+    def weighted_loss(params: Any, micro_batch: Batch, index: Array) -> tuple[Array, Metrics]:
+        dropout = Dropout(hyper["dropout"], jax.random.fold_in(key, index))
+        value, metrics = loss(params, micro_batch, dropout=dropout, label_smoothing=hyper["label_smoothing"])
+        weight = metrics["weight"]
+        sums = {name: metric * weight for name, metric in metrics.items() if name != "weight"}
+        return value * weight, {**sums, "weight": weight}
+
+    def add_micro_batch(sums: Any, inputs: tuple[Batch, Array]) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, sums, jax.grad(weighted_loss, has_aux=True)(params, *inputs)), None
+
+    inputs = (_micro_batches(batch, accumulate), jnp.arange(accumulate))
+    first, rest = jax.tree.map(lambda x: x[0], inputs), jax.tree.map(lambda x: x[1:], inputs)
+    sums = jax.grad(weighted_loss, has_aux=True)(params, *first)
+    if accumulate > 1:
+        sums, _ = jax.lax.scan(add_micro_batch, sums, rest)
+    grads, metrics = sums
+    weight = metrics.pop("weight")
+    grads, metrics = jax.tree.map(lambda total: (total / weight).astype(total.dtype), (grads, metrics))
+    return grads, {**metrics, "weight": weight}
+
+
+def _micro_batches(batch: Batch, accumulate: int) -> Batch:
+    """[B, …] → [accumulate, B / accumulate, …], example b in micro-batch b mod accumulate.
+
+    Strided, so that each device of a mesh keeps its own examples: each micro-batch is spread over them all.
+    """
+    return jax.tree.map(
+        lambda x: jnp.moveaxis(x.reshape(-1, accumulate, *x.shape[1:]), 1, 0),
+        batch,
+    )

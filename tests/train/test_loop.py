@@ -1,0 +1,192 @@
+"""The loop: what it writes, keeps, hands back, and how it goes on."""
+
+import dataclasses
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from attnjax.train import loop
+from attnjax.train.config import TrainConfig
+from attnjax.train.hashing import params_hash
+from attnjax.train.loop import FitResult, TrainingDiverged, fit, load_params
+from attnjax.train.metrics import read_metrics
+from attnjax.train.state import init_state
+from tests.train.toy import ToyTask
+
+CONFIG = TrainConfig(
+    steps=14, batch_size=8, log_every=4, checkpoint_every=6, warmup_steps=2, learning_rate=0.01, ema_decay=0.9
+)
+
+
+class StopsAt(ToyTask):
+    """Fails when the batch of one step is asked for: a crash in the middle."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        if step == self.step:
+            raise OSError("the corpus is gone")
+        return super().batch(step)
+
+
+def _fit(folder: Path, task: ToyTask | None = None, config: TrainConfig = CONFIG, **options) -> FitResult:
+    return fit(
+        task or ToyTask(), config, seed=0, folder=folder, observers=options.pop("observers", ()), **options
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[FitResult, Path]:
+    folder = tmp_path_factory.mktemp("whole")
+    return _fit(folder), folder
+
+
+def _assert_same_run(result: FitResult, folder: Path, whole: tuple[FitResult, Path]) -> None:
+    assert params_hash(result.params) == params_hash(whole[0].params)
+    assert (folder / "metrics.jsonl").read_bytes() == (whole[1] / "metrics.jsonl").read_bytes()
+
+
+def test_rows_end_each_chunk_and_validations_follow_checkpoints(whole: tuple[FitResult, Path]) -> None:
+    rows = [(row["step"], row["split"]) for row in read_metrics(whole[1] / "metrics.jsonl")]
+    assert rows == [
+        (4, "train"),
+        (8, "train"),
+        (8, "validation"),
+        (12, "train"),
+        (12, "validation"),
+        (14, "train"),
+        (14, "validation"),
+    ]
+    kept = {int(path.name) for path in (whole[1] / "checkpoints").iterdir()}
+    assert kept == {12, 14, whole[0].best[0]}
+
+
+def test_the_result_is_the_average_after_the_last_step(whole: tuple[FitResult, Path]) -> None:
+    result, folder = whole
+    assert (result.step, result.interrupted, result.resumed_from) == (14, False, 0)
+    last = [row for row in read_metrics(folder / "metrics.jsonl") if row["split"] == "validation"][-1]
+    assert ToyTask().validate(result.params) == {name: last[name] for name in ("accuracy", "loss")}
+    assert params_hash(load_params(ToyTask(), CONFIG, folder=folder)) == params_hash(result.params)
+
+
+def test_the_best_parameters_can_be_loaded(whole: tuple[FitResult, Path]) -> None:
+    result, folder = whole
+    best = load_params(ToyTask(), CONFIG, folder=folder, best=True)
+    assert ToyTask().validate(best)["accuracy"] == result.best[1]
+
+
+def test_loading_from_a_folder_without_checkpoints_fails_clearly(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="holds no checkpoint"):
+        load_params(ToyTask(), CONFIG, folder=tmp_path)
+
+
+def test_a_finished_run_is_not_trained_again(whole: tuple[FitResult, Path]) -> None:
+    again = _fit(whole[1], task=StopsAt(0))
+    assert again.resumed_from == again.step == 14
+    _assert_same_run(again, whole[1], whole)
+    assert again.best == whole[0].best
+
+
+@pytest.mark.parametrize("step", [5, 9, 13])
+def test_a_run_that_crashed_goes_on_to_the_same_bits(
+    tmp_path: Path, whole: tuple[FitResult, Path], step: int
+) -> None:
+    with pytest.raises(OSError, match="the corpus is gone"):
+        _fit(tmp_path, task=StopsAt(step))
+    result = _fit(tmp_path)
+    assert result.resumed_from == {5: 0, 9: 0, 13: 8}[step]
+    _assert_same_run(result, tmp_path, whole)
+
+
+def test_a_damaged_newest_checkpoint_costs_steps_but_no_bits(
+    tmp_path: Path, whole: tuple[FitResult, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    _fit(tmp_path)
+    for file in (tmp_path / "checkpoints" / "14" / "state").rglob("d/*"):
+        file.write_bytes(file.read_bytes()[:100])
+    with caplog.at_level(logging.WARNING):
+        result = _fit(tmp_path)
+    assert result.resumed_from == 12
+    assert f"{tmp_path}/checkpoints/14 is damaged" in caplog.text
+    _assert_same_run(result, tmp_path, whole)
+
+
+def test_the_next_chunk_is_dispatched_before_the_host_looks_at_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+
+    def recorded(name: str, method: Callable) -> Callable:
+        def call(self, chunk, *rest):
+            events.append((name, chunk.end))
+            return method(self, chunk, *rest)
+
+        return call
+
+    for owner, name in ((loop._Dispatcher, "__call__"), (loop._Boundary, "settle")):
+        label = "dispatch" if name == "__call__" else name
+        monkeypatch.setattr(owner, name, recorded(label, getattr(owner, name)))
+    _fit(tmp_path, config=dataclasses.replace(CONFIG, steps=12))
+    assert events == [
+        ("dispatch", 4),
+        ("dispatch", 8),
+        ("settle", 4),
+        ("dispatch", 12),
+        ("settle", 8),
+        ("settle", 12),
+    ]
+
+
+def test_no_array_slips_onto_the_device_unseen() -> None:
+    task = ToyTask()
+    placement = loop.Placement(None, CONFIG)
+    state = init_state(task.init(jax.random.key(0)), ema=True)
+    dispatch = loop._Dispatcher(task, CONFIG, 0, state, placement)
+    batches = {name: value[None] for name, value in task.batch(0).items()}
+    with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+        dispatch(loop._Span(0, 1), batches)
+    assert dispatch(loop._Span(0, 1), placement.put_batches(batches)).end == 1
+
+
+def test_observers_see_every_row_and_are_closed_after_a_failure(tmp_path: Path) -> None:
+    class Recorder:
+        def __init__(self) -> None:
+            self.seen = []
+
+        def start(self, step: int, steps: int) -> None:
+            self.seen.append((step, steps))
+
+        def row(self, row: dict) -> None:
+            self.seen.append(row)
+
+        def close(self) -> None:
+            self.seen.append("closed")
+
+    recorder = Recorder()
+    with pytest.raises(OSError, match="the corpus is gone"):
+        _fit(tmp_path, task=StopsAt(9), observers=(recorder,))
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert recorder.seen == [(0, 14), *rows, "closed"]
+
+
+def test_divergence_names_the_step_and_keeps_the_checkpoints(tmp_path: Path) -> None:
+    class Diverges(ToyTask):
+        def batch(self, step: int) -> dict[str, np.ndarray]:
+            return {**super().batch(step), "factor": np.full(8, np.nan if step == 9 else 1.0, np.float32)}
+
+        def loss(self, params, batch, **options):
+            loss, metrics = super().loss(params, batch, **options)
+            loss = loss * batch["factor"][0]
+            return loss, {**metrics, "loss": loss}
+
+    with pytest.raises(TrainingDiverged, match="training diverged in step 10: loss nan"):
+        _fit(tmp_path, task=Diverges())
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [4, 8, 8]
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["8"]
