@@ -1,0 +1,303 @@
+"""`attnjax …`: reads the command line and calls the experiment floor. jax is imported only when needed."""
+
+import argparse
+import logging
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import attnjax
+from attnjax.config import InputError
+from attnjax.experiment import console, registry
+from attnjax.experiment.errors import RunFailed
+from attnjax.experiment.interrupt import Terminated, sigterm_raises
+
+EPILOG = "`attnjax COMMAND --help` says more; `attnjax run EXPERIMENT --help` lists what can be overridden."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code: 0 done, 1 failed, 2 bad input, 130 Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with _warnings_on_stderr():
+            options, overrides = _parser().parse_known_args(arguments)
+            if options.command == "translate" and not any(text.startswith("-") for text in overrides):
+                # argparse takes texts that stand behind an option for strangers.
+                options.texts, overrides = options.texts + overrides, []
+            options.overrides = overrides
+            options.runs = options.runs or Path(os.environ.get("ATTNJAX_RUNS") or "runs")
+            if overrides and not options.takes_overrides:
+                unexpected = next((o for o in overrides if o.startswith("-")), overrides[0])
+                raise InputError(f"unexpected argument {unexpected!r}")
+            return options.call(options)
+    except InputError as error:
+        return _fail(2, str(error))
+    except RunFailed as error:
+        return _fail(1, str(error))
+    except Terminated:
+        return _fail(1, "stopped by SIGTERM")
+    except KeyboardInterrupt:
+        return _fail(130, "interrupted")
+    except BrokenPipeError:
+        # The reader of our output has left (`attnjax list | head`): nothing more to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def run_file(file: str) -> NoReturn:
+    """For the last lines of an experiment file: `python FILE …` does what `attnjax run NAME …` does."""
+    path = Path(file).resolve()
+    names = [entry.name for entry in registry.known() if entry.file == path]
+    name = path.stem if path.stem in names or not names else names[0]
+    sys.exit(main(["run", name, "--experiments", str(path.parent), *sys.argv[1:]]))
+
+
+def _fail(code: int, message: str) -> int:
+    print(f"attnjax: error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _note(message: str) -> None:
+    print(f"attnjax: {message}", file=sys.stderr)
+
+
+@contextmanager
+def _warnings_on_stderr() -> Iterator[None]:
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            _note(f"warning: {record.getMessage()}")
+
+    logger, handler = logging.getLogger("attnjax"), Handler(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        if wrong := re.match(r"argument COMMAND: invalid choice: '([^']*)'", message):
+            message = f"unknown command {wrong[1]!r}" + registry.nearest(wrong[1], COMMANDS)
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="attnjax", description=attnjax.__doc__.partition("\n")[0], epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"attnjax {attnjax.__version__}")
+    _place_arguments(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (call, prepare) in COMMANDS.items():
+        overridable = name in ("run", "show")
+        command = commands.add_parser(
+            name,
+            help=call.__doc__,
+            description=call.__doc__,
+            allow_abbrev=False,
+            add_help=not overridable,
+        )
+        command.set_defaults(call=call, takes_overrides=overridable, parser=command)
+        prepare(command)
+        # Without defaults here: what was given before the command would be overwritten.
+        _place_arguments(command, argument_default=argparse.SUPPRESS)
+    return parser
+
+
+def _place_arguments(parser: argparse.ArgumentParser, *, argument_default: Any = None) -> None:
+    group = parser.add_argument_group("where things are", argument_default=argument_default)
+    group.add_argument("--experiments", type=Path, metavar="DIR", help="a folder of your own experiments")
+    group.add_argument(
+        "--runs", type=Path, metavar="DIR", help="of run folders (default: $ATTNJAX_RUNS or ./runs)"
+    )
+
+
+def _nothing(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def _experiment_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "experiment", metavar="EXPERIMENT", nargs="?", help="a name that `attnjax list` prints"
+    )
+    parser.add_argument("-h", "--help", action="store_true", help="this text; after EXPERIMENT: its fields")
+    parser.usage = f"attnjax {parser.prog.split()[-1]} EXPERIMENT [--FIELD VALUE ...] [options]"
+
+
+def _run_arguments(parser: argparse.ArgumentParser) -> None:
+    _experiment_arguments(parser)
+    _device_argument(parser)
+    sinks = ("tensorboard", "wandb", "mlflow")
+    parser.add_argument(
+        "--sinks",
+        nargs="+",
+        choices=sinks,
+        default=[],
+        metavar="SINK",
+        help="also log to: " + ", ".join(sinks),
+    )
+
+
+def _device_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--devices", type=_positive, metavar="N", help="devices to share a batch (default: all)"
+    )
+
+
+def _one_run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run's id, the start of one, or its folder")
+
+
+def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
+    _one_run_arguments(parser)
+    _device_argument(parser)
+
+
+def _compare_arguments(parser: argparse.ArgumentParser) -> None:
+    _one_run_arguments(parser)
+    parser.add_argument("other", metavar="RUN", help="the run to compare it with")
+
+
+def _translate_arguments(parser: argparse.ArgumentParser) -> None:
+    _one_run_arguments(parser)
+    parser.add_argument(
+        "texts", metavar="TEXT", nargs="*", help="what to translate (default: lines of stdin)"
+    )
+    parser.add_argument("--alignment", action="store_true", help="show where each piece of output looked")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
+    return int(text)
+
+
+def _list(options: argparse.Namespace) -> int:
+    """list experiments, one line each"""
+    problems = registry.discover(options.experiments)
+    print(console.experiments(registry.known()))
+    for problem in problems:
+        _fail(2, problem)
+    return 2 if problems else 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    """print an experiment's description, resolved config and command"""
+    entry, config = _configured(options)
+    from attnjax.experiment import store
+
+    run = store.run_for(entry, config, options.runs)
+    where = ["--experiments", str(options.experiments)] if options.experiments else []
+    command = shlex.join(["attnjax", "run", entry.name, *options.overrides, *where])
+    print(console.description(entry, config, run, command))
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    """train and evaluate an experiment; a stopped run goes on, a finished one shows its result"""
+    entry, config = _configured(options)
+    from attnjax.experiment.run import run
+
+    again = "the same command continues from there"
+    try:
+        with sigterm_raises():
+            outcome = run(
+                entry, config, runs=options.runs, devices=options.devices, sinks=options.sinks, say=_note
+            )
+    except Terminated:
+        _note(f"stopped: {again}")
+        return 0
+    except KeyboardInterrupt:
+        _note(f"interrupted: {again}, from the last checkpoint")
+        return 130
+    if outcome.result is None:
+        _note(f"stopped and saved at step {outcome.step}: {again}")
+        return 0
+    console.print_result(outcome.run, outcome.result, stored=outcome.stored)
+    return 0
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    """train a run's stored config again and compare the parameters bit for bit"""
+    run = _chosen_run(options, options.run)
+    from attnjax.experiment.reproduce import reproduce
+
+    with sigterm_raises():
+        outcome = reproduce(run, devices=options.devices, say=_note)
+    print(console.reproduction(outcome))
+    return 0 if outcome.same else 1
+
+
+def _compare(options: argparse.Namespace) -> int:
+    """print where two runs' configs differ, and their results side by side"""
+    from attnjax.experiment.compare import compare
+
+    runs = [_chosen_run(options, name) for name in (options.run, options.other)]
+    console.print_comparison(compare(*runs))
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    """check versions, devices, folders and experiments, and say how to mend what is wrong"""
+    from attnjax.experiment.doctor import examine
+
+    findings = []
+    for finding in examine(options.runs, registry.discover(options.experiments)):
+        console.print_finding(finding)
+        findings.append(finding)
+    return 1 if any(finding.state == "broken" for finding in findings) else 0
+
+
+def _translate(options: argparse.Namespace) -> int:
+    """translate texts, or the lines of standard input, with a trained run"""
+    run = _chosen_run(options, options.run)
+    from attnjax.experiment.translate import translate_lines
+
+    for line in translate_lines(run, options.texts or sys.stdin, alignment=options.alignment):
+        print(line, flush=True)
+    return 0
+
+
+def _configured(options: argparse.Namespace) -> tuple[registry.Experiment, Any]:
+    """The experiment that the options name and its config with the overrides, or the help they ask for."""
+    if options.experiment is None:
+        if not options.help:
+            raise InputError(
+                f"which experiment? `{options.parser.prog} NAME`; `attnjax list` prints the names"
+            )
+        options.parser.print_help()
+        sys.exit(0)
+    problems = registry.discover(options.experiments)
+    entry = registry.find(options.experiment, problems)
+    config = registry.default_config(entry)
+    if options.help or options.overrides:
+        from attnjax.experiment import overrides
+
+        arguments = [*options.overrides, *(["--help"] if options.help else [])]
+        config = overrides.apply(config, arguments, program=f"{options.parser.prog} {entry.name}")
+    return entry, config
+
+
+def _chosen_run(options: argparse.Namespace, name: str) -> Any:
+    from attnjax.experiment import store
+
+    registry.discover(options.experiments)
+    return store.resolve(name, options.runs)
+
+
+COMMANDS = {
+    "list": (_list, _nothing),
+    "show": (_show, _experiment_arguments),
+    "run": (_run, _run_arguments),
+    "reproduce": (_reproduce, _reproduce_arguments),
+    "compare": (_compare, _compare_arguments),
+    "doctor": (_doctor, _nothing),
+    "translate": (_translate, _translate_arguments),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Floor 6: configs, registry, runs, store, provenance."""

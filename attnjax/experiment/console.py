@@ -1,0 +1,139 @@
+"""What the command line prints: plain text where it must be quick, rich tables at the end of longer work."""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from attnjax.experiment.registry import Experiment, default_config
+from attnjax.experiment.serialize import encode, flatten
+
+if TYPE_CHECKING:
+    from attnjax.experiment.compare import Comparison
+    from attnjax.experiment.doctor import Finding
+    from attnjax.experiment.reproduce import Reproduction
+    from attnjax.experiment.store import Run
+
+MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "broken": "[red]broken[/]"}
+
+
+def experiments(entries: Sequence[Experiment]) -> str:
+    """One line for each experiment: its name and summary."""
+    width = max((len(entry.name) for entry in entries), default=0)
+    return "\n".join(f"{entry.name:<{width}}  {entry.summary}" for entry in entries)
+
+
+def description(entry: Experiment, config: Any, run: "Run", command: str) -> str:
+    """An experiment's docstring, its resolved config (with the default of changed values) and its command."""
+    defaults = flatten(encode(default_config(entry)))
+    lines = []
+    for name, value in flatten(encode(config)).items():
+        changed = "" if value == defaults[name] else f"    (default: {_plain(defaults[name])})"
+        lines.append(f"  {name} = {_plain(value)}{changed}")
+    state = "finished" if run.result() is not None else "started" if run.started else "not started"
+    return "\n".join(
+        [
+            entry.description,
+            "",
+            f"config ({entry.place}):",
+            *lines,
+            "",
+            f"command: {command}",
+            f"run:     {run.folder} ({state})",
+        ]
+    )
+
+
+def print_result(run: "Run", result: dict[str, Any], *, stored: bool) -> None:
+    """The table at the end of a run: scores, samples, and where everything lies."""
+    from rich.console import Console
+
+    console = Console()
+    if stored:
+        console.print("This run is finished; here is its stored result.", style="dim")
+    console.print(_scores(result["metrics"]))
+    if result["samples"]:
+        console.print(_samples(result["samples"]))
+    seconds = f"{result['training_seconds']:.0f} s of training"
+    resumed = f" from step {result['resumed_from']} on" if result["resumed_from"] else ""
+    _line(
+        console,
+        "trained",
+        f"{result['step']} steps, {seconds}{resumed}, parameters {result['params_hash'][:12]}",
+    )
+    _line(console, "run folder", str(run.folder))
+    for figure in result["figures"]:
+        _line(console, "picture", str(run.folder / figure))
+
+
+def print_comparison(comparison: "Comparison") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for title, rows in (("config", comparison.config), ("result", comparison.metrics)):
+        table = Table("", *(run.name for run in comparison.runs), title=title, title_justify="left")
+        for name, *values in rows:
+            table.add_row(name, *map(_plain, values))
+        console.print(table if rows else f"{title}: no difference")
+
+
+def reproduction(outcome: "Reproduction") -> str:
+    """The verdict, in words."""
+    if outcome.actual is None:
+        return f"{outcome.run.name}: stopped before the end, nothing to compare"
+    if outcome.same:
+        return f"{outcome.run.name} is reproduced bit for bit: parameters {outcome.actual}"
+    reasons = "; ".join(outcome.differences) or "nothing that the provenance records is different"
+    return (
+        f"{outcome.run.name} is NOT reproduced: parameters {outcome.actual[:16]}… "
+        f"instead of {outcome.expected[:16]}… ({reasons})"
+    )
+
+
+def print_finding(finding: "Finding") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    remedy = f"\n{'':>19}→ {escape(finding.remedy)}" if finding.remedy else ""
+    Console(soft_wrap=True, highlight=False).print(
+        f"{finding.name:<18} {MARKS[finding.state]}: {escape(finding.text)}{remedy}"
+    )
+
+
+def _scores(metrics: dict[str, dict[str, float]]) -> Any:
+    from rich.table import Table
+
+    columns = list(dict.fromkeys(name for row in metrics.values() for name in row))
+    table = Table("", title="evaluation", title_justify="left")
+    for name in columns:
+        table.add_column(name.replace("_", " "), justify="right")
+    for label, row in metrics.items():
+        table.add_row(label, *(_plain(row.get(name, "")) for name in columns))
+    return table
+
+
+def _samples(samples: Iterable[dict[str, str]]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = list(samples)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(*columns, title="samples", title_justify="left")
+    for row in rows:
+        cells = {name: Text(textwrap.shorten(row.get(name, ""), 200)) for name in columns}
+        if "right" in row:
+            cells["right"] = Text("✓ right", "green") if row["right"] == "yes" else Text("✗ wrong", "red")
+        table.add_row(*cells.values())
+    return table
+
+
+def _line(console: Any, label: str, text: str) -> None:
+    console.print(f"{label}: {text}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return str(value)

@@ -1,0 +1,95 @@
+"""Command-line overrides of a config (`--model.heads 8`), generated from its dataclasses by tyro.
+
+The only file that touches tyro. Its boxed errors become one line; unknown fields get the nearest names.
+"""
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+from unittest import mock
+
+from attnjax.config import InputError
+from attnjax.experiment.registry import nearest
+from attnjax.experiment.serialize import field_types, type_name
+
+
+def apply(config: Any, arguments: Sequence[str], *, program: str) -> Any:
+    """`config` with the overrides in `arguments`.
+
+    Raises InputError, one line, for an unknown field, a value of the wrong type, and what the config itself
+    refuses. `--help` prints the fields and raises SystemExit(0).
+    """
+    import tyro
+
+    message = io.StringIO()
+    asks_help = "--help" in arguments or "-h" in arguments
+    # tyro wraps its error box at the terminal's width.
+    wide = contextlib.nullcontext() if asks_help else mock.patch.dict(os.environ, COLUMNS="10000")
+    try:
+        with contextlib.redirect_stderr(message), wide:
+            changed, rest = tyro.cli(
+                type(config),
+                args=arguments,
+                default=config,
+                prog=program,
+                description=type(config).__doc__,
+                return_unknown_args=True,
+                use_underscores=True,
+                config=(tyro.conf.FlagConversionOff,),
+            )
+    except InputError as error:
+        raise InputError(str(error)) from None
+    except SystemExit as leaving:
+        if not leaving.code:
+            raise
+        raise InputError(_reason(leaving, message.getvalue(), type(config), arguments)) from None
+    if rest:
+        raise InputError(_unknown(rest[0], type(config)))
+    return changed
+
+
+def _unknown(argument: str, cls: type) -> str:
+    if not argument.startswith("--"):
+        return f"unexpected argument {argument!r}: overrides look like --train.steps 100"
+    flag = argument.partition("=")[0]
+    return f"unknown field {flag}" + nearest(flag, [f"--{name}" for name, _ in field_types(cls)])
+
+
+def _reason(leaving: BaseException, box: str, cls: type, arguments: Sequence[str]) -> str:
+    """One line that says what tyro refused: the config's own words where it has some."""
+    cause: BaseException | None = leaving
+    while cause is not None:
+        if isinstance(cause, InputError):
+            return str(cause)
+        cause = cause.__context__
+    text = _first_paragraph(box)
+    types = dict(field_types(cls))
+    for name in re.findall(r"--([\w.]+)", text):
+        if name in types and (given := _given(f"--{name}", arguments)) is not None:
+            return f"--{name} is {given!r}: expected {type_name(types[name])}"
+    return text
+
+
+def _first_paragraph(box: str) -> str:
+    lines: list[str] = []
+    for line in box.splitlines()[1:]:
+        if line.startswith(("│ ─", "╰")):
+            break
+        lines.append(line.strip("│ "))
+    return " ".join(lines) or box
+
+
+def _given(flag: str, arguments: Sequence[str]) -> str | None:
+    """What the last `flag` on the command line was set to, or None when nothing follows it."""
+    values: dict[str, list[str]] = {}
+    current: list[str] = []
+    for argument in arguments:
+        if argument.startswith("--"):
+            name, equals, value = argument.partition("=")
+            current = values[name.replace("-", "_")] = [value] if equals else []
+        else:
+            current.append(argument)
+    return " ".join(values.get(flag.replace("-", "_"), [])) or None

@@ -1,0 +1,110 @@
+"""What a start of a run was made of: code, versions, devices, command line. No part of the run's id."""
+
+import hashlib
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import attnjax
+from attnjax.experiment.registry import Experiment
+from attnjax.experiment.store import Run, read_json, write_json
+
+PACKAGES = ("attnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain", "tokenizers")
+# What may change the bits of a run; the rest of the record is for people.
+DECISIVE = ("platform", "device_kind", "devices", "machine", "xla_flags")
+
+
+def collect(entry: Experiment, *, seed: int, devices: int) -> dict[str, Any]:
+    """The provenance of this process. Starts jax's backend, so the topology must be set before."""
+    import jax
+
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(sys.argv),
+        "seed": seed,
+        "code": {
+            "attnjax": _git(Path(attnjax.__file__)),
+            "experiment": _git(entry.file),
+            "experiment_sha256": hashlib.sha256(entry.file.read_bytes()).hexdigest(),
+        },
+        "versions": versions(),
+        "platform": jax.default_backend(),
+        "device_kind": jax.devices()[0].device_kind,
+        "devices": devices,
+        "machine": platform.machine(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The installed versions of Python and of the packages that a run rests on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def record_start(run: Run, record: dict[str, Any]) -> None:
+    """Adds one start to the run's provenance; the first is the one that created it."""
+    write_json(run.provenance_file, {"starts": [*starts(run), record]})
+
+
+def starts(run: Run) -> list[dict[str, Any]]:
+    """The provenance of every start of the run, oldest first."""
+    return read_json(run.provenance_file)["starts"] if run.provenance_file.is_file() else []
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """One line for each thing that may change the bits and differs between two records."""
+    before, after = _decisive(old), _decisive(new)
+    return [
+        f"{name} was {before.get(name, 'absent')} and is {after.get(name, 'absent')}"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _decisive(record: dict[str, Any]) -> dict[str, Any]:
+    code = record["code"]
+    git = code["attnjax"] or {"commit": "unknown", "diff": ""}
+    return {
+        **record["versions"],
+        **{key: record[key] for key in DECISIVE},
+        "commit of attnjax": git["commit"],
+        "uncommitted change of attnjax": _digest(git["diff"]) if git["diff"] else "none",
+        "experiment file": code["experiment_sha256"][:12],
+    }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _git(file: Path) -> dict[str, str] | None:
+    """Commit and uncommitted changes of the repository that tracks `file`; None where none does."""
+    # An attnjax installed inside somebody's project lies in a repository, but is no part of it.
+    if _git_output(file, "ls-files", "--error-unmatch", file.name) is None:
+        return None
+    return {
+        "commit": (_git_output(file, "rev-parse", "HEAD") or "unknown").strip(),
+        "diff": _git_output(file, "diff", "HEAD") or "",
+        "untracked": _git_output(file, "ls-files", "--others", "--exclude-standard", ":/") or "",
+    }
+
+
+def _git_output(file: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(file.parent), "--no-optional-locks", *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else None

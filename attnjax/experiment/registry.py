@@ -1,0 +1,197 @@
+"""Where experiments are found: a decorator, this project's folder, installed packages, a user's folder.
+
+The registry is the only global state of attnjax. Reading it imports no jax: experiment files keep jax inside
+their `task` method.
+"""
+
+import dataclasses
+import difflib
+import importlib.util
+import inspect
+import sys
+import traceback
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import attnjax
+from attnjax.config import InputError
+
+GROUP = "attnjax.experiments"
+RESERVED = {"experiments", "runs", "devices", "sinks", "help"}
+
+Made = TypeVar("Made", bound=Callable[..., Any])
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One registered experiment: `make()` gives its default config."""
+
+    name: str
+    make: Callable[[], Any]
+    file: Path
+    line: int
+
+    @property
+    def summary(self) -> str:
+        """The first line of the config's docstring."""
+        return (inspect.getdoc(self.make) or "").partition("\n")[0]
+
+    @property
+    def description(self) -> str:
+        """The docstring of the experiment's file: the question, the command, what to expect, how long."""
+        return (inspect.getdoc(sys.modules[self.make.__module__]) or inspect.getdoc(self.make) or "").strip()
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+_REGISTRY: dict[str, Experiment] = {}
+_LOADED: set[Path] = set()
+
+
+@overload
+def experiment(made: Made) -> Made: ...
+@overload
+def experiment(*, name: str) -> Callable[[Made], Made]: ...
+def experiment(made: Any = None, *, name: str | None = None) -> Any:
+    """Registers a frozen config dataclass, or a function that returns one (a named preset).
+
+    The config has the fields `train: TrainConfig` and `seed: int` and a method `task(folder) -> Task`.
+    Its name is the file's, unless `name=` gives another. Raises InputError for a name that is taken.
+    """
+    return (lambda made: _register(made, name)) if made is None else _register(made, name)
+
+
+def _register(made: Made, name: str | None) -> Made:
+    file = Path(inspect.getfile(made)).resolve()
+    entry = Experiment(name or file.stem, made, file, _line(made))
+    known = _REGISTRY.get(entry.name)
+    # `python experiments/x.py` defines it as __main__ and finds it again in the folder: one and the same.
+    if known and (known.file, known.make.__qualname__) != (file, made.__qualname__):
+        raise DuplicateError(f"experiment {entry.name!r} is defined twice: {known.place} and {entry.place}")
+    _REGISTRY[entry.name] = entry
+    return made
+
+
+class DuplicateError(InputError):
+    """Two experiments claim one name."""
+
+
+def discover(folder: Path | None = None) -> list[str]:
+    """Loads this project's experiments, those in `folder` and installed ones; returns what failed to load.
+
+    A broken file costs only its own experiments: it is one line here, naming file and line. Raises InputError
+    for a duplicate name or a folder that does not exist.
+    """
+    problems = []
+    for place in (_own_folder(), folder):
+        if place is not None:
+            problems += _load_folder(place)
+    return problems + _load_entry_points()
+
+
+def known() -> list[Experiment]:
+    """Every experiment registered so far, by name."""
+    return [_REGISTRY[name] for name in sorted(_REGISTRY)]
+
+
+def find(name: str, problems: Iterable[str] = ()) -> Experiment:
+    """The experiment called `name`. Raises InputError with the nearest names when there is none."""
+    if name in _REGISTRY:
+        return _REGISTRY[name]
+    hint = nearest(name, _REGISTRY) or f"; known: {', '.join(sorted(_REGISTRY)) or 'none'}"
+    broken = "".join(f"; not loaded: {problem}" for problem in problems)
+    raise InputError(f"unknown experiment {name!r}{hint}{broken}")
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """ "; did you mean a or b?", or nothing when no name is near."""
+    close = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def default_config(entry: Experiment) -> Any:
+    """The experiment's default config, checked to be what the runner needs."""
+    config = entry.make()
+    if not dataclasses.is_dataclass(config):
+        raise InputError(f"{entry.place}: the config of {entry.name} is not a dataclass")
+    fields = {field.name for field in dataclasses.fields(config)}
+    if not {"train", "seed"} <= fields or not callable(getattr(config, "task", None)):
+        raise InputError(f"{entry.place}: {entry.name} needs fields train and seed and a method task(folder)")
+    if taken := fields & RESERVED:
+        raise InputError(f"{entry.place}: the field {min(taken)} clashes with `attnjax run --{min(taken)}`")
+    return config
+
+
+def load_file(file: Path) -> None:
+    """Imports one experiment file, once; whatever it raises comes through."""
+    file = file.resolve()
+    if file in _LOADED:
+        return
+    # Experiments of one folder may share a helper module, also when they import it late.
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))
+    name = f"attnjax_experiment_{file.stem}_{zlib.crc32(str(file).encode()):x}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    _LOADED.add(file)
+
+
+def _line(made: Any) -> int:
+    try:
+        return inspect.getsourcelines(made)[1]
+    except OSError:
+        return 1
+
+
+def _own_folder() -> Path | None:
+    package = Path(attnjax.__file__).resolve().parent
+    inside_wheel = package / "_experiments"
+    if inside_wheel.is_dir():
+        return inside_wheel
+    # Beside an installed package, `experiments` would be somebody else's.
+    checkout = package.parent
+    return checkout / "experiments" if (checkout / "pyproject.toml").is_file() else None
+
+
+def _load_folder(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise InputError(f"--experiments is {str(folder)!r}: there is no such folder")
+    problems = []
+    for file in sorted(folder.glob("[!_.]*.py")):
+        try:
+            load_file(file)
+        except DuplicateError:
+            raise
+        except Exception as error:
+            problems.append(_problem(file, error))
+    return problems
+
+
+def _load_entry_points() -> list[str]:
+    from importlib.metadata import entry_points
+
+    problems = []
+    for point in entry_points(group=GROUP):
+        try:
+            point.load()
+        except DuplicateError:
+            raise
+        except Exception as error:
+            problems.append(f"entry point {point.value}: {type(error).__name__}: {error}")
+    return problems
+
+
+def _problem(file: Path, error: Exception) -> str:
+    """`file:line: Error: message`, with the deepest line that lies in the file itself."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file.resolve())]
+    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else 1
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{file}:{line}: {type(error).__name__}: {' '.join(message.split())}"

@@ -1,0 +1,55 @@
+"""Runs a stored config again and compares the final parameters bit for bit."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from attnjax.config import InputError
+from attnjax.experiment import provenance, topology
+from attnjax.experiment.identity import fingerprint
+from attnjax.experiment.run import Say, place, train
+from attnjax.experiment.store import Run, check_writable, read_json
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """`actual` is None when the second run was interrupted."""
+
+    run: Run
+    expected: str
+    actual: str | None
+    differences: list[str]
+
+    @property
+    def same(self) -> bool:
+        return self.expected == self.actual
+
+
+def reproduce(run: Run, *, devices: int | None = None, say: Say = print) -> Reproduction:
+    """Trains the run's config once more in a folder beside it, which is removed afterwards.
+
+    It uses as many devices as the run did, unless told otherwise. What differs from the run's provenance and
+    may change the bits is listed in `differences`.
+
+    Raises InputError when the run is not finished or its data files have changed.
+    """
+    result = run.result()
+    if result is None:
+        raise InputError(f"{run.name} is not finished: there is nothing to compare with")
+    entry, config = run.load()
+    if fingerprint(entry.name, config) != read_json(run.config_file)["fingerprint"]:
+        raise InputError(f"the data files of {run.name} have changed, or its config.json was edited")
+    check_writable(run.folder.parent)
+    before = provenance.starts(run)[0]
+    topology.start_jax(devices or before["devices"])
+    from attnjax.train.hashing import params_hash
+
+    task = config.task(None)
+    mesh, used = place(config, devices, before["devices"], say)
+    differences = provenance.differences(before, provenance.collect(entry, seed=config.seed, devices=used))
+    for line in differences:
+        say(f"this run may differ: {line}")
+    with tempfile.TemporaryDirectory(prefix=f".reproduce-{run.name}-", dir=run.folder.parent) as folder:
+        fitted = train(task, config, Path(folder), mesh)
+    actual = None if fitted.interrupted else params_hash(fitted.params)
+    return Reproduction(run, result["params_hash"], actual, differences)

@@ -1,0 +1,198 @@
+"""The run folder: what lies where, written so that a crash leaves either the old file or the new one.
+
+runs/NAME-1a2b3c4d/
+    config.json       experiment, fingerprint, the resolved config: who this folder belongs to
+    provenance.json   every start: code, versions, devices, command line
+    metrics.jsonl, checkpoints/, …   the trainer's and the task's own files
+    result.json       evaluation and parameter hash: the run is finished
+"""
+
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attnjax.config import InputError
+from attnjax.experiment.identity import fingerprint, run_id
+from attnjax.experiment.registry import Experiment, default_config, find, load_file
+from attnjax.experiment.serialize import decode, encode
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder, which need not exist yet."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "config.json"
+
+    @property
+    def provenance_file(self) -> Path:
+        return self.folder / "provenance.json"
+
+    @property
+    def result_file(self) -> Path:
+        return self.folder / "result.json"
+
+    @property
+    def started(self) -> bool:
+        """Whether the folder is prepared for training: config.json is the last file of the preparation."""
+        return self.config_file.is_file()
+
+    def result(self) -> dict[str, Any] | None:
+        """The stored result, or None while the run is unfinished."""
+        return read_json(self.result_file) if self.result_file.is_file() else None
+
+    def write_config(self, entry: Experiment, config: Any) -> None:
+        """Claims the folder for this config."""
+        record = {
+            "experiment": entry.name,
+            "fingerprint": fingerprint(entry.name, config),
+            "file": str(entry.file),
+            "config": encode(config),
+        }
+        write_json(self.config_file, record)
+
+    def check_owner(self, entry: Experiment, config: Any) -> None:
+        """Raises InputError when the folder exists and belongs to another config."""
+        if not self.started:
+            return
+        record = self._record()
+        here = encode(config, write_path=_any_path)
+        try:
+            stored = encode(decode(type(config), record["config"]), write_path=_any_path)
+        except InputError:
+            stored = None
+        if record["fingerprint"] != fingerprint(entry.name, config) or stored != here:
+            raise InputError(
+                f"{self.folder} belongs to another config: move it away, or choose another --runs folder"
+            )
+
+    def load(self) -> tuple[Experiment, Any]:
+        """The experiment and the config that the folder was made for.
+
+        An experiment that is not registered is looked for in the file it came from.
+        """
+        record = self._record()
+        entry = _find_or_load(record["experiment"], Path(record["file"]))
+        try:
+            return entry, decode(type(default_config(entry)), record["config"])
+        except InputError as error:
+            raise InputError(f"{self.config_file} does not fit {entry.place}: {error}") from None
+
+    def _record(self) -> dict[str, Any]:
+        record = read_json(self.config_file)
+        if (
+            not isinstance(record, dict)
+            or not {"experiment", "fingerprint", "file", "config"} <= record.keys()
+        ):
+            raise InputError(f"{self.config_file} is not a config that attnjax wrote")
+        return record
+
+    @contextmanager
+    def lock(self, *, shared: bool = False) -> Iterator[None]:
+        """Holds the run for this process; `shared` for readers, who only keep writers away.
+
+        Raises InputError when another process works on the run. The kernel drops the lock with the process,
+        however it ends: there is no stale lock to clear.
+        """
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            file = (self.folder / ".lock").open("a+")
+        except OSError as error:
+            raise InputError(f"cannot write to {self.folder}: {error.strerror}") from None
+        with file:
+            try:
+                fcntl.flock(file, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"another process is working on {self.folder}") from None
+            yield
+
+
+def run_for(entry: Experiment, config: Any, runs: Path) -> Run:
+    """The folder under `runs` where this config's run lives."""
+    return Run(runs / run_id(entry.name, config))
+
+
+def resolve(run: str, runs: Path) -> Run:
+    """The run that a command line names: an id, the start of one (if only one run has it), or a path."""
+    if (Path(run) / "config.json").is_file():
+        return Run(Path(run).resolve())
+    found = sorted(path.parent.name for path in runs.glob("*/config.json"))
+    matches = [run] if run in found else [name for name in found if name.startswith(run)]
+    if len(matches) == 1:
+        return Run(runs / matches[0])
+    if matches:
+        raise InputError(f"run {run!r} is not unique in {runs}: {', '.join(matches)}")
+    raise InputError(f"there is no run {run!r} in {runs}: it has {', '.join(found) or 'no runs'}")
+
+
+def prepare_folder(folder: Path) -> None:
+    """Creates `folder` and its parents. Raises InputError when that is not allowed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}") from None
+
+
+def check_writable(folder: Path) -> None:
+    """Raises InputError when `folder` could not be created or written to; changes nothing."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise InputError(f"cannot write to {folder}: {place} is not a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write to {folder}: Permission denied")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises InputError when it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Replaces `path` in one step: a reader, or a crash, sees the old content or the new."""
+    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    # The run's lock keeps other writers away, so a fixed name will do; what a crash left is overwritten.
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _any_path(name: str, path: Path) -> str:
+    return "path"
+
+
+def _find_or_load(name: str, file: Path) -> Experiment:
+    try:
+        return find(name)
+    except InputError as error:
+        if not file.is_file():
+            raise InputError(f"{error} (and {file}, where the run came from, is gone)") from None
+    try:
+        load_file(file)
+    except Exception as error:
+        raise InputError(f"{file} cannot be loaded: {type(error).__name__}: {error}") from None
+    return find(name)

@@ -1,0 +1,76 @@
+"""Which devices a run uses, and where compiled programs are kept: settled before jax starts its backend."""
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attnjax.config import InputError
+
+if TYPE_CHECKING:
+    import jax
+
+MESH_AXIS = "data"
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cache_folder() -> Path:
+    """The user's folder of compiled programs; programs of another jaxlib lie in another folder."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "attnjax" / f"jaxlib-{version('jaxlib')}"
+
+
+def start_jax(devices: int | None = None) -> None:
+    """Turns on the compilation cache and makes the CPU's cores devices (`devices` of them, or all).
+
+    Where a backend runs already, its devices stay as they are.
+    """
+    import jax
+
+    if jax.config.values["jax_compilation_cache_dir"] is None:
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    try:
+        jax.config.update("jax_num_cpu_devices", devices or cores())
+    except RuntimeError:
+        return
+
+
+def choose_devices(
+    batch_size: int, devices: int | None = None, began_with: int | None = None
+) -> tuple[int, str | None]:
+    """How many devices share a batch of `batch_size`, and a note where that is not the number wished for.
+
+    `devices` is what the user demands; without it a run stays on as many devices as it `began_with`, because
+    their number decides the order of sums; else all are used. Raises InputError when the user demands more
+    than there are.
+    """
+    import jax
+
+    available = len(jax.devices())
+    if devices is not None and devices > available:
+        raise InputError(f"--devices is {devices}: jax has {available} {jax.default_backend()} device(s)")
+    wanted = devices or began_with or available
+    usable = next(n for n in range(min(wanted, available, batch_size), 0, -1) if batch_size % n == 0)
+    if usable == wanted:
+        return usable, None
+    if wanted > available:
+        return (
+            usable,
+            f"the run began on {wanted} devices, here it goes on with {usable}: its bits may differ",
+        )
+    return usable, f"a (micro-)batch of {batch_size} does not divide over {wanted} devices: using {usable}"
+
+
+def make_mesh(devices: int) -> "jax.sharding.Mesh | None":
+    """A mesh of the first `devices` devices with the axis "data"; None for a single one."""
+    import jax
+    import numpy as np
+
+    return jax.sharding.Mesh(np.array(jax.devices()[:devices]), (MESH_AXIS,)) if devices > 1 else None

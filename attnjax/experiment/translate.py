@@ -1,0 +1,56 @@
+"""Uses a trained translation run."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from attnjax.config import InputError
+from attnjax.experiment import topology
+from attnjax.experiment.store import Run
+
+# Long inputs go in pieces of this size, so that few batch shapes are compiled and output comes early.
+BATCH = 64
+
+
+def translate_lines(run: Run, texts: Iterable[str], *, alignment: bool = False) -> Iterator[str]:
+    """The translation of each text, in order; with `alignment`, each followed by a picture of it.
+
+    An empty text has an empty translation, so that output lines stay aligned with input lines.
+
+    Raises InputError when the run cannot translate, has no checkpoint yet, or is being trained right now.
+    """
+    translate = _translator(run)
+    lines = (line.rstrip("\n") for line in texts)
+    while batch := list(itertools.islice(lines, BATCH)):
+        translations = iter(translate([text for text in batch if text.strip()]))
+        for text in batch:
+            if not text.strip():
+                yield ""
+                continue
+            translation = next(translations)
+            yield translation.text
+            if alignment:
+                yield _picture(translation)
+
+
+def _translator(run: Run) -> Callable[[Sequence[str]], Any]:
+    _, config = run.load()
+    topology.start_jax(1)
+    from attnjax.train.loop import load_params
+
+    # Whoever opens the checkpoints clears away unfinished saves: not while a trainer is in the middle of one.
+    with run.lock(shared=True):
+        task = config.task(run.folder)
+        if not hasattr(task, "translate"):
+            raise InputError(f"{run.name} is not a translation run")
+        try:
+            params = load_params(task, config.train, folder=run.folder)
+        except FileNotFoundError:
+            raise InputError(f"{run.name} has no checkpoint yet: train it first") from None
+    return lambda texts: task.translate(params, texts) if texts else []
+
+
+def _picture(translation: Any) -> str:
+    from attnjax.tasks.alignment import terminal_map
+
+    return terminal_map(translation)

@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""Kills a training run at random moments and compares what it ends in with a run that was never killed.
+
+    python scripts/kill_resume.py --kills 500
+
+The run is the toy of tests/train: `attnjax.train.fit` with dropout, an average of the parameters, checkpoints
+and a metrics file. Every other kill waits for a save to begin and falls inside it; the others come at any
+moment from start-up to the end. Exits with 1 when a parameter or a byte of metrics.jsonl differs.
+"""
+
+import argparse
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+STEPS = 48
+# A forked child of a process that has imported everything is a fresh process without seconds of imports.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["attnjax.train.loop"])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What two runs of one config must share."""
+
+    params_hash: str
+    metrics: bytes
+
+
+@dataclass
+class Report:
+    """Kills by where they fell, and the runs whose outcome differed."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    finished_runs: int = 0
+    different: list[Path] = field(default_factory=list)
+
+
+def train_toy(folder: Path, cache: Path) -> None:
+    """Trains the toy in `folder`, or goes on with it, and leaves the parameters' hash there."""
+    import jax
+
+    from attnjax.train.config import TrainConfig
+    from attnjax.train.hashing import params_hash
+    from attnjax.train.loop import fit
+    from tests.train.toy import ToyTask
+
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    config = TrainConfig(
+        steps=STEPS, batch_size=8, log_every=2, checkpoint_every=6, warmup_steps=4, ema_decay=0.9, dropout=0.2
+    )
+    result = fit(ToyTask(config.batch_size), config, seed=3, folder=folder, observers=())
+    if not result.interrupted:
+        (folder / "hash").write_text(params_hash(result.params))
+
+
+def kill_repeatedly(kills: int, seed: int, folder: Path) -> Report:
+    """Kills runs under `folder`, restarting after each of `kills`, and compares every run that finished."""
+    dice = random.Random(seed)
+    cache = folder / "cache"
+    reference = run_to_the_end(folder / "reference", cache)
+    started = time.monotonic()
+    _check(run_to_the_end(folder / "again", cache) == reference, "two uninterrupted runs differ")
+    usual_seconds = time.monotonic() - started
+
+    report = Report()
+    while sum(report.kills.values()) < kills:
+        run = folder / f"run-{report.finished_runs}"
+        run.mkdir(exist_ok=True)
+        process = start(run, cache)
+        inside_save = sum(report.kills.values()) % 2 == 1
+        alive = _wait_for_save(process, run, dice) if inside_save else _wait(process, dice, usual_seconds)
+        if alive:
+            report.kills[_kill(process, run)] += 1
+        else:
+            _finish(run, process, reference, report)
+    run = folder / f"run-{report.finished_runs}"
+    _finish(run, start(run, cache), reference, report)
+    return report
+
+
+def outcome(run: Path) -> Outcome:
+    """Of a finished run."""
+    return Outcome((run / "hash").read_text(), (run / "metrics.jsonl").read_bytes())
+
+
+def start(run: Path, cache: Path) -> Any:
+    """A process that trains in `run` until it ends or is killed."""
+    process = _PROCESSES.Process(target=train_toy, args=(run, cache))
+    process.start()
+    return process
+
+
+def run_to_the_end(run: Path, cache: Path) -> Outcome:
+    """Trains in `run`, or goes on with it, without a kill."""
+    process = start(run, cache)
+    process.join()
+    _check(process.exitcode == 0, f"the run in {run} failed with {process.exitcode}")
+    return outcome(run)
+
+
+def _wait(process: Any, dice: random.Random, usual_seconds: float) -> bool:
+    process.join(dice.uniform(0, usual_seconds))
+    return process.is_alive()
+
+
+def _wait_for_save(process: Any, run: Path, dice: random.Random) -> bool:
+    """Until one of the next few saves has begun, and for a moment of it; False when the run ended before."""
+    for _ in range(dice.randint(1, 3)):
+        while process.is_alive() and _saving(run):
+            time.sleep(0.001)
+        while process.is_alive() and not _saving(run):
+            time.sleep(0.001)
+    time.sleep(dice.uniform(0, 0.05))
+    return process.is_alive()
+
+
+def _kill(process: Any, run: Path) -> str:
+    """Kills with SIGKILL; returns where the kill fell."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    if process.exitcode != -signal.SIGKILL:
+        return "after the end"
+    if _saving(run):
+        return "inside a save"
+    return "between saves" if (run / "metrics.jsonl").exists() else "before the first row"
+
+
+def _saving(run: Path) -> bool:
+    """Whether Orbax's temporary folder of an unfinished save is there."""
+    return any("tmp" in path.name for path in (run / "checkpoints").glob("*"))
+
+
+def _finish(run: Path, process: Any, reference: Outcome, report: Report) -> None:
+    process.join()
+    report.finished_runs += 1
+    if process.exitcode != 0 or outcome(run) != reference:
+        report.different.append(run)
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise SystemExit(message)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        report = kill_repeatedly(arguments.kills, arguments.seed, Path(folder))
+    for where, count in sorted(report.kills.items()):
+        print(f"{count:5d} kills {where}")
+    same = report.finished_runs - len(report.different)
+    print(f"{same} of {report.finished_runs} runs ended in the bits of the run that was never killed")
+    return 1 if report.different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

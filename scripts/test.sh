@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Sets up what the tests need and runs every check: ruff, mypy, pytest with the doctests of attnjax.
+#   scripts/test.sh [--oracles] [--slow] [--python X.Y] [arguments of pytest]
+# --oracles      also install the peers (torch, keras) that tests compare with
+# --slow         also run the tests marked slow
+# --python X.Y   run the tests (not the linters) on that Python, in an environment of its own, .venv-X.Y
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$ROOT/scripts/environment.sh"
+
+extras=test version="" selection=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --oracles) extras=test,oracles ;;
+        --slow) selection=(-m "") ;;
+        --python) version=${2:?--python needs a version such as 3.12}; shift ;;
+        *) break ;;
+    esac
+    shift
+done
+
+python=$(find_python $version)
+folder=$ROOT/.venv${version:+-$version}
+ensure_environment "$folder" "$python" "$extras"
+
+cd "$ROOT"
+if [ -z "$version" ]; then
+    say "ruff check"
+    "$folder/bin/python" -m ruff check .
+    say "ruff format --check"
+    "$folder/bin/python" -m ruff format --check .
+    say "mypy"
+    "$folder/bin/python" -m mypy
+fi
+say "pytest on $("$folder/bin/python" --version)"
+# Most of a test's time is one thread that compiles: a process for each core.
+exec "$folder/bin/python" -m pytest --numprocesses auto --dist worksteal ${selection[@]+"${selection[@]}"} "$@"

@@ -1,0 +1,197 @@
+"""The house stands: imports go downwards, nothing goes round, moving libraries have one file each."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FLOORS = {
+    "config": 0,
+    "ops": 1,
+    "nn": 2,
+    "models": 3,
+    "data": 3,
+    "tasks": 4,
+    "train": 5,
+    "experiment": 6,
+    "explain": 7,
+    "export": 7,
+    "launch": 7,
+    "cli": 8,
+}
+# Third-party interfaces that move between releases, and the one file that knows each.
+TOUCHED_BY = {
+    "babel": "attnjax/data/date_formats.py",
+    "grain": "attnjax/data/pipeline.py",
+    "orbax": "attnjax/train/checkpoint.py",
+    "sacrebleu": "attnjax/tasks/metrics.py",
+    "tokenizers": "attnjax/data/tokenizer.py",
+    "tyro": "attnjax/experiment/overrides.py",
+}
+OPS_MAY_IMPORT = {"jax", "numpy", "jaxtyping"} | set(sys.stdlib_module_names)
+HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax", "grain", "numpy", "matplotlib", "tokenizers", "babel"}
+
+Sources = dict[str, tuple[Path, str]]
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def sources() -> Sources:
+    """Module name -> (file, text) of the whole package."""
+    files = [file for file in ROOT.glob("attnjax/**/*.py") if "_experiments" not in file.parts]
+    return {module_name(file): (file, file.read_text()) for file in sorted(files)}
+
+
+def imports(module: str, modules: Sources) -> Iterator[str]:
+    """Every module that `module` imports, inside functions too (`from package import module`: the module)."""
+    file, text = modules[module]
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield f"{base}.{alias.name}" if f"{base}.{alias.name}" in modules else base
+
+
+def inside(module: str, modules: Sources) -> set[str]:
+    return {name for name in imports(module, modules) if name.split(".")[0] == "attnjax"}
+
+
+def room(module: str) -> str:
+    """The first name below attnjax; the package's own face stands for the primitives that it gives out."""
+    return module.split(".")[1] if "." in module else "ops"
+
+
+def upward_imports(modules: Sources) -> list[str]:
+    """Imports that do not go to a lower floor, nor stay in their room."""
+    return [
+        f"{module} imports {target}"
+        for module in modules
+        for target in sorted(inside(module, modules))
+        if room(module) != room(target) and FLOORS[room(target)] >= FLOORS[room(module)]
+    ]
+
+
+def circle(modules: Sources) -> list[str]:
+    """One circle of imports, or nothing."""
+    graph = {module: inside(module, modules) - {module} for module in modules}
+    try:
+        list(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def outside_ops(modules: Sources) -> list[str]:
+    """What the primitives import beyond jax, numpy, jaxtyping, the standard library and each other."""
+    return [
+        f"{module} imports {target}"
+        for module in modules
+        if module.startswith("attnjax.ops")
+        for target in imports(module, modules)
+        if target.split(".")[0] not in OPS_MAY_IMPORT and not target.startswith("attnjax.ops")
+    ]
+
+
+def touching(library: str, modules: Sources) -> set[str]:
+    return {
+        str(modules[module][0].relative_to(ROOT))
+        for module in modules
+        if any(target.split(".")[0] == library for target in imports(module, modules))
+    }
+
+
+def planted(module: str, text: str) -> Sources:
+    """The real package with one module more (or another text for one that exists)."""
+    return sources() | {module: (ROOT / Path(*module.split(".")).with_suffix(".py"), text)}
+
+
+def test_imports_go_downwards_only():
+    assert upward_imports(sources()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import attnjax.train",
+        "from attnjax import models",
+        "from ..tasks import x",
+        "def late():\n    from attnjax.cli import main",
+    ],
+)
+def test_an_upward_import_is_seen(text):
+    assert len(upward_imports(planted("attnjax.nn.planted", text))) == 1
+
+
+def test_rooms_of_one_floor_do_not_know_each_other():
+    assert upward_imports(planted("attnjax.data.planted", "from attnjax.models import config"))
+
+
+def test_no_circular_imports():
+    assert circle(sources()) == []
+
+
+def test_a_circle_is_seen():
+    both = planted("attnjax.nn.one", "from . import two") | planted(
+        "attnjax.nn.two", "def late():\n    import attnjax.nn.one"
+    )
+    assert set(circle(both)) == {"attnjax.nn.one", "attnjax.nn.two"}
+
+
+def test_ops_import_jax_and_numpy_only():
+    assert outside_ops(sources()) == []
+
+
+@pytest.mark.parametrize("text", ["import flax.nnx", "from attnjax.config import InputError", "import chex"])
+def test_another_import_in_ops_is_seen(text):
+    assert len(outside_ops(planted("attnjax.ops.planted", text))) == 1
+
+
+@pytest.mark.parametrize("library", TOUCHED_BY)
+def test_a_moving_library_is_touched_in_one_file(library):
+    assert touching(library, sources()) == {TOUCHED_BY[library]}
+
+
+def test_a_second_file_that_touches_a_moving_library_is_seen():
+    assert len(touching("orbax", planted("attnjax.train.planted", "import orbax.checkpoint as ocp"))) == 2
+
+
+def heavy_after(statement: str) -> set[str]:
+    """Which heavy packages a fresh interpreter has loaded after the statement."""
+    code = f"import sys\n{statement}\nprint('LOADED', *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return HEAVY & set(done.stdout.rpartition("LOADED")[2].split())
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "attnjax",
+        "attnjax.cli",
+        "attnjax.experiment.registry",
+        *(name for name in sources() if name.endswith("config")),
+    ],
+)
+def test_importing_it_loads_nothing_heavy(module):
+    assert heavy_after(f"import {module}") == set()
+
+
+@pytest.mark.parametrize("command", ["--help", "list"])
+def test_the_command_line_answers_without_jax(command):
+    run = f"from attnjax.cli import main\ntry:\n    main([{command!r}])\nexcept SystemExit:\n    pass"
+    assert "jax" not in heavy_after(run)
+
+
+def test_loading_jax_is_seen():
+    assert {"jax", "jaxlib", "numpy"} <= heavy_after("import jax")

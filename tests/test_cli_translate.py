@@ -1,0 +1,77 @@
+"""`attnjax translate` with a model as small as a Transformer gets: its words mean nothing."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from attnjax.cli import main
+
+SMALL = """
+    --model.dim 8 --model.heads 2 --model.encoder_layers 1 --model.decoder_layers 1 --train.steps 4
+    --train.batch_size 4 --train.log_every 2 --train.checkpoint_every 4 --train.warmup_steps 1
+    --data.holdout 0.2 --data.max_target_length 8 --devices 1
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("translate")
+    corpus = folder / "corpus.tsv"
+    corpus.write_text("".join(f"{n}\t{n + 1}\n" for n in range(20)))
+    arguments = [
+        "run",
+        "translation",
+        *SMALL.split(),
+        "--data.train",
+        str(corpus),
+        "--runs",
+        str(folder / "runs"),
+    ]
+    assert main(arguments) == 0
+    corpus.unlink()  # A trained run is enough: translating needs no corpus.
+    return folder / "runs"
+
+
+@pytest.fixture
+def translate(runs, capsys):
+    def run(*arguments: str) -> list[str]:
+        assert main(["translate", "translation", *arguments, "--runs", str(runs)]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def test_texts_from_the_command_line_and_from_standard_input_translate_alike(translate, monkeypatch):
+    given = translate("12", "7")
+    assert len(given) == 2
+    monkeypatch.setattr("sys.stdin", io.StringIO("12\n7\n"))
+    assert translate() == given
+
+
+def test_options_may_stand_before_and_between_the_texts(runs, translate, capsys):
+    expected = translate("12", "7")
+    assert main(["translate", "translation", "12", "--runs", str(runs), "7"]) == 0
+    assert capsys.readouterr().out.splitlines() == expected
+    assert main(["translate", "translation", "--runs", str(runs), "12", "--aligment"]) == 2
+    assert "unexpected argument '--aligment'" in capsys.readouterr().err
+
+
+def test_empty_input_lines_stay_empty_output_lines(translate, monkeypatch):
+    first, second = translate("12", "7")
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n12\n\n7\n"))
+    assert translate() == ["", first, "", second]
+
+
+def test_alignment_draws_the_source_above_a_line_for_each_piece(translate):
+    text, heading, *rows = translate("12", "--alignment")
+    assert heading.endswith(" 12")
+    names, cells = zip(*(row.split("│")[:2] for row in rows), strict=True)
+    assert "".join(name.strip().replace("<unk>", "") for name in names) == text
+    assert {len(row) for row in cells} == {len("12")}
+
+
+def test_the_run_kept_its_tokenizers_and_picture_of_the_result(runs):
+    (run,) = runs.iterdir()
+    assert (run / "result.json").exists()
+    assert list(run.glob("*token*"))
