@@ -1,0 +1,123 @@
+"""Side-by-side measurement: cases take turns, so that a machine that slows down slows all of them.
+
+Of each case, the median is reported, and the median over rounds of its ratio to the baseline of that round.
+"""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from attnjax.experiment.provenance import versions
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+Times = dict[str, list[float]]
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Wall-clock seconds of one call. For jax, `run` must end with `block_until_ready`."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def alternate(cases: Mapping[str, Callable[[], float]], rounds: int) -> Times:
+    """Every case once a round, in an order that turns from round to round; a case returns its own seconds."""
+    times: Times = {name: [] for name in cases}
+    order = list(cases)
+    for number in range(rounds):
+        for name in order:
+            times[name].append(cases[name]())
+        order = order[1:] + order[:1]
+        print(f"round {number + 1} of {rounds} done", file=sys.stderr, flush=True)
+    return times
+
+
+def summary(times: Times, baseline: str | None = None) -> dict[str, dict[str, Any]]:
+    """Median, extremes and rounds of each case in seconds; its ratio to the baseline (below 1: faster).
+
+    >>> summary({"ours": [2.0, 4.0, 3.0], "theirs": [1.0, 4.0, 2.0]}, "theirs")["ours"]["ratio"]
+    1.5
+    """
+    table: dict[str, dict[str, Any]] = {}
+    for name, values in times.items():
+        table[name] = {
+            "median_s": round(statistics.median(values), 5),
+            "min_s": round(min(values), 5),
+            "max_s": round(max(values), 5),
+            "rounds_s": [round(value, 5) for value in values],
+        }
+        if baseline is not None:
+            ratios = [ours / theirs for ours, theirs in zip(values, times[baseline], strict=True)]
+            table[name]["ratio"] = round(statistics.median(ratios), 4)
+    return table
+
+
+def machine(packages: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What a figure depends on: processor, cores, memory, system, versions (of `packages` too), commit."""
+    commit = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "load_before": round(os.getloadavg()[0], 2),
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": versions() | {package: version(package) for package in packages},
+        "commit": commit.stdout.strip() or None,
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def report(name: str, cases: dict[str, dict[str, Any]], about: dict[str, Any], note: str = "") -> Path:
+    """Prints the table; keeps it with `about` (from `machine()`, before measuring) as results/NAME.json."""
+    table = Table(title=name, caption=note or None)
+    columns = [
+        "median_s",
+        "min_s",
+        "max_s",
+        *(["ratio"] if any("ratio" in row for row in cases.values()) else []),
+    ]
+    table.add_column("case")
+    for column in columns:
+        table.add_column(column.replace("_s", " (s)"), justify="right")
+    for case, row in cases.items():
+        table.add_row(case, *(f"{row[column]:.3f}" for column in columns))
+    Console().print(table)
+
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / f"{name}.json"
+    content = {
+        "benchmark": name,
+        "command": f"python benchmarks/{name}.py",
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "note": note,
+        "cases": cases,
+        "machine": about,
+    }
+    file.write_text(json.dumps(content, indent=2) + "\n")
+    print(f"kept in {file.relative_to(ROOT)}")
+    return file
