@@ -111,9 +111,8 @@ def _parser() -> argparse.ArgumentParser:
 def _place_arguments(parser: argparse.ArgumentParser, *, argument_default: Any = None) -> None:
     group = parser.add_argument_group("where things are", argument_default=argument_default)
     group.add_argument("--experiments", type=Path, metavar="DIR", help="a folder of your own experiments")
-    group.add_argument(
-        "--runs", type=Path, metavar="DIR", help="of run folders (default: $ATTNJAX_RUNS or ./runs)"
-    )
+    where = "of run folders (default: $ATTNJAX_RUNS or ./runs)"
+    group.add_argument("--runs", type=Path, metavar="DIR", help=where)
 
 
 def _nothing(parser: argparse.ArgumentParser) -> None:
@@ -132,14 +131,8 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     _experiment_arguments(parser)
     _device_argument(parser)
     sinks = ("tensorboard", "wandb", "mlflow")
-    parser.add_argument(
-        "--sinks",
-        nargs="+",
-        choices=sinks,
-        default=[],
-        metavar="SINK",
-        help="also log to: " + ", ".join(sinks),
-    )
+    text = "also log to: " + ", ".join(sinks)
+    parser.add_argument("--sinks", nargs="+", choices=sinks, default=[], metavar="SINK", help=text)
 
 
 def _device_argument(parser: argparse.ArgumentParser) -> None:

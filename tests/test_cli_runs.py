@@ -5,6 +5,7 @@ All on one device, so that a run in this process and one in another have the sam
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -60,6 +61,11 @@ def result(folder: Path) -> dict:
     return json.loads((folder / "result.json").read_text())
 
 
+def provenance(folder: Path) -> list[dict]:
+    """One record for each start of the run."""
+    return json.loads((folder / "provenance.json").read_text())["starts"]
+
+
 def edit(file: Path, *path, value) -> None:
     """Sets one entry of a JSON file."""
     data = json.loads(file.read_text())
@@ -98,7 +104,7 @@ def test_a_run_leaves_its_files_and_prints_its_table(attnjax):
 
 def test_provenance_records_code_versions_devices_and_command(attnjax):
     attnjax(*RUN)
-    (record,) = json.loads((only_run() / "provenance.json").read_text())["starts"]
+    (record,) = provenance(only_run())
     assert record["devices"] == 1
     assert record["seed"] == 0
     assert {"jax", "jaxlib", "flax", "optax", "orbax-checkpoint"} <= record["versions"].keys()
@@ -145,7 +151,28 @@ def test_sigterm_saves_and_the_next_start_ends_in_the_same_bits(attnjax, monkeyp
     assert result(only_run())["resumed_from"] in (5, 10, 15)
     assert result(only_run())["params_hash"] == result(reference)["params_hash"]
     assert (only_run() / "metrics.jsonl").read_bytes() == (reference / "metrics.jsonl").read_bytes()
-    assert len(json.loads((only_run() / "provenance.json").read_text())["starts"]) == 2
+    assert len(provenance(only_run())) == 2
+
+
+def test_kill_9_costs_neither_bits_nor_rows(attnjax, tmp_path):
+    """`scripts/kill_resume.py` kills 500 times in one process family; this holds the command itself."""
+    attnjax(*RUN, "--runs", "reference")
+    (reference,) = Path("reference").iterdir()
+    dice = random.Random(0)
+    for starts in (1, 2, 3):
+        # Twenty steps take six seconds, a kill comes within the first four.
+        with start(*RUN, TOY_SECONDS_PER_STEP="0.3") as process:
+            folder = wait_for_rows(tmp_path / "runs", process)
+            while process.poll() is None and len(provenance(folder)) < starts:
+                time.sleep(0.02)
+            time.sleep(dice.uniform(0, 2))
+            process.kill()
+        assert process.returncode == -signal.SIGKILL, "the run ended before it was killed"
+    code, _, err = attnjax(*RUN)
+    assert code == 0, err
+    assert result(only_run())["params_hash"] == result(reference)["params_hash"]
+    assert (only_run() / "metrics.jsonl").read_bytes() == (reference / "metrics.jsonl").read_bytes()
+    assert len(provenance(only_run())) == 4
 
 
 def test_sigterm_in_the_evaluation_leaves_it_to_the_next_start(attnjax, monkeypatch):
