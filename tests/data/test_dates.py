@@ -5,11 +5,9 @@ import datetime
 import numpy as np
 import pytest
 
-from attnjax.data import dates
 from attnjax.data.config import TranslationData
-from attnjax.data.date_formats import date_formats
+from attnjax.data.date_formats import DateFormat, date_formats
 from attnjax.data.dates import date_splits, held_out_pairs, learnable
-from attnjax.data.example import Example
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +100,7 @@ def test_targets_are_iso_dates_of_the_hundred_years(splits):
     assert max(days).year == 2049
 
 
-def test_a_text_with_two_meanings_is_refused():
-    splits = {
-        "train": [Example("1/2/03", "2003-01-02", "a")],
-        "dates": [Example("1/2/03", "2003-02-01", "b")],
-    }
-    with pytest.raises(ValueError, match="'1/2/03' is written by a and b"):
-        dates._require_one_meaning(splits)
+def test_a_text_with_two_meanings_is_refused(monkeypatch):
+    monkeypatch.setattr(DateFormat, "tag", "")  # Without it 1/2/2003 is one day in en, another in en_GB.
+    with pytest.raises(ValueError, match=r"'[\d/]+' is written by en\w*/\w+ and en\w*/\w+"):
+        date_splits(TranslationData(locales=("en", "en_GB"), examples=20_000))

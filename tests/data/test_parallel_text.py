@@ -39,6 +39,7 @@ def test_a_line_separator_inside_a_line_does_not_end_it(tmp_path):
         (b"eins\tone\nzwei", None, "a:2", "1 tab-separated column(s), expected 2"),
         (b"eins\tone\textra", None, "a:1", "3 tab-separated column(s), expected 2"),
         (b"eins\tone\n\nzwei\ttwo", None, "a:2", "1 tab-separated column(s)"),
+        (b"eins\tone\n\n", None, "a:2", "1 tab-separated column(s)"),
         (b"eins\tone\n\ttwo", None, "a:2", "the source text is empty"),
         (b"eins\tone\nzwei\t ", None, "a:2", "the target text is empty"),
         (b"eins\tone\nzw\xffi\ttwo", None, "a:2", "not UTF-8 (byte 0xff at position 3 of the line)"),

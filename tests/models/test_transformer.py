@@ -10,6 +10,7 @@ from flax import nnx
 
 from attnjax import nn
 from attnjax.models import Transformer, TransformerConfig
+from attnjax.nn import attention as attention_layer
 
 B, S, T = 3, 7, 5
 SMALL = {"dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "hidden": 24, "max_length": 32}
@@ -21,6 +22,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "alibi, no bias, qk_norm": {"positions": "alibi", "bias": False, "qk_norm": True},
     "t5, multi-query": {"positions": "t5", "kv_heads": 1},
     "none": {"positions": "none"},
+}
+# What the axes of SMALL's parameters may measure.
+NAMED = {
+    **{"embed": {16}, "mlp": {24}, "vocab": {9, 11}, "position": {32}, "bucket": {32}},
+    **{"heads": {4}, "kv_heads": {1, 2, 4}, "head_dim": {4}},
 }
 every_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 
@@ -105,7 +111,11 @@ def test_parameters_are_all_there_is_and_all_are_used_and_named(variant: dict) -
     # One bias on all keys shifts all scores of a row alike: the softmax sees it only through RoPE or a norm.
     assert all("'key'" in path and "'bias'" in path for path in still), still
     names = jax.tree.leaves(nn.logical_axes(params), is_leaf=lambda node: isinstance(node, tuple))
-    assert [len(name) for name in names] == [leaf.ndim for leaf in jax.tree.leaves(params)]
+    for name, leaf in zip(names, jax.tree.leaves(params), strict=True):
+        assert all(size in NAMED[axis] for axis, size in zip(name, leaf.shape, strict=True)), (
+            name,
+            leaf.shape,
+        )
 
 
 def test_capture_names_layers_and_changes_no_bit() -> None:
@@ -158,6 +168,26 @@ def test_dropout_is_traced_and_off_at_rate_zero() -> None:
     assert len(compiled) == 1
 
 
+def test_every_use_of_dropout_has_a_key_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = []
+
+    def record(key: jax.Array | None) -> None:
+        keys.append(tuple(jax.random.key_data(key).tolist()))
+
+    def attention(*args: Any, dropout_key: jax.Array | None, **options: Any) -> jax.Array:
+        record(dropout_key)
+        return plain(*args, dropout_key=dropout_key, **options)
+
+    plain = attention_layer.attention
+    monkeypatch.setattr(attention_layer, "attention", attention)
+    monkeypatch.setattr(nn.Dropout, "__call__", lambda dropout, x: (record(dropout.key), x)[1])
+    model = build(encoder_layers=2, decoder_layers=2)
+    model(*inputs(), dropout=nn.Dropout(0.3, jax.random.key(0)))
+    # Two embeddings; for each layer weights, attention and feed-forward, of attention two in the decoder.
+    assert len(keys) == 2 + 2 * 3 + 2 * 5
+    assert len(set(keys)) == len(keys)
+
+
 def test_bfloat16_computes_near_float32_from_float32_parameters() -> None:
     arguments = inputs()
     half = build(dtype="bfloat16")
@@ -167,6 +197,47 @@ def test_bfloat16_computes_near_float32_from_float32_parameters() -> None:
     assert logits.dtype == jnp.float32
     error = np.abs(logits - exact)
     assert 1e-5 < error.mean() < 0.05 * float(exact.std())
+
+
+def test_every_choice_of_the_config_reaches_its_layers() -> None:
+    model = build(
+        kv_heads=2,
+        qk_norm=True,
+        bias=False,
+        norm="rms",
+        norm_placement="post",
+        activation="swiglu",
+        positions="rope_interleaved",
+        implementation="blockwise",
+    )
+    (encoder,), (decoder,) = model.encoder, model.decoder
+    layers = [encoder.attention, decoder.self_attention, decoder.cross_attention]
+    assert [layer.rope for layer in layers] == ["interleaved", "interleaved", None]
+    for layer in layers:
+        assert (layer.kv_heads, layer.implementation) == (2, "blockwise")
+        assert layer.query_norm is not None
+        assert layer.query.bias is None
+    for block in (encoder, decoder):
+        assert block.feed_forward.gate is not None
+        assert block.feed_forward.up.bias is None
+        residuals = [part for name, part in vars(block).items() if name.endswith("_residual")]
+        assert {(type(part.norm), part.placement) for part in residuals} == {(nnx.RMSNorm, "post")}
+    assert model.output.bias is None
+
+
+@pytest.mark.parametrize("placement", ["pre", "post"])
+def test_a_stack_ends_in_a_norm_where_its_blocks_do_not(placement: str) -> None:
+    model = build(norm_placement=placement)
+    assert [norm is not None for norm in (model.encoder_norm, model.decoder_norm)] == [placement == "pre"] * 2
+
+
+def test_the_encoder_tells_the_keys_after_a_query_from_those_before() -> None:
+    model = build(positions="t5")
+    assert (model.encoder_score.bidirectional, model.decoder_score.bidirectional) == (True, False)
+
+
+def test_rope_is_in_halves_and_interleaved_only_where_asked() -> None:
+    assert [build(positions=p).encoder[0].attention.rope for p in ("rope", "none")] == ["halves", None]
 
 
 def test_tied_embeddings_share_one_table() -> None:

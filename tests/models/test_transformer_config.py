@@ -38,6 +38,10 @@ def test_defaults_are_filled_in() -> None:
             "^model.positions is 'rope': it needs an even head size, but model.dim / model.heads is 3$",
         ),
         (
+            {"dim": 12, "positions": "rope_interleaved"},
+            "^model.positions is 'rope_interleaved': it needs an even",
+        ),
+        (
             {"dim": 5, "heads": 1, "positions": "sinusoidal"},
             "^model.positions is 'sinusoidal': it needs an even",
         ),

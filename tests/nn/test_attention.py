@@ -86,6 +86,14 @@ def test_cross_attention_is_its_formula(kv_heads: int) -> None:
     np.testing.assert_allclose(module(x, projected, mask=masks.lengths(key=4)), expected, atol=2e-5)
 
 
+def test_a_context_has_positions_only_if_projected_with_them() -> None:
+    module, x, context = layer(head_dim=4, rope="halves"), normal(2, 5, DIM), normal(2, 5, DIM, seed=1)
+    plain, placed = module(x, context), module(x, module.project(context, jnp.arange(5)))
+    np.testing.assert_allclose(plain, module(x, module.project(context)), atol=1e-6)
+    np.testing.assert_allclose(placed, by_formula(module, x, context, np.ones((5, 5))), atol=2e-5)
+    assert np.abs(plain - placed).max() > 0.01
+
+
 def test_positions_shift_without_effect_on_rope() -> None:
     module, x = layer(head_dim=4, rope="halves"), normal(2, 5, DIM)
     np.testing.assert_allclose(module(x), module(x, positions=jnp.arange(5) + 40), atol=1e-5)
@@ -112,6 +120,11 @@ def test_dropout_acts_on_the_weights_with_a_traced_rate() -> None:
 
     np.testing.assert_allclose(apply(jnp.float32(0)), module(x), atol=1e-5)
     assert np.abs(apply(jnp.float32(0.5)) - module(x)).max() > 0.01
+
+
+def test_the_implementation_asked_for_is_the_one_that_runs() -> None:
+    with pytest.raises(ValueError, match="implementation is 'fastest'"):
+        layer(implementation="fastest")(normal(2, 5, DIM))
 
 
 def test_computes_in_dtype_and_keeps_parameters_in_param_dtype() -> None:

@@ -68,6 +68,14 @@ def test_the_cache_given_is_not_changed() -> None:
     assert int(after.length) == 3
 
 
+def test_a_cache_may_be_narrower_than_the_computation() -> None:
+    module = nn.Attention(16, 4, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (2, 5, 16))
+    out, cache = module(x, cache=module.empty_cache((2,), 6, jnp.bfloat16))
+    assert (out.dtype, cache.keys.dtype, cache.values.dtype) == (jnp.float32, jnp.bfloat16, jnp.bfloat16)
+    np.testing.assert_allclose(out, module(x), atol=0.02)
+
+
 def test_overflow_is_an_error() -> None:
     module = nn.Attention(16, 4, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (2, 3, 16))
@@ -76,6 +84,8 @@ def test_overflow_is_an_error() -> None:
         module(x, cache=cache)
     with pytest.raises(ValueError, match="cache of 2 slots"):
         jax.jit(lambda c: module(x, cache=c))(module.empty_cache((2,), 2, x.dtype))
+    _, full = module(x[:, :1], cache=cache)  # The last slot may be used.
+    assert int(full.length) == full.capacity
 
 
 def test_what_does_not_fit_is_named() -> None:

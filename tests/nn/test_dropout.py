@@ -17,7 +17,7 @@ def test_keeps_the_mean_and_the_asked_share() -> None:
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_rate_zero_is_the_identity(dtype: jnp.dtype) -> None:
-    x = jax.random.normal(jax.random.key(0), (1000,), dtype)
+    x = jax.random.normal(jax.random.key(0), (1 << 20,), dtype)  # Enough to meet every level of the bits.
     out = Dropout(0.0, jax.random.key(1))(x)
     assert out.dtype == dtype
     np.testing.assert_array_equal(np.asarray(out), np.asarray(x))
@@ -40,7 +40,7 @@ def test_rate_may_be_traced_without_a_recompile() -> None:
 
 def test_branches_are_independent_and_repeatable() -> None:
     dropout, x = Dropout(0.5, jax.random.key(0)), jnp.ones(4096)
-    masks = [np.asarray(dropout.fold(branch)(x)) > 0 for branch in (0, 1, "weights", "output")]
+    masks = [np.asarray(dropout.fold(branch)(x)) > 0 for branch in (0, 1, "weights", "outputs")]
     for i, one in enumerate(masks):
         for other in masks[i + 1 :]:
             assert 0.4 < (one == other).mean() < 0.6

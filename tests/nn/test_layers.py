@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 
 from attnjax import nn
-from attnjax.ops.positions import sinusoidal
+from attnjax.ops.attention import attention_weights
+from attnjax.ops.positions import relative_buckets, sinusoidal
 
 
 def normal(*shape: int) -> jax.Array:
@@ -59,6 +60,13 @@ def test_embedding_scales_and_adds_sinusoids() -> None:
     np.testing.assert_allclose(embedding(tokens), expected, atol=1e-6)
 
 
+def test_embedding_adds_a_learned_table_without_scaling_it() -> None:
+    embedding = nn.Embedding(9, 6, positions="learned", max_length=4, rngs=nnx.Rngs(0))
+    tokens = jnp.array([[3, 0, 8]])
+    expected = embedding.tokens.embedding[...][tokens] * 6**0.5 + embedding.table.embedding[...][:3]
+    np.testing.assert_allclose(embedding(tokens), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
 def test_embedding_takes_positions_that_do_not_start_at_zero(positions: str) -> None:
     embedding = nn.Embedding(9, 6, positions=positions, max_length=8, rngs=nnx.Rngs(0))
@@ -82,6 +90,16 @@ def test_logits_are_float32_under_bfloat16() -> None:
     assert embedding.attend(x).dtype == jnp.float32
 
 
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_t5_scores_are_its_table_in_32_buckets_up_to_128_tokens(bidirectional: bool) -> None:
+    score = nn.PositionScore("t5", 2, bidirectional=bidirectional, rngs=nnx.Rngs(0))
+    score.table[...] = normal(32, 2)
+    at, flat = jnp.arange(140), jnp.zeros((140, 2, 4))
+    buckets = relative_buckets(at[:, None], at, num_buckets=32, max_distance=128, bidirectional=bidirectional)
+    expected = jax.nn.softmax(jnp.moveaxis(score.table[...][buckets], -1, 0))
+    np.testing.assert_allclose(attention_weights(flat, flat, score=score()), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -103,3 +121,8 @@ def test_embedding_refuses_what_it_cannot_place() -> None:
         embedding(jnp.zeros((1, 5), int))
     with pytest.raises(TypeError, match="tokens have dtype float32: expected integers"):
         embedding(jnp.zeros((1, 3)))
+
+
+def test_a_product_over_other_axes_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"dimension_numbers .*: expected"):
+        nn.flat_dot_general(normal(4, 4), normal(4, 4), (((1,), (1,)), ((), ())))

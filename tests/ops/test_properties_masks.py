@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,12 +42,12 @@ def per_batch(draw: Any, low: int, high: int) -> tuple[Any, Any]:
 
 
 @st.composite
-def leaves(draw: Any, queries: int, keys: int) -> Case:
+def leaves(draw: Any, queries: int, keys: int, kind: str | None = None) -> Case:
     b, h, i, j = np.ogrid[:BATCH, :HEADS, :queries, :keys]
     small = st.integers(1, 6)
     ids = lambda n: np.array(draw(st.lists(st.integers(0, 2), min_size=BATCH * n, max_size=BATCH * n)))  # noqa: E731
     offset, shift = per_batch(draw, -4, 12)
-    kind = draw(st.sampled_from(KINDS if queries == keys == 12 else KINDS[:-1]))
+    kind = kind or draw(st.sampled_from(KINDS if queries == keys == 12 else KINDS[:-1]))
     match kind:
         case "causal":
             mask, literal = aj.causal(offset), j <= i + shift
@@ -175,7 +176,17 @@ def test_a_block_is_a_slice_of_the_whole(cases, rows, columns):
 @quick
 @given(masks(1), st.sampled_from(TILES))
 def test_a_class_never_lies(cases, tile_size):
-    (case,), (block_q, block_k) = cases, tile_size
+    require_true_classes(cases[0], *tile_size)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(quick, max_examples=4)
+@given(st.data(), st.sampled_from(TILES[1:]))
+def test_a_class_of_any_kind_never_lies(kind, data, tile_size):
+    require_true_classes(data.draw(leaves(12, 12, kind)), *tile_size)
+
+
+def require_true_classes(case: Case, block_q: int, block_k: int) -> None:
     queries, keys = case.literal.shape[2:]
     got = case.mask.classify(queries, keys, block_q=block_q, block_k=block_k, batch=(BATCH,), heads=HEADS)
     tiles = tiles_of(case.literal, block_q, block_k)
@@ -194,13 +205,14 @@ def test_a_class_never_lies(cases, tile_size):
     st.integers(0, 4),
     st.integers(-3, 5),
 )
-def test_the_classes_of_windows_lengths_and_prefixes_are_exact(size, tile, left, right, offset):
+def test_the_classes_of_windows_lengths_prefixes_and_arrays_are_exact(size, tile, left, right, offset):
     """Otherwise the blockwise engine would be right, and dense."""
     for mask in (
         aj.causal(offset),
         aj.sliding_window(left, right, offset),
         aj.lengths(3, 4),
         aj.prefix(right),
+        aj.dense(np.tri(*size) > 0),
     ):
         whole = np.asarray(mask.materialize(*size))
         got = mask.classify(*size, block_q=tile, block_k=tile)[0, 0]

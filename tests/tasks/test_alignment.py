@@ -1,9 +1,12 @@
 """The pictures of attention."""
 
+from pathlib import Path
+
 import matplotlib.image
 import numpy as np
 import pytest
 
+from attnjax.tasks import alignment
 from attnjax.tasks.alignment import Translation, draw_alignments, drawable, terminal_map
 
 
@@ -21,13 +24,18 @@ def test_the_png_has_a_panel_for_each_translation(tmp_path, count):
     assert pixels[..., :3].std() > 0.05
 
 
-def test_the_picture_shows_the_weights(tmp_path):
-    straight, crossed = tmp_path / "straight.png", tmp_path / "crossed.png"
-    draw_alignments([Translation("ab", ["x", "y"], ["a", "b"], np.eye(2))], ["one"], straight)
-    draw_alignments([Translation("ab", ["x", "y"], ["a", "b"], np.eye(2)[::-1])], ["one"], crossed)
-    one, two = matplotlib.image.imread(straight), matplotlib.image.imread(crossed)
-    assert one.shape == two.shape
-    assert not np.array_equal(one, two)
+def test_a_heat_map_has_the_source_across_and_the_translation_down(monkeypatch):
+    figures = []
+    monkeypatch.setattr(alignment.Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    drawn = {"one": translation("abc", "xy"), "two": translation("de", "z", seed=1)}
+    draw_alignments(list(drawn.values()), list(drawn), Path("unused.png"))
+    for panel, (title, expected) in zip(
+        figures[0].axes, drawn.items(), strict=False
+    ):  # The colour bar is left.
+        assert panel.get_title(loc="left") == title
+        np.testing.assert_array_equal(panel.images[0].get_array(), expected.alignment)
+        assert [label.get_text() for label in panel.get_xticklabels()] == expected.source_pieces
+        assert [label.get_text() for label in panel.get_yticklabels()] == expected.target_pieces
 
 
 def test_only_what_the_font_has_is_drawable():

@@ -1,5 +1,7 @@
 """The translation task: its loss against a written-out formula, decoding, own corpora, saving."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +11,12 @@ from flax import nnx
 
 from attnjax.config import InputError
 from attnjax.data.config import TranslationData
-from attnjax.data.tokenizer import PAD
+from attnjax.data.splits import translation_splits
+from attnjax.data.tokenizer import BOS, PAD, UNK
 from attnjax.models.config import TransformerConfig
+from attnjax.models.decoding import alignment
 from attnjax.nn.dropout import Dropout
+from attnjax.tasks import translation as translation_module
 from attnjax.tasks.translation import TranslationTask
 
 # The reference engine compiles fastest, learned positions learn to copy fastest.
@@ -66,6 +71,13 @@ def test_a_task_learns_and_its_scores_say_so(task, trained):
     assert scores["chrf"] > 90
 
 
+def test_validation_is_of_the_validation_part(task, trained, corpus, monkeypatch):
+    asked = []
+    monkeypatch.setattr(translation_module, "exact_match", lambda _, references: asked.append(references))
+    task.validate(trained)
+    assert asked == [[example.target for example in translation_splits(corpus)["validation"]]]
+
+
 def test_the_loss_is_the_smoothed_cross_entropy_of_the_tokens_without_padding(task, trained, loss):
     batch = task.batch(0)
     value, metrics = loss(trained, batch, dropout=None, label_smoothing=0.1)
@@ -109,6 +121,24 @@ def test_batches_are_arrays_of_the_batch_size_and_depend_on_the_step_alone(task,
             np.testing.assert_array_equal(array, again.batch(step)[name])
 
 
+def test_the_seed_decides_the_order_of_the_batches(corpus):
+    given = dataclasses.replace(corpus, validation=corpus.train, test=corpus.train)  # Nothing to split.
+    one, two = (
+        TranslationTask(dataclasses.replace(given, seed=seed), MODEL, batch_size=64) for seed in (0, 1)
+    )
+    assert (one.batch(0)["source"] != two.batch(0)["source"]).any()
+
+
+def test_word_dropout_takes_other_source_tokens_at_every_step(task, corpus):
+    noisy = TranslationTask(dataclasses.replace(corpus, word_dropout=0.5), MODEL, batch_size=64)
+    clean, taken = ([t.batch(step)["source"] for step in (0, 1)] for t in (task, noisy))
+    texts = (clean[0] != PAD) & (clean[1] != PAD)
+    assert 0.4 < (taken[0] == UNK)[texts].mean() < 0.6
+    assert ((taken[0] == UNK) != (taken[1] == UNK))[texts].any()
+    np.testing.assert_array_equal(noisy.batch(0)["source"], taken[0])
+    np.testing.assert_array_equal(noisy.batch(0)["target"], task.batch(0)["target"])
+
+
 def test_translations_come_with_an_alignment_of_their_pieces(task, trained):
     texts = ["abc", "de", "edgca"]
     translations = task.translate(trained, texts)
@@ -125,6 +155,20 @@ def test_a_translation_does_not_depend_on_its_neighbours(task, trained):
     together = task.translate(trained, ["abc", "edcba", "a", "bd", "cf"])[0]
     assert alone.text == together.text
     np.testing.assert_allclose(alone.alignment, together.alignment, rtol=1e-4, atol=1e-6)
+
+
+def test_more_texts_than_are_decoded_together_keep_their_order(task, trained, monkeypatch):
+    monkeypatch.setattr(translation_module, "_ROWS", 4)
+    texts = ["abc", "de", "edgca", "bd", "fc", "gab"]
+    assert [each.text for each in task.translate(trained, texts)] == [text.upper() for text in texts]
+
+
+def test_the_alignment_is_that_of_the_last_decoder_layer(corpus):
+    task = TranslationTask(corpus, dataclasses.replace(MODEL, decoder_layers=2), batch_size=4)
+    params, batch = jax.jit(task.init)(jax.random.key(0)), task.batch(0)
+    asked = {"source": batch["source"], "source_lengths": batch["source_lengths"], "tokens": batch["target"]}
+    last = alignment(task._merged(params), *asked.values(), bos=BOS, layers=(1,))
+    np.testing.assert_array_equal(task._alignment_batch(params, asked), last)
 
 
 def test_the_evaluation_of_a_corpus_has_rows_for_validation_and_test(task, trained, tmp_path):
@@ -174,6 +218,9 @@ def test_texts_beyond_the_learned_positions_are_refused(corpus):
     model = TransformerConfig(dim=32, heads=2, positions="learned", max_length=4)
     with pytest.raises(InputError, match=r"model.max_length is 4: the texts need 8 learned positions"):
         TranslationTask(corpus, model, batch_size=8)
+    task = TranslationTask(corpus, dataclasses.replace(model, max_length=8), batch_size=8)
+    with pytest.raises(InputError, match=r"model.max_length is 8: the texts need 12 learned positions"):
+        task.translate(jax.jit(task.init)(jax.random.key(0)), ["abcdeabcd"])
 
 
 def test_bpe_trains_and_translates(corpus):

@@ -54,6 +54,12 @@ def test_samples_show_right_and_wrong_ones_of_each_part(parts, tmp_path):
     assert len(samples) == 6 + 3
 
 
+def test_samples_come_from_as_many_groups_as_there_are(tmp_path):
+    parts = {"a": [Example(f"{i}", f"{i}", f"group {i // 5}") for i in range(25)]}
+    samples = run(parts, outputs_of(parts), tmp_path).samples
+    assert [sample["source"] for sample in samples[:6]] == ["0", "5", "10", "15", "20", "1"]
+
+
 def test_a_dozen_samples_even_when_nothing_or_everything_is_wrong(parts, tmp_path):
     parts["b"] = parts["a"]
     everything = {(label, i) for label in parts for i in range(40)}
@@ -80,6 +86,15 @@ def test_only_right_and_drawable_translations_are_drawn(parts, tmp_path, monkeyp
     assert run(parts, outputs_of(parts, wrong), tmp_path).figures == [tmp_path / "alignment.png"]
     assert sorted(set(drawn)) == ["de/short", "fr/long"]
     assert len(drawn) == 6
+
+
+def test_the_longest_texts_that_fit_are_drawn_of_each_locale_first(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(translation_report, "draw_alignments", lambda chosen, *_: drawn.extend(chosen))
+    texts = [("x" * n, "de/long") for n in (3, 41, 40, 5)] + [("y" * 4, "fr/long")]
+    parts = {"a": [Example(text, text, group) for text, group in texts]}
+    run(parts, outputs_of(parts), tmp_path)
+    assert [len(translation.source_pieces) for translation in drawn] == [40, 4, 5, 3]
 
 
 def test_without_a_right_translation_there_is_no_picture(parts, tmp_path):
