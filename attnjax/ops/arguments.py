@@ -35,7 +35,6 @@ def make_problem(
     sizes = _sizes(query, key, value)
     dtype = jnp.result_type(query, key, value, jnp.float32)
     rules = Rules(
-        scale=_scale(scale, query.shape[-1], dtype),
         mask=_mask(mask, sizes),
         scores=_scores(score, bias, sizes, dtype),
         normalizer=_normalizer(normalizer).bind(sizes, dtype),
@@ -43,8 +42,9 @@ def make_problem(
         sizes=sizes,
         precision=precision,
     )
+    scale = _scale(scale, query.shape[-1], dtype)
     query, key, value = (x.reshape(sizes.flat_batch, *x.shape[-3:]) for x in (query, key, value))
-    return Problem(query, key, value, rules)
+    return Problem(query, key, value, scale, rules)
 
 
 def row_indices(rows: Any, queries: int) -> Array:

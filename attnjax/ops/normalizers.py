@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from attnjax.ops.grid import Sizes
+from attnjax.ops.grid import Grid, Sizes
 from attnjax.ops.sparse_softmax import entmax_weights, sparsemax_weights
 from attnjax.ops.tree import Node
 
@@ -103,9 +103,13 @@ class Softmax(Normalizer):
         """The log-sum-exp of rows by their maximum and Σ_j exp(s_j - maximum); -inf without keys."""
         empty = total == 0
         lse = finite(highest) + jnp.log(jnp.where(empty, 1, total))
-        if self.sink is not None:
-            lse = jnp.logaddexp(lse, self.sink[None, :, None])
-        return jnp.where(empty, -jnp.inf, lse)
+        return self.add_sink(jnp.where(empty, -jnp.inf, lse))
+
+    def add_sink(self, lse: Float[Array, "B N t"]) -> Array:
+        """The log-sum-exp with the sink among the terms; a row without keys has none."""
+        if self.sink is None:
+            return lse
+        return jnp.where(jnp.isneginf(lse), lse, jnp.logaddexp(finite(lse), self.sink[None, :, None]))
 
 
 class Sigmoid(Normalizer):
@@ -116,13 +120,13 @@ class Sigmoid(Normalizer):
         bias = jnp.asarray(self.bias, dtype)
         if bias.shape not in ((), (sizes.heads,)):
             raise ValueError(f"bias has shape {list(bias.shape)}: expected [] or [{sizes.heads}] (N)")
-        return Sigmoid(bias.reshape(1, -1, 1, 1))
+        return Sigmoid(Grid(bias.reshape(1, -1, 1, 1)))
 
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
         return self.pair_weights(scores, scores, attended), None
 
     def pair_weights(self, scores: Array, level: Array, attended: Array | None) -> Array:
-        weights = jax.nn.sigmoid(finite(scores) + self.bias)
+        weights = jax.nn.sigmoid(finite(scores) + self.bias.array)
         return jnp.where(jnp.isneginf(scores), 0, weights)
 
 

@@ -44,11 +44,10 @@ def plan_of(problem: Problem, choice: Choice) -> Plan:
     blocks = choice.engine.blocks
     if blocks is None:
         return plan
-    tiles, kinds = blocks(problem)
+    blocking, kinds = blocks(problem)
+    tiles = blocking.tiles
     total = tiles.nq * tiles.nk
     plan = dataclasses.replace(plan, block_q=tiles.block_q, block_k=tiles.block_k, total=total)
-    if kinds is None:
-        return dataclasses.replace(plan, visited=total, full=total)
     if isinstance(kinds, jax.core.Tracer):
         return plan
     visited, full = np.sum(np.asarray(kinds) != EMPTY), np.sum(np.asarray(kinds) == FULL)

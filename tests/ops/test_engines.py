@@ -1,7 +1,5 @@
 """Choosing an engine, the plan, and the memory of the blockwise one."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +9,8 @@ import attnjax as aj
 from attnjax.ops.arguments import make_problem
 from attnjax.ops.engines import blockwise
 from attnjax.ops.engines.choose import DENSE_PAIRS
+from attnjax.ops.engines.tuning import blocking_of
+from attnjax.ops.engines.visits import kinds
 
 
 def tokens(length, heads=1, size=4):
@@ -48,7 +48,9 @@ def largest(run, length):
 
 
 def test_blockwise_never_builds_an_array_over_all_pairs_forward_or_backward():
-    run = functools.partial(blockwise.run, block_q=16, block_k=16)
+    def run(problem):
+        return blockwise.run(problem, blocking_of(problem, 16, 16))
+
     short, long = largest(run, 250), largest(run, 500)
     assert long < 500 * 500 / 10
     assert long <= 2.1 * short
@@ -63,9 +65,8 @@ def test_the_measure_of_memory_sees_the_pairs_of_the_reference():
 def test_blocks_are_empty_full_or_partial_by_the_structure_of_the_mask():
     x = tokens(64)
     problem = make_problem(x, x, x, mask=aj.block_diagonal(8))
-    tiles = blockwise.tiles_of(problem, 8, 8)
-    kinds = np.asarray(blockwise.kinds_of(problem, tiles))
-    np.testing.assert_array_equal(kinds, 2 * np.eye(8))
+    found = kinds(problem.rules.mask, blocking_of(problem, 8, 8).tiles)
+    np.testing.assert_array_equal(found[0, 0], 2 * np.eye(8))
 
 
 @pytest.mark.parametrize(("length", "engine"), [(512, "reference"), (513, "blockwise")])

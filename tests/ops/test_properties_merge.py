@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import attnjax as aj
 from attnjax.ops.arguments import make_problem
 from attnjax.ops.engines import blockwise
+from attnjax.ops.engines.tuning import blocking_of
 
 B, T, S, N, K, H, V = 2, 5, 12, 4, 2, 4, 3
 CUTS = ((6,), (1, 11), (4, 8), (3, 4, 5))
@@ -115,7 +116,7 @@ def blocks_result(inputs, block_q, block_k):
         problem = make_problem(
             query, key, value, bias=bias, normalizer=aj.softmax(sink), dropout_key=jax.random.key(0), **RULES
         )
-        return blockwise.run(problem, block_q, block_k)
+        return blockwise.run(problem, blocking_of(problem, block_q, block_k))
 
     def loss(*args):
         out, lse = run(*args)

@@ -1,231 +1,312 @@
 """Online softmax over the blocks that the mask leaves: memory grows with T + S, forward and backward,
-but for the table of blocks (one number for each).
+but for the table of blocks (two numbers for each).
 
-The forward pass follows FlashAttention (Dao et al., 2022). Its derivative is written once, as a tangent:
+The forward pass follows FlashAttention (Dao et al., 2022), the backward pass FlashAttention-2 (Dao, 2023):
 
-    dO_i = Σ_j w_ij (ds_ij v_j + dv_j) - dlse_i O_i,   dlse_i = Σ_j w_ij ds_ij,   w_ij = exp(s_ij - lse_i)
+    dP = dO Vᵀ,  dS = W ∘ (dP + dlse - Σ dO ∘ O),  dQ = dS K,  dK = dSᵀ Q,  dV = Wᵀ dO,  W = exp(S - lse)
 
-summed over the same blocks, with w recomputed in each. It is linear in the tangents, so JAX transposes it
-into the backward pass, and made of ordinary operations, so it can be differentiated again.
+one block at a time, W recomputed in each. Every loop adds to arrays of blocks, so the order of the blocks does
+not matter and one list of them serves all passes. Operands are transposed beforehand where a product would
+need it: XLA's CPU products of transposed operands take twice as long.
 """
 
+import dataclasses
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array
 
-from attnjax.ops.engines.problem import Problem, Result, Rules, join_heads, pair_scores, split_heads, weigh
-from attnjax.ops.engines.sweep import Cut, sweep, unstack
-from attnjax.ops.grid import KEY_AXIS, QUERY_AXIS, block, is_grid
-from attnjax.ops.masks.algebra import classes
-from attnjax.ops.masks.tiles import EMPTY, FULL, PARTIAL, Tiles
+from attnjax.ops.engines import reference
+from attnjax.ops.engines.blocks import Axes, Blocked, Blocking, Index, cut, grid_axes, join
+from attnjax.ops.engines.linear_map import linear_map
+from attnjax.ops.engines.problem import Problem, Result, Rules, dropped, join_heads, pair_scores, split_heads
+from attnjax.ops.engines.tuning import blocking_of
+from attnjax.ops.engines.visits import Visits, fold, fold_rows, kinds, visits
+from attnjax.ops.grid import Block, is_grid
 from attnjax.ops.normalizers import Softmax, finite
 
-BLOCK_SIZES = (512, 256, 128)
-BLOCK_ELEMENTS = 2**22  # B·N·block_q·block_k at most, unless the smallest block is larger.
-
-# The T of query and out [B, K, G, T, ·], the T of lse [B, N, T], the S of key and value [B, K, S, ·].
-OUT_AXIS, LSE_AXIS, KEYS_AXIS = 3, 2, 2
+# Axes of arrays [B, K, G, T, ·], [B, N, T], [B, K, S, ·] and [B, K, ·, S].
+QUERY, ROW, KEY, KEY_LAST = Axes(0, 1, 3), Axes(0, 1, 2), Axes(0, 1, keys=2), Axes(0, 1, keys=3)
 
 
-def tiles_of(problem: Problem, block_q: int | None = None, block_k: int | None = None) -> Tiles:
-    """The blocks of a call: the largest size that fits, no longer than T and S."""
-    sizes = problem.rules.sizes
-    budget = BLOCK_ELEMENTS // max(1, sizes.flat_batch * sizes.heads)
-    size = next((n for n in BLOCK_SIZES if n * n <= budget), BLOCK_SIZES[-1])
-    return Tiles(sizes, block_q or max(1, min(size, sizes.queries)), block_k or max(1, min(size, sizes.keys)))
+class Fixed(NamedTuple):
+    """Operands without a derivative: ids, lengths and random words of the rules; poison; what to visit."""
+
+    data: list[Array]
+    query_poison: Array | None
+    key_poison: Array | None
+    visits: Visits
 
 
-def kinds_of(problem: Problem, tiles: Tiles) -> Int[Array, "nq nk"] | None:
-    """EMPTY, PARTIAL or FULL for each block, over all batch elements and heads; None when all are FULL."""
-    sizes, mask = tiles.sizes, problem.rules.mask
-    ragged_q, ragged_k = tiles.nq * tiles.block_q != sizes.queries, tiles.nk * tiles.block_k != sizes.keys
-    if mask is None and not ragged_q and not ragged_k:
-        return None
-    if mask is None:
-        kinds = jnp.full((tiles.nq, tiles.nk), FULL, jnp.int32)
-    else:
-        kind = classes(mask, tiles).astype(jnp.int32)
-        low, high = kind.min(axis=(0, 1), initial=FULL), kind.max(axis=(0, 1), initial=EMPTY)
-        kinds = jnp.where(low == FULL, FULL, jnp.where(high == EMPTY, EMPTY, PARTIAL))
-    # A ragged block has pairs outside of the sequence, which are masked.
-    kinds = kinds.at[-1, :].min(PARTIAL) if ragged_q else kinds
-    return kinds.at[:, -1].min(PARTIAL) if ragged_k else kinds
-
-
-def blocks(problem: Problem) -> tuple[Tiles, Array | None]:
-    """The blocks of a call and their kinds, as `run` will use them."""
-    tiles = tiles_of(problem)
-    return tiles, kinds_of(problem, tiles)
-
-
-def run(problem: Problem, block_q: int | None = None, block_k: int | None = None) -> Result:
+def run(problem: Problem, blocking: Blocking | None = None) -> Result:
     """The attention of the problem, block by block."""
-    operands = (*split_heads(problem), problem.rules)
-    tiles = tiles_of(problem, block_q, block_k)
-    leaves, structure = jax.tree.flatten(operands)
-    call = _Call(structure, tuple(_cuts(operands)), tuple(_differentiable(x) for x in leaves), tiles)
-    out, lse = _attend(call, *call.parted(leaves), kinds_of(problem, tiles))
-    return Result(join_heads(out), lse if problem.rules.normalizer.route == "online" else None)
+    if 0 in problem.query.shape or 0 in problem.key.shape:  # No pairs, no blocks.
+        return reference.run(problem)
+    vectors, rules = split_heads(problem), problem.rules
+    blocking = blocking or blocking_of(problem)
+    normalizer = rules.normalizer
+    if isinstance(normalizer, Softmax):  # A sink changes no weight's ratio to another: it can come last.
+        rules = dataclasses.replace(rules, normalizer=Softmax(None))
+    call, leaves = _Call(rules, blocking), jax.tree.leaves(rules)
+    todo = visits(kinds(rules.mask, blocking.tiles), blocking)
+    floats = [vectors.query, vectors.key, vectors.value, *call.params(leaves)]
+    fixed = Fixed(call.data(leaves), vectors.query_poison, vectors.key_poison, todo)
+    # All floats alike: the cotangent of one that all devices of a `shard_map` share is summed over them.
+    out, lse = _attend(call, _varying(floats, (floats, fixed)), fixed)
+    if not isinstance(normalizer, Softmax):
+        return Result(join_heads(out), None)
+    whole = normalizer.add_sink(lse)
+    share = jnp.exp(finite(lse) - finite(whole)).reshape(out.shape[:-1])
+    return Result(join_heads(out * share[..., None]), whole)
+
+
+def blocks(problem: Problem) -> tuple[Blocking, Any]:
+    """How `run` will cut the call, and the kind of every tile of its pairs."""
+    blocking = blocking_of(problem)
+    return blocking, kinds(problem.rules.mask, blocking.tiles)
 
 
 class _Call:
-    """The static part of a call: how a flat list of operands is put together and cut.
+    """The static part of a call: how its rules are put together from arrays, and how these are cut."""
 
-    Only floating-point operands have tangents; the others (ids, lengths, random words) go beside them.
-    """
+    def __init__(self, rules: Rules, blocking: Blocking) -> None:
+        self.structure, self.blocking = jax.tree.structure(rules), blocking
+        self.online = rules.normalizer.route == "online"
+        self.heads_in_block = blocking.groups * (rules.sizes.heads // blocking.key_heads)
+        nodes = jax.tree.leaves(rules, is_leaf=is_grid)
+        self._axes = [grid_axes(x.array) if is_grid(x) else Axes() for x in nodes]
+        self._float = [jnp.issubdtype(jnp.result_type(x), jnp.inexact) for x in jax.tree.leaves(rules)]
 
-    def __init__(self, structure: Any, cuts: tuple[Cut, ...], differentiable: tuple[bool, ...], tiles: Tiles):
-        self.structure, self.cuts, self.differentiable, self.tiles = structure, cuts, differentiable, tiles
+    def params(self, leaves: list[Any]) -> list[Any]:
+        """Those of the leaves of the rules that can have a derivative."""
+        return [x for x, f in zip(leaves, self._float, strict=True) if f]
 
-    def parted(self, leaves: list[Any]) -> tuple[list[Any], list[Any]]:
-        """(differentiable leaves, the others)."""
-        marked = list(zip(self.differentiable, leaves, strict=True))
-        return [x for d, x in marked if d], [x for d, x in marked if not d]
+    def data(self, leaves: list[Any]) -> list[Any]:
+        """The others."""
+        return [x for x, f in zip(leaves, self._float, strict=True) if not f]
 
-    def joined(self, floats: list[Any], others: list[Any]) -> tuple[Array, Array, Array, Rules]:
-        """Query, key, value and rules from the two lists that `parted` gives."""
-        pools = {True: iter(floats), False: iter(others)}
-        return jax.tree.unflatten(self.structure, [next(pools[d]) for d in self.differentiable])
+    def rules(self, params: list[Any], data: list[Any]) -> Rules:
+        """The inverse of `params` and `data`, for whole arrays and for blocks of them."""
+        pools = {True: iter(params), False: iter(data)}
+        return jax.tree.unflatten(self.structure, [next(pools[f]) for f in self._float])
+
+    def cut(self, x: Array, axes: Axes) -> Blocked:
+        return cut(x, axes, self.blocking)
+
+    def cut_rows(self, x: Array) -> Blocked:
+        """[B, K, G, T, ·] in blocks [b, k, G·t, ·]: the queries of a key head meet its keys in one product."""
+        blocks = self.cut(x, QUERY)
+        shape = blocks.array.shape
+        return blocks.with_array(blocks.array.reshape(*shape[:3], -1, shape[-1]))
+
+    def join_rows(self, x: Blocked) -> Array:
+        shape = x.array.shape
+        split = x.array.reshape(*shape[:3], -1, self.blocking.tiles.block_q, shape[-1])
+        return join(x.with_array(split), QUERY, self.blocking)
+
+    def cut_params(self, params: list[Array]) -> list[Blocked]:
+        return [self.cut(x, a) for x, a in zip(params, self.params(self._axes), strict=True)]
+
+    def join_param(self, x: Blocked, place: int) -> Array:
+        return join(x, self.params(self._axes)[place], self.blocking)
+
+    def cut_data(self, data: list[Array]) -> list[Blocked]:
+        return [self.cut(x, a) for x, a in zip(data, self.data(self._axes), strict=True)]
+
+    def heads(self, x: Array) -> Array:
+        """[b, k, G·t, …] as [b, N, t, …]."""
+        return x.reshape(x.shape[0], self.heads_in_block, -1, *x.shape[3:])
+
+    def rows(self, x: Array) -> Array:
+        """The inverse of `heads`."""
+        return x.reshape(x.shape[0], self.blocking.groups, -1, *x.shape[3:])
+
+    def dot(self, x: Array, y: Array, rules: Rules) -> Array:
+        return jnp.matmul(x, y, precision=rules.precision)
+
+    def attended(self, rules: Rules, index: Index) -> tuple[Block, Array]:
+        """The indices of a block, and which of its pairs attend."""
+        at, sizes = self.blocking.indices(index), rules.sizes
+        inside = (at.q < sizes.queries) & (at.k < sizes.keys)
+        return at, inside if rules.mask is None else inside & rules.mask.evaluate(at)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _attend(call: _Call, floats: list[Any], others: list[Any], kinds: Array | None) -> tuple[Array, Array]:
+def _attend(call: _Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]:
     """out [B, K, G, T, V] and lse [B, N, T] (zeros where the normaliser has none)."""
-    float_cuts, other_cuts = call.parted(list(call.cuts))
-    count = len(floats)
+    query, key, value, *params = floats
+    q, k, v = call.cut_rows(query), call.cut(jnp.swapaxes(key, 2, 3), KEY_LAST), call.cut(value, KEY)
+    poison = None if fixed.key_poison is None else call.cut(fixed.key_poison, KEY)
+    spoilt = None if poison is None else poison.with_array(poison.array.sum(-1, keepdims=True))
+    cut_params, cut_data = call.cut_params(params), call.cut_data(fixed.data)
 
-    def start(operands: list[Any]) -> tuple[Array, Array, Array]:
-        return _row_start(*call.joined(operands[:count], operands[count:]), operands)
+    def row(carry: Any, here: Index, visit: Any) -> Any:
+        own = q[here]
 
-    def step(carry: Any, operands: list[Any], q_index: Array, k_index: Array, masked: bool) -> Any:
-        query, key, value, rules = call.joined(operands[:count], operands[count:])
-        scores, attended = _block_scores(query, key, rules, q_index, k_index, masked)
-        highest, total, acc = carry
-        if isinstance(rules.normalizer, Softmax):
-            new = jnp.maximum(highest, scores.max(axis=-1))
-            decay = jnp.where(jnp.isneginf(highest), 0, jnp.exp(highest - finite(new)))
-        else:
-            new, decay = highest, jnp.ones_like(highest)
-        weights = rules.normalizer.pair_weights(scores, new, attended)
-        grouped = decay.reshape(acc.shape[:-1])[..., None]
-        return (
-            new,
-            total * decay + weights.sum(axis=-1),
-            acc * grouped + weigh(weights, value, rules, attended),
-        )
+        def step(state: Any, index: Index, masked: bool) -> Any:
+            highest, total, acc = state
+            rules = call.rules([x[index] for x in cut_params], [x[index] for x in cut_data])
+            at, attended = call.attended(rules, index) if masked else (call.blocking.indices(index), None)
+            products = call.heads(call.dot(own, k[index], rules))
+            if poison is not None and masked:
+                shared = products.shape[1] // poison[index].shape[1]
+                products += jnp.repeat(poison[index], shared, axis=1)[:, :, None]
+            scores = pair_scores(products, rules, at, attended)
+            new = jnp.maximum(highest, scores.max(axis=-1)) if call.online else highest
+            # Masked pairs weigh exp(-inf): only in a row that holds NaN, and is lost, is that not 0.
+            weights = rules.normalizer.pair_weights(scores, new, None)
+            added = call.rows(weights.sum(axis=-1))
+            if spoilt is not None and not masked:
+                added += spoilt[index]
+            seen = call.dot(call.rows(dropped(weights, rules)), v[index], rules)
+            if call.online:
+                decay = call.rows(jnp.exp(highest - finite(new)))
+                total, acc = total * decay, acc * decay[..., None]
+            return new, total + added, acc + seen
 
-    highest, total, acc = sweep(
-        call.tiles,
-        kinds,
-        [*floats, *others],
-        [*float_cuts, *other_cuts],
-        start=start,
-        step=step,
-        recompute=False,
-    )
-    length = call.tiles.sizes.queries
-    highest, total = (unstack(x, LSE_AXIS, length) for x in (highest, total))
-    acc = unstack(acc, OUT_AXIS, length)
-    normalizer = call.joined(floats, others)[3].normalizer
-    if not isinstance(normalizer, Softmax):
-        return acc, jnp.zeros_like(total)
-    lse = normalizer.log_sum_exp(highest, total)
-    return acc * jnp.exp(finite(highest) - finite(lse)).reshape(acc.shape[:-1])[..., None], lse
+        zero = jnp.zeros_like(own[..., 0])
+        acc = zero[..., None] + jnp.zeros(value.shape[-1], value.dtype)
+        state = visit(step, _varying((call.heads(zero) - jnp.inf, zero, acc), (floats, fixed)))
+        return [x.put(here, block) for x, block in zip(carry, (call.rows(state[0]), *state[1:]), strict=True)]
+
+    zero = q.with_array(jnp.zeros_like(q.array[..., 0]))
+    acc = q.with_array(jnp.zeros_like(q.array[..., :1]) + jnp.zeros(value.shape[-1], value.dtype))
+    carry = _varying([zero, zero, acc], (floats, fixed))
+    highest, total, acc = fold_rows(row, carry, fixed.visits, call.blocking)
+    highest, total = (call.join_rows(x.with_array(x.array[..., None]))[..., 0] for x in (highest, total))
+    out = call.join_rows(acc)
+    total = total if fixed.query_poison is None else jnp.where(total == 0, 0, total + fixed.query_poison)
+    shape = (total.shape[0], -1, total.shape[-1])
+    if not call.online:
+        return out + (0 * total)[..., None], jnp.zeros_like(total).reshape(shape)
+    lse = call.rules(params, fixed.data).normalizer.log_sum_exp(highest.reshape(shape), total.reshape(shape))
+    share = jnp.exp(finite(highest) - finite(lse).reshape(highest.shape))
+    return out * share[..., None], lse
 
 
-@_attend.defjvp
+@functools.partial(_attend.defjvp, symbolic_zeros=True)
 def _attend_jvp(call: _Call, primals: Any, tangents: Any) -> Any:
-    floats, others, kinds = primals
-    d_floats = tangents[0]
-    out, lse = _attend(call, floats, others, kinds)
-    float_cuts, other_cuts = call.parted(list(call.cuts))
-    count = len(floats)
+    floats, fixed = primals
+    out, lse = _attend(call, floats, fixed)
+    wanted = tuple(not isinstance(t, SymbolicZero) for t in tangents[0])
+    residuals, structure = jax.tree.flatten((floats, fixed, out, lse))
+    tangent, backward = (functools.partial(fn, call, wanted, structure) for fn in (_tangent, _backward))
+    moved = [t for t, w in zip(tangents[0], wanted, strict=True) if w]
+    return (out, lse), tuple(linear_map(tangent, backward, residuals, moved))
 
-    def start(operands: list[Any]) -> tuple[Array, Array]:
-        row = call.joined(operands[:count], operands[2 * count : -1])
-        _, total, acc = _row_start(*row, operands)
-        return acc, total
 
-    def step(carry: Any, operands: list[Any], q_index: Array, k_index: Array, masked: bool) -> Any:
-        lse = operands[-1]
+def _backward(
+    call: _Call,
+    wanted: tuple[bool, ...],
+    structure: Any,
+    residuals: list[Array],
+    cotangents: list[Array],
+    transposable: bool,
+) -> list[Array]:
+    """The cotangents of the wanted floats from those of out and lse."""
+    floats, fixed, out, lse = jax.tree.unflatten(structure, residuals)
+    (query, key, value, *params), (d_out, d_lse) = floats, cotangents
+    shift = jnp.zeros_like(lse)
+    if call.online:
+        shift = d_lse - jnp.sum(d_out * out, axis=-1).reshape(lse.shape)
+    swap = functools.partial(jnp.swapaxes, axis1=-1, axis2=-2)
+    q, k, d_o = call.cut_rows(query), call.cut(key, KEY), call.cut_rows(d_out)
+    k_t, v_t = (call.cut(swap(x), KEY_LAST) for x in (key, value))
+    q_t, d_o_t = (x.with_array(swap(x.array)) for x in (q, d_o))
+    level, shift_rows = call.cut(lse, ROW), call.cut(shift, ROW)
+    cut_params, cut_data = call.cut_params(params), call.cut_data(fixed.data)
 
-        def part(floats: list[Any]) -> tuple[Array, Array]:
-            query, key, value, rules = call.joined(floats, operands[2 * count : -1])
-            scores, attended = _block_scores(query, key, rules, q_index, k_index, masked)
-            weights = rules.normalizer.pair_weights(scores, lse, attended)
-            return weigh(weights, value, rules, attended), weights.sum(axis=-1)
+    def step(carry: list[Blocked], index: Index, masked: bool) -> list[Blocked]:
+        data = [x[index] for x in cut_data]
+        whole = call.rules([x[index] for x in cut_params], data)
+        at, attended = call.attended(whole, index) if masked else (call.blocking.indices(index), None)
 
-        _, (d_acc, d_total) = jax.jvp(part, (operands[:count],), (operands[count : 2 * count],))
-        return carry[0] + d_acc, carry[1] + d_total
+        def weigh(products: Array, params: list[Array]) -> tuple[Array, Array]:
+            rules = call.rules(params, data)
+            scores = pair_scores(products, rules, at, attended)
+            weights = rules.normalizer.pair_weights(scores, level[index], attended)
+            return weights, dropped(weights, rules)
 
-    d_acc, d_total = sweep(
-        call.tiles,
-        kinds,
-        [*floats, *d_floats, *others, lse],
-        [*float_cuts, *float_cuts, *other_cuts, Cut(queries=LSE_AXIS)],
-        start=start,
-        step=step,
-        recompute=True,
+        products = call.heads(call.dot(q[index], k_t[index], whole))
+        (_, kept), pull = jax.vjp(weigh, products, [x[index] for x in cut_params])
+        d_weights = call.heads(call.dot(d_o[index], v_t[index], whole))
+        shifts = jnp.broadcast_to(shift_rows[index][..., None], d_weights.shape)
+        d_products, d_params = pull((shifts, d_weights))
+        d_products = call.rows(d_products)
+        updates = (
+            lambda: call.dot(d_products, k[index], whole),
+            lambda: call.dot(q_t[index], d_products, whole),
+            lambda: call.dot(d_o_t[index], call.rows(kept), whole),
+            *(lambda d=d: d for d in d_params),
+        )
+        chosen = [update for update, w in zip(updates, wanted, strict=True) if w]
+        return [x.add(index, update()) for x, update in zip(carry, chosen, strict=True)]
+
+    like = [x for x, w in zip((q, k_t, v_t, *cut_params), wanted, strict=True) if w]
+    start = [x.with_array(jnp.zeros_like(x.array)) for x in like]
+    sums = iter(fold(step, _varying(start, residuals), fixed.visits, call.blocking, transposable))
+    joins = (
+        call.join_rows,
+        lambda x: swap(join(x, KEY_LAST, call.blocking)),
+        lambda x: swap(join(x, KEY_LAST, call.blocking)),
+        *(functools.partial(call.join_param, place=i) for i in range(len(params))),
     )
-    length = call.tiles.sizes.queries
-    d_acc, d_total = unstack(d_acc, OUT_AXIS, length), unstack(d_total, LSE_AXIS, length)
-    normalizer = call.joined(floats, others)[3].normalizer
-    if not isinstance(normalizer, Softmax):
-        return (out, lse), (d_acc, jnp.zeros_like(lse))
-    if normalizer.sink is not None:
-        d_sink = _sink(call.joined(d_floats, others)[3])
-        share = jnp.where(jnp.isneginf(lse), 0, jnp.exp(normalizer.sink[:, None] - finite(lse)))
-        d_total = d_total + share * d_sink[:, None]
-    return (out, lse), (d_acc - d_total.reshape(out.shape[:-1])[..., None] * out, d_total)
+    found = [joined(next(sums)) if w else None for joined, w in zip(joins, wanted, strict=True)]
+    return [x for x in found if x is not None]
 
 
-def _sink(rules: Rules) -> Array:
-    assert isinstance(rules.normalizer, Softmax)
-    return rules.normalizer.sink
+def _tangent(
+    call: _Call,
+    wanted: tuple[bool, ...],
+    structure: Any,
+    residuals: list[Array],
+    vectors: list[Array],
+    transposable: bool,
+) -> list[Array]:
+    """The tangents of out and lse from those of the wanted floats."""
+    floats, fixed, out, lse = jax.tree.unflatten(structure, residuals)
+    given = iter(vectors)
+    d_floats = [next(given) if w else jnp.zeros_like(x) for x, w in zip(floats, wanted, strict=True)]
+
+    def cut_floats(query: Array, key: Array, value: Array, *params: Array) -> list[Blocked]:
+        key = jnp.swapaxes(key, 2, 3)
+        return [call.cut_rows(query), call.cut(key, KEY_LAST), call.cut(value, KEY), *call.cut_params(params)]
+
+    blocks, d_blocks = cut_floats(*floats), cut_floats(*d_floats)
+    level, cut_data = call.cut(lse, ROW), call.cut_data(fixed.data)
+
+    def step(carry: list[Blocked], index: Index, masked: bool) -> list[Blocked]:
+        data = [x[index] for x in cut_data]
+
+        def seen(query: Array, key: Array, value: Array, *params: Array) -> tuple[Array, Array]:
+            rules = call.rules(list(params), data)
+            at, attended = call.attended(rules, index) if masked else (call.blocking.indices(index), None)
+            scores = pair_scores(call.heads(call.dot(query, key, rules)), rules, at, attended)
+            weights = rules.normalizer.pair_weights(scores, level[index], attended)
+            kept = call.rows(dropped(weights, rules))
+            return call.dot(kept, value, rules), call.rows(weights.sum(axis=-1))[..., None]
+
+        _, moved = jax.jvp(seen, [x[index] for x in blocks], [x[index] for x in d_blocks])
+        return [x.add(index, m) for x, m in zip(carry, moved, strict=True)]
+
+    zero = blocks[0].with_array(jnp.zeros_like(blocks[0].array[..., :1]))
+    acc = zero.with_array(zero.array + jnp.zeros(out.shape[-1], out.dtype))
+    sums = fold(step, _varying([acc, zero], (residuals, vectors)), fixed.visits, call.blocking, transposable)
+    d_out, d_lse = (call.join_rows(x) for x in sums)
+    if not call.online:
+        return [d_out, jnp.zeros_like(lse)]
+    return [d_out - d_lse * out, d_lse[..., 0].reshape(lse.shape)]
 
 
-def _block_scores(
-    query: Array, key: Array, rules: Rules, q_index: Array, k_index: Array, masked: bool
-) -> tuple[Array, Array | None]:
-    """The scores of one block and which pairs attend (None = all)."""
-    at = block(rules.sizes, q_index, k_index)
-    if not masked:
-        return pair_scores(query, key, rules, at, None), None
-    attended = (at.q < rules.sizes.queries) & (at.k < rules.sizes.keys)
-    if rules.mask is not None:
-        attended = attended & rules.mask.evaluate(at)
-    return pair_scores(query, key, rules, at, attended), attended
+def _varying(tree: Any, operands: Any) -> Any:
+    """The arrays of a tree as varying over a `shard_map`'s axes as the operands together.
 
-
-def _row_start(
-    query: Array, key: Array, value: Array, rules: Rules, operands: list[Any]
-) -> tuple[Array, Array, Array]:
-    """A row of blocks before its first key: maximum -inf, sum 0, accumulator 0.
-
-    Made from the operands, so that under `shard_map` and explicit sharding the loop's carry has from the
-    start the type that it has after a step: sharded as the query, varying over what any operand varies over.
+    A loop insists that its carry varies from the start as what a step adds to it.
     """
-    nothing = sum(jnp.where(False, x, 0).sum().astype(query.dtype) for x in operands)
-    zero = jnp.where(False, query[..., 0], 0) + nothing
-    acc = zero[..., None] + jnp.zeros(value.shape[-1], value.dtype)
-    total = zero.reshape(zero.shape[0], -1, zero.shape[-1])
-    return total - jnp.inf, total, acc
-
-
-def _cuts(operands: tuple[Array, Array, Array, Rules]) -> list[Cut]:
-    """The cut of every leaf: Grids along the axes that they do not broadcast over."""
-    cuts = [Cut(queries=OUT_AXIS), Cut(keys=KEYS_AXIS), Cut(keys=KEYS_AXIS)]
-    for node in jax.tree.leaves(operands[3], is_leaf=is_grid):
-        if is_grid(node):
-            shape = node.array.shape
-            cuts.append(Cut(*(a if shape[a] != 1 else None for a in (QUERY_AXIS, KEY_AXIS))))
-        else:
-            cuts.append(Cut())
-    return cuts
-
-
-def _differentiable(x: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(x), jnp.inexact)
+    if not jax.sharding.get_abstract_mesh().manual_axes:
+        return tree
+    nothing = sum(jnp.where(False, x, 0).sum().astype(jnp.float32) for x in jax.tree.leaves(operands))
+    return jax.tree.map(lambda x: x + nothing.astype(x.dtype), tree)

@@ -3,12 +3,11 @@
 import dataclasses
 from collections.abc import Callable
 from types import MappingProxyType
-
-from jaxtyping import Array
+from typing import Any
 
 from attnjax.ops.engines import blockwise, reference
+from attnjax.ops.engines.blocks import Blocking
 from attnjax.ops.engines.problem import Problem, Result
-from attnjax.ops.masks.tiles import Tiles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Engine:
     run: Callable[[Problem], Result]
     routes: frozenset[str]
     pairs: range
-    blocks: Callable[[Problem], tuple[Tiles, Array | None]] | None = None
+    blocks: Callable[[Problem], tuple[Blocking, Any]] | None = None
 
     def refusal(self, problem: Problem) -> str | None:
         """Why this engine cannot compute the call; None when it can."""

@@ -17,9 +17,8 @@ from attnjax.ops.scores import Score
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """Everything about a call but its queries, keys and values; arrays per pair are Grids."""
+    """What happens to the products of queries and keys; arrays per pair are Grids."""
 
-    scale: Float[Array, ""]
     mask: Mask | None
     scores: tuple[Score, ...]
     normalizer: Normalizer
@@ -36,6 +35,7 @@ class Problem:
     query: Float[Array, "B T N H"]
     key: Float[Array, "B S K H"]
     value: Float[Array, "B S K V"]
+    scale: Float[Array, ""]
     rules: Rules
 
     @property
@@ -51,78 +51,31 @@ class Result(NamedTuple):
     lse: Float[Array, "B N T"] | None
 
 
-class Clean(NamedTuple):
-    """Vectors whose NaN and inf are replaced by 0, and NaN (else 0) for each vector that held one.
+class Vectors(NamedTuple):
+    """Queries (scaled), keys and values in the problem's dtype, by heads, G queries for each key head.
 
-    Adding `poison` where a pair is attended puts the NaN back exactly there. So a masked key or value reaches
-    no row, forward or backward, although a matrix product would multiply it by 0.
+    Where a mask is given, their NaN and inf are replaced by 0, and `query_poison` and `key_poison` hold NaN
+    (else 0) for each query, and each key or value, that held one. Added to the scores of the pairs that
+    attend, it puts the NaN back exactly there; a masked one reaches no row, forward or backward, although a
+    matrix product would multiply it by 0.
     """
 
-    vectors: Float[Array, "... n"]
-    poison: Float[Array, "..."]
+    query: Float[Array, "B K G T H"]
+    key: Float[Array, "B K S H"]
+    value: Float[Array, "B K S V"]
+    query_poison: Float[Array, "B K G T"] | None
+    key_poison: Float[Array, "B K S"] | None
 
 
-def clean(x: Float[Array, "... n"]) -> Clean:
-    ok = jnp.isfinite(x)
-    return Clean(jnp.where(ok, x, 0), jnp.where(ok.all(axis=-1), 0, jnp.nan).astype(x.dtype))
-
-
-def pair_scores(
-    query: Float[Array, "B K G t H"],
-    key: Float[Array, "B K s H"],
-    rules: Rules,
-    at: Block,
-    attended: Bool[Array, "..."] | None,
-) -> Float[Array, "B N t s"]:
-    """scale·(q·k), then the scores in their order, then the mask (-inf), on one block.
-
-    Masked pairs are set to 0 before the scale and every score, so that no NaN of theirs meets a derivative.
-    """
-
-    def dot(query: Array, key: Array) -> Array:
-        return jnp.einsum("bkgth,bksh->bkgts", query, key, precision=rules.precision)
-
-    if attended is None:
-        products = dot(query, key)
-    else:
-        queries, keys = clean(query), clean(key)
-        poison = queries.poison[..., None] + keys.poison[:, :, None, None, :]
-        products = dot(queries.vectors, keys.vectors) + poison
-
-    def guarded(scores: Array, fill: float) -> Array:
-        return scores if attended is None else jnp.where(attended, scores, fill)
-
-    scores = guarded(_merge_heads(products), 0) * rules.scale
-    for score in rules.scores:
-        scores = score.apply(guarded(scores, 0), at, attended)
-    return guarded(scores, -jnp.inf)
-
-
-def weigh(
-    weights: Float[Array, "B N t s"],
-    value: Float[Array, "B K s V"],
-    rules: Rules,
-    attended: Bool[Array, "..."] | None,
-) -> Float[Array, "B K G t V"]:
-    """Dropout, then Σ_j weights_ij · value_j on one block."""
-    if rules.dropout is not None:
-        weights = rules.dropout(weights)
-    batch, heads, t, s = weights.shape
-    groups = value.shape[1]
-    weights = weights.reshape(batch, groups, heads // groups, t, s)
-    if attended is not None:
-        value, poison = clean(value)
-        attended = jnp.broadcast_to(attended, (batch, heads, t, s)).reshape(weights.shape)
-        weights = jnp.where(attended, weights + poison[:, :, None, None, :], 0)
-    return jnp.einsum("bkgts,bksv->bkgtv", weights, value, precision=rules.precision)
-
-
-def split_heads(problem: Problem) -> tuple[Array, Array, Array]:
-    """Query [B, K, G, T, H], key [B, K, S, H] and value [B, K, S, V] in the problem's dtype."""
+def split_heads(problem: Problem) -> Vectors:
     groups = problem.key.shape[2]
     query, key, value = (x.astype(problem.dtype) for x in (problem.query, problem.key, problem.value))
     query = query.reshape(*query.shape[:2], groups, query.shape[2] // groups, query.shape[3])
-    return jnp.moveaxis(query, 1, 3), jnp.swapaxes(key, 1, 2), jnp.swapaxes(value, 1, 2)
+    query, key, value = jnp.moveaxis(query, 1, 3), jnp.swapaxes(key, 1, 2), jnp.swapaxes(value, 1, 2)
+    if problem.rules.mask is None:
+        return Vectors(query * problem.scale, key, value, None, None)
+    (query, q_poison), (key, k_poison), (value, v_poison) = (_clean(x) for x in (query, key, value))
+    return Vectors(query * problem.scale, key, value, q_poison, k_poison + v_poison)
 
 
 def join_heads(out: Float[Array, "B K G T V"]) -> Float[Array, "B T N V"]:
@@ -130,5 +83,28 @@ def join_heads(out: Float[Array, "B K G T V"]) -> Float[Array, "B T N V"]:
     return out.reshape(*out.shape[:2], out.shape[2] * out.shape[3], out.shape[4])
 
 
-def _merge_heads(x: Array) -> Array:
-    return x.reshape(x.shape[0], x.shape[1] * x.shape[2], *x.shape[3:])
+def pair_scores(
+    products: Float[Array, "B N t s"], rules: Rules, at: Block, attended: Bool[Array, "..."] | None
+) -> Float[Array, "B N t s"]:
+    """From scale·(q·k) through the scores in their order to the mask (-inf), on one block.
+
+    Masked pairs are set to 0 before every score, so that no NaN of theirs meets a derivative.
+    """
+
+    def guarded(scores: Array, fill: float) -> Array:
+        return scores if attended is None else jnp.where(attended, scores, fill)
+
+    scores = products
+    for score in rules.scores:
+        scores = score.apply(guarded(scores, 0), at, attended)
+    return guarded(scores, -jnp.inf)
+
+
+def dropped(weights: Float[Array, "B N t s"], rules: Rules) -> Float[Array, "B N t s"]:
+    """The weights after dropout."""
+    return weights if rules.dropout is None else rules.dropout(weights)
+
+
+def _clean(x: Float[Array, "... n"]) -> tuple[Array, Array]:
+    ok = jnp.isfinite(x)
+    return jnp.where(ok, x, 0), jnp.where(ok.all(axis=-1), 0, jnp.nan).astype(x.dtype)

@@ -3,28 +3,47 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from attnjax.ops.engines.problem import Problem, Result, join_heads, pair_scores, split_heads, weigh
+from attnjax.ops.engines.problem import (
+    Problem,
+    Result,
+    Rules,
+    Vectors,
+    dropped,
+    join_heads,
+    pair_scores,
+    split_heads,
+)
 from attnjax.ops.grid import block, take_rows
 
 
 def run(problem: Problem) -> Result:
     """scale·(q·k) → scores → + bias → mask → normaliser → dropout → · value."""
-    rules = problem.rules
-    query, key, value = split_heads(problem)
-    at = block(rules.sizes, jnp.arange(rules.sizes.queries), jnp.arange(rules.sizes.keys))
-    attended = None if rules.mask is None else rules.mask.evaluate(at)
-    scores = pair_scores(query, key, rules, at, attended)
-    weights, lse = rules.normalizer.weights(scores, attended)
-    return Result(join_heads(weigh(weights, value, rules, attended)), lse)
+    rules, vectors = problem.rules, split_heads(problem)
+    weights, lse = _weigh(vectors, rules, jnp.arange(rules.sizes.queries))
+    weights = dropped(weights, rules).reshape(*vectors.query.shape[:4], rules.sizes.keys)
+    out = jnp.einsum("bkgts,bksv->bkgtv", weights, vectors.value, precision=rules.precision)
+    return Result(join_heads(out), lse)
 
 
 def weights(problem: Problem, rows: Array | None) -> Float[Array, "B N rows S"]:
     """The weights before dropout of all query rows, or of `rows` [R] alone."""
-    query, key, _ = split_heads(problem)
-    rules = problem.rules
-    index = jnp.arange(rules.sizes.queries) if rows is None else rows
-    if rows is not None:
-        query, rules = jnp.take(query, rows, axis=3), take_rows(rules, rows)
-    at = block(rules.sizes, index, jnp.arange(rules.sizes.keys))
-    attended = None if rules.mask is None else rules.mask.evaluate(at)
-    return rules.normalizer.weights(pair_scores(query, key, rules, at, attended), attended)[0]
+    rules, vectors = problem.rules, split_heads(problem)
+    if rows is None:
+        return _weigh(vectors, rules, jnp.arange(rules.sizes.queries))[0]
+    chosen = vectors._replace(
+        query=jnp.take(vectors.query, rows, axis=3),
+        query_poison=None if rules.mask is None else jnp.take(vectors.query_poison, rows, axis=3),
+    )
+    return _weigh(chosen, take_rows(rules, rows), rows)[0]
+
+
+def _weigh(vectors: Vectors, rules: Rules, rows: Array) -> tuple[Array, Array | None]:
+    """Weights [B, N, rows, S] and their log-sum-exp."""
+    products = jnp.einsum("bkgth,bksh->bkgts", vectors.query, vectors.key, precision=rules.precision)
+    at = block(rules.sizes, rows, jnp.arange(rules.sizes.keys))
+    attended = None
+    if rules.mask is not None:
+        products += vectors.query_poison[..., None] + vectors.key_poison[:, :, None, None, :]
+        attended = rules.mask.evaluate(at)
+    products = products.reshape(products.shape[0], rules.sizes.heads, *products.shape[3:])
+    return rules.normalizer.weights(pair_scores(products, rules, at, attended), attended)

@@ -1,0 +1,95 @@
+"""A linear map with a transpose of one's own, which JAX can differentiate forward, backward and again.
+
+`jax.custom_vjp` forbids forward mode and `jax.custom_derivatives.linear_call` knows neither vmap nor a
+derivative to what the map depends on. This primitive has all of them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array
+
+# fn(residuals, vectors, transposable): linear in the vectors; where `transposable`, out of operations that
+# JAX can transpose (slower ones, perhaps), because a derivative of it is being taken.
+Map = Callable[[list[Array], list[Array], bool], list[Array]]
+
+
+def linear_map(forward: Map, transpose: Map, residuals: Sequence[Array], vectors: Sequence[Array]) -> Any:
+    """forward(residuals, vectors), whose transpose in the vectors is `transpose(residuals, ·)`.
+
+    Neither function may close over arrays of an outer trace.
+    """
+    return linear_map_p.bind(*residuals, *vectors, forward=forward, transpose=transpose, count=len(residuals))
+
+
+def _run(*args: Array, forward: Map, transpose: Map, count: int) -> list[Array]:
+    return forward(list(args[:count]), list(args[count:]), False)
+
+
+def _jvp(primals: Any, tangents: Any, *, forward: Map, transpose: Map, count: int) -> Any:
+    params = {"forward": forward, "transpose": transpose, "count": count}
+    out = linear_map_p.bind(*primals, **params)
+    total = [None] * len(out)
+    if any(type(t) is not ad.Zero for t in tangents[count:]):
+        vectors = [ad.instantiate_zeros(t) for t in tangents[count:]]
+        total = linear_map_p.bind(*primals[:count], *vectors, **params)
+    moved = [i for i, t in enumerate(tangents[:count]) if type(t) is not ad.Zero]
+    if moved:
+
+        def of_moved(*values: Array) -> list[Array]:
+            residuals = list(primals[:count])
+            for i, value in zip(moved, values, strict=True):
+                residuals[i] = value
+            return forward(residuals, list(primals[count:]), True)
+
+        _, more = jax.jvp(of_moved, [primals[i] for i in moved], [tangents[i] for i in moved])
+        total = [m if t is None else t + m for t, m in zip(total, more, strict=True)]
+    return out, [ad.Zero.from_primal_value(o) if t is None else t for o, t in zip(out, total, strict=True)]
+
+
+def _transpose(cotangents: Any, *args: Any, forward: Map, transpose: Map, count: int) -> list[Any]:
+    vectors = [ad.instantiate_zeros(ct) for ct in cotangents]
+    out = linear_map_p.bind(*args[:count], *vectors, forward=transpose, transpose=forward, count=count)
+    wanted = [ad.is_undefined_primal(x) for x in args[count:]]
+    return [None] * count + [ct if w else None for ct, w in zip(out, wanted, strict=True)]
+
+
+def _batch(args: Any, axes: Any, *, forward: Map, transpose: Map, count: int) -> Any:
+    size = next(x.shape[a] for x, a in zip(args, axes, strict=True) if a is not None)
+    residual_axes = list(axes[:count])
+    # Every vector gets the axis: a vector that all share would have to get the sum of its cotangents.
+    vectors = [
+        jnp.broadcast_to(x, (size, *x.shape)) if a is None else jnp.moveaxis(x, a, 0)
+        for x, a in zip(args[count:], axes[count:], strict=True)
+    ]
+
+    def mapped(fn: Map) -> Map:
+        def run(residuals: list[Array], vectors: list[Array], transposable: bool) -> list[Array]:
+            return jax.vmap(lambda r, v: fn(r, v, transposable), in_axes=(residual_axes, 0))(
+                residuals, vectors
+            )
+
+        return run
+
+    out = linear_map_p.bind(
+        *args[:count], *vectors, forward=mapped(forward), transpose=mapped(transpose), count=count
+    )
+    return out, [0] * len(out)
+
+
+def _abstract(*avals: Any, **params: Any) -> Any:
+    return [v.aval for v in jax.make_jaxpr(lambda *xs: _run(*xs, **params))(*avals).jaxpr.outvars]
+
+
+linear_map_p = Primitive("linear_map")
+linear_map_p.multiple_results = True
+linear_map_p.def_impl(lambda *args, **params: jax.jit(lambda *xs: _run(*xs, **params))(*args))
+linear_map_p.def_abstract_eval(_abstract)
+ad.primitive_jvps[linear_map_p] = _jvp
+ad.primitive_transposes[linear_map_p] = _transpose
+batching.primitive_batchers[linear_map_p] = _batch
+mlir.register_lowering(linear_map_p, mlir.lower_fun(_run, multiple_results=True))
