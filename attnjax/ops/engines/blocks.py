@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -64,7 +65,7 @@ class Blocked:
     """An array [blocks, *block]; `strides` says how far apart the blocks of neighbouring indices are."""
 
     array: Any
-    strides: tuple[int, int, int, int] = dataclasses.field(metadata={"static": True})
+    strides: tuple[int, ...] = dataclasses.field(metadata={"static": True})
 
     def __getitem__(self, at: Index) -> Array:
         return jax.lax.dynamic_index_in_dim(self.array, self._place(at), 0, keepdims=False)
@@ -84,48 +85,62 @@ class Blocked:
         return sum((jnp.int32(i * s) for i, s in zip(at, self.strides, strict=True) if s), jnp.int32(0))
 
 
-def cut(x: Array, axes: Axes, blocking: Blocking) -> Blocked:
-    """`x` in blocks; zeros fill up the last ones."""
+def cut(x: Array, axes: Axes, blocking: Blocking, order: Sequence[int] | None = None) -> Blocked:
+    """`x` in blocks, the axes of a block in this order of the axes of x; zeros fill up the last blocks.
+
+    One reshape and one transposition, which XLA makes one pass over the memory.
+    """
     lengths = (None, None, blocking.tiles.block_q, blocking.tiles.block_k)
-    parts: list[tuple[int, int]] = []
     for component, axis in enumerate(axes):
-        if axis is None:
-            continue
-        count, place = blocking.counts[component], axis + len(parts)
-        size = lengths[component] or x.shape[place] // count
-        if missing := count * size - x.shape[place]:
-            x = jnp.pad(x, [(0, missing if a == place else 0) for a in range(x.ndim)])
-        if count > 1:  # An axis that one block spans stays untouched: it may be sharded.
-            x = x.reshape(*x.shape[:place], count, size, *x.shape[place + 1 :])
-            x = jnp.moveaxis(x, place, len(parts))
-            parts.append((component, count))
+        if axis is not None and (length := lengths[component]):
+            missing = blocking.counts[component] * length - x.shape[axis]
+            x = jnp.pad(x, [(0, missing if a == axis else 0) for a in range(x.ndim)]) if missing else x
+    parts = _parts(axes, blocking)
+    shape: list[int] = []
+    outer, inner = {}, []
+    for axis, n in enumerate(x.shape):
+        if axis in parts:  # An axis that one block spans stays untouched: it may be sharded.
+            component, count = parts[axis]
+            outer[component] = len(shape)
+            shape += [count, n // count]
+        else:
+            shape.append(n)
+        inner.append(len(shape) - 1)
+    places = [outer[c] for c in sorted(outer)] + [inner[a] for a in order or range(x.ndim)]
+    array = x.reshape(shape).transpose(places)
     strides = [0, 0, 0, 0]
-    for i, (component, _) in enumerate(parts):
-        strides[component] = math.prod(count for _, count in parts[i + 1 :])
-    return Blocked(x.reshape(-1, *x.shape[len(parts) :]) if parts else x[None], _four(strides))
+    for i, component in enumerate(sorted(outer)):
+        strides[component] = math.prod(array.shape[i + 1 : len(outer)])
+    return Blocked(array.reshape(-1, *array.shape[len(outer) :]) if outer else array[None], tuple(strides))
 
 
-def join(x: Blocked, axes: Axes, blocking: Blocking) -> Array:
+def join(x: Blocked, axes: Axes, blocking: Blocking, order: Sequence[int] | None = None) -> Array:
     """The inverse of `cut`."""
+    parts = _parts(axes, blocking)
+    outer = sorted(parts.values())
+    array = x.array.reshape(*(count for _, count in outer), *x.array.shape[1:])
+    dims = array.ndim - len(outer)
+    places, shape = [], []
+    for axis in range(dims):
+        place = len(outer) + list(order or range(dims)).index(axis)
+        places += [outer.index(parts[axis]), place] if axis in parts else [place]
+        shape.append(array.shape[place] * (parts[axis][1] if axis in parts else 1))
+    array = array.transpose(places).reshape(shape)
     sizes = blocking.tiles.sizes
-    lengths = (None, None, sizes.queries, sizes.keys)
-    parts = [c for c, axis in enumerate(axes) if axis is not None and blocking.counts[c] > 1]
-    array = x.array.reshape(*(blocking.counts[c] for c in parts), *x.array.shape[1:])
-    for i, component in reversed(list(enumerate(parts))):
-        place = i + axes[component]
-        array = jnp.moveaxis(array, i, place)
-        array = array.reshape(*array.shape[:place], -1, *array.shape[place + 2 :])
-    for length, axis in zip(lengths, axes, strict=True):
-        if length is not None and axis is not None:
-            array = jax.lax.slice_in_dim(array, 0, length, axis=axis)
+    for length, axis in ((sizes.queries, axes.queries), (sizes.keys, axes.keys)):
+        array = array if axis is None else jax.lax.slice_in_dim(array, 0, length, axis=axis)
     return array
+
+
+def _parts(axes: Axes, blocking: Blocking) -> dict[int, tuple[int, int]]:
+    """Component and number of blocks for each axis that is cut into several."""
+    return {
+        axis: (component, blocking.counts[component])
+        for component, axis in enumerate(axes)
+        if axis is not None and blocking.counts[component] > 1
+    }
 
 
 def grid_axes(x: Array) -> Axes:
     """The axes of a Grid's array that it does not broadcast over."""
     return Axes(*(a if x.shape[a] != 1 else None for a in range(4)))
-
-
-def _four(strides: list[int]) -> tuple[int, int, int, int]:
-    a, b, c, d = strides
-    return a, b, c, d

@@ -28,8 +28,10 @@ from attnjax.ops.engines.visits import Visits, fold, fold_rows, kinds, visits
 from attnjax.ops.grid import Block, is_grid
 from attnjax.ops.normalizers import Softmax, finite
 
-# Axes of arrays [B, K, G, T, ·], [B, N, T], [B, K, S, ·] and [B, K, ·, S].
-QUERY, ROW, KEY, KEY_LAST = Axes(0, 1, 3), Axes(0, 1, 2), Axes(0, 1, keys=2), Axes(0, 1, keys=3)
+# The axes of arrays [B, T, K, G, ·] and [B, S, K, ·] that are cut, and the order of those of a block:
+# [b, k, g, t, ·], [b, k, s, ·] and, transposed for a product, [b, k, ·, s].
+QUERY, QUERY_ORDER = Axes(0, 2, queries=1), (0, 2, 3, 1, 4)
+KEY, KEY_ORDER, KEY_LAST = Axes(0, 2, keys=1), (0, 2, 1, 3), (0, 2, 3, 1)
 
 
 class Fixed(NamedTuple):
@@ -58,9 +60,12 @@ def run(problem: Problem, blocking: Blocking | None = None) -> Result:
     out, lse = _attend(call, _varying(floats, (floats, fixed)), fixed)
     if not isinstance(normalizer, Softmax):
         return Result(join_heads(out), None)
+    lse = jnp.moveaxis(lse.reshape(*lse.shape[:2], -1), 1, 2)
+    if normalizer.sink is None:
+        return Result(join_heads(out), lse)
     whole = normalizer.add_sink(lse)
-    share = jnp.exp(finite(lse) - finite(whole)).reshape(out.shape[:-1])
-    return Result(join_heads(out * share[..., None]), whole)
+    share = jnp.moveaxis(jnp.exp(finite(lse) - finite(whole)), 1, 2)
+    return Result(join_heads(out) * share[..., None], whole)
 
 
 def blocks(problem: Problem) -> tuple[Blocking, Any]:
@@ -93,28 +98,38 @@ class _Call:
         pools = {True: iter(params), False: iter(data)}
         return jax.tree.unflatten(self.structure, [next(pools[f]) for f in self._float])
 
-    def cut(self, x: Array, axes: Axes) -> Blocked:
-        return cut(x, axes, self.blocking)
+    def cut_keys(self, x: Array, order: tuple[int, ...] = KEY_ORDER) -> Blocked:
+        """[B, S, K, ·] in blocks [b, k, s, ·], or [b, k, ·, s] in the order KEY_LAST."""
+        return cut(x, KEY, self.blocking, order)
+
+    def join_keys(self, x: Blocked, order: tuple[int, ...]) -> Array:
+        return join(x, KEY, self.blocking, order)
 
     def cut_rows(self, x: Array) -> Blocked:
-        """[B, K, G, T, ·] in blocks [b, k, G·t, ·]: the queries of a key head meet its keys in one product."""
-        blocks = self.cut(x, QUERY)
+        """[B, T, K, G, ·] in blocks [b, k, G·t, ·]: a product for all the queries of a key head."""
+        blocks = cut(x, QUERY, self.blocking, QUERY_ORDER)
         shape = blocks.array.shape
         return blocks.with_array(blocks.array.reshape(*shape[:3], -1, shape[-1]))
 
     def join_rows(self, x: Blocked) -> Array:
         shape = x.array.shape
         split = x.array.reshape(*shape[:3], -1, self.blocking.tiles.block_q, shape[-1])
-        return join(x.with_array(split), QUERY, self.blocking)
+        return join(x.with_array(split), QUERY, self.blocking, QUERY_ORDER)
+
+    def cut_levels(self, x: Array) -> Blocked:
+        """[B, T, K, G] in blocks [b, N, t]."""
+        blocks = cut(x, QUERY, self.blocking, QUERY_ORDER[:4])
+        shape = blocks.array.shape
+        return blocks.with_array(blocks.array.reshape(*shape[:2], -1, shape[-1]))
 
     def cut_params(self, params: list[Array]) -> list[Blocked]:
-        return [self.cut(x, a) for x, a in zip(params, self.params(self._axes), strict=True)]
+        return [cut(x, a, self.blocking) for x, a in zip(params, self.params(self._axes), strict=True)]
 
     def join_param(self, x: Blocked, place: int) -> Array:
         return join(x, self.params(self._axes)[place], self.blocking)
 
     def cut_data(self, data: list[Array]) -> list[Blocked]:
-        return [self.cut(x, a) for x, a in zip(data, self.data(self._axes), strict=True)]
+        return [cut(x, a, self.blocking) for x, a in zip(data, self.data(self._axes), strict=True)]
 
     def heads(self, x: Array) -> Array:
         """[b, k, G·t, …] as [b, N, t, …]."""
@@ -136,10 +151,10 @@ class _Call:
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _attend(call: _Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]:
-    """out [B, K, G, T, V] and lse [B, N, T] (zeros where the normaliser has none)."""
+    """out [B, T, K, G, V] and lse [B, T, K, G] (zeros where the normaliser has none)."""
     query, key, value, *params = floats
-    q, k, v = call.cut_rows(query), call.cut(jnp.swapaxes(key, 2, 3), KEY_LAST), call.cut(value, KEY)
-    poison = None if fixed.key_poison is None else call.cut(fixed.key_poison, KEY)
+    q, k, v = call.cut_rows(query), call.cut_keys(key, KEY_LAST), call.cut_keys(value)
+    poison = None if fixed.key_poison is None else call.cut_keys(fixed.key_poison, KEY_ORDER[:3])
     spoilt = None if poison is None else poison.with_array(poison.array.sum(-1, keepdims=True))
     cut_params, cut_data = call.cut_params(params), call.cut_data(fixed.data)
 
@@ -179,12 +194,10 @@ def _attend(call: _Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Arra
     highest, total = (call.join_rows(x.with_array(x.array[..., None]))[..., 0] for x in (highest, total))
     out = call.join_rows(acc)
     total = total if fixed.query_poison is None else jnp.where(total == 0, 0, total + fixed.query_poison)
-    shape = (total.shape[0], -1, total.shape[-1])
     if not call.online:
-        return out + (0 * total)[..., None], jnp.zeros_like(total).reshape(shape)
-    lse = call.rules(params, fixed.data).normalizer.log_sum_exp(highest.reshape(shape), total.reshape(shape))
-    share = jnp.exp(finite(highest) - finite(lse).reshape(highest.shape))
-    return out * share[..., None], lse
+        return out + (0 * total)[..., None], jnp.zeros_like(total)
+    lse = Softmax(None).log_sum_exp(highest, total)
+    return out * jnp.exp(finite(highest) - finite(lse))[..., None], lse
 
 
 @functools.partial(_attend.defjvp, symbolic_zeros=True)
@@ -211,12 +224,12 @@ def _backward(
     (query, key, value, *params), (d_out, d_lse) = floats, cotangents
     shift = jnp.zeros_like(lse)
     if call.online:
-        shift = d_lse - jnp.sum(d_out * out, axis=-1).reshape(lse.shape)
+        shift = d_lse - jnp.sum(d_out * out, axis=-1)
     swap = functools.partial(jnp.swapaxes, axis1=-1, axis2=-2)
-    q, k, d_o = call.cut_rows(query), call.cut(key, KEY), call.cut_rows(d_out)
-    k_t, v_t = (call.cut(swap(x), KEY_LAST) for x in (key, value))
+    q, k, d_o = call.cut_rows(query), call.cut_keys(key), call.cut_rows(d_out)
+    k_t, v_t = (call.cut_keys(x, KEY_LAST) for x in (key, value))
     q_t, d_o_t = (x.with_array(swap(x.array)) for x in (q, d_o))
-    level, shift_rows = call.cut(lse, ROW), call.cut(shift, ROW)
+    level, shifts = call.cut_levels(lse), call.cut_levels(shift)
     cut_params, cut_data = call.cut_params(params), call.cut_data(fixed.data)
 
     def step(carry: list[Blocked], index: Index, masked: bool) -> list[Blocked]:
@@ -233,8 +246,7 @@ def _backward(
         products = call.heads(call.dot(q[index], k_t[index], whole))
         (_, kept), pull = jax.vjp(weigh, products, [x[index] for x in cut_params])
         d_weights = call.heads(call.dot(d_o[index], v_t[index], whole))
-        shifts = jnp.broadcast_to(shift_rows[index][..., None], d_weights.shape)
-        d_products, d_params = pull((shifts, d_weights))
+        d_products, d_params = pull((jnp.broadcast_to(shifts[index][..., None], d_weights.shape), d_weights))
         d_products = call.rows(d_products)
         updates = (
             lambda: call.dot(d_products, k[index], whole),
@@ -250,8 +262,8 @@ def _backward(
     sums = iter(fold(step, _varying(start, residuals), fixed.visits, call.blocking, transposable))
     joins = (
         call.join_rows,
-        lambda x: swap(join(x, KEY_LAST, call.blocking)),
-        lambda x: swap(join(x, KEY_LAST, call.blocking)),
+        functools.partial(call.join_keys, order=KEY_LAST),
+        functools.partial(call.join_keys, order=KEY_LAST),
         *(functools.partial(call.join_param, place=i) for i in range(len(params))),
     )
     found = [joined(next(sums)) if w else None for joined, w in zip(joins, wanted, strict=True)]
@@ -272,11 +284,11 @@ def _tangent(
     d_floats = [next(given) if w else jnp.zeros_like(x) for x, w in zip(floats, wanted, strict=True)]
 
     def cut_floats(query: Array, key: Array, value: Array, *params: Array) -> list[Blocked]:
-        key = jnp.swapaxes(key, 2, 3)
-        return [call.cut_rows(query), call.cut(key, KEY_LAST), call.cut(value, KEY), *call.cut_params(params)]
+        keys = call.cut_keys(key, KEY_LAST), call.cut_keys(value)
+        return [call.cut_rows(query), *keys, *call.cut_params(list(params))]
 
     blocks, d_blocks = cut_floats(*floats), cut_floats(*d_floats)
-    level, cut_data = call.cut(lse, ROW), call.cut_data(fixed.data)
+    level, cut_data = call.cut_levels(lse), call.cut_data(fixed.data)
 
     def step(carry: list[Blocked], index: Index, masked: bool) -> list[Blocked]:
         data = [x[index] for x in cut_data]
@@ -298,7 +310,7 @@ def _tangent(
     d_out, d_lse = (call.join_rows(x) for x in sums)
     if not call.online:
         return [d_out, jnp.zeros_like(lse)]
-    return [d_out - d_lse * out, d_lse[..., 0].reshape(lse.shape)]
+    return [d_out - d_lse * out, d_lse[..., 0]]
 
 
 def _varying(tree: Any, operands: Any) -> Any:

@@ -52,7 +52,7 @@ class Result(NamedTuple):
 
 
 class Vectors(NamedTuple):
-    """Queries (scaled), keys and values in the problem's dtype, by heads, G queries for each key head.
+    """Queries (scaled), keys and values in the problem's dtype, G query heads for each key head.
 
     Where a mask is given, their NaN and inf are replaced by 0, and `query_poison` and `key_poison` hold NaN
     (else 0) for each query, and each key or value, that held one. Added to the scores of the pairs that
@@ -60,26 +60,24 @@ class Vectors(NamedTuple):
     matrix product would multiply it by 0.
     """
 
-    query: Float[Array, "B K G T H"]
-    key: Float[Array, "B K S H"]
-    value: Float[Array, "B K S V"]
-    query_poison: Float[Array, "B K G T"] | None
-    key_poison: Float[Array, "B K S"] | None
+    query: Float[Array, "B T K G H"]
+    key: Float[Array, "B S K H"]
+    value: Float[Array, "B S K V"]
+    query_poison: Float[Array, "B T K G"] | None
+    key_poison: Float[Array, "B S K"] | None
 
 
 def split_heads(problem: Problem) -> Vectors:
     groups = problem.key.shape[2]
     query, key, value = (x.astype(problem.dtype) for x in (problem.query, problem.key, problem.value))
     query = query.reshape(*query.shape[:2], groups, query.shape[2] // groups, query.shape[3])
-    query, key, value = jnp.moveaxis(query, 1, 3), jnp.swapaxes(key, 1, 2), jnp.swapaxes(value, 1, 2)
     if problem.rules.mask is None:
         return Vectors(query * problem.scale, key, value, None, None)
     (query, q_poison), (key, k_poison), (value, v_poison) = (_clean(x) for x in (query, key, value))
     return Vectors(query * problem.scale, key, value, q_poison, k_poison + v_poison)
 
 
-def join_heads(out: Float[Array, "B K G T V"]) -> Float[Array, "B T N V"]:
-    out = jnp.moveaxis(out, 3, 1)
+def join_heads(out: Float[Array, "B T K G V"]) -> Float[Array, "B T N V"]:
     return out.reshape(*out.shape[:2], out.shape[2] * out.shape[3], out.shape[4])
 
 
