@@ -1,9 +1,7 @@
-"""Arrays cut into the blocks of a call, laid out so that a block is one contiguous slice."""
+"""How a call is cut into blocks, and arrays from which blocks are taken."""
 
 import dataclasses
-import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,8 +46,8 @@ class Blocking(NamedTuple):
     def indices(self, at: Index) -> Block:
         """The indices of the pairs of a block."""
         sizes = self.tiles.sizes
-        lengths = (self.batch, self.groups * (sizes.heads // self.key_heads))
-        lengths += (self.tiles.block_q, self.tiles.block_k)
+        heads = self.groups * (sizes.heads // self.key_heads)
+        lengths = (self.batch, heads, self.tiles.block_q, self.tiles.block_k)
         shapes = ((-1, 1, 1, 1), (1, -1, 1, 1), (1, 1, -1, 1), (1, 1, 1, -1))
         return Block(
             *(
@@ -58,87 +56,71 @@ class Blocking(NamedTuple):
             )
         )
 
+    def inside(self, at: Block) -> Array:
+        """Which pairs of a block lie inside of the sequences: the last blocks may be ragged."""
+        (_, _, queries, keys), tiles = self.tiles.sizes, self.tiles
+        inside = jnp.ones((1, 1, 1, 1), bool)
+        if tiles.nq * tiles.block_q != queries:
+            inside &= at.q < queries
+        if tiles.nk * tiles.block_k != keys:
+            inside &= at.k < keys
+        return inside
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Blocked:
-    """An array [blocks, *block]; `strides` says how far apart the blocks of neighbouring indices are."""
+    """An array from which blocks are taken and into which they are put, where they lie.
 
-    array: Any
-    strides: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+    `cuts`: which axis is cut by which component of an index, into how long pieces; an axis that one block
+    spans is not cut, so that it may be sharded. `order`: of the array's axes in a block.
+    """
+
+    array: Array
+    cuts: tuple[tuple[int, int, int], ...] = dataclasses.field(metadata={"static": True})
+    order: tuple[int, ...] = dataclasses.field(metadata={"static": True})
 
     def __getitem__(self, at: Index) -> Array:
-        return jax.lax.dynamic_index_in_dim(self.array, self._place(at), 0, keepdims=False)
+        block = self.array
+        for axis, component, size in self.cuts:
+            block = jax.lax.dynamic_slice_in_dim(block, jnp.int32(at[component] * size), size, axis)
+        return block.transpose(self.order)
 
     def put(self, at: Index, block: Array) -> "Blocked":
-        array = jax.lax.dynamic_update_index_in_dim(self.array, block, self._place(at), 0)
+        block = block.transpose(sorted(range(block.ndim), key=self.order.__getitem__))
+        starts = [jnp.int32(0)] * block.ndim
+        for axis, component, size in self.cuts:
+            starts[axis] = jnp.int32(at[component] * size)
+        array = jax.lax.dynamic_update_slice(self.array, block.astype(self.array.dtype), starts)
         return self.with_array(array)
 
     def add(self, at: Index, block: Array) -> "Blocked":
         return self.put(at, self[at] + block)
 
     def with_array(self, array: Array) -> "Blocked":
-        """Another array in as many blocks."""
-        return Blocked(array, self.strides)
-
-    def _place(self, at: Index) -> Array:
-        return sum((jnp.int32(i * s) for i, s in zip(at, self.strides, strict=True) if s), jnp.int32(0))
+        """Another array that is cut alike."""
+        return dataclasses.replace(self, array=array)
 
 
-def cut(x: Array, axes: Axes, blocking: Blocking, order: Sequence[int] | None = None) -> Blocked:
-    """`x` in blocks, the axes of a block in this order of the axes of x; zeros fill up the last blocks.
-
-    One reshape and one transposition, which XLA makes one pass over the memory.
-    """
-    lengths = (None, None, blocking.tiles.block_q, blocking.tiles.block_k)
+def cut(x: Array, axes: Axes, blocking: Blocking, order: tuple[int, ...] | None = None) -> Blocked:
+    """`x` in blocks with their axes in this order; zeros fill up the last blocks."""
+    sizes = (None, None, blocking.tiles.block_q, blocking.tiles.block_k)
+    cuts = []
     for component, axis in enumerate(axes):
-        if axis is not None and (length := lengths[component]):
-            missing = blocking.counts[component] * length - x.shape[axis]
-            x = jnp.pad(x, [(0, missing if a == axis else 0) for a in range(x.ndim)]) if missing else x
-    parts = _parts(axes, blocking)
-    shape: list[int] = []
-    outer, inner = {}, []
-    for axis, n in enumerate(x.shape):
-        if axis in parts:  # An axis that one block spans stays untouched: it may be sharded.
-            component, count = parts[axis]
-            outer[component] = len(shape)
-            shape += [count, n // count]
-        else:
-            shape.append(n)
-        inner.append(len(shape) - 1)
-    places = [outer[c] for c in sorted(outer)] + [inner[a] for a in order or range(x.ndim)]
-    array = x.reshape(shape).transpose(places)
-    strides = [0, 0, 0, 0]
-    for i, component in enumerate(sorted(outer)):
-        strides[component] = math.prod(array.shape[i + 1 : len(outer)])
-    return Blocked(array.reshape(-1, *array.shape[len(outer) :]) if outer else array[None], tuple(strides))
+        if axis is None:
+            continue
+        count = blocking.counts[component]
+        size = sizes[component] or x.shape[axis] // count
+        if missing := count * size - x.shape[axis]:
+            x = jnp.pad(x, [(0, missing if a == axis else 0) for a in range(x.ndim)])
+        if count > 1:
+            cuts.append((axis, component, size))
+    return Blocked(x, tuple(cuts), order or tuple(range(x.ndim)))
 
 
-def join(x: Blocked, axes: Axes, blocking: Blocking, order: Sequence[int] | None = None) -> Array:
-    """The inverse of `cut`."""
-    parts = _parts(axes, blocking)
-    outer = sorted(parts.values())
-    array = x.array.reshape(*(count for _, count in outer), *x.array.shape[1:])
-    dims = array.ndim - len(outer)
-    places, shape = [], []
-    for axis in range(dims):
-        place = len(outer) + list(order or range(dims)).index(axis)
-        places += [outer.index(parts[axis]), place] if axis in parts else [place]
-        shape.append(array.shape[place] * (parts[axis][1] if axis in parts else 1))
-    array = array.transpose(places).reshape(shape)
-    sizes = blocking.tiles.sizes
-    for length, axis in ((sizes.queries, axes.queries), (sizes.keys, axes.keys)):
-        array = array if axis is None else jax.lax.slice_in_dim(array, 0, length, axis=axis)
-    return array
-
-
-def _parts(axes: Axes, blocking: Blocking) -> dict[int, tuple[int, int]]:
-    """Component and number of blocks for each axis that is cut into several."""
-    return {
-        axis: (component, blocking.counts[component])
-        for component, axis in enumerate(axes)
-        if axis is not None and blocking.counts[component] > 1
-    }
+def uncut(x: Blocked, shape: tuple[int, ...]) -> Array:
+    """The array of this shape, without what filled up the last blocks."""
+    return x.array if x.array.shape == shape else x.array[tuple(slice(n) for n in shape)]
 
 
 def grid_axes(x: Array) -> Axes:

@@ -1,13 +1,13 @@
 """Online softmax over the blocks that the mask leaves: memory grows with T + S, forward and backward,
-but for the table of blocks (two numbers for each).
+but for the table of blocks (a number for each).
 
 The forward pass follows FlashAttention (Dao et al., 2022), the backward pass FlashAttention-2 (Dao, 2023):
 
     dP = dO Vᵀ,  dS = W ∘ (dP + dlse - Σ dO ∘ O),  dQ = dS K,  dK = dSᵀ Q,  dV = Wᵀ dO,  W = exp(S - lse)
 
-one block at a time, W recomputed in each. Every loop adds to arrays of blocks, so the order of the blocks does
-not matter and one list of them serves all passes. Operands are transposed beforehand where a product would
-need it: XLA's CPU products of transposed operands take twice as long.
+one block at a time, W recomputed in each. Blocks are taken from the arrays where they lie and stay in the
+cache; dK and dV of a block are computed transposed (Qᵀ dS), because XLA's CPU products of a transposed dS
+take twice as long.
 """
 
 import dataclasses
@@ -20,26 +20,30 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
 from attnjax.ops.engines import reference
-from attnjax.ops.engines.blocks import Axes, Blocked, Blocking, Index, cut, grid_axes, join
+from attnjax.ops.engines.blocks import Blocked, Blocking, Index, uncut
+from attnjax.ops.engines.call import Call
 from attnjax.ops.engines.linear_map import linear_map
-from attnjax.ops.engines.problem import Problem, Result, Rules, dropped, join_heads, pair_scores, split_heads
+from attnjax.ops.engines.problem import (
+    Poison,
+    Problem,
+    Result,
+    clean,
+    dropped,
+    join_heads,
+    pair_scores,
+    poison_of,
+    split_queries,
+)
 from attnjax.ops.engines.tuning import blocking_of
-from attnjax.ops.engines.visits import Visits, fold, fold_rows, kinds, visits
-from attnjax.ops.grid import Block, is_grid
+from attnjax.ops.engines.visits import Visits, fold_rows, kinds, visits
 from attnjax.ops.normalizers import Softmax, finite
-
-# The axes of arrays [B, T, K, G, ·] and [B, S, K, ·] that are cut, and the order of those of a block:
-# [b, k, g, t, ·], [b, k, s, ·] and, transposed for a product, [b, k, ·, s].
-QUERY, QUERY_ORDER = Axes(0, 2, queries=1), (0, 2, 3, 1, 4)
-KEY, KEY_ORDER, KEY_LAST = Axes(0, 2, keys=1), (0, 2, 1, 3), (0, 2, 3, 1)
 
 
 class Fixed(NamedTuple):
     """Operands without a derivative: ids, lengths and random words of the rules; poison; what to visit."""
 
     data: list[Array]
-    query_poison: Array | None
-    key_poison: Array | None
+    poison: Poison | None
     visits: Visits
 
 
@@ -47,15 +51,14 @@ def run(problem: Problem, blocking: Blocking | None = None) -> Result:
     """The attention of the problem, block by block."""
     if 0 in problem.query.shape or 0 in problem.key.shape:  # No pairs, no blocks.
         return reference.run(problem)
-    vectors, rules = split_heads(problem), problem.rules
+    rules, normalizer = problem.rules, problem.rules.normalizer
     blocking = blocking or blocking_of(problem)
-    normalizer = rules.normalizer
     if isinstance(normalizer, Softmax):  # A sink changes no weight's ratio to another: it can come last.
         rules = dataclasses.replace(rules, normalizer=Softmax(None))
-    call, leaves = _Call(rules, blocking), jax.tree.leaves(rules)
+    call, leaves = Call(rules, blocking, problem.dtype), jax.tree.leaves(rules)
     todo = visits(kinds(rules.mask, blocking.tiles), blocking)
-    floats = [vectors.query, vectors.key, vectors.value, *call.params(leaves)]
-    fixed = Fixed(call.data(leaves), vectors.query_poison, vectors.key_poison, todo)
+    floats = [split_queries(problem), problem.key, problem.value, problem.scale, *call.params(leaves)]
+    fixed = Fixed(call.data(leaves), poison_of(problem), todo)
     # All floats alike: the cotangent of one that all devices of a `shard_map` share is summed over them.
     out, lse = _attend(call, _varying(floats, (floats, fixed)), fixed)
     if not isinstance(normalizer, Softmax):
@@ -74,134 +77,58 @@ def blocks(problem: Problem) -> tuple[Blocking, Any]:
     return blocking, kinds(problem.rules.mask, blocking.tiles)
 
 
-class _Call:
-    """The static part of a call: how its rules are put together from arrays, and how these are cut."""
-
-    def __init__(self, rules: Rules, blocking: Blocking) -> None:
-        self.structure, self.blocking = jax.tree.structure(rules), blocking
-        self.online = rules.normalizer.route == "online"
-        self.heads_in_block = blocking.groups * (rules.sizes.heads // blocking.key_heads)
-        nodes = jax.tree.leaves(rules, is_leaf=is_grid)
-        self._axes = [grid_axes(x.array) if is_grid(x) else Axes() for x in nodes]
-        self._float = [jnp.issubdtype(jnp.result_type(x), jnp.inexact) for x in jax.tree.leaves(rules)]
-
-    def params(self, leaves: list[Any]) -> list[Any]:
-        """Those of the leaves of the rules that can have a derivative."""
-        return [x for x, f in zip(leaves, self._float, strict=True) if f]
-
-    def data(self, leaves: list[Any]) -> list[Any]:
-        """The others."""
-        return [x for x, f in zip(leaves, self._float, strict=True) if not f]
-
-    def rules(self, params: list[Any], data: list[Any]) -> Rules:
-        """The inverse of `params` and `data`, for whole arrays and for blocks of them."""
-        pools = {True: iter(params), False: iter(data)}
-        return jax.tree.unflatten(self.structure, [next(pools[f]) for f in self._float])
-
-    def cut_keys(self, x: Array, order: tuple[int, ...] = KEY_ORDER) -> Blocked:
-        """[B, S, K, ·] in blocks [b, k, s, ·], or [b, k, ·, s] in the order KEY_LAST."""
-        return cut(x, KEY, self.blocking, order)
-
-    def join_keys(self, x: Blocked, order: tuple[int, ...]) -> Array:
-        return join(x, KEY, self.blocking, order)
-
-    def cut_rows(self, x: Array) -> Blocked:
-        """[B, T, K, G, ·] in blocks [b, k, G·t, ·]: a product for all the queries of a key head."""
-        blocks = cut(x, QUERY, self.blocking, QUERY_ORDER)
-        shape = blocks.array.shape
-        return blocks.with_array(blocks.array.reshape(*shape[:3], -1, shape[-1]))
-
-    def join_rows(self, x: Blocked) -> Array:
-        shape = x.array.shape
-        split = x.array.reshape(*shape[:3], -1, self.blocking.tiles.block_q, shape[-1])
-        return join(x.with_array(split), QUERY, self.blocking, QUERY_ORDER)
-
-    def cut_levels(self, x: Array) -> Blocked:
-        """[B, T, K, G] in blocks [b, N, t]."""
-        blocks = cut(x, QUERY, self.blocking, QUERY_ORDER[:4])
-        shape = blocks.array.shape
-        return blocks.with_array(blocks.array.reshape(*shape[:2], -1, shape[-1]))
-
-    def cut_params(self, params: list[Array]) -> list[Blocked]:
-        return [cut(x, a, self.blocking) for x, a in zip(params, self.params(self._axes), strict=True)]
-
-    def join_param(self, x: Blocked, place: int) -> Array:
-        return join(x, self.params(self._axes)[place], self.blocking)
-
-    def cut_data(self, data: list[Array]) -> list[Blocked]:
-        return [cut(x, a, self.blocking) for x, a in zip(data, self.data(self._axes), strict=True)]
-
-    def heads(self, x: Array) -> Array:
-        """[b, k, G·t, …] as [b, N, t, …]."""
-        return x.reshape(x.shape[0], self.heads_in_block, -1, *x.shape[3:])
-
-    def rows(self, x: Array) -> Array:
-        """The inverse of `heads`."""
-        return x.reshape(x.shape[0], self.blocking.groups, -1, *x.shape[3:])
-
-    def dot(self, x: Array, y: Array, rules: Rules) -> Array:
-        return jnp.matmul(x, y, precision=rules.precision)
-
-    def attended(self, rules: Rules, index: Index) -> tuple[Block, Array]:
-        """The indices of a block, and which of its pairs attend."""
-        at, sizes = self.blocking.indices(index), rules.sizes
-        inside = (at.q < sizes.queries) & (at.k < sizes.keys)
-        return at, inside if rules.mask is None else inside & rules.mask.evaluate(at)
-
-
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _attend(call: _Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]:
+def _attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]:
     """out [B, T, K, G, V] and lse [B, T, K, G] (zeros where the normaliser has none)."""
-    query, key, value, *params = floats
-    q, k, v = call.cut_rows(query), call.cut_keys(key, KEY_LAST), call.cut_keys(value)
-    poison = None if fixed.key_poison is None else call.cut_keys(fixed.key_poison, KEY_ORDER[:3])
-    spoilt = None if poison is None else poison.with_array(poison.array.sum(-1, keepdims=True))
+    query, key, value, scale, *params = floats
+    q, k, v = call.cut_queries(query), call.cut_keys(key), call.cut_keys(value)
+    poison = None if fixed.poison is None else call.cut_poison(fixed.poison)
     cut_params, cut_data = call.cut_params(params), call.cut_data(fixed.data)
 
     def row(carry: Any, here: Index, visit: Any) -> Any:
-        own = q[here]
+        own = call.by_group(call.load(q[here])) * scale
 
         def step(state: Any, index: Index, masked: bool) -> Any:
             highest, total, acc = state
             rules = call.rules([x[index] for x in cut_params], [x[index] for x in cut_data])
-            at, attended = call.attended(rules, index) if masked else (call.blocking.indices(index), None)
-            products = call.heads(call.dot(own, k[index], rules))
-            if poison is not None and masked:
-                shared = products.shape[1] // poison[index].shape[1]
-                products += jnp.repeat(poison[index], shared, axis=1)[:, :, None]
-            scores = pair_scores(products, rules, at, attended)
+            at, attended = call.pairs(rules, index, masked)
+            products = call.by_head(_dot(own, _t(call.load(k[index])), rules))
+            spoilt: Any = 0 if poison is None else call.per_head(poison[1][index])
+            scores = pair_scores(products + spoilt if masked else products, rules, at, attended)
             new = jnp.maximum(highest, scores.max(axis=-1)) if call.online else highest
             # Masked pairs weigh exp(-inf): only in a row that holds NaN, and is lost, is that not 0.
             weights = rules.normalizer.pair_weights(scores, new, None)
-            added = call.rows(weights.sum(axis=-1))
-            if spoilt is not None and not masked:
-                added += spoilt[index]
-            seen = call.dot(call.rows(dropped(weights, rules)), v[index], rules)
+            added = weights.sum(axis=-1)
+            added = added if masked or poison is None else added + spoilt.sum(axis=-1)
+            seen = _dot(call.by_group(dropped(weights, rules)), call.load(v[index]), rules)
             if call.online:
-                decay = call.rows(jnp.exp(highest - finite(new)))
-                total, acc = total * decay, acc * decay[..., None]
+                decay = jnp.exp(highest - finite(new))
+                total, acc = total * decay, acc * call.by_group(decay)[..., None]
             return new, total + added, acc + seen
 
-        zero = jnp.zeros_like(own[..., 0])
-        acc = zero[..., None] + jnp.zeros(value.shape[-1], value.dtype)
-        state = visit(step, _varying((call.heads(zero) - jnp.inf, zero, acc), (floats, fixed)))
-        return [x.put(here, block) for x, block in zip(carry, (call.rows(state[0]), *state[1:]), strict=True)]
+        zero = jnp.zeros_like(call.by_head(own[..., 0])[..., 0])
+        acc = jnp.zeros_like(own[..., :1]) + jnp.zeros(value.shape[-1], call.dtype)
+        highest, total, acc = visit(step, _varying((zero - jnp.inf, zero, acc), (floats, fixed)))
+        if poison is not None:
+            total = jnp.where(total == 0, 0, total + call.by_head(poison[0][here])[..., 0])
+        if call.online:
+            lse = Softmax(None).log_sum_exp(highest, total)
+            acc *= call.by_group(jnp.exp(finite(highest) - finite(lse)))[..., None]
+        else:
+            lse, acc = zero, acc + call.by_group(0 * total)[..., None]
+        return [x.put(here, call.split(block)) for x, block in zip(carry, (acc, lse), strict=True)]
 
-    zero = q.with_array(jnp.zeros_like(q.array[..., 0]))
-    acc = q.with_array(jnp.zeros_like(q.array[..., :1]) + jnp.zeros(value.shape[-1], value.dtype))
-    carry = _varying([zero, zero, acc], (floats, fixed))
-    highest, total, acc = fold_rows(row, carry, fixed.visits, call.blocking)
-    highest, total = (call.join_rows(x.with_array(x.array[..., None]))[..., 0] for x in (highest, total))
-    out = call.join_rows(acc)
-    total = total if fixed.query_poison is None else jnp.where(total == 0, 0, total + fixed.query_poison)
-    if not call.online:
-        return out + (0 * total)[..., None], jnp.zeros_like(total)
-    lse = Softmax(None).log_sum_exp(highest, total)
-    return out * jnp.exp(finite(highest) - finite(lse))[..., None], lse
+    levels = call.cut_queries(jnp.zeros_like(query[..., 0], call.dtype))
+    out = call.cut_queries(
+        jnp.zeros_like(query[..., :1], call.dtype) + jnp.zeros(value.shape[-1], call.dtype)
+    )
+    done = fold_rows(row, _varying([out, levels], (floats, fixed)), fixed.visits, call.blocking, False)
+    shape = query.shape[:-1]
+    return uncut(done[0], (*shape, value.shape[-1])), uncut(done[1], shape)
 
 
 @functools.partial(_attend.defjvp, symbolic_zeros=True)
-def _attend_jvp(call: _Call, primals: Any, tangents: Any) -> Any:
+def _attend_jvp(call: Call, primals: Any, tangents: Any) -> Any:
     floats, fixed = primals
     out, lse = _attend(call, floats, fixed)
     wanted = tuple(not isinstance(t, SymbolicZero) for t in tangents[0])
@@ -212,7 +139,7 @@ def _attend_jvp(call: _Call, primals: Any, tangents: Any) -> Any:
 
 
 def _backward(
-    call: _Call,
+    call: Call,
     wanted: tuple[bool, ...],
     structure: Any,
     residuals: list[Array],
@@ -221,57 +148,66 @@ def _backward(
 ) -> list[Array]:
     """The cotangents of the wanted floats from those of out and lse."""
     floats, fixed, out, lse = jax.tree.unflatten(structure, residuals)
-    (query, key, value, *params), (d_out, d_lse) = floats, cotangents
-    shift = jnp.zeros_like(lse)
-    if call.online:
-        shift = d_lse - jnp.sum(d_out * out, axis=-1)
-    swap = functools.partial(jnp.swapaxes, axis1=-1, axis2=-2)
-    q, k, d_o = call.cut_rows(query), call.cut_keys(key), call.cut_rows(d_out)
-    k_t, v_t = (call.cut_keys(x, KEY_LAST) for x in (key, value))
-    q_t, d_o_t = (x.with_array(swap(x.array)) for x in (q, d_o))
-    level, shifts = call.cut_levels(lse), call.cut_levels(shift)
+    (query, key, value, scale, *params), (d_out, d_lse) = floats, cotangents
+    # One number for each query stands for all that its other pairs do to a pair.
+    shift = d_lse - jnp.sum(d_out * out, axis=-1) if call.online else jnp.zeros_like(lse)
+    q, d_o, level, shifts = (call.cut_queries(x) for x in (query, d_out, lse, shift))
+    k, v = call.cut_keys(key), call.cut_keys(value)
     cut_params, cut_data = call.cut_params(params), call.cut_data(fixed.data)
+    wants_query, wants_key, wants_value = wanted[0] or wanted[3], wanted[1], wanted[2]
 
-    def step(carry: list[Blocked], index: Index, masked: bool) -> list[Blocked]:
-        data = [x[index] for x in cut_data]
-        whole = call.rules([x[index] for x in cut_params], data)
-        at, attended = call.attended(whole, index) if masked else (call.blocking.indices(index), None)
+    def row(carry: Any, here: Index, visit: Any) -> Any:
+        d_query, d_key, d_value, *d_params = carry
+        own, own_d_out = call.by_group(call.load(q[here])) * scale, call.by_group(d_o[here])
+        own_t, own_d_out_t = _t(own), _t(own_d_out)
+        own_level, own_shift = (call.by_head(x[here]) for x in (level, shifts))
 
-        def weigh(products: Array, params: list[Array]) -> tuple[Array, Array]:
-            rules = call.rules(params, data)
-            scores = pair_scores(products, rules, at, attended)
-            weights = rules.normalizer.pair_weights(scores, level[index], attended)
-            return weights, dropped(weights, rules)
+        def step(state: Any, index: Index, masked: bool) -> Any:
+            d_own, d_key, d_value, d_params = state
+            data = [x[index] for x in cut_data]
+            whole = call.rules([x[index] for x in cut_params], data)
+            at, attended = call.pairs(whole, index, masked)
+            keys, values = call.load(k[index]), call.load(v[index])
 
-        products = call.heads(call.dot(q[index], k_t[index], whole))
-        (_, kept), pull = jax.vjp(weigh, products, [x[index] for x in cut_params])
-        d_weights = call.heads(call.dot(d_o[index], v_t[index], whole))
-        d_products, d_params = pull((jnp.broadcast_to(shifts[index][..., None], d_weights.shape), d_weights))
-        d_products = call.rows(d_products)
-        updates = (
-            lambda: call.dot(d_products, k[index], whole),
-            lambda: call.dot(q_t[index], d_products, whole),
-            lambda: call.dot(d_o_t[index], call.rows(kept), whole),
-            *(lambda d=d: d for d in d_params),
-        )
-        chosen = [update for update, w in zip(updates, wanted, strict=True) if w]
-        return [x.add(index, update()) for x, update in zip(carry, chosen, strict=True)]
+            def weigh(products: Array, params: list[Array]) -> tuple[Array, Array]:
+                rules = call.rules(params, data)
+                scores = pair_scores(products, rules, at, attended)
+                weights = rules.normalizer.pair_weights(scores, own_level[..., 0], attended)
+                return weights, dropped(weights, rules)
 
-    like = [x for x, w in zip((q, k_t, v_t, *cut_params), wanted, strict=True) if w]
-    start = [x.with_array(jnp.zeros_like(x.array)) for x in like]
-    sums = iter(fold(step, _varying(start, residuals), fixed.visits, call.blocking, transposable))
-    joins = (
-        call.join_rows,
-        functools.partial(call.join_keys, order=KEY_LAST),
-        functools.partial(call.join_keys, order=KEY_LAST),
-        *(functools.partial(call.join_param, place=i) for i in range(len(params))),
-    )
-    found = [joined(next(sums)) if w else None for joined, w in zip(joins, wanted, strict=True)]
-    return [x for x in found if x is not None]
+            products = call.by_head(_dot(own, _t(keys), whole))
+            (_, kept), pull = jax.vjp(weigh, products, [x[index] for x in cut_params])
+            d_weights = call.by_head(_dot(own_d_out, _t(values), whole))
+            d_products, moved = pull((jnp.broadcast_to(own_shift, d_weights.shape), d_weights))
+            d_products = call.by_group(d_products)
+            if wants_query:
+                d_own += _dot(d_products, keys, whole)
+            if wants_key:
+                d_key = d_key.add(index, _t(_dot(own_t, d_products, whole)))
+            if wants_value:
+                d_value = d_value.add(index, _t(_dot(own_d_out_t, call.by_group(kept), whole)))
+            moved = [m for m, w in zip(moved, wanted[4:], strict=True) if w]
+            return d_own, d_key, d_value, [x.add(index, m) for x, m in zip(d_params, moved, strict=True)]
+
+        state = _varying(jnp.zeros_like(own), residuals), d_key, d_value, d_params
+        d_own, d_key, d_value, d_params = visit(step, state)
+        return [d_query.put(here, call.split(d_own)), d_key, d_value, *d_params]
+
+    start = [
+        x.with_array(jnp.zeros_like(x.array, call.dtype))
+        for x in (q, k, v, *(x for x, w in zip(cut_params, wanted[4:], strict=True) if w))
+    ]
+    done = fold_rows(row, _varying(start, residuals), fixed.visits, call.blocking, transposable)
+    d_query, d_key, d_value = (uncut(x, y.shape) for x, y in zip(done[:3], floats[:3], strict=True))
+    d_scale = jnp.sum(d_query * clean(query.astype(call.dtype), call.masked)) if wanted[3] else None
+    d_params = iter(done[3:])
+    found = [d_query * scale, d_key, d_value, d_scale]
+    found += [uncut(next(d_params), x.shape) if w else None for x, w in zip(params, wanted[4:], strict=True)]
+    return [d.astype(x.dtype) for d, x, w in zip(found, floats, wanted, strict=True) if w]
 
 
 def _tangent(
-    call: _Call,
+    call: Call,
     wanted: tuple[bool, ...],
     structure: Any,
     residuals: list[Array],
@@ -283,34 +219,49 @@ def _tangent(
     given = iter(vectors)
     d_floats = [next(given) if w else jnp.zeros_like(x) for x, w in zip(floats, wanted, strict=True)]
 
-    def cut_floats(query: Array, key: Array, value: Array, *params: Array) -> list[Blocked]:
-        keys = call.cut_keys(key, KEY_LAST), call.cut_keys(value)
-        return [call.cut_rows(query), *keys, *call.cut_params(list(params))]
+    def cut_floats(query: Array, key: Array, value: Array, scale: Array, *params: Array) -> list[Any]:
+        tokens = [call.cut_queries(query), call.cut_keys(key), call.cut_keys(value)]
+        return [*tokens, *call.cut_params([scale, *params])]
 
     blocks, d_blocks = cut_floats(*floats), cut_floats(*d_floats)
-    level, cut_data = call.cut_levels(lse), call.cut_data(fixed.data)
+    level, cut_data = call.cut_queries(lse), call.cut_data(fixed.data)
 
-    def step(carry: list[Blocked], index: Index, masked: bool) -> list[Blocked]:
-        data = [x[index] for x in cut_data]
+    def row(carry: list[Blocked], here: Index, visit: Any) -> list[Blocked]:
+        own_level = call.by_head(level[here])[..., 0]
 
-        def seen(query: Array, key: Array, value: Array, *params: Array) -> tuple[Array, Array]:
-            rules = call.rules(list(params), data)
-            at, attended = call.attended(rules, index) if masked else (call.blocking.indices(index), None)
-            scores = pair_scores(call.heads(call.dot(query, key, rules)), rules, at, attended)
-            weights = rules.normalizer.pair_weights(scores, level[index], attended)
-            kept = call.rows(dropped(weights, rules))
-            return call.dot(kept, value, rules), call.rows(weights.sum(axis=-1))[..., None]
+        def step(state: list[Array], index: Index, masked: bool) -> list[Array]:
+            data = [x[index] for x in cut_data]
 
-        _, moved = jax.jvp(seen, [x[index] for x in blocks], [x[index] for x in d_blocks])
-        return [x.add(index, m) for x, m in zip(carry, moved, strict=True)]
+            def seen(query: Array, key: Array, value: Array, scale: Array, *params: Array) -> Any:
+                rules = call.rules(list(params), data)
+                at, attended = call.pairs(rules, index, masked)
+                products = _dot(call.by_group(call.load(query)) * scale, _t(call.load(key)), rules)
+                scores = pair_scores(call.by_head(products), rules, at, attended)
+                weights = rules.normalizer.pair_weights(scores, own_level, attended)
+                kept = call.by_group(dropped(weights, rules))
+                return [_dot(kept, call.load(value), rules), weights.sum(axis=-1)]
 
-    zero = blocks[0].with_array(jnp.zeros_like(blocks[0].array[..., :1]))
-    acc = zero.with_array(zero.array + jnp.zeros(out.shape[-1], out.dtype))
-    sums = fold(step, _varying([acc, zero], (residuals, vectors)), fixed.visits, call.blocking, transposable)
-    d_out, d_lse = (call.join_rows(x) for x in sums)
-    if not call.online:
-        return [d_out, jnp.zeros_like(lse)]
-    return [d_out - d_lse * out, d_lse[..., 0]]
+            _, moved = jax.jvp(seen, [x[index] for x in blocks], [x[index] for x in d_blocks])
+            return [x + m for x, m in zip(state, moved, strict=True)]
+
+        zero = jnp.zeros_like(own_level)
+        acc = call.by_group(zero)[..., None] + jnp.zeros(out.shape[-1], out.dtype)
+        gathered = visit(step, _varying([acc, zero], (residuals, vectors)))
+        return [x.put(here, call.split(block)) for x, block in zip(carry, gathered, strict=True)]
+
+    start = [call.cut_queries(jnp.zeros_like(x)) for x in (out, lse)]
+    start = _varying(start, (residuals, vectors))
+    done = fold_rows(row, start, fixed.visits, call.blocking, transposable)
+    d_out, d_lse = (uncut(x, like.shape) for x, like in zip(done, (out, lse), strict=True))
+    return [d_out - d_lse[..., None] * out, d_lse] if call.online else [d_out, jnp.zeros_like(lse)]
+
+
+def _dot(x: Array, y: Array, rules: Any) -> Array:
+    return jnp.matmul(x, y, precision=rules.precision)
+
+
+def _t(x: Array) -> Array:
+    return jnp.swapaxes(x, -1, -2)
 
 
 def _varying(tree: Any, operands: Any) -> Any:
@@ -320,5 +271,5 @@ def _varying(tree: Any, operands: Any) -> Any:
     """
     if not jax.sharding.get_abstract_mesh().manual_axes:
         return tree
-    nothing = sum(jnp.where(False, x, 0).sum().astype(jnp.float32) for x in jax.tree.leaves(operands))
+    nothing: Any = sum(jnp.where(False, x, 0).sum().astype(jnp.float32) for x in jax.tree.leaves(operands))
     return jax.tree.map(lambda x: x + nothing.astype(x.dtype), tree)

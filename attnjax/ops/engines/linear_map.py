@@ -32,11 +32,10 @@ def _run(*args: Array, forward: Map, transpose: Map, count: int) -> list[Array]:
 
 def _jvp(primals: Any, tangents: Any, *, forward: Map, transpose: Map, count: int) -> Any:
     params = {"forward": forward, "transpose": transpose, "count": count}
-    out = linear_map_p.bind(*primals, **params)
-    total = [None] * len(out)
+    tangents_out = []
     if any(type(t) is not ad.Zero for t in tangents[count:]):
         vectors = [ad.instantiate_zeros(t) for t in tangents[count:]]
-        total = linear_map_p.bind(*primals[:count], *vectors, **params)
+        tangents_out.append(linear_map_p.bind(*primals[:count], *vectors, **params))
     moved = [i for i, t in enumerate(tangents[:count]) if type(t) is not ad.Zero]
     if moved:
 
@@ -46,9 +45,8 @@ def _jvp(primals: Any, tangents: Any, *, forward: Map, transpose: Map, count: in
                 residuals[i] = value
             return forward(residuals, list(primals[count:]), True)
 
-        _, more = jax.jvp(of_moved, [primals[i] for i in moved], [tangents[i] for i in moved])
-        total = [m if t is None else t + m for t, m in zip(total, more, strict=True)]
-    return out, [ad.Zero.from_primal_value(o) if t is None else t for o, t in zip(out, total, strict=True)]
+        tangents_out.append(jax.jvp(of_moved, [primals[i] for i in moved], [tangents[i] for i in moved])[1])
+    return linear_map_p.bind(*primals, **params), [sum(parts) for parts in zip(*tangents_out, strict=True)]
 
 
 def _transpose(cotangents: Any, *args: Any, forward: Map, transpose: Map, count: int) -> list[Any]:

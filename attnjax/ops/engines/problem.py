@@ -51,30 +51,11 @@ class Result(NamedTuple):
     lse: Float[Array, "B N T"] | None
 
 
-class Vectors(NamedTuple):
-    """Queries (scaled), keys and values in the problem's dtype, G query heads for each key head.
-
-    Where a mask is given, their NaN and inf are replaced by 0, and `query_poison` and `key_poison` hold NaN
-    (else 0) for each query, and each key or value, that held one. Added to the scores of the pairs that
-    attend, it puts the NaN back exactly there; a masked one reaches no row, forward or backward, although a
-    matrix product would multiply it by 0.
-    """
-
-    query: Float[Array, "B T K G H"]
-    key: Float[Array, "B S K H"]
-    value: Float[Array, "B S K V"]
-    query_poison: Float[Array, "B T K G"] | None
-    key_poison: Float[Array, "B S K"] | None
-
-
-def split_heads(problem: Problem) -> Vectors:
+def split_queries(problem: Problem) -> Float[Array, "B T K G H"]:
+    """The queries, G heads of them for each key head."""
+    batch, queries, heads, size = problem.query.shape
     groups = problem.key.shape[2]
-    query, key, value = (x.astype(problem.dtype) for x in (problem.query, problem.key, problem.value))
-    query = query.reshape(*query.shape[:2], groups, query.shape[2] // groups, query.shape[3])
-    if problem.rules.mask is None:
-        return Vectors(query * problem.scale, key, value, None, None)
-    (query, q_poison), (key, k_poison), (value, v_poison) = (_clean(x) for x in (query, key, value))
-    return Vectors(query * problem.scale, key, value, q_poison, k_poison + v_poison)
+    return problem.query.reshape(batch, queries, groups, heads // groups, size)
 
 
 def join_heads(out: Float[Array, "B T K G V"]) -> Float[Array, "B T N V"]:
@@ -103,6 +84,28 @@ def dropped(weights: Float[Array, "B N t s"], rules: Rules) -> Float[Array, "B N
     return weights if rules.dropout is None else rules.dropout(weights)
 
 
-def _clean(x: Float[Array, "... n"]) -> tuple[Array, Array]:
-    ok = jnp.isfinite(x)
-    return jnp.where(ok, x, 0), jnp.where(ok.all(axis=-1), 0, jnp.nan).astype(x.dtype)
+class Poison(NamedTuple):
+    """NaN for each query, and each key or value, that holds NaN or inf, else 0; None where no mask is given.
+
+    Engines compute with `clean` vectors and add the poison to the scores of the pairs that attend. So it
+    comes back exactly there, and a masked vector reaches no row, forward or backward, although a matrix
+    product would multiply it by 0.
+    """
+
+    query: Float[Array, "B T K G"]
+    key: Float[Array, "B S K"]
+
+
+def poison_of(problem: Problem) -> Poison | None:
+    if problem.rules.mask is None:
+        return None
+    query, key, value = (
+        jnp.where(jnp.isfinite(x).all(axis=-1), 0, jnp.nan).astype(problem.dtype)
+        for x in (split_queries(problem), problem.key, problem.value)
+    )
+    return Poison(query, key + value)
+
+
+def clean(x: Float[Array, "..."], masked: bool) -> Float[Array, "..."]:
+    """x with NaN and inf replaced by 0, where a mask is given."""
+    return jnp.where(jnp.isfinite(x), x, 0) if masked else x

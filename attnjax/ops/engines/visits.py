@@ -17,13 +17,12 @@ Row = Callable[[Any, Index, Callable[[Step, Any], Any]], Any]
 
 
 class Listed(NamedTuple):
-    """Blocks of one kind, row by row: `pairs` [b, h, most, 2] holds their query and key index.
+    """Blocks of one kind, row by row: those of row i are columns[b, h, starts[b, h, i]:starts[b, h, i + 1]].
 
-    Those of row i lie from starts[b, h, i] to starts[b, h, i + 1]; b and h are 1 where all blocks of batch
-    elements or of heads share a list.
+    b and h are 1 where all blocks of batch elements or of heads share a list.
     """
 
-    pairs: Int[Array, "b h most 2"]
+    columns: Int[Array, "b h most"]
     starts: Int[Array, "b h nq+1"]
 
 
@@ -79,79 +78,42 @@ def _list(chosen: Any) -> Listed:
     order = np_.argsort(~chosen.reshape(*outer, -1), axis=-1, stable=True).astype(np.int32)
     if np_ is np:
         order = order[..., : ends[..., -1].max(initial=0)]
-    return Listed(np_.stack(np_.divmod(order, nk), axis=-1), starts)
+    return Listed(order % nk, starts)
 
 
-def fold(step: Step, carry: Any, todo: Visits, blocking: Blocking, transposable: bool) -> Any:
-    """`step(carry, index, masked)` over every block: masked=False on those without a masked pair.
-
-    The loops take as many turns as there are blocks. With `transposable` they take as many as there could
-    be, because JAX can only transpose such ones, and keep no block for the derivative.
-    """
-
-    def outer(carry: Any, batch: Array, heads: Array) -> Any:
-        for listed, masked in ((todo.full, False), (todo.partial, True)):
-            if most := listed.pairs.shape[2]:
-                pairs, starts = _own(listed, batch, heads)
-
-                def visit(turn: Array, carry: Any, pairs: Array = pairs, masked: bool = masked) -> Any:
-                    return step(carry, _index(pairs, turn, batch, heads), masked)
-
-                carry = _repeat(visit, carry, starts[-1], most, transposable)
-        return carry
-
-    return _each_outer(outer, carry, blocking, transposable)
-
-
-def fold_rows(row: Row, carry: Any, todo: Visits, blocking: Blocking) -> Any:
+def fold_rows(row: Row, carry: Any, todo: Visits, blocking: Blocking, transposable: bool) -> Any:
     """`row(carry, index, visit)` over every row of blocks; `visit(step, state)` folds over the row's blocks.
 
-    What a row gathers is small and local, so that the loop over its blocks copies nothing.
+    `step(state, index, masked)`: masked=False for a block without a masked pair. What a row gathers is small
+    and local, so that the loop over its blocks copies nothing. The loops take as many turns as there are
+    blocks to visit; with `transposable` they take as many as there could be, because JAX can only transpose
+    such ones, and keep no block for the derivative.
     """
+    batches, groups, rows, most = blocking.counts
 
-    def outer(carry: Any, batch: Array, heads: Array) -> Any:
-        lists = [(*_own(x, batch, heads), masked) for x, masked in ((todo.full, False), (todo.partial, True))]
+    def one_row(turn: Array, carry: Any) -> Any:
+        outer, i = jnp.divmod(turn, rows)
+        batch, heads = jnp.divmod(outer, groups)
 
-        def one_row(i: Array, carry: Any) -> Any:
-            def visit(step: Step, state: Any) -> Any:
-                for pairs, starts, masked in lists:
-                    if pairs.shape[0]:
+        def visit(step: Step, state: Any) -> Any:
+            for listed, masked in ((todo.full, False), (todo.partial, True)):
+                if listed.columns.shape[2]:
+                    state = _visit(step, state, listed, Index(batch, heads, i, 0), masked)
+            return state
 
-                        def turn(t: Array, state: Any, pairs: Array = pairs, masked: bool = masked) -> Any:
-                            return step(state, _index(pairs, t, batch, heads), masked)
+        return row(carry, Index(batch, heads, i, 0), visit)
 
-                        state = jax.lax.fori_loop(starts[i], starts[i + 1], turn, state)
-                return state
+    def _visit(step: Step, state: Any, listed: Listed, here: Index, masked: bool) -> Any:
+        own = tuple(i if n > 1 else 0 for i, n in zip(here[:2], listed.starts.shape, strict=False))
+        columns, starts = jnp.asarray(listed.columns)[own], jnp.asarray(listed.starts)[own]
+        first = starts[here.queries]
 
-            return row(carry, Index(batch, heads, i, 0), visit)
+        def turn(t: Array, state: Any) -> Any:
+            return step(state, here._replace(keys=columns[first + t]), masked)
 
-        return jax.lax.fori_loop(0, blocking.tiles.nq, one_row, carry)
+        return _repeat(turn, state, starts[here.queries + 1] - first, most, transposable)
 
-    return _each_outer(outer, carry, blocking, False)
-
-
-def _own(listed: Listed, batch: Array, heads: Array) -> tuple[Array, Array]:
-    """The list of one block of batch elements and heads."""
-    shape = listed.pairs.shape
-    own = (batch if shape[0] > 1 else 0, heads if shape[1] > 1 else 0)
-    return jnp.asarray(listed.pairs)[own], jnp.asarray(listed.starts)[own]
-
-
-def _index(pairs: Array, turn: Array, batch: Array, heads: Array) -> Index:
-    pair = jax.lax.dynamic_index_in_dim(pairs, turn, 0, keepdims=False)
-    return Index(batch, heads, pair[0], pair[1])
-
-
-def _each_outer(outer: Any, carry: Any, blocking: Blocking, transposable: bool) -> Any:
-    """`outer(carry, batch, heads)` over the blocks of batch elements and heads."""
-    batches, groups = blocking.counts[:2]
-    if batches * groups == 1:
-        return outer(carry, 0, 0)
-
-    def turn(place: Array, carry: Any) -> Any:
-        return outer(carry, *jnp.divmod(place, groups))
-
-    return _repeat(turn, carry, batches * groups, batches * groups, transposable)
+    return _repeat(one_row, carry, batches * groups * rows, batches * groups * rows, transposable)
 
 
 def _repeat(body: Callable[[Array, Any], Any], carry: Any, count: Any, most: int, transposable: bool) -> Any:

@@ -1,0 +1,95 @@
+"""The static part of a blockwise call, and the shapes that its arrays have in a block.
+
+By group, a block's queries are [b, k, G·t, ·]: one product for all the queries of a key head. By head they
+are [b, N, t, ·], as masks, scores and normalisers see them. One is a reshape of the other.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from attnjax.ops.engines.blocks import Axes, Blocked, Blocking, Index, cut, grid_axes
+from attnjax.ops.engines.problem import Poison, Rules, clean
+from attnjax.ops.grid import Block, is_grid
+
+# Axes of [B, T, K, G, ·] and [B, S, K, ·], and their order in a block.
+QUERY, QUERY_ORDER = Axes(0, 2, queries=1), (0, 2, 3, 1, 4)
+KEY, KEY_ORDER = Axes(0, 2, keys=1), (0, 2, 1, 3)
+
+
+class Call:
+    """How the rules of a call are put together from arrays, and how all its arrays are cut."""
+
+    def __init__(self, rules: Rules, blocking: Blocking, dtype: Any) -> None:
+        self.structure, self.blocking, self.dtype = jax.tree.structure(rules), blocking, dtype
+        self.masked = rules.mask is not None
+        self.online = rules.normalizer.route == "online"
+        self.shared = rules.sizes.heads // blocking.key_heads
+        nodes = jax.tree.leaves(rules, is_leaf=is_grid)
+        self._axes = [grid_axes(x.array) if is_grid(x) else Axes() for x in nodes]
+        self._float = [jnp.issubdtype(jnp.result_type(x), jnp.inexact) for x in jax.tree.leaves(rules)]
+
+    def params(self, leaves: list[Any]) -> list[Any]:
+        """Those of the leaves of the rules that can have a derivative."""
+        return [x for x, f in zip(leaves, self._float, strict=True) if f]
+
+    def data(self, leaves: list[Any]) -> list[Any]:
+        """The others."""
+        return [x for x, f in zip(leaves, self._float, strict=True) if not f]
+
+    def rules(self, params: list[Any], data: list[Any]) -> Rules:
+        """The inverse of `params` and `data`, for whole arrays and for blocks of them."""
+        pools = {True: iter(params), False: iter(data)}
+        return jax.tree.unflatten(self.structure, [next(pools[f]) for f in self._float])
+
+    def cut_params(self, params: list[Array]) -> list[Blocked]:
+        """Parameters, after any scalars, in their blocks."""
+        axes = self.params(self._axes)
+        axes = [Axes()] * (len(params) - len(axes)) + axes
+        return [cut(x, a, self.blocking) for x, a in zip(params, axes, strict=True)]
+
+    def cut_data(self, data: list[Array]) -> list[Blocked]:
+        return [cut(x, a, self.blocking) for x, a in zip(data, self.data(self._axes), strict=True)]
+
+    def cut_queries(self, x: Array) -> Blocked:
+        """[B, T, K, G, ·] or [B, T, K, G] in blocks [b, k, G, t, ·] or [b, k, G, t]."""
+        return cut(x, QUERY, self.blocking, QUERY_ORDER[: x.ndim])
+
+    def cut_keys(self, x: Array) -> Blocked:
+        """[B, S, K, ·] or [B, S, K] in blocks [b, k, s, ·] or [b, k, s]."""
+        return cut(x, KEY, self.blocking, KEY_ORDER[: x.ndim])
+
+    def cut_poison(self, poison: Poison) -> tuple[Blocked, Blocked]:
+        return self.cut_queries(poison.query), self.cut_keys(poison.key)
+
+    def load(self, x: Array) -> Array:
+        """Vectors of a block in the softmax's dtype, finite where a mask may rule them out."""
+        return clean(x.astype(self.dtype), self.masked)
+
+    def by_group(self, x: Array) -> Array:
+        """[b, k, G, t, ·] or [b, N, t] by group: [b, k, G·t, ·] or [b, k, G·t]."""
+        return x.reshape(x.shape[0], self.blocking.groups, -1, *x.shape[4 if x.ndim == 5 else 3 :])
+
+    def by_head(self, x: Array) -> Array:
+        """[b, k, G·t, s] or [b, k, G, t] by head: [b, N, t, s] or [b, N, t]."""
+        return x.reshape(x.shape[0], self.blocking.groups * self.shared, self.blocking.tiles.block_q, -1)
+
+    def split(self, x: Array) -> Array:
+        """[b, k, G·t, ·] or [b, N, t] as queries are cut: [b, k, G, t, ·] or [b, k, G, t]."""
+        tail = x.shape[3:] if x.ndim == 4 else ()
+        block_q = self.blocking.tiles.block_q
+        return x.reshape(x.shape[0], self.blocking.groups, self.shared, block_q, *tail)
+
+    def per_head(self, x: Array) -> Array:
+        """[b, k, s] for the heads of each group: [b, N, 1, s]."""
+        return jnp.repeat(x, self.shared, axis=1)[:, :, None]
+
+    def pairs(self, rules: Rules, index: Index, masked: bool) -> tuple[Block, Array | None]:
+        """The indices of a block, and which of its pairs attend (None: all)."""
+        at = self.blocking.indices(index)
+        if not masked:
+            return at, None
+        attended = self.blocking.inside(at)
+        return at, attended if rules.mask is None else attended & rules.mask.evaluate(at)

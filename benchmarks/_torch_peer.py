@@ -1,0 +1,77 @@
+"""PyTorch in a process of its own, so that its threads and jax's do not share one: timed calls by name."""
+
+import multiprocessing
+import time
+from typing import Any
+
+Spec = dict[str, Any]  # kind "sdpa" | "flex", lengths, mask "full" | "causal" | "window", backward
+
+
+class TorchPeer:
+    """Runs attention cases of PyTorch with as many threads as there are cores."""
+
+    def __init__(self, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._here, there = context.Pipe()
+        self._process = context.Process(target=_serve, args=(there, threads), daemon=True)
+        self._process.start()
+
+    def seconds(self, spec: Spec) -> float:
+        """Of one call, after a first one that compiles."""
+        self._here.send(spec)
+        return self._here.recv()
+
+    def close(self) -> None:
+        self._here.send(None)
+        self._process.join()
+
+
+def _serve(pipe: Any, threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    calls: dict[str, Any] = {}
+    while (spec := pipe.recv()) is not None:
+        name = repr(sorted(spec.items()))
+        if name not in calls:
+            calls[name] = _call(spec)
+            calls[name]()
+        start = time.perf_counter()
+        calls[name]()
+        pipe.send(time.perf_counter() - start)
+
+
+def _call(spec: Spec) -> Any:
+    import torch
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    length, window = spec["length"], spec.get("window", 0)
+    inputs = [
+        torch.randn(spec["batch"], spec["heads"], length, spec["size"], requires_grad=spec["backward"])
+        for _ in range(3)
+    ]
+    if spec["kind"] == "flex":
+
+        def inside(b: Any, h: Any, q: Any, k: Any) -> Any:
+            return (q >= k) & (q - k <= window)
+
+        mask = create_block_mask(inside, None, None, length, length, device="cpu")
+        compiled = torch.compile(flex_attention)
+
+        def attend() -> Any:
+            return compiled(*inputs, block_mask=mask)
+    else:
+
+        def attend() -> Any:
+            return torch.nn.functional.scaled_dot_product_attention(
+                *inputs, is_causal=spec["mask"] == "causal"
+            )
+
+    def forward() -> None:
+        with torch.no_grad():
+            attend()
+
+    def both() -> None:
+        torch.autograd.grad(attend().sum(), inputs)
+
+    return both if spec["backward"] else forward
