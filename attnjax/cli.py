@@ -74,9 +74,12 @@ def _warnings_on_stderr() -> Iterator[None]:
 
     logger, handler = logging.getLogger("attnjax"), Handler(logging.WARNING)
     logger.addHandler(handler)
+    # jax and its friends give the root logger a handler, which would print each warning again.
+    logger.propagate = False
     try:
         yield
     finally:
+        logger.propagate = True
         logger.removeHandler(handler)
 
 
@@ -161,6 +164,7 @@ def _translate_arguments(parser: argparse.ArgumentParser) -> None:
         "texts", metavar="TEXT", nargs="*", help="what to translate (default: lines of stdin)"
     )
     parser.add_argument("--alignment", action="store_true", help="show where each piece of output looked")
+    parser.add_argument("--best", action="store_true", help="use the weights of the best validation")
 
 
 def _positive(text: str) -> int:
@@ -248,9 +252,11 @@ def _doctor(options: argparse.Namespace) -> int:
 def _translate(options: argparse.Namespace) -> int:
     """translate texts, or the lines of standard input, with a trained run"""
     run = _chosen_run(options, options.run)
+    from attnjax.data.parallel_text import decoded_lines
     from attnjax.experiment.translate import translate_lines
 
-    for line in translate_lines(run, options.texts or sys.stdin, alignment=options.alignment):
+    texts = options.texts or decoded_lines(sys.stdin.buffer, "standard input")
+    for line in translate_lines(run, texts, alignment=options.alignment, best=options.best):
         print(line, flush=True)
     return 0
 
