@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from attnjax.config import require
+from attnjax.config import require, require_seed
 
 # fmt: off
 DATE_LOCALES = (
@@ -61,6 +61,7 @@ class TranslationData:
         for name, least in _LEAST.items():
             value = getattr(self, name)
             require(value >= least, f"data.{name} is {value}: it must be at least {least}")
+        require_seed("data.seed", self.seed)
         require(len(self.locales) > 0, "data.locales is empty: at least one CLDR locale is needed")
         require(len(set(self.locales)) == len(self.locales), "data.locales names a locale twice")
         for side in ("train", "validation", "test"):
@@ -83,5 +84,4 @@ _LEAST = {
     "max_target_length": 3,
     "examples": 1,
     "evaluation_examples": 1,
-    "seed": 0,
 }

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attnjax.config import InputError
+from attnjax.config import InputError, require_seed
 from attnjax.experiment.identity import fingerprint, run_id
 from attnjax.experiment.registry import Experiment, default_config, find, load_file
 from attnjax.experiment.serialize import decode, encode
@@ -121,7 +121,8 @@ class Run:
 
 
 def run_for(entry: Experiment, config: Any, runs: Path) -> Run:
-    """The folder under `runs` where this config's run lives."""
+    """The folder under `runs` where this config's run lives. Raises InputError for a seed that is none."""
+    require_seed("seed", config.seed)
     return Run(runs / run_id(entry.name, config))
 
 
