@@ -120,7 +120,10 @@ BAD_COMMANDS = {
     ),
     "a negative rate": ("run translation --train.learning_rate -1", "train.learning_rate is -1.0"),
     "a dropout of 1.5": ("run translation --train.dropout 1.5", "train.dropout is 1.5"),
-    "a seed that jax cannot hold": ("run toy --seed 99999999999999999999", "seed is 99999999999999999999: it"),
+    "a seed that jax cannot hold": (
+        "run toy --seed 99999999999999999999",
+        "seed is 99999999999999999999: it",
+    ),
     "a seed that jax would cut": ("run toy --seed 4294967296", "must be a whole number in [0, 2**32)"),
     "a negative seed": ("run toy --seed=-1", "seed is -1"),
     "a data seed too large": ("run translation --data.seed 4294967296", "data.seed is 4294967296: it must"),

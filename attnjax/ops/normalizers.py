@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from attnjax.ops.checks import floats, scalar_above
 from attnjax.ops.grid import Sizes
 from attnjax.ops.sparse_softmax import entmax_weights, sparsemax_weights
 from attnjax.ops.tree import Node
@@ -49,7 +50,7 @@ def softmax(sink: Float[Array, " N"] | None = None) -> Normalizer:
     `sink` [N] holds one learned logit per head (gpt-oss, 2025; Xiao et al., 2023). The log-sum-exp of a row
     that has a key includes it.
     """
-    return Softmax(None if sink is None else _heads("sink", sink))
+    return Softmax(None if sink is None else floats("sink", sink))
 
 
 def sigmoid(bias: float | Float[Array, ""] | Float[Array, " N"] = 0.0) -> Normalizer:
@@ -57,7 +58,7 @@ def sigmoid(bias: float | Float[Array, ""] | Float[Array, " N"] = 0.0) -> Normal
 
     Theory, Analysis, and Best Practices for Sigmoid Self-Attention (Ramapuram et al., 2024).
     """
-    return Sigmoid(bias)
+    return Sigmoid(bias if isinstance(bias, (int, float)) else floats("bias of sigmoid", bias))
 
 
 def sparsemax() -> Normalizer:
@@ -71,9 +72,7 @@ def entmax(alpha: float | Float[Array, ""] = 1.5) -> Normalizer:
     Differentiable in the scores and in α. Peters et al., 2019; learned α: Correia et al., 2019. ValueError
     for an α not above 1.
     """
-    if isinstance(alpha, (int, float)) and not alpha > 1:
-        raise ValueError(f"alpha is {alpha}: expected a number above 1")
-    return Entmax(alpha)
+    return Entmax(scalar_above("alpha", alpha, 1))
 
 
 class Softmax(Normalizer):
@@ -115,7 +114,9 @@ class Sigmoid(Normalizer):
     def bind(self, sizes: Sizes, dtype: Any) -> Normalizer:
         bias = jnp.asarray(self.bias, dtype)
         if bias.shape not in ((), (sizes.heads,)):
-            raise ValueError(f"bias has shape {list(bias.shape)}: expected [] or [{sizes.heads}] (N)")
+            raise ValueError(
+                f"bias of sigmoid has shape {list(bias.shape)}: expected [] or [{sizes.heads}] (N)"
+            )
         return Sigmoid(bias.reshape(1, -1, 1, 1))
 
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
@@ -141,10 +142,3 @@ class Entmax(Normalizer):
 def finite(x: Array) -> Array:
     """x with -inf replaced by 0: what a row without keys may subtract."""
     return jnp.where(jnp.isneginf(x), 0, x)
-
-
-def _heads(name: str, x: Any) -> Array:
-    x = jnp.asarray(x)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"{name} is an array of {x.dtype}: expected floating point")
-    return x

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from attnjax.ops.checks import floats, scalar, scalar_above
 from attnjax.ops.elementwise import elementwise, hoisted
 from attnjax.ops.grid import Block, Grid, Sizes, pair_grid
 from attnjax.ops.positions import relative_buckets
@@ -60,14 +61,12 @@ def alibi(slopes: Float[Array, " N"], offset: Any = 0) -> Score:
 
     `slopes` [N] as from `attnjax.ops.positions.alibi_slopes`; `offset` is the number of cached keys.
     """
-    return Alibi(_floats("slopes", slopes), _scalar("offset", offset))
+    return Alibi(floats("slopes", slopes), scalar("offset", offset))
 
 
 def softcap(c: float | Float[Array, ""]) -> Score:
     """c · tanh(s / c): scores stay inside (-c, c). Gemma 2 (2024). ValueError for a c not above 0."""
-    if isinstance(c, (int, float)) and not c > 0:
-        raise ValueError(f"softcap is {c}: expected a number above 0")
-    return Softcap(c)
+    return Softcap(scalar_above("softcap", c, 0))
 
 
 def relative_bias(
@@ -81,10 +80,10 @@ def relative_bias(
 
     `table` is [buckets, N] as T5 stores it. ValueError for another number of heads.
     """
-    table = _floats("table", table)
+    table = floats("table", table)
     if table.ndim != 2:
         raise ValueError(f"table has shape {list(table.shape)}: expected [buckets, N]")
-    return RelativeBias(table, max_distance, bidirectional, _scalar("offset", offset))
+    return RelativeBias(table, max_distance, bidirectional, scalar("offset", offset))
 
 
 def forget_gate(log_f: Float[Array, "*B S N"], offset: Any = 0) -> Score:
@@ -93,12 +92,12 @@ def forget_gate(log_f: Float[Array, "*B S N"], offset: Any = 0) -> Score:
     `log_f` [*B, S, N] holds the log of each key position's gate. Meant for a causal mask: for j > i + offset
     the sum runs backwards with the opposite sign. A query beyond the last key has no further gates.
     """
-    return ForgetGate(_floats("log_f", log_f), None, _scalar("offset", offset))
+    return ForgetGate(floats("log_f", log_f), None, scalar("offset", offset))
 
 
 def pair_bias(array: Float[Array, "..."]) -> Score:
     """s + array, broadcastable to [*B, N, T, S]; its gradient is reduced over what was broadcast."""
-    return PairBias(_floats("pair_bias", array), "pair_bias")
+    return PairBias(floats("pair_bias", array), "pair_bias")
 
 
 def score_fn(fn: Callable[..., Any], *params: Any) -> Score:
@@ -232,19 +231,6 @@ class ScoreFn(Score):
 
     def _map(self, scores: Array, at: Block, params: Any) -> Array:
         return elementwise(lambda *pair: self.fn(*pair, *params), scores, *at)
-
-
-def _floats(name: str, x: Any) -> Array:
-    x = jnp.asarray(x)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"{name} is an array of {x.dtype}: expected floating point")
-    return x
-
-
-def _scalar(name: str, x: Any) -> Any:
-    if jnp.ndim(x) != 0:
-        raise ValueError(f"{name} has shape {list(jnp.shape(x))}: expected a scalar")
-    return x
 
 
 def _per_head(name: str, x: Array, sizes: Sizes) -> Array:

@@ -70,6 +70,15 @@ def test_integer_inputs(name):
         ({"score": aj.score_fn(lambda s, b, h, i, j: i)}, TypeError, "gives int32 for .*float32"),
         ({"normalizer": "softmax"}, TypeError, "normalizer is 'softmax'"),
         ({"normalizer": aj.softmax(jnp.ones(3))}, ValueError, r"sink has shape \[3\]: expected \[4\]"),
+        ({"normalizer": aj.sigmoid(jnp.ones(3))}, ValueError, r"bias of sigmoid has shape \[3\]"),
+        ({"normalizer": aj.sigmoid(jnp.ones((1, 4)))}, ValueError, r"bias of sigmoid .*\[\] or \[4\] \(N\)"),
+        ({"bias": "a"}, TypeError, "bias is 'a': expected an array"),
+        ({"scale": "a"}, TypeError, "scale is 'a': expected a number"),
+        ({"dropout_rate": "a"}, TypeError, "dropout_rate is 'a': expected a number"),
+        ({"dropout_rate": 0.1, "dropout_key": 3}, TypeError, "dropout_key is 3: expected a key"),
+        ({"dropout_rate": 0.1, "dropout_key": jnp.ones(3)}, TypeError, "dropout_key is .*: expected a key"),
+        ({"precision": "lots"}, ValueError, "precision is 'lots': expected one that"),
+        ({"msk": 1}, TypeError, r"attention.* got an unexpected keyword argument 'msk'"),
         ({"scale": jnp.ones(4)}, ValueError, r"scale has shape \[4\]: expected a scalar"),
         ({"dropout_rate": 0.1}, ValueError, "dropout_key is None"),
         ({"dropout_rate": 1.0, "dropout_key": jax.random.key(0)}, ValueError, "dropout_rate is 1.0"),
@@ -121,11 +130,56 @@ def test_a_traced_dropout_rate_needs_a_key_too():
         (lambda: aj.relative_bias(jnp.ones(2)), ValueError, r"table has shape \[2\]"),
         (lambda: aj.entmax(1.0), ValueError, "alpha is 1.0: expected a number above 1"),
         (lambda: aj.softmax(jnp.ones(2, int)), TypeError, "sink is an array of int"),
+        (lambda: aj.softmax("a"), TypeError, "sink is 'a': expected an array"),
+        (lambda: aj.softcap(jnp.ones(2)), ValueError, r"softcap has shape \[2\]: expected a scalar"),
+        (lambda: aj.softcap(jnp.zeros(())), ValueError, "softcap is 0.0: expected a number above 0"),
+        (lambda: aj.softcap("a"), TypeError, "softcap is 'a': expected a number"),
+        (lambda: aj.entmax(jnp.full((3,), 1.5)), ValueError, r"alpha has shape \[3\]: expected a scalar"),
+        (lambda: aj.entmax("a"), TypeError, "alpha is 'a': expected a number"),
+        (lambda: aj.sigmoid("a"), TypeError, "bias of sigmoid is 'a': expected an array"),
+        (lambda: aj.global_tokens([1.5]), TypeError, r"indices\[0\] is 1.5: expected a Python int"),
+        (lambda: aj.random_blocks(jax.random.key(0), 2, 1.5), TypeError, "count is 1.5"),
     ],
 )
 def test_masks_scores_and_normalisers_that_make_no_sense(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("name", ["query", "key", "value"])
+def test_what_is_no_array(name):
+    with pytest.raises(TypeError, match=f"{name} is None: expected an array"):
+        aj.attention(**{"query": Q, "key": K, "value": V, name: None})
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [(None, "key is None"), (K[:1], r"batch axes \*B differ: .*key \[1, 5"), (K[0, 0, 0], "key has shape")],
+)
+def test_weights_blame_no_value(key, message):
+    with pytest.raises((TypeError, ValueError), match=message) as refused:
+        aj.attention_weights(Q, key)
+    assert "value" not in str(refused.value)
+
+
+SHOWN = {
+    "block_diagonal(2, 3)": aj.block_diagonal(2, 3),
+    "dilated(2) & ~causal(int32[2])": aj.dilated(2) & ~aj.causal(jnp.ones(2, jnp.int32)),
+    "dilated(2, 1)": aj.dilated(2, 1),
+    "global_tokens([0, 4], 2)": aj.global_tokens([0, 4], 2),
+    "softmax()": aj.softmax(),
+    "softmax(float32[4])": aj.softmax(jnp.ones(4)),
+    "sigmoid(-1.0)": aj.sigmoid(-1.0),
+    "entmax(1.5)": aj.entmax(),
+    "alibi(float32[4], 0)": aj.alibi(jnp.ones(4)),
+    "relative_bias(float32[8, 4], 128, True, 0)": aj.relative_bias(jnp.ones((8, 4))),
+    "forget_gate(float32[5, 4], 0)": aj.forget_gate(jnp.ones((5, 4))),
+}
+
+
+@pytest.mark.parametrize("text", SHOWN)
+def test_masks_scores_and_normalisers_show_what_they_are(text):
+    assert repr(SHOWN[text]) == text
 
 
 @pytest.mark.parametrize(
@@ -143,5 +197,7 @@ def test_parts_that_do_not_merge():
         aj.merge_attention([out, out], [lse])
     with pytest.raises(ValueError, match="outs has 0 parts"):
         aj.merge_attention([], [])
-    with pytest.raises(ValueError, match=r"lse \[2, 4, 2\]"):
+    with pytest.raises(ValueError, match=r"out \[1, 3, 4, 6\]: expected \[2, 3, 4, 6\] \(\*B, T, N, V\)"):
+        aj.merge_attention([out, out[:1]], [lse, lse[:1]])
+    with pytest.raises(ValueError, match=r"lse \[2, 4, 2\] .*: expected lse \[2, 4, 3\] \(\*B, N, T\)"):
         aj.merge_attention([out], [lse[..., :2]])
