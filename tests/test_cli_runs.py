@@ -295,6 +295,31 @@ def test_reproduce_refuses_what_it_cannot_compare(attnjax):
     assert "is not finished" in err
 
 
+@pytest.mark.parametrize("content", [None, "{}", "[]", '{"starts": []}', '{"starts": [{}]}'])
+def test_reproduce_refuses_a_run_without_provenance(attnjax, content):
+    attnjax(*RUN)
+    file = only_run() / "provenance.json"
+    file.unlink()
+    if content is not None:
+        file.write_text(content)
+    code, out, err = attnjax("reproduce", "toy", *WHERE)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"attnjax: error: {file} ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"metrics": {}}'])
+def test_a_result_that_is_none_is_refused(attnjax, content):
+    attnjax(*RUN)
+    (only_run() / "result.json").write_text(content)
+    runs = [only_run().name] * 2
+    for command in (RUN, ["reproduce", "toy", *WHERE], ["compare", *runs, *WHERE]):
+        code, out, err = attnjax(*command)
+        assert (code, out) == (2, "")
+        assert "result.json is not what attnjax wrote: it has no step" in err
+        assert err.count("\n") == 1
+
+
 def test_a_run_finds_its_experiment_file_without_being_told(attnjax):
     attnjax(*RUN)
     code = "import sys; from attnjax.cli import main; sys.exit(main(['translate', 'toy', 'text']))"
