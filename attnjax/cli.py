@@ -273,6 +273,9 @@ def _configured(options: argparse.Namespace) -> tuple[registry.Experiment, Any]:
     problems = registry.discover(options.experiments)
     entry = registry.find(options.experiment, problems)
     config = registry.default_config(entry)
+    if options.help:
+        options.parser.print_help()
+        print()
     if options.help or options.overrides:
         from attnjax.experiment import overrides
 

@@ -1,5 +1,6 @@
 """The command line without training: what is quick, and what is refused in one line with nothing written."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,16 @@ def test_help_of_an_experiment_lists_its_fields(attnjax):
     assert code == 0
     assert "--model.heads INT" in out
     assert "--data.train " in out
+    for option in ("--devices N", "--sinks SINK", "--runs DIR", "--experiments DIR"):
+        assert option in out
+
+
+def test_the_help_says_something_about_every_field(attnjax, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    _, out, _ = attnjax("run", "translation", "--help")
+    fields = re.findall(r"^│ --([a-z_0-9.]+) .*\n│ +(.*)$", out, re.MULTILINE)
+    assert {"model.dim", "data.holdout", "train.beta1", "seed"} <= {name for name, _ in fields}
+    assert [name for name, text in fields if text.startswith(("(default", "--", "╰"))] == []
 
 
 def test_ATTNJAX_RUNS_says_where_runs_lie(attnjax, monkeypatch):
@@ -206,8 +217,14 @@ def test_a_closed_reader_of_our_output_is_no_error():
     assert done.stderr == ""
 
 
-def test_a_damaged_run_is_refused(attnjax, tmp_path):
+RESULT = """{"step": 1, "params_hash": "0", "training_seconds": 1.0, "resumed_from": 0, "metrics": {},
+    "samples": [], "figures": []}"""
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"experiment": 1, "config": []}'])
+def test_a_damaged_run_is_refused(attnjax, tmp_path, content):
     (tmp_path / "other" / "toy-1").mkdir(parents=True)
-    Run(tmp_path / "other" / "toy-1").config_file.write_text("{")
+    Run(tmp_path / "other" / "toy-1").config_file.write_text(content)
+    Run(tmp_path / "other" / "toy-1").result_file.write_text(RESULT)
     for command in (["translate", "toy-1", "x"], ["reproduce", "toy-1"], ["compare", "toy-1", "toy-1"]):
         refused(attnjax(*command, "--runs", "other"), tmp_path, "toy-1")

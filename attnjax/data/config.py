@@ -25,13 +25,21 @@ class TranslationData:
     """
 
     train: Path | None = None
+    """Your training pairs: a TSV file, or the source side; None: the embedded dates."""
     train_target: Path | None = None
+    """The target side, line by line, where `train` holds only sources."""
     validation: Path | None = None
+    """Pairs that choose the best checkpoint; None: held out of `train`."""
     validation_target: Path | None = None
+    """The target side of `validation`."""
     test: Path | None = None
+    """Pairs of the final table; None: held out of `train`."""
     test_target: Path | None = None
+    """The target side of `test`."""
     holdout: float = 0.05
+    """Share of your training lines held out for each part that you do not give."""
     tokenizer: Literal["characters", "bpe"] = "characters"
+    """What a token is: one character, or a piece learned by byte-pair encoding."""
     vocab_size: int = 8000
     """Pieces to learn on each side (bpe only)."""
     max_source_length: int = 256
