@@ -61,12 +61,12 @@ def record_start(run: Run, record: dict[str, Any]) -> None:
 
 
 def starts(run: Run) -> list[dict[str, Any]]:
-    """The provenance of every start of the run, oldest first. Raises InputError for a file that is not ours."""
+    """The provenance of every start of the run, oldest first. InputError for a file that is not ours."""
     if not run.provenance_file.is_file():
         return []
     data = read_json(run.provenance_file)
     found = data.get("starts") if isinstance(data, dict) else None
-    if not isinstance(found, list) or not all(isinstance(s, dict) and NEEDED <= s.keys() for s in found):
+    if not isinstance(found, list) or not all(isinstance(s, dict) and s.keys() >= NEEDED for s in found):
         raise InputError(f"{run.provenance_file} is not what attnjax wrote")
     return found
 
