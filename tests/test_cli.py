@@ -97,7 +97,7 @@ def test_help_of_an_experiment_lists_its_fields(attnjax):
 def test_the_help_says_something_about_every_field(attnjax, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     _, out, _ = attnjax("run", "translation", "--help")
-    fields = re.findall(r"^[│ ]*--([a-z_0-9.]+) .*\n[│ ]*(.*)$", out, re.MULTILINE)
+    fields = re.findall(r"^[│ ]*--([a-z_0-9.]+) .*\n[│ ]*(.*)$", out.rpartition("usage:")[2], re.MULTILINE)
     assert {"model.dim", "data.holdout", "train.beta1", "seed"} <= {name for name, _ in fields}
     assert [name for name, text in fields if text.startswith(("(default", "--", "╰"))] == []
 
