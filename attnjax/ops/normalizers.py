@@ -49,6 +49,14 @@ def softmax(sink: Float[Array, " N"] | None = None) -> Normalizer:
 
     `sink` [N] holds one learned logit per head (gpt-oss, 2025; Xiao et al., 2023). The log-sum-exp of a row
     that has a key includes it.
+
+    Raises TypeError for a sink that is not floating point, ValueError for another shape.
+
+    >>> import attnjax as aj
+    >>> x = jnp.zeros((2, 1, 4))
+    >>> print(jnp.array_str(aj.attention_weights(x, x, normalizer=aj.softmax(jnp.zeros(1)))[0], precision=2))
+    [[0.33 0.33]
+     [0.33 0.33]]
     """
     return Softmax(None if sink is None else floats("sink", sink))
 
@@ -57,12 +65,28 @@ def sigmoid(bias: float | Float[Array, ""] | Float[Array, " N"] = 0.0) -> Normal
     """σ(s_ij + bias), each pair on its own; a scalar or one value per head, -log S at the start of training.
 
     Theory, Analysis, and Best Practices for Sigmoid Self-Attention (Ramapuram et al., 2024).
+
+    Raises TypeError for a bias that is not floating point, ValueError for another shape.
+
+    >>> import attnjax as aj
+    >>> x = jnp.zeros((2, 1, 4))
+    >>> print(jnp.array_str(aj.attention_weights(x, x, normalizer=aj.sigmoid(-jnp.log(2.0)))[0], precision=2))
+    [[0.33 0.33]
+     [0.33 0.33]]
     """
     return Sigmoid(bias if isinstance(bias, (int, float)) else floats("bias of sigmoid", bias))
 
 
 def sparsemax() -> Normalizer:
-    """The point of the simplex nearest to the scores: many weights are 0 (Martins & Astudillo, 2016)."""
+    """The point of the simplex nearest to the scores: many weights are 0 (Martins & Astudillo, 2016).
+
+    >>> import attnjax as aj
+    >>> x = jnp.array([0.0, 0.5, 2.0])[:, None, None]
+    >>> print(jnp.array_str(aj.attention_weights(x, x, normalizer=aj.sparsemax())[0], precision=2))
+    [[0.33 0.33 0.33]
+     [0.   0.12 0.88]
+     [0.   0.   1.  ]]
+    """
     return Sparsemax()
 
 
@@ -71,6 +95,13 @@ def entmax(alpha: float | Float[Array, ""] = 1.5) -> Normalizer:
 
     Differentiable in the scores and in α. Peters et al., 2019; learned α: Correia et al., 2019. ValueError
     for an α not above 1.
+
+    >>> import attnjax as aj
+    >>> x = jnp.array([0.0, 0.5, 2.0])[:, None, None]
+    >>> print(jnp.array_str(aj.attention_weights(x, x, normalizer=aj.entmax(1.5))[0], precision=2))
+    [[0.33 0.33 0.33]
+     [0.11 0.21 0.69]
+     [0.   0.   1.  ]]
     """
     return Entmax(scalar_above("alpha", alpha, 1))
 
