@@ -54,7 +54,8 @@ def softmax(sink: Float[Array, " N"] | None = None) -> Normalizer:
 
     >>> import attnjax as aj
     >>> x = jnp.zeros((2, 1, 4))
-    >>> print(jnp.array_str(aj.attention_weights(x, x, normalizer=aj.softmax(jnp.zeros(1)))[0], precision=2))
+    >>> weights = aj.attention_weights(x, x, normalizer=aj.softmax(jnp.zeros(1)))[0]
+    >>> print(jnp.array_str(weights, precision=2))
     [[0.33 0.33]
      [0.33 0.33]]
     """
@@ -70,7 +71,8 @@ def sigmoid(bias: float | Float[Array, ""] | Float[Array, " N"] = 0.0) -> Normal
 
     >>> import attnjax as aj
     >>> x = jnp.zeros((2, 1, 4))
-    >>> print(jnp.array_str(aj.attention_weights(x, x, normalizer=aj.sigmoid(-jnp.log(2.0)))[0], precision=2))
+    >>> weights = aj.attention_weights(x, x, normalizer=aj.sigmoid(-jnp.log(2.0)))[0]
+    >>> print(jnp.array_str(weights, precision=2))
     [[0.33 0.33]
      [0.33 0.33]]
     """
@@ -82,7 +84,8 @@ def sparsemax() -> Normalizer:
 
     >>> import attnjax as aj
     >>> x = jnp.array([0.0, 0.5, 2.0])[:, None, None]
-    >>> print(jnp.array_str(aj.attention_weights(x, x, normalizer=aj.sparsemax())[0], precision=2))
+    >>> weights = aj.attention_weights(x, x, normalizer=aj.sparsemax())[0]
+    >>> print(jnp.array_str(weights, precision=2))
     [[0.33 0.33 0.33]
      [0.   0.12 0.88]
      [0.   0.   1.  ]]
@@ -98,7 +101,8 @@ def entmax(alpha: float | Float[Array, ""] = 1.5) -> Normalizer:
 
     >>> import attnjax as aj
     >>> x = jnp.array([0.0, 0.5, 2.0])[:, None, None]
-    >>> print(jnp.array_str(aj.attention_weights(x, x, normalizer=aj.entmax(1.5))[0], precision=2))
+    >>> weights = aj.attention_weights(x, x, normalizer=aj.entmax(1.5))[0]
+    >>> print(jnp.array_str(weights, precision=2))
     [[0.33 0.33 0.33]
      [0.11 0.21 0.69]
      [0.   0.   1.  ]]

@@ -65,7 +65,8 @@ def alibi(slopes: Float[Array, " N"], offset: Any = 0) -> Score:
 
     >>> import attnjax as aj
     >>> x = jnp.zeros((3, 1, 4))
-    >>> print(jnp.array_str(aj.attention_weights(x, x, score=aj.alibi(jnp.array([1.0])))[0, 0], precision=2))
+    >>> weights = aj.attention_weights(x, x, score=aj.alibi(jnp.array([1.0])))[0, 0]
+    >>> print(jnp.array_str(weights, precision=2))
     [0.67 0.24 0.09]
     """
     return Alibi(floats("slopes", slopes), scalar("offset", offset))
@@ -76,7 +77,8 @@ def softcap(c: float | Float[Array, ""]) -> Score:
 
     >>> import attnjax as aj
     >>> x = 100 * jnp.eye(2)[:, None]
-    >>> print(jnp.array_str(aj.attention_weights(x, x, score=aj.softcap(2.0))[0], precision=2))
+    >>> weights = aj.attention_weights(x, x, score=aj.softcap(2.0))[0]
+    >>> print(jnp.array_str(weights, precision=2))
     [[0.88 0.12]
      [0.12 0.88]]
     """
@@ -96,7 +98,8 @@ def relative_bias(
 
     >>> import attnjax as aj
     >>> x, table = jnp.zeros((3, 1, 4)), jnp.log(jnp.array([[1.0], [2.0], [4.0], [8.0]]))
-    >>> print(jnp.array_str(aj.attention_weights(x, x, score=aj.relative_bias(table, bidirectional=False))[0], precision=2))
+    >>> weights = aj.attention_weights(x, x, score=aj.relative_bias(table, bidirectional=False))[0]
+    >>> print(jnp.array_str(weights, precision=2))
     [[0.33 0.33 0.33]
      [0.5  0.25 0.25]
      [0.57 0.29 0.14]]
@@ -117,7 +120,8 @@ def forget_gate(log_f: Float[Array, "*B S N"], offset: Any = 0) -> Score:
 
     >>> import attnjax as aj
     >>> x, log_f = jnp.zeros((3, 1, 4)), jnp.log(jnp.array([[1.0], [0.5], [0.5]]))
-    >>> print(jnp.array_str(aj.attention_weights(x, x, score=aj.forget_gate(log_f), mask=aj.causal())[0], precision=2))
+    >>> weights = aj.attention_weights(x, x, score=aj.forget_gate(log_f), mask=aj.causal())[0]
+    >>> print(jnp.array_str(weights, precision=2))
     [[1.   0.   0.  ]
      [0.33 0.67 0.  ]
      [0.14 0.29 0.57]]
@@ -132,7 +136,8 @@ def pair_bias(array: Float[Array, "..."]) -> Score:
 
     >>> import attnjax as aj
     >>> x, bias = jnp.zeros((2, 1, 4)), jnp.log(jnp.array([[1.0, 3.0], [1.0, 1.0]]))
-    >>> print(jnp.array_str(aj.attention_weights(x, x, score=aj.pair_bias(bias))[0], precision=2))
+    >>> weights = aj.attention_weights(x, x, score=aj.pair_bias(bias))[0]
+    >>> print(jnp.array_str(weights, precision=2))
     [[0.25 0.75]
      [0.5  0.5 ]]
     """
