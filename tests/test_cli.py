@@ -15,19 +15,9 @@ HEAVY = ("jax", "flax", "numpy", "tyro", "rich")
 
 
 @pytest.fixture
-def attnjax(tmp_path, capsys, monkeypatch):
-    """Runs a command in an empty directory: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ATTNJAX_RUNS", raising=False)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        try:
-            code = main(["--experiments", str(USER_FOLDER), *arguments])
-        except SystemExit as leaving:
-            code = int(leaving.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
+def attnjax(attnjax):
+    """The command line with the user's folder of experiments."""
+    return lambda *arguments: attnjax("--experiments", str(USER_FOLDER), *arguments)
 
 
 def refused(outcome: tuple[int, str, str], folder: Path, *expected: str) -> None:
