@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+_NUMERIC: Any = (numbers.Real, np.generic, np.ndarray, jax.Array)
+
 
 def array(name: str, x: Any) -> Array:
     """x as an array; TypeError for what is none."""
@@ -27,7 +29,7 @@ def floats(name: str, x: Any) -> Array:
 
 def scalar(name: str, x: Any) -> Any:
     """x itself, a number or an array [], which may be traced."""
-    if isinstance(x, bool) or not isinstance(x, (numbers.Real, np.generic, np.ndarray, jax.Array)):
+    if isinstance(x, bool) or not isinstance(x, _NUMERIC):
         raise TypeError(f"{name} is {x!r}: expected a number")
     if jnp.ndim(x) != 0:
         raise ValueError(f"{name} has shape {list(jnp.shape(x))}: expected a scalar")
