@@ -1,13 +1,11 @@
 """`attnjax …`: reads the command line and calls the experiment floor. jax is imported only when needed."""
 
 import argparse
-import logging
 import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0 done, 1 failed, 2 bad input, 130 Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _warnings_on_stderr():
+        with console.warnings_to(_note):
             options, overrides = _parser().parse_known_args(arguments)
             if options.command == "translate" and not any(text.startswith("-") for text in overrides):
                 # argparse takes texts that stand behind an option for strangers.
@@ -64,23 +62,6 @@ def _fail(code: int, message: str) -> int:
 
 def _note(message: str) -> None:
     print(f"attnjax: {message}", file=sys.stderr)
-
-
-@contextmanager
-def _warnings_on_stderr() -> Iterator[None]:
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            _note(f"warning: {record.getMessage()}")
-
-    logger, handler = logging.getLogger("attnjax"), Handler(logging.WARNING)
-    logger.addHandler(handler)
-    # jax and its friends give the root logger a handler, which would print each warning again.
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.propagate = True
-        logger.removeHandler(handler)
 
 
 class _Parser(argparse.ArgumentParser):
