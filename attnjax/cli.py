@@ -1,13 +1,11 @@
 """`attnjax …`: reads the command line and calls the experiment floor. jax is imported only when needed."""
 
 import argparse
-import logging
 import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0 done, 1 failed, 2 bad input, 130 Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _warnings_on_stderr():
+        with console.warnings_to(_note):
             options, overrides = _parser().parse_known_args(arguments)
             if options.command == "translate" and not any(text.startswith("-") for text in overrides):
                 # argparse takes texts that stand behind an option for strangers.
@@ -64,20 +62,6 @@ def _fail(code: int, message: str) -> int:
 
 def _note(message: str) -> None:
     print(f"attnjax: {message}", file=sys.stderr)
-
-
-@contextmanager
-def _warnings_on_stderr() -> Iterator[None]:
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            _note(f"warning: {record.getMessage()}")
-
-    logger, handler = logging.getLogger("attnjax"), Handler(logging.WARNING)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -161,6 +145,7 @@ def _translate_arguments(parser: argparse.ArgumentParser) -> None:
         "texts", metavar="TEXT", nargs="*", help="what to translate (default: lines of stdin)"
     )
     parser.add_argument("--alignment", action="store_true", help="show where each piece of output looked")
+    parser.add_argument("--best", action="store_true", help="use the weights of the best validation")
 
 
 def _positive(text: str) -> int:
@@ -248,9 +233,11 @@ def _doctor(options: argparse.Namespace) -> int:
 def _translate(options: argparse.Namespace) -> int:
     """translate texts, or the lines of standard input, with a trained run"""
     run = _chosen_run(options, options.run)
+    from attnjax.data.parallel_text import decoded_lines
     from attnjax.experiment.translate import translate_lines
 
-    for line in translate_lines(run, options.texts or sys.stdin, alignment=options.alignment):
+    texts = options.texts or decoded_lines(sys.stdin.buffer, "standard input")
+    for line in translate_lines(run, texts, alignment=options.alignment, best=options.best):
         print(line, flush=True)
     return 0
 
@@ -267,6 +254,9 @@ def _configured(options: argparse.Namespace) -> tuple[registry.Experiment, Any]:
     problems = registry.discover(options.experiments)
     entry = registry.find(options.experiment, problems)
     config = registry.default_config(entry)
+    if options.help:
+        options.parser.print_help()
+        print()
     if options.help or options.overrides:
         from attnjax.experiment import overrides
 

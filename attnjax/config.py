@@ -34,3 +34,9 @@ def require(condition: bool, message: str) -> None:
     """Raises InputError(message) unless the condition holds."""
     if not condition:
         raise InputError(message)
+
+
+def require_seed(name: str, value: Any) -> None:
+    """Raises InputError unless the value is an int in [0, 2**32): jax's keys hold no more bits of a seed."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    require(whole and 0 <= value < 2**32, f"{name} is {value!r}: it must be a whole number in [0, 2**32)")

@@ -6,6 +6,8 @@ Of each case, the median is reported, and the median over rounds of its ratio to
 import json
 import os
 import platform
+import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -49,6 +51,8 @@ def alternate(cases: Mapping[str, Callable[[], float]], rounds: int) -> Times:
 def summary(times: Times, baseline: str | None = None) -> dict[str, dict[str, Any]]:
     """Median, extremes and rounds of each case in seconds; its ratio to the baseline (below 1: faster).
 
+    The ratio is the median over rounds, with its extremes.
+
     >>> summary({"ours": [2.0, 4.0, 3.0], "theirs": [1.0, 4.0, 2.0]}, "theirs")["ours"]["ratio"]
     1.5
     """
@@ -62,8 +66,26 @@ def summary(times: Times, baseline: str | None = None) -> dict[str, dict[str, An
         }
         if baseline is not None:
             ratios = [ours / theirs for ours, theirs in zip(values, times[baseline], strict=True)]
-            table[name]["ratio"] = round(statistics.median(ratios), 4)
+            table[name] |= _ratio(ratios)
     return table
+
+
+def versus(times: Times, case: str) -> dict[str, dict[str, float]]:
+    """The ratio of one case to each other case, by rounds: median, least and greatest.
+
+    >>> versus({"ours": [2.0, 4.0, 3.0], "theirs": [1.0, 4.0, 2.0]}, "ours")
+    {'theirs': {'ratio': 1.5, 'ratio_min': 1.0, 'ratio_max': 2.0}}
+    """
+    return {
+        other: _ratio([a / b for a, b in zip(times[case], values, strict=True)])
+        for other, values in times.items()
+        if other != case
+    }
+
+
+def _ratio(ratios: list[float]) -> dict[str, float]:
+    middle, least, greatest = statistics.median(ratios), min(ratios), max(ratios)
+    return {"ratio": round(middle, 4), "ratio_min": round(least, 4), "ratio_max": round(greatest, 4)}
 
 
 def machine(packages: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -92,18 +114,27 @@ def _processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def report(name: str, cases: dict[str, dict[str, Any]], about: dict[str, Any], note: str = "") -> Path:
-    """Prints the table; keeps it with `about` (from `machine()`, before measuring) as results/NAME.json."""
+def report(
+    name: str,
+    cases: dict[str, dict[str, Any]],
+    about: dict[str, Any],
+    note: str = "",
+    more: Mapping[str, Any] | None = None,
+) -> Path:
+    """Prints the table; keeps it with `about` (from `machine()`, before measuring) as results/NAME.json.
+
+    `more` is kept beside it.
+    """
     table = Table(title=name, caption=note or None)
     columns = [
         "median_s",
         "min_s",
         "max_s",
-        *(["ratio"] if any("ratio" in row for row in cases.values()) else []),
+        *(name for name in ("ratio", "ratio_min", "ratio_max") if any(name in row for row in cases.values())),
     ]
     table.add_column("case")
     for column in columns:
-        table.add_column(column.replace("_s", " (s)"), justify="right")
+        table.add_column(re.sub("_s$", " (s)", column).replace("_", " "), justify="right")
     for case, row in cases.items():
         table.add_row(case, *(f"{row[column]:.3f}" for column in columns))
     Console().print(table)
@@ -112,10 +143,11 @@ def report(name: str, cases: dict[str, dict[str, Any]], about: dict[str, Any], n
     file = RESULTS / f"{name}.json"
     content = {
         "benchmark": name,
-        "command": f"python benchmarks/{name}.py",
+        "command": shlex.join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "note": note,
         "cases": cases,
+        **(more or {}),
         "machine": about,
     }
     file.write_text(json.dumps(content, indent=2) + "\n")

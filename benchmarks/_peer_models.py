@@ -30,7 +30,7 @@ class FlaxBlock(nnx.Module):
 
         self.own, self.own_norm = attention(), nnx.LayerNorm(dim, rngs=rngs)
         self.cross = attention() if cross else None
-        self.cross_norm = nnx.LayerNorm(dim, rngs=rngs) if cross else None
+        self.cross_norm: Any = nnx.LayerNorm(dim, rngs=rngs) if cross else None
         self.up = nnx.Linear(dim, config.hidden_dim, rngs=rngs)
         self.down = nnx.Linear(config.hidden_dim, dim, rngs=rngs)
         self.norm = nnx.LayerNorm(dim, rngs=rngs)

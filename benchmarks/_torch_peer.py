@@ -46,10 +46,11 @@ def _call(spec: Spec) -> Any:
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
     length, window = spec["length"], spec.get("window", 0)
-    inputs = [
+    inputs: list[Any] = [
         torch.randn(spec["batch"], spec["heads"], length, spec["size"], requires_grad=spec["backward"])
         for _ in range(3)
     ]
+    query, key, value = inputs
     if spec["kind"] == "flex":
 
         def inside(b: Any, h: Any, q: Any, k: Any) -> Any:
@@ -59,13 +60,12 @@ def _call(spec: Spec) -> Any:
         compiled = torch.compile(flex_attention)
 
         def attend() -> Any:
-            return compiled(*inputs, block_mask=mask)
+            return compiled(query, key, value, block_mask=mask)
     else:
 
         def attend() -> Any:
-            return torch.nn.functional.scaled_dot_product_attention(
-                *inputs, is_causal=spec["mask"] == "causal"
-            )
+            causal = spec["mask"] == "causal"
+            return torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
 
     def forward() -> None:
         with torch.no_grad():

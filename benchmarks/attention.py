@@ -140,7 +140,7 @@ def long_memory() -> dict[str, Any]:
 
 
 def one_long_call(length: int, window: int) -> None:
-    """Prints seconds and the peak of memory above the start, in multiples of inputs, outputs and gradients."""
+    """Prints seconds and the peak memory above the start, in multiples of inputs, outputs and gradients."""
     import resource
 
     def loss(q: Any, k: Any, v: Any) -> Any:

@@ -10,7 +10,7 @@ Cases, alternating in one process; each figure is the time of one training step,
               `optax.adamw` whose hyperparameters are constants, on the same devices. The ratios' baseline.
     lax.scan  the same by hand with a `lax.scan` over as many steps as our chunks have.
     flax.nnx  the same architecture from `nnx.MultiHeadAttention` and `nnx.Linear`, trained with
-              `nnx.jit` and `nnx.Optimizer`.
+              `nnx.jit` and `nnx.Optimizer`, on one device.
     pytorch   the same architecture as `torch.nn.Transformer`, where torch is installed.
 
 All train on the embedded dates at the sizes of `experiments/translation.py`, with sinusoidal positions
@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from _measure import alternate, machine, report, summary
+from _measure import alternate, machine, report, summary, versus
 from _peer_models import FlaxTranslator, torch_translator
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
@@ -223,7 +223,7 @@ def main() -> None:
     options = parser.parse_args()
     about = machine(("torch",) if importlib.util.find_spec("torch") else ())
     setting = Setting(options.steps)
-    makers = {
+    makers: dict[str, Callable[[Setting], Measure]] = {
         "ours": ours,
         "jax.jit": by_hand,
         "lax.scan": partial(by_hand, scanned=True),
@@ -234,9 +234,15 @@ def main() -> None:
     else:
         print("torch is not installed: its case is left out")
     times = alternate({name: make(setting) for name, make in makers.items()}, options.rounds)
-    batch = f"{setting.train.batch_size} examples on {setting.devices} device(s)"
-    note = f"seconds per step of {batch}; ratio: to jax.jit of its round"
-    report("step", summary(times, "jax.jit"), about, note=note)
+    # The peers' loops are given no sharding, so theirs is one device.
+    devices = {name: 1 if name in ("flax.nnx", "pytorch") else setting.devices for name in times}
+    shown = ", ".join(f"{name} {number}" for name, number in devices.items())
+    batch = f"{setting.train.batch_size} examples"
+    note = f"seconds per step of {batch}; ratio: to jax.jit of its round; devices: {shown}"
+    ratios = versus(times, "ours")
+    report("step", summary(times, "jax.jit"), about, note, {"devices": devices, "ours_to": ratios})
+    for peer, row in ratios.items():
+        print(f"ours / {peer}: {row['ratio']:.2f} (rounds: {row['ratio_min']:.2f} to {row['ratio_max']:.2f})")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,17 @@
 """Kills a training run at random moments and compares what it ends in with a run that was never killed.
 
     python scripts/kill_resume.py --kills 500
+    python scripts/kill_resume.py --kills 500 --command
 
 The run is the toy of tests/train: `attnjax.train.fit` with dropout, an average of the parameters, checkpoints
 and a metrics file. Every other kill waits for a save to begin and falls inside it; the others come at any
-moment from start-up to the end. Exits with 1 when a parameter or a byte of metrics.jsonl differs.
+moment from start-up to the end. With `--command` it is all of `attnjax run toy`, with the experiment of
+tests/experiment/user_folder, and every kill comes at any moment: while the folder is prepared, in the
+evaluation, in the writing of the result. Exits with 1 when a parameter or a byte of metrics.jsonl differs.
 """
 
 import argparse
+import json
 import multiprocessing
 import os
 import random
@@ -17,16 +21,22 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
 STEPS = 48
 # A forked child of a process that has imported everything is a fresh process without seconds of imports.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["attnjax.train.loop"])
+_PROCESSES.set_forkserver_preload(
+    ["attnjax.cli", "attnjax.experiment.overrides", "attnjax.train.loop", "tyro"]
+)
+Main = Callable[[Path, Path], None]
+"""What a process does in a folder, with a compilation cache."""
 
 
 @dataclass(frozen=True)
@@ -65,46 +75,64 @@ def train_toy(folder: Path, cache: Path) -> None:
         (folder / "hash").write_text(params_hash(result.params))
 
 
-def kill_repeatedly(kills: int, seed: int, folder: Path) -> Report:
+def run_command(folder: Path, cache: Path) -> None:
+    """`attnjax run toy` with its run folder in `folder`; what it prints goes to a log there."""
+    import jax
+
+    from attnjax.cli import main
+
+    folder.mkdir(exist_ok=True)
+    log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, sys.stdout.fileno())
+    os.dup2(log, sys.stderr.fileno())
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    where = ["--experiments", str(ROOT / "tests" / "experiment" / "user_folder"), "--runs", str(folder)]
+    sys.exit(main(["run", "toy", "--devices", "1", *where]))
+
+
+def kill_repeatedly(kills: int, seed: int, folder: Path, main: Main = train_toy) -> Report:
     """Kills runs under `folder`, restarting after each of `kills`, and compares every run that finished."""
     dice = random.Random(seed)
     cache = folder / "cache"
-    reference = run_to_the_end(folder / "reference", cache)
+    reference = run_to_the_end(folder / "reference", cache, main)
     started = time.monotonic()
-    _check(run_to_the_end(folder / "again", cache) == reference, "two uninterrupted runs differ")
+    _check(run_to_the_end(folder / "again", cache, main) == reference, "two uninterrupted runs differ")
     usual_seconds = time.monotonic() - started
 
     report = Report()
     while sum(report.kills.values()) < kills:
         run = folder / f"run-{report.finished_runs}"
         run.mkdir(exist_ok=True)
-        process = start(run, cache)
-        inside_save = sum(report.kills.values()) % 2 == 1
+        process = start(run, cache, main)
+        inside_save = main is train_toy and sum(report.kills.values()) % 2 == 1
         alive = _wait_for_save(process, run, dice) if inside_save else _wait(process, dice, usual_seconds)
         if alive:
             report.kills[_kill(process, run)] += 1
         else:
             _finish(run, process, reference, report)
     run = folder / f"run-{report.finished_runs}"
-    _finish(run, start(run, cache), reference, report)
+    _finish(run, start(run, cache, main), reference, report)
     return report
 
 
 def outcome(run: Path) -> Outcome:
     """Of a finished run."""
-    return Outcome((run / "hash").read_text(), (run / "metrics.jsonl").read_bytes())
+    home = _home(run)
+    result = home / "result.json"
+    params = json.loads(result.read_text())["params_hash"] if result.exists() else (home / "hash").read_text()
+    return Outcome(params, (home / "metrics.jsonl").read_bytes())
 
 
-def start(run: Path, cache: Path) -> Any:
+def start(run: Path, cache: Path, main: Main = train_toy) -> Any:
     """A process that trains in `run` until it ends or is killed."""
-    process = _PROCESSES.Process(target=train_toy, args=(run, cache))
+    process = _PROCESSES.Process(target=main, args=(run, cache))
     process.start()
     return process
 
 
-def run_to_the_end(run: Path, cache: Path) -> Outcome:
+def run_to_the_end(run: Path, cache: Path, main: Main = train_toy) -> Outcome:
     """Trains in `run`, or goes on with it, without a kill."""
-    process = start(run, cache)
+    process = start(run, cache, main)
     process.join()
     _check(process.exitcode == 0, f"the run in {run} failed with {process.exitcode}")
     return outcome(run)
@@ -134,12 +162,17 @@ def _kill(process: Any, run: Path) -> str:
         return "after the end"
     if _saving(run):
         return "inside a save"
-    return "between saves" if (run / "metrics.jsonl").exists() else "before the first row"
+    return "between saves" if (_home(run) / "metrics.jsonl").exists() else "before the first row"
+
+
+def _home(run: Path) -> Path:
+    """Where the files of a run lie: the command makes a folder of its own."""
+    return next(run.glob("toy-*"), run)
 
 
 def _saving(run: Path) -> bool:
     """Whether Orbax's temporary folder of an unfinished save is there."""
-    return any("tmp" in path.name for path in (run / "checkpoints").glob("*"))
+    return any("tmp" in path.name for path in (_home(run) / "checkpoints").glob("*"))
 
 
 def _finish(run: Path, process: Any, reference: Outcome, report: Report) -> None:
@@ -158,9 +191,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--command", action="store_true", help="kill `attnjax run` instead of `fit` alone")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        report = kill_repeatedly(arguments.kills, arguments.seed, Path(folder))
+        report = kill_repeatedly(
+            arguments.kills, arguments.seed, Path(folder), run_command if arguments.command else train_toy
+        )
     for where, count in sorted(report.kills.items()):
         print(f"{count:5d} kills {where}")
     same = report.finished_runs - len(report.different)

@@ -16,8 +16,8 @@ cp "$ROOT/constraints.txt" "$resolved" 2>/dev/null || true
     --no-annotate "$@" pyproject.toml --output-file "$resolved" >/dev/null)
 {
     echo "# Written by scripts/lock.sh; edit pyproject.toml instead."
-    # The peers are compared with on CPU: torch's local version keeps gigabytes of CUDA packages out.
-    grep -vE '^(nvidia-|cuda-|triton=)' "$resolved" |
-        sed -E "s/^torch==([0-9.]+)(.*)$/torch==\1+cpu ; sys_platform == 'linux'/"
+    # The peers are compared with on CPU, so CUDA's packages stay unpinned. Without torch's local version the
+    # pin is one that every index has; an index of CPU builds gives its own.
+    grep -vE '^(nvidia-|cuda-|triton=)' "$resolved" | sed -E 's/^torch==([0-9.]+).*$/torch==\1/'
 } >"$ROOT/constraints.txt"
 say "Wrote constraints.txt ($(wc -l <"$ROOT/constraints.txt") lines)"

@@ -1,5 +1,6 @@
 """The command line without training: what is quick, and what is refused in one line with nothing written."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,19 +15,9 @@ HEAVY = ("jax", "flax", "numpy", "tyro", "rich")
 
 
 @pytest.fixture
-def attnjax(tmp_path, capsys, monkeypatch):
-    """Runs a command in an empty directory: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ATTNJAX_RUNS", raising=False)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        try:
-            code = main(["--experiments", str(USER_FOLDER), *arguments])
-        except SystemExit as leaving:
-            code = int(leaving.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
+def attnjax(attnjax):
+    """The command line with the user's folder of experiments."""
+    return lambda *arguments: attnjax("--experiments", str(USER_FOLDER), *arguments)
 
 
 def refused(outcome: tuple[int, str, str], folder: Path, *expected: str) -> None:
@@ -89,6 +80,16 @@ def test_help_of_an_experiment_lists_its_fields(attnjax):
     assert code == 0
     assert "--model.heads INT" in out
     assert "--data.train " in out
+    for option in ("--devices N", "--sinks SINK", "--runs DIR", "--experiments DIR"):
+        assert option in out
+
+
+def test_the_help_says_something_about_every_field(attnjax, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    _, out, _ = attnjax("run", "translation", "--help")
+    fields = re.findall(r"^[│ ]*--([a-z_0-9.]+) .*\n[│ ]*(.*)$", out.rpartition("usage:")[2], re.MULTILINE)
+    assert {"model.dim", "data.holdout", "train.beta1", "seed"} <= {name for name, _ in fields}
+    assert [name for name, text in fields if text.startswith(("(default", "--", "╰"))] == []
 
 
 def test_ATTNJAX_RUNS_says_where_runs_lie(attnjax, monkeypatch):
@@ -120,6 +121,13 @@ BAD_COMMANDS = {
     ),
     "a negative rate": ("run translation --train.learning_rate -1", "train.learning_rate is -1.0"),
     "a dropout of 1.5": ("run translation --train.dropout 1.5", "train.dropout is 1.5"),
+    "a seed that jax cannot hold": (
+        "run toy --seed 99999999999999999999",
+        "seed is 99999999999999999999: it",
+    ),
+    "a seed that jax would cut": ("run toy --seed 4294967296", "must be a whole number in [0, 2**32)"),
+    "a negative seed": ("run toy --seed=-1", "seed is -1"),
+    "a data seed too large": ("run translation --data.seed 4294967296", "data.seed is 4294967296: it must"),
     "a missing data file": (
         "run translation --data.train no.tsv",
         "data.train is '",
@@ -199,8 +207,14 @@ def test_a_closed_reader_of_our_output_is_no_error():
     assert done.stderr == ""
 
 
-def test_a_damaged_run_is_refused(attnjax, tmp_path):
+RESULT = """{"step": 1, "params_hash": "0", "training_seconds": 1.0, "resumed_from": 0, "metrics": {},
+    "samples": [], "figures": []}"""
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"experiment": 1, "config": []}'])
+def test_a_damaged_run_is_refused(attnjax, tmp_path, content):
     (tmp_path / "other" / "toy-1").mkdir(parents=True)
-    Run(tmp_path / "other" / "toy-1").config_file.write_text("{")
+    Run(tmp_path / "other" / "toy-1").config_file.write_text(content)
+    Run(tmp_path / "other" / "toy-1").result_file.write_text(RESULT)
     for command in (["translate", "toy-1", "x"], ["reproduce", "toy-1"], ["compare", "toy-1", "toy-1"]):
         refused(attnjax(*command, "--runs", "other"), tmp_path, "toy-1")

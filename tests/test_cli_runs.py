@@ -1,88 +1,14 @@
-"""The command line around training, on a toy experiment: run, stop, resume, reproduce, compare, doctor.
+"""The command line around training, on a toy experiment: run, resume, reproduce, compare, doctor."""
 
-All on one device, so that a run in this process and one in another have the same bits.
-"""
-
-import json
-import os
-import random
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from attnjax.cli import main
 from attnjax.experiment.store import Run
-
-TOY = Path(__file__).parent / "experiment" / "user_folder" / "toy.py"
-WHERE = ["--experiments", str(TOY.parent)]
-RUN = ["run", "toy", "--devices", "1", *WHERE]
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_directory(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ATTNJAX_RUNS", raising=False)
-
-
-@pytest.fixture
-def attnjax(capsys):
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main(arguments)
-        return code, *capsys.readouterr()
-
-    return run
-
-
-# A shell's background jobs, CI's too, are started with SIGINT ignored; these are to heed it.
-COMMAND = """
-import signal, sys
-from attnjax.cli import main
-signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.exit(main())
-"""
-
-
-def start(*arguments: str, **environment: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", COMMAND, *arguments]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
-
-
-def only_run() -> Path:
-    (folder,) = Path("runs").iterdir()
-    return folder
-
-
-def result(folder: Path) -> dict:
-    return json.loads((folder / "result.json").read_text())
-
-
-def provenance(folder: Path) -> list[dict]:
-    """One record for each start of the run."""
-    return json.loads((folder / "provenance.json").read_text())["starts"]
-
-
-def edit(file: Path, *path, value) -> None:
-    """Sets one entry of a JSON file."""
-    data = json.loads(file.read_text())
-    inner = data
-    for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = value
-    file.write_text(json.dumps(data))
-
-
-def wait_for_rows(folder: Path, process: subprocess.Popen) -> Path:
-    while process.poll() is None:
-        for metrics in folder.glob("*/metrics.jsonl"):
-            if metrics.stat().st_size:
-                return metrics.parent
-        time.sleep(0.02)
-    raise AssertionError(process.communicate()[1])
+from tests.toy_runs import RUN, TOY, WHERE, edit, only_run, provenance, result
 
 
 def test_a_run_leaves_its_files_and_prints_its_table(attnjax):
@@ -135,56 +61,6 @@ def test_another_config_is_another_run(attnjax):
     assert len(list(Path("runs").iterdir())) == 2
 
 
-def test_sigterm_saves_and_the_next_start_ends_in_the_same_bits(attnjax, monkeypatch):
-    attnjax(*RUN, "--runs", "reference")
-    (reference,) = Path("reference").iterdir()
-    with monkeypatch.context() as terminated:
-        terminated.setenv("TOY_TERMINATED_IN_STEP", "7")
-        code, out, err = attnjax(*RUN)
-    assert (code, out) == (0, ""), err
-    assert re.search(
-        r"attnjax: stopped and saved at step (5|10|15): the same command continues from there", err
-    )
-    assert not (only_run() / "result.json").exists()
-
-    assert attnjax(*RUN)[0] == 0
-    assert result(only_run())["resumed_from"] in (5, 10, 15)
-    assert result(only_run())["params_hash"] == result(reference)["params_hash"]
-    assert (only_run() / "metrics.jsonl").read_bytes() == (reference / "metrics.jsonl").read_bytes()
-    assert len(provenance(only_run())) == 2
-
-
-def test_kill_9_costs_neither_bits_nor_rows(attnjax, tmp_path):
-    """`scripts/kill_resume.py` kills 500 times in one process family; this holds the command itself."""
-    attnjax(*RUN, "--runs", "reference")
-    (reference,) = Path("reference").iterdir()
-    dice = random.Random(0)
-    for starts in (1, 2, 3):
-        # Twenty steps take six seconds, a kill comes within the first four.
-        with start(*RUN, TOY_SECONDS_PER_STEP="0.3") as process:
-            folder = wait_for_rows(tmp_path / "runs", process)
-            while process.poll() is None and len(provenance(folder)) < starts:
-                time.sleep(0.02)
-            time.sleep(dice.uniform(0, 2))
-            process.kill()
-        assert process.returncode == -signal.SIGKILL, "the run ended before it was killed"
-    code, _, err = attnjax(*RUN)
-    assert code == 0, err
-    assert result(only_run())["params_hash"] == result(reference)["params_hash"]
-    assert (only_run() / "metrics.jsonl").read_bytes() == (reference / "metrics.jsonl").read_bytes()
-    assert len(provenance(only_run())) == 4
-
-
-def test_sigterm_in_the_evaluation_leaves_it_to_the_next_start(attnjax, monkeypatch):
-    with monkeypatch.context() as terminated:
-        terminated.setenv("TOY_TERMINATED_IN_EVALUATION", "1")
-        code, out, err = attnjax(*RUN)
-    assert (code, out) == (0, "")
-    assert "attnjax: stopped: the same command continues from there" in err
-    assert attnjax(*RUN)[0] == 0
-    assert result(only_run())["resumed_from"] == 20
-
-
 def test_a_second_process_on_an_unfinished_run_says_so_and_leaves(attnjax, monkeypatch):
     with monkeypatch.context() as terminated:
         terminated.setenv("TOY_TERMINATED_IN_STEP", "0")
@@ -192,30 +68,6 @@ def test_a_second_process_on_an_unfinished_run_says_so_and_leaves(attnjax, monke
     with Run(only_run()).lock():
         code, out, err = attnjax(*RUN)
     assert (code, out, err) == (2, "", f"attnjax: error: another process is working on {only_run()}\n")
-
-
-def test_ctrl_c_leaves_with_one_line_and_130(tmp_path):
-    with start(*RUN, TOY_SECONDS_PER_STEP="0.2") as process:
-        wait_for_rows(tmp_path / "runs", process)
-        process.send_signal(signal.SIGINT)
-        message = process.communicate()[1]
-    assert process.returncode == 130, message
-    assert "attnjax: interrupted: the same command continues" in message
-    assert "Traceback" not in message
-
-
-def test_a_run_that_died_in_its_evaluation_only_evaluates_at_the_next_start(attnjax, tmp_path):
-    with start(*RUN[:2], "--devices", "5", *WHERE, TOY_DIES_IN_EVALUATION="1") as process:
-        message = process.communicate()[1]
-    assert process.returncode == 9, message
-    assert "a (micro-)batch of 12 does not divide over 5 devices: using 4" in message
-    assert not (only_run() / "result.json").exists()
-    before = (only_run() / "metrics.jsonl").read_bytes()
-    code, out, _ = attnjax(*RUN)
-    assert code == 0
-    assert "all points" in out
-    assert result(only_run())["resumed_from"] == 20
-    assert (only_run() / "metrics.jsonl").read_bytes() == before
 
 
 def test_a_folder_without_config_is_begun_again(attnjax):
@@ -293,6 +145,31 @@ def test_reproduce_refuses_what_it_cannot_compare(attnjax):
     code, _, err = attnjax("reproduce", "toy", *WHERE)
     assert code == 2
     assert "is not finished" in err
+
+
+@pytest.mark.parametrize("content", [None, "{}", "[]", '{"starts": []}', '{"starts": [{}]}'])
+def test_reproduce_refuses_a_run_without_provenance(attnjax, content):
+    attnjax(*RUN)
+    file = only_run() / "provenance.json"
+    file.unlink()
+    if content is not None:
+        file.write_text(content)
+    code, out, err = attnjax("reproduce", "toy", *WHERE)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"attnjax: error: {file} ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"metrics": {}}'])
+def test_a_result_that_is_none_is_refused(attnjax, content):
+    attnjax(*RUN)
+    (only_run() / "result.json").write_text(content)
+    runs = [only_run().name] * 2
+    for command in (RUN, ["reproduce", "toy", *WHERE], ["compare", *runs, *WHERE]):
+        code, out, err = attnjax(*command)
+        assert (code, out) == (2, "")
+        assert "result.json is not what attnjax wrote: it has no step" in err
+        assert err.count("\n") == 1
 
 
 def test_a_run_finds_its_experiment_file_without_being_told(attnjax):

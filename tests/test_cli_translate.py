@@ -1,6 +1,9 @@
 """`attnjax translate` with a model as small as a Transformer gets: its words mean nothing."""
 
 import io
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from attnjax.cli import main
 
 SMALL = """
     --model.dim 8 --model.heads 2 --model.encoder_layers 1 --model.decoder_layers 1 --train.steps 4
-    --train.batch_size 4 --train.log_every 2 --train.checkpoint_every 4 --train.warmup_steps 1
+    --train.batch_size 4 --train.log_every 2 --train.checkpoint_every 2 --train.warmup_steps 1
     --data.holdout 0.2 --data.max_target_length 8 --devices 1
 """
 
@@ -42,10 +45,14 @@ def translate(runs, capsys):
     return run
 
 
+def standard_input(content: bytes) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(content))
+
+
 def test_texts_from_the_command_line_and_from_standard_input_translate_alike(translate, monkeypatch):
     given = translate("12", "7")
     assert len(given) == 2
-    monkeypatch.setattr("sys.stdin", io.StringIO("12\n7\n"))
+    monkeypatch.setattr("sys.stdin", standard_input(b"12\r\n7"))
     assert translate() == given
 
 
@@ -59,7 +66,7 @@ def test_options_may_stand_before_and_between_the_texts(runs, translate, capsys)
 
 def test_empty_input_lines_stay_empty_output_lines(translate, monkeypatch):
     first, second = translate("12", "7")
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n12\n\n7\n"))
+    monkeypatch.setattr("sys.stdin", standard_input(b"\n12\n\n7\n"))
     assert translate() == ["", first, "", second]
 
 
@@ -75,3 +82,41 @@ def test_the_run_kept_its_tokenizers_and_picture_of_the_result(runs):
     (run,) = runs.iterdir()
     assert (run / "result.json").exists()
     assert list(run.glob("*token*"))
+
+
+def test_a_line_of_standard_input_that_is_not_utf_8_is_named(runs, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", standard_input("12\nMärz\n".encode("latin-1")))
+    assert main(["translate", "translation", "--runs", str(runs)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("attnjax: error: standard input:2: not UTF-8 (byte 0xe4 at position 2 of the line")
+    assert err.count("\n") == 1
+
+
+def test_the_weights_of_the_best_validation_can_be_asked_for(runs, translate, tmp_path, capsys):
+    assert len(translate("12", "--best")) == 1
+    shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
+    for checkpoint in tmp_path.glob("*/checkpoints/*"):
+        damage(checkpoint)
+    assert main(["translate", "translation", "12", "--best", "--runs", str(tmp_path)]) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_in_one_line_and_stays(runs, tmp_path):
+    shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
+    (checkpoints,) = tmp_path.glob("*/checkpoints")
+    damage(checkpoints / "4")
+    (checkpoints / "6.orbax-checkpoint-tmp-0").mkdir()  # What a save that was cut off leaves.
+    before = sorted(tmp_path.rglob("*"))
+    command = ["-m", "attnjax.cli", "translate", "translation", "12", "--runs", str(tmp_path)]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") == 1
+    assert done.stderr.startswith(f"attnjax: warning: checkpoint {checkpoints}/4 is damaged: its arrays")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def damage(checkpoint: Path) -> None:
+    """Cuts the files that hold the arrays."""
+    for file in checkpoint.rglob("d/*"):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])

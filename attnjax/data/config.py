@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from attnjax.config import require
+from attnjax.config import require, require_seed
 
 # fmt: off
 DATE_LOCALES = (
@@ -25,13 +25,21 @@ class TranslationData:
     """
 
     train: Path | None = None
+    """Your training pairs: a TSV file, or the source side; None: the embedded dates."""
     train_target: Path | None = None
+    """The target side, line by line, where `train` holds only sources."""
     validation: Path | None = None
+    """Pairs that choose the best checkpoint; None: held out of `train`."""
     validation_target: Path | None = None
+    """The target side of `validation`."""
     test: Path | None = None
+    """Pairs of the final table; None: held out of `train`."""
     test_target: Path | None = None
+    """The target side of `test`."""
     holdout: float = 0.05
+    """Share of your training lines held out for each part that you do not give."""
     tokenizer: Literal["characters", "bpe"] = "characters"
+    """What a token is: one character, or a piece learned by byte-pair encoding."""
     vocab_size: int = 8000
     """Pieces to learn on each side (bpe only)."""
     max_source_length: int = 256
@@ -61,6 +69,7 @@ class TranslationData:
         for name, least in _LEAST.items():
             value = getattr(self, name)
             require(value >= least, f"data.{name} is {value}: it must be at least {least}")
+        require_seed("data.seed", self.seed)
         require(len(self.locales) > 0, "data.locales is empty: at least one CLDR locale is needed")
         require(len(set(self.locales)) == len(self.locales), "data.locales names a locale twice")
         for side in ("train", "validation", "test"):
@@ -83,5 +92,4 @@ _LEAST = {
     "max_target_length": 3,
     "examples": 1,
     "evaluation_examples": 1,
-    "seed": 0,
 }

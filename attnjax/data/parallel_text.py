@@ -1,6 +1,8 @@
 """A user's parallel corpus: a TSV file, or two files whose lines correspond. Errors name file and line."""
 
+import codecs
 import unicodedata
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from attnjax.config import InputError, require
@@ -51,8 +53,17 @@ def _lines(path: Path) -> list[str]:
         raise InputError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
     if not content.strip():
         raise InputError(f"{path}: the file is empty")
-    lines = content.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n")
-    return [_decoded(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
+    return list(decoded_lines(content.removesuffix(b"\n").split(b"\n"), str(path)))
+
+
+def decoded_lines(lines: Iterable[bytes], source: str) -> Iterator[str]:
+    """The lines of a UTF-8 text as they come, without their ends, in Unicode's composed form (NFC).
+
+    Raises InputError, with `source` and the line's number, for a line that is not UTF-8.
+    """
+    for number, line in enumerate(lines, 1):
+        line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+        yield _decoded(line.removesuffix(b"\n"), f"{source}:{number}")
 
 
 def _decoded(line: bytes, place: str) -> str:

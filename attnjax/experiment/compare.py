@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnjax.experiment.serialize import flatten
-from attnjax.experiment.store import Run, read_json
+from attnjax.experiment.store import Run
 
 Row = tuple[str, Any, Any]
 ABSENT = "–"
@@ -27,7 +27,7 @@ def compare(first: Run, second: Run) -> Comparison:
 
 
 def _described(run: Run) -> dict[str, Any]:
-    record = read_json(run.config_file)
+    record = run.record()
     return {"experiment": record["experiment"], **flatten(record["config"])}
 
 

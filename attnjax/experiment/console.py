@@ -1,7 +1,9 @@
 """What the command line prints: plain text where it must be quick, rich tables at the end of longer work."""
 
+import logging
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from attnjax.experiment.registry import Experiment, default_config
@@ -98,6 +100,25 @@ def print_finding(finding: "Finding") -> None:
     Console(soft_wrap=True, highlight=False).print(
         f"{finding.name:<18} {MARKS[finding.state]}: {escape(finding.text)}{remedy}"
     )
+
+
+@contextmanager
+def warnings_to(say: Callable[[str], None]) -> Iterator[None]:
+    """Each warning that attnjax logs goes to `say`, once."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(f"warning: {record.getMessage()}")
+
+    logger, handler = logging.getLogger("attnjax"), Handler(logging.WARNING)
+    logger.addHandler(handler)
+    # jax and its friends give the root logger a handler, which would print each warning again.
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.propagate = True
+        logger.removeHandler(handler)
 
 
 def _scores(metrics: dict[str, dict[str, float]]) -> Any:

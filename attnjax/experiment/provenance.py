@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import attnjax
+from attnjax.config import InputError
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.store import Run, read_json, write_json
 
 PACKAGES = ("attnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain", "tokenizers")
 # What may change the bits of a run; the rest of the record is for people.
 DECISIVE = ("platform", "device_kind", "devices", "machine", "xla_flags")
+NEEDED = {*DECISIVE, "code", "versions"}
 
 
 def collect(entry: Experiment, *, seed: int, devices: int) -> dict[str, Any]:
@@ -59,8 +61,14 @@ def record_start(run: Run, record: dict[str, Any]) -> None:
 
 
 def starts(run: Run) -> list[dict[str, Any]]:
-    """The provenance of every start of the run, oldest first."""
-    return read_json(run.provenance_file)["starts"] if run.provenance_file.is_file() else []
+    """The provenance of every start of the run, oldest first. InputError for a file that is not ours."""
+    if not run.provenance_file.is_file():
+        return []
+    data = read_json(run.provenance_file)
+    found = data.get("starts") if isinstance(data, dict) else None
+    if not isinstance(found, list) or not all(isinstance(s, dict) and s.keys() >= NEEDED for s in found):
+        raise InputError(f"{run.provenance_file} is not what attnjax wrote")
+    return found
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

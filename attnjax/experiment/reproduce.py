@@ -8,7 +8,7 @@ from attnjax.config import InputError
 from attnjax.experiment import provenance, topology
 from attnjax.experiment.identity import fingerprint
 from attnjax.experiment.run import Say, place, train
-from attnjax.experiment.store import Run, check_writable, read_json
+from attnjax.experiment.store import Run, check_writable
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,19 @@ def reproduce(run: Run, *, devices: int | None = None, say: Say = print) -> Repr
     It uses as many devices as the run did, unless told otherwise. What differs from the run's provenance and
     may change the bits is listed in `differences`.
 
-    Raises InputError when the run is not finished or its data files have changed.
+    Raises InputError when the run is not finished, its data files have changed, or its files are damaged.
     """
     result = run.result()
     if result is None:
         raise InputError(f"{run.name} is not finished: there is nothing to compare with")
     entry, config = run.load()
-    if fingerprint(entry.name, config) != read_json(run.config_file)["fingerprint"]:
+    if fingerprint(entry.name, config) != run.record()["fingerprint"]:
         raise InputError(f"the data files of {run.name} have changed, or its config.json was edited")
     check_writable(run.folder.parent)
-    before = provenance.starts(run)[0]
+    starts = provenance.starts(run)
+    if not starts:
+        raise InputError(f"{run.provenance_file} records no start: it is not known how {run.name} ran")
+    before = starts[0]
     topology.start_jax(devices or before["devices"])
     from attnjax.train.hashing import params_hash
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attnjax.config import InputError
+from attnjax.config import InputError, require_seed
 from attnjax.experiment.identity import fingerprint, run_id
 from attnjax.experiment.registry import Experiment, default_config, find, load_file
 from attnjax.experiment.serialize import decode, encode
@@ -51,8 +51,19 @@ class Run:
         return self.config_file.is_file()
 
     def result(self) -> dict[str, Any] | None:
-        """The stored result, or None while the run is unfinished."""
-        return read_json(self.result_file) if self.result_file.is_file() else None
+        """The stored result, or None while the run is unfinished. InputError when it is not ours."""
+        if not self.result_file.is_file():
+            return None
+        kinds = {
+            "step": int,
+            "params_hash": str,
+            "training_seconds": float,
+            "resumed_from": int,
+            "metrics": dict,
+            "samples": list,
+            "figures": list,
+        }
+        return _read_record(self.result_file, kinds)
 
     def write_config(self, entry: Experiment, config: Any) -> None:
         """Claims the folder for this config."""
@@ -68,7 +79,7 @@ class Run:
         """Raises InputError when the folder exists and belongs to another config."""
         if not self.started:
             return
-        record = self._record()
+        record = self.record()
         here = encode(config, write_path=_any_path)
         try:
             stored = encode(decode(type(config), record["config"]), write_path=_any_path)
@@ -84,21 +95,18 @@ class Run:
 
         An experiment that is not registered is looked for in the file it came from.
         """
-        record = self._record()
+        record = self.record()
         entry = _find_or_load(record["experiment"], Path(record["file"]))
         try:
             return entry, decode(type(default_config(entry)), record["config"])
         except InputError as error:
             raise InputError(f"{self.config_file} does not fit {entry.place}: {error}") from None
 
-    def _record(self) -> dict[str, Any]:
-        record = read_json(self.config_file)
-        if (
-            not isinstance(record, dict)
-            or not {"experiment", "fingerprint", "file", "config"} <= record.keys()
-        ):
-            raise InputError(f"{self.config_file} is not a config that attnjax wrote")
-        return record
+    def record(self) -> dict[str, Any]:
+        """What config.json holds: experiment, fingerprint, file, config. InputError when it is not ours."""
+        return _read_record(
+            self.config_file, {"experiment": str, "fingerprint": str, "file": str, "config": dict}
+        )
 
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
@@ -121,7 +129,8 @@ class Run:
 
 
 def run_for(entry: Experiment, config: Any, runs: Path) -> Run:
-    """The folder under `runs` where this config's run lives."""
+    """The folder under `runs` where this config's run lives. Raises InputError for a seed that is none."""
+    require_seed("seed", config.seed)
     return Run(runs / run_id(entry.name, config))
 
 
@@ -167,6 +176,15 @@ def read_json(path: Path) -> Any:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise InputError(f"{path} is damaged: {error}") from None
+
+
+def _read_record(path: Path, kinds: dict[str, type]) -> dict[str, Any]:
+    """A JSON object with at least these entries. Raises InputError when it is something else."""
+    data = read_json(path)
+    for name, kind in kinds.items():
+        if not isinstance(data, dict) or not isinstance(data.get(name), kind):
+            raise InputError(f"{path} is not what attnjax wrote: it has no {name}")
+    return data
 
 
 def write_json(path: Path, data: Any) -> None:

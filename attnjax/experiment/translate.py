@@ -12,14 +12,17 @@ from attnjax.experiment.store import Run
 BATCH = 64
 
 
-def translate_lines(run: Run, texts: Iterable[str], *, alignment: bool = False) -> Iterator[str]:
+def translate_lines(
+    run: Run, texts: Iterable[str], *, alignment: bool = False, best: bool = False
+) -> Iterator[str]:
     """The translation of each text, in order; with `alignment`, each followed by a picture of it.
 
-    An empty text has an empty translation, so that output lines stay aligned with input lines.
+    The weights are the newest ones, with `best` those of the best validation. An empty text has an empty
+    translation, so that output lines stay aligned with input lines.
 
-    Raises InputError when the run cannot translate, has no checkpoint yet, or is being trained right now.
+    Raises InputError when the run cannot translate, has no such checkpoint, or is being trained right now.
     """
-    translate = _translator(run)
+    translate = _translator(run, best)
     lines = (line.rstrip("\n") for line in texts)
     while batch := list(itertools.islice(lines, BATCH)):
         translations = iter(translate([text for text in batch if text.strip()]))
@@ -33,20 +36,20 @@ def translate_lines(run: Run, texts: Iterable[str], *, alignment: bool = False) 
                 yield _picture(translation)
 
 
-def _translator(run: Run) -> Callable[[Sequence[str]], Any]:
+def _translator(run: Run, best: bool) -> Callable[[Sequence[str]], Any]:
     _, config = run.load()
     topology.start_jax(1)
     from attnjax.train.loop import load_params
 
-    # Whoever opens the checkpoints clears away unfinished saves: not while a trainer is in the middle of one.
+    # A trainer removes checkpoints as it goes: none of those that are read here.
     with run.lock(shared=True):
         task = config.task(run.folder)
         if not hasattr(task, "translate"):
             raise InputError(f"{run.name} is not a translation run")
         try:
-            params = load_params(task, config.train, folder=run.folder)
-        except FileNotFoundError:
-            raise InputError(f"{run.name} has no checkpoint yet: train it first") from None
+            params = load_params(task, config.train, folder=run.folder, best=best)
+        except FileNotFoundError as error:
+            raise InputError(f"{error}: train the run first") from None
     return lambda texts: task.translate(params, texts) if texts else []
 
 

@@ -27,17 +27,25 @@ class TransformerConfig:
     """An encoder-decoder Transformer (Vaswani et al. 2017) and the choices that came after it."""
 
     dim: int = 128
+    """Width of the vectors that stand for tokens."""
     heads: int = 4
+    """Attention heads of a layer; they divide dim."""
     kv_heads: int | None = None
     """None: as many as heads (multi-head); 1: multi-query; a divisor of heads between: grouped-query."""
     encoder_layers: int = 2
+    """Blocks that read the source."""
     decoder_layers: int = 2
+    """Blocks that write the target."""
     hidden: int | None = None
     """Width of the feed-forward layers; None: 4·dim."""
     positions: Positions = "rope"
+    """How the order of tokens enters: added to embeddings, by rotation, or as a bias on the scores."""
     norm: Norm = "layer"
+    """LayerNorm or RMSNorm."""
     norm_placement: NormPlacement = "pre"
+    """Norm before each layer, or after its residual sum."""
     activation: Activation = "gelu"
+    """Of the feed-forward layers; swiglu gates one half by the other."""
     qk_norm: bool = False
     """RMSNorm of each query and key head."""
     bias: bool = True

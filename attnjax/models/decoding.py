@@ -48,6 +48,12 @@ def greedy_decode(
 
     Raises:
       ValueError: max_length is not positive, or the capture is out of range.
+
+    >>> from attnjax.models import TransformerConfig
+    >>> model = Transformer(TransformerConfig(dim=8), source_vocab=11, target_vocab=7, rngs=nnx.Rngs(0))
+    >>> source, lengths = jnp.ones((2, 5), int), jnp.array([5, 4])
+    >>> greedy_decode(model, source, lengths, bos=1, eos=2, pad=0, max_length=3).tokens.shape
+    (2, 3)
     """
     if max_length < 1:
         raise ValueError(f"max_length {max_length}: expected 1 or more")
@@ -75,6 +81,15 @@ def alignment(
 
     The tokens are fed back (teacher forcing), so that those of `greedy_decode` give its own weights. The mean
     is over the given decoder layers and heads (all by default). Rows sum to 1; after the end they are void.
+
+    Raises ValueError for shapes that do not fit, or layers or heads out of range.
+
+    >>> from attnjax.models import TransformerConfig
+    >>> model = Transformer(TransformerConfig(dim=8), source_vocab=11, target_vocab=7, rngs=nnx.Rngs(0))
+    >>> source, lengths = jnp.ones((2, 5), int), jnp.array([5, 4])
+    >>> tokens = greedy_decode(model, source, lengths, bos=1, eos=2, pad=0, max_length=3).tokens
+    >>> alignment(model, source, lengths, tokens, bos=1).shape
+    (2, 3, 5)
     """
     graphdef, params = nnx.split(model, nnx.Param)
     captured = _forced(

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.models.config import TransformerConfig
 from attnjax.models.parts import Parts
-from attnjax.nn import Capture, Dropout, KeysValues, KVCache, without_none
+from attnjax.nn import Capture, Dropout, KeysValues, KVCache, folded, without_none
 from attnjax.ops import masks
 
 
@@ -71,13 +71,26 @@ class Transformer(nnx.Module):
         dropout: Dropout | None = None,
         capture: Capture | None = None,
     ) -> Any:
-        """Logits [B, T, V] of the token after each target token, given those up to it (teacher forcing)."""
-        options: dict[str, Any] = {"dropout": dropout, "capture": capture}
+        """Logits [B, T, V] of the token after each target token, given those up to it (teacher forcing).
+
+        One capture is for both stacks: a layer or a row that only one of them has is left out of the other.
+
+        Raises:
+          TypeError: source or target is not integer.
+          ValueError: shapes do not fit, or a capture is out of range in both stacks.
+        """
         if capture is None:
-            memory = self.encode(source, source_lengths, **options)
-            return self.decode(target, memory, source_lengths, **options)
-        memory, weights = self.encode(source, source_lengths, **options)
-        logits, more = self.decode(target, memory, source_lengths, **options)
+            memory = self.encode(source, source_lengths, dropout=dropout)
+            return self.decode(target, memory, source_lengths, dropout=dropout)
+        encoder = decoder = capture
+        for name, sizes in (
+            ("layers", (len(self.encoder), len(self.decoder))),
+            ("rows", (source.shape[-1], target.shape[-1])),
+        ):
+            capture.require_within(name, max(sizes))
+            encoder, decoder = encoder.within(name, sizes[0]), decoder.within(name, sizes[1])
+        memory, weights = self.encode(source, source_lengths, dropout=dropout, capture=encoder)
+        logits, more = self.decode(target, memory, source_lengths, dropout=dropout, capture=decoder)
         return logits, weights | more
 
     def encode(
@@ -97,7 +110,7 @@ class Transformer(nnx.Module):
         _check_source(source, source_lengths)
         if capture is not None:
             capture.require_within("layers", len(self.encoder))
-        dropout = _fold(dropout, "encoder")
+        dropout = folded(dropout, "encoder")
         x = _drop(self.source_embedding(source), dropout)
         mask = masks.lengths(key=source_lengths)
         score = None if self.encoder_score is None else self.encoder_score()
@@ -107,7 +120,7 @@ class Transformer(nnx.Module):
                 x,
                 mask=mask,
                 score=score,
-                dropout=_fold(dropout, i),
+                dropout=folded(dropout, i),
                 capture=_layer(capture, i),
             )
             if weights is not None:
@@ -139,7 +152,7 @@ class Transformer(nnx.Module):
         if capture is not None:
             capture.require_within("layers", len(self.decoder))
         offset = 0 if cache is None else cache.length
-        dropout = _fold(dropout, "decoder")
+        dropout = folded(dropout, "decoder")
         x = _drop(self.target_embedding(target, offset + jnp.arange(target.shape[-1])), dropout)
         score = None if self.decoder_score is None else self.decoder_score(offset)
         own: list[Any] = []
@@ -152,7 +165,7 @@ class Transformer(nnx.Module):
                 context_mask=masks.lengths(key=source_lengths),
                 score=score,
                 cache=None if cache is None else cache.own[i],
-                dropout=_fold(dropout, i),
+                dropout=folded(dropout, i),
                 capture=_layer(capture, i),
             )
             own.append(kept)
@@ -198,10 +211,6 @@ def _check_lengths(rows: Array, source_lengths: Array) -> None:
 
 def _drop(x: Array, dropout: Dropout | None) -> Array:
     return x if dropout is None else dropout.fold("embedding")(x)
-
-
-def _fold(dropout: Dropout | None, branch: int | str) -> Dropout | None:
-    return None if dropout is None else dropout.fold(branch)
 
 
 def _layer(capture: Capture | None, number: int) -> Capture | None:

@@ -6,7 +6,7 @@ from attnjax.nn.blocks import DecoderBlock, EncoderBlock, Residual
 from attnjax.nn.cache import KeysValues, KVCache
 from attnjax.nn.capture import Capture
 from attnjax.nn.dot import flat_dot_general
-from attnjax.nn.dropout import Dropout
+from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.embedding import Embedding
 from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.norm import make_norm
@@ -26,6 +26,7 @@ __all__ = [
     "PositionScore",
     "Residual",
     "flat_dot_general",
+    "folded",
     "logical_axes",
     "make_norm",
     "named",

@@ -47,7 +47,7 @@ class Attention(nnx.Module):
       dtype: of the computation (None: what inputs and parameters promote to); param_dtype: of the parameters.
 
     Raises:
-      ValueError: sizes that do not divide, or an unknown rope.
+      ValueError: sizes below 1 or that do not divide, an unknown rope, or one of an odd head size.
 
     >>> attention = Attention(8, 4, kv_heads=2, rope="halves", rngs=nnx.Rngs(0))
     >>> attention(jnp.ones((2, 5, 8)), mask=masks.causal()).shape
@@ -69,17 +69,17 @@ class Attention(nnx.Module):
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
+        _require_sizes(dim, heads, kv_heads, head_dim)
+        self.dim = dim
         self.heads = heads
         self.kv_heads = heads if kv_heads is None else kv_heads
         self.head_dim = dim // heads if head_dim is None else head_dim
         self.rope = rope
         self.implementation = implementation
-        if self.heads % self.kv_heads:
-            raise ValueError(f"kv_heads {kv_heads}: expected a divisor of heads ({heads})")
-        if head_dim is None and dim % heads:
-            raise ValueError(f"heads {heads}: expected a divisor of dim ({dim}), or a head_dim")
         if rope not in (None, "halves", "interleaved"):
             raise ValueError(f"rope {rope!r}: expected None, 'halves' or 'interleaved'")
+        if rope is not None and self.head_dim % 2:
+            raise ValueError(f"rope {rope!r}: expected an even head size, got {self.head_dim}")
 
         common: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         common_linear = common | {
@@ -148,8 +148,10 @@ class Attention(nnx.Module):
           capture: which heads and rows of the weights (before dropout) to return: [*B, |heads|, |rows|, S].
 
         Raises:
-          ValueError: a cache together with a context, a cache that is full, or a capture out of range.
+          ValueError: x or context is not D wide; a cache together with a context, a cache that is full, or a
+            capture out of range.
         """
+        self._require_width("x", x)
         if cache is not None and context is not None:
             raise ValueError(
                 "cache with context: a cache is for self-attention; a context can be `project`ed once"
@@ -183,13 +185,22 @@ class Attention(nnx.Module):
     def project(
         self, context: Float[Array, "*B S D"], positions: Int[Array, "*#B S"] | None = None
     ) -> KeysValues:
-        """The keys and values of a context, to be attended to many times; positions, if any, are for RoPE."""
+        """The keys and values of a context, to be attended to many times; positions, if any, are for RoPE.
+
+        Raises:
+          ValueError: the context is not D wide.
+        """
+        self._require_width("context", context)
         keys = self._place(self._normed(self.key(context), self.key_norm), positions)
         return KeysValues(keys, self.value(context))
 
     def empty_cache(self, batch: tuple[int, ...], capacity: int, dtype: DTypeLike) -> KVCache:
         """A cache of `capacity` free slots that fits this layer."""
         return KVCache.empty(batch, capacity, kv_heads=self.kv_heads, head_dim=self.head_dim, dtype=dtype)
+
+    def _require_width(self, name: str, x: Array) -> None:
+        if x.ndim < 2 or x.shape[-1] != self.dim:
+            raise ValueError(f"{name} {list(x.shape)}: expected (*B, length, {self.dim})")
 
     def _normed(self, heads: Array, norm: Any) -> Array:
         return heads if norm is None else norm(heads)
@@ -206,6 +217,17 @@ class Attention(nnx.Module):
         query, keys = jax.lax.optimization_barrier((query, keys))
         weights = attention_weights(query, keys, mask=mask, score=score, rows=capture.rows)
         return weights if capture.heads is None else weights[..., jnp.array(capture.heads), :, :]
+
+
+def _require_sizes(dim: int, heads: int, kv_heads: int | None, head_dim: int | None) -> None:
+    sizes = {"dim": dim, "heads": heads, "kv_heads": kv_heads, "head_dim": head_dim}
+    for name, size in sizes.items():
+        if size is not None and size < 1:
+            raise ValueError(f"{name} {size}: expected 1 or more")
+    if kv_heads is not None and heads % kv_heads:
+        raise ValueError(f"kv_heads {kv_heads}: expected a divisor of heads ({heads})")
+    if head_dim is None and dim % heads:
+        raise ValueError(f"heads {heads}: expected a divisor of dim ({dim}), or a head_dim")
 
 
 def without_none(first: Any, *rest: Any) -> Any:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from attnjax.nn.attention import Attended, Attention, MaskLike
 from attnjax.nn.cache import KeysValues, KVCache
 from attnjax.nn.capture import Capture
-from attnjax.nn.dropout import Dropout
+from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.feed_forward import FeedForward
 
 Placement = Literal["pre", "post"]
@@ -78,10 +78,10 @@ class EncoderBlock(nnx.Module):
             self.attention_residual.enter(x),
             mask=mask,
             score=score,
-            dropout=_fold(dropout, "weights"),
+            dropout=folded(dropout, "weights"),
             capture=capture,
         )
-        x = self.attention_residual.leave(x, attended.out, _fold(dropout, "attention"))
+        x = self.attention_residual.leave(x, attended.out, folded(dropout, "attention"))
         return attended._replace(out=_feed(self, x, dropout))
 
 
@@ -136,25 +136,21 @@ class DecoderBlock(nnx.Module):
             mask=mask,
             score=score,
             cache=cache,
-            dropout=_fold(dropout, "self_weights"),
+            dropout=folded(dropout, "self_weights"),
             capture=capture,
         )
-        x = self.self_residual.leave(x, own.out, _fold(dropout, "self_attention"))
+        x = self.self_residual.leave(x, own.out, folded(dropout, "self_attention"))
         cross = self.cross_attention.attend(
             self.cross_residual.enter(x),
             context,
             mask=context_mask,
-            dropout=_fold(dropout, "cross_weights"),
+            dropout=folded(dropout, "cross_weights"),
             capture=capture,
         )
-        x = self.cross_residual.leave(x, cross.out, _fold(dropout, "cross_attention"))
+        x = self.cross_residual.leave(x, cross.out, folded(dropout, "cross_attention"))
         return DecoderAttended(_feed(self, x, dropout), own.cache, own.weights, cross.weights)
 
 
 def _feed(block: EncoderBlock | DecoderBlock, x: Array, dropout: Dropout | None) -> Array:
     change = block.feed_forward(block.feed_forward_residual.enter(x))
-    return block.feed_forward_residual.leave(x, change, _fold(dropout, "feed_forward"))
-
-
-def _fold(dropout: Dropout | None, branch: str) -> Dropout | None:
-    return None if dropout is None else dropout.fold(branch)
+    return block.feed_forward_residual.leave(x, change, folded(dropout, "feed_forward"))

@@ -1,6 +1,6 @@
 """What to look at inside a model: a request fixed when the program is compiled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Indices = tuple[int, ...] | None
 
@@ -31,6 +31,15 @@ class Capture:
     def layer(self, number: int) -> "Capture | None":
         """This request as layer `number` sees it: itself, or None where the layer was not asked for."""
         return self if self.layers is None or number in self.layers else None
+
+    def within(self, name: str, size: int) -> "Capture":
+        """This request without the indices of the field `name` that are not below size.
+
+        >>> Capture(rows=(1, 6)).within("rows", 5)
+        Capture(layers=None, heads=None, rows=(1,))
+        """
+        asked = getattr(self, name)
+        return self if asked is None else replace(self, **{name: tuple(i for i in asked if i < size)})
 
     def require_within(self, name: str, size: int) -> None:
         """Raises ValueError if the field `name` asks for an index that is not below size."""

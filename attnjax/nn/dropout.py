@@ -45,5 +45,12 @@ class Dropout:
         # Half the random bits of a float draw: on a CPU they are what dropout costs.
         bits = jax.random.bits(self.key, x.shape, jnp.uint16)
         dropped = jnp.round(jnp.asarray(self.rate, jnp.float32) * _LEVELS)
+        # A rate just below 1 must not round to 1, where the scale is infinite.
+        dropped = jnp.minimum(dropped, _LEVELS - 1)
         scale = _LEVELS / (_LEVELS - dropped)
         return jnp.where(bits >= dropped, x * scale.astype(x.dtype), jnp.zeros((), x.dtype))
+
+
+def folded(dropout: Dropout | None, branch: int | str) -> Dropout | None:
+    """`dropout.fold(branch)`, where there is dropout."""
+    return None if dropout is None else dropout.fold(branch)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from attnjax.ops.checks import array, scalar
 from attnjax.ops.dropout import Dropout, dropout
 from attnjax.ops.engines.problem import Problem, Rules
 from attnjax.ops.grid import Sizes
@@ -15,11 +16,13 @@ from attnjax.ops.masks import Mask, dense
 from attnjax.ops.normalizers import Normalizer, softmax
 from attnjax.ops.scores import PairBias, Score, flatten
 
+NO_VALUE = object()
+
 
 def make_problem(
     query: Any,
     key: Any,
-    value: Any,
+    value: Any = NO_VALUE,
     *,
     mask: Any = None,
     bias: Any = None,
@@ -30,9 +33,14 @@ def make_problem(
     dropout_key: Any = None,
     precision: Any = None,
 ) -> Problem:
-    """The call in normal form; ValueError or TypeError naming the argument that does not fit."""
-    query, key, value = (_tokens(name, x) for name, x in (("query", query), ("key", key), ("value", value)))
-    sizes = _sizes(query, key, value)
+    """The call in normal form; ValueError or TypeError naming the argument that does not fit.
+
+    Without a value the weights alone can be asked for.
+    """
+    query, key = _tokens("query", query), _tokens("key", key)
+    no_value = value is NO_VALUE
+    value = jnp.zeros((*key.shape[:-1], 0), key.dtype) if no_value else _tokens("value", value)
+    sizes = _sizes(query, key, value, "" if no_value else f", value {list(value.shape)} (*B, S, K, V)")
     dtype = jnp.result_type(query, key, value, jnp.float32)
     rules = Rules(
         mask=_mask(mask, sizes),
@@ -40,7 +48,7 @@ def make_problem(
         normalizer=_normalizer(normalizer).bind(sizes, dtype),
         dropout=_dropout(dropout_rate, dropout_key, sizes),
         sizes=sizes,
-        precision=precision,
+        precision=_precision(precision),
     )
     scale = _scale(scale, query.shape[-1], dtype)
     query, key, value = (x.reshape(sizes.flat_batch, *x.shape[-3:]) for x in (query, key, value))
@@ -49,7 +57,7 @@ def make_problem(
 
 def row_indices(rows: Any, queries: int) -> Array:
     """Query rows as an index array [R]; ValueError when they are not integers of one axis inside [0, T)."""
-    index = jnp.asarray(rows)
+    index = array("rows", rows)
     if index.ndim != 1 or not (index.size == 0 or jnp.issubdtype(index.dtype, jnp.integer)):
         raise ValueError(f"rows is {index.dtype}{list(index.shape)}: expected integers of one axis")
     if not isinstance(index, jax.core.Tracer) and index.size:
@@ -60,7 +68,7 @@ def row_indices(rows: Any, queries: int) -> Array:
 
 
 def _tokens(name: str, x: Any) -> Array:
-    x = jnp.asarray(x)
+    x = array(name, x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(f"{name} is {x.dtype}{list(x.shape)}: expected floating point")
     if x.ndim < 3:
@@ -70,11 +78,8 @@ def _tokens(name: str, x: Any) -> Array:
     return x
 
 
-def _sizes(query: Array, key: Array, value: Array) -> Sizes:
-    shown = (
-        f"query {list(query.shape)} (*B, T, N, H), key {list(key.shape)} (*B, S, K, H), "
-        f"value {list(value.shape)} (*B, S, K, V)"
-    )
+def _sizes(query: Array, key: Array, value: Array, value_shown: str) -> Sizes:
+    shown = f"query {list(query.shape)} (*B, T, N, H), key {list(key.shape)} (*B, S, K, H){value_shown}"
     if not query.shape[:-3] == key.shape[:-3] == value.shape[:-3]:
         raise ValueError(f"the batch axes *B differ: {shown}")
     if key.shape[-3:-1] != value.shape[-3:-1]:
@@ -90,9 +95,7 @@ def _sizes(query: Array, key: Array, value: Array) -> Sizes:
 def _scale(scale: Any, head_size: int, dtype: Any) -> Array:
     if scale is None:
         scale = 1 / math.sqrt(head_size)
-    if jnp.ndim(scale) != 0:
-        raise ValueError(f"scale has shape {list(jnp.shape(scale))}: expected a scalar")
-    return jnp.asarray(scale, dtype)
+    return jnp.asarray(scalar("scale", scale), dtype)
 
 
 def _mask(mask: Any, sizes: Sizes) -> Mask | None:
@@ -108,7 +111,7 @@ def _mask(mask: Any, sizes: Sizes) -> Mask | None:
 def _scores(score: Any, bias: Any, sizes: Sizes, dtype: Any) -> tuple[Score, ...]:
     scores = flatten(score)
     if bias is not None:
-        bias = jnp.asarray(bias)
+        bias = array("bias", bias)
         if not jnp.issubdtype(bias.dtype, jnp.floating):
             raise TypeError(
                 f"bias is an array of {bias.dtype}: expected floating point (a boolean one is a mask)"
@@ -128,13 +131,33 @@ def _normalizer(normalizer: Any) -> Normalizer:
 
 
 def _dropout(rate: Any, key: Any, sizes: Sizes) -> Dropout | None:
-    if jnp.ndim(rate) != 0:
-        raise ValueError(f"dropout_rate has shape {list(jnp.shape(rate))}: expected a scalar")
-    if not isinstance(rate, jax.core.Tracer):
+    if not isinstance(scalar("dropout_rate", rate), jax.core.Tracer):
         if not 0 <= float(rate) < 1:
             raise ValueError(f"dropout_rate is {rate}: expected 0 ≤ rate < 1")
         if float(rate) == 0:
             return None
     if key is None:
         raise ValueError("dropout_key is None: a dropout_rate other than 0 needs a key")
+    if not _is_key(key):
+        raise TypeError(f"dropout_key is {key!r}: expected a key of jax.random.key")
     return dropout(key, rate, sizes)
+
+
+def _is_key(key: Any) -> bool:
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    if dtype is None:
+        return False
+    # jax.random.PRNGKey still gives raw words.
+    return (jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()) or (
+        dtype == jnp.uint32 and shape == (2,)
+    )
+
+
+def _precision(precision: Any) -> Any:
+    """The precision itself, where jax takes it."""
+    vector = jax.ShapeDtypeStruct((1,), jnp.float32)
+    try:
+        jax.eval_shape(lambda x: jax.lax.dot(x, x, precision=precision), vector)
+    except (TypeError, ValueError):
+        raise ValueError(f"precision is {precision!r}: expected one that jax.lax.dot takes") from None
+    return precision

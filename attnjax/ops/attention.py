@@ -1,5 +1,6 @@
 """attention(), attention_weights(), merge_attention(), plan_attention(): the one entry to all engines."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
@@ -151,7 +152,6 @@ def attention_weights(
     problem = make_problem(
         query,
         key,
-        jnp.zeros((*jnp.shape(key)[:-1], 0), jnp.result_type(key)),
         mask=mask,
         bias=bias,
         score=score,
@@ -187,10 +187,18 @@ def merge_attention(
         raise ValueError(f"outs has {len(outs)} parts, lses {len(lses)}: expected as many, at least one")
     for out, lse in zip(outs, lses, strict=True):
         expected = (*out.shape[:-3], out.shape[-2], out.shape[-3]) if out.ndim >= 3 else None
-        if out.shape != outs[0].shape or lse.shape != expected:
+        if out.shape != outs[0].shape:
             raise ValueError(
-                f"a part has out {list(out.shape)} (*B, T, N, V) and lse {list(lse.shape)} (*B, N, T): "
-                f"expected {list(outs[0].shape)} and the matching lse"
+                f"a part has out {list(out.shape)}: expected {list(outs[0].shape)} (*B, T, N, V) as the first"
+            )
+        if lse.shape != expected:
+            raise ValueError(
+                f"a part has lse {list(lse.shape)} with out {list(out.shape)} (*B, T, N, V): "
+                + (
+                    "expected an out of at least 3 axes"
+                    if expected is None
+                    else f"expected lse {list(expected)} (*B, N, T)"
+                )
             )
     dtype = jnp.result_type(*outs, *lses, jnp.float32)
     stacked = jnp.stack([x.astype(dtype) for x in lses])
@@ -225,6 +233,10 @@ def plan_attention(
     blocks   512 queries × 512 keys
     visited  7 of 16, 0 of them without a mask
     """
+    try:
+        inspect.signature(attention).bind(query, key, value, **options)
+    except TypeError as error:
+        raise TypeError(f"plan_attention {error}") from None
     problem = make_problem(query, key, value, **options)
     _check_lse(problem, return_lse)
     return plan_of(problem, choose(problem, implementation))

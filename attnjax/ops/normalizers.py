@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from attnjax.ops.checks import floats, scalar_above
 from attnjax.ops.grid import Grid, Sizes
 from attnjax.ops.sparse_softmax import entmax_weights, sparsemax_weights
 from attnjax.ops.tree import Node
@@ -48,20 +49,47 @@ def softmax(sink: Float[Array, " N"] | None = None) -> Normalizer:
 
     `sink` [N] holds one learned logit per head (gpt-oss, 2025; Xiao et al., 2023). The log-sum-exp of a row
     that has a key includes it.
+
+    Raises TypeError for a sink that is not floating point, ValueError for another shape.
+
+    >>> import attnjax as aj
+    >>> x = jnp.zeros((2, 1, 4))
+    >>> weights = aj.attention_weights(x, x, normalizer=aj.softmax(jnp.zeros(1)))[0]
+    >>> print(jnp.array_str(weights, precision=2))
+    [[0.33 0.33]
+     [0.33 0.33]]
     """
-    return Softmax(None if sink is None else _heads("sink", sink))
+    return Softmax(None if sink is None else floats("sink", sink))
 
 
 def sigmoid(bias: float | Float[Array, ""] | Float[Array, " N"] = 0.0) -> Normalizer:
     """σ(s_ij + bias), each pair on its own; a scalar or one value per head, -log S at the start of training.
 
     Theory, Analysis, and Best Practices for Sigmoid Self-Attention (Ramapuram et al., 2024).
+
+    Raises TypeError for a bias that is not floating point, ValueError for another shape.
+
+    >>> import attnjax as aj
+    >>> x = jnp.zeros((2, 1, 4))
+    >>> weights = aj.attention_weights(x, x, normalizer=aj.sigmoid(-jnp.log(2.0)))[0]
+    >>> print(jnp.array_str(weights, precision=2))
+    [[0.33 0.33]
+     [0.33 0.33]]
     """
-    return Sigmoid(bias)
+    return Sigmoid(bias if isinstance(bias, (int, float)) else floats("bias of sigmoid", bias))
 
 
 def sparsemax() -> Normalizer:
-    """The point of the simplex nearest to the scores: many weights are 0 (Martins & Astudillo, 2016)."""
+    """The point of the simplex nearest to the scores: many weights are 0 (Martins & Astudillo, 2016).
+
+    >>> import attnjax as aj
+    >>> x = jnp.array([0.0, 0.5, 2.0])[:, None, None]
+    >>> weights = aj.attention_weights(x, x, normalizer=aj.sparsemax())[0]
+    >>> print(jnp.array_str(weights, precision=2))
+    [[0.33 0.33 0.33]
+     [0.   0.12 0.88]
+     [0.   0.   1.  ]]
+    """
     return Sparsemax()
 
 
@@ -70,10 +98,16 @@ def entmax(alpha: float | Float[Array, ""] = 1.5) -> Normalizer:
 
     Differentiable in the scores and in α. Peters et al., 2019; learned α: Correia et al., 2019. ValueError
     for an α not above 1.
+
+    >>> import attnjax as aj
+    >>> x = jnp.array([0.0, 0.5, 2.0])[:, None, None]
+    >>> weights = aj.attention_weights(x, x, normalizer=aj.entmax(1.5))[0]
+    >>> print(jnp.array_str(weights, precision=2))
+    [[0.33 0.33 0.33]
+     [0.11 0.21 0.69]
+     [0.   0.   1.  ]]
     """
-    if isinstance(alpha, (int, float)) and not alpha > 1:
-        raise ValueError(f"alpha is {alpha}: expected a number above 1")
-    return Entmax(alpha)
+    return Entmax(scalar_above("alpha", alpha, 1))
 
 
 class Softmax(Normalizer):
@@ -119,7 +153,9 @@ class Sigmoid(Normalizer):
     def bind(self, sizes: Sizes, dtype: Any) -> Normalizer:
         bias = jnp.asarray(self.bias, dtype)
         if bias.shape not in ((), (sizes.heads,)):
-            raise ValueError(f"bias has shape {list(bias.shape)}: expected [] or [{sizes.heads}] (N)")
+            raise ValueError(
+                f"bias of sigmoid has shape {list(bias.shape)}: expected [] or [{sizes.heads}] (N)"
+            )
         return Sigmoid(Grid(bias.reshape(1, -1, 1, 1)))
 
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
@@ -145,10 +181,3 @@ class Entmax(Normalizer):
 def finite(x: Array) -> Array:
     """x with -inf replaced by 0: what a row without keys may subtract."""
     return jnp.where(jnp.isneginf(x), 0, x)
-
-
-def _heads(name: str, x: Any) -> Array:
-    x = jnp.asarray(x)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"{name} is an array of {x.dtype}: expected floating point")
-    return x

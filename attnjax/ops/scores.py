@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from attnjax.ops.checks import floats, scalar, scalar_above
 from attnjax.ops.elementwise import elementwise, hoisted
 from attnjax.ops.grid import Block, Grid, Sizes, pair_grid
 from attnjax.ops.positions import relative_buckets
@@ -59,15 +60,29 @@ def alibi(slopes: Float[Array, " N"], offset: Any = 0) -> Score:
     """s - slope_h · |i + offset - j|: Press et al., 2022 (the distance is symmetric without a causal mask).
 
     `slopes` [N] as from `attnjax.ops.positions.alibi_slopes`; `offset` is the number of cached keys.
+
+    Raises TypeError for slopes that are not floating point, ValueError for other shapes.
+
+    >>> import attnjax as aj
+    >>> x = jnp.zeros((3, 1, 4))
+    >>> weights = aj.attention_weights(x, x, score=aj.alibi(jnp.array([1.0])))[0, 0]
+    >>> print(jnp.array_str(weights, precision=2))
+    [0.67 0.24 0.09]
     """
-    return Alibi(_floats("slopes", slopes), _scalar("offset", offset))
+    return Alibi(floats("slopes", slopes), scalar("offset", offset))
 
 
 def softcap(c: float | Float[Array, ""]) -> Score:
-    """c · tanh(s / c): scores stay inside (-c, c). Gemma 2 (2024). ValueError for a c not above 0."""
-    if isinstance(c, (int, float)) and not c > 0:
-        raise ValueError(f"softcap is {c}: expected a number above 0")
-    return Softcap(c)
+    """c · tanh(s / c): scores stay inside (-c, c). Gemma 2 (2024). ValueError for a c not above 0.
+
+    >>> import attnjax as aj
+    >>> x = 100 * jnp.eye(2)[:, None]
+    >>> weights = aj.attention_weights(x, x, score=aj.softcap(2.0))[0]
+    >>> print(jnp.array_str(weights, precision=2))
+    [[0.88 0.12]
+     [0.12 0.88]]
+    """
+    return Softcap(scalar_above("softcap", c, 0))
 
 
 def relative_bias(
@@ -80,11 +95,19 @@ def relative_bias(
     """s + table[bucket(j - i - offset), h]: T5 (Raffel et al., 2020), one table shared by all positions.
 
     `table` is [buckets, N] as T5 stores it. ValueError for another number of heads.
+
+    >>> import attnjax as aj
+    >>> x, table = jnp.zeros((3, 1, 4)), jnp.log(jnp.array([[1.0], [2.0], [4.0], [8.0]]))
+    >>> weights = aj.attention_weights(x, x, score=aj.relative_bias(table, bidirectional=False))[0]
+    >>> print(jnp.array_str(weights, precision=2))
+    [[0.33 0.33 0.33]
+     [0.5  0.25 0.25]
+     [0.57 0.29 0.14]]
     """
-    table = _floats("table", table)
+    table = floats("table", table)
     if table.ndim != 2:
         raise ValueError(f"table has shape {list(table.shape)}: expected [buckets, N]")
-    return RelativeBias(table, max_distance, bidirectional, _scalar("offset", offset))
+    return RelativeBias(table, max_distance, bidirectional, scalar("offset", offset))
 
 
 def forget_gate(log_f: Float[Array, "*B S N"], offset: Any = 0) -> Score:
@@ -92,13 +115,33 @@ def forget_gate(log_f: Float[Array, "*B S N"], offset: Any = 0) -> Score:
 
     `log_f` [*B, S, N] holds the log of each key position's gate. Meant for a causal mask: for j > i + offset
     the sum runs backwards with the opposite sign. A query beyond the last key has no further gates.
+
+    Raises TypeError for gates that are not floating point, ValueError for another shape.
+
+    >>> import attnjax as aj
+    >>> x, log_f = jnp.zeros((3, 1, 4)), jnp.log(jnp.array([[1.0], [0.5], [0.5]]))
+    >>> weights = aj.attention_weights(x, x, score=aj.forget_gate(log_f), mask=aj.causal())[0]
+    >>> print(jnp.array_str(weights, precision=2))
+    [[1.   0.   0.  ]
+     [0.33 0.67 0.  ]
+     [0.14 0.29 0.57]]
     """
-    return ForgetGate(_floats("log_f", log_f), None, _scalar("offset", offset))
+    return ForgetGate(floats("log_f", log_f), None, scalar("offset", offset))
 
 
 def pair_bias(array: Float[Array, "..."]) -> Score:
-    """s + array, broadcastable to [*B, N, T, S]; its gradient is reduced over what was broadcast."""
-    return PairBias(_floats("pair_bias", array), "pair_bias")
+    """s + array, broadcastable to [*B, N, T, S]; its gradient is reduced over what was broadcast.
+
+    Raises TypeError for an array that is not floating point, ValueError for a shape that does not broadcast.
+
+    >>> import attnjax as aj
+    >>> x, bias = jnp.zeros((2, 1, 4)), jnp.log(jnp.array([[1.0, 3.0], [1.0, 1.0]]))
+    >>> weights = aj.attention_weights(x, x, score=aj.pair_bias(bias))[0]
+    >>> print(jnp.array_str(weights, precision=2))
+    [[0.25 0.75]
+     [0.5  0.5 ]]
+    """
+    return PairBias(floats("pair_bias", array), "pair_bias")
 
 
 def score_fn(fn: Callable[..., Any], *params: Any) -> Score:
@@ -232,19 +275,6 @@ class ScoreFn(Score):
 
     def _map(self, scores: Array, at: Block, params: Any) -> Array:
         return elementwise(lambda *pair: self.fn(*pair, *params), scores, *at)
-
-
-def _floats(name: str, x: Any) -> Array:
-    x = jnp.asarray(x)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"{name} is an array of {x.dtype}: expected floating point")
-    return x
-
-
-def _scalar(name: str, x: Any) -> Any:
-    if jnp.ndim(x) != 0:
-        raise ValueError(f"{name} has shape {list(jnp.shape(x))}: expected a scalar")
-    return x
 
 
 def _per_head(name: str, x: Array, sizes: Sizes) -> Array:

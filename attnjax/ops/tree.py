@@ -1,6 +1,7 @@
 """Immutable nodes that are pytrees: arrays are leaves, Python numbers and functions are structure."""
 
 import dataclasses
+import re
 from typing import Any, dataclass_transform
 
 import jax
@@ -42,6 +43,11 @@ class Node:
         children = tuple(n for n in names if isinstance(getattr(self, n), Node) or self._is_child(n))
         object.__setattr__(self, "_children", children)
 
+    def __repr__(self) -> str:
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+        values = (getattr(self, f.name) for f in dataclasses.fields(self))  # type: ignore[arg-type]
+        return f"{name}({', '.join(shown(value) for value in values if value is not None)})"
+
     def _is_child(self, name: str) -> bool:
         return not _is_static(getattr(self, name))
 
@@ -62,6 +68,16 @@ def _unflatten(cls: type, aux: Any, children: Any) -> Any:
         object.__setattr__(node, name, value)
     object.__setattr__(node, "_children", names)
     return node
+
+
+def shown(value: Any) -> str:
+    """A field as a repr shows it: an array by dtype and shape, a function by its name."""
+    value = getattr(value, "array", value)
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{value.dtype}{list(value.shape)}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(shown, value))}]"
+    return getattr(value, "__name__", str(value))
 
 
 def replace(node: Any, **fields: Any) -> Any:

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import jax
 from orbax.checkpoint import v1 as ocp
 
+from attnjax.config import InputError
+from attnjax.train.abandoned_reads import silence_abandoned_reads
 from attnjax.train.hashing import params_hash
 
 logger = logging.getLogger(__name__)
@@ -21,12 +23,17 @@ class Checkpoints:
     whose arrays do not have that hash, is treated as absent. Orbax writes into a temporary folder and renames
     it, so a save that was cut off leaves no checkpoint.
 
+    With `read_only` nothing in the folder is cleared away, not even what an unfinished save left.
+
     Use it as a context manager: leaving it waits for the save under way and raises that save's error.
     """
 
-    def __init__(self, folder: Path, *, keep: int, mode: Literal["max", "min"]) -> None:
-        # Orbax logs every save and the absence of a cluster at a level that would drown a run's own warnings.
-        logging.getLogger("absl").setLevel(logging.ERROR)
+    def __init__(
+        self, folder: Path, *, keep: int, mode: Literal["max", "min"], read_only: bool = False
+    ) -> None:
+        # Orbax logs every save, and each damaged file as often as it reads it: here one warning says so.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        silence_abandoned_reads()
         self._sign = 1.0 if mode == "max" else -1.0
         self._keep = keep
         self._scores: dict[int, float] = {}
@@ -35,7 +42,7 @@ class Checkpoints:
             folder.absolute(),
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
             preservation_policy=_Preserve(self),
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=not read_only,
         )
         for step in self.steps:
             score = self._metadata(step).get("score")
@@ -74,22 +81,29 @@ class Checkpoints:
         if pending is not None:
             pending.result()
 
-    def restore(self, like: Any) -> tuple[int, Any] | None:
+    def newest(self, like: Any) -> tuple[int, Any] | None:
         """The newest sound checkpoint as (step, state), or None without one.
 
-        `like` gives structure, shapes, dtypes and shardings (arrays or ShapeDtypeStructs). Damaged
-        checkpoints newer than the one restored are removed with a warning that names them: their steps will
-        be saved again.
+        `like` gives structure, shapes, dtypes and shardings (arrays or ShapeDtypeStructs). A warning names
+        each damaged checkpoint that is passed over.
         """
         for step in reversed(self.steps):
             try:
                 return step, self.load(step, like)
             except CheckpointDamaged as error:
-                logger.warning("%s: removing it and falling back to the checkpoint before it", error)
-                shutil.rmtree(self._manager.directory / str(step))
-                self._scores.pop(step, None)
-                self._manager.reload()
+                logger.warning("%s: falling back to the checkpoint before it", error)
         return None
+
+    def restore(self, like: Any) -> tuple[int, Any] | None:
+        """As `newest`, to go on from there: damaged checkpoints after it are removed, to be saved again."""
+        found = self.newest(like)
+        damaged = [step for step in self.steps if found is None or step > found[0]]
+        for step in damaged:
+            shutil.rmtree(self._manager.directory / str(step))
+            self._scores.pop(step, None)
+        if damaged:
+            self._manager.reload()
+        return found
 
     def load(self, step: int, like: Any) -> Any:
         """The state saved at `step`. Raises CheckpointDamaged when it is not what was saved."""
@@ -97,10 +111,9 @@ class Checkpoints:
         expected = self._metadata(step).get("sha256")
         if expected is None:
             raise CheckpointDamaged(f"checkpoint {path} is damaged: its metadata cannot be read")
-        try:
-            flat = self._manager.load(step, jax.tree.map(_abstract, _flatten(like)))
-        except Exception as error:  # Orbax and TensorStore raise many kinds for a damaged file
-            raise CheckpointDamaged(f"checkpoint {path} is damaged: its arrays cannot be read") from error
+        flat = self._arrays(step, jax.tree.map(_abstract, _flatten(like)))
+        if flat is None:
+            raise CheckpointDamaged(f"checkpoint {path} is damaged: its arrays cannot be read")
         if params_hash(flat) != expected:
             raise CheckpointDamaged(f"checkpoint {path} is damaged: its arrays are not those that were saved")
         return jax.tree.unflatten(jax.tree.structure(like), [flat[name] for name in _flatten(like)])
@@ -114,6 +127,13 @@ class Checkpoints:
         finally:
             self._manager.close()
 
+    def _arrays(self, step: int, like: dict[str, Any]) -> dict[str, Any] | None:
+        """The arrays saved at `step`, None where a file is damaged."""
+        try:
+            return self._manager.load(step, like)
+        except Exception:  # Orbax and TensorStore raise many kinds for a damaged file
+            return None
+
     def _metadata(self, step: int) -> dict[str, Any]:
         try:
             return self._manager.metadata(step).custom_metadata or {}
@@ -121,7 +141,7 @@ class Checkpoints:
             return {}
 
 
-class CheckpointDamaged(Exception):
+class CheckpointDamaged(InputError):
     """A checkpoint that cannot be read, or whose arrays are not those that were saved."""
 
 

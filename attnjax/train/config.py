@@ -12,6 +12,7 @@ class TrainConfig:
     """AdamW with warm-up and cosine decay, clipped by the global norm. Steps are optimiser updates."""
 
     steps: int = 1000
+    """Updates of the whole run."""
     batch_size: int = 128
     """Examples of one update, over all devices and micro-batches."""
     accumulate: int = 1
@@ -25,14 +26,19 @@ class TrainConfig:
     warmup_steps: int = 100
     """Updates of linear warm-up to the learning rate; a cosine towards 0 follows."""
     learning_rate: float = traced(1e-3)
+    """Its peak, at the end of the warm-up."""
     weight_decay: float = traced(0.01)
     """Of matrices; biases and norms have none."""
     dropout: float = traced(0.1)
+    """Share of activations and of attention weights that each step sets to 0."""
     label_smoothing: float = traced(0.0)
     """Share of a target's probability that is spread over all tokens."""
     beta1: float = traced(0.9)
+    """Decay of AdamW's mean of gradients."""
     beta2: float = traced(0.98)
+    """Decay of AdamW's mean of squared gradients."""
     clip_norm: float = traced(1.0)
+    """Gradients with a larger global norm are scaled down to it."""
     ema_decay: float = traced(0.0)
     """Exponential moving average of the parameters, used for validation and as the result; 0 keeps none."""
 

@@ -123,6 +123,7 @@ def fit(
             step = running.end
         checkpoints.wait()
         if step not in checkpoints.steps:
+            metrics_file.sync()
             checkpoints.save(step, dispatch.state)
             checkpoints.wait()
         params = on_one_device(evaluation_params(dispatch.state))
@@ -133,17 +134,23 @@ def fit(
 def load_params(task: "Task", config: TrainConfig, *, folder: Path, best: bool = False) -> Any:
     """The parameters of a run's newest checkpoint, or of its best one, as `fit` would return them.
 
-    Raises FileNotFoundError when the folder has no such checkpoint.
+    Changes nothing in the folder: a damaged newest checkpoint is passed over with a warning.
+
+    Raises:
+      FileNotFoundError: the folder has no such checkpoint.
+      InputError: the best checkpoint is damaged.
     """
+    if not (folder / "checkpoints").is_dir():
+        raise FileNotFoundError(f"{folder} holds no checkpoint")
     placement = Placement(None, config)
     like = jax.eval_shape(lambda: _initial_state(task, config, jax.random.key(0)))
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placement.state), like)
-    with _checkpoints(task, config, folder) as checkpoints:
+    with _checkpoints(task, config, folder, read_only=True) as checkpoints:
         if best and checkpoints.best is not None:
             return evaluation_params(checkpoints.load(checkpoints.best[0], like))
-        found = None if best else checkpoints.restore(like)
+        found = None if best else checkpoints.newest(like)
     if found is None:
-        raise FileNotFoundError(f"{folder / 'checkpoints'} holds no {'best ' if best else ''}checkpoint")
+        raise FileNotFoundError(f"{folder} holds no {'best ' if best else ''}checkpoint")
     return evaluation_params(found[1])
 
 
@@ -198,8 +205,9 @@ class _Boundary:
             observer.row(row)
 
 
-def _checkpoints(task: "Task", config: TrainConfig, folder: Path) -> Checkpoints:
-    return Checkpoints(folder / "checkpoints", keep=config.keep, mode=task.monitor[1])
+def _checkpoints(task: "Task", config: TrainConfig, folder: Path, *, read_only: bool = False) -> Checkpoints:
+    mode = task.monitor[1]
+    return Checkpoints(folder / "checkpoints", keep=config.keep, mode=mode, read_only=read_only)
 
 
 def _initial_state(task: "Task", config: TrainConfig, seed_key: jax.Array) -> TrainState:

@@ -44,12 +44,6 @@ class MetricsFile:
                 os.fsync(lines.fileno())
 
 
-def read_metrics(path: Path) -> list[Row]:
-    """All finished rows of a metrics file, also of a run that is going on."""
-    with path.open("rb") as lines:
-        return [json.loads(line) for line in lines if line.endswith(b"\n")]
-
-
 def train_row(step: int, metrics: dict[str, np.ndarray]) -> Row:
     """The row of a chunk that ended at `step`, from its metrics per step, [K].
 

@@ -1,5 +1,9 @@
 """Semantics 9: gradients to everything, forward mode, second order, and the transformations of JAX."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +13,7 @@ import attnjax as aj
 from tests.contracts.attention_cases import SHAPES, Engine, close, inputs, normal
 
 SHAPE = SHAPES[0]
+ROOT = Path(__file__).parents[2]
 
 
 class Derivatives(Engine):
@@ -105,20 +110,29 @@ class Derivatives(Engine):
         for b in range(2):
             jax.tree.map(lambda m, s, e, b=b: (close(m[b], e), close(s[b], e)), mapped, scanned, expected[b])
 
-    def test_9_shard_map_composes_forward_and_backward(self):
-        mesh = jax.make_mesh((1, 1), ("data", "model"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
-        args, bias = inputs(SHAPE), normal(12, 4, 7, 10)
-        p = jax.sharding.PartitionSpec
+    def test_9_forward_mode_reaches_bias_sink_and_score_parameters(self):
+        with jax.enable_x64(True):
+            args = inputs((1, 4, 5, 2, 1, 3, 2), jnp.float64)
+            params = {"bias": normal(13, 2, 4, 5), "sink": normal(14, 2), "rate": jnp.array(0.3)}
+            params = jax.tree.map(lambda x: x.astype(jnp.float64), params)
 
-        def loss(query, key, value, bias):
-            return jnp.sum(jnp.sin(self.attend(query, key, value, bias=bias, mask=aj.causal(3)))).reshape(
-                1, 1
-            )
+            def loss(p):
+                score = aj.score_fn(lambda s, b, h, i, j, rate: s * jnp.exp(-rate * j), p["rate"])
+                options = {"bias": p["bias"], "normalizer": aj.softmax(p["sink"]), "score": score}
+                return jnp.sum(jnp.sin(self.attend(*args, mask=aj.causal(1), **options)))
 
-        spec = p("data", None, "model", None)
-        sharded = jax.shard_map(
-            loss, mesh=mesh, in_specs=(spec, spec, spec, p("model")), out_specs=p("data", "model")
-        )
-        got = jax.jit(jax.grad(lambda *a: sharded(*a).sum(), argnums=(0, 1, 2, 3)))(*args, bias)
-        expected = jax.grad(lambda *a: loss(*a).sum(), argnums=(0, 1, 2, 3))(*args, bias)
-        jax.tree.map(close, got, expected)
+            gradient = jax.grad(loss)(params)
+            for name in params:
+                direction = jax.tree.map(jnp.zeros_like, params) | {name: jnp.cos(params[name])}
+                slope = jax.jvp(loss, (params,), (direction,))[1]
+                close(slope, jnp.vdot(gradient[name], direction[name]), 1e-10)
+                ends = [
+                    loss(jax.tree.map(lambda x, d, e=e: x + e * d, params, direction)) for e in (1e-5, -1e-5)
+                ]
+                close(slope, (ends[0] - ends[1]) / 2e-5, 1e-8)
+
+    def test_9_shard_map_composes_forward_and_backward_over_four_devices(self):
+        """In a process of its own: jax counts its devices once."""
+        command = [sys.executable, "-m", "tests.contracts.attention_sharded", self.engine]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+        assert done.returncode == 0, done.stderr

@@ -1,17 +1,15 @@
-"""The eleven semantics of attention (api.md): every engine inherits the one class.
-
-The eleventh, bad input, is checked before an engine is chosen: tests/ops/test_attention_inputs.py.
-"""
+"""The eleven semantics of attention (api.md): every engine inherits the one class."""
 
 import pytest
 
 from attnjax.ops.engines import choose
+from tests.contracts.attention_bad_input import BadInput
 from tests.contracts.attention_cases import small_blocks
 from tests.contracts.attention_derivatives import Derivatives
 from tests.contracts.attention_values import Values
 
 
-class AttentionSemantics(Values, Derivatives):
+class AttentionSemantics(Values, Derivatives, BadInput):
     """Every line of the contract; a subclass names the engine."""
 
     @pytest.fixture(autouse=True)

@@ -18,6 +18,13 @@ def test_a_killed_run_ends_in_the_bits_of_one_never_killed(tmp_path: Path) -> No
     assert report.kills["between saves"] + report.kills["before the first row"] >= 2
 
 
+def test_the_command_killed_at_any_moment_ends_in_the_bits_of_one_never_killed(tmp_path: Path) -> None:
+    report = kill_resume.kill_repeatedly(12, seed=2, folder=tmp_path, main=kill_resume.run_command)
+    assert report.different == []
+    assert report.kills["before the first row"] >= 2
+    assert report.kills["between saves"] + report.kills["inside a save"] >= 2
+
+
 def test_sigterm_saves_and_leaves_and_the_next_start_ends_in_the_same_bits(tmp_path: Path) -> None:
     cache, run, reference = tmp_path / "cache", tmp_path / "run", tmp_path / "reference"
     expected = kill_resume.run_to_the_end(reference, cache)

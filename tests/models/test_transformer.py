@@ -140,6 +140,20 @@ def test_capture_names_layers_and_changes_no_bit() -> None:
         model(source, lengths, target, capture=nn.Capture(layers=(2,)))
 
 
+def test_a_capture_asks_each_stack_for_the_layers_and_rows_that_it_has() -> None:
+    model = build(encoder_layers=1, decoder_layers=2)
+    source, lengths, target = jnp.ones((B, S), int), jnp.full(B, S), jnp.ones((B, T), int)
+    _, captured = model(source, lengths, target, capture=nn.Capture(layers=(1,), rows=(0, S - 1)))
+    assert {path: weights.shape for path, weights in captured.items()} == {
+        "decoder.1.self_attention": (B, 4, 1, T),
+        "decoder.1.cross_attention": (B, 4, 1, S),
+    }
+    _, captured = model(source, lengths, target, capture=nn.Capture(layers=(0,), rows=(S - 1,)))
+    assert captured["encoder.0.attention"].shape == (B, 4, 1, S)
+    with pytest.raises(ValueError, match=r"capture.rows \(7,\): there are 7"):
+        model(source, lengths, target, capture=nn.Capture(rows=(S,)))
+
+
 def test_no_capture_is_the_program_without_capture() -> None:
     model, arguments = build(), inputs()
 

@@ -155,8 +155,20 @@ def test_holds_nothing_but_parameters_and_names_their_axes() -> None:
         ({"heads": 5}, r"heads 5: expected a divisor of dim \(12\)"),
         ({"kv_heads": 3}, r"kv_heads 3: expected a divisor of heads \(4\)"),
         ({"rope": "both"}, "rope 'both': expected None, 'halves' or 'interleaved'"),
+        ({"heads": 0}, "heads 0: expected 1 or more"),
+        ({"kv_heads": 0}, "kv_heads 0: expected 1 or more"),
+        ({"head_dim": 0}, "head_dim 0: expected 1 or more"),
+        ({"rope": "halves"}, "rope 'halves': expected an even head size, got 3"),
     ],
 )
 def test_bad_sizes_are_named(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         layer(**options)
+
+
+def test_tokens_of_another_width_are_named() -> None:
+    x, wide = normal(2, 5, DIM), normal(2, 7, DIM + 1)
+    with pytest.raises(ValueError, match=r"x \[2, 7, 13\]: expected \(\*B, length, 12\)"):
+        layer()(wide)
+    with pytest.raises(ValueError, match=r"context \[2, 7, 13\]: expected \(\*B, length, 12\)"):
+        layer()(x, wide)

@@ -51,3 +51,10 @@ def test_branches_are_independent_and_repeatable() -> None:
 def test_a_rate_outside_the_unit_interval_is_an_error(rate: float) -> None:
     with pytest.raises(ValueError, match=rf"dropout rate {rate}: expected a number in \[0, 1\)"):
         Dropout(rate, jax.random.key(0))
+
+
+def test_a_rate_next_to_1_has_finite_values_and_gradients() -> None:
+    dropout, x = Dropout(1 - 2**-20, jax.random.key(0)), jnp.ones(1000)
+    value, gradient = jax.value_and_grad(lambda x: dropout(x).sum())(x)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()

@@ -1,8 +1,10 @@
-"""Semantics 11: bad input is one clear error that names the argument, before anything is computed."""
+"""Bad input to the makers of masks, scores and normalisers, and to what stands beside `attention`.
+
+That of `attention` itself is in tests/contracts/attention_bad_input.py, which every engine inherits.
+"""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 import attnjax as aj
@@ -11,72 +13,9 @@ Q, K, V = jnp.ones((2, 3, 4, 8)), jnp.ones((2, 5, 2, 8)), jnp.ones((2, 5, 2, 6))
 
 
 @pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        ((jnp.ones((3, 8)), K, V), r"query has shape \[3, 8\]: expected 3 axes or more|at least 3 axes"),
-        ((Q[:1], K, V), r"batch axes \*B differ: query \[1, 3, 4, 8\]"),
-        ((Q, K[:, :4], V), r"key and value differ in S or K: .*key \[2, 4, 2, 8\]"),
-        ((Q, K[:, :, :1], V), r"key and value differ in S or K"),
-        ((Q, K[..., :7], V), r"one head size H .*key \[2, 5, 2, 7\]"),
-        ((Q[:, :, :3], K, V), r"N = 3 query heads are not divisible by K = 2"),
-    ],
-)
-def test_shapes_that_disagree(args, message):
-    with pytest.raises(ValueError, match=message):
-        aj.attention(*args)
-
-
-@pytest.mark.parametrize("name", ["query", "key", "value"])
-def test_integer_inputs(name):
-    args = {"query": Q, "key": K, "value": V}
-    args[name] = args[name].astype(jnp.int32)
-    with pytest.raises(TypeError, match=f"{name} is int32.*expected floating point"):
-        aj.attention(**args)
-
-
-@pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        (
-            {"mask": jnp.ones((3, 4), bool)},
-            ValueError,
-            r"mask has shape \[3, 4\].*\[2, 4, 3, 5\] \(\*B, N, T, S\)",
-        ),
-        ({"mask": jnp.ones((3, 5))}, TypeError, "mask is an array of float32: expected bool"),
-        ({"mask": "causal"}, TypeError, "mask is 'causal': expected a mask"),
-        (
-            {"mask": aj.segments(jnp.zeros(4, int), jnp.zeros(5, int))},
-            ValueError,
-            r"query_ids has shape \[4\]",
-        ),
-        (
-            {"mask": aj.lengths(key=jnp.ones(3, int))},
-            ValueError,
-            r"lengths key has shape \[3\].*\[2\] \(\*B\)",
-        ),
-        ({"mask": aj.neighborhood((2, 2), 1)}, ValueError, "is for 4 tokens: got T=3 and S=5"),
-        ({"mask": aj.predicate(lambda b, h, q, k: q - k)}, TypeError, "predicate gives .*expected a bool"),
-        ({"bias": jnp.ones((4, 3, 4))}, ValueError, r"bias has shape \[4, 3, 4\]"),
-        ({"bias": jnp.ones((3, 5), bool)}, TypeError, "bias is an array of bool"),
-        ({"score": lambda s: s}, TypeError, r"score is .*score_fn\(fn\)"),
-        ({"score": aj.alibi(jnp.ones(3))}, ValueError, r"slopes has shape \[3\]: expected \[4\] \(N\)"),
-        ({"score": aj.relative_bias(jnp.ones((8, 3)))}, ValueError, r"table has shape \[8, 3\]"),
-        ({"score": aj.forget_gate(jnp.ones((2, 3, 4)))}, ValueError, r"log_f has shape .*\[2, 5, 4\]"),
-        (
-            {"score": aj.score_fn(lambda s, b, h, i, j: s[None])},
-            ValueError,
-            r"score function gives .*shape \[\]",
-        ),
-        ({"score": aj.score_fn(lambda s, b, h, i, j: i)}, TypeError, "gives int32 for .*float32"),
-        ({"normalizer": "softmax"}, TypeError, "normalizer is 'softmax'"),
-        ({"normalizer": aj.softmax(jnp.ones(3))}, ValueError, r"sink has shape \[3\]: expected \[4\]"),
-        ({"scale": jnp.ones(4)}, ValueError, r"scale has shape \[4\]: expected a scalar"),
-        ({"dropout_rate": 0.1}, ValueError, "dropout_key is None"),
-        ({"dropout_rate": 1.0, "dropout_key": jax.random.key(0)}, ValueError, "dropout_rate is 1.0"),
-        ({"dropout_rate": -0.1, "dropout_key": jax.random.key(0)}, ValueError, "dropout_rate is -0.1"),
-        ({"dropout_rate": np.ones(2)}, ValueError, r"dropout_rate has shape \[2\]"),
         ({"implementation": "flash"}, ValueError, r"implementation is 'flash': expected None or one of \["),
-        ({"normalizer": aj.sigmoid(), "return_lse": True}, ValueError, "return_lse is True with sigmoid"),
         (
             {"normalizer": aj.sparsemax(), "implementation": "blockwise"},
             ValueError,
@@ -84,12 +23,10 @@ def test_integer_inputs(name):
         ),
     ],
 )
-def test_options_that_do_not_fit(options, error, message):
-    with pytest.raises(error, match=message):
-        aj.attention(Q, K, V, **options)
-    if "return_lse" not in options:
+def test_engines_that_cannot_be_had(options, error, message):
+    for call in (aj.attention, aj.plan_attention):
         with pytest.raises(error, match=message):
-            aj.plan_attention(Q, K, V, **options)
+            call(Q, K, V, **options)
 
 
 def test_a_traced_dropout_rate_needs_a_key_too():
@@ -121,11 +58,56 @@ def test_a_traced_dropout_rate_needs_a_key_too():
         (lambda: aj.relative_bias(jnp.ones(2)), ValueError, r"table has shape \[2\]"),
         (lambda: aj.entmax(1.0), ValueError, "alpha is 1.0: expected a number above 1"),
         (lambda: aj.softmax(jnp.ones(2, int)), TypeError, "sink is an array of int"),
+        (lambda: aj.softmax("a"), TypeError, "sink is 'a': expected an array"),
+        (lambda: aj.softcap(jnp.ones(2)), ValueError, r"softcap has shape \[2\]: expected a scalar"),
+        (lambda: aj.softcap(jnp.zeros(())), ValueError, "softcap is 0.0: expected a number above 0"),
+        (lambda: aj.softcap("a"), TypeError, "softcap is 'a': expected a number"),
+        (lambda: aj.entmax(jnp.full((3,), 1.5)), ValueError, r"alpha has shape \[3\]: expected a scalar"),
+        (lambda: aj.entmax("a"), TypeError, "alpha is 'a': expected a number"),
+        (lambda: aj.sigmoid("a"), TypeError, "bias of sigmoid is 'a': expected an array"),
+        (lambda: aj.global_tokens([1.5]), TypeError, r"indices\[0\] is 1.5: expected a Python int"),
+        (lambda: aj.random_blocks(jax.random.key(0), 2, 1.5), TypeError, "count is 1.5"),
     ],
 )
 def test_masks_scores_and_normalisers_that_make_no_sense(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("name", ["query", "key", "value"])
+def test_what_is_no_array(name):
+    with pytest.raises(TypeError, match=f"{name} is None: expected an array"):
+        aj.attention(**{"query": Q, "key": K, "value": V, name: None})
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [(None, "key is None"), (K[:1], r"batch axes \*B differ: .*key \[1, 5"), (K[0, 0, 0], "key has shape")],
+)
+def test_weights_blame_no_value(key, message):
+    with pytest.raises((TypeError, ValueError), match=message) as refused:
+        aj.attention_weights(Q, key)
+    assert "value" not in str(refused.value)
+
+
+SHOWN = {
+    "block_diagonal(2, 3)": aj.block_diagonal(2, 3),
+    "dilated(2) & ~causal(int32[2])": aj.dilated(2) & ~aj.causal(jnp.ones(2, jnp.int32)),
+    "dilated(2, 1)": aj.dilated(2, 1),
+    "global_tokens([0, 4], 2)": aj.global_tokens([0, 4], 2),
+    "softmax()": aj.softmax(),
+    "softmax(float32[4])": aj.softmax(jnp.ones(4)),
+    "sigmoid(-1.0)": aj.sigmoid(-1.0),
+    "entmax(1.5)": aj.entmax(),
+    "alibi(float32[4], 0)": aj.alibi(jnp.ones(4)),
+    "relative_bias(float32[8, 4], 128, True, 0)": aj.relative_bias(jnp.ones((8, 4))),
+    "forget_gate(float32[5, 4], 0)": aj.forget_gate(jnp.ones((5, 4))),
+}
+
+
+@pytest.mark.parametrize("text", SHOWN)
+def test_masks_scores_and_normalisers_show_what_they_are(text):
+    assert repr(SHOWN[text]) == text
 
 
 @pytest.mark.parametrize(
@@ -143,5 +125,7 @@ def test_parts_that_do_not_merge():
         aj.merge_attention([out, out], [lse])
     with pytest.raises(ValueError, match="outs has 0 parts"):
         aj.merge_attention([], [])
-    with pytest.raises(ValueError, match=r"lse \[2, 4, 2\]"):
+    with pytest.raises(ValueError, match=r"out \[1, 3, 4, 6\]: expected \[2, 3, 4, 6\] \(\*B, T, N, V\)"):
+        aj.merge_attention([out, out[:1]], [lse, lse[:1]])
+    with pytest.raises(ValueError, match=r"lse \[2, 4, 2\] .*: expected lse \[2, 4, 3\] \(\*B, N, T\)"):
         aj.merge_attention([out], [lse[..., :2]])

@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import logging
+import os
+import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,10 +14,11 @@ import numpy as np
 import pytest
 
 from attnjax.train import loop
+from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.config import TrainConfig
 from attnjax.train.hashing import params_hash
 from attnjax.train.loop import FitResult, TrainingDiverged, fit, load_params
-from attnjax.train.metrics import read_metrics
+from attnjax.train.metrics import MetricsFile
 from attnjax.train.state import init_state
 from tests.train.toy import ToyTask
 
@@ -48,13 +52,30 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[FitResult, Path]:
     return _fit(folder), folder
 
 
+def _noted(events: list[str], name: str, method: Callable) -> Callable:
+    def call(*arguments):
+        events.append(name)
+        return method(*arguments)
+
+    return call
+
+
+def _rows(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def _damage_newest(folder: Path) -> None:
+    for file in (folder / "checkpoints" / "14" / "state").rglob("d/*"):
+        file.write_bytes(file.read_bytes()[:100])
+
+
 def _assert_same_run(result: FitResult, folder: Path, whole: tuple[FitResult, Path]) -> None:
     assert params_hash(result.params) == params_hash(whole[0].params)
     assert (folder / "metrics.jsonl").read_bytes() == (whole[1] / "metrics.jsonl").read_bytes()
 
 
 def test_rows_end_each_chunk_and_validations_follow_checkpoints(whole: tuple[FitResult, Path]) -> None:
-    rows = [(row["step"], row["split"]) for row in read_metrics(whole[1] / "metrics.jsonl")]
+    rows = [(row["step"], row["split"]) for row in _rows(whole[1])]
     assert rows == [
         (4, "train"),
         (8, "train"),
@@ -71,7 +92,7 @@ def test_rows_end_each_chunk_and_validations_follow_checkpoints(whole: tuple[Fit
 def test_the_result_is_the_average_after_the_last_step(whole: tuple[FitResult, Path]) -> None:
     result, folder = whole
     assert (result.step, result.interrupted, result.resumed_from) == (14, False, 0)
-    last = [row for row in read_metrics(folder / "metrics.jsonl") if row["split"] == "validation"][-1]
+    last = [row for row in _rows(folder) if row["split"] == "validation"][-1]
     assert ToyTask().validate(result.params) == {name: last[name] for name in ("accuracy", "loss")}
     assert params_hash(load_params(ToyTask(), CONFIG, folder=folder)) == params_hash(result.params)
 
@@ -87,11 +108,39 @@ def test_loading_from_a_folder_without_checkpoints_fails_clearly(tmp_path: Path)
         load_params(ToyTask(), CONFIG, folder=tmp_path)
 
 
+def test_loading_changes_nothing_even_where_it_falls_back(
+    tmp_path: Path, whole: tuple[FitResult, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(whole[1], tmp_path, dirs_exist_ok=True)
+    _damage_newest(tmp_path)
+    (tmp_path / "checkpoints" / "16.orbax-checkpoint-tmp-0").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    load_params(ToyTask(), CONFIG, folder=tmp_path)
+    assert f"{tmp_path}/checkpoints/14 is damaged" in caplog.text
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_finished_run_is_not_trained_again(whole: tuple[FitResult, Path]) -> None:
     again = _fit(whole[1], task=StopsAt(0))
     assert again.resumed_from == again.step == 14
     _assert_same_run(again, whole[1], whole)
     assert again.best == whole[0].best
+
+
+def test_rows_are_on_the_disk_before_the_checkpoint_that_sigterm_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminated(ToyTask):
+        def batch(self, step: int) -> dict[str, np.ndarray]:
+            if step == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().batch(step)
+
+    events: list[str] = []
+    for owner, name in ((MetricsFile, "append"), (MetricsFile, "sync"), (Checkpoints, "save")):
+        monkeypatch.setattr(owner, name, _noted(events, name, getattr(owner, name)))
+    assert _fit(tmp_path, task=Terminated()).interrupted
+    assert events == ["append", "sync", "save"]
 
 
 @pytest.mark.parametrize("step", [5, 9, 13])
@@ -109,8 +158,7 @@ def test_a_damaged_newest_checkpoint_costs_steps_but_no_bits(
     tmp_path: Path, whole: tuple[FitResult, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     _fit(tmp_path)
-    for file in (tmp_path / "checkpoints" / "14" / "state").rglob("d/*"):
-        file.write_bytes(file.read_bytes()[:100])
+    _damage_newest(tmp_path)
     with caplog.at_level(logging.WARNING):
         result = _fit(tmp_path)
     assert result.resumed_from == 12
@@ -172,8 +220,7 @@ def test_observers_see_every_row_and_are_closed_after_a_failure(tmp_path: Path) 
     recorder = Recorder()
     with pytest.raises(OSError, match="the corpus is gone"):
         _fit(tmp_path, task=StopsAt(9), observers=(recorder,))
-    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert recorder.seen == [(0, 14), *rows, "closed"]
+    assert recorder.seen == [(0, 14), *_rows(tmp_path), "closed"]
 
 
 def test_divergence_names_the_step_and_keeps_the_checkpoints(tmp_path: Path) -> None:
@@ -188,5 +235,5 @@ def test_divergence_names_the_step_and_keeps_the_checkpoints(tmp_path: Path) -> 
 
     with pytest.raises(TrainingDiverged, match="training diverged in step 10: loss nan"):
         _fit(tmp_path, task=Diverges())
-    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [4, 8, 8]
+    assert [row["step"] for row in _rows(tmp_path)] == [4, 8, 8]
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["8"]

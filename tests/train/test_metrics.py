@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from attnjax.train.metrics import MetricsFile, read_metrics, train_row
+from attnjax.train.metrics import MetricsFile, train_row
 
 
 def _written(path: Path, steps: list[int]) -> MetricsFile:
@@ -15,10 +15,16 @@ def _written(path: Path, steps: list[int]) -> MetricsFile:
     return file
 
 
+def _steps(path: Path) -> list[int]:
+    """Of the finished rows."""
+    with path.open("rb") as lines:
+        return [json.loads(line)["step"] for line in lines if line.endswith(b"\n")]
+
+
 def test_rows_after_the_step_are_cut_and_those_at_it_stay(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     _written(path, [1, 2, 2, 3]).cut_back(2)
-    assert [row["step"] for row in read_metrics(path)] == [1, 2, 2]
+    assert _steps(path) == [1, 2, 2]
 
 
 def test_a_torn_last_line_is_cut(tmp_path: Path) -> None:
@@ -27,7 +33,7 @@ def test_a_torn_last_line_is_cut(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for length in range(len(whole) - 1, len(whole) // 2, -1):
         path.write_bytes(whole[:length])
-        assert [row["step"] for row in read_metrics(path)] == [1]
+        assert _steps(path) == [1]
         file.cut_back(2)
         file.append({"step": 2, "loss": 2 / 3})
         assert path.read_bytes() == whole

@@ -5,6 +5,7 @@ learns it in a few hundred steps.
 """
 
 from pathlib import Path
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ PAD = 0
 class ToyTask:
     """Satisfies attnjax.tasks.base.Task."""
 
-    monitor = ("accuracy", "max")
+    monitor: tuple[str, Literal["max", "min"]] = ("accuracy", "max")
 
     def __init__(self, batch_size: int = 8, seed: int = 0) -> None:
         self.batch_size, self.seed = batch_size, seed

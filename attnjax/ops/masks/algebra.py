@@ -89,9 +89,6 @@ class Mask(Node):
         matrix = whole.reshape(-1, *whole.shape[-3:])[b, h]
         return "\n".join(" ".join("■" if pair else "·" for pair in row) for row in matrix)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__.lower()}(…)"
-
 
 def classes(mask: Mask, tiles: Tiles) -> Array:
     """The classes of a bound mask's tiles: int8, broadcastable to [B, N, nq, nk]."""

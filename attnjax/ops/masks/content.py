@@ -12,7 +12,6 @@ from attnjax.ops.grid import (
     KEY_AXIS,
     QUERY_AXIS,
     Block,
-    Grid,
     Sizes,
     axis_grid,
     batch_grid,
@@ -21,6 +20,7 @@ from attnjax.ops.grid import (
 )
 from attnjax.ops.masks.algebra import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
+from attnjax.ops.tree import shown
 
 
 def lengths(query: int | Int[Array, "*B"] | None = None, key: int | Int[Array, "*B"] | None = None) -> Mask:
@@ -101,7 +101,7 @@ class Lengths(Mask):
 
     def __repr__(self) -> str:
         given = [
-            f"{name}={_shown(x)}" for name, x in (("query", self.query), ("key", self.key)) if x is not None
+            f"{name}={shown(x)}" for name, x in (("query", self.query), ("key", self.key)) if x is not None
         ]
         return f"lengths({', '.join(given)})"
 
@@ -126,7 +126,7 @@ class Segments(Mask):
         return Bounds(some, (q_low == k_high) & (k_low == q_high))
 
     def __repr__(self) -> str:
-        return f"segments({_shown(self.query_ids)}, {_shown(self.key_ids)})"
+        return f"segments({shown(self.query_ids)}, {shown(self.key_ids)})"
 
 
 class Dense(Mask):
@@ -142,7 +142,7 @@ class Dense(Mask):
         return Bounds(tiles.reduce(jnp.any, self.array), tiles.reduce(jnp.all, self.array))
 
     def __repr__(self) -> str:
-        return f"dense({_shown(self.array)})"
+        return f"dense({shown(self.array)})"
 
 
 class Predicate(Mask):
@@ -171,8 +171,3 @@ def _integers(name: str, value: Any) -> Any:
     if not jnp.issubdtype(value.dtype, jnp.integer):
         raise TypeError(f"{name} is an array of {value.dtype}: expected integers")
     return value
-
-
-def _shown(value: Any) -> str:
-    value = value.array if isinstance(value, Grid) else value
-    return str(value) if isinstance(value, int) else f"{value.dtype}{list(value.shape)}"

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from attnjax.ops.checks import count, whole
 from attnjax.ops.grid import Block, Grid, Sizes, batch_grid, is_grid
 from attnjax.ops.masks.algebra import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
-from attnjax.ops.tree import replace
+from attnjax.ops.tree import replace, shown
 
 Position = int | Int[Array, "*B"]
 
@@ -65,7 +66,7 @@ def block_diagonal(size: int, offset: Position = 0) -> Mask:
     · · ■ ■
     · · ■ ■
     """
-    return BlockDiagonal(_count("size", size), _position("offset", offset))
+    return BlockDiagonal(count("size", size), _position("offset", offset))
 
 
 def chunked_causal(size: int, offset: Position = 0) -> Mask:
@@ -89,7 +90,7 @@ def dilated(step: int, offset: Position = 0) -> Mask:
     ■ · ■ ·
     · ■ · ■
     """
-    return Dilated(_count("step", step), _position("offset", offset))
+    return Dilated(count("step", step), _position("offset", offset))
 
 
 def global_tokens(indices: Sequence[int] | Int[Array, " G"], offset: Position = 0) -> Mask:
@@ -101,7 +102,7 @@ def global_tokens(indices: Sequence[int] | Int[Array, " G"], offset: Position = 
     · ■ ·
     """
     if not isinstance(indices, (jax.Array, np.ndarray)):
-        indices = tuple(int(i) for i in indices)
+        indices = tuple(whole(f"indices[{n}]", i) for n, i in enumerate(indices))
     elif indices.ndim != 1 or not jnp.issubdtype(indices.dtype, jnp.integer):
         raise ValueError(f"indices is {indices.dtype}{list(indices.shape)}: expected integers of one axis")
     return GlobalTokens(indices, _position("offset", offset))
@@ -139,10 +140,9 @@ class Window(Positional):
         return Bounds(some, every)
 
     def __repr__(self) -> str:
-        offset = _shown(self.offset)
         if self.left is None:
-            return f"causal({offset})" if offset != "0" else "causal()"
-        return f"sliding_window({self.left}, {self.right}{'' if offset == '0' else f', {offset}'})"
+            return _called("causal", offset=self.offset)
+        return _called("sliding_window", self.left, self.right, offset=self.offset)
 
 
 class Prefix(Positional):
@@ -156,7 +156,7 @@ class Prefix(Positional):
         return Bounds(first < _value(self.n), last < _value(self.n))
 
     def __repr__(self) -> str:
-        return f"prefix({_shown(self.n)})"
+        return f"prefix({shown(self.n)})"
 
 
 class BlockDiagonal(Positional):
@@ -173,7 +173,7 @@ class BlockDiagonal(Positional):
         return Bounds(some, (q_first == k_last) & (k_first == q_last))
 
     def __repr__(self) -> str:
-        return f"block_diagonal({self.size})"
+        return _called("block_diagonal", self.size, offset=self.offset)
 
 
 class Dilated(Positional):
@@ -191,7 +191,7 @@ class Dilated(Positional):
         return Bounds(some, jnp.array(self.step == 1))
 
     def __repr__(self) -> str:
-        return f"dilated({self.step})"
+        return _called("dilated", self.step, offset=self.offset)
 
 
 class GlobalTokens(Positional):
@@ -219,17 +219,11 @@ class GlobalTokens(Positional):
         return jnp.sum((first <= indices) & (indices <= last), axis=-1)
 
     def __repr__(self) -> str:
-        shown = list(self.indices) if isinstance(self.indices, tuple) else _shown(self.indices)
-        return f"global_tokens({shown})"
+        return _called("global_tokens", self.indices, offset=self.offset)
 
 
 def _value(position: Any) -> Any:
     return position.array if is_grid(position) else position
-
-
-def _shown(value: Any) -> str:
-    value = _value(value)
-    return str(value) if isinstance(value, int) else f"{value.dtype}{list(value.shape)}"
 
 
 def _position(name: str, value: Any) -> Any:
@@ -245,17 +239,13 @@ def _position(name: str, value: Any) -> Any:
     raise TypeError(f"{name} is {value!r}: expected an int or an integer array")
 
 
-def _count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} is {value!r}: expected a Python int")
-    if value < 1:
-        raise ValueError(f"{name} is {value}: expected at least 1")
-    return int(value)
-
-
 def _width(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} is {value!r}: expected a Python int")
-    if value < 0:
+    if whole(name, value) < 0:
         raise ValueError(f"{name} is {value}: a window reaches 0 or more tokens to each side")
     return int(value)
+
+
+def _called(name: str, *arguments: Any, offset: Any) -> str:
+    """`name(arguments, offset)`, as it is written: without an offset of 0."""
+    given = [*arguments, *([] if isinstance(offset, int) and offset == 0 else [offset])]
+    return f"{name}({', '.join(map(shown, given))})"

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from attnjax.ops import checks
 from attnjax.ops.grid import Block, Grid, Sizes
 from attnjax.ops.masks.algebra import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
@@ -23,10 +24,7 @@ def random_blocks(key: PRNGKeyArray, size: int, count: int) -> Mask:
     ■ ■ · · · · · ·
     ■ ■ · · · · · ·
     """
-    for name, value in (("size", size), ("count", count)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} is {value!r}: expected an int, at least 1")
-    return RandomBlocks(key, size, count)
+    return RandomBlocks(key, checks.count("size", size), checks.count("count", count))
 
 
 class RandomBlocks(Mask):

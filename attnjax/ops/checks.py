@@ -1,0 +1,58 @@
+"""Checks of single arguments; each names the argument, what came and what was expected."""
+
+import numbers
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+_NUMERIC: Any = (numbers.Real, np.generic, np.ndarray, jax.Array)
+
+
+def array(name: str, x: Any) -> Array:
+    """x as an array; TypeError for what is none."""
+    try:
+        return jnp.asarray(x)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {x!r}: expected an array") from None
+
+
+def floats(name: str, x: Any) -> Array:
+    """x as an array of floating point; TypeError for anything else."""
+    x = array(name, x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"{name} is an array of {x.dtype}: expected floating point")
+    return x
+
+
+def scalar(name: str, x: Any) -> Any:
+    """x itself, a number or an array [], which may be traced."""
+    if isinstance(x, bool) or not isinstance(x, _NUMERIC):
+        raise TypeError(f"{name} is {x!r}: expected a number")
+    if jnp.ndim(x) != 0:
+        raise ValueError(f"{name} has shape {list(jnp.shape(x))}: expected a scalar")
+    return x
+
+
+def scalar_above(name: str, x: Any, least: float) -> Any:
+    """As `scalar`; ValueError for a value, where there is one, that is not above `least`."""
+    x = scalar(name, x)
+    if not isinstance(x, jax.core.Tracer) and not x > least:
+        raise ValueError(f"{name} is {x}: expected a number above {least}")
+    return x
+
+
+def whole(name: str, x: Any) -> int:
+    """A Python int; TypeError for anything else."""
+    if isinstance(x, bool) or not isinstance(x, (int, np.integer)):
+        raise TypeError(f"{name} is {x!r}: expected a Python int")
+    return int(x)
+
+
+def count(name: str, x: Any) -> int:
+    """A Python int, at least 1."""
+    if whole(name, x) < 1:
+        raise ValueError(f"{name} is {x}: expected at least 1")
+    return int(x)

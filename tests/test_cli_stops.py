@@ -1,0 +1,112 @@
+"""A run that is stopped, by a signal or a kill, and started again: the same bits and the same rows."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.toy_runs import RUN, WHERE, only_run, provenance, result
+
+pytestmark = pytest.mark.usefixtures("in_an_empty_directory")
+
+# A shell's background jobs, CI's too, are started with SIGINT ignored; these are to heed it.
+COMMAND = """
+import signal, sys
+from attnjax.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main())
+"""
+
+
+def start(*arguments: str, **environment: str) -> subprocess.Popen:
+    command = [sys.executable, "-c", COMMAND, *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
+
+
+def wait_for_rows(folder: Path, process: subprocess.Popen) -> Path:
+    while process.poll() is None:
+        for metrics in folder.glob("*/metrics.jsonl"):
+            if metrics.stat().st_size:
+                return metrics.parent
+        time.sleep(0.02)
+    raise AssertionError(process.communicate()[1])
+
+
+def test_sigterm_saves_and_the_next_start_ends_in_the_same_bits(attnjax, monkeypatch):
+    attnjax(*RUN, "--runs", "reference")
+    (reference,) = Path("reference").iterdir()
+    with monkeypatch.context() as terminated:
+        terminated.setenv("TOY_TERMINATED_IN_STEP", "7")
+        code, out, err = attnjax(*RUN)
+    assert (code, out) == (0, ""), err
+    assert re.search(
+        r"attnjax: stopped and saved at step (5|10|15): the same command continues from there", err
+    )
+    assert not (only_run() / "result.json").exists()
+
+    assert attnjax(*RUN)[0] == 0
+    assert result(only_run())["resumed_from"] in (5, 10, 15)
+    assert result(only_run())["params_hash"] == result(reference)["params_hash"]
+    assert (only_run() / "metrics.jsonl").read_bytes() == (reference / "metrics.jsonl").read_bytes()
+    assert len(provenance(only_run())) == 2
+
+
+def test_kill_9_costs_neither_bits_nor_rows(attnjax, tmp_path):
+    """`scripts/kill_resume.py` kills 500 times in one process family; this holds the command itself."""
+    attnjax(*RUN, "--runs", "reference")
+    (reference,) = Path("reference").iterdir()
+    dice = random.Random(0)
+    for starts in (1, 2, 3):
+        # Twenty steps take six seconds, a kill comes within the first four.
+        with start(*RUN, TOY_SECONDS_PER_STEP="0.3") as process:
+            folder = wait_for_rows(tmp_path / "runs", process)
+            while process.poll() is None and len(provenance(folder)) < starts:
+                time.sleep(0.02)
+            time.sleep(dice.uniform(0, 2))
+            process.kill()
+        assert process.returncode == -signal.SIGKILL, "the run ended before it was killed"
+    code, _, err = attnjax(*RUN)
+    assert code == 0, err
+    assert result(only_run())["params_hash"] == result(reference)["params_hash"]
+    assert (only_run() / "metrics.jsonl").read_bytes() == (reference / "metrics.jsonl").read_bytes()
+    assert len(provenance(only_run())) == 4
+
+
+def test_sigterm_in_the_evaluation_leaves_it_to_the_next_start(attnjax, monkeypatch):
+    with monkeypatch.context() as terminated:
+        terminated.setenv("TOY_TERMINATED_IN_EVALUATION", "1")
+        code, out, err = attnjax(*RUN)
+    assert (code, out) == (0, "")
+    assert "attnjax: stopped: the same command continues from there" in err
+    assert attnjax(*RUN)[0] == 0
+    assert result(only_run())["resumed_from"] == 20
+
+
+def test_ctrl_c_leaves_with_one_line_and_130(tmp_path):
+    with start(*RUN, TOY_SECONDS_PER_STEP="0.2") as process:
+        wait_for_rows(tmp_path / "runs", process)
+        process.send_signal(signal.SIGINT)
+        message = process.communicate()[1]
+    assert process.returncode == 130, message
+    assert "attnjax: interrupted: the same command continues" in message
+    assert "Traceback" not in message
+
+
+def test_a_run_that_died_in_its_evaluation_only_evaluates_at_the_next_start(attnjax, tmp_path):
+    with start(*RUN[:2], "--devices", "5", *WHERE, TOY_DIES_IN_EVALUATION="1") as process:
+        message = process.communicate()[1]
+    assert process.returncode == 9, message
+    assert "a (micro-)batch of 12 does not divide over 5 devices: using 4" in message
+    assert not (only_run() / "result.json").exists()
+    before = (only_run() / "metrics.jsonl").read_bytes()
+    code, out, _ = attnjax(*RUN)
+    assert code == 0
+    assert "all points" in out
+    assert result(only_run())["resumed_from"] == 20
+    assert (only_run() / "metrics.jsonl").read_bytes() == before
