@@ -228,10 +228,10 @@ def plan_attention(
     >>> import attnjax as aj
     >>> x = jnp.ones((2048, 1, 8))
     >>> print(aj.plan_attention(x, x, x, mask=aj.sliding_window(256, 0)))
-    engine   blockwise: preferred for T·S from 262145, here 4194304
-    not      reference: preferred for T·S up to 262144, here 4194304
-    blocks   512 queries × 512 keys
-    visited  7 of 16, 0 of them without a mask
+    engine   blockwise: preferred for B·N·T·S from 1048576, here 4194304
+    not      reference: preferred for B·N·T·S up to 1048575, here 4194304
+    blocks   256 queries × 256 keys
+    visited  15 of 64, 0 of them without a mask
     """
     try:
         inspect.signature(attention).bind(query, key, value, **options)

@@ -8,9 +8,9 @@ import pytest
 import attnjax as aj
 from attnjax.ops.arguments import make_problem
 from attnjax.ops.engines import blockwise
-from attnjax.ops.engines.choose import DENSE_PAIRS
+from attnjax.ops.engines.choose import DENSE_SCORES, FEW_QUERIES
 from attnjax.ops.engines.tuning import blocking_of
-from attnjax.ops.engines.visits import kinds
+from attnjax.ops.engines.visits import tile_kinds
 
 
 def tokens(length, heads=1, size=4):
@@ -65,24 +65,43 @@ def test_the_measure_of_memory_sees_the_pairs_of_the_reference():
 def test_blocks_are_empty_full_or_partial_by_the_structure_of_the_mask():
     x = tokens(64)
     problem = make_problem(x, x, x, mask=aj.block_diagonal(8))
-    found = kinds(problem.rules.mask, blocking_of(problem, 8, 8).tiles)
+    found = tile_kinds(problem.rules.mask, blocking_of(problem, 8, 8).tiles)
     np.testing.assert_array_equal(found[0, 0], 2 * np.eye(8))
 
 
-@pytest.mark.parametrize(("length", "engine"), [(512, "reference"), (513, "blockwise")])
-def test_small_calls_are_dense_and_large_ones_blockwise(length, engine):
-    assert length * length > DENSE_PAIRS or engine == "reference"
-    x = tokens(length)
-    assert aj.plan_attention(x, x, x).engine == engine
+@pytest.mark.parametrize(
+    ("queries", "keys", "engine"),
+    [(1023, 1024, "reference"), (1024, 1024, "blockwise"), (FEW_QUERIES - 1, 2**17, "reference")],
+)
+def test_small_calls_and_decoding_are_dense_and_large_ones_blockwise(queries, keys, engine):
+    assert (queries * keys > DENSE_SCORES) == (engine == "blockwise") or queries < FEW_QUERIES
+    assert aj.plan_attention(tokens(queries), tokens(keys), tokens(keys)).engine == engine
+
+
+def test_the_size_of_blocks_fits_the_mask():
+    """Wide blocks waste what a narrow window leaves; narrow ones cost more for each pair."""
+    x, seen = tokens(8192), []
+
+    def area(mask):
+        plan = aj.plan_attention(x, x, x, mask=mask)
+        return plan.block_q * plan.block_k
+
+    assert area(aj.sliding_window(128, 0)) < area(aj.causal())
+    jax.jit(lambda n: seen.append(area(aj.sliding_window(128, 0) & aj.lengths(key=n))))(8000)
+    jax.jit(lambda ids: seen.append(area(aj.causal() & aj.segments(ids))))(jnp.arange(8192) // 512)
+    assert seen[0] == area(aj.sliding_window(128, 0))
+    assert seen[1] < area(aj.causal())
 
 
 def test_the_plan_names_the_engine_the_reasons_and_the_blocks():
     x = tokens(2048)
     plan = aj.plan_attention(x, x, x, mask=aj.sliding_window(256, 0))
-    assert (plan.engine, plan.block_q, plan.block_k) == ("blockwise", 512, 512)
-    assert (plan.visited, plan.total, plan.full) == (7, 16, 0)
-    assert "preferred for T·S" in plan.others["reference"]
-    assert "7 of 16" in str(plan)
+    assert plan.engine == "blockwise"
+    classes = aj.sliding_window(256, 0).classify(2048, 2048, block_q=plan.block_q, block_k=plan.block_k)
+    assert (plan.visited, plan.total) == (np.sum(classes > 0), classes.size)
+    assert plan.full == np.sum(classes == 2)
+    assert "preferred for B·N·T·S" in plan.others["reference"]
+    assert f"{plan.visited} of {plan.total}" in str(plan)
 
 
 def test_the_plan_says_why_an_engine_is_left_out():
@@ -102,7 +121,8 @@ def test_the_plan_leaves_open_what_traced_values_decide():
         return limit
 
     run(jnp.array(7))
-    assert (seen[0].visited, seen[0].total) == (None, 4)
+    (plan,) = seen
+    assert (plan.visited, plan.total) == (None, 1024 // plan.block_q * (1024 // plan.block_k))
     assert "traced" in str(seen[0])
 
 

@@ -35,7 +35,7 @@ from attnjax.ops.engines.problem import (
     split_queries,
 )
 from attnjax.ops.engines.tuning import blocking_of
-from attnjax.ops.engines.visits import Visits, fold_rows, kinds, visits
+from attnjax.ops.engines.visits import Visits, fold_rows, tile_kinds, visits
 from attnjax.ops.normalizers import Softmax, finite
 
 
@@ -56,7 +56,7 @@ def run(problem: Problem, blocking: Blocking | None = None) -> Result:
     if isinstance(normalizer, Softmax):  # A sink changes no weight's ratio to another: it can come last.
         rules = dataclasses.replace(rules, normalizer=Softmax(None))
     call, leaves = Call(rules, blocking, problem.dtype), jax.tree.leaves(rules)
-    todo = visits(kinds(rules.mask, blocking.tiles), blocking)
+    todo = visits(tile_kinds(rules.mask, blocking.tiles), blocking)
     floats = [split_queries(problem), problem.key, problem.value, problem.scale, *call.params(leaves)]
     fixed = Fixed(call.data(leaves), poison_of(problem), todo)
     # All floats alike: the cotangent of one that all devices of a `shard_map` share is summed over them.
@@ -74,7 +74,7 @@ def run(problem: Problem, blocking: Blocking | None = None) -> Result:
 def blocks(problem: Problem) -> tuple[Blocking, Any]:
     """How `run` will cut the call, and the kind of every tile of its pairs."""
     blocking = blocking_of(problem)
-    return blocking, kinds(problem.rules.mask, blocking.tiles)
+    return blocking, tile_kinds(problem.rules.mask, blocking.tiles)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

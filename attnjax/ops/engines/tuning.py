@@ -1,23 +1,66 @@
-"""Sizes of blocks."""
+"""The sizes of blocks: a table of what a pair costs in blocks of each size, and the choice by it."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
 
 from attnjax.ops.engines.blocks import Blocking
 from attnjax.ops.engines.problem import Problem
-from attnjax.ops.masks.tiles import Tiles
+from attnjax.ops.engines.visits import likely, tile_kinds
+from attnjax.ops.masks.tiles import FULL, PARTIAL, Tiles
 
-BLOCK_SIZES = (512, 256, 128)
-BLOCK_ELEMENTS = 2**20
+
+class Cost(NamedTuple):
+    """Of one pair in a block of this size, forward and backward, relative to the cheapest."""
+
+    block_q: int
+    block_k: int
+    full: float
+    partial: float
+
+
+# Measured by `python benchmarks/tune.py` on two CPU cores; other platforms have no table of their own yet.
+COSTS = (
+    Cost(128, 128, 1.79, 1.84),
+    Cost(256, 128, 1.41, 1.40),
+    Cost(256, 256, 1.34, 1.34),
+    Cost(512, 256, 1.16, 1.19),
+    Cost(512, 512, 1.22, 1.28),
+    Cost(1024, 512, 1.00, 1.07),
+)
+# The scores of a block, over its batch elements and heads: what the passes over them find in the cache.
+BLOCK_SCORES = 2**19
 
 
 def blocking_of(problem: Problem, block_q: int | None = None, block_k: int | None = None) -> Blocking:
+    """The blocks of a call: the cheapest size for the blocks that the mask leaves, then as many heads as fit.
+
+    Where several devices may share the call, batch and heads stay whole, so that the compiler can divide them.
+    """
     sizes, key_heads = problem.rules.sizes, problem.key.shape[2]
-    size = BLOCK_SIZES[0]
-    tiles = Tiles(
-        sizes, block_q or max(1, min(size, sizes.queries)), block_k or max(1, min(size, sizes.keys))
-    )
-    room = max(1, BLOCK_ELEMENTS // (tiles.block_q * tiles.block_k))
+    if block_q is None or block_k is None:
+        block_q, block_k = _cheapest(problem)
+    tiles = Tiles(sizes, block_q, block_k)
+    if jax.device_count() > 1 and not jax.sharding.get_abstract_mesh().manual_axes:
+        return Blocking(tiles, key_heads, sizes.flat_batch, key_heads)
+    room = max(1, BLOCK_SCORES // (block_q * block_k))
     groups = _divisor(key_heads, room * key_heads // sizes.heads)
     batch = _divisor(sizes.flat_batch, room // sizes.heads) if groups == key_heads else 1
     return Blocking(tiles, key_heads, batch, groups)
+
+
+def _cheapest(problem: Problem) -> tuple[int, int]:
+    sizes, mask = problem.rules.sizes, likely(problem.rules.mask)
+
+    def price(cost: Cost) -> float:
+        tiles = Tiles(sizes, min(cost.block_q, sizes.queries), min(cost.block_k, sizes.keys))
+        found: Any = np.asarray(tile_kinds(mask, tiles))
+        prices = (found == FULL) * cost.full + (found == PARTIAL) * cost.partial
+        return prices.mean(axis=(0, 1)).sum() * tiles.block_q * tiles.block_k
+
+    best = min(COSTS, key=price)
+    return min(best.block_q, sizes.queries), min(best.block_k, sizes.keys)
 
 
 def _divisor(n: int, most: int) -> int:

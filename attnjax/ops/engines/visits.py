@@ -9,8 +9,12 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from attnjax.ops.engines.blocks import Blocking, Index
-from attnjax.ops.masks.algebra import Mask, classes
+from attnjax.ops.masks.algebra import And, Mask, classes
+from attnjax.ops.masks.content import Segments
+from attnjax.ops.masks.positional import block_diagonal
 from attnjax.ops.masks.tiles import EMPTY, FULL, PARTIAL, Tiles
+
+PACKED = 512
 
 Step = Callable[[Any, Index, bool], Any]
 Row = Callable[[Any, Index, Callable[[Step, Any], Any]], Any]
@@ -33,16 +37,32 @@ class Visits(NamedTuple):
     partial: Listed
 
 
-def kinds(mask: Mask | None, tiles: Tiles) -> Any:
+def tile_kinds(mask: Mask | None, tiles: Tiles) -> Any:
     """EMPTY, PARTIAL or FULL for each tile, [B|1, N|1, nq, nk].
 
     A NumPy array, known while tracing, unless the mask holds tracers.
     """
-    traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(mask))
-    if traced:
+    if _traced(mask):
         return _kinds(mask, tiles)
     with jax.ensure_compile_time_eval():
         return np.asarray(_kinds(mask, tiles))
+
+
+def likely(mask: Mask | None) -> Mask | None:
+    """A guess at a mask, known while tracing, to choose the sizes of blocks by.
+
+    Of what is traced, packed documents are taken to be PACKED tokens long, and all else to leave everything.
+    """
+    if isinstance(mask, And):
+        parts = [part for part in (likely(mask.left), likely(mask.right)) if part is not None]
+        return parts[0] & parts[1] if len(parts) == 2 else next(iter(parts), None)
+    if not _traced(mask):
+        return mask
+    return block_diagonal(PACKED) if isinstance(mask, Segments) else None
+
+
+def _traced(mask: Mask | None) -> bool:
+    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(mask))
 
 
 def _kinds(mask: Mask | None, tiles: Tiles) -> Array:
