@@ -43,7 +43,9 @@ def kinds(mask: Mask | None, tiles: Tiles) -> Any:
     if traced:
         return _kinds(mask, tiles)
     with jax.ensure_compile_time_eval():
-        return np.asarray(_kinds(mask, tiles))
+        found = _kinds(mask, tiles)
+    # A predicate may close over a tracer that is no leaf of it.
+    return found if isinstance(found, jax.core.Tracer) else np.asarray(found)
 
 
 def _kinds(mask: Mask | None, tiles: Tiles) -> Array:
