@@ -14,6 +14,7 @@ from attnjax.config import InputError
 from attnjax.experiment import console, registry
 from attnjax.experiment.errors import RunFailed
 from attnjax.experiment.interrupt import Terminated, sigterm_raises
+from attnjax.explain import mask_command
 
 EPILOG = "`attnjax COMMAND --help` says more; `attnjax run EXPERIMENT --help` lists what can be overridden."
 
@@ -280,6 +281,7 @@ COMMANDS = {
     "compare": (_compare, _compare_arguments),
     "doctor": (_doctor, _nothing),
     "translate": (_translate, _translate_arguments),
+    "mask": (mask_command.show, mask_command.arguments),
 }
 
 if __name__ == "__main__":

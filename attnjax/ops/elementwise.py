@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.interpreters import partial_eval
 from jaxtyping import Array
 
 
@@ -14,6 +15,17 @@ def hoisted(fn: Callable[..., Any], *example: Array) -> tuple[Callable[..., Any]
     converted, values = jax.closure_convert(fn, *example)
     # An unchanged function keeps its identity, and with it its place in jit's cache.
     return (converted, values) if values else (fn, [])
+
+
+def needed(fn: Callable[..., Any], *example: Array) -> tuple[bool, ...]:
+    """For each argument, whether the result of `fn` depends on it: what is left when dead code is cut.
+
+    >>> needed(jax.jit(lambda b, i, j: i > j), *jnp.arange(3))
+    (False, True, True)
+    """
+    jaxpr = jax.make_jaxpr(fn)(*example).jaxpr
+    _, used = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    return tuple(used)
 
 
 def elementwise(fn: Callable[..., Any], *arrays: Array) -> Array:

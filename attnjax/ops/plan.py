@@ -1,12 +1,14 @@
 """What a call of attention will do: engine, reasons, blocks; printable."""
 
 import dataclasses
+import math
 
 import jax
 import numpy as np
 
 from attnjax.ops.engines.choose import Choice
 from attnjax.ops.engines.problem import Problem
+from attnjax.ops.engines.visits import grouped
 from attnjax.ops.masks.tiles import EMPTY, FULL
 
 
@@ -15,7 +17,8 @@ class Plan:
     """The engine of a call, why it was taken and why the others were not, and the blocks it visits.
 
     Block fields are None for an engine without blocks; `visited` and `full` also where they depend on traced
-    values.
+    values. Batch elements and heads are told apart only where the mask tells them apart, and only as far as
+    they do not share a block.
     """
 
     engine: str
@@ -45,8 +48,8 @@ def plan_of(problem: Problem, choice: Choice) -> Plan:
     if blocks is None:
         return plan
     blocking, kinds = blocks(problem)
-    tiles = blocking.tiles
-    total = tiles.nq * tiles.nk
+    tiles, kinds = blocking.tiles, grouped(kinds, blocking)
+    total = math.prod(kinds.shape)
     plan = dataclasses.replace(plan, block_q=tiles.block_q, block_k=tiles.block_k, total=total)
     if isinstance(kinds, jax.core.Tracer):
         return plan

@@ -104,6 +104,13 @@ def test_the_plan_names_the_engine_the_reasons_and_the_blocks():
     assert f"{plan.visited} of {plan.total}" in str(plan)
 
 
+@pytest.mark.parametrize(("heads", "total"), [(1, 4), (8, 8)], ids=["in one block", "in blocks of their own"])
+def test_the_plan_counts_the_blocks_of_batch_elements_that_the_mask_tells_apart(heads, total):
+    x = jnp.ones((2, 1024, heads, 4))
+    plan = aj.plan_attention(x, x, x, mask=aj.lengths(key=jnp.array([512, 1024])))
+    assert (plan.total, plan.visited, plan.full) == (total, *((4, 2) if heads == 1 else (6, 6)))
+
+
 def test_the_plan_says_why_an_engine_is_left_out():
     x = tokens(1024)
     plan = aj.plan_attention(x, x, x, normalizer=aj.entmax(1.5))

@@ -45,7 +45,9 @@ def tile_kinds(mask: Mask | None, tiles: Tiles) -> Any:
     if _traced(mask):
         return _kinds(mask, tiles)
     with jax.ensure_compile_time_eval():
-        return np.asarray(_kinds(mask, tiles))
+        found = _kinds(mask, tiles)
+    # A predicate may close over a tracer that is no leaf of it.
+    return found if isinstance(found, jax.core.Tracer) else np.asarray(found)
 
 
 def likely(mask: Mask | None) -> Mask | None:
@@ -79,15 +81,21 @@ def _kinds(mask: Mask | None, tiles: Tiles) -> Array:
 
 
 def visits(found: Any, blocking: Blocking) -> Visits:
-    """The lists for the kinds of tiles; a block of several heads is as full as its least full head."""
+    """The lists for the kinds of tiles."""
+    found = grouped(found, blocking)
+    return Visits(_list(found == FULL), _list(found == PARTIAL))
+
+
+def grouped(found: Any, blocking: Blocking) -> Any:
+    """The kinds of blocks of several batch elements and heads: each as full as its least full tile."""
     np_ = np if isinstance(found, np.ndarray) else jnp
     for axis in (0, 1):
         if found.shape[axis] > 1:
             count = blocking.counts[axis]
-            grouped = found.reshape(*found.shape[:axis], count, -1, *found.shape[axis + 1 :])
-            low, high = grouped.min(axis + 1), grouped.max(axis + 1)
+            parts = found.reshape(*found.shape[:axis], count, -1, *found.shape[axis + 1 :])
+            low, high = parts.min(axis + 1), parts.max(axis + 1)
             found = np_.where(low == high, low, np_.where(high == EMPTY, EMPTY, PARTIAL))
-    return Visits(_list(found == FULL), _list(found == PARTIAL))
+    return found
 
 
 def _list(chosen: Any) -> Listed:

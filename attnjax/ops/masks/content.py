@@ -1,5 +1,6 @@
 """Masks by data: lengths, segment ids, a boolean array, any function."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from attnjax.ops.elementwise import elementwise, hoisted
+from attnjax.ops.elementwise import elementwise, hoisted, needed
 from attnjax.ops.grid import (
     KEY_AXIS,
     QUERY_AXIS,
@@ -159,6 +160,29 @@ class Predicate(Mask):
 
     def evaluate(self, at: Block) -> Array:
         return elementwise(lambda *index: self.fn(*index, *self.constants), *at)
+
+    def bounds(self, tiles: Tiles) -> Bounds:
+        """By evaluation, one tile after the other: every pair is evaluated, one tile is in memory at a time.
+
+        Exact; separate for batch elements and heads only where the function depends on them.
+        """
+        sizes, zero = tiles.sizes, jnp.zeros((), jnp.int32)
+        by_batch, by_head, *_ = needed(lambda *index: self.fn(*index, *self.constants), *[zero] * 4)
+        shape = (sizes.flat_batch if by_batch else 1, sizes.heads if by_head else 1, tiles.nq, tiles.nk)
+
+        def tile(place: Array) -> tuple[Array, Array]:
+            b, h, i, j = jnp.unravel_index(place, shape)
+            q = i * tiles.block_q + jnp.arange(tiles.block_q)
+            k = j * tiles.block_k + jnp.arange(tiles.block_k)
+            # A ragged tile repeats its last query and key, which changes no any and no all.
+            q, k = jnp.minimum(q, max(sizes.queries, 1) - 1), jnp.minimum(k, max(sizes.keys, 1) - 1)
+            index = (x.astype(jnp.int32) for x in (b, h, q, k))
+            shapes = ((1, 1, 1, 1), (1, 1, 1, 1), (1, 1, -1, 1), (1, 1, 1, -1))
+            pairs = self.evaluate(Block(*(x.reshape(s) for x, s in zip(index, shapes, strict=True))))
+            return pairs.any(), pairs.all()
+
+        some, every = jax.lax.map(tile, jnp.arange(math.prod(shape)))
+        return Bounds(some.reshape(shape), every.reshape(shape))
 
     def __repr__(self) -> str:
         return f"predicate({getattr(self.fn, '__name__', self.fn)})"

@@ -1,0 +1,1 @@
+"""Looking inside: what a mask leaves to compute."""
