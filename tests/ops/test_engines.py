@@ -104,11 +104,19 @@ def test_the_plan_names_the_engine_the_reasons_and_the_blocks():
     assert f"{plan.visited} of {plan.total}" in str(plan)
 
 
-@pytest.mark.parametrize(("heads", "total"), [(1, 4), (8, 8)], ids=["in one block", "in blocks of their own"])
-def test_the_plan_counts_the_blocks_of_batch_elements_that_the_mask_tells_apart(heads, total):
-    x = jnp.ones((2, 1024, heads, 4))
+def test_the_plan_counts_the_blocks_of_batch_elements_that_are_cut_apart():
+    x = jnp.ones((2, 1024, 8, 4))
     plan = aj.plan_attention(x, x, x, mask=aj.lengths(key=jnp.array([512, 1024])))
-    assert (plan.total, plan.visited, plan.full) == (total, *((4, 2) if heads == 1 else (6, 6)))
+    rows, columns = 1024 // plan.block_q, 1024 // plan.block_k
+    visited = rows * (columns // 2 + columns)
+    assert (plan.total, plan.visited, plan.full) == (2 * rows * columns, visited, visited)
+
+
+def test_a_block_of_several_batch_elements_is_as_full_as_the_least_full():
+    x = jnp.ones((2, 256, 1, 4))
+    mask = aj.lengths(key=jnp.array([128, 256]))
+    plan = aj.plan_attention(x, x, x, mask=mask, implementation="blockwise")
+    assert (plan.total, plan.visited, plan.full) == (1, 1, 0)
 
 
 def test_the_plan_says_why_an_engine_is_left_out():

@@ -31,18 +31,22 @@ COSTS = (
 )
 # The scores of a block, over its batch elements and heads: what the passes over them find in the cache.
 BLOCK_SCORES = 2**19
+SHARED_SCORES = 2**23  # The same where batch and heads are not cut.
 
 
 def blocking_of(problem: Problem, block_q: int | None = None, block_k: int | None = None) -> Blocking:
-    """The blocks of a call: the cheapest size for the blocks that the mask leaves, then as many heads as fit.
+    """The blocks of a call: of the cheapest size for what the mask leaves, with as many heads as fit.
 
-    Where several devices may share the call, batch and heads stay whole, so that the compiler can divide them.
+    Where several devices may share the call, batch and heads stay whole, for the compiler to divide.
     """
     sizes, key_heads = problem.rules.sizes, problem.key.shape[2]
+    shared = jax.device_count() > 1 and not jax.sharding.get_abstract_mesh().manual_axes
     if block_q is None or block_k is None:
-        block_q, block_k = _cheapest(problem)
+        block_q, block_k = _cheapest(
+            problem, SHARED_SCORES // (sizes.flat_batch * sizes.heads) if shared else None
+        )
     tiles = Tiles(sizes, block_q, block_k)
-    if jax.device_count() > 1 and not jax.sharding.get_abstract_mesh().manual_axes:
+    if shared:
         return Blocking(tiles, key_heads, sizes.flat_batch, key_heads)
     room = max(1, BLOCK_SCORES // (block_q * block_k))
     groups = _divisor(key_heads, room * key_heads // sizes.heads)
@@ -50,7 +54,8 @@ def blocking_of(problem: Problem, block_q: int | None = None, block_k: int | Non
     return Blocking(tiles, key_heads, batch, groups)
 
 
-def _cheapest(problem: Problem) -> tuple[int, int]:
+def _cheapest(problem: Problem, most: int | None) -> tuple[int, int]:
+    """The size of least cost, with `most` scores of one head in a block if possible."""
     sizes, mask = problem.rules.sizes, likely(problem.rules.mask)
 
     def price(cost: Cost) -> float:
@@ -59,7 +64,8 @@ def _cheapest(problem: Problem) -> tuple[int, int]:
         prices = (found == FULL) * cost.full + (found == PARTIAL) * cost.partial
         return prices.mean(axis=(0, 1)).sum() * tiles.block_q * tiles.block_k
 
-    best = min(COSTS, key=price)
+    fitting = [c for c in COSTS if most is None or c.block_q * c.block_k <= most]
+    best = min(fitting or COSTS[:1], key=price)
     return min(best.block_q, sizes.queries), min(best.block_k, sizes.keys)
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Int
 
 from attnjax.ops.engines.blocks import Blocking, Index
 from attnjax.ops.masks.algebra import And, Mask, classes
-from attnjax.ops.masks.content import Segments
+from attnjax.ops.masks.content import Predicate, Segments
 from attnjax.ops.masks.positional import block_diagonal
 from attnjax.ops.masks.tiles import EMPTY, FULL, PARTIAL, Tiles
 
@@ -59,8 +59,13 @@ def likely(mask: Mask | None) -> Mask | None:
         parts = [part for part in (likely(mask.left), likely(mask.right)) if part is not None]
         return parts[0] & parts[1] if len(parts) == 2 else next(iter(parts), None)
     if not _traced(mask):
-        return mask
+        return None if _holds_predicate(mask) else mask  # Too dear to evaluate for every size.
     return block_diagonal(PACKED) if isinstance(mask, Segments) else None
+
+
+def _holds_predicate(mask: Mask | None) -> bool:
+    nodes = jax.tree.leaves(mask, is_leaf=lambda x: isinstance(x, Predicate))
+    return any(isinstance(x, Predicate) for x in nodes)
 
 
 def _traced(mask: Mask | None) -> bool:
