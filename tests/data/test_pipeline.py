@@ -34,7 +34,7 @@ def test_a_batch_depends_on_seed_and_step_alone():
 
 
 def test_neighbouring_seeds_share_no_permutation():
-    # Grain's seed of epoch e is seed + e: without hashing, epoch 1 of seed 0 is epoch 0 of seed 1.
+    # Were Grain's seed of epoch e seed + e, epoch 1 of seed 0 would be epoch 0 of seed 1.
     ours = [permutation(0, epoch) for epoch in range(4)]
     assert not any(permutation(1, epoch) in ours for epoch in range(4))
 
