@@ -5,9 +5,9 @@ The forward pass follows FlashAttention (Dao et al., 2022), the backward pass Fl
 
     dP = dO Vᵀ,  dS = W ∘ (dP + dlse - Σ dO ∘ O),  dQ = dS K,  dK = dSᵀ Q,  dV = Wᵀ dO,  W = exp(S - lse)
 
-one block at a time, W recomputed in each. Every loop adds to arrays of blocks, so the order of the blocks does
-not matter and one list of them serves all passes. Operands are transposed beforehand where a product would
-need it: XLA's CPU products of transposed operands take twice as long.
+one block at a time, W recomputed in each. Every loop adds to arrays of blocks, so the order of the blocks
+does not matter and one list of them serves all passes. Operands are transposed beforehand where a product
+would need it: XLA's CPU products of transposed operands take twice as long.
 """
 
 import dataclasses
@@ -43,8 +43,8 @@ class Fixed(NamedTuple):
     visits: Visits
 
 
-def run(problem: Problem, blocking: Blocking | None = None) -> Result:
-    """The attention of the problem, block by block."""
+def run(problem: Problem, blocking: Blocking | None = None, instead: Any = None) -> Result:
+    """The attention of the problem, block by block; `instead` may take the place of `attend`."""
     if 0 in problem.query.shape or 0 in problem.key.shape:  # No pairs, no blocks.
         return reference.run(problem)
     vectors, rules = split_heads(problem), problem.rules
@@ -57,7 +57,7 @@ def run(problem: Problem, blocking: Blocking | None = None) -> Result:
     floats = [vectors.query, vectors.key, vectors.value, *call.params(leaves)]
     fixed = Fixed(call.data(leaves), vectors.query_poison, vectors.key_poison, todo)
     # All floats alike: the cotangent of one that all devices of a `shard_map` share is summed over them.
-    out, lse = _attend(call, _varying(floats, (floats, fixed)), fixed)
+    out, lse = (instead or attend)(call, _varying(floats, (floats, fixed)), fixed)
     if not isinstance(normalizer, Softmax):
         return Result(join_heads(out), None)
     lse = jnp.moveaxis(lse.reshape(*lse.shape[:2], -1), 1, 2)
@@ -150,7 +150,7 @@ class _Call:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _attend(call: _Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]:
+def attend(call: _Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]:
     """out [B, T, K, G, V] and lse [B, T, K, G] (zeros where the normaliser has none)."""
     query, key, value, *params = floats
     q, k, v = call.cut_rows(query), call.cut_keys(key, KEY_LAST), call.cut_keys(value)
@@ -200,18 +200,18 @@ def _attend(call: _Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Arra
     return out * jnp.exp(finite(highest) - finite(lse))[..., None], lse
 
 
-@functools.partial(_attend.defjvp, symbolic_zeros=True)
+@functools.partial(attend.defjvp, symbolic_zeros=True)
 def _attend_jvp(call: _Call, primals: Any, tangents: Any) -> Any:
     floats, fixed = primals
-    out, lse = _attend(call, floats, fixed)
+    out, lse = attend(call, floats, fixed)
     wanted = tuple(not isinstance(t, SymbolicZero) for t in tangents[0])
     residuals, structure = jax.tree.flatten((floats, fixed, out, lse))
-    tangent, backward = (functools.partial(fn, call, wanted, structure) for fn in (_tangent, _backward))
+    forward, transpose = (functools.partial(fn, call, wanted, structure) for fn in (tangent, backward))
     moved = [t for t, w in zip(tangents[0], wanted, strict=True) if w]
-    return (out, lse), tuple(linear_map(tangent, backward, residuals, moved))
+    return (out, lse), tuple(linear_map(forward, transpose, residuals, moved))
 
 
-def _backward(
+def backward(
     call: _Call,
     wanted: tuple[bool, ...],
     structure: Any,
@@ -270,7 +270,7 @@ def _backward(
     return [x for x in found if x is not None]
 
 
-def _tangent(
+def tangent(
     call: _Call,
     wanted: tuple[bool, ...],
     structure: Any,
