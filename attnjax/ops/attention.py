@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from attnjax.ops.arguments import make_problem, row_indices
 from attnjax.ops.engines import reference
-from attnjax.ops.engines.choose import Engine, choose
+from attnjax.ops.engines.choose import Engine, choose, platforms
 from attnjax.ops.engines.problem import Problem, Result
 from attnjax.ops.masks import Mask
 from attnjax.ops.normalizers import Normalizer
@@ -87,7 +87,9 @@ def attention(
         scale: scalar; None = 1/√H.
         dropout_rate: scalar in [0, 1), may be traced; other than 0 it needs `dropout_key`.
         return_lse: also return the log-sum-exp of the scores, differentiable (softmax only).
-        implementation: None chooses an engine; "reference" or "blockwise" is honoured or raises.
+        implementation: None chooses an engine, by the platform that the program is lowered for where kernels
+            of other libraries can compute the call. A name ("reference", "blockwise"; on TPU "splash", on
+            CUDA "cudnn" and "pallas_gpu") is honoured or raises.
         precision: of the matrix products, as in `jax.lax.dot`.
 
     Returns:
@@ -120,7 +122,7 @@ def attention(
         precision=precision,
     )
     _check_lse(problem, return_lse)
-    engine = choose(problem, implementation).engine
+    engine = choose(problem, implementation, return_lse).engine
     out, lse = _run(engine, problem)
     batch = problem.rules.sizes.batch
     out = out.reshape(*batch, *out.shape[1:]).astype(jnp.result_type(query))
@@ -222,12 +224,17 @@ def plan_attention(
     >>> print(aj.plan_attention(x, x, x, mask=aj.sliding_window(256, 0)))
     engine   blockwise: preferred for T·S from 262145, here 4194304
     not      reference: preferred for T·S up to 262144, here 4194304
+    on tpu   splash
+    on cuda  blockwise, not cudnn: the inputs are float32, it takes bfloat16 or float16
+             not pallas_gpu: the inputs are float32, it takes bfloat16 or float16
     blocks   512 queries × 512 keys
     visited  7 of 16, 0 of them without a mask
     """
     problem = make_problem(query, key, value, **options)
     _check_lse(problem, return_lse)
-    return plan_of(problem, choose(problem, implementation))
+    choice = choose(problem, implementation, return_lse)
+    found = platforms(problem, choice, return_lse) if implementation is None else {}
+    return plan_of(problem, choice, found)
 
 
 def _check_lse(problem: Problem, return_lse: bool) -> None:
