@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from attnjax.ops.engines.problem import Problem
 from attnjax.ops.engines.support import Band, Kernel, Pattern
 
 BLOCK = 128
@@ -40,7 +39,7 @@ def attend(pattern: Pattern, query: Array, key: Array, value: Array, *, interpre
     return out[:, :length]
 
 
-def _unknown_gpu(problem: Problem, pattern: Pattern) -> str | None:
+def _unknown_gpu() -> str | None:
     if jax.__version_info__ < (0, 11) or getattr(jax.sharding.get_abstract_mesh(), "abstract_device", None):
         return None
     try:
@@ -60,5 +59,5 @@ KERNEL = Kernel(
     one_length=True,
     bands=lambda band: band in (Band(None, None), Band(None, 0)),
     bands_named="causal() or no mask",
-    further=_unknown_gpu,
+    unasked=_unknown_gpu,
 )
