@@ -89,6 +89,18 @@ def test_the_gpu_kernel_equals_the_reference(length, mask, on_cpu):
     agrees("pallas_gpu", inputs(length, heads=4, groups=2), mask=mask, scale=0.3)
 
 
+@pytest.mark.parametrize("mask", [None, aj.causal(), aj.causal() & aj.sliding_window(5, 3)])
+def test_what_cudnn_is_asked_for_is_the_same_attention(mask, monkeypatch):
+    """By JAX's own computation of the same arguments, in place of cuDNN's."""
+    attend = functools.partial(cudnn.attend, implementation="xla")
+    dtypes = ("float32",)
+    here = dataclasses.replace(
+        cudnn.KERNEL, platforms=("cpu",), attend=attend, dtypes=dtypes, further=lambda *_: None
+    )
+    monkeypatch.setattr(choose, "KERNELS", {"cudnn": here})
+    agrees("cudnn", inputs(20, heads=4, groups=2), mask=mask, scale=0.3)
+
+
 @pytest.mark.parametrize("name", INTERPRETED)
 def test_sixteen_bits_are_close_and_keep_their_dtype(name, on_cpu):
     args = inputs(130, size=64, dtype=jnp.bfloat16)

@@ -8,6 +8,7 @@ run unless XLA is told otherwise, so only then it is chosen without being asked 
 
 import functools
 import os
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,14 @@ from attnjax.ops.engines.support import Band, Kernel, Pattern
 DETERMINISTIC = ("--xla_gpu_deterministic_ops", "--xla_gpu_exclude_nondeterministic_ops")
 
 
-def attend(pattern: Pattern, query: Array, key: Array, value: Array) -> Array:
+def attend(
+    pattern: Pattern,
+    query: Array,
+    key: Array,
+    value: Array,
+    *,
+    implementation: Literal["cudnn", "xla"] = "cudnn",
+) -> Array:
     low, high = pattern.band or (None, None)
     return jax.nn.dot_product_attention(
         query,
@@ -27,7 +35,7 @@ def attend(pattern: Pattern, query: Array, key: Array, value: Array) -> Array:
         value,
         is_causal=high is not None,
         local_window_size=None if low is None else (-low, 0),
-        implementation="cudnn",
+        implementation=implementation,
     )
 
 
