@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from attnjax.ops.arguments import make_problem, row_indices
 from attnjax.ops.engines import reference
-from attnjax.ops.engines.choose import Engine, choose
+from attnjax.ops.engines.choose import Engine, choose, platforms
 from attnjax.ops.engines.problem import Problem, Result
 from attnjax.ops.masks import Mask
 from attnjax.ops.normalizers import Normalizer
@@ -88,7 +88,9 @@ def attention(
         scale: scalar; None = 1/√H.
         dropout_rate: scalar in [0, 1), may be traced; other than 0 it needs `dropout_key`.
         return_lse: also return the log-sum-exp of the scores, differentiable (softmax only).
-        implementation: None chooses an engine; "reference" or "blockwise" is honoured or raises.
+        implementation: None chooses an engine, by the platform that the program is lowered for where kernels
+            of other libraries can compute the call. A name ("reference", "blockwise"; on TPU "splash", on
+            CUDA "cudnn" and "pallas_gpu") is honoured or raises.
         precision: of the matrix products, as in `jax.lax.dot`.
 
     Returns:
@@ -121,7 +123,7 @@ def attention(
         precision=precision,
     )
     _check_lse(problem, return_lse)
-    engine = choose(problem, implementation).engine
+    engine = choose(problem, implementation, return_lse).engine
     out, lse = _run(engine, problem)
     batch = problem.rules.sizes.batch
     out = out.reshape(*batch, *out.shape[1:]).astype(jnp.result_type(query))
@@ -230,6 +232,9 @@ def plan_attention(
     >>> print(aj.plan_attention(x, x, x, mask=aj.sliding_window(256, 0)))
     engine   blockwise: preferred for B·N·T·S from 1048576, here 4194304
     not      reference: preferred for B·N·T·S up to 1048575, here 4194304
+    on tpu   splash
+    on cuda  blockwise, not cudnn: the inputs are float32, it takes bfloat16 or float16
+             not pallas_gpu: the inputs are float32, it takes bfloat16 or float16
     blocks   256 queries × 256 keys
     visited  15 of 64, 0 of them without a mask
     """
@@ -239,7 +244,9 @@ def plan_attention(
         raise TypeError(f"plan_attention {error}") from None
     problem = make_problem(query, key, value, **options)
     _check_lse(problem, return_lse)
-    return plan_of(problem, choose(problem, implementation))
+    choice = choose(problem, implementation, return_lse)
+    found = platforms(problem, choice, return_lse) if implementation is None else {}
+    return plan_of(problem, choice, found)
 
 
 def _check_lse(problem: Problem, return_lse: bool) -> None:

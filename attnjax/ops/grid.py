@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int
 
 QUERY_AXIS, KEY_AXIS = 2, 3
@@ -103,7 +104,8 @@ def batch_grid(name: str, x: Any, sizes: Sizes) -> Grid:
             f"{name} has shape {list(jnp.shape(x))}: expected a scalar or one that broadcasts to "
             f"the batch axes {list(sizes.batch)} (*B)"
         )
-    x = jnp.asarray(x)
+    # A Python int stays known while tracing.
+    x = np.asarray(x, np.int32) if isinstance(x, int) else jnp.asarray(x)
     x = x.reshape((1,) * (len(sizes.batch) - x.ndim) + x.shape + (1, 1, 1))
     return Grid(_flatten_batch(x, sizes))
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from attnjax.ops.engines.choose import Choice
 from attnjax.ops.engines.problem import Problem
+from attnjax.ops.engines.support import Kernel
 from attnjax.ops.engines.visits import grouped
 from attnjax.ops.masks.tiles import EMPTY, FULL
 
@@ -16,6 +17,7 @@ from attnjax.ops.masks.tiles import EMPTY, FULL
 class Plan:
     """The engine of a call, why it was taken and why the others were not, and the blocks it visits.
 
+    `platforms`: the engine on a platform that has kernels of its own, and why others of them were not taken.
     Block fields are None for an engine without blocks; `visited` and `full` also where they depend on traced
     values. Batch elements and heads are told apart only where the mask tells them apart, and only as far as
     they do not share a block.
@@ -29,10 +31,15 @@ class Plan:
     total: int | None = None
     visited: int | None = None
     full: int | None = None
+    platforms: dict[str, tuple[str, dict[str, str]]] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = [f"engine   {self.engine}: {self.reason}"]
         lines += [f"not      {name}: {reason}" for name, reason in self.others.items()]
+        for platform, (engine, others) in self.platforms.items():
+            reasons = [f"not {name}: {reason}" for name, reason in others.items()]
+            first = ", ".join([engine, *reasons[:1]])
+            lines += [f"{f'on {platform}':<8} {first}", *(f"{'':<8} {reason}" for reason in reasons[1:])]
         if self.total is not None:
             lines.append(f"blocks   {self.block_q} queries × {self.block_k} keys")
             known = f"{self.visited} of {self.total}, {self.full} of them without a mask"
@@ -41,9 +48,11 @@ class Plan:
         return "\n".join(lines)
 
 
-def plan_of(problem: Problem, choice: Choice) -> Plan:
-    """The plan of a call for which this engine was chosen."""
-    plan = Plan(choice.engine.name, choice.reason, choice.others)
+def plan_of(problem: Problem, choice: Choice, found: dict[str, tuple[Kernel | None, dict[str, str]]]) -> Plan:
+    """The plan of a call for which this engine, and these kernels on their platforms, were chosen."""
+    name = choice.engine.name
+    own = {p: (kernel.name if kernel else name, others) for p, (kernel, others) in found.items()}
+    plan = Plan(name, choice.reason, choice.others, platforms=own)
     blocks = choice.engine.blocks
     if blocks is None:
         return plan

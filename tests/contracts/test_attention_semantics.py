@@ -1,4 +1,9 @@
-"""The eleven semantics of attention (api.md): every engine inherits the one class."""
+"""The eleven semantics of attention (api.md): every engine that runs on every platform inherits one class.
+
+The kernels of other libraries run on one platform each and refuse much of the contract, which the blockwise
+engine then does in their place. tests/ops/test_kernels.py holds them to what they accept, interpreted on the
+CPU, and lowers them for their platforms.
+"""
 
 import pytest
 
@@ -7,6 +12,7 @@ from tests.contracts.attention_bad_input import BadInput
 from tests.contracts.attention_cases import small_blocks
 from tests.contracts.attention_derivatives import Derivatives
 from tests.contracts.attention_values import Values
+from tests.ops.test_kernels import INTERPRETED
 
 
 class AttentionSemantics(Values, Derivatives, BadInput):
@@ -28,3 +34,7 @@ class TestBlockwise(AttentionSemantics):
 def test_every_engine_inherits_the_semantics():
     tested = {c.engine for c in AttentionSemantics.__subclasses__()}
     assert tested == set(choose.ENGINES)
+
+
+def test_every_kernel_is_held_to_the_semantics_where_it_can_run():
+    assert {*INTERPRETED, "cudnn"} == set(choose.KERNELS)  # cuDNN runs and lowers only beside a GPU.

@@ -47,8 +47,8 @@ class Fixed(NamedTuple):
     visits: Visits
 
 
-def run(problem: Problem, blocking: Blocking | None = None) -> Result:
-    """The attention of the problem, block by block."""
+def run(problem: Problem, blocking: Blocking | None = None, instead: Any = None) -> Result:
+    """The attention of the problem, block by block; `instead` may take the place of `attend`."""
     if 0 in problem.query.shape or 0 in problem.key.shape:  # No pairs, no blocks.
         return reference.run(problem)
     rules, normalizer = problem.rules, problem.rules.normalizer
@@ -60,7 +60,7 @@ def run(problem: Problem, blocking: Blocking | None = None) -> Result:
     floats = [split_queries(problem), problem.key, problem.value, problem.scale, *call.params(leaves)]
     fixed = Fixed(call.data(leaves), poison_of(problem), todo)
     # All floats alike: the cotangent of one that all devices of a `shard_map` share is summed over them.
-    out, lse = _attend(call, _varying(floats, (floats, fixed)), fixed)
+    out, lse = (instead or attend)(call, _varying(floats, (floats, fixed)), fixed)
     if not isinstance(normalizer, Softmax):
         return Result(join_heads(out), None)
     lse = jnp.moveaxis(lse.reshape(*lse.shape[:2], -1), 1, 2)
@@ -78,7 +78,7 @@ def blocks(problem: Problem) -> tuple[Blocking, Any]:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]:
+def attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]:
     """out [B, T, K, G, V] and lse [B, T, K, G] (zeros where the normaliser has none)."""
     query, key, value, scale, *params = floats
     q, k, v = call.cut_queries(query), call.cut_keys(key), call.cut_keys(value)
@@ -127,18 +127,18 @@ def _attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array
     return uncut(done[0], (*shape, value.shape[-1])), uncut(done[1], shape)
 
 
-@functools.partial(_attend.defjvp, symbolic_zeros=True)
+@functools.partial(attend.defjvp, symbolic_zeros=True)
 def _attend_jvp(call: Call, primals: Any, tangents: Any) -> Any:
     floats, fixed = primals
-    out, lse = _attend(call, floats, fixed)
+    out, lse = attend(call, floats, fixed)
     wanted = tuple(not isinstance(t, SymbolicZero) for t in tangents[0])
     residuals, structure = jax.tree.flatten((floats, fixed, out, lse))
-    tangent, backward = (functools.partial(fn, call, wanted, structure) for fn in (_tangent, _backward))
+    forward, transpose = (functools.partial(fn, call, wanted, structure) for fn in (tangent, backward))
     moved = [t for t, w in zip(tangents[0], wanted, strict=True) if w]
-    return (out, lse), tuple(linear_map(tangent, backward, residuals, moved))
+    return (out, lse), tuple(linear_map(forward, transpose, residuals, moved))
 
 
-def _backward(
+def backward(
     call: Call,
     wanted: tuple[bool, ...],
     structure: Any,
@@ -206,7 +206,7 @@ def _backward(
     return [d.astype(x.dtype) for d, x, w in zip(found, floats, wanted, strict=True) if w]
 
 
-def _tangent(
+def tangent(
     call: Call,
     wanted: tuple[bool, ...],
     structure: Any,

@@ -1,4 +1,8 @@
-"""Which engine computes a call, and why not the others."""
+"""Which engine computes a call, on which platform, and why not the others.
+
+The engines run on every platform; a kernel of another library takes their place on those that it runs on,
+when a program is lowered for one of them.
+"""
 
 import dataclasses
 import math
@@ -6,9 +10,13 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
-from attnjax.ops.engines import blockwise, reference
+import jax
+
+from attnjax.ops.engines import blockwise, cudnn, pallas_gpu, reference, splash
 from attnjax.ops.engines.blocks import Blocking
+from attnjax.ops.engines.kernels import WithKernels
 from attnjax.ops.engines.problem import Problem, Result
+from attnjax.ops.engines.support import Kernel, pattern_of, refusal
 from attnjax.ops.grid import Sizes
 
 
@@ -59,6 +67,7 @@ ENGINES = MappingProxyType(
         )
     }
 )
+KERNELS = MappingProxyType({k.name: k for k in (splash.KERNEL, cudnn.KERNEL, pallas_gpu.KERNEL)})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,15 +79,71 @@ class Choice:
     others: dict[str, str]
 
 
-def choose(problem: Problem, implementation: str | None) -> Choice:
+def choose(problem: Problem, implementation: str | None, return_lse: bool = False) -> Choice:
     """The engine asked for, or the first that can compute the call and prefers its size.
 
     Raises ValueError for an unknown name, and for an explicit engine that cannot compute the call.
     """
+    if implementation is not None and implementation in KERNELS:
+        return _asked(KERNELS[implementation], problem, return_lse)
+    choice = _portable(problem, implementation)
+    if implementation is not None or choice.engine.name != "blockwise" or _runs_on_cpu(problem):
+        return choice
+    found = dict.fromkeys(k for k, _ in platforms(problem, choice, return_lse).values() if k is not None)
+    pattern = pattern_of(problem) if found else None
+    if pattern is None:
+        return choice
+    run = WithKernels(tuple(found), pattern, str(problem.query.dtype))
+    return dataclasses.replace(choice, engine=dataclasses.replace(choice.engine, run=run))
+
+
+def platforms(
+    problem: Problem, choice: Choice, return_lse: bool
+) -> dict[str, tuple[Kernel | None, dict[str, str]]]:
+    """For each platform that has kernels, the one that will run there, and why the others will not."""
+    pattern, scores = pattern_of(problem), _scores(problem.rules.sizes)
+    found: dict[str, tuple[Kernel | None, dict[str, str]]] = {}
+    for kernel in KERNELS.values():
+        reason = refusal(kernel, problem, pattern, return_lse) or kernel.unasked()
+        if reason is None and choice.engine.name != "blockwise":
+            reason = _size_reason(ENGINES["blockwise"], scores)
+        for platform in kernel.platforms:
+            taken, others = found.get(platform, (None, {}))
+            if reason is None and taken is None:
+                found[platform] = kernel, others
+            else:
+                others = others | {kernel.name: reason or f"{taken and taken.name} comes first"}
+                found[platform] = taken, others
+    return found
+
+
+def _asked(kernel: Kernel, problem: Problem, return_lse: bool) -> Choice:
+    pattern = pattern_of(problem)
+    reason = refusal(kernel, problem, pattern, return_lse)
+    if reason or pattern is None:
+        raise ValueError(f"implementation {kernel.name!r} can't do this: {reason}")
+    run = WithKernels((kernel,), pattern, str(problem.query.dtype), asked=kernel.name)
+    engine = Engine(kernel.name, run, frozenset({"online"}), range(2**62))
+    others = {n: e.refusal(problem) or "not asked for" for n, e in ENGINES.items()}
+    for name, other in KERNELS.items():
+        if other is not kernel:
+            others[name] = refusal(other, problem, pattern, return_lse) or "not asked for"
+    return Choice(engine, "asked for", others)
+
+
+def _runs_on_cpu(problem: Problem) -> bool:
+    """Whether that is certain: outside of every trace, where the arrays lie on a CPU."""
+    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(problem)):
+        return False
+    return all(d.platform == "cpu" for x in (problem.query, problem.key) for d in x.devices())
+
+
+def _portable(problem: Problem, implementation: str | None) -> Choice:
     refusals = {name: engine.refusal(problem) for name, engine in ENGINES.items()}
     if implementation is not None:
         if implementation not in ENGINES:
-            raise ValueError(f"implementation is {implementation!r}: expected None or one of {list(ENGINES)}")
+            names = [*ENGINES, *KERNELS]
+            raise ValueError(f"implementation is {implementation!r}: expected None or one of {names}")
         if refusals[implementation]:
             raise ValueError(f"implementation {implementation!r} can't do this: {refusals[implementation]}")
         others = {n: refusals[n] or "not asked for" for n in ENGINES if n != implementation}

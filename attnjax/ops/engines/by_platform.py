@@ -1,0 +1,88 @@
+"""A function with other bodies on some platforms, chosen when a program is lowered.
+
+`jax.lax.platform_dependent` traces every branch beforehand, and a derivative of it saves what each of them
+needs. This primitive traces only the body of the platform that a program is lowered for, and leaves nothing
+of the others in it; a program exported for several platforms holds one body for each of them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
+from jaxtyping import Array
+
+Body = Callable[[list[Array]], list[Array]]
+
+
+class Route(NamedTuple):
+    """A body for some platforms. `partitions`: XLA may spread it over devices by itself."""
+
+    platforms: tuple[str, ...]
+    body: Body
+    partitions: bool
+
+
+def by_platform(
+    default: Body, routes: Sequence[Route], like: Body, args: Sequence[Array], asked: str | None = None
+) -> Any:
+    """The arrays `default(args)`, or what the first route for the platform makes of them.
+
+    `like(args)`: arrays of the same shapes, dtypes and axes, for less. `asked`: the name under which the
+    routes were asked for; lowering for another platform then raises ValueError. No body may close over
+    arrays of an outer trace. It has no derivative: give it one by `jax.custom_jvp` and `linear_map`.
+    """
+    return by_platform_p.bind(*args, default=default, routes=tuple(routes), like=like, asked=asked)
+
+
+def _abstract(*avals: Any, like: Body, **_: Any) -> Any:
+    return [v.aval for v in jax.make_jaxpr(lambda *xs: like(list(xs)))(*avals).jaxpr.outvars]
+
+
+def _batch(args: Any, axes: Any, *, default: Body, routes: Any, like: Body, asked: str | None) -> Any:
+    def mapped(body: Body) -> Body:
+        return lambda xs: jax.vmap(lambda *ys: body(list(ys)), in_axes=tuple(axes))(*xs)
+
+    routes = tuple(r._replace(body=mapped(r.body)) for r in routes)
+    out = by_platform(mapped(default), routes, mapped(like), args, asked)
+    return out, [0] * len(out)
+
+
+def _lowering(platform: str | None) -> Any:
+    def lower(
+        ctx: Any, *args: Any, default: Body, routes: Sequence[Route], like: Body, asked: str | None
+    ) -> Any:
+        body = None if asked else default
+        for route in reversed(routes):
+            # Asked for, a kernel that cannot be partitioned raises an error of its own, which says how to.
+            if platform in route.platforms and (route.partitions or asked or not _partitioned(ctx)):
+                body = route.body
+        if body is None:
+            needed = " or ".join(p for r in routes for p in r.platforms)
+            lowered = platform or ", ".join(ctx.module_context.platforms)
+            raise ValueError(
+                f"implementation is {asked!r}, which runs on {needed}: this program is lowered for {lowered}"
+            )
+        return mlir.lower_fun(lambda *xs: body(list(xs)), multiple_results=True)(ctx, *args)
+
+    return lower
+
+
+def _partitioned(ctx: Any) -> bool:
+    """Whether XLA spreads the program over several devices, outside of a `shard_map` over all mesh axes."""
+    context = ctx.module_context.axis_context
+    if mesh := getattr(context, "mesh", None):
+        manual = set(getattr(context, "manual_axes", ())) | set(getattr(mesh, "manual_axes", ()))
+        return manual != set(mesh.axis_names)
+    return (getattr(context, "num_devices", 1) or 1) > 1
+
+
+by_platform_p = Primitive("by_platform")
+by_platform_p.multiple_results = True
+by_platform_p.def_impl(lambda *args, **params: jax.jit(lambda *xs: by_platform_p.bind(*xs, **params))(*args))
+by_platform_p.def_abstract_eval(_abstract)
+batching.primitive_batchers[by_platform_p] = _batch
+mlir.register_lowering(by_platform_p, _lowering(None))
+for _platform in ("cpu", "cuda", "rocm", "tpu"):
+    mlir.register_lowering(by_platform_p, _lowering(_platform), platform=_platform)

@@ -1,0 +1,196 @@
+"""The blockwise engine with kernels of other libraries in its place on the platforms that have them.
+
+The kernel gives the output and the first derivative in reverse, the blockwise engine all the rest: forward
+mode and derivatives of derivatives. What a backward pass keeps is what the blockwise engine keeps, so that a
+program for a platform without a kernel is the same as ever; the kernel's backward pass runs its forward pass
+again, which XLA merges with the first where both are in one computation.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array
+
+from attnjax.ops.engines import blockwise
+from attnjax.ops.engines.by_platform import Body, Route, by_platform
+from attnjax.ops.engines.linear_map import linear_map
+from attnjax.ops.engines.problem import Problem, Result
+from attnjax.ops.engines.support import Kernel, Pattern
+from attnjax.ops.grid import block, take_rows
+
+
+@dataclasses.dataclass(frozen=True)
+class WithKernels:
+    """An engine: each platform's kernel where one is given, else the blocks.
+
+    `asked`: the name of the kernel that was asked for, without which the program must not run.
+    """
+
+    kernels: tuple[Kernel, ...]
+    pattern: Pattern
+    dtype: str
+    asked: str | None = None
+
+    def __call__(self, problem: Problem) -> Result:
+        return blockwise.run(problem, instead=functools.partial(_attend, self, False))
+
+    def run(self, default: Body, body: Any, like: Body, args: list[Array]) -> Any:
+        """`default(args)`, or `body(kernel, args)` on the platforms of a kernel."""
+        routes = [Route(k.platforms, functools.partial(body, k), k.partitions) for k in self.kernels]
+        return by_platform(default, routes, like, args, self.asked)
+
+    def attend(
+        self, kernel: Kernel, call: Any, query: Array, key: Array, value: Array, scale: Array
+    ) -> Array:
+        """out [B, T, K, G, V] of the query [B, T, K, G, H], key [B, S, K, H] and value [B, S, K, V]."""
+        query, key, value = (call.load(x) for x in (query, key, value))
+        whole = query * (scale if kernel.prescaled else scale * query.shape[-1] ** 0.5)
+        whole = whole.reshape(*query.shape[:2], -1, query.shape[-1])
+        out = kernel.attend(self.pattern, *(x.astype(self.dtype) for x in (whole, key, value)))
+        return out.astype(call.dtype).reshape(*query.shape[:4], value.shape[-1])
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _attend(engine: WithKernels, saving: bool, call: Any, floats: list[Array], fixed: blockwise.Fixed) -> Any:
+    """out and lse as those of `blockwise.attend`; a kernel's lse is not to be used.
+
+    `saving`: the kernel runs as its backward pass will run it again.
+    """
+    args, structure = jax.tree.flatten((floats, fixed))
+
+    def blocks(args: list[Array]) -> list[Array]:
+        return list(blockwise.attend(call, *jax.tree.unflatten(structure, args)))
+
+    def kernel_out(kernel: Kernel, args: list[Array]) -> list[Array]:
+        floats, fixed = jax.tree.unflatten(structure, args)
+        attend, lse = (
+            functools.partial(engine.attend, kernel, call),
+            jnp.zeros_like(floats[0][..., 0], call.dtype),
+        )
+        out = jax.vjp(attend, *floats[:4])[0] if saving else attend(*floats[:4])
+        return [out if fixed.poison is None else out + _poison(call, floats[4:], fixed)[..., None], lse]
+
+    def like(args: list[Array]) -> list[Array]:
+        query, _, value, *_ = jax.tree.unflatten(structure, args)[0]
+        query = query.astype(call.dtype)
+        return [query[..., :1] + jnp.zeros(value.shape[-1], call.dtype), query[..., 0]]
+
+    return tuple(engine.run(blocks, kernel_out, like, args))
+
+
+@functools.partial(_attend.defjvp, symbolic_zeros=True)
+def _attend_jvp(engine: WithKernels, saving: bool, call: Any, primals: Any, tangents: Any) -> Any:
+    floats, fixed = primals
+    out, lse = _attend(engine, True, call, floats, fixed)
+    wanted = tuple(not isinstance(t, SymbolicZero) for t in tangents[0])
+    residuals, structure = jax.tree.flatten((floats, fixed, out, lse))
+    moved = [t for t, w in zip(tangents[0], wanted, strict=True) if w]
+    # One map for each, because a kernel knows the derivative of out only; nothing asks for that of lse before
+    # derivatives of derivatives.
+    return (out, lse), tuple(
+        linear_map(
+            functools.partial(_tangent, engine, call, wanted, structure, place),
+            functools.partial(_backward, engine, call, wanted, structure, place),
+            residuals,
+            moved,
+        )[0]
+        for place in (0, 1)
+    )
+
+
+def _tangent(
+    engine: WithKernels,
+    call: Any,
+    wanted: tuple[bool, ...],
+    structure: Any,
+    place: int,
+    residuals: list[Array],
+    vectors: list[Array],
+    transposable: bool,
+) -> list[Array]:
+    """The tangent of out (place 0) or of lse (place 1)."""
+    residuals = _with_lse(engine, call, structure, residuals)
+    return [blockwise.tangent(call, wanted, structure, residuals, vectors, transposable)[place]]
+
+
+def _backward(
+    engine: WithKernels,
+    call: Any,
+    wanted: tuple[bool, ...],
+    structure: Any,
+    place: int,
+    residuals: list[Array],
+    cotangents: list[Array],
+    transposable: bool,
+) -> list[Array]:
+    """The cotangents of the wanted floats from that of out (place 0) or of lse (place 1)."""
+    count = len(residuals)
+
+    def blocks(args: list[Array], transposable: bool = False) -> list[Array]:
+        _, _, out, lse = jax.tree.unflatten(structure, args[:count])
+        both = [args[count], jnp.zeros_like(lse)] if place == 0 else [jnp.zeros_like(out), args[count]]
+        return blockwise.backward(call, wanted, structure, args[:count], both, transposable)
+
+    def kernel_gradients(kernel: Kernel, args: list[Array]) -> list[Array]:
+        floats = jax.tree.unflatten(structure, args[:count])[0]
+        _, pull = jax.vjp(functools.partial(engine.attend, kernel, call), *floats[:4])
+        # What else is a float belongs to the mask, which has no derivative.
+        return chosen([*pull(args[count]), *(jnp.zeros_like(x) for x in floats[4:])])
+
+    def like(args: list[Array]) -> list[Array]:
+        return chosen(jax.tree.unflatten(structure, args[:count])[0])
+
+    def chosen(floats: Any) -> list[Array]:
+        return [x for x, w in zip(floats, wanted, strict=True) if w]
+
+    if transposable or place == 1:
+        residuals = _with_lse(engine, call, structure, residuals)
+        return blocks([*residuals, *cotangents], transposable)
+    return engine.run(blocks, kernel_gradients, like, [*residuals, *cotangents])
+
+
+def _with_lse(engine: WithKernels, call: Any, structure: Any, residuals: list[Array]) -> list[Array]:
+    floats, fixed, out, lse = jax.tree.unflatten(structure, residuals)
+    return jax.tree.leaves((floats, fixed, out, _true_lse(engine, call, lse, (floats, fixed))))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _true_lse(engine: WithKernels, call: Any, lse: Array, operands: Any) -> Array:
+    """The log-sum-exp, computed where a kernel left it out; its derivative is the one that came with it."""
+    args, structure = jax.tree.flatten((lse, operands))
+
+    def blocks(kernel: Kernel, args: list[Array]) -> list[Array]:
+        return [blockwise.attend(call, *jax.tree.unflatten(structure, args)[1])[1]]
+
+    (lse,) = engine.run(lambda args: [args[0]], blocks, lambda args: [args[0]], args)
+    return lse
+
+
+@_true_lse.defjvp
+def _true_lse_jvp(engine: WithKernels, call: Any, primals: Any, tangents: Any) -> Any:
+    return _true_lse(engine, call, *primals), tangents[0]
+
+
+def _poison(call: Any, params: list[Array], fixed: blockwise.Fixed) -> Array:
+    """NaN for each query [B, T, K, G] that holds one or attends a key or value that does, else 0."""
+    assert fixed.poison is not None
+    rules = call.rules(params, fixed.data)
+    sizes, shape = rules.sizes, fixed.poison.query.shape
+    bad_keys = jnp.repeat(jnp.isnan(jnp.swapaxes(fixed.poison.key, 1, 2)), shape[3], axis=1)
+    bad_queries = jnp.isnan(fixed.poison.query).reshape(*shape[:2], -1)
+
+    def row(i: Array) -> Array:
+        at = block(sizes, i[None], jnp.arange(sizes.keys))
+        attended = take_rows(rules.mask, i[None]).evaluate(at)[:, :, 0]
+        return jnp.any(attended & (bad_keys | bad_queries[:, i, :, None]), axis=-1)
+
+    spoilt = jax.lax.cond(
+        bad_keys.any() | bad_queries.any(),
+        lambda: jnp.moveaxis(jax.lax.map(row, jnp.arange(shape[1])), 0, 1).reshape(shape),
+        lambda: jnp.zeros(shape, bool),
+    )
+    return jnp.where(spoilt, jnp.nan, 0).astype(fixed.poison.query.dtype)
