@@ -56,6 +56,36 @@ def test_blockwise_never_builds_an_array_over_all_pairs_forward_or_backward():
     assert long <= 2.1 * short
 
 
+def test_traced_ids_decide_which_blocks_are_computed_without_another_compilation(monkeypatch):
+    """And only blocks that hold a masked pair meet the mask."""
+    traced, computed, masked = [], [], []
+    pair_scores = blockwise.pair_scores
+
+    def counted(products, rules, at, attended):
+        jax.debug.callback(lambda: computed.append(1))
+        if attended is not None:
+            jax.debug.callback(lambda: masked.append(1))
+        return pair_scores(products, rules, at, attended)
+
+    monkeypatch.setattr(blockwise, "pair_scores", counted)
+    x = tokens(64)
+
+    @jax.jit
+    def run(ids):
+        traced.append(1)
+        problem = make_problem(x, x, x, mask=aj.segments(ids))
+        return blockwise.run(problem, blocking_of(problem, 8, 8)).out
+
+    for ids in (jnp.arange(64) // 8, jnp.zeros(64, int), jnp.arange(64) // 12):
+        computed.clear()
+        masked.clear()
+        run(ids).block_until_ready()
+        jax.effects_barrier()
+        kinds = aj.segments(ids).classify(64, 64, block_q=8, block_k=8)
+        assert (len(computed), len(masked)) == (np.sum(kinds > 0), np.sum(kinds == 1))
+    assert len(traced) == 1
+
+
 def test_the_measure_of_memory_sees_the_pairs_of_the_reference():
     from attnjax.ops.engines import reference
 

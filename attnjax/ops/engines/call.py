@@ -69,11 +69,11 @@ class Call:
         return clean(x.astype(self.dtype), self.masked)
 
     def by_group(self, x: Array) -> Array:
-        """[b, k, G, t, ·] or [b, N, t] by group: [b, k, G·t, ·] or [b, k, G·t]."""
+        """[b, k, G, t, ·], [b, N, t, s] or [b, N, t] by group: [b, k, G·t, ·] or [b, k, G·t]."""
         return x.reshape(x.shape[0], self.blocking.groups, -1, *x.shape[4 if x.ndim == 5 else 3 :])
 
     def by_head(self, x: Array) -> Array:
-        """[b, k, G·t, s] or [b, k, G, t] by head: [b, N, t, s] or [b, N, t]."""
+        """[b, k, G·t, s] or [b, k, G, t] by head: [b, N, t, s] or [b, N, t, 1]."""
         return x.reshape(x.shape[0], self.blocking.groups * self.shared, self.blocking.tiles.block_q, -1)
 
     def split(self, x: Array) -> Array:
