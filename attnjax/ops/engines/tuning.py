@@ -8,6 +8,7 @@ import numpy as np
 from attnjax.ops.engines.blocks import Blocking
 from attnjax.ops.engines.problem import Problem
 from attnjax.ops.engines.visits import likely, tile_kinds
+from attnjax.ops.grid import Sizes
 from attnjax.ops.masks.tiles import FULL, PARTIAL, Tiles
 
 
@@ -29,24 +30,27 @@ COSTS = (
     Cost(512, 512, 1.22, 1.28),
     Cost(1024, 512, 1.00, 1.07),
 )
-# The scores of a block, over its batch elements and heads: what the passes over them find in the cache.
+# The scores of a block, over its batch elements and heads: what the passes over them find in a CPU's cache.
 BLOCK_SCORES = 2**19
-SHARED_SCORES = 2**23  # The same where batch and heads are not cut.
+# The same where batch and heads are not cut: on a CPU, and on an accelerator, where nothing is measured yet.
+WHOLE_SCORES, ACCELERATOR_SCORES = 2**23, 2**28
 
 
 def blocking_of(problem: Problem, block_q: int | None = None, block_k: int | None = None) -> Blocking:
     """The blocks of a call: of the cheapest size for what the mask leaves, with as many heads as fit.
 
-    Where several devices may share the call, batch and heads stay whole, for the compiler to divide.
+    Batch and heads stay whole where several devices may share the call, for the compiler to divide, and on
+    accelerators, which compute them side by side.
     """
     sizes, key_heads = problem.rules.sizes, problem.key.shape[2]
-    shared = jax.device_count() > 1 and not jax.sharding.get_abstract_mesh().manual_axes
+    on_cpu = jax.default_backend() == "cpu"
+    whole = not on_cpu or (jax.device_count() > 1 and not jax.sharding.get_abstract_mesh().manual_axes)
     if block_q is None or block_k is None:
-        block_q, block_k = _cheapest(
-            problem, SHARED_SCORES // (sizes.flat_batch * sizes.heads) if shared else None
-        )
+        scores = WHOLE_SCORES if on_cpu else ACCELERATOR_SCORES
+        heads = max(1, sizes.flat_batch * sizes.heads)
+        block_q, block_k = _cheapest(problem, scores // heads if whole else None)
     tiles = Tiles(sizes, block_q, block_k)
-    if shared:
+    if whole:
         return Blocking(tiles, key_heads, sizes.flat_batch, key_heads)
     room = max(1, BLOCK_SCORES // (block_q * block_k))
     groups = _divisor(key_heads, room * key_heads // sizes.heads)
@@ -59,14 +63,19 @@ def _cheapest(problem: Problem, most: int | None) -> tuple[int, int]:
     sizes, mask = problem.rules.sizes, likely(problem.rules.mask)
 
     def price(cost: Cost) -> float:
-        tiles = Tiles(sizes, min(cost.block_q, sizes.queries), min(cost.block_k, sizes.keys))
+        tiles = Tiles(sizes, *_fitted(cost, sizes))
         found: Any = np.asarray(tile_kinds(mask, tiles))
         prices = (found == FULL) * cost.full + (found == PARTIAL) * cost.partial
         return prices.mean(axis=(0, 1)).sum() * tiles.block_q * tiles.block_k
 
     fitting = [c for c in COSTS if most is None or c.block_q * c.block_k <= most]
     best = min(fitting or COSTS[:1], key=price)
-    return min(best.block_q, sizes.queries), min(best.block_k, sizes.keys)
+    return _fitted(best, sizes)
+
+
+def _fitted(cost: Cost, sizes: Sizes) -> tuple[int, int]:
+    """No longer than the sequences."""
+    return max(1, min(cost.block_q, sizes.queries)), max(1, min(cost.block_k, sizes.keys))
 
 
 def _divisor(n: int, most: int) -> int:
