@@ -23,12 +23,14 @@ class Cost(NamedTuple):
 
 # Measured by `python benchmarks/tune.py` on two CPU cores; other platforms have no table of their own yet.
 COSTS = (
-    Cost(128, 128, 1.79, 1.84),
-    Cost(256, 128, 1.41, 1.40),
-    Cost(256, 256, 1.34, 1.34),
-    Cost(512, 256, 1.16, 1.19),
-    Cost(512, 512, 1.22, 1.28),
-    Cost(1024, 512, 1.00, 1.07),
+    Cost(128, 128, 2.44, 2.39),
+    Cost(256, 128, 1.88, 1.86),
+    Cost(256, 256, 1.88, 1.85),
+    Cost(256, 512, 1.43, 1.41),
+    Cost(512, 256, 1.15, 1.14),
+    Cost(512, 512, 1.18, 1.22),
+    Cost(1024, 512, 1.06, 1.06),
+    Cost(1024, 1024, 1.00, 1.00),
 )
 # The scores of a block, over its batch elements and heads: what the passes over them find in a CPU's cache.
 BLOCK_SCORES = 2**19
