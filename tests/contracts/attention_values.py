@@ -151,6 +151,16 @@ class Values(Engine):
         gradient = jax.grad(loss)
         close(gradient(*dirty)[:, :3], gradient(*args)[:, :3])
 
+    @pytest.mark.parametrize("which", [0, 1, 2])
+    def test_5_every_row_that_attends_nan_is_lost_in_blocks_without_a_mask_too(self, which):
+        args = inputs((1, 8, 9, 2, 1, 4, 4))
+        # Blocks of 4 × 3: that of key 0 on the later rows is whole and holds no masked pair.
+        dirty = tuple(x.at[0, 0].set(jnp.nan) if i == which else x for i, x in enumerate(args))
+        out, lse = self.attend(*dirty, mask=aj.causal(), return_lse=True)
+        lost = np.isnan(out).all(axis=(0, 2, 3))
+        np.testing.assert_array_equal(lost, np.arange(8) == 0 if which == 0 else np.ones(8, bool))
+        np.testing.assert_array_equal(np.isnan(lse).all(axis=(0, 1)), lost)
+
     def test_6_a_score_function_may_do_anything_at_masked_pairs(self):
         args = inputs((1, 7, 7, 2, 1, 4, 4))
         rate, table = jnp.array(0.7), jnp.array([jnp.nan, 1.0, 2.0])

@@ -1,8 +1,8 @@
 """The eleven semantics of attention (api.md): every engine that runs on every platform inherits one class.
 
 The kernels of other libraries run on one platform each and refuse much of the contract, which the blockwise
-engine then does in their place. tests/ops/test_kernels.py holds them to what they accept, interpreted on the
-CPU, and lowers them for their platforms.
+engine then does in their place. tests/ops/test_kernels*.py hold them to what they accept, interpreted on the
+CPU, and lower them for their platforms.
 """
 
 import pytest
