@@ -12,6 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 _OWNERS = ("orbax", "tensorstore", "_wrap_awaitable")  # The last is asyncio's name for a TensorStore future.
+_ANNOUNCED = (
+    "Task exception was never retrieved",
+    "Future exception was never retrieved",
+    "Task was destroyed",
+)
 
 
 def silence_abandoned_reads() -> None:
@@ -24,8 +29,7 @@ def silence_abandoned_reads() -> None:
 
 def _shown(record: logging.LogRecord) -> bool:
     message = record.getMessage()
-    abandoned = message.startswith(("Task exception was never retrieved", "Task was destroyed"))
-    return not (abandoned and any(owner in message.lower() for owner in _OWNERS))
+    return not (message.startswith(_ANNOUNCED) and any(owner in message.lower() for owner in _OWNERS))
 
 
 class _Hook:
