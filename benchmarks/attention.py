@@ -13,7 +13,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,11 @@ def dense_work(torch: TorchPeer | None, causal: bool) -> dict[str, Cases]:
     work: dict[str, Cases] = {}
     for direction in ours:
         cases = {"ours": timed(ours[direction], *args), "jax.nn": timed(jax_nn[direction], *args)}
+        if direction == "forward":
+            blocks = [
+                (i, j) for i in range(0, 4096, 1024) for j in range(0, 4096, 1024) if j <= i or not causal
+            ]
+            cases["products alone"] = timed(products(1024, 1024, blocks), *args)
         if torch:
             cases = {"torch SDPA": torch_case(torch, "sdpa", 4096, name, direction), **cases}
         work[f"{name} T=4096 {direction}"] = cases
@@ -65,11 +70,33 @@ def window_work(torch: TorchPeer | None) -> dict[str, Cases]:
     args = tokens(8192)
     ours = directions(lambda q, k, v: aj.attention(q, k, v, mask=aj.sliding_window(256, 0)))
     forward = timed(ours["forward"], *args)
+    alone = products(256, 512, [(i, max(0, i - 256)) for i in range(0, 8192, 256)])
     flex = {"torch flex": torch_case(torch, "flex", 8192, "window", "forward", window=256)} if torch else {}
     return {
-        "window 256 T=8192 forward": {**flex, "ours": forward},
+        "window 256 T=8192 forward": {**flex, "ours": forward, "products alone": timed(alone, *args)},
         "window 256 T=8192 both": {"our forward": forward, "ours": timed(ours["both"], *args)},
     }
+
+
+def products(queries: int, keys: int, blocks: Sequence[tuple[int, int]]) -> Callable[..., jax.Array]:
+    """The matrix products of a forward pass alone, without masks, softmax and guards: XLA's share.
+
+    `blocks`: first query and first key of each block of so many queries and keys.
+    """
+    starts = jnp.array(blocks)
+
+    def run(query: Any, key: Any, value: Any) -> Any:
+        def block(i: Any, out: Any) -> Any:
+            def take(x: Any, first: Any, size: int) -> Any:
+                return jax.lax.dynamic_slice_in_dim(x, first, size, 1).swapaxes(1, 2)
+
+            first, (own, seen) = starts[i, 0], (take(x, starts[i, 1], keys) for x in (key, value))
+            added = jnp.matmul(jnp.matmul(take(query, first, queries), own.swapaxes(2, 3)), seen)
+            return jax.lax.dynamic_update_slice_in_dim(out, added.swapaxes(1, 2), first, 1)
+
+        return jax.lax.fori_loop(0, len(blocks), block, jnp.zeros_like(query))
+
+    return run
 
 
 def packed_work(torch: TorchPeer | None) -> dict[str, Cases]:

@@ -15,7 +15,7 @@ from attnjax.ops.engines.blocks import Blocking, Index, cut, grid_axes
 from attnjax.ops.engines.choose import Choice, choose
 from attnjax.ops.engines.problem import Problem
 from attnjax.ops.engines.tuning import blocking_of
-from attnjax.ops.engines.visits import grouped, tile_kinds
+from attnjax.ops.engines.visits import covered, grouped, tile_kinds
 from attnjax.ops.grid import Sizes, map_grids
 from attnjax.ops.masks import Mask
 from attnjax.ops.masks.algebra import classes
@@ -75,8 +75,8 @@ def block_map(mask: Mask, sizes: Sizes, block_q: int | None = None, block_k: int
     problem = _problem(mask, sizes)
     chosen = blocking_of(problem).tiles
     wanted = [None if n is None else min(n, m) for n, m in zip(asked, lengths, strict=True)]
-    blocking = blocking_of(problem, *wanted)
-    found = grouped(np.asarray(tile_kinds(problem.rules.mask, blocking.tiles)), blocking)
+    blocking = blocking_of(problem, wanted[0], wanted[1])
+    found = covered(grouped(np.asarray(tile_kinds(problem.rules.mask, blocking.tiles)), blocking), blocking)
     share = attending(problem.rules.mask, sizes)
     return BlockMap(found, blocking.tiles, chosen, choose(problem, None), share)
 

@@ -235,7 +235,7 @@ def plan_attention(
     on tpu   splash
     on cuda  blockwise, not cudnn: the inputs are float32, it takes bfloat16 or float16
              not pallas_gpu: the inputs are float32, it takes bfloat16 or float16
-    blocks   ... queries × ... keys
+    blocks   ... queries × ... keys...
     visited  ... of ..., 0 of them without a mask
     """
     try:

@@ -9,7 +9,7 @@ import numpy as np
 from attnjax.ops.engines.choose import Choice
 from attnjax.ops.engines.problem import Problem
 from attnjax.ops.engines.support import Kernel
-from attnjax.ops.engines.visits import grouped
+from attnjax.ops.engines.visits import covered, grouped
 from attnjax.ops.masks.tiles import EMPTY, FULL
 
 
@@ -19,8 +19,9 @@ class Plan:
 
     `platforms`: the engine on a platform that has kernels of its own, and why others of them were not taken.
     Block fields are None for an engine without blocks; `visited` and `full` also where they depend on traced
-    values. Batch elements and heads are told apart only where the mask tells them apart, and only as far as
-    they do not share a block.
+    values. With `span` above 1, so many blocks side by side are all that a row visits, computed as one. Batch
+    elements and heads are told apart only where the mask tells them apart, and only as far as they do not
+    share a block.
     """
 
     engine: str
@@ -28,6 +29,7 @@ class Plan:
     others: dict[str, str]
     block_q: int | None = None
     block_k: int | None = None
+    span: int = 1
     total: int | None = None
     visited: int | None = None
     full: int | None = None
@@ -41,7 +43,8 @@ class Plan:
             first = ", ".join([engine, *reasons[:1]])
             lines += [f"{f'on {platform}':<8} {first}", *(f"{'':<8} {reason}" for reason in reasons[1:])]
         if self.total is not None:
-            lines.append(f"blocks   {self.block_q} queries × {self.block_k} keys")
+            joined = f", the {self.span} of a row as one" if self.span > 1 else ""
+            lines.append(f"blocks   {self.block_q} queries × {self.block_k} keys{joined}")
             known = f"{self.visited} of {self.total}, {self.full} of them without a mask"
             unknown = f"of {self.total}, as many as the traced mask leaves"
             lines.append(f"visited  {unknown if self.visited is None else known}")
@@ -58,9 +61,10 @@ def plan_of(problem: Problem, choice: Choice, found: dict[str, tuple[Kernel | No
         return plan
     blocking, kinds = blocks(problem)
     tiles, kinds = blocking.tiles, grouped(kinds, blocking)
-    total = math.prod(kinds.shape)
-    plan = dataclasses.replace(plan, block_q=tiles.block_q, block_k=tiles.block_k, total=total)
+    total, span = math.prod(kinds.shape), blocking.span
+    plan = dataclasses.replace(plan, block_q=tiles.block_q, block_k=tiles.block_k, span=span, total=total)
     if isinstance(kinds, jax.core.Tracer):
         return plan
+    kinds = covered(kinds, blocking)
     visited, full = np.sum(np.asarray(kinds) != EMPTY), np.sum(np.asarray(kinds) == FULL)
     return dataclasses.replace(plan, visited=int(visited), full=int(full))

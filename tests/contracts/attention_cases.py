@@ -10,25 +10,35 @@ import attnjax as aj
 from attnjax.ops.engines import blockwise
 from attnjax.ops.engines.blocks import Blocking
 from attnjax.ops.engines.choose import ENGINES
+from attnjax.ops.engines.visits import reach
 from attnjax.ops.masks.tiles import Tiles
 
 # B, T, S, N, K, H, V: ragged for blocks of 4 × 3, T = 1, S = 1, MHA, GQA and MQA, V ≠ H.
 SHAPES = [(2, 7, 10, 4, 2, 8, 5), (1, 1, 5, 3, 3, 4, 4), (1, 9, 1, 2, 1, 3, 7)]
 
 
-def cut_in(problem, block_q, block_k, *, batch=1, groups=1):
+def cut_in(problem, block_q, block_k, *, batch=1, groups=1, span=1):
     """Blocks of so many queries, keys, batch elements and key heads."""
     sizes, key_heads = problem.rules.sizes, problem.key.shape[2]
-    return Blocking(Tiles(sizes, block_q, block_k), key_heads, batch, groups)
+    return Blocking(Tiles(sizes, block_q, block_k), key_heads, batch, groups, span)
 
 
 def small_blocks():
-    """The engines, with blocks of 4 × 3 so that small inputs have several of them, ragged ones too."""
+    """The engines, with blocks of 4 × 3 so that small inputs have several of them, ragged ones too.
+
+    "one block": the blockwise engine where all that a row visits is one block.
+    """
 
     def run(problem):
         return blockwise.run(problem, cut_in(problem, 4, 3))
 
-    return {**ENGINES, "blockwise": dataclasses.replace(ENGINES["blockwise"], run=run)}
+    def run_one(problem):
+        tiles = Tiles(problem.rules.sizes, 4, 3)
+        return blockwise.run(problem, cut_in(problem, 4, 3, span=reach(problem.rules.mask, tiles)))
+
+    blocks = ENGINES["blockwise"]
+    one = dataclasses.replace(blocks, name="one block", run=run_one)
+    return {**ENGINES, "blockwise": dataclasses.replace(blocks, run=run), "one block": one}
 
 
 def inputs(shape, dtype=jnp.float32, seed=0):

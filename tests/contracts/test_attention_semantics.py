@@ -31,9 +31,13 @@ class TestBlockwise(AttentionSemantics):
     engine = "blockwise"
 
 
+class TestOneBlock(AttentionSemantics):
+    engine = "one block"
+
+
 def test_every_engine_inherits_the_semantics():
     tested = {c.engine for c in AttentionSemantics.__subclasses__()}
-    assert tested == set(choose.ENGINES)
+    assert tested == set(small_blocks()) > set(choose.ENGINES)
 
 
 def test_every_kernel_is_held_to_the_semantics_where_it_can_run():

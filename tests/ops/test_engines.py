@@ -1,5 +1,7 @@
 """Choosing an engine, the plan, and the memory of the blockwise one."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,9 +10,11 @@ import pytest
 import attnjax as aj
 from attnjax.ops.arguments import make_problem
 from attnjax.ops.engines import blockwise
+from attnjax.ops.engines.blocks import Blocking
 from attnjax.ops.engines.choose import DENSE_SCORES, FEW_QUERIES
+from attnjax.ops.engines.problem import poison_of
 from attnjax.ops.engines.tuning import blocking_of
-from attnjax.ops.engines.visits import tile_kinds
+from attnjax.ops.engines.visits import reach, tile_kinds
 
 
 def tokens(length, heads=1, size=4):
@@ -86,6 +90,34 @@ def test_traced_ids_decide_which_blocks_are_computed_without_another_compilation
     assert len(traced) == 1
 
 
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+def test_a_vector_that_is_not_finite_is_seen_wherever_that_is(bad):
+    """Also in heads of usual sizes: XLA's maximum over 64 numbers passes over NaN on CPU."""
+    x = jnp.ones((64, 2, 64))
+    for place in range(64):
+        query, key = x.at[5, 1, place].set(bad), x.at[7, 0, place].set(bad)
+        poison = poison_of(make_problem(query, key, x, mask=aj.causal()))
+        assert np.argwhere(np.isnan(poison.query[0, :, :, 0])).tolist() == [[5, 1]]
+        assert np.argwhere(np.isnan(poison.key[0])).tolist() == [[7, 0]]
+
+
+def test_no_loop_copies_a_whole_array_where_blocks_lie_in_it():
+    """XLA does where a turn reads what a turn beside it wrote: time would grow with the square of T."""
+    x = jnp.ones((2, 256, 4, 8))
+
+    def loss(x):
+        problem = make_problem(x, x, x, mask=aj.sliding_window(32, 0))
+        blocking = Blocking(blocking_of(problem, 32, 32).tiles, 4, 1, 1, span=2)
+        return blockwise.run(problem, blocking).out.sum()
+
+    program = jax.jit(jax.grad(loss)).lower(x).compile().as_text()
+    loops = [part for part in program.split("\n}\n") if "get-tuple-element" in part and "ENTRY" not in part]
+    assert sum(part.count("dynamic-update-slice") for part in loops) > 0
+    assert not [
+        line for part in loops for line in part.splitlines() if re.search(r"f32\[2,256,4.*\bcopy\(", line)
+    ]
+
+
 def test_the_measure_of_memory_sees_the_pairs_of_the_reference():
     from attnjax.ops.engines import reference
 
@@ -124,14 +156,45 @@ def test_the_size_of_blocks_fits_the_mask():
 
 
 def test_the_plan_names_the_engine_the_reasons_and_the_blocks():
-    x = tokens(2048)
-    plan = aj.plan_attention(x, x, x, mask=aj.sliding_window(256, 0))
-    assert plan.engine == "blockwise"
-    classes = aj.sliding_window(256, 0).classify(2048, 2048, block_q=plan.block_q, block_k=plan.block_k)
+    x, mask = tokens(2048), aj.causal() & aj.segments(jnp.arange(2048) // 1000)
+    plan = aj.plan_attention(x, x, x, mask=mask)
+    assert (plan.engine, plan.span) == ("blockwise", 1)
+    classes = mask.classify(2048, 2048, block_q=plan.block_q, block_k=plan.block_k)
     assert (plan.visited, plan.total) == (np.sum(classes > 0), classes.size)
     assert plan.full == np.sum(classes == 2)
     assert "preferred for B·N·T·S" in plan.others["reference"]
     assert f"{plan.visited} of {plan.total}" in str(plan)
+
+
+def test_what_a_row_sees_of_a_narrow_window_is_one_block_even_of_unknown_lengths():
+    x, seen = tokens(8192), []
+
+    @jax.jit
+    def plan(length):
+        seen.append(aj.plan_attention(x, x, x, mask=aj.sliding_window(256, 0) & aj.lengths(key=length)))
+
+    plan(8000)
+    whole = aj.plan_attention(x, x, x, mask=aj.sliding_window(256, 0))
+    assert whole.span == seen[0].span == -(-256 // whole.block_k) + whole.block_q // whole.block_k
+    assert whole.visited == 8192 // whole.block_q * whole.span
+    assert f"the {whole.span} of a row as one" in str(whole)
+
+
+def test_reach_is_the_widest_row_that_a_mask_could_leave():
+    x, ids, unknown = tokens(64), jnp.arange(64) // 8, []
+
+    def reached(mask):
+        problem = make_problem(x, x, x, mask=mask)
+        return reach(problem.rules.mask, blocking_of(problem, 8, 4).tiles)
+
+    assert reached(None) == reached(aj.causal()) == 16
+    assert reached(aj.segments(ids)) == reached(aj.sliding_window(0, 0)) == 2
+    assert reached(aj.sliding_window(8, 0)) == 4
+    assert reached(aj.causal() & aj.lengths(key=0)) == 1
+    assert reached(aj.predicate(lambda b, h, i, j: i == j)) == 16
+    jax.jit(lambda ids: unknown.append(reached(aj.segments(ids))))(ids)
+    jax.jit(lambda ids: unknown.append(reached(aj.segments(ids) & aj.sliding_window(8, 0))))(ids)
+    assert unknown == [16, 4]
 
 
 def test_the_plan_counts_the_blocks_of_batch_elements_that_are_cut_apart():

@@ -30,16 +30,26 @@ class Axes(NamedTuple):
 
 
 class Blocking(NamedTuple):
-    """How the pairs of a call are cut. `batch` and `groups`: batch elements and key heads in a block."""
+    """How the pairs of a call are cut. `batch` and `groups`: batch elements and key heads in a block.
+
+    `span` tiles of keys, side by side, make a block. Above 1 a row of blocks has one block alone, wherever
+    its tiles begin.
+    """
 
     tiles: Tiles
     key_heads: int
     batch: int
     groups: int
+    span: int = 1
+
+    @property
+    def single(self) -> bool:
+        """Whether one block has all the keys that a row of blocks attends to."""
+        return self.span > 1 or self.tiles.nk == 1
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
-        """Blocks along batch, heads, queries and keys."""
+        """Blocks along batch, heads and queries, and tiles along keys."""
         outer = self.tiles.sizes.flat_batch // max(1, self.batch), self.key_heads // self.groups
         return max(1, outer[0]), outer[1], self.tiles.nq, self.tiles.nk
 
@@ -47,12 +57,13 @@ class Blocking(NamedTuple):
         """The indices of the pairs of a block."""
         sizes = self.tiles.sizes
         heads = self.groups * (sizes.heads // self.key_heads)
-        lengths = (self.batch, heads, self.tiles.block_q, self.tiles.block_k)
+        steps = (self.batch, heads, self.tiles.block_q, self.tiles.block_k)
+        lengths = (*steps[:3], self.span * self.tiles.block_k)
         shapes = ((-1, 1, 1, 1), (1, -1, 1, 1), (1, 1, -1, 1), (1, 1, 1, -1))
         return Block(
             *(
-                (jnp.int32(i * n) + jnp.arange(n, dtype=jnp.int32)).reshape(shape)
-                for i, n, shape in zip(at, lengths, shapes, strict=True)
+                (jnp.int32(i * step) + jnp.arange(n, dtype=jnp.int32)).reshape(shape)
+                for i, step, n, shape in zip(at, steps, lengths, shapes, strict=True)
             )
         )
 
@@ -72,25 +83,25 @@ class Blocking(NamedTuple):
 class Blocked:
     """An array from which blocks are taken and into which they are put, where they lie.
 
-    `cuts`: which axis is cut by which component of an index, into how long pieces; an axis that one block
-    spans is not cut, so that it may be sharded. `order`: of the array's axes in a block.
+    `cuts`: which axis is cut by which component of an index, at multiples of what, into how long pieces; an
+    axis that one block spans is not cut, so that it may be sharded. `order`: of the array's axes in a block.
     """
 
     array: Array
-    cuts: tuple[tuple[int, int, int], ...] = dataclasses.field(metadata={"static": True})
+    cuts: tuple[tuple[int, int, int, int], ...] = dataclasses.field(metadata={"static": True})
     order: tuple[int, ...] = dataclasses.field(metadata={"static": True})
 
     def __getitem__(self, at: Index) -> Array:
         block = self.array
-        for axis, component, size in self.cuts:
-            block = jax.lax.dynamic_slice_in_dim(block, jnp.int32(at[component] * size), size, axis)
+        for axis, component, step, size in self.cuts:
+            block = jax.lax.dynamic_slice_in_dim(block, jnp.int32(at[component] * step), size, axis)
         return block.transpose(self.order)
 
     def put(self, at: Index, block: Array) -> "Blocked":
         block = block.transpose(sorted(range(block.ndim), key=self.order.__getitem__))
         starts = [jnp.int32(0)] * block.ndim
-        for axis, component, size in self.cuts:
-            starts[axis] = jnp.int32(at[component] * size)
+        for axis, component, step, _ in self.cuts:
+            starts[axis] = jnp.int32(at[component] * step)
         array = jax.lax.dynamic_update_slice(self.array, block.astype(self.array.dtype), starts)
         return self.with_array(array)
 
@@ -104,17 +115,18 @@ class Blocked:
 
 def cut(x: Array, axes: Axes, blocking: Blocking, order: tuple[int, ...] | None = None) -> Blocked:
     """`x` in blocks with their axes in this order; zeros fill up the last blocks."""
-    sizes = (None, None, blocking.tiles.block_q, blocking.tiles.block_k)
+    steps = (None, None, blocking.tiles.block_q, blocking.tiles.block_k)
+    spans = (1, 1, 1, blocking.span)
     cuts = []
     for component, axis in enumerate(axes):
         if axis is None:
             continue
         count = blocking.counts[component]
-        size = sizes[component] or x.shape[axis] // count
-        if missing := count * size - x.shape[axis]:
+        step, span = steps[component] or x.shape[axis] // count, spans[component]
+        if missing := count * step - x.shape[axis]:
             x = jnp.pad(x, [(0, missing if a == axis else 0) for a in range(x.ndim)])
-        if count > 1:
-            cuts.append((axis, component, size))
+        if count > span:
+            cuts.append((axis, component, step, span * step))
     return Blocked(x, tuple(cuts), order or tuple(range(x.ndim)))
 
 

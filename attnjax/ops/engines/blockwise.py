@@ -35,7 +35,7 @@ from attnjax.ops.engines.problem import (
     split_queries,
 )
 from attnjax.ops.engines.tuning import blocking_of
-from attnjax.ops.engines.visits import Visits, fold_rows, tile_kinds, visits
+from attnjax.ops.engines.visits import Spans, Visits, fold_rows, tile_kinds, visits
 from attnjax.ops.normalizers import Softmax, finite
 
 
@@ -44,7 +44,7 @@ class Fixed(NamedTuple):
 
     data: list[Array]
     poison: Poison | None
-    visits: Visits
+    visits: Visits | Spans
 
 
 def run(problem: Problem, blocking: Blocking | None = None, instead: Any = None) -> Result:
@@ -122,7 +122,14 @@ def attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]
     out = call.cut_queries(
         jnp.zeros_like(query[..., :1], call.dtype) + jnp.zeros(value.shape[-1], call.dtype)
     )
-    done = fold_rows(row, _varying([out, levels], (floats, fixed)), fixed.visits, call.blocking, False)
+    done = fold_rows(
+        row,
+        _varying([out, levels], (floats, fixed)),
+        fixed.visits,
+        call.blocking,
+        transposable=False,
+        independent=True,
+    )
     shape = query.shape[:-1]
     return uncut(done[0], (*shape, value.shape[-1])), uncut(done[1], shape)
 
@@ -197,7 +204,14 @@ def backward(
         x.with_array(jnp.zeros_like(x.array, call.dtype))
         for x in (q, k, v, *(x for x, w in zip(cut_params, wanted[4:], strict=True) if w))
     ]
-    done = fold_rows(row, _varying(start, residuals), fixed.visits, call.blocking, transposable)
+    done = fold_rows(
+        row,
+        _varying(start, residuals),
+        fixed.visits,
+        call.blocking,
+        transposable=transposable,
+        independent=False,
+    )
     d_query, d_key, d_value = (uncut(x, y.shape) for x, y in zip(done[:3], floats[:3], strict=True))
     d_scale = jnp.sum(d_query * clean(query.astype(call.dtype), call.masked)) if wanted[3] else None
     d_params = iter(done[3:])
@@ -251,7 +265,7 @@ def tangent(
 
     start = [call.cut_queries(jnp.zeros_like(x)) for x in (out, lse)]
     start = _varying(start, (residuals, vectors))
-    done = fold_rows(row, start, fixed.visits, call.blocking, transposable)
+    done = fold_rows(row, start, fixed.visits, call.blocking, transposable=transposable, independent=True)
     d_out, d_lse = (uncut(x, like.shape) for x, like in zip(done, (out, lse), strict=True))
     return [d_out - d_lse[..., None] * out, d_lse] if call.online else [d_out, jnp.zeros_like(lse)]
 

@@ -62,7 +62,9 @@ class Call:
         return cut(x, KEY, self.blocking, KEY_ORDER[: x.ndim])
 
     def cut_poison(self, poison: Poison) -> tuple[Blocked, Blocked]:
-        return self.cut_queries(poison.query), self.cut_keys(poison.key)
+        """For queries as `cut_queries`; for keys [b, k, s], which lie side by side for loops over scores."""
+        by_key = jnp.swapaxes(poison.key, 1, 2)
+        return self.cut_queries(poison.query), cut(by_key, Axes(0, 1, keys=2), self.blocking)
 
     def load(self, x: Array) -> Array:
         """Vectors of a block in the softmax's dtype, finite where a mask may rule them out."""

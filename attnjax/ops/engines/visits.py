@@ -1,5 +1,6 @@
 """Which blocks a call visits: lists of them by kind, and the loops over these lists."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,9 @@ from attnjax.ops.masks.positional import block_diagonal
 from attnjax.ops.masks.tiles import EMPTY, FULL, PARTIAL, Tiles
 
 PACKED = 512
+# Rows of one block each that a turn of the loop takes: XLA on CPU runs one small product on one core, but
+# those of several rows at once.
+SIDE_BY_SIDE = 4
 
 Step = Callable[[Any, Index, bool], Any]
 Row = Callable[[Any, Index, Callable[[Step, Any], Any]], Any]
@@ -37,6 +41,15 @@ class Visits(NamedTuple):
     partial: Listed
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Spans:
+    """For each row the first tile of the one block to visit. `masked`: unless no pair at all is masked."""
+
+    first: Int[Array, "b h nq"]
+    masked: bool = dataclasses.field(metadata={"static": True})
+
+
 def tile_kinds(mask: Mask | None, tiles: Tiles) -> Any:
     """EMPTY, PARTIAL or FULL for each tile, [B|1, N|1, nq, nk].
 
@@ -50,17 +63,18 @@ def tile_kinds(mask: Mask | None, tiles: Tiles) -> Any:
     return found if isinstance(found, jax.core.Tracer) else np.asarray(found)
 
 
-def likely(mask: Mask | None) -> Mask | None:
+def likely(mask: Mask | None, packed: int | None = PACKED) -> Mask | None:
     """A guess at a mask, known while tracing, to choose the sizes of blocks by.
 
-    Of what is traced, packed documents are taken to be PACKED tokens long, and all else to leave everything.
+    Of what is traced, packed documents are taken to be `packed` tokens long, and all else to leave
+    everything: with packed=None a bound, which leaves whatever the mask leaves.
     """
     if isinstance(mask, And):
-        parts = [part for part in (likely(mask.left), likely(mask.right)) if part is not None]
+        parts = [part for part in (likely(x, packed) for x in (mask.left, mask.right)) if part is not None]
         return parts[0] & parts[1] if len(parts) == 2 else next(iter(parts), None)
     if not _traced(mask):
         return None if _holds_predicate(mask) else mask  # Too dear to evaluate for every size.
-    return block_diagonal(PACKED) if isinstance(mask, Segments) else None
+    return block_diagonal(packed) if packed and isinstance(mask, Segments) else None
 
 
 def _holds_predicate(mask: Mask | None) -> bool:
@@ -85,10 +99,35 @@ def _kinds(mask: Mask | None, tiles: Tiles) -> Array:
     return found
 
 
-def visits(found: Any, blocking: Blocking) -> Visits:
-    """The lists for the kinds of tiles."""
+def visits(found: Any, blocking: Blocking) -> Visits | Spans:
+    """The lists for the kinds of tiles; of single blocks, where each begins."""
     found = grouped(found, blocking)
+    if blocking.single:
+        first = (found != EMPTY).argmax(-1)
+        masked = not (isinstance(found, np.ndarray) and bool((found == FULL).all()))
+        return Spans(first.clip(0, blocking.tiles.nk - blocking.span).astype(np.int32), masked)
     return Visits(_list(found == FULL), _list(found == PARTIAL))
+
+
+def reach(mask: Mask | None, tiles: Tiles) -> int:
+    """How many tiles of a row lie from the first that is not empty to the last, in the row that has most.
+
+    At least 1; no fewer where more may lie so, as far as is known while tracing.
+    """
+    found = np.asarray(tile_kinds(likely(mask, packed=None), tiles))
+    some = (found != EMPTY).any(axis=(0, 1))
+    ends = some.shape[1] - some[:, ::-1].argmax(-1)
+    return int(np.where(some.any(-1), ends - some.argmax(-1), 0).max(initial=1))
+
+
+def covered(found: np.ndarray, blocking: Blocking) -> np.ndarray:
+    """The kinds of tiles by how they are computed: all those of a single block as one."""
+    spans = visits(found, blocking)
+    if not isinstance(spans, Spans):
+        return found
+    past = np.arange(found.shape[3]) - np.asarray(spans.first)[..., None]
+    kind = PARTIAL if spans.masked else FULL
+    return np.where((past >= 0) & (past < blocking.span), kind, EMPTY).astype(found.dtype)
 
 
 def grouped(found: Any, blocking: Blocking) -> Any:
@@ -114,13 +153,23 @@ def _list(chosen: Any) -> Listed:
     return Listed(order % nk, starts)
 
 
-def fold_rows(row: Row, carry: Any, todo: Visits, blocking: Blocking, transposable: bool) -> Any:
+def fold_rows(
+    row: Row,
+    carry: Any,
+    todo: Visits | Spans,
+    blocking: Blocking,
+    *,
+    transposable: bool,
+    independent: bool,
+) -> Any:
     """`row(carry, index, visit)` over every row of blocks; `visit(step, state)` folds over the row's blocks.
 
     `step(state, index, masked)`: masked=False for a block without a masked pair. What a row gathers is small
-    and local, so that the loop over its blocks copies nothing. The loops take as many turns as there are
-    blocks to visit; with `transposable` they take as many as there could be, because JAX can only transpose
-    such ones, and keep no block for the derivative.
+    and local, so that the loop over its blocks copies nothing; rows of one block have no such loop, and are
+    computed several at once if they are `independent`: if none reads of the carry what another one writes,
+    which XLA would copy as a whole. The loops take as many turns as there are blocks to visit; with
+    `transposable` they take as many as there could be, because JAX can only transpose such ones, and keep no
+    block for the derivative.
     """
     batches, groups, rows, most = blocking.counts
 
@@ -129,6 +178,9 @@ def fold_rows(row: Row, carry: Any, todo: Visits, blocking: Blocking, transposab
         batch, heads = jnp.divmod(outer, groups)
 
         def visit(step: Step, state: Any) -> Any:
+            if isinstance(todo, Spans):
+                here = Index(batch, heads, i, 0)
+                return step(state, here._replace(keys=_of(todo.first, here)[i]), todo.masked)
             for listed, masked in ((todo.full, False), (todo.partial, True)):
                 if listed.columns.shape[2]:
                     state = _visit(step, state, listed, Index(batch, heads, i, 0), masked)
@@ -137,8 +189,7 @@ def fold_rows(row: Row, carry: Any, todo: Visits, blocking: Blocking, transposab
         return row(carry, Index(batch, heads, i, 0), visit)
 
     def _visit(step: Step, state: Any, listed: Listed, here: Index, masked: bool) -> Any:
-        own = tuple(i if n > 1 else 0 for i, n in zip(here[:2], listed.starts.shape, strict=False))
-        columns, starts = jnp.asarray(listed.columns)[own], jnp.asarray(listed.starts)[own]
+        columns, starts = _of(listed.columns, here), _of(listed.starts, here)
         first = starts[here.queries]
 
         def turn(t: Array, state: Any) -> Any:
@@ -146,7 +197,15 @@ def fold_rows(row: Row, carry: Any, todo: Visits, blocking: Blocking, transposab
 
         return _repeat(turn, state, starts[here.queries + 1] - first, most, transposable)
 
-    return _repeat(one_row, carry, batches * groups * rows, batches * groups * rows, transposable)
+    turns = batches * groups * rows
+    if isinstance(todo, Spans) and independent and not transposable:
+        return jax.lax.fori_loop(0, turns, one_row, carry, unroll=min(SIDE_BY_SIDE, turns))
+    return _repeat(one_row, carry, turns, turns, transposable)
+
+
+def _of(x: Any, here: Index) -> Array:
+    """Of an array [B|1, N|1, ...] the part for the blocks of batch elements and heads."""
+    return jnp.asarray(x)[tuple(i if n > 1 else 0 for i, n in zip(here[:2], x.shape, strict=False))]
 
 
 def _repeat(body: Callable[[Array, Any], Any], carry: Any, count: Any, most: int, transposable: bool) -> Any:
