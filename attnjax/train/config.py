@@ -1,10 +1,15 @@
 """How long and how to train. Free of jax, so that the command line can read it at once."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from attnjax.config import InputError, require, traced
+
+
+def _kept_average(decay: float) -> float:
+    """One decay for all above 0: whether an average is kept decides the structure of the state."""
+    return 0.5 if decay > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class TrainConfig:
     """Decay of AdamW's mean of squared gradients."""
     clip_norm: float = traced(1.0)
     """Gradients with a larger global norm are scaled down to it."""
-    ema_decay: float = traced(0.0)
+    ema_decay: float = field(default=0.0, metadata={"traced": True, "static": _kept_average})
     """Exponential moving average of the parameters, used for validation and as the result; 0 keeps none."""
 
     def __post_init__(self) -> None:

@@ -50,7 +50,9 @@ class FitResult:
     """Wall time of this call."""
 
 
-class _Span(NamedTuple):
+class Span(NamedTuple):
+    """The steps of one dispatch."""
+
     start: int
     end: int
 
@@ -99,8 +101,12 @@ def fit(
             observer.start(first_step, config.steps)
 
         boundary = _Boundary(task, checkpoints, metrics_file, observers)
-        spans = _spans(first_step, config)
-        batches = stack.enter_context(prefetched(lambda span: _load(task, span, placement), spans))
+        spans = spans_of(first_step, config)
+
+        def load(span: Span) -> dict[str, jax.Array]:
+            return placement.put_batches(stacked_batches(task, span))
+
+        batches = stack.enter_context(prefetched(load, spans))
         dispatch = _Dispatcher(task, config, seed, state, placement)
 
         # At the boundary after chunk i, in this order:
@@ -143,7 +149,7 @@ def load_params(task: "Task", config: TrainConfig, *, folder: Path, best: bool =
     if not (folder / "checkpoints").is_dir():
         raise FileNotFoundError(f"{folder} holds no checkpoint")
     placement = Placement(None, config)
-    like = jax.eval_shape(lambda: _initial_state(task, config, jax.random.key(0)))
+    like = jax.eval_shape(lambda: initial_state(task, config, jax.random.key(0)))
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placement.state), like)
     with _checkpoints(task, config, folder, read_only=True) as checkpoints:
         if best and checkpoints.best is not None:
@@ -171,10 +177,10 @@ class _Dispatcher:
         )
         self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
 
-    def __call__(self, span: _Span, batches: dict[str, jax.Array]) -> _Chunk:
+    def __call__(self, span: Span, batches: dict[str, jax.Array]) -> _Chunk:
         with jax.transfer_guard("disallow"):
             self.state, metrics = self._chunk(self.state, batches, self._hyper, self._seed_key)
-            snapshot = self._copy(self.state) if _checkpoint_due(span, self._config) else None
+            snapshot = self._copy(self.state) if checkpoint_due(span, self._config) else None
         return _Chunk(span.end, metrics, snapshot)
 
 
@@ -191,7 +197,9 @@ class _Boundary:
 
     def settle(self, chunk: _Chunk) -> None:
         metrics = jax.device_get(chunk.metrics)
-        _require_finite(chunk.end, metrics)
+        if reason := divergence(chunk.end, metrics):
+            advice = "try a smaller train.learning_rate or a longer warm-up"
+            raise TrainingDiverged(f"{reason}. The checkpoints before it are kept; {advice}")
         self._write(train_row(chunk.end, metrics))
         if chunk.snapshot is not None:
             values = self._task.validate(on_one_device(evaluation_params(chunk.snapshot)))
@@ -210,40 +218,41 @@ def _checkpoints(task: "Task", config: TrainConfig, folder: Path, *, read_only: 
     return Checkpoints(folder / "checkpoints", keep=config.keep, mode=mode, read_only=read_only)
 
 
-def _initial_state(task: "Task", config: TrainConfig, seed_key: jax.Array) -> TrainState:
+def initial_state(task: "Task", config: TrainConfig, seed_key: jax.Array) -> TrainState:
+    """The state before the first step."""
     return init_state(task.init(stream_key(seed_key, Stream.INIT)), ema=config.ema_decay > 0)
 
 
 def _restore_or_init(
     task: "Task", config: TrainConfig, seed: int, placement: Placement, checkpoints: Checkpoints
 ) -> tuple[int, TrainState]:
-    make = jax.jit(lambda key: _initial_state(task, config, key), out_shardings=placement.state)
+    make = jax.jit(lambda key: initial_state(task, config, key), out_shardings=placement.state)
     state = make(jax.random.key(seed))
     return checkpoints.restore(state) or (0, state)
 
 
-def _spans(start: int, config: TrainConfig) -> list[_Span]:
+def spans_of(start: int, config: TrainConfig) -> list[Span]:
     """The chunks from `start` on: their ends do not depend on where a run was interrupted."""
     ends = range(start + config.log_every, config.steps, config.log_every)
-    return [_Span(*pair) for pair in itertools.pairwise([start, *ends, config.steps]) if pair[0] < pair[1]]
+    return [Span(*pair) for pair in itertools.pairwise([start, *ends, config.steps]) if pair[0] < pair[1]]
 
 
-def _checkpoint_due(span: _Span, config: TrainConfig) -> bool:
+def checkpoint_due(span: Span, config: TrainConfig) -> bool:
+    """Whether a checkpoint is saved after this chunk."""
     every = config.checkpoint_every
     return span.start // every < span.end // every or span.end == config.steps
 
 
-def _load(task: "Task", span: _Span, placement: Placement) -> dict[str, jax.Array]:
-    batches = [task.batch(step) for step in range(*span)]
-    return placement.put_batches(jax.tree.map(lambda *arrays: np.stack(arrays), *batches))
+def stacked_batches(task: "Task", span: Span) -> dict[str, np.ndarray]:
+    """The batches of a span, [K, B, …]."""
+    return jax.tree.map(lambda *arrays: np.stack(arrays), *(task.batch(step) for step in range(*span)))
 
 
-def _require_finite(end: int, metrics: dict[str, np.ndarray]) -> None:
+def divergence(end: int, metrics: dict[str, np.ndarray]) -> str | None:
+    """Where in a chunk that ended at `end` loss or gradient are not finite; None where they are."""
     finite = np.isfinite(metrics["loss"]) & np.isfinite(metrics["grad_norm"])
-    if not finite.all():
-        index = int(np.argmin(finite))
-        loss, norm = metrics["loss"][index], metrics["grad_norm"][index]
-        raise TrainingDiverged(
-            f"training diverged in step {end - len(finite) + index + 1}: loss {loss}, gradient norm {norm}. "
-            "The checkpoints before it are kept; try a smaller train.learning_rate or a longer warm-up"
-        )
+    if finite.all():
+        return None
+    index = int(np.argmin(finite))
+    loss, norm = metrics["loss"][index], metrics["grad_norm"][index]
+    return f"training diverged in step {end - len(finite) + index + 1}: loss {loss}, gradient norm {norm}"

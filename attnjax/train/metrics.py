@@ -32,6 +32,12 @@ class MetricsFile:
                 kept += len(line)
         os.truncate(self._path, kept)
 
+    def rows(self) -> list[Row]:
+        """All rows; none where the file is not there yet."""
+        if not self._path.exists():
+            return []
+        return [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()]
+
     def append(self, row: Row) -> None:
         """Writes one row; it is in the file when this returns."""
         with self._path.open("a", encoding="utf-8") as lines:

@@ -199,8 +199,8 @@ def test_no_array_slips_onto_the_device_unseen() -> None:
     dispatch = loop._Dispatcher(task, CONFIG, 0, state, placement)
     batches = {name: value[None] for name, value in task.batch(0).items()}
     with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
-        dispatch(loop._Span(0, 1), batches)
-    assert dispatch(loop._Span(0, 1), placement.put_batches(batches)).end == 1
+        dispatch(loop.Span(0, 1), batches)
+    assert dispatch(loop.Span(0, 1), placement.put_batches(batches)).end == 1
 
 
 def test_observers_see_every_row_and_are_closed_after_a_failure(tmp_path: Path) -> None:

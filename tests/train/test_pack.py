@@ -1,0 +1,196 @@
+"""Packs: every trial has the bits that it would have elsewhere, ends alone, and survives kills."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from attnjax.train.config import TrainConfig
+from attnjax.train.hashing import params_hash
+from attnjax.train.loop import fit
+from attnjax.train.pack import PackProgram, PackTrial, fit_pack
+from attnjax.train.pack_program import PackLayout
+from tests.train.toy import ToyTask
+
+CONFIG = TrainConfig(steps=30, batch_size=8, log_every=4, checkpoint_every=10, warmup_steps=3)
+LAYOUTS = [PackLayout("map", 4), PackLayout("vmap", 4)]
+
+
+def trials(folder: Path, count: int = 3, **changes) -> list[PackTrial]:
+    """Which differ in everything that may differ."""
+    return [
+        PackTrial(
+            i,
+            dataclasses.replace(
+                CONFIG,
+                learning_rate=1e-3 * (i + 1),
+                dropout=0.1 * i,
+                weight_decay=0.1 * i,
+                label_smoothing=0.05 * i,
+                **changes,
+            ),
+            seed=i // 2,
+            metrics=folder / f"{i}.jsonl",
+        )
+        for i in range(count)
+    ]
+
+
+def run(folder: Path, pack: list[PackTrial], layout: PackLayout = LAYOUTS[0], **options) -> dict:
+    """Hash of the parameters, or the reason, of each trial by number."""
+    folder.mkdir(exist_ok=True)
+    ended = {}
+
+    def on_end(end):
+        assert end.trial.number not in ended
+        ended[end.trial.number] = end
+
+    fit_pack(PackProgram(ToyTask(), CONFIG, layout), pack, folder=folder, on_end=on_end, **options)
+    return ended
+
+
+def hashes(ended: dict) -> dict[int, str]:
+    return {number: params_hash(end.params) for number, end in ended.items()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict]]:
+    found = {}
+    for layout in LAYOUTS:
+        folder = tmp_path_factory.mktemp(layout.lowering)
+        found[layout.lowering] = folder, run(folder, trials(folder), layout)
+    return found
+
+
+def test_a_mapped_trial_has_the_bits_and_the_metrics_of_a_run_on_its_own(whole, tmp_path: Path) -> None:
+    folder, ended = whole["map"]
+    for trial in trials(folder):
+        alone = fit(
+            ToyTask(), trial.config, seed=trial.seed, folder=tmp_path / str(trial.number), observers=()
+        )
+        assert params_hash(alone.params) == params_hash(ended[trial.number].params)
+        rows = (tmp_path / str(trial.number) / "metrics.jsonl").read_bytes()
+        assert trial.metrics.read_bytes() == rows
+        last = [json.loads(row) for row in rows.splitlines()][-1]
+        assert ended[trial.number].validation == {k: last[k] for k in ("accuracy", "loss")}
+    assert len(set(hashes(ended).values())) == 3
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda x: x.lowering)
+def test_lane_and_packmates_change_no_bit(whole, tmp_path: Path, layout: PackLayout) -> None:
+    _, ended = whole[layout.lowering]
+    one, two, three = trials(tmp_path)
+    assert hashes(run(tmp_path / "turned", [three, one, two], layout)) == hashes(ended)
+    assert hashes(run(tmp_path / "alone", [two], layout)) == {1: params_hash(ended[1].params)}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda x: x.lowering)
+def test_a_trial_that_diverges_fails_alone(whole, tmp_path: Path, layout: PackLayout) -> None:
+    one, two, three = trials(tmp_path)
+    broken = dataclasses.replace(two, config=dataclasses.replace(two.config, learning_rate=1e30))
+    ended = run(tmp_path, [one, broken, three], layout)
+    _, expected = whole[layout.lowering]
+    assert ended[1].status == "failed"
+    assert "training diverged in step" in ended[1].reason
+    assert {i: params_hash(ended[i].params) for i in (0, 2)} == {i: hashes(expected)[i] for i in (0, 2)}
+    assert (ended[1].step, two.metrics.exists()) == (4, False)
+
+
+def test_a_pruned_trial_stops_and_the_others_go_on(whole, tmp_path: Path) -> None:
+    seen = []
+
+    def prune(step, values):
+        seen.append((step, sorted(values)))
+        return {0} if step == 12 else set()
+
+    ended = run(tmp_path, trials(tmp_path), prune=prune)
+    assert seen == [(12, [0, 1, 2]), (20, [1, 2])]
+    assert (ended[0].status, ended[0].step, ended[0].params) == ("pruned", 12, None)
+    assert {i: params_hash(ended[i].params) for i in (1, 2)} == {
+        i: hashes(whole["map"][1])[i] for i in (1, 2)
+    }
+
+
+class Dies(RuntimeError):
+    pass
+
+
+@pytest.mark.parametrize("step", [4, 12, 16, 20, 28, 30])
+def test_a_pack_that_died_goes_on_to_the_same_bits_and_rows(whole, tmp_path: Path, step: int) -> None:
+    folder, expected = whole["map"]
+
+    def on_step(now, alive):
+        if now == step:
+            raise Dies
+
+    with pytest.raises(Dies):
+        run(tmp_path, trials(tmp_path), on_step=on_step)
+    assert hashes(run(tmp_path, trials(tmp_path))) == hashes(expected)
+    for trial, like in zip(trials(tmp_path), trials(folder), strict=True):
+        assert trial.metrics.read_bytes() == like.metrics.read_bytes()
+
+
+def test_a_pack_that_died_between_two_ends_ends_only_the_others(whole, tmp_path: Path) -> None:
+    program = PackProgram(ToyTask(), CONFIG, LAYOUTS[0])
+    ended = []
+
+    def on_end(end):
+        if len(ended) == 1:
+            raise Dies
+        ended.append(end.trial.number)
+
+    with pytest.raises(Dies):
+        fit_pack(program, trials(tmp_path), folder=tmp_path, on_end=on_end)
+    rest = run(tmp_path, trials(tmp_path), ended=ended)
+    assert hashes(rest) == {i: hashes(whole["map"][1])[i] for i in (1, 2)}
+
+
+def test_sigterm_saves_and_the_next_start_goes_on(whole, tmp_path: Path) -> None:
+    def on_step(now, alive):
+        if now == 16:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert run(tmp_path, trials(tmp_path), on_step=on_step) == {}
+    steps = []
+    assert hashes(run(tmp_path, trials(tmp_path), on_step=lambda now, _: steps.append(now))) == hashes(
+        whole["map"][1]
+    )
+    assert steps[0] > 20
+
+
+def test_packs_of_one_program_compile_nothing_more(tmp_path: Path) -> None:
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, _, **__: compiled.append(name) if name.endswith("backend_compile_duration") else None
+    )
+    program = PackProgram(ToyTask(), CONFIG, LAYOUTS[0])
+    for i, pack in enumerate((trials(tmp_path, 4), trials(tmp_path, 2), trials(tmp_path, 3))):
+        if i == 1:
+            compiled.clear()
+        fit_pack(program, pack, folder=tmp_path / str(i), on_end=lambda end: None)
+    validations = 3 * 5  # ToyTask compiles its own in each call.
+    assert len(compiled) <= validations
+
+
+SHARDED = """
+import sys
+from pathlib import Path
+import jax
+jax.config.update("jax_num_cpu_devices", 2)
+from attnjax.train.pack_program import PackLayout
+from tests.train.test_pack import hashes, run, trials
+folder = Path(sys.argv[1])
+print(hashes(run(folder, trials(folder), PackLayout(sys.argv[2], 4, devices=2))))
+"""
+
+
+def test_devices_share_the_trials_of_a_pack_and_change_no_bit_of_mapped_ones(whole, tmp_path: Path) -> None:
+    code = [sys.executable, "-c", SHARDED, str(tmp_path), "map"]
+    done = subprocess.run(code, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1:] == [str(hashes(whole["map"][1]))], done.stderr
