@@ -1,6 +1,7 @@
 """`attnjax …`: reads the command line and calls the experiment floor. jax is imported only when needed."""
 
 import argparse
+import functools
 import os
 import re
 import shlex
@@ -11,7 +12,7 @@ from typing import Any, NoReturn
 
 import attnjax
 from attnjax.config import InputError
-from attnjax.experiment import console, registry
+from attnjax.experiment import console, registry, sweep_command
 from attnjax.experiment.errors import RunFailed
 from attnjax.experiment.interrupt import Terminated, sigterm_raises
 from attnjax.explain import mask_command
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
             add_help=not overridable,
         )
-        command.set_defaults(call=call, takes_overrides=overridable, parser=command)
+        command.set_defaults(call=call, takes_overrides=overridable or name == "sweep", parser=command)
         prepare(command)
         # Without defaults here: what was given before the command would be overwritten.
         _place_arguments(command, argument_default=argparse.SUPPRESS)
@@ -156,7 +157,7 @@ def _positive(text: str) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    """list experiments, one line each"""
+    """list experiments and sweeps, one line each"""
     problems = registry.discover(options.experiments)
     print(console.experiments(registry.known()))
     for problem in problems:
@@ -273,6 +274,11 @@ def _chosen_run(options: argparse.Namespace, name: str) -> Any:
     return store.resolve(name, options.runs)
 
 
+def _saying(call: Any) -> Any:
+    """The command with notes to the user as its second argument."""
+    return functools.wraps(call)(lambda options: call(options, _note))
+
+
 COMMANDS = {
     "list": (_list, _nothing),
     "show": (_show, _experiment_arguments),
@@ -281,6 +287,10 @@ COMMANDS = {
     "compare": (_compare, _compare_arguments),
     "doctor": (_doctor, _nothing),
     "translate": (_translate, _translate_arguments),
+    "sweep": (_saying(sweep_command.sweep), sweep_command.sweep_arguments),
+    "status": (_saying(sweep_command.status), sweep_command.status_arguments),
+    "resume": (_saying(sweep_command.resume), sweep_command.resume_arguments),
+    "report": (_saying(sweep_command.report), sweep_command.report_arguments),
     "mask": (mask_command.show, mask_command.arguments),
 }
 

@@ -28,6 +28,7 @@ FLOORS = {
 TOUCHED_BY = {
     "babel": "attnjax/data/date_formats.py",
     "grain": "attnjax/data/pipeline.py",
+    "optuna": "attnjax/experiment/search.py",
     "orbax": "attnjax/train/checkpoint.py",
     "sacrebleu": "attnjax/tasks/metrics.py",
     "tokenizers": "attnjax/data/tokenizer.py",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnjax.experiment.registry import Experiment, default_config
 from attnjax.experiment.serialize import encode, flatten
+from attnjax.experiment.sweep_registry import known_sweeps
 
 if TYPE_CHECKING:
     from attnjax.experiment.compare import Comparison
@@ -19,9 +20,12 @@ MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "broken": "[red]
 
 
 def experiments(entries: Sequence[Experiment]) -> str:
-    """One line for each experiment: its name and summary."""
-    width = max((len(entry.name) for entry in entries), default=0)
-    return "\n".join(f"{entry.name:<{width}}  {entry.summary}" for entry in entries)
+    """One line for each experiment, and below for each sweep of one of them: its name and summary."""
+    sweeps = [sweep for sweep in known_sweeps() if sweep.experiment in entries]
+    width = max((len(entry.name) for entry in [*entries, *sweeps]), default=0)
+    lines = [f"{entry.name:<{width}}  {entry.summary}" for entry in [*entries, *sweeps]]
+    heading = ["", "sweeps:"] if sweeps else []
+    return "\n".join([*lines[: len(entries)], *heading, *lines[len(entries) :]])
 
 
 def description(entry: Experiment, config: Any, run: "Run", command: str) -> str:

@@ -13,7 +13,7 @@ import traceback
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, ClassVar, TypeVar, overload
 
 import attnjax
 from attnjax.config import InputError
@@ -25,9 +25,10 @@ Made = TypeVar("Made", bound=Callable[..., Any])
 
 
 @dataclasses.dataclass(frozen=True)
-class Experiment:
-    """One registered experiment: `make()` gives its default config."""
+class Entry:
+    """What an experiment file registers under a name of its own."""
 
+    kind: ClassVar[str]
     name: str
     make: Callable[[], Any]
     file: Path
@@ -35,20 +36,28 @@ class Experiment:
 
     @property
     def summary(self) -> str:
-        """The first line of the config's docstring."""
+        """The first line of the docstring."""
         return (inspect.getdoc(self.make) or "").partition("\n")[0]
-
-    @property
-    def description(self) -> str:
-        """The docstring of the experiment's file: the question, the command, what to expect, how long."""
-        return (inspect.getdoc(sys.modules[self.make.__module__]) or inspect.getdoc(self.make) or "").strip()
 
     @property
     def place(self) -> str:
         return f"{self.file}:{self.line}"
 
 
-_REGISTRY: dict[str, Experiment] = {}
+@dataclasses.dataclass(frozen=True)
+class Experiment(Entry):
+    """One registered experiment: `make()` gives its default config."""
+
+    kind = "experiment"
+
+    @property
+    def description(self) -> str:
+        """The docstring of the experiment's file: the question, the command, what to expect, how long."""
+        return (inspect.getdoc(sys.modules[self.make.__module__]) or inspect.getdoc(self.make) or "").strip()
+
+
+Kind = TypeVar("Kind", bound=Entry)
+_REGISTRY: dict[str, Entry] = {}
 _LOADED: set[Path] = set()
 
 
@@ -66,18 +75,36 @@ def experiment(made: Any = None, *, name: str | None = None) -> Any:
 
 
 def _register(made: Made, name: str | None) -> Made:
-    file = Path(inspect.getfile(made)).resolve()
-    entry = Experiment(name or file.stem, made, file, _line(made))
-    known = _REGISTRY.get(entry.name)
-    # `python experiments/x.py` defines it as __main__ and finds it again in the folder: one and the same.
-    if known and (known.file, known.make.__qualname__) != (file, made.__qualname__):
-        raise DuplicateError(f"experiment {entry.name!r} is defined twice: {known.place} and {entry.place}")
-    _REGISTRY[entry.name] = entry
+    file, line = origin(made)
+    register(Experiment(name or file.stem, made, file, line))
     return made
 
 
+def origin(made: Callable[..., Any]) -> tuple[Path, int]:
+    """The file and line where a class or function is defined."""
+    try:
+        line = inspect.getsourcelines(made)[1]
+    except OSError:
+        line = 1
+    return Path(inspect.getfile(made)).resolve(), line
+
+
+def register(entry: Entry) -> None:
+    """Makes an entry known. Raises DuplicateError when another one has its name, of whatever kind."""
+    known = _REGISTRY.get(entry.name)
+    # `python experiments/x.py` defines it as __main__ and finds it again in the folder: one and the same.
+    if known and _identity(known) != _identity(entry):
+        kinds = entry.kind if known.kind == entry.kind else f"{known.kind} and {entry.kind}"
+        raise DuplicateError(f"{kinds} {entry.name!r} is defined twice: {known.place} and {entry.place}")
+    _REGISTRY[entry.name] = entry
+
+
+def _identity(entry: Entry) -> tuple[Any, ...]:
+    return entry.kind, entry.file, entry.make.__qualname__
+
+
 class DuplicateError(InputError):
-    """Two experiments claim one name."""
+    """Two entries claim one name."""
 
 
 def discover(folder: Path | None = None) -> list[str]:
@@ -95,16 +122,30 @@ def discover(folder: Path | None = None) -> list[str]:
 
 def known() -> list[Experiment]:
     """Every experiment registered so far, by name."""
-    return [_REGISTRY[name] for name in sorted(_REGISTRY)]
+    return known_of(Experiment)
+
+
+def known_of(kind: type[Kind]) -> list[Kind]:
+    """Every entry of one kind registered so far, by name."""
+    return [entry for _, entry in sorted(_REGISTRY.items()) if isinstance(entry, kind)]
 
 
 def find(name: str, problems: Iterable[str] = ()) -> Experiment:
     """The experiment called `name`. Raises InputError with the nearest names when there is none."""
-    if name in _REGISTRY:
-        return _REGISTRY[name]
-    hint = nearest(name, _REGISTRY) or f"; known: {', '.join(sorted(_REGISTRY)) or 'none'}"
+    return find_of(Experiment, name, problems)
+
+
+def find_of(kind: type[Kind], name: str, problems: Iterable[str] = ()) -> Kind:
+    """The entry of one kind called `name`. Raises InputError with the nearest names when there is none."""
+    found = _REGISTRY.get(name)
+    if isinstance(found, kind):
+        return found
+    names = [entry.name for entry in known_of(kind)]
+    hint = nearest(name, names) or f"; known: {', '.join(names) or 'none'}"
+    if found is not None:
+        hint = f": that is the name of the {found.kind} at {found.place}"
     broken = "".join(f"; not loaded: {problem}" for problem in problems)
-    raise InputError(f"unknown experiment {name!r}{hint}{broken}")
+    raise InputError(f"unknown {kind.kind} {name!r}{hint}{broken}")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -142,13 +183,6 @@ def load_file(file: Path) -> None:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     _LOADED.add(file)
-
-
-def _line(made: Any) -> int:
-    try:
-        return inspect.getsourcelines(made)[1]
-    except OSError:
-        return 1
 
 
 def _own_folder() -> Path | None:

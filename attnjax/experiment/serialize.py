@@ -43,6 +43,20 @@ def decode(cls: type, data: Any) -> Any:
     return _decode(data, cls, "")
 
 
+def encode_value(annotation: Any, value: Any, name: str) -> Any:
+    """The JSON form of one field's value; errors call the field `name`. Raises as `encode` does."""
+    return _encode(value, annotation, name, lambda _, path: str(path))
+
+
+def decode_value(annotation: Any, data: Any, name: str) -> Any:
+    """The value of one field whose JSON form is `data`. Raises as `decode` does.
+
+    >>> decode_value(float, 3, "train.dropout")
+    3.0
+    """
+    return _decode(data, annotation, name)
+
+
 def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested dictionaries as one, under dotted names.
 

@@ -63,7 +63,7 @@ class Run:
             "samples": list,
             "figures": list,
         }
-        return _read_record(self.result_file, kinds)
+        return read_record(self.result_file, kinds)
 
     def write_config(self, entry: Experiment, config: Any) -> None:
         """Claims the folder for this config."""
@@ -95,16 +95,11 @@ class Run:
 
         An experiment that is not registered is looked for in the file it came from.
         """
-        record = self.record()
-        entry = _find_or_load(record["experiment"], Path(record["file"]))
-        try:
-            return entry, decode(type(default_config(entry)), record["config"])
-        except InputError as error:
-            raise InputError(f"{self.config_file} does not fit {entry.place}: {error}") from None
+        return decode_config(self.config_file, self.record())
 
     def record(self) -> dict[str, Any]:
         """What config.json holds: experiment, fingerprint, file, config. InputError when it is not ours."""
-        return _read_record(
+        return read_record(
             self.config_file, {"experiment": str, "fingerprint": str, "file": str, "config": dict}
         )
 
@@ -138,13 +133,27 @@ def resolve(run: str, runs: Path) -> Run:
     """The run that a command line names: an id, the start of one (if only one run has it), or a path."""
     if (Path(run) / "config.json").is_file():
         return Run(Path(run).resolve())
-    found = sorted(path.parent.name for path in runs.glob("*/config.json"))
-    matches = [run] if run in found else [name for name in found if name.startswith(run)]
+    return Run(named("run", run, runs, "config.json"))
+
+
+def named(kind: str, name: str, place: Path, marker: str) -> Path:
+    """The one folder in `place` that holds a `marker` file and is called `name`, or begins with it."""
+    found = sorted(path.parent.name for path in place.glob(f"*/{marker}"))
+    matches = [name] if name in found else [other for other in found if other.startswith(name)]
     if len(matches) == 1:
-        return Run(runs / matches[0])
+        return place / matches[0]
     if matches:
-        raise InputError(f"run {run!r} is not unique in {runs}: {', '.join(matches)}")
-    raise InputError(f"there is no run {run!r} in {runs}: it has {', '.join(found) or 'no runs'}")
+        raise InputError(f"{kind} {name!r} is not unique in {place}: {', '.join(matches)}")
+    raise InputError(f"there is no {kind} {name!r} in {place}: it has {', '.join(found) or f'no {kind}s'}")
+
+
+def decode_config(file: Path, record: dict[str, Any]) -> tuple[Experiment, Any]:
+    """The experiment and the config that the record in `file` names."""
+    entry = _find_or_load(record["experiment"], Path(record["file"]))
+    try:
+        return entry, decode(type(default_config(entry)), record["config"])
+    except InputError as error:
+        raise InputError(f"{file} does not fit {entry.place}: {error}") from None
 
 
 def prepare_folder(folder: Path) -> None:
@@ -178,7 +187,7 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path} is damaged: {error}") from None
 
 
-def _read_record(path: Path, kinds: dict[str, type]) -> dict[str, Any]:
+def read_record(path: Path, kinds: dict[str, type]) -> dict[str, Any]:
     """A JSON object with at least these entries. Raises InputError when it is something else."""
     data = read_json(path)
     for name, kind in kinds.items():

@@ -9,6 +9,7 @@ from typing import Literal
 
 from attnjax.config import InputError, require
 from attnjax.experiment.registry import experiment
+from attnjax.experiment.sweep_registry import sweep
 from attnjax.train.config import TrainConfig
 
 
@@ -43,6 +44,14 @@ class Toy:
         from _line_task import LineTask
 
         return LineTask(_points(self.line), self.train.batch_size)
+
+
+@sweep(Toy, measure="all points/error", mode="min", base={"train.steps": 10})
+def slopes():
+    """How steep a line can be learned?"""
+    for slope in (1.0, 2.0):
+        for rate in (0.1, 0.2, 0.4):
+            yield {"line.slope": slope, "train.learning_rate": rate}
 
 
 def _points(line):

@@ -1,0 +1,159 @@
+"""The numbers of a sweep: settings with the mean over their seeds, failures, and what matters most."""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from attnjax.config import InputError
+from attnjax.experiment.sweep_store import Changes, Sweep, TrialRecord, measured, read_plan
+
+SEED = "seed"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The trials that differ in their seed alone. `sd`: of the sample, None for fewer than two values."""
+
+    changes: Changes
+    values: list[float]
+    failed: int
+    pruned: int
+
+    @property
+    def mean(self) -> float | None:
+        return statistics.fmean(self.values) if self.values else None
+
+    @property
+    def sd(self) -> float | None:
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a report shows. `settings`: the best first, those without a value last.
+
+    `axes`: the fields that take more than one value, with their values in order. `importance`: the share of
+    the variance of the settings' means that each of them explains on its own.
+    """
+
+    sweep: Sweep
+    measure: str
+    mode: str
+    trials: list[TrialRecord]
+    values: dict[int, float]
+    settings: list[Setting]
+    axes: dict[str, list[Any]]
+    importance: dict[str, float]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Trials by status."""
+        return dict(Counter(trial.status for trial in self.trials))
+
+    @property
+    def failures(self) -> list[TrialRecord]:
+        return [trial for trial in self.trials if trial.status == "failed"]
+
+    @property
+    def best(self) -> Setting:
+        return self.settings[0]
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds a setting has at most."""
+        return max(len(setting.values) for setting in self.settings)
+
+
+def findings(sweep: Sweep) -> Findings:
+    """Raises InputError for a sweep without a finished trial, and for a measure that no trial has."""
+    record, plan, trials = sweep.record(), read_plan(sweep), sweep.trials()
+    done = [trial for trial in trials if trial.status == "done"]
+    if plan is None or not done:
+        counts = Counter(trial.status for trial in trials)
+        shown = ", ".join(f"{n} {status}" for status, n in counts.items())
+        raise InputError(f"{sweep.name} has no finished trial yet: {shown or 'none has begun'}")
+    monitor, mode = plan["monitor"]
+    measure = record["measure"]
+    found = {trial.number: measured(trial.result, measure, monitor) for trial in done}
+    values = {n: value for n, value in found.items() if value is not None and math.isfinite(value)}
+    if not values:
+        table = (done[0].result or {"metrics": {}})["metrics"]
+        cells = [f"{row}/{column}" for row, columns in table.items() for column in columns]
+        raise InputError(f"{sweep.name}: no trial has the measure {measure!r}; there are {', '.join(cells)}")
+    mode = record["mode"] or mode
+    settings = _settings(trials, values, mode)
+    axes = _axes(trials)
+    return Findings(
+        sweep,
+        measure or f"validation {monitor}",
+        mode,
+        trials,
+        values,
+        settings,
+        axes,
+        importance(settings, axes),
+    )
+
+
+def reason_of(trial: TrialRecord) -> str:
+    """Why a trial failed or was pruned."""
+    return (trial.result or {}).get("reason") or ""
+
+
+def importance(settings: Sequence[Setting], axes: dict[str, list[Any]]) -> dict[str, float]:
+    """The share of the variance of the settings' means that the mean for each value of a field explains.
+
+    On a full grid the first-order term of functional ANOVA (Hutter et al., 2014); elsewhere the correlation
+    ratio, with a field that has many values cut into four bins of equally many settings.
+    """
+    known = [setting for setting in settings if setting.mean is not None]
+    means = [setting.mean for setting in known if setting.mean is not None]
+    total = sum((x - statistics.fmean(means)) ** 2 for x in means)
+    shares = {}
+    for name, values in axes.items():
+        groups: dict[Any, list[float]] = {}
+        for setting, mean in zip(known, means, strict=True):
+            groups.setdefault(_bin(setting.changes.get(name), values), []).append(mean)
+        overall = statistics.fmean(means)
+        between = sum(len(g) * (statistics.fmean(g) - overall) ** 2 for g in groups.values())
+        shares[name] = between / total if total > 0 else 0.0
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def _bin(value: Any, values: list[Any]) -> Any:
+    return value if len(values) <= 8 else 4 * values.index(value) // len(values)
+
+
+def _settings(trials: Sequence[TrialRecord], values: dict[int, float], mode: str) -> list[Setting]:
+    groups: dict[str, list[TrialRecord]] = {}
+    for trial in trials:
+        key = str({name: value for name, value in trial.changes.items() if name != SEED})
+        groups.setdefault(key, []).append(trial)
+    sign = -1 if mode == "max" else 1
+    settings = [
+        Setting(
+            {name: value for name, value in group[0].changes.items() if name != SEED},
+            [values[trial.number] for trial in group if trial.number in values],
+            sum(trial.status == "failed" for trial in group),
+            sum(trial.status == "pruned" for trial in group),
+        )
+        for group in groups.values()
+    ]
+    return sorted(settings, key=lambda s: (s.mean is None, sign * (s.mean or 0)))
+
+
+def _axes(trials: Sequence[TrialRecord]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for trial in trials:
+        for name, value in trial.changes.items():
+            if value not in found.setdefault(name, []):
+                found[name].append(value)
+    return {name: _ordered(v) for name, v in found.items() if len(v) > 1 and name != SEED}
+
+
+def _ordered(values: list[Any]) -> list[Any]:
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return sorted(values) if numbers else values

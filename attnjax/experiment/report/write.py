@@ -1,0 +1,120 @@
+"""Writes a report: tables for programs, pictures and a page for people."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attnjax.config import InputError
+from attnjax.experiment import store
+from attnjax.experiment.registry import nearest
+from attnjax.experiment.report.table import Findings, findings
+from attnjax.experiment.sweep_store import Sweep, read_plan
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found, and the files that say so."""
+
+    found: Findings
+    files: list[Path]
+
+
+def write_report(sweep: Sweep, *, axes: Sequence[str] = ()) -> Report:
+    """Writes report/ in the sweep's folder: table.csv, trials.csv, trials.parquet, PNGs, report.html.
+
+    `axes`: the fields of the heat map's rows, its columns and of the curves, the most important ones unless
+    given. Raises InputError for a sweep without a finished trial and for an axis that it does not have.
+    """
+    from attnjax.experiment.report.page import page
+
+    found = findings(sweep)
+    for name in axes:
+        if name not in found.axes:
+            raise InputError(f"--axes: {sweep.name} does not vary {name!r}{nearest(name, found.axes)}")
+    folder = sweep.folder / "report"
+    store.prepare_folder(folder)
+    figures = _figures(found, axes)
+    for stale in folder.glob("*.png"):
+        stale.unlink()
+    files = [_write(folder / f"{name}.png", png) for name, (png, _) in figures.items()]
+    settings, trials = _frames(found)
+    files += [
+        _write(folder / "table.csv", settings.write_csv().encode()),
+        _write(folder / "trials.csv", trials.write_csv().encode()),
+        _write(folder / "trials.parquet", _parquet(trials)),
+        _write(folder / "report.html", page(found, figures).encode()),
+    ]
+    return Report(found, files)
+
+
+def _figures(found: Findings, axes: Sequence[str]) -> dict[str, tuple[bytes, str]]:
+    """PNG and caption of each figure that makes sense for the design."""
+    from attnjax.experiment.report import figures
+
+    order = [*axes, *(name for name in found.importance if name not in axes)]
+    drawn: dict[str, tuple[bytes, str]] = {}
+    seeds = f"up to {found.seeds} seed(s) a setting"
+    small = [name for name in order if len(found.axes[name]) <= 12]
+    if len(small) >= 2:
+        text = f"Mean of {found.measure} over all other fields and seeds; ± is the standard deviation."
+        drawn["heatmap"] = figures.heatmap(found, small[0], small[1]), text
+    if small:
+        x = small[2] if len(small) > 2 else small[-1]
+        lines = next((n for n in small if n != x and len(found.axes[n]) <= figures.LINES), None)
+        drawn["curves"] = figures.curves(found, x, lines), f"{found.measure} against {x}, {seeds}."
+    if len(small) < len(order):
+        text = f"{found.measure} of every setting against each field, {seeds}."
+        drawn["scatter"] = figures.scatter(found, order[:4]), text
+    if order:
+        text = (
+            f"What each field explains on its own of the variance between {len(found.settings)} settings, "
+            "by the means for its values (for more than 8 values: for quarters of them)."
+        )
+        drawn["importance"] = figures.importance(found), text
+    monitor = (read_plan(found.sweep) or {"monitor": [""]})["monitor"][0]
+    if png := figures.training(found, monitor):
+        drawn["training"] = png, f"Validation {monitor} of every trial while it was trained."
+    return drawn
+
+
+def _frames(found: Findings) -> tuple[Any, Any]:
+    """The settings and the trials as data frames."""
+    import polars
+
+    settings = [
+        {
+            **{name: setting.changes.get(name) for name in found.axes},
+            "mean": setting.mean,
+            "sd": setting.sd,
+            "n": len(setting.values),
+            "failed": setting.failed,
+            "pruned": setting.pruned,
+        }
+        for setting in found.settings
+    ]
+    trials = []
+    for trial in found.trials:
+        result = trial.result or {}
+        cells = {f"{r}/{c}": v for r, row in result.get("metrics", {}).items() for c, v in row.items()}
+        row = {"number": trial.number, **trial.changes, "status": trial.status, "step": result.get("step")}
+        row |= {"measure": found.values.get(trial.number), "reason": result.get("reason")}
+        trials.append({**row, "params_hash": result.get("params_hash"), **cells})
+    frames = [polars.from_dicts(rows, infer_schema_length=None) for rows in (settings, trials)]
+    return frames[0], frames[1]
+
+
+def _parquet(frame: Any) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _write(path: Path, data: bytes) -> Path:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+    return path

@@ -1,0 +1,251 @@
+"""`attnjax sweep`, `status`, `resume` and `report`: their options, and what these options mean."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from attnjax.config import InputError, require
+from attnjax.experiment import overrides, registry, trials
+from attnjax.experiment.interrupt import Terminated, sigterm_raises
+from attnjax.experiment.run import absolute_paths
+from attnjax.experiment.search import PRUNERS, SAMPLERS, Search
+from attnjax.experiment.space import parse_axes, parse_space
+from attnjax.experiment.sweep import run_sweep
+from attnjax.experiment.sweep_registry import NamedSweep, find_sweep, known_sweeps
+from attnjax.experiment.sweep_spec import SweepSpec, read_spec
+from attnjax.experiment.sweep_store import FOLDER, Sweep, resolve
+
+Say = Callable[[str], None]
+
+
+def sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "attnjax sweep SWEEP|EXPERIMENT [options] [--FIELD VALUE ...]"
+    parser.add_argument("target", metavar="SWEEP", help="a sweep or an experiment that `attnjax list` prints")
+    ways = parser.add_argument_group("what to vary, for an experiment")
+    ways.add_argument("--grid", nargs="+", metavar="F=A,B", help="every combination of these values")
+    ways.add_argument("--zip", nargs="+", metavar="F=A,B", help="first values together, second ones, …")
+    ways.add_argument("--random", type=_count, metavar="N", help="N draws from --space")
+    ways.add_argument("--space", nargs="+", metavar="F=L..H", help="ranges (log:L..H) and lists to draw from")
+    ways.add_argument("--search", choices=SAMPLERS, help="let Optuna choose --trials from --space")
+    ways.add_argument("--trials", type=_count, metavar="N", help="of a --search")
+    ways.add_argument("--prune", choices=PRUNERS, help="stop trials of a --search by their validations")
+    ways.add_argument("--seeds", type=_count, metavar="N", help="each of them with N seeds")
+    ways.add_argument("--measure", metavar="ROW/COLUMN", help="the cell of the evaluation that counts")
+    ways.add_argument("--mode", choices=("max", "min"), help="which end of it is better")
+    ways.add_argument("--name", help="of the sweep's folder (default: the experiment's)")
+    how = parser.add_argument_group("how to run it")
+    run_arguments(how)
+    how.add_argument("--skip-invalid", action="store_true", help="leave out combinations that can't be")
+    how.add_argument(
+        "--dry-run", action="store_true", help="print trials, shapes and an estimate of the time"
+    )
+
+
+def run_arguments(parser: Any) -> None:
+    parser.add_argument(
+        "--lowering", choices=("map", "vmap"), help="default: what a measurement finds faster"
+    )
+    parser.add_argument("--width", type=_count, metavar="N", help="trials in a pack")
+    parser.add_argument("--devices", type=_count, metavar="N", help="devices to share a pack (default: all)")
+
+
+def name_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sweep", metavar="SWEEP", help="a sweep's folder, or the start of its name")
+
+
+def resume_arguments(parser: argparse.ArgumentParser) -> None:
+    name_argument(parser)
+    run_arguments(parser)
+
+
+def status_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sweep", metavar="SWEEP", nargs="?", help="one sweep (default: all)")
+
+
+def sweep(options: argparse.Namespace, say: Say) -> int:
+    """run a named sweep, or an experiment over a grid; a stopped one goes on"""
+    spec, refused = chosen_spec(options)
+    for line in refused:
+        say(f"left out: {line}")
+    if options.dry_run:
+        return _dry_run(spec, options, say)
+    return _run(spec, options, say)
+
+
+def resume(options: argparse.Namespace, say: Say) -> int:
+    """go on with a sweep that was stopped or killed"""
+    registry.discover(options.experiments)
+    return _run(read_spec(resolve(options.sweep, options.runs)), options, say)
+
+
+def status(options: argparse.Namespace, say: Say) -> int:
+    """print how far sweeps are: trials done, failed, running, waiting"""
+    from attnjax.experiment.sweep_console import print_status
+
+    if options.sweep:
+        found = [resolve(options.sweep, options.runs)]
+    else:
+        found = [Sweep(file.parent) for file in sorted((options.runs / FOLDER).glob("*/sweep.json"))]
+    if not found:
+        say(f"there are no sweeps in {options.runs}")
+    for one in found:
+        print_status(one, one.trials())
+    return 0
+
+
+def report_arguments(parser: argparse.ArgumentParser) -> None:
+    name_argument(parser)
+    text = "fields of the heat map's rows and columns, and of the curves (default: the most important ones)"
+    parser.add_argument("--axes", nargs="+", metavar="FIELD", default=[], help=text)
+
+
+def report(options: argparse.Namespace, say: Say) -> int:
+    """write a sweep's tables, figures and page, and print what it found"""
+    from attnjax.experiment.report.write import write_report
+    from attnjax.experiment.sweep_console import print_report
+
+    print_report(write_report(resolve(options.sweep, options.runs), axes=options.axes))
+    return 0
+
+
+def chosen_spec(options: argparse.Namespace) -> tuple[SweepSpec, list[str]]:
+    """The sweep that the command line names or describes, and what it leaves out."""
+    problems = registry.discover(options.experiments)
+    if options.target in {entry.name for entry in known_sweeps()}:
+        return _named(find_sweep(options.target), options)
+    known = [entry.name for entry in (*registry.known(), *known_sweeps())]
+    if options.target not in known:
+        hint = registry.nearest(options.target, known) or f"; known: {', '.join(known) or 'none'}"
+        broken = "".join(f"; not loaded: {problem}" for problem in problems)
+        raise InputError(f"unknown sweep or experiment {options.target!r}{hint}{broken}")
+    entry = registry.find(options.target)
+    config = absolute_paths(_overridden(registry.default_config(entry), options))
+    search = _search(config, options)
+    made: list[trials.Trial] = []
+    refused: list[str] = []
+    if search is None:
+        changes = _changes(config, options)
+        made, refused = trials.make_trials(config, changes, skip_invalid=options.skip_invalid)
+    name = options.name or entry.name
+    require("/" not in name and not name.startswith("."), f"--name is {name!r}: expected a folder's name")
+    summary = f"{entry.name}: {entry.summary}"
+    return SweepSpec(name, entry, config, made, _measure(options), options.mode, summary, search), refused
+
+
+def _search(config: Any, options: argparse.Namespace) -> Search | None:
+    if options.search is None:
+        for flag in ("trials", "prune"):
+            require(getattr(options, flag) is None, f"--{flag} is for --search")
+        return None
+    for flag in ("grid", "zip", "random", "seeds"):
+        require(getattr(options, flag) is None, f"--search and --{flag}: expected one of them")
+    require(bool(options.trials), "--search: say how many trials with --trials N")
+    require(bool(options.space), "--search: say what to draw from with --space FIELD=LOW..HIGH")
+    space = parse_space(config, options.space)
+    return Search(options.search, options.trials, space, options.prune, config.seed)
+
+
+def _named(named: NamedSweep, options: argparse.Namespace) -> tuple[SweepSpec, list[str]]:
+    ways = ("grid", "zip", "random", "space", "search", "trials", "prune", "seeds", "measure", "mode")
+    for flag in ways:
+        given = getattr(options, flag)
+        require(
+            given is None, f"--{flag} is for an experiment: the sweep {named.name} says itself what it varies"
+        )
+    config = trials.with_changes(registry.default_config(named.experiment), named.base)
+    config = absolute_paths(_overridden(config, options))
+    made, refused = trials.make_trials(config, named.changes(), skip_invalid=options.skip_invalid)
+    spec = SweepSpec(
+        options.name or named.name, named.experiment, config, made, named.measure, named.mode, named.summary
+    )
+    return spec, refused
+
+
+def _changes(config: Any, options: argparse.Namespace) -> list[dict[str, Any]]:
+    ways = [flag for flag in ("grid", "zip", "random") if getattr(options, flag)]
+    require(len(ways) < 2, f"--{' and --'.join(ways)}: expected one of them")
+    require(not options.space or options.random, "--space: say how many to draw with --random N")
+    require(
+        not options.random or options.space, "--random: say what to draw from with --space FIELD=LOW..HIGH"
+    )
+    if options.grid:
+        changes = trials.grid(parse_axes(config, options.grid))
+    elif options.zip:
+        changes = trials.zipped(parse_axes(config, options.zip, flag="--zip"))
+    elif options.random:
+        changes = trials.sampled(parse_space(config, options.space), options.random, config.seed)
+    else:
+        require(bool(options.seeds), "what to vary? --grid, --zip, --random or --seeds")
+        changes = [{}]
+    if options.seeds:
+        changes = trials.with_seeds(changes, options.seeds, config.seed)
+    return changes
+
+
+def _overridden(config: Any, options: argparse.Namespace) -> Any:
+    if not options.overrides:
+        return config
+    return overrides.apply(config, options.overrides, program=f"attnjax sweep {options.target}")
+
+
+def _measure(options: argparse.Namespace) -> str | None:
+    row, _, column = (options.measure or "ROW/COLUMN").partition("/")
+    require(bool(row and column), f"--measure is {options.measure!r}: expected ROW/COLUMN of the evaluation")
+    return options.measure
+
+
+def _run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:
+    from attnjax.experiment.sweep_console import LiveTable, print_status
+
+    again = "the same command, or `attnjax resume`, continues"
+    try:
+        with sigterm_raises():
+            outcome = run_sweep(
+                spec,
+                runs=options.runs,
+                devices=options.devices,
+                lowering=options.lowering,
+                width=options.width,
+                watcher=LiveTable(spec),
+                say=say,
+            )
+    except Terminated:
+        say(f"stopped: {again}")
+        return 0
+    except KeyboardInterrupt:
+        say(f"interrupted: {again} from the last checkpoints")
+        return 130
+    print_status(outcome.sweep, outcome.sweep.trials())
+    if not outcome.finished:
+        say(f"stopped and saved: {again}")
+    return 0
+
+
+def _dry_run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:
+    from attnjax.experiment import topology
+    from attnjax.experiment.sweep_console import duration, print_trials
+    from attnjax.experiment.sweep_plan import choose_plan, step_seconds
+
+    topology.start_jax(options.devices)
+    groups = trials.shape_groups(spec.some())
+    plan = choose_plan(
+        groups, devices=options.devices, lowering=options.lowering, width=options.width, say=say
+    )
+    total = 0.0
+    for group in groups:
+        packs = -(-len(group) // plan.layout.width)
+        total += packs * group[0].config.train.steps * step_seconds(plan.layout, group)
+    layout = plan.layout
+    print_trials(
+        spec,
+        groups,
+        f"{len(groups)} shape(s), a program each; packs of {layout.width}, {layout.lowering} on "
+        f"{layout.devices} device(s): about {duration(total)} of training, without evaluations",
+    )
+    return 0
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
+    return int(text)

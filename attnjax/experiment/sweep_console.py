@@ -1,0 +1,189 @@
+"""What people see of a sweep: a live table while it runs, and where it stands."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from attnjax.experiment.report.table import reason_of
+from attnjax.experiment.report.write import Report
+from attnjax.experiment.sweep_spec import SweepSpec
+from attnjax.experiment.sweep_store import Sweep, TrialRecord, read_plan
+from attnjax.experiment.sweep_worker import Watcher
+from attnjax.experiment.trials import Trial
+
+SHOWN = 20
+STATUSES = ("done", "running", "failed", "pruned", "waiting")
+
+
+class LiveTable(Watcher):
+    """Trials by status, the best so far, trials per hour, the time left; plain lines where no terminal is."""
+
+    def __init__(
+        self, spec: SweepSpec, *, console: Console | None = None, seconds_between_lines: float = 15.0
+    ) -> None:
+        self._console = console or Console(stderr=True)
+        self._mode = spec.mode
+        self._seconds_between_lines = seconds_between_lines
+        self._best: tuple[float, Trial] | None = None
+        self._running = 0
+        self._bar = Progress(
+            TextColumn("trial-steps"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+        )
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+
+    def begin(self, sweep: Sweep, trials: int, steps: int) -> None:
+        self._mode = self._mode or (read_plan(sweep) or {"monitor": [None, "max"]})["monitor"][1]
+        records = sweep.trials()
+        self._count: Counter[str] = Counter(record.status for record in records if record.result)
+        self._trials, self._steps, self._done = trials, steps, 0
+        self._began = time.monotonic()
+        self._ended_here, self._last_line = 0, self._began
+        self._task = self._bar.add_task("", total=steps, left="")
+        if self._console.is_terminal:
+            self._live.start()
+        self._show()
+
+    def pack(self, trials: int) -> None:
+        self._running, self._at = trials, 0
+        self._show()
+
+    def step(self, step: int) -> None:
+        self._done += (step - self._at) * self._running
+        self._at = step
+        self._show()
+
+    def ended(self, trial: Trial, status: str, value: float | None, reason: str | None) -> None:
+        self._count[status] += 1
+        self._running -= 1
+        self._ended_here += 1
+        if status == "failed":
+            self._console.print(f"trial {trial.number} failed: {reason}", style="red", highlight=False)
+        sign = 1 if self._mode == "max" else -1
+        better = value is not None and (self._best is None or sign * value > sign * self._best[0])
+        if status == "done" and value is not None and better:
+            self._best = value, trial
+        self._show()
+
+    def close(self) -> None:
+        self._running = 0
+        self._live.stop()
+        self._print_line()
+
+    def _show(self) -> None:
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=self._done, left=self._left())
+            self._live.update(Group(self._table(), self._bar))
+        elif time.monotonic() - self._last_line >= self._seconds_between_lines:
+            self._print_line()
+
+    def _counts(self) -> dict[str, int]:
+        found = {**self._count, "running": self._running}
+        waiting = self._trials - sum(found.values())
+        return {name: found.get(name, 0) for name in STATUSES[:-1]} | {"waiting": max(0, waiting)}
+
+    def _table(self) -> Table:
+        table = Table(*STATUSES, "best so far", box=None)
+        table.add_row(*(str(n) for n in self._counts().values()), self._best_text())
+        return table
+
+    def _best_text(self) -> str:
+        if self._best is None:
+            return "—"
+        value, trial = self._best
+        return f"{value:.4g}  {changes_text(trial.changes)}"
+
+    def _left(self) -> str:
+        took = time.monotonic() - self._began
+        if not self._done:
+            return "compiling"
+        left = (self._steps - self._done) * took / self._done
+        return f"{3600 * self._ended_here / took:.0f} trials/h  {duration(left)} left"
+
+    def _print_line(self) -> None:
+        self._last_line = time.monotonic()
+        counts = ", ".join(f"{n} {name}" for name, n in self._counts().items() if n)
+        line = f"{counts}; best so far {self._best_text()}; {self._left()}"
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+
+def print_status(sweep: Sweep, records: Sequence[TrialRecord]) -> None:
+    """One line on how far a sweep is, one for each failure, and how to go on."""
+    console = Console()
+    count: Counter[str] = Counter(record.status for record in records)
+    counts = ", ".join(f"{count[name]} {name}" for name in STATUSES if count[name])
+    console.print(f"{sweep.name}: {counts or 'no trials'}", highlight=False, soft_wrap=True)
+    _print_failures(console, records)
+    if count["waiting"] or count["running"]:
+        console.print(f"  `attnjax resume {sweep.name}` goes on", highlight=False, soft_wrap=True)
+
+
+def print_trials(spec: SweepSpec, groups: Sequence[Sequence[Any]], estimate: str) -> None:
+    """What a dry run shows: the trials by shape, and the time they would take."""
+    console = Console()
+    table = Table("group", "trials", "changes", title=f"{spec.name}: {len(spec.trials)} trials")
+    for i, group in enumerate(groups):
+        shown = [changes_text(trial.changes) for trial in group[:4]]
+        more = f"\n… {len(group) - 4} more" if len(group) > 4 else ""
+        table.add_row(str(i), str(len(group)), "\n".join(shown) + more)
+    console.print(table)
+    console.print(estimate, highlight=False, soft_wrap=True)
+
+
+def print_report(report: Report) -> None:
+    """The settings, the best first, what failed, what matters, and the files."""
+    console, found = Console(), report.found
+    counts = ", ".join(f"{number} {status}" for status, number in found.counts.items())
+    title = f"{found.sweep.name}: {counts}; {found.measure}, {found.mode} is best"
+    table = Table(*found.axes, "mean", "± sd", "n", "failed", title=title, title_justify="left")
+    for i, setting in enumerate(found.settings[:SHOWN]):
+        cells = [str(setting.changes.get(name, "")) for name in found.axes]
+        numbers = ["—" if x is None else f"{x:.4g}" for x in (setting.mean, setting.sd)]
+        style = "bold" if i == 0 else None
+        table.add_row(*cells, *numbers, str(len(setting.values)), str(setting.failed), style=style)
+    console.print(table)
+    if len(found.settings) > SHOWN:
+        console.print(f"… {len(found.settings) - SHOWN} more settings in table.csv")
+    for name, share in found.importance.items():
+        console.print(
+            f"{name} explains {100 * share:.0f} % of the variance between settings", highlight=False
+        )
+    _print_failures(console, found.trials)
+    for file in report.files:
+        console.print(str(file), highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_failures(console: Console, records: Sequence[TrialRecord]) -> None:
+    for record in records:
+        if record.status == "failed":
+            text = f"trial {record.number} ({changes_text(record.changes)}) failed: {reason_of(record)}"
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def changes_text(changes: dict[str, Any]) -> str:
+    """Fields without their prefix, and their values.
+
+    >>> changes_text({"model.heads": 8, "train.dropout": 0.1})
+    'heads=8 dropout=0.1'
+    """
+    return " ".join(f"{name.rpartition('.')[2]}={value}" for name, value in changes.items())
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(42), duration(90), duration(5400)
+    ('42 s', '1.5 min', '1.5 h')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,102 @@
+"""How the packs of a sweep are computed: a quick measurement at the first start, kept from then on."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from attnjax.config import require
+from attnjax.experiment.run import Say
+from attnjax.experiment.trials import Trial, static_config
+
+if TYPE_CHECKING:
+    from attnjax.train.pack_program import PackLayout
+
+CPU_WIDTH, ACCELERATOR_WIDTH = 8, 32
+LOWERINGS = ("map", "vmap")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How packs are computed.
+
+    `seconds`: what a step of a pack took in each layout that was measured. `monitor`: of the task.
+    """
+
+    layout: "PackLayout"
+    monitor: tuple[str, str]
+    seconds: dict[str, float]
+
+    def record(self) -> dict[str, Any]:
+        return {**self.layout._asdict(), "monitor": list(self.monitor), "seconds_per_step": self.seconds}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "Plan":
+        from attnjax.train.pack_program import PackLayout
+
+        layout = PackLayout(record["lowering"], record["width"], record["devices"])
+        return cls(layout, tuple(record["monitor"]), record["seconds_per_step"])
+
+
+def choose_plan(
+    groups: Sequence[Sequence[Trial]],
+    *,
+    devices: int | None,
+    lowering: str | None,
+    width: int | None,
+    say: Say,
+) -> Plan:
+    """The fastest layout for the largest group; nothing is measured where the lowering is given."""
+    from attnjax.train.pack_program import PackLayout
+
+    largest = max(groups, key=len)
+    used, width = pack_size(len(largest), devices, width)
+    layouts = [PackLayout(name, width, used) for name in LOWERINGS if lowering in (None, name)]  # type: ignore[arg-type]
+    seconds = {}
+    if len(layouts) > 1:
+        say("measuring which lowering is fastest here")
+        seconds = {layout.lowering: step_seconds(layout, largest) for layout in layouts}
+        layouts.sort(key=lambda layout: seconds[layout.lowering])
+        shown = ", ".join(f"{name} {1e3 * value:.1f} ms" for name, value in seconds.items())
+        say(f"{layouts[0].lowering} it is: a step of {width} trials on {used} device(s) takes {shown}")
+    monitor = static_config(largest[0].config).task(None).monitor
+    return Plan(layouts[0], monitor, {name: round(value, 6) for name, value in seconds.items()})
+
+
+def pack_size(trials: int, devices: int | None, width: int | None) -> tuple[int, int]:
+    """How many devices share a pack, and how many trials are in it.
+
+    Raises InputError for more devices than there are, and a width that they do not divide.
+    """
+    import jax
+
+    available = len(jax.devices())
+    require(not devices or devices <= available, f"--devices is {devices}: jax has {available}")
+    used = devices or min(available, trials)
+    if width is None:
+        most = CPU_WIDTH if jax.default_backend() == "cpu" else ACCELERATOR_WIDTH
+        width = -(-min(most, trials) // used) * used
+    require(width % used == 0, f"--width is {width}: expected a multiple of the {used} devices that share it")
+    return used, width
+
+
+def step_seconds(layout: "PackLayout", trials: Sequence[Trial]) -> float:
+    """What one step of a full pack of these trials takes, after compilation: the least of three chunks."""
+    import jax
+
+    from attnjax.train.loop import spans_of, stacked_batches
+    from attnjax.train.pack import PackProgram, PackTrial
+
+    static = static_config(trials[0].config)
+    program = PackProgram(static.task(None), static.train, layout)
+    chosen = [trials[i % len(trials)] for i in range(layout.width)]
+    packed = [PackTrial(t.number, t.config.train, t.config.seed, None) for t in chosen]  # type: ignore[arg-type]
+    lanes, span = program.lanes(packed, range(len(packed))), spans_of(0, static.train)[0]
+    batches = jax.device_put(stacked_batches(program.task, span), layout.shared)
+    states, took = program.start(packed), []
+    for _ in range(4):
+        start = time.perf_counter()
+        states, metrics = program.chunk(states, batches, lanes)
+        jax.block_until_ready((states, metrics))
+        took.append(time.perf_counter() - start)
+    return min(took[1:]) / (span.end - span.start)

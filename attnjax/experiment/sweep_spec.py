@@ -1,0 +1,106 @@
+"""What a sweep computes: given by the command line or by name, kept in sweep.json, read again from there."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attnjax.config import InputError, require
+from attnjax.experiment import store
+from attnjax.experiment.identity import canonical
+from attnjax.experiment.registry import Experiment
+from attnjax.experiment.search import Asker, Search
+from attnjax.experiment.serialize import encode
+from attnjax.experiment.sweep_store import FOLDER, Sweep, fingerprint
+from attnjax.experiment.trials import Trial, decoded_changes, encoded_changes, make_trials, possible
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """What a sweep computes: the trials of an experiment, as changes of a base config.
+
+    `measure` names a cell of the evaluation table as ROW/COLUMN (None: the task's monitor at the last
+    validation), `mode` which end of it is better (None: the monitor's).
+    """
+
+    name: str
+    entry: Experiment
+    config: Any
+    trials: Sequence[Trial]
+    measure: str | None = None
+    mode: str | None = None
+    summary: str = ""
+    search: Search | None = None
+    """Asks for the trials; `trials` is empty then."""
+
+    def fingerprint(self) -> str:
+        """sha256 of what is computed; the measure is a way to look at it."""
+        changes = [encoded_changes(self.config, trial.changes) for trial in self.trials]
+        asked = self.search.record() if self.search else None
+        return fingerprint([canonical(self.entry.name, self.config), changes, asked])
+
+    def some(self) -> Sequence[Trial]:
+        """All trials, or the first that the search will ask for: enough to choose how to compute them."""
+        if self.search is None:
+            return self.trials
+        first = Asker(self.search, self.mode or "max", min(8, self.search.trials)).generation([], {})
+        found = possible(self.config, first)
+        require(bool(found), "--space: none of the first draws can be")
+        return found
+
+    @property
+    def count(self) -> int:
+        """How many trials there will be."""
+        return self.search.trials if self.search else len(self.trials)
+
+    def folder(self, runs: Path) -> Sweep:
+        return Sweep(runs / FOLDER / f"{self.name}-{self.fingerprint()[:8]}")
+
+
+def write_spec(spec: SweepSpec, sweep: Sweep) -> None:
+    """Claims the folder for this sweep."""
+    record = {
+        "name": spec.name,
+        "summary": spec.summary,
+        "experiment": spec.entry.name,
+        "file": str(spec.entry.file),
+        "fingerprint": spec.fingerprint(),
+        "config": encode(spec.config),
+        "trials": [
+            {"number": trial.number, "changes": encoded_changes(spec.config, trial.changes)}
+            for trial in spec.trials
+        ],
+        "search": spec.search and spec.search.record(),
+        "measure": spec.measure,
+        "mode": spec.mode,
+        "command": shlex.join(sys.argv),
+    }
+    store.write_json(sweep.sweep_file, record)
+
+
+def read_spec(sweep: Sweep) -> SweepSpec:
+    """The sweep that a folder was made for."""
+    record = sweep.record()
+    entry, config = store.decode_config(sweep.sweep_file, record)
+    changes, asked = [trial["changes"] for trial in record["trials"]], record["search"]
+    trials = []
+    if changes:
+        typed = [decoded_changes(config, entry) for entry in changes]
+        trials = make_trials(config, typed, skip_invalid=False)[0]
+    spec = SweepSpec(
+        record["name"],
+        entry,
+        config,
+        trials,
+        record["measure"],
+        record["mode"],
+        record["summary"],
+        Search.from_record(asked) if asked else None,
+    )
+    if spec.fingerprint() != record["fingerprint"]:
+        raise InputError(
+            f"{sweep.folder} does not fit its sweep.json: the data files or the file have changed"
+        )
+    return spec

@@ -1,0 +1,190 @@
+"""The report's numbers, computed another way; its files agree; one page with all inside."""
+
+import csv
+import json
+import re
+import statistics
+from pathlib import Path
+
+import numpy as np
+import polars
+import pytest
+
+from attnjax.cli import main
+from attnjax.config import InputError
+from attnjax.experiment.report.table import findings
+from attnjax.experiment.report.write import write_report
+from attnjax.experiment.sweep_store import Sweep
+
+HEADS, DIMS, SEEDS = (2, 4), (16, 32, 64), (0, 1, 2)
+PNG = b"\x89PNG\r\n"
+
+
+def score(heads: int, dim: int, seed: int) -> float:
+    return 10 * heads + dim + [0.0, 1.0, 5.0][seed]
+
+
+def write(path: Path, data) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data))
+
+
+def made(folder: Path, trials: list[tuple[dict, dict]], **record) -> Sweep:
+    """A sweep folder of (changes, result) pairs."""
+    changes = [{"number": i, "changes": c} for i, (c, _) in enumerate(trials)]
+    base = {
+        "name": "made<b>",
+        "experiment": "toy",
+        "file": "toy.py",
+        "fingerprint": "0",
+        "config": {"seed": 0},
+    }
+    extra = {"trials": changes, "measure": "test/score", "mode": "max", "summary": "A & B", "command": "x"}
+    write(folder / "sweep.json", {**base, **extra, **record})
+    write(folder / "plan.json", {"lowering": "map", "width": 8, "devices": 1, "monitor": ["loss", "min"]})
+    for i, (_, result) in enumerate(trials):
+        write(folder / "trials" / f"{i:04d}" / "result.json", result)
+    return Sweep(folder)
+
+
+def done(value: float) -> dict:
+    metrics = {"test": {"score": value, "other": 1.0}}
+    return {
+        "status": "done",
+        "step": 9,
+        "reason": None,
+        "params_hash": "ab",
+        "validation": {"loss": -value},
+        "metrics": metrics,
+    }
+
+
+def failed(reason: str) -> dict:
+    return {**done(0), "status": "failed", "reason": reason, "metrics": {}, "validation": {}}
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Sweep:
+    """A full grid, of which one trial failed."""
+    trials = [
+        ({"model.heads": h, "model.dim": d, "seed": s}, done(score(h, d, s)))
+        for h in HEADS
+        for d in DIMS
+        for s in SEEDS
+    ]
+    trials[4] = (trials[4][0], failed("loss nan <here>"))
+    return made(tmp_path / "made", trials)
+
+
+def test_settings_have_mean_sample_sd_and_count_over_seeds(sweep: Sweep) -> None:
+    found = findings(sweep)
+    best = found.best
+    assert best.changes == {"model.heads": 4, "model.dim": 64}
+    values = [score(4, 64, seed) for seed in SEEDS]
+    assert (best.mean, best.sd) == (np.mean(values), pytest.approx(np.std(values, ddof=1)))
+    (broken,) = [s for s in found.settings if s.failed]
+    assert (broken.changes, len(broken.values)) == ({"model.heads": 2, "model.dim": 32}, 2)
+    assert broken.mean == statistics.fmean([score(2, 32, 0), score(2, 32, 2)])
+    means = [setting.mean for setting in found.settings]
+    assert means == sorted(means, reverse=True)
+    assert found.counts == {"done": 17, "failed": 1}
+    assert found.axes == {"model.heads": [2, 4], "model.dim": [16, 32, 64]}
+
+
+def test_a_measure_that_is_no_number_is_not_averaged(tmp_path: Path) -> None:
+    trials = [({"seed": 0}, done(3.0)), ({"seed": 1}, done(float("nan")))]
+    found = findings(made(tmp_path / "made", trials))
+    assert (found.best.values, found.values) == ([3.0], {0: 3.0})
+
+
+def test_importance_is_the_first_order_share_of_the_variance(tmp_path: Path) -> None:
+    grid = [({"model.heads": h, "model.dim": d}, done(score(h, d, 0))) for h in HEADS for d in DIMS]
+    table = np.array([[score(h, d, 0) for d in DIMS] for h in HEADS])
+    shares = findings(made(tmp_path / "made", grid)).importance
+    assert shares["model.heads"] == pytest.approx(table.mean(1).var() / table.var())
+    assert shares["model.dim"] == pytest.approx(table.mean(0).var() / table.var())
+    assert sum(shares.values()) == pytest.approx(1)  # The table is a sum: nothing is left for the rest.
+
+
+def test_every_file_tells_the_same(sweep: Sweep) -> None:
+    folder = sweep.folder / "report"
+    folder.mkdir()
+    (folder / "stale.png").write_bytes(PNG)
+    report = write_report(sweep)
+    assert {file.name for file in report.files} == {file.name for file in folder.iterdir()}
+    trials = polars.read_parquet(folder / "trials.parquet")
+    with (folder / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["measure"]) if row["measure"] else None for row in rows] == trials["measure"].to_list()
+    assert trials["measure"].null_count() == 1
+    assert trials["test/score"].to_list()[0] == score(2, 16, 0)
+    table = polars.read_csv(folder / "table.csv")
+    assert table["mean"].to_list() == [setting.mean for setting in report.found.settings]
+    page = (folder / "report.html").read_text()
+    for mean in table["mean"]:
+        assert f"<td>{mean:.5g}</td>" in page
+    assert all((folder / f"{name}.png").read_bytes().startswith(PNG) for name in ("heatmap", "curves"))
+
+
+def test_the_page_holds_all_that_it_shows_and_escapes_what_it_quotes(sweep: Sweep) -> None:
+    write_report(sweep)
+    page = (sweep.folder / "report" / "report.html").read_text()
+    sources = re.findall(r"<img[^>]* src='([^']*)'", page)
+    assert len(sources) == 3
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert not re.findall(r"(?:src|href)=(?!'data:)", page)
+    assert "http" not in page
+    assert "made&lt;b&gt;" in page
+    assert "A &amp; B" in page
+    assert "loss nan &lt;here&gt;" in page
+    assert "17 done, 1 failed" in page
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
+def test_a_design_of_any_number_of_axes_is_drawn(tmp_path: Path, count: int) -> None:
+    names = ["model.dim", "train.dropout", "model.norm", "data.words"][:count]
+    values = [(16, 32), (0.0, 0.3), ("pre", "post"), (None, 3)]
+    rng, trials = np.random.default_rng(0), []
+    for choice in np.ndindex(*(2,) * count):
+        changes = {name: values[i][choice[i]] for i, name in enumerate(names)}
+        trials += [({**changes, "seed": seed}, done(rng.normal())) for seed in (0, 1)]
+    report = write_report(made(tmp_path / "made", trials))
+    drawn = {file.stem for file in report.files if file.suffix == ".png"}
+    expected = [set(), {"curves", "importance"}, {"heatmap", "curves", "importance"}]
+    assert drawn == expected[min(count, 2)]
+
+
+def test_random_draws_are_scattered(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rates = 10.0 ** rng.uniform(-4, -1, 20)
+    report = write_report(made(tmp_path / "made", [({"train.rate": r}, done(r)) for r in rates]))
+    assert {"scatter.png", "importance.png"} <= {file.name for file in report.files}
+    assert report.found.importance["train.rate"] > 0.5
+
+
+def test_without_a_measure_the_last_validation_counts_by_the_monitor(tmp_path: Path) -> None:
+    trials = [({"model.dim": d}, done(d)) for d in DIMS]
+    found = findings(made(tmp_path / "made", trials, measure=None, mode=None))
+    assert (found.measure, found.mode) == ("validation loss", "min")
+    assert found.best.changes == {"model.dim": 64}  # Its loss is the lowest.
+
+
+def test_errors_name_what_there_is(tmp_path: Path, sweep: Sweep) -> None:
+    with pytest.raises(
+        InputError, match="no trial has the measure 'test/scor'; there are test/score, test/other"
+    ):
+        findings(made(tmp_path / "a", [({"x": 1}, done(1))], measure="test/scor"))
+    with pytest.raises(InputError, match="no finished trial yet: 1 failed"):
+        findings(made(tmp_path / "b", [({"x": 1}, failed("nan"))]))
+    with pytest.raises(InputError, match=r"does not vary 'model.dims'; did you mean model.dim"):
+        write_report(sweep, axes=["model.dims"])
+
+
+def test_the_command_prints_the_table_and_the_files(sweep: Sweep, capsys) -> None:
+    assert main(["report", str(sweep.folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "17 done, 1 failed" in shown
+    assert "model.dim explains" in shown
+    assert "loss nan <here>" in shown
+    assert "report.html" in shown
+    assert main(["report", "nothing"]) == 2

@@ -1,0 +1,129 @@
+"""A search asks the same questions again however often it is killed, and learns from the answers."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from attnjax.experiment import topology
+from attnjax.experiment.search import Asker, Search
+from attnjax.experiment.space import Choice, Range
+from attnjax.experiment.sweep_store import TrialRecord
+from tests.experiment.test_sweep import command, only_sweep, run, table, written
+
+SPACE = {"rate": Range(1e-3, 1.0, log=True), "heads": Choice((2, 4)), "layers": Range(1, 4, integer=True)}
+FAST = ["--lowering", "map", "--width", "4", "--devices", "1"]
+HUNT = [
+    *"sweep toy --search tpe --trials 14 --prune median --train.steps 40 --space".split(),
+    "train.learning_rate=log:1e-2..1",
+    "line.slope=1,2,3",
+    *FAST,
+]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    # Other tests of this process count on one device.
+    monkeypatch.setattr(topology, "cores", lambda: 1)
+
+
+def records(asked: list[dict]) -> list[TrialRecord]:
+    return [TrialRecord(i, changes, "done", {}, Path()) for i, changes in enumerate(asked)]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_generation_follows_from_the_trials_before_it(sampler: str) -> None:
+    search = Search(sampler, 30, SPACE, seed=3)
+    first = Asker(search, "max", 8).generation([], {})
+    assert len(first) == 8
+    assert all(1e-3 <= c["rate"] <= 1 and c["heads"] in (2, 4) and c["layers"] in (1, 2, 3, 4) for c in first)
+    values = {i: -abs(c["rate"] - 0.1) for i, c in enumerate(first)}
+    again = [Asker(search, "max", 8).generation(records(first), values) for _ in range(2)]
+    assert again[0] == again[1] != first
+    assert len(Asker(search, "max", 8).generation(records(first * 3), values)) == 6
+    assert Asker(Search(sampler, 30, SPACE, seed=4), "max", 8).generation([], {}) != first
+
+
+def test_tpe_finds_a_better_region_than_random_draws() -> None:
+    """Of 48 trials, the last 16 lie nearer to the best rate; the other way round for the other mode."""
+    for mode, sign in (("max", 1), ("min", -1)):
+        asker, asked = Asker(Search("tpe", 48, {"rate": Range(0.0, 1.0)}), mode, 8), []
+        while len(asked) < 48:
+            values = {i: -sign * (c["rate"] - 0.3) ** 2 for i, c in enumerate(asked)}
+            asked += asker.generation(records(asked), values)
+        distance = [abs(c["rate"] - 0.3) for c in asked]
+        assert sum(distance[-16:]) < 0.6 * sum(distance[:8]) * 2
+
+
+@pytest.mark.parametrize("pruner", ["median", "halving", "hyperband"])
+def test_pruning_gives_the_same_answer_again_and_spares_the_best(pruner: str) -> None:
+    asker = Asker(Search("random", 40, {"rate": Range(0.0, 1.0)}, pruner=pruner), "max", 8)
+    before = records([{"rate": i / 8} for i in range(8)])
+    curves = {i: {s: i * s / 10 for s in range(1, 9)} for i in range(16)}
+    running = {i: {"rate": i / 16} for i in range(8, 16)}
+    curves |= {i: {s: 1.2 * (15 - i) * s / 10 for s in range(1, 9)} for i in running}
+    values = {i: curves[i][8] for i in range(8)}
+    answers = [
+        set().union(*(asker.pruned(before, values, curves, running, step) for step in range(1, 9)))
+        for _ in range(2)
+    ]
+    assert answers[0] == answers[1]
+    assert 8 not in answers[0]
+    assert pruner == "hyperband" or 15 in answers[0]
+
+
+def test_a_search_round_trips_through_its_record() -> None:
+    search = Search("tpe", 30, SPACE, "median", 3)
+    assert Search.from_record(search.record()) == search
+
+
+def test_a_search_that_is_killed_ends_in_the_same_table(tmp_path: Path) -> None:
+    env = {**os.environ, "TOY_SECONDS_PER_STEP": "0.02"}
+    for kill in range(4):
+        before = written()
+        process = subprocess.Popen(
+            command(*HUNT), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and written() == before:
+            time.sleep(0.01)
+        time.sleep(0.3 * kill)
+        process.kill()
+        assert process.wait() in (0, -signal.SIGKILL)
+    assert run("resume", "toy") == 0
+    killed = table(only_sweep())
+    assert run(*HUNT, "--runs", "never_killed") == 0
+    assert killed == table(only_sweep("never_killed"))
+    statuses = [result["status"] for _, _, result, _ in killed]
+    assert len(statuses) == 14
+    assert set(statuses) == {"done", "pruned"}
+
+
+def test_a_combination_that_cannot_be_is_a_failed_trial_of_the_search() -> None:
+    space = ["train.batch_size=5,7", "train.accumulate=1,2"]
+    assert run(*"sweep toy --search random --trials 8 --space".split(), *space, *FAST) == 0
+    found = {tuple(trial.changes.values()): trial.result for trial in only_sweep().trials()}
+    assert {key[1] for key in found} == {1, 2}
+    for (_, accumulate), result in found.items():
+        assert result["status"] == ("done" if accumulate == 1 else "failed")
+        assert accumulate == 1 or "train.accumulate is 2: it must divide" in result["reason"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--search", "tpe", "--trials", "3"], "say what to draw from"),
+        (["--search", "tpe", "--space", "seed=1..3"], "say how many trials"),
+        (["--search", "tp", "--space", "seed=1..3"], "invalid choice: 'tp'"),
+        (["--trials", "3", "--seeds", "2"], "--trials is for --search"),
+        (["--search", "tpe", "--trials", "3", "--seeds", "2"], "--search and --seeds"),
+        (["--search", "tpe", "--trials", "3", "--space", "train.dropout=0.5..0.1"], "LOW..HIGH"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, message, capsys) -> None:
+    assert run("sweep", "toy", *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("runs").exists()

@@ -1,0 +1,246 @@
+"""Sweeps end in the same table however often they are stopped; bad input is refused and nothing written."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from attnjax.cli import main
+from attnjax.experiment import topology
+from attnjax.experiment.sweep_store import Sweep
+from tests.toy_runs import WHERE
+
+GRID = ["sweep", "toy", "--grid", "train.learning_rate=0.1,0.2,0.4", "line.slope=1,2", "--seeds", "2"]
+FAST = ["--lowering", "map", "--width", "2", "--devices", "1"]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    # Other tests of this process count on one device.
+    monkeypatch.setattr(topology, "cores", lambda: 1)
+
+
+def run(*arguments: str) -> int:
+    return main([*arguments, *WHERE])
+
+
+def only_sweep(runs: str = "runs") -> Sweep:
+    (folder,) = Path(runs, "sweeps").iterdir()
+    return Sweep(folder)
+
+
+def table(sweep: Sweep) -> list:
+    """All that a sweep found, and the bytes of every trial's metrics."""
+    return [
+        (t.number, t.changes, t.result, (t.folder / "metrics.jsonl").read_bytes()) for t in sweep.trials()
+    ]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "attnjax.cli", *arguments, *WHERE]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list:
+    runs = tmp_path_factory.mktemp("whole")
+    assert main([*GRID, *FAST, *WHERE, "--runs", str(runs)]) == 0
+    return table(only_sweep(str(runs)))
+
+
+def test_a_grid_has_a_trial_for_each_combination_and_seed(whole: list) -> None:
+    assert [changes for _, changes, *_ in whole][:3] == [
+        {"train.learning_rate": 0.1, "line.slope": 1.0, "seed": 0},
+        {"train.learning_rate": 0.1, "line.slope": 1.0, "seed": 1},
+        {"train.learning_rate": 0.1, "line.slope": 2.0, "seed": 0},
+    ]
+    assert len(whole) == 12
+    assert {result["status"] for _, _, result, _ in whole} == {"done"}
+    errors = {c["train.learning_rate"]: r["metrics"]["all points"]["error"] for _, c, r, _ in whole}
+    assert errors[0.4] < errors[0.1]
+
+
+def test_a_trial_is_the_run_of_its_config(whole: list) -> None:
+    options = ["--train.learning_rate", "0.2", "--line.slope", "2", "--seed", "1", "--devices", "1"]
+    assert run("run", "toy", *options) == 0
+    (folder,) = Path("runs").iterdir()
+    alone = json.loads((folder / "result.json").read_text())
+    same = [result for _, c, result, _ in whole if list(c.values()) == [0.2, 2.0, 1]]
+    assert [result["params_hash"] for result in same] == [alone["params_hash"]]
+    assert same[0]["metrics"] == alone["metrics"]
+
+
+def written() -> int:
+    """Bytes of all that the trials have written so far."""
+    return sum(file.stat().st_size for file in Path("runs").glob("sweeps/*/trials/*/*.json*"))
+
+
+def test_a_sweep_killed_at_ten_points_ends_in_the_same_table(whole: list) -> None:
+    """Each start gets on a little further: it is killed some time after its first new line."""
+    env = {**os.environ, "TOY_SECONDS_PER_STEP": "0.02"}
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    for kill in range(10):
+        before = written()
+        process = subprocess.Popen(command(*GRID, *FAST), env=env, **pipes)
+        while process.poll() is None and written() == before:
+            time.sleep(0.01)
+        time.sleep(0.13 * (kill % 5))
+        process.kill()
+        assert process.wait() in (0, -signal.SIGKILL)
+    assert run(*GRID, *FAST) == 0
+    assert table(only_sweep()) == whole
+
+
+def test_sigterm_stops_cleanly_and_resume_goes_on(whole: list, capsys: pytest.CaptureFixture) -> None:
+    env = {**os.environ, "TOY_TERMINATED_IN_STEP": "7"}
+    done = subprocess.run(command(*GRID, *FAST), env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "stopped and saved" in done.stderr
+    assert run("status") == 0
+    assert "12 waiting" not in capsys.readouterr().out
+    assert run("resume", "toy") == 0
+    assert table(only_sweep()) == whole
+
+
+def test_a_trial_that_diverges_is_listed_with_its_reason(capsys: pytest.CaptureFixture) -> None:
+    assert run("sweep", "toy", "--grid", "train.learning_rate=0.1,1e30", *FAST) == 0
+    assert "trial 1 (learning_rate=1e+30) failed: training diverged in step" in capsys.readouterr().out
+    assert [trial.status for trial in only_sweep().trials()] == ["done", "failed"]
+
+
+def test_a_named_sweep_runs_on_its_base_and_a_second_start_runs_nothing(monkeypatch) -> None:
+    assert run("sweep", "slopes", *FAST) == 0
+    sweep = only_sweep()
+    assert [trial.result["step"] for trial in sweep.trials()] == [10] * 6
+    assert (sweep.record()["measure"], sweep.record()["mode"]) == ("all points/error", "min")
+    before = table(sweep)
+    starts = len(json.loads((sweep.folder / "provenance.json").read_text())["starts"])
+    assert run("sweep", "slopes", *FAST) == 0
+    assert table(sweep) == before
+    assert len(json.loads((sweep.folder / "provenance.json").read_text())["starts"]) == starts == 1
+
+
+def test_two_processes_on_one_sweep_do_no_harm(whole: list) -> None:
+    env = {**os.environ, "TOY_SECONDS_PER_STEP": "0.02"}
+    first = subprocess.Popen(command(*GRID, *FAST), env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    while not list(Path("runs").glob("sweeps/*/provenance.json")):
+        assert first.poll() is None
+        time.sleep(0.05)
+    assert run(*GRID, *FAST) == 2
+    assert first.wait(120) == 0
+    assert table(only_sweep()) == whole
+
+
+def test_512_trials_of_4_shapes_compile_as_many_programs_as_4_do() -> None:
+    """Each count is that of a process of its own, without a cache of compiled programs."""
+    rates = [",".join(f"{0.1 + i / 10000:.4f}" for i in range(n)) for n in (1, 128)]
+    counts = []
+    for values in rates:
+        code = (
+            "import sys, jax\n"
+            "found = []\n"
+            "jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: "
+            "found.append(1) if name.endswith('backend_compile_duration') else None)\n"
+            "from attnjax.cli import main\n"
+            "code = main(sys.argv[1:])\n"
+            "print('compiled', len(found)); sys.exit(code)\n"
+        )
+        axes = ["--grid", f"train.learning_rate={values}", "train.batch_size=4,6,8,10", "--train.steps", "5"]
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                code,
+                "sweep",
+                "toy",
+                *axes,
+                *FAST[:2],
+                "--width",
+                "64",
+                "--devices",
+                "1",
+                *WHERE,
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        counts.append(int(done.stdout.split()[-1]))
+    assert len(only_trials()) == 4 + 512
+    assert counts[1] <= counts[0] + 8
+
+
+def only_trials() -> list:
+    return [
+        t for folder in Path("runs/sweeps").iterdir() for t in Sweep(folder).trials() if t.status == "done"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["toyy", "--seeds", "2"], "unknown sweep or experiment 'toyy'; did you mean toy"),
+        (["toy"], "what to vary?"),
+        (["toy", "--grid", "train.learning_rat=1"], "unknown field 'train.learning_rat'; did you mean"),
+        (["toy", "--grid", "train.steps=abc"], "--grid train.steps is 'abc': expected"),
+        (["toy", "--grid", "train.steps="], "--grid train.steps is ''"),
+        (
+            ["toy", "--grid", "train.dropout=0.1,1.5"],
+            "1 of 2 trials can't be: train.dropout=1.5: train.dropout is 1.5",
+        ),
+        (
+            ["toy", "--zip", "train.dropout=0.1,0.2", "seed=1"],
+            "zipped axes need equally many values: train.dropout has 2, seed has 1",
+        ),
+        (["toy", "--seeds", "0"], "is not a whole number"),
+        (["toy", "--seeds", "2", "--grid", "seed=1,2"], "the sweep sets seed itself"),
+        (["toy", "--random", "3"], "say what to draw from"),
+        (["toy", "--seeds", "2", "--measure", "x"], "--measure is 'x'"),
+        (["slopes", "--seeds", "2"], "--seeds is for an experiment"),
+        (["toy", "--seeds", "2", "--devices", "1", "--width", "0"], "is not a whole number"),
+        (["toy", "--seeds", "2", "--line.points", "gone.txt"], "gone.txt"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(arguments, message, capsys) -> None:
+    assert run("sweep", *arguments) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("attnjax: error: ")
+    assert message in error
+    assert not Path("runs").exists()
+
+
+def test_combinations_that_cannot_be_are_left_out_on_demand(capsys) -> None:
+    assert run("sweep", "toy", "--grid", "train.dropout=0.1,1.5", "--skip-invalid", *FAST) == 0
+    assert "left out: train.dropout=1.5: train.dropout is 1.5" in capsys.readouterr().err
+    assert len(only_sweep().trials()) == 1
+
+
+def test_a_dry_run_prints_trials_shapes_and_an_estimate_and_writes_nothing(capsys) -> None:
+    assert run(*GRID, *FAST, "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "12 trials" in shown
+    assert "2 shape(s)" in shown
+    assert "of training" in shown
+    assert not Path("runs").exists()
+
+
+def test_a_sweep_goes_on_as_it_began(capsys) -> None:
+    assert run("sweep", "toy", "--seeds", "3", *FAST, "--train.steps", "5") == 0
+    assert json.loads((only_sweep().folder / "plan.json").read_text())["width"] == 2
+    (only_sweep().folder / "trials" / "0001" / "result.json").unlink()
+    assert run("resume", "toy", "--width", "3") == 2
+    assert "--width is 3: toy-" in capsys.readouterr().err
+    assert run("resume", "toy", *FAST) == 0
+    assert [trial.status for trial in only_sweep().trials()] == ["done"] * 3
+
+
+def test_a_folder_that_cannot_be_written_is_named(capsys) -> None:
+    Path("runs").write_text("")
+    assert run("sweep", "toy", "--seeds", "2", *FAST) == 2
+    assert "runs is not a folder" in capsys.readouterr().err
