@@ -14,11 +14,12 @@ from attnjax.experiment import provenance, store, topology
 from attnjax.experiment.run import Say
 from attnjax.experiment.store import Run
 from attnjax.experiment.sweep_plan import Plan, choose_plan, pack_size
+from attnjax.experiment.sweep_programs import Programs
 from attnjax.experiment.sweep_search import run_search
 from attnjax.experiment.sweep_spec import SweepSpec, write_spec
 from attnjax.experiment.sweep_store import Sweep, read_plan
 from attnjax.experiment.sweep_worker import Pack, Watcher, Worker
-from attnjax.experiment.trials import Trial, shape_groups, static_config
+from attnjax.experiment.trials import Trial, shape_groups
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,9 @@ def run_sweep(
     if before:
         devices, width = before["devices"], before["width"]
     pack_size(max(map(len, groups)), devices, width)
+    programs = Programs(spec.entry)
     for group in groups:
-        static_config(group[0].config).task(None)
+        programs.task(group[0])
     with ExitStack() as stack:
         store.prepare_folder(sweep.folder)
         stack.enter_context(Run(sweep.folder).lock())
@@ -71,13 +73,13 @@ def run_sweep(
             write_spec(spec, sweep)
         plan = Plan.from_record(before) if before else None
         if plan is None:
-            plan = choose_plan(groups, devices=devices, lowering=lowering, width=width, say=say)
+            plan = choose_plan(groups, programs, devices=devices, lowering=lowering, width=width, say=say)
             store.write_json(sweep.plan_file, plan.record())
         provenance.record_start(
             Run(sweep.folder),
             provenance.collect(spec.entry, seed=spec.config.seed, devices=plan.layout.devices),
         )
-        worker = Worker(sweep, spec.entry, plan, watcher, spec.measure)
+        worker = Worker(sweep, spec.entry, plan, programs, watcher, spec.measure)
         left = spec.count - sum(trial.result is not None for trial in sweep.trials())
         watcher.begin(sweep, spec.count, left * spec.config.train.steps)
         stack.callback(watcher.close)

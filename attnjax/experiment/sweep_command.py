@@ -225,16 +225,17 @@ def _dry_run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:
     from attnjax.experiment import topology
     from attnjax.experiment.sweep_console import duration, print_trials
     from attnjax.experiment.sweep_plan import choose_plan, step_seconds
+    from attnjax.experiment.sweep_programs import Programs
 
     topology.start_jax(options.devices)
-    groups = trials.shape_groups(spec.some())
+    groups, programs = trials.shape_groups(spec.some()), Programs(spec.entry)
     plan = choose_plan(
-        groups, devices=options.devices, lowering=options.lowering, width=options.width, say=say
+        groups, programs, devices=options.devices, lowering=options.lowering, width=options.width, say=say
     )
     total = 0.0
     for group in groups:
         packs = -(-len(group) // plan.layout.width)
-        total += packs * group[0].config.train.steps * step_seconds(plan.layout, group)
+        total += packs * group[0].config.train.steps * step_seconds(plan.layout, group, programs)
     layout = plan.layout
     print_trials(
         spec,

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from attnjax.config import require
 from attnjax.experiment.run import Say
-from attnjax.experiment.trials import Trial, static_config
+from attnjax.experiment.sweep_programs import Programs
+from attnjax.experiment.trials import Trial
 
 if TYPE_CHECKING:
     from attnjax.train.pack_program import PackLayout
 
 CPU_WIDTH, ACCELERATOR_WIDTH = 8, 32
 LOWERINGS = ("map", "vmap")
+ENOUGH = 2.0  # Seconds.
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Plan:
 
 def choose_plan(
     groups: Sequence[Sequence[Trial]],
+    programs: Programs,
     *,
     devices: int | None,
     lowering: str | None,
@@ -55,11 +58,11 @@ def choose_plan(
     seconds = {}
     if len(layouts) > 1:
         say("measuring which lowering is fastest here")
-        seconds = {layout.lowering: step_seconds(layout, largest) for layout in layouts}
+        seconds = {layout.lowering: step_seconds(layout, largest, programs) for layout in layouts}
         layouts.sort(key=lambda layout: seconds[layout.lowering])
         shown = ", ".join(f"{name} {1e3 * value:.1f} ms" for name, value in seconds.items())
         say(f"{layouts[0].lowering} it is: a step of {width} trials on {used} device(s) takes {shown}")
-    monitor = static_config(largest[0].config).task(None).monitor
+    monitor = programs.task(largest[0]).monitor
     return Plan(layouts[0], monitor, {name: round(value, 6) for name, value in seconds.items()})
 
 
@@ -80,23 +83,24 @@ def pack_size(trials: int, devices: int | None, width: int | None) -> tuple[int,
     return used, width
 
 
-def step_seconds(layout: "PackLayout", trials: Sequence[Trial]) -> float:
-    """What one step of a full pack of these trials takes, after compilation: the least of three chunks."""
+def step_seconds(layout: "PackLayout", trials: Sequence[Trial], programs: Programs) -> float:
+    """What one step of a full pack of these trials takes: the least of three chunks, of one if it is long."""
     import jax
 
     from attnjax.train.loop import spans_of, stacked_batches
-    from attnjax.train.pack import PackProgram, PackTrial
+    from attnjax.train.pack import PackTrial
 
-    static = static_config(trials[0].config)
-    program = PackProgram(static.task(None), static.train, layout)
+    program = programs.program(trials[0], layout)
     chosen = [trials[i % len(trials)] for i in range(layout.width)]
     packed = [PackTrial(t.number, t.config.train, t.config.seed, None) for t in chosen]  # type: ignore[arg-type]
-    lanes, span = program.lanes(packed, range(len(packed))), spans_of(0, static.train)[0]
+    span = spans_of(0, program.config)[0]
     batches = jax.device_put(stacked_batches(program.task, span), layout.shared)
-    states, took = program.start(packed), []
-    for _ in range(4):
+    states, _ = program.chunk(program.start(packed), batches, program.lanes(packed, []))  # Compiles.
+    jax.block_until_ready(states)
+    lanes, took = program.lanes(packed, range(len(packed))), []
+    while len(took) < 3 and sum(took) < ENOUGH:
         start = time.perf_counter()
         states, metrics = program.chunk(states, batches, lanes)
         jax.block_until_ready((states, metrics))
         took.append(time.perf_counter() - start)
-    return min(took[1:]) / (span.end - span.start)
+    return min(took) / (span.end - span.start)

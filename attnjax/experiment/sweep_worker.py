@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnjax.experiment import store
-from attnjax.experiment.identity import canonical
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.sweep_plan import Plan
+from attnjax.experiment.sweep_programs import Programs
 from attnjax.experiment.sweep_store import Sweep, measured, write_result
-from attnjax.experiment.trials import Trial, static_config
+from attnjax.experiment.trials import Trial
 
 if TYPE_CHECKING:
     from attnjax.train.pack import Ended, PackProgram, Prune
-
-KEPT = 8  # Programs, each with the data of its task.
 
 
 class Watcher:
@@ -48,26 +46,14 @@ class Pack:
 
 @dataclass
 class Worker:
-    """Computes packs: one program for each shape, of which the latest are kept."""
+    """Computes packs: one program for each shape."""
 
     sweep: Sweep
     entry: Experiment
     plan: Plan
+    programs: Programs
     watcher: Watcher = field(default_factory=Watcher)
     measure: str | None = None
-    _programs: dict[str, "PackProgram"] = field(default_factory=dict)
-
-    def program(self, trial: Trial) -> "PackProgram":
-        """The compiled program for all trials of the shape of this one."""
-        from attnjax.train.pack import PackProgram
-
-        static = static_config(trial.config)
-        key = canonical(self.entry.name, static)
-        if key not in self._programs:
-            if len(self._programs) == KEPT:
-                self._programs.pop(next(iter(self._programs)))
-            self._programs[key] = PackProgram(static.task(None), static.train, self.plan.layout)
-        return self._programs[key]
 
     def run(self, pack: Pack, prune: "Prune | None" = None) -> bool:
         """Trains and evaluates the trials of a pack that have no result yet; False when SIGTERM came."""
@@ -76,7 +62,7 @@ class Worker:
         trials = {trial.number: trial for trial in pack.trials}
         ended = [number for number in trials if self.sweep.result(number) is not None]
         if len(ended) < len(trials):
-            program, packed = self.program(pack.trials[0]), []
+            program, packed = self.programs.program(pack.trials[0], self.plan.layout), []
             for trial in pack.trials:
                 run = self.sweep.trial(trial.number)
                 if not run.started:

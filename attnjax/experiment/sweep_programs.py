@@ -1,0 +1,50 @@
+"""The tasks and the compiled programs of a sweep's shapes."""
+
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, TypeVar
+
+from attnjax.experiment.identity import canonical
+from attnjax.experiment.registry import Experiment
+from attnjax.experiment.trials import Trial, static_config
+
+if TYPE_CHECKING:
+    from attnjax.tasks.base import Task
+    from attnjax.train.pack import PackProgram
+    from attnjax.train.pack_program import PackLayout
+
+KEPT = 8  # Of each kind: a task holds its data, a program what it was compiled to.
+
+T = TypeVar("T")
+
+
+class Programs:
+    """Makes the task of a trial's shape and its program once; those used last are kept."""
+
+    def __init__(self, entry: Experiment) -> None:
+        self._entry = entry
+        self._tasks: dict[Hashable, Task] = {}
+        self._programs: dict[Hashable, PackProgram] = {}
+
+    def task(self, trial: Trial) -> "Task":
+        """The task of all trials that have the static fields of this one."""
+        return _kept(self._tasks, self._shape(trial), lambda: static_config(trial.config).task(None))
+
+    def program(self, trial: Trial, layout: "PackLayout") -> "PackProgram":
+        """The program for packs of such trials."""
+        from attnjax.train.pack import PackProgram
+
+        def make() -> PackProgram:
+            return PackProgram(self.task(trial), static_config(trial.config).train, layout)
+
+        return _kept(self._programs, (self._shape(trial), layout), make)
+
+    def _shape(self, trial: Trial) -> str:
+        return canonical(self._entry.name, static_config(trial.config))
+
+
+def _kept(store: dict[Hashable, T], key: Hashable, make: Callable[[], T]) -> T:
+    value = store.pop(key) if key in store else make()
+    store[key] = value
+    if len(store) > KEPT:
+        del store[next(iter(store))]
+    return value
