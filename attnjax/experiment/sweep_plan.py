@@ -97,7 +97,8 @@ def step_seconds(layout: "PackLayout", trials: Sequence[Trial], programs: Progra
     batches = jax.device_put(stacked_batches(program.task, span), layout.shared)
     states, _ = program.chunk(program.start(packed), batches, program.lanes(packed, []))  # Compiles.
     jax.block_until_ready(states)
-    lanes, took = program.lanes(packed, range(len(packed))), []
+    lanes = program.lanes(packed, range(len(packed)))
+    took: list[float] = []
     while len(took) < 3 and sum(took) < ENOUGH:
         start = time.perf_counter()
         states, metrics = program.chunk(states, batches, lanes)
