@@ -42,6 +42,10 @@ class Run:
         return self.folder / "provenance.json"
 
     @property
+    def metrics_file(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
     def result_file(self) -> Path:
         return self.folder / "result.json"
 

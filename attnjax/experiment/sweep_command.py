@@ -11,9 +11,11 @@ from attnjax.experiment.run import absolute_paths
 from attnjax.experiment.search import PRUNERS, SAMPLERS, Search
 from attnjax.experiment.space import parse_axes, parse_space
 from attnjax.experiment.sweep import run_sweep
+from attnjax.experiment.sweep_launch import Local, Wished
 from attnjax.experiment.sweep_registry import NamedSweep, find_sweep, known_sweeps
 from attnjax.experiment.sweep_spec import SweepSpec, read_spec
 from attnjax.experiment.sweep_store import FOLDER, Sweep, resolve
+from attnjax.experiment.sweep_worker import Watcher
 
 Say = Callable[[str], None]
 
@@ -203,9 +205,7 @@ def _run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:
             outcome = run_sweep(
                 spec,
                 runs=options.runs,
-                devices=options.devices,
-                lowering=options.lowering,
-                width=options.width,
+                wished=_wished(options),
                 watcher=LiveTable(spec),
                 say=say,
             )
@@ -221,21 +221,20 @@ def _run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:
     return 0
 
 
-def _dry_run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:
-    from attnjax.experiment import topology
-    from attnjax.experiment.sweep_console import duration, print_trials
-    from attnjax.experiment.sweep_plan import choose_plan, step_seconds
-    from attnjax.experiment.sweep_programs import Programs
+def _wished(options: argparse.Namespace) -> Wished:
+    return Wished(options.devices, options.lowering, options.width)
 
-    topology.start_jax(options.devices)
-    groups, programs = trials.shape_groups(spec.some()), Programs(spec.entry)
-    plan = choose_plan(
-        groups, programs, devices=options.devices, lowering=options.lowering, width=options.width, say=say
-    )
-    total = 0.0
+
+def _dry_run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:
+    from attnjax.experiment.sweep_console import duration, print_trials
+    from attnjax.experiment.sweep_plan import step_seconds
+
+    launcher = Local(spec, spec.folder(options.runs), Watcher(), say)
+    plan = launcher.plan(_wished(options), None)
+    groups, total = trials.shape_groups(spec.some()), 0.0
     for group in groups:
         packs = -(-len(group) // plan.layout.width)
-        total += packs * group[0].config.train.steps * step_seconds(plan.layout, group, programs)
+        total += packs * group[0].config.train.steps * step_seconds(plan.layout, group, launcher.programs)
     layout = plan.layout
     print_trials(
         spec,

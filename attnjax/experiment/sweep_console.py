@@ -54,13 +54,12 @@ class LiveTable(Watcher):
             self._live.start()
         self._show()
 
-    def pack(self, trials: int) -> None:
-        self._running, self._at = trials, 0
+    def started(self, trials: int) -> None:
+        self._running += trials
         self._show()
 
-    def step(self, step: int) -> None:
-        self._done += (step - self._at) * self._running
-        self._at = step
+    def computed(self, steps: int) -> None:
+        self._done += steps
         self._show()
 
     def ended(self, trial: Trial, status: str, value: float | None, reason: str | None) -> None:

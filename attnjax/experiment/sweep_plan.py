@@ -43,25 +43,23 @@ class Plan:
 def choose_plan(
     groups: Sequence[Sequence[Trial]],
     programs: Programs,
-    *,
-    devices: int | None,
     lowering: str | None,
-    width: int | None,
+    devices: int,
+    width: int,
     say: Say,
 ) -> Plan:
     """The fastest layout for the largest group; nothing is measured where the lowering is given."""
     from attnjax.train.pack_program import PackLayout
 
     largest = max(groups, key=len)
-    used, width = pack_size(len(largest), devices, width)
-    layouts = [PackLayout(name, width, used) for name in LOWERINGS if lowering in (None, name)]  # type: ignore[arg-type]
+    layouts = [PackLayout(name, width, devices) for name in LOWERINGS if lowering in (None, name)]  # type: ignore[arg-type]
     seconds = {}
     if len(layouts) > 1:
         say("measuring which lowering is fastest here")
         seconds = {layout.lowering: step_seconds(layout, largest, programs) for layout in layouts}
         layouts.sort(key=lambda layout: seconds[layout.lowering])
         shown = ", ".join(f"{name} {1e3 * value:.1f} ms" for name, value in seconds.items())
-        say(f"{layouts[0].lowering} it is: a step of {width} trials on {used} device(s) takes {shown}")
+        say(f"{layouts[0].lowering} it is: a step of {width} trials on {devices} device(s) takes {shown}")
     monitor = programs.task(largest[0]).monitor
     return Plan(layouts[0], monitor, {name: round(value, 6) for name, value in seconds.items()})
 

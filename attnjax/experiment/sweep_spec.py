@@ -59,9 +59,9 @@ class SweepSpec:
         return Sweep(runs / FOLDER / f"{self.name}-{self.fingerprint()[:8]}")
 
 
-def write_spec(spec: SweepSpec, sweep: Sweep) -> None:
-    """Claims the folder for this sweep."""
-    record = {
+def spec_record(spec: SweepSpec) -> dict[str, Any]:
+    """As sweep.json holds it."""
+    return {
         "name": spec.name,
         "summary": spec.summary,
         "experiment": spec.entry.name,
@@ -77,12 +77,20 @@ def write_spec(spec: SweepSpec, sweep: Sweep) -> None:
         "mode": spec.mode,
         "command": shlex.join(sys.argv),
     }
-    store.write_json(sweep.sweep_file, record)
+
+
+def write_spec(spec: SweepSpec, sweep: Sweep) -> None:
+    """Claims the folder for this sweep."""
+    store.write_json(sweep.sweep_file, spec_record(spec))
 
 
 def read_spec(sweep: Sweep) -> SweepSpec:
     """The sweep that a folder was made for."""
-    record = sweep.record()
+    return spec_of(sweep, sweep.record())
+
+
+def spec_of(sweep: Sweep, record: dict[str, Any]) -> SweepSpec:
+    """The sweep that a record tells of. InputError where it is not that of the files as they are now."""
     entry, config = store.decode_config(sweep.sweep_file, record)
     changes, asked = [trial["changes"] for trial in record["trials"]], record["search"]
     trials = []

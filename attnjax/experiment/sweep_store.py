@@ -36,6 +36,13 @@ class TrialRecord:
     result: dict[str, Any] | None
     folder: Path
 
+    def validations(self, monitor: str) -> dict[int, float]:
+        """The task's monitor at each validation so far, by step."""
+        from attnjax.train.metrics import MetricsFile
+
+        rows = MetricsFile(Run(self.folder).metrics_file).rows()
+        return {row["step"]: row[monitor] for row in rows if row["split"] == "validation"}
+
 
 @dataclass(frozen=True)
 class Sweep:

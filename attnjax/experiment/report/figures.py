@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from attnjax.experiment.report.table import Findings, Setting
-from attnjax.train.metrics import MetricsFile
 
 DPI = 160
 LINES = 6
@@ -110,8 +109,7 @@ def training(found: Findings, monitor: str) -> bytes | None:
     figure, axes = _figure(5.6, 3.3)
     drawn = 0
     for trial in found.trials:
-        rows = MetricsFile(trial.folder / "metrics.jsonl").rows()
-        points = [(row["step"], row[monitor]) for row in rows if row["split"] == "validation"]
+        points = trial.validations(monitor)
         own = {name: value for name, value in trial.changes.items() if name != "seed"}
         best = own == found.best.changes
         style: dict[str, Any] = (
@@ -120,7 +118,7 @@ def training(found: Findings, monitor: str) -> bytes | None:
             else {"color": "0.7", "linewidth": 0.7}
         )
         if points:
-            axes.plot(*zip(*points, strict=True), **style)
+            axes.plot(*zip(*points.items(), strict=True), **style)
             drawn += 1
     if not drawn:
         return None
