@@ -16,6 +16,7 @@ from attnjax.experiment import console, registry, sweep_command
 from attnjax.experiment.errors import RunFailed
 from attnjax.experiment.interrupt import Terminated, sigterm_raises
 from attnjax.explain import mask_command
+from attnjax.launch.options import launching, with_launcher
 
 EPILOG = "`attnjax COMMAND --help` says more; `attnjax run EXPERIMENT --help` lists what can be overridden."
 
@@ -123,7 +124,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _device_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--devices", type=_positive, metavar="N", help="devices to share a batch (default: all)"
+        "--devices", type=sweep_command.count, metavar="N", help="devices to share a batch (default: all)"
     )
 
 
@@ -148,12 +149,6 @@ def _translate_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--alignment", action="store_true", help="show where each piece of output looked")
     parser.add_argument("--best", action="store_true", help="use the weights of the best validation")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
-    return int(text)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -287,9 +282,9 @@ COMMANDS = {
     "compare": (_compare, _compare_arguments),
     "doctor": (_doctor, _nothing),
     "translate": (_translate, _translate_arguments),
-    "sweep": (_saying(sweep_command.sweep), sweep_command.sweep_arguments),
+    "sweep": (_saying(launching(sweep_command.sweep)), with_launcher(sweep_command.sweep_arguments)),
     "status": (_saying(sweep_command.status), sweep_command.status_arguments),
-    "resume": (_saying(sweep_command.resume), sweep_command.resume_arguments),
+    "resume": (_saying(launching(sweep_command.resume)), with_launcher(sweep_command.resume_arguments)),
     "report": (_saying(sweep_command.report), sweep_command.report_arguments),
     "mask": (mask_command.show, mask_command.arguments),
 }

@@ -30,12 +30,25 @@ TOUCHED_BY = {
     "grain": "attnjax/data/pipeline.py",
     "optuna": "attnjax/experiment/search.py",
     "orbax": "attnjax/train/checkpoint.py",
+    "ray": "attnjax/launch/on_ray.py",
     "sacrebleu": "attnjax/tasks/metrics.py",
     "tokenizers": "attnjax/data/tokenizer.py",
     "tyro": "attnjax/experiment/overrides.py",
 }
 OPS_MAY_IMPORT = {"jax", "numpy", "jaxtyping"} | set(sys.stdlib_module_names)
-HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax", "grain", "numpy", "matplotlib", "tokenizers", "babel"}
+HEAVY = {
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax",
+    "grain",
+    "numpy",
+    "matplotlib",
+    "tokenizers",
+    "babel",
+    "ray",
+}
 
 Sources = dict[str, tuple[Path, str]]
 

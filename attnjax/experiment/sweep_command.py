@@ -26,12 +26,12 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     ways = parser.add_argument_group("what to vary, for an experiment")
     ways.add_argument("--grid", nargs="+", metavar="F=A,B", help="every combination of these values")
     ways.add_argument("--zip", nargs="+", metavar="F=A,B", help="first values together, second ones, …")
-    ways.add_argument("--random", type=_count, metavar="N", help="N draws from --space")
+    ways.add_argument("--random", type=count, metavar="N", help="N draws from --space")
     ways.add_argument("--space", nargs="+", metavar="F=L..H", help="ranges (log:L..H) and lists to draw from")
     ways.add_argument("--search", choices=SAMPLERS, help="let Optuna choose --trials from --space")
-    ways.add_argument("--trials", type=_count, metavar="N", help="of a --search")
+    ways.add_argument("--trials", type=count, metavar="N", help="of a --search")
     ways.add_argument("--prune", choices=PRUNERS, help="stop trials of a --search by their validations")
-    ways.add_argument("--seeds", type=_count, metavar="N", help="each of them with N seeds")
+    ways.add_argument("--seeds", type=count, metavar="N", help="each of them with N seeds")
     ways.add_argument("--measure", metavar="ROW/COLUMN", help="the cell of the evaluation that counts")
     ways.add_argument("--mode", choices=("max", "min"), help="which end of it is better")
     ways.add_argument("--name", help="of the sweep's folder (default: the experiment's)")
@@ -47,8 +47,8 @@ def run_arguments(parser: Any) -> None:
     parser.add_argument(
         "--lowering", choices=("map", "vmap"), help="default: what a measurement finds faster"
     )
-    parser.add_argument("--width", type=_count, metavar="N", help="trials in a pack")
-    parser.add_argument("--devices", type=_count, metavar="N", help="devices to share a pack (default: all)")
+    parser.add_argument("--width", type=count, metavar="N", help="trials in a pack")
+    parser.add_argument("--devices", type=count, metavar="N", help="devices to share a pack (default: all)")
 
 
 def name_argument(parser: argparse.ArgumentParser) -> None:
@@ -206,6 +206,7 @@ def _run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:
                 spec,
                 runs=options.runs,
                 wished=_wished(options),
+                launch=options.launch,
                 watcher=LiveTable(spec),
                 say=say,
             )
@@ -245,7 +246,8 @@ def _dry_run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:
     return 0
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A whole number, 1 or more, of the command line."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
     return int(text)

@@ -13,8 +13,15 @@ from attnjax.experiment.identity import canonical
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.search import Asker, Search
 from attnjax.experiment.serialize import encode
-from attnjax.experiment.sweep_store import FOLDER, Sweep, fingerprint
-from attnjax.experiment.trials import Trial, decoded_changes, encoded_changes, make_trials, possible
+from attnjax.experiment.sweep_store import FOLDER, Sweep, TrialRecord, fingerprint
+from attnjax.experiment.trials import (
+    Trial,
+    decoded_changes,
+    encoded_changes,
+    make_trials,
+    possible,
+    with_changes,
+)
 
 
 @dataclass(frozen=True)
@@ -112,3 +119,9 @@ def spec_of(sweep: Sweep, record: dict[str, Any]) -> SweepSpec:
             f"{sweep.folder} does not fit its sweep.json: the data files or the file have changed"
         )
     return spec
+
+
+def trial_of(spec: SweepSpec, record: TrialRecord) -> Trial:
+    """The trial that a record tells of."""
+    changes = decoded_changes(spec.config, record.changes)
+    return Trial(record.number, changes, with_changes(spec.config, changes))

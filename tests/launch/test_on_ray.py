@@ -1,0 +1,86 @@
+"""Sweeps on a real Ray cluster of this machine: the same table, also when a worker is killed in mid-pack."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from attnjax.cli import main
+from tests.experiment.test_sweep import command, only_sweep, table
+from tests.toy_runs import WHERE
+
+pytest.importorskip("ray")
+
+GRID = ["sweep", "toy", "--grid", "train.learning_rate=0.1,0.2", "--seeds", "4", "--train.steps", "40"]
+FAST = ["--lowering", "map", "--width", "2", "--devices", "1"]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def ray_workers() -> dict[int, int]:
+    """The processes that compute a pack now, and the folder each works in, by pid."""
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if (place / "cmdline").read_bytes().startswith(b"ray::_compute") and (
+                str(Path.cwd()).encode() in (place / "environ").read_bytes()
+            ):
+                found[int(place.name)] = place.stat().st_uid
+        except OSError:
+            continue
+    return found
+
+
+def wait_for(what, process: subprocess.Popen) -> None:
+    end = time.monotonic() + 300
+    while not what():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def rows_of_two_packs() -> bool:
+    """Whether two packs have begun to train."""
+    files = Path("runs").glob("sweeps/*/trials/*/metrics.jsonl")
+    return len({int(file.parent.name) // 2 for file in files if file.stat().st_size}) >= 2
+
+
+@pytest.mark.usefixtures("_here")
+def test_two_workers_of_which_one_is_killed_end_in_the_table_of_one_process() -> None:
+    assert main([*GRID, *FAST, *WHERE, "--runs", "whole"]) == 0
+    env = {**os.environ, "TOY_SECONDS_PER_STEP": "0.1", "SWEEP_TEST": str(Path.cwd())}
+    process = subprocess.Popen(
+        command(*GRID, *FAST, "--launcher", "ray"), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    wait_for(rows_of_two_packs, process)
+    workers = ray_workers()
+    assert len(workers) == 2
+    os.kill(min(workers), signal.SIGKILL)
+    wait_for(lambda: len(ray_workers().keys() - workers.keys()) == 1, process)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "8 done" in out.decode()
+    assert table(only_sweep()) == table(only_sweep("whole"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--launcher", "ray", "--resources", "TPU=4"], "--resources TPU=4: no node of the Ray cluster has"),
+        (["--launcher", "ray", "--resources", "TPU"], "'TPU': expected NAME=N with N above 0"),
+        (["--launcher", "ray", "--address", "127.0.0.1:9"], "--address is 127.0.0.1:9: "),
+        (["--launcher", "ray", "--train.dropout", "1.5"], "train.dropout is 1.5"),
+        (["--address", "127.0.0.1:9"], "--address is for --launcher ray"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(arguments, message) -> None:
+    done = subprocess.run(command(*GRID, *arguments), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr.strip().splitlines()[-1]
+    assert not Path("runs").exists()
