@@ -187,7 +187,7 @@ def _run(options: argparse.Namespace) -> int:
         _note(f"stopped: {again}")
         return 0
     except KeyboardInterrupt:
-        _note(f"interrupted: {again}, from the last checkpoint")
+        _note(f"interrupted: {again}")
         return 130
     if outcome.result is None:
         _note(f"stopped and saved at step {outcome.step}: {again}")

@@ -1,5 +1,6 @@
 """A run that is stopped, by a signal or a kill, and started again: the same bits and the same rows."""
 
+import json
 import os
 import random
 import re
@@ -88,14 +89,30 @@ def test_sigterm_in_the_evaluation_leaves_it_to_the_next_start(attnjax, monkeypa
     assert result(only_run())["resumed_from"] == 20
 
 
-def test_ctrl_c_leaves_with_one_line_and_130(tmp_path):
+def test_ctrl_c_saves_and_leaves_with_130(attnjax, tmp_path):
     with start(*RUN, TOY_SECONDS_PER_STEP="0.2") as process:
-        wait_for_rows(tmp_path / "runs", process)
+        folder = wait_for_rows(tmp_path / "runs", process)
         process.send_signal(signal.SIGINT)
         message = process.communicate()[1]
     assert process.returncode == 130, message
+    assert "attnjax: warning: saving; Ctrl-C again leaves at once" in message
     assert "attnjax: interrupted: the same command continues" in message
     assert "Traceback" not in message
+    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["step"]
+    assert attnjax(*RUN)[0] == 0
+    assert result(only_run())["resumed_from"] == last
+
+
+def test_ctrl_c_twice_leaves_at_once(tmp_path):
+    with start(*RUN, TOY_SECONDS_PER_STEP="1") as process:
+        wait_for_rows(tmp_path / "runs", process)
+        process.send_signal(signal.SIGINT)
+        assert "saving" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        message = process.communicate()[1]
+    assert process.returncode == 130, message
+    assert "attnjax: interrupted" in message
+    assert not list((tmp_path / "runs").glob("*/checkpoints/*"))
 
 
 def test_a_run_that_died_in_its_evaluation_only_evaluates_at_the_next_start(attnjax, tmp_path):

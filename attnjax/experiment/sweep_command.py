@@ -214,7 +214,7 @@ def _run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:
         say(f"stopped: {again}")
         return 0
     except KeyboardInterrupt:
-        say(f"interrupted: {again} from the last checkpoints")
+        say(f"interrupted: {again}")
         return 130
     print_status(outcome.sweep, outcome.sweep.trials())
     if not outcome.finished:

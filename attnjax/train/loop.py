@@ -14,7 +14,7 @@ import numpy as np
 
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.config import TrainConfig
-from attnjax.train.interrupt import interrupt_on_sigterm
+from attnjax.train.interrupt import interrupt_on_signals
 from attnjax.train.metrics import MetricsFile, Row, train_row
 from attnjax.train.optimizer import hyperparameters
 from attnjax.train.placement import Placement, on_one_device
@@ -93,7 +93,7 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         checkpoints = stack.enter_context(_checkpoints(task, config, folder))
-        interrupt = stack.enter_context(interrupt_on_sigterm())
+        interrupt = stack.enter_context(interrupt_on_signals())
         first_step, state = _restore_or_init(task, config, seed, placement, checkpoints)
         metrics_file.cut_back(first_step)
         for observer in observers:
@@ -115,7 +115,7 @@ def fit(
         #   2. fetch the metrics of chunk i, stop if they are not finite;
         #   3. write their row, then validate and write that row;
         #   4. put the rows on the disk, then start to save: a checkpoint at step s implies the rows up to s.
-        # SIGTERM keeps 1 from happening: the state of chunk i is then at hand, and is saved after 4.
+        # A signal keeps 1 from happening: the state of chunk i is then at hand, and is saved after 4.
         running: _Chunk | None = None
         step = first_step
         for span in spans:

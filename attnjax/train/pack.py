@@ -12,7 +12,7 @@ import numpy as np
 
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.config import TrainConfig
-from attnjax.train.interrupt import interrupt_on_sigterm
+from attnjax.train.interrupt import interrupt_on_signals
 from attnjax.train.loop import Span, checkpoint_due, divergence, initial_state, spans_of, stacked_batches
 from attnjax.train.metrics import MetricsFile, train_row
 from attnjax.train.optimizer import hyperparameters
@@ -95,7 +95,9 @@ def fit_pack(
     on_step: Callable[[int, int], None] = lambda step, alive: None,
     prune: Prune = lambda step, values: set(),
 ) -> bool:
-    """Trains up to `layout.width` trials to the end; False when SIGTERM stopped it (all is saved then).
+    """Trains up to `layout.width` trials to the end; False when SIGTERM stopped it, with all saved.
+
+    Ctrl-C saves too, and raises KeyboardInterrupt then.
 
     A pack that was killed goes on from the checkpoint in `folder`; the trials numbered in `ended`, which have
     ended before, are left alone. `on_end` is called once for each other trial: for one whose loss is not
@@ -105,7 +107,7 @@ def fit_pack(
     pack, config = _Pack(program, trials, ended, on_end, prune), program.config
     with ExitStack() as stack:
         checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints", keep=1, mode="max"))
-        interrupt = stack.enter_context(interrupt_on_sigterm())
+        interrupt = stack.enter_context(interrupt_on_signals())
         states = program.start(trials)
         step, states = checkpoints.restore(states) or (0, states)
         pack.cut_back(step)

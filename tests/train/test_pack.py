@@ -164,6 +164,23 @@ def test_sigterm_saves_and_the_next_start_goes_on(whole, tmp_path: Path) -> None
     assert steps[0] > 20
 
 
+def test_ctrl_c_saves_and_raises_and_the_next_start_goes_on(whole, tmp_path: Path, monkeypatch) -> None:
+    def press(step: int, alive: int) -> None:
+        if step == 12:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, trials(tmp_path), on_step=press)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    steps = []
+    again = run(tmp_path, trials(tmp_path), on_step=lambda step, alive: steps.append(step))
+    assert steps[0] > 12
+    assert hashes(again) == hashes(whole["map"][1])
+
+
 def test_packs_of_one_program_compile_nothing_more(tmp_path: Path) -> None:
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(
