@@ -1,0 +1,31 @@
+# Sourced by the scripts that start work on other machines: they print every command, and can do only that.
+
+DRY=""
+fail() { printf 'error: %s\n' "$*" >&2; exit 2; }
+
+# dry_run ARGUMENT: whether it is --dry-run; from then on nothing is executed.
+dry_run() { [ "$1" = --dry-run ] && DRY=yes; }
+
+show() { printf '+'; printf ' %q' "$@"; printf '\n'; }
+
+# run COMMAND…: prints it and runs it.
+run() { show "$@"; [ -n "$DRY" ] || "$@"; }
+
+# start COMMAND…: as run, in the background; it ends with this script.
+start() {
+    show "$@"
+    [ -n "$DRY" ] && return
+    "$@" &
+    trap 'kill $(jobs -p) 2>/dev/null' EXIT
+}
+
+# await HOST PORT: returns when something listens there, fails after a minute.
+await() {
+    local second
+    [ -n "$DRY" ] && return
+    for ((second = 0; second < 60; second++)); do
+        (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null && return
+        sleep 1
+    done
+    fail "nothing listens on $1:$2"
+}
