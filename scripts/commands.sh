@@ -11,6 +11,9 @@ show() { printf '+'; printf ' %q' "$@"; printf '\n'; }
 # run COMMAND…: prints it and runs it.
 run() { show "$@"; [ -n "$DRY" ] || "$@"; }
 
+# quietly COMMAND…: as run, without what it prints.
+quietly() { show "$@"; [ -n "$DRY" ] || "$@" >/dev/null; }
+
 # start COMMAND…: as run, in the background; it ends with this script.
 start() {
     show "$@"

@@ -19,6 +19,10 @@ fi
 
 on() { local node=$1; shift; start srun --overlap --nodes 1 --ntasks 1 --nodelist "$node" "$@"; }
 
+# Whoever can reach Ray's port can run code as this user, so it asks for a token, kept in the home folder that
+# all nodes share.
+export RAY_AUTH_MODE=token
+quietly ray get-auth-token --generate
 head=${nodes[0]}
 on "$head" ray start --head --node-ip-address "$head" --port "$PORT" --disable-usage-stats --block
 await "$head" "$PORT"

@@ -3,7 +3,8 @@
 #   scripts/tpu_vm_sweep.sh [--dry-run] NAME ZONE SWEEP --resources TPU=4 --runs /mnt/shared/runs
 # All options of `attnjax sweep` may follow. attnjax[ray] must be installed on every host (pip install with
 # --worker=all), and --runs name a folder that all of them see. Started again, it continues.
-# Each host computes packs on its own chips, so libtpu is told that a process has no others to wait for.
+# Each host computes packs on its own chips, so libtpu is told that a process has no others to wait for. Ray asks
+# for no token: whoever can reach its port inside the slice's network can run code there.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/commands.sh"
 PORT=${RAY_PORT:-6379}
@@ -21,9 +22,9 @@ if [ -n "$DRY" ]; then
 else
     head=$(about 'networkEndpoints[0].ipAddress') hosts=$(about 'networkEndpoints.len()')
 fi
-alone="TPU_PROCESS_BOUNDS=1,1,1 TPU_CHIPS_PER_PROCESS_BOUNDS=$CHIPS"
+alone="RAY_AUTH_MODE=disabled TPU_PROCESS_BOUNDS=1,1,1 TPU_CHIPS_PER_PROCESS_BOUNDS=$CHIPS"
 on 0 "$alone ray start --head --port $PORT --disable-usage-stats"
 for ((host = 1; host < hosts; host++)); do
     on "$host" "$alone ray start --address $head:$PORT --disable-usage-stats"
 done
-on 0 "attnjax sweep $(printf '%q ' "$@")--launcher ray --address $head:$PORT"
+on 0 "RAY_AUTH_MODE=disabled attnjax sweep $(printf '%q ' "$@")--launcher ray --address $head:$PORT"

@@ -40,7 +40,8 @@ def read(words: list[str]) -> None:
 
 
 def test_slurm_starts_a_worker_on_each_node_and_the_sweep() -> None:
-    *workers, sweep = commands(run("slurm_sweep.sh", "--dry-run", *SWEEP))
+    token, *workers, sweep = commands(run("slurm_sweep.sh", "--dry-run", *SWEEP))
+    assert token[:2] == ["ray", "get-auth-token"]
     assert [words[words.index("--nodelist") + 1] for words in workers] == ["NODE1", "NODE2"]
     assert [("--head" in words) for words in workers] == [True, False]
     read(sweep)
@@ -50,7 +51,9 @@ def test_a_tpu_slice_starts_a_worker_on_each_host_and_the_sweep() -> None:
     *workers, sweep = commands(run("tpu_vm_sweep.sh", "--dry-run", "NAME", "ZONE", *SWEEP))
     assert [words[words.index("--worker") + 1] for words in workers] == ["0", "1"]
     assert [("--head" in words[-1]) for words in workers] == [True, False]
-    read(shlex.split(sweep[-1]))
+    environment, *words = shlex.split(sweep[-1])
+    assert environment == "RAY_AUTH_MODE=disabled"
+    read(words)
 
 
 @pytest.mark.parametrize(
