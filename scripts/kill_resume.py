@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Kills a training run at random moments and compares what it ends in with a run that was never killed.
+"""Kills a run, or a sweep, at random moments and compares what it ends in with one that was never killed.
 
     python scripts/kill_resume.py --kills 500
-    python scripts/kill_resume.py --kills 500 --command
+    python scripts/kill_resume.py --kills 500 --what run
+    python scripts/kill_resume.py --kills 500 --what sweep
 
 The run is the toy of tests/train: `attnjax.train.fit` with dropout, an average of the parameters, checkpoints
 and a metrics file. Every other kill waits for a save to begin and falls inside it; the others come at any
-moment from start-up to the end. With `--command` it is all of `attnjax run toy`, with the experiment of
+moment from start-up to the end. With `--what run` it is all of `attnjax run toy`, with the experiment of
 tests/experiment/user_folder, and every kill comes at any moment: while the folder is prepared, in the
-evaluation, in the writing of the result. Exits with 1 when a parameter or a byte of metrics.jsonl differs.
+evaluation, in the writing of the result. With `--what sweep` it is a sweep of that experiment, in packs of
+two shapes. Exits with 1 when a parameter, a result of the sweep or a byte of any metrics.jsonl differs.
 """
 
 import argparse
@@ -44,6 +46,7 @@ class Outcome:
     """What two runs of one config must share."""
 
     params_hash: str
+    """Of a sweep: the text of its results, which holds those of its trials."""
     metrics: bytes
 
 
@@ -76,7 +79,18 @@ def train_toy(folder: Path, cache: Path) -> None:
 
 
 def run_command(folder: Path, cache: Path) -> None:
-    """`attnjax run toy` with its run folder in `folder`; what it prints goes to a log there."""
+    """`attnjax run toy` with its run folder in `folder`."""
+    _command(folder, cache, "run", "toy")
+
+
+def sweep_command(folder: Path, cache: Path) -> None:
+    """`attnjax sweep toy`: six packs, and a trial that diverges."""
+    grid = ["--grid", "train.learning_rate=0.1,0.2,1e30", "line.slope=1,2", "--seeds", "2"]
+    _command(folder, cache, "sweep", "toy", *grid, "--lowering", "map", "--width", "2")
+
+
+def _command(folder: Path, cache: Path, *arguments: str) -> None:
+    """An `attnjax` command; what it prints goes to a log in `folder`."""
     import jax
 
     from attnjax.cli import main
@@ -87,7 +101,10 @@ def run_command(folder: Path, cache: Path) -> None:
     os.dup2(log, sys.stderr.fileno())
     jax.config.update("jax_compilation_cache_dir", str(cache))
     where = ["--experiments", str(ROOT / "tests" / "experiment" / "user_folder"), "--runs", str(folder)]
-    sys.exit(main(["run", "toy", "--devices", "1", *where]))
+    sys.exit(main([*arguments, "--devices", "1", *where]))
+
+
+MAINS: dict[str, Main] = {"fit": train_toy, "run": run_command, "sweep": sweep_command}
 
 
 def kill_repeatedly(kills: int, seed: int, folder: Path, main: Main = train_toy) -> Report:
@@ -116,8 +133,13 @@ def kill_repeatedly(kills: int, seed: int, folder: Path, main: Main = train_toy)
 
 
 def outcome(run: Path) -> Outcome:
-    """Of a finished run."""
+    """Of a finished run or sweep."""
     home = _home(run)
+    if (home / "sweep.json").exists():
+        results, metrics = (
+            sorted(home.glob(f"trials/*/{name}")) for name in ("result.json", "metrics.jsonl")
+        )
+        return Outcome("".join(map(Path.read_text, results)), b"".join(map(Path.read_bytes, metrics)))
     result = home / "result.json"
     params = json.loads(result.read_text())["params_hash"] if result.exists() else (home / "hash").read_text()
     return Outcome(params, (home / "metrics.jsonl").read_bytes())
@@ -163,17 +185,17 @@ def _kill(process: Any, run: Path) -> str:
         return "after the end"
     if _saving(run):
         return "inside a save"
-    return "between saves" if (_home(run) / "metrics.jsonl").exists() else "before the first row"
+    return "between saves" if any(_home(run).rglob("metrics.jsonl")) else "before the first row"
 
 
 def _home(run: Path) -> Path:
     """Where the files of a run lie: the command makes a folder of its own."""
-    return next(run.glob("toy-*"), run)
+    return next((folder for place in ("toy-*", "sweeps/toy-*") for folder in run.glob(place)), run)
 
 
 def _saving(run: Path) -> bool:
     """Whether Orbax's temporary folder of an unfinished save is there."""
-    return any("tmp" in path.name for path in (_home(run) / "checkpoints").glob("*"))
+    return any("tmp" in path.name for path in _home(run).rglob("checkpoints/*"))
 
 
 def _finish(run: Path, process: Any, reference: Outcome, report: Report) -> None:
@@ -192,12 +214,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--command", action="store_true", help="kill `attnjax run` instead of `fit` alone")
+    parser.add_argument("--what", choices=MAINS, default="fit", help="default: fit")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        report = kill_repeatedly(
-            arguments.kills, arguments.seed, Path(folder), run_command if arguments.command else train_toy
-        )
+        report = kill_repeatedly(arguments.kills, arguments.seed, Path(folder), MAINS[arguments.what])
     for where, count in sorted(report.kills.items()):
         print(f"{count:5d} kills {where}")
     same = report.finished_runs - len(report.different)
