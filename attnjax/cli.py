@@ -1,6 +1,7 @@
 """`attnjax …`: reads the command line and calls the experiment floor. jax is imported only when needed."""
 
 import argparse
+import errno
 import functools
 import os
 import re
@@ -18,6 +19,7 @@ from attnjax.experiment.interrupt import Terminated, sigterm_raises
 from attnjax.explain import mask_command
 from attnjax.launch.options import launching, with_launcher
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 EPILOG = "`attnjax COMMAND --help` says more; `attnjax run EXPERIMENT --help` lists what can be overridden."
 
 
@@ -44,7 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(1, "stopped by SIGTERM")
     except KeyboardInterrupt:
         return _fail(130, "interrupted")
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno in FULL:
+            return _fail(2, f"cannot write to {error.filename or options.runs}: {error.strerror}")
+        if not isinstance(error, BrokenPipeError):
+            raise
         # The reader of our output has left (`attnjax list | head`): nothing more to say, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -64,7 +64,7 @@ class Checkpoints:
         return step, scores[step]
 
     def save(self, step: int, state: Any, score: float | None = None) -> None:
-        """Starts saving; waits for the save before it, and raises what that one raised.
+        """Starts saving; waits for the save before it, and raises as `wait` does.
 
         `state` must not be donated afterwards: pass a copy.
         """
@@ -76,10 +76,15 @@ class Checkpoints:
         self._pending = self._manager.save_async(step, flat, force=True, custom_metadata=metadata)
 
     def wait(self) -> None:
-        """Waits for the save under way; raises what it raised."""
+        """Waits for the save under way. Raises InputError, with its reason, for one that failed."""
         pending, self._pending = self._pending, None
-        if pending is not None:
+        if pending is None:
+            return
+        try:
             pending.result()
+        except Exception as error:  # Orbax and TensorStore raise many kinds for a full disk
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"cannot save a checkpoint in {self._manager.directory}: {reason}") from error
 
     def newest(self, like: Any) -> tuple[int, Any] | None:
         """The newest sound checkpoint as (step, state), or None without one.

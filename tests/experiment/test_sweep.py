@@ -244,3 +244,20 @@ def test_a_folder_that_cannot_be_written_is_named(capsys) -> None:
     Path("runs").write_text("")
     assert run("sweep", "toy", "--seeds", "2", *FAST) == 2
     assert "runs is not a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", [600, 3000])
+def test_a_full_disk_is_one_line_and_loses_nothing(whole: list, limit: int) -> None:
+    """A file may grow to `limit` bytes: too little for sweep.json, and for provenance.json."""
+    limited = (
+        f"import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    start = [sys.executable, "-c", limited, *command(*GRID, *FAST)[1:]]
+    done = subprocess.run(start, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    error = [line for line in done.stderr.splitlines() if line.startswith("attnjax: ")]
+    assert "File too large" in error[-1]
+    assert "Traceback" not in done.stderr
+    assert run(*GRID, *FAST) == 0
+    assert table(only_sweep()) == whole
