@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,8 +130,11 @@ class Checkpoints:
     def __exit__(self, *error: object) -> None:
         try:
             self.wait()
-        finally:
-            self._manager.close()
+        except InputError:
+            with suppress(Exception):  # Orbax raises the error of the save a second time.
+                self._manager.close()
+            raise
+        self._manager.close()
 
     def _arrays(self, step: int, like: dict[str, Any]) -> dict[str, Any] | None:
         """The arrays saved at `step`, None where a file is damaged."""

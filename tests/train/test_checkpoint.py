@@ -128,7 +128,7 @@ def full_disk() -> Iterator[None]:
 @pytest.mark.usefixtures("full_disk")
 def test_the_error_of_a_save_in_the_background_is_raised_on_leaving(tmp_path: Path) -> None:
     checkpoints = _open(tmp_path)
-    with pytest.raises(InputError, match="cannot save a checkpoint in .*File too large"), checkpoints:
+    with pytest.raises(InputError, match=r"cannot save a checkpoint in .*File too large"), checkpoints:
         checkpoints.save(1, {"w": jax.random.normal(jax.random.key(0), (300, 300))})
     with _open(tmp_path) as checkpoints:
         assert checkpoints.steps == []
