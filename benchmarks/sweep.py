@@ -1,25 +1,29 @@
 """What a sweep costs: 64 trials of one shape, by us and by the ways in which people run them.
 
-    python benchmarks/sweep.py [--trials 64] [--rounds 1]
+    pip install 'ray[tune]'; python benchmarks/sweep.py [--trials 64] [--rounds 1]
 
 Learning rate × weight decay × dropout × seed on benchmarks/sweep_folder/recall.py: 34k parameters, 300 steps
 of 32 examples. Whole processes are timed, from the command to the last result.
 
     ours         attnjax sweep
     processes    attnjax run, a process per trial, two at a time (with our cache of compiled programs)
+    optuna       two processes that share a study; a jit per trial
+    ray tune     two workers; a jit per trial
     fresh jit    one process, a jit per trial whose hyperparameters are constants, on one device
     ideal loop   one process, one compiled step that all trials reuse, one after another, on one device
 """
 
 import argparse
+import importlib.util
 import itertools
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from _measure import alternate, machine, report, seconds, summary
 
@@ -51,50 +55,94 @@ def processes(count: int) -> float:
     return _timed([[*COMMAND, "run", "recall", *one, "--devices", "1", *PLACE] for one in options])
 
 
-def in_one_process(how: str, count: int) -> float:
-    code = f"import sweep; sweep.hand_written({how!r}, {count})"
-    return _timed([[sys.executable, "-c", code]], cwd=Path(__file__).parent)
+def by_hand(*calls: str) -> float:
+    """Functions of this file, each in a process of its own, all in one folder."""
+    return _timed([[sys.executable, "-c", f"import sweep; sweep.{call}"] for call in calls])
 
 
-def hand_written(how: str, count: int) -> None:
-    """Trains the trials one after another, as a careful user would without a framework for sweeps."""
+def train(trial: dict[str, Any], shared: Any = None) -> float:
+    """Trains one trial as a careful user would without a framework for sweeps; its accuracy.
+
+    `shared`: a compiled step that takes the hyperparameters; else one is compiled with them as constants.
+    """
     import dataclasses
 
     import jax
+    from recall import Recall
 
     from attnjax.train.optimizer import hyperparameters
     from attnjax.train.rngs import Stream, stream_key
     from attnjax.train.state import init_state
     from attnjax.train.step import make_train_step
 
-    sys.path.append(str(FOLDER))
+    task = Recall().task()
+    values = {name.rpartition(".")[2]: value for name, value in trial.items()}
+    key = jax.random.key(values.pop("seed"))
+    config = dataclasses.replace(Recall().train, **values)
+    hyper, step = hyperparameters(config), shared
+    if shared is None:
+        one = make_train_step(task.loss, config)
+        fixed = jax.jit(lambda state, batch, key: one(state, batch, hyper, key), donate_argnums=0)
+        step = lambda state, batch, hyper, key: fixed(state, batch, key)  # noqa: E731
+    state = init_state(task.init(stream_key(key, Stream.INIT)), ema=False)
+    for at in range(config.steps):
+        state, _ = step(state, task.batch(at), hyper, key)
+    return task.validate(state.params)["accuracy"]
+
+
+def in_turn(count: int, *, reuse: bool) -> None:
+    """One trial after another, with one compiled step for all or one for each."""
+    import jax
     from recall import Recall
 
-    config = Recall()
-    task = config.task()
-    shared = jax.jit(make_train_step(task.loss, config.train), donate_argnums=0)
+    from attnjax.train.step import make_train_step
+
+    task, config = Recall().task(), Recall().train
+    shared = jax.jit(make_train_step(task.loss, config), donate_argnums=0) if reuse else None
     for trial in trials(count):
-        values = {name.rpartition(".")[2]: value for name, value in trial.items()}
-        key = jax.random.key(values.pop("seed"))
-        train = dataclasses.replace(config.train, **values)
-        hyper, step = hyperparameters(train), cast(Any, shared)
-        if how == "fresh jit":
-            one = make_train_step(task.loss, train)
-            fixed = jax.jit(lambda s, b, k, one=one, hyper=hyper: one(s, b, hyper, k), donate_argnums=0)
-            step = lambda s, b, hyper, k, fixed=fixed: fixed(s, b, k)  # noqa: E731
-        state = init_state(task.init(stream_key(key, Stream.INIT)), ema=False)
-        for at in range(train.steps):
-            state, _ = step(state, task.batch(at), hyper, key)
-        task.validate(state.params)
+        train(trial, shared)
 
 
-def _timed(commands: list[list[str]], cwd: Path | None = None) -> float:
+def with_optuna(mine: list[dict[str, Any]]) -> None:
+    """Some of the trials of a study that another process shares."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    storage = optuna.storages.JournalStorage(JournalFileBackend("study.log"))
+    study = optuna.create_study(study_name="sweep", storage=storage, load_if_exists=True)
+    for trial in mine:
+        study.enqueue_trial(trial)
+
+    def objective(asked: Any) -> float:
+        return train({name: asked.suggest_categorical(name, values) for name, values in AXES.items()})
+
+    study.optimize(objective, n_trials=len(mine))
+
+
+def with_ray_tune(count: int) -> None:
+    import ray
+    from ray import tune
+
+    ray.init(address="local", num_cpus=2, include_dashboard=False)
+    resources = tune.with_resources(lambda one: {"accuracy": train(one["trial"])}, {"cpu": 1})
+    space = {"trial": tune.grid_search(trials(count))}
+    config = tune.TuneConfig(max_concurrent_trials=2)
+    results = tune.Tuner(resources, param_space=space, tune_config=config).fit()
+    assert len(results) == count
+    assert not results.errors, results.errors
+
+
+def _timed(commands: list[list[str]]) -> float:
     """Seconds for all commands, two at a time, in a folder of their own."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (FOLDER.parent, FOLDER)))}
     with tempfile.TemporaryDirectory() as folder:
 
         def run(command: list[str]) -> None:
-            where = cwd or folder
-            subprocess.run(command, cwd=where, check=True, capture_output=True)
+            done = subprocess.run(
+                command, cwd=folder, env=environment, check=False, capture_output=True, text=True
+            )
+            if done.returncode:
+                raise SystemExit(done.stderr)
 
         def work() -> None:
             with ThreadPoolExecutor(2) as pool:
@@ -106,8 +154,13 @@ def _timed(commands: list[list[str]], cwd: Path | None = None) -> float:
 def cases(count: int) -> Iterator[tuple[str, Any]]:
     yield "ours", lambda: ours(count)
     yield "processes", lambda: processes(count)
-    for how in ("fresh jit", "ideal loop"):
-        yield how, lambda how=how: in_one_process(how, count)
+    yield "optuna", lambda: by_hand(*(f"with_optuna(sweep.trials({count})[{i}::2])" for i in (0, 1)))
+    if importlib.util.find_spec("pandas") and importlib.util.find_spec("pyarrow"):
+        yield "ray tune", lambda: by_hand(f"with_ray_tune({count})")
+    else:
+        print("ray tune is left out: pip install 'ray[tune]' brings what it needs")
+    yield "fresh jit", lambda: by_hand(f"in_turn({count}, reuse=False)")
+    yield "ideal loop", lambda: by_hand(f"in_turn({count}, reuse=True)")
 
 
 def main() -> None:

@@ -121,7 +121,8 @@ def _started(address: str | None) -> Any:
         _require_answer(address)
         here: dict[str, Any] = {} if address else {"num_cpus": topology.cores(), "include_dashboard": False}
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
+            # "local": without it Ray joins whatever cluster was started here last, if only by its traces.
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **here)
         except (ConnectionError, ValueError) as error:
             raise InputError(f"--address is {address}: {str(error).splitlines()[0]}") from None
     return ray
