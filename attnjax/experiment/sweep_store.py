@@ -38,10 +38,16 @@ class TrialRecord:
 
     def validations(self, monitor: str) -> dict[int, float]:
         """The task's monitor at each validation so far, by step."""
+        return {row["step"]: row[monitor] for row in self._rows("validation")}
+
+    def losses(self) -> dict[int, float]:
+        """The training loss so far, by step."""
+        return {row["step"]: row["loss"] for row in self._rows("train")}
+
+    def _rows(self, split: str) -> list[dict[str, Any]]:
         from attnjax.train.metrics import MetricsFile
 
-        rows = MetricsFile(Run(self.folder).metrics_file).rows()
-        return {row["step"]: row[monitor] for row in rows if row["split"] == "validation"}
+        return [row for row in MetricsFile(Run(self.folder).metrics_file).rows() if row["split"] == split]
 
 
 @dataclass(frozen=True)

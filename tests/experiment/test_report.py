@@ -12,7 +12,7 @@ import pytest
 
 from attnjax.cli import main
 from attnjax.config import InputError
-from attnjax.experiment.report.table import findings
+from attnjax.experiment.report.table import findings, pooled
 from attnjax.experiment.report.write import write_report
 from attnjax.experiment.sweep_store import Sweep
 
@@ -188,3 +188,14 @@ def test_the_command_prints_the_table_and_the_files(sweep: Sweep, capsys) -> Non
     assert "loss nan <here>" in shown
     assert "report.html" in shown
     assert main(["report", "nothing"]) == 2
+
+
+def test_settings_taken_together_have_the_spread_of_their_seeds(sweep: Sweep) -> None:
+    """The scores of a setting spread alike, however far the settings lie apart."""
+    found = findings(sweep)
+    cell = pooled(found, {"model.heads": 4})
+    assert cell is not None
+    scores = [score(4, dim, seed) for dim in DIMS for seed in SEEDS]
+    assert (cell.mean, cell.n) == (pytest.approx(statistics.fmean(scores)), 9)
+    assert cell.sd == pytest.approx(statistics.stdev([0.0, 1.0, 5.0]))
+    assert pooled(found, {"model.heads": 3}) is None

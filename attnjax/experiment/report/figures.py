@@ -1,26 +1,26 @@
 """The figures of a report, each as the bytes of a PNG."""
 
 import io
-import statistics
 from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from attnjax.experiment.report.table import Findings, Setting
+from attnjax.experiment.report.table import SEED, Findings, Pooled, pooled
 
 DPI = 160
 LINES = 6
 GREY = "0.35"
+POOLED = "mean over the other fields ± sd over seeds"
 
 
 def heatmap(found: Findings, rows: str, columns: str) -> bytes:
     """The mean measure for each pair of values of two fields, over all the others and the seeds."""
     ys, xs = found.axes[rows], found.axes[columns]
     figure, axes = _figure(1.6 + 1.15 * len(xs), 1.2 + 0.62 * len(ys))
-    cells = [[_values(found, {rows: y, columns: x}) for x in xs] for y in ys]
-    means = [[statistics.fmean(cell) if cell else float("nan") for cell in row] for row in cells]
+    cells = [[pooled(found, {rows: y, columns: x}) for x in xs] for y in ys]
+    means = [[cell.mean if cell else float("nan") for cell in row] for row in cells]
     cmap = "viridis" if found.mode == "max" else "viridis_r"
     image: Any = axes.imshow(means, cmap=cmap, aspect="auto")
     for i, row in enumerate(cells):
@@ -31,39 +31,33 @@ def heatmap(found: Findings, rows: str, columns: str) -> bytes:
     axes.set_xticks(range(len(xs)), [_tick(x) for x in xs])
     axes.set_yticks(range(len(ys)), [_tick(y) for y in ys])
     axes.set(xlabel=columns, ylabel=rows)
-    axes.set_title(f"{found.measure} (mean ± sd, n)", fontsize=9, loc="left", color=GREY)
+    axes.set_title(f"{found.measure}\n{POOLED}, n trials", fontsize=8, loc="left", color=GREY)
     axes.tick_params(length=0)
     return _png(figure)
 
 
 def curves(found: Findings, x: str, lines: str | None) -> bytes:
-    """The measure against a field, a line for each value of another one, with ± sd."""
+    """The measure against a field, a line for each value of another one, with ± sd over seeds."""
     figure, axes = _figure(5.6, 3.5)
     chosen: list[Any] = found.axes[lines] if lines else [None]
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in found.axes[x])
     xs: list[Any] = found.axes[x] if numbers else list(range(len(found.axes[x])))
     for i, value in enumerate(chosen):
-        points = [_values(found, {x: at} | ({lines: value} if lines else {})) for at in found.axes[x]]
+        points = [pooled(found, {x: at} | ({lines: value} if lines else {})) for at in found.axes[x]]
         kept = [(at, p) for at, p in zip(xs, points, strict=True) if p]
-        mean = [statistics.fmean(p) for _, p in kept]
-        sd = [statistics.stdev(p) if len(p) > 1 else 0.0 for _, p in kept]
         colour = _colours(len(chosen))[i]
         label = f"{lines} = {_tick(value)}" if lines else None
         places = [at for at, _ in kept]
-        axes.plot(
-            places, mean, "o-" if numbers else "o", color=colour, label=label, linewidth=1.6, markersize=4
-        )
-        band = (
-            [m - s for m, s in zip(mean, sd, strict=True)],
-            [m + s for m, s in zip(mean, sd, strict=True)],
-        )
-        axes.fill_between(places, *band, color=colour, alpha=0.15, linewidth=0)
+        style = "o-" if numbers else "o"
+        spread = [p.sd or 0.0 for _, p in kept]
+        means = [p.mean for _, p in kept]
+        axes.errorbar(places, means, spread, fmt=style, color=colour, label=label, capsize=3, markersize=4)
     if numbers and min(xs) > 0 and max(xs) / min(xs) >= 100:
         axes.set_xscale("log")
     if not numbers:
         axes.set_xticks(list(xs), [_tick(v) for v in found.axes[x]])
     axes.set(xlabel=x, ylabel=found.measure)
-    axes.set_title("mean ± sd over seeds and all other fields", fontsize=9, loc="left", color=GREY)
+    axes.set_title(POOLED, fontsize=9, loc="left", color=GREY)
     if lines:
         axes.legend(fontsize=8, frameon=False)
     return _png(figure)
@@ -105,40 +99,33 @@ def importance(found: Findings) -> bytes:
 
 
 def training(found: Findings, monitor: str) -> bytes | None:
-    """The validations of every trial by step, the best setting's in colour; None without any."""
+    """Every trial by step, the best setting's in colour; None without rows to draw.
+
+    The validations, or where no trial has two of them the training loss.
+    """
+    curves = [trial.validations(monitor) for trial in found.trials]
+    label = f"validation {monitor}"
+    if not any(len(curve) > 1 for curve in curves):
+        curves, label = [trial.losses() for trial in found.trials], "training loss"
     figure, axes = _figure(5.6, 3.3)
-    drawn = 0
-    for trial in found.trials:
-        points = trial.validations(monitor)
-        own = {name: value for name, value in trial.changes.items() if name != "seed"}
-        best = own == found.best.changes
-        style: dict[str, Any] = (
-            {"color": "#c8501e", "linewidth": 1.8, "zorder": 3}
-            if best
-            else {"color": "0.7", "linewidth": 0.7}
-        )
-        if points:
-            axes.plot(*zip(*points.items(), strict=True), **style)
-            drawn += 1
+    for trial, curve in zip(found.trials, curves, strict=True):
+        own = {name: value for name, value in trial.changes.items() if name != SEED}
+        best: dict[str, Any] = {"color": "#c8501e", "linewidth": 1.8, "zorder": 3}
+        other: dict[str, Any] = {"color": "0.7", "linewidth": 0.7}
+        axes.plot(list(curve), list(curve.values()), **(best if own == found.best.changes else other))
+    drawn = sum(bool(curve) for curve in curves)
     if not drawn:
         return None
-    axes.set(xlabel="step", ylabel=f"validation {monitor}")
+    axes.set(xlabel="step", ylabel=label)
     axes.set_title(f"{drawn} trials; the best setting in colour", fontsize=9, loc="left", color=GREY)
     return _png(figure)
 
 
-def _values(found: Findings, at: dict[str, Any]) -> list[float]:
-    def fits(setting: Setting) -> bool:
-        return all(setting.changes.get(name) == value for name, value in at.items())
-
-    return [value for setting in found.settings if fits(setting) for value in setting.values]
-
-
-def _cell(values: list[float]) -> str:
-    if not values:
+def _cell(cell: Pooled | None) -> str:
+    if cell is None:
         return "—"
-    spread = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.4g}{spread}\nn={len(values)}"
+    spread = "" if cell.sd is None else f" ± {cell.sd:.2g}"
+    return f"{cell.mean:.4g}{spread}\nn={cell.n}"
 
 
 def _tick(value: Any) -> str:

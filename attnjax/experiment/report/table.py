@@ -98,6 +98,31 @@ def findings(sweep: Sweep) -> Findings:
     )
 
 
+@dataclass(frozen=True)
+class Pooled:
+    """Settings taken together: the mean of their means, the sd over seeds pooled within them, all trials."""
+
+    mean: float
+    sd: float | None
+    n: int
+
+
+def pooled(found: Findings, at: dict[str, Any]) -> Pooled | None:
+    """Of the settings that have these values; None where none of them has a result."""
+    chosen = [
+        setting
+        for setting in found.settings
+        if setting.values and all(setting.changes.get(name) == value for name, value in at.items())
+    ]
+    if not chosen:
+        return None
+    freedom = sum(len(setting.values) - 1 for setting in chosen)
+    squares = sum((len(setting.values) - 1) * (setting.sd or 0.0) ** 2 for setting in chosen)
+    mean = statistics.fmean(statistics.fmean(setting.values) for setting in chosen)
+    sd = math.sqrt(squares / freedom) if freedom else None
+    return Pooled(mean, sd, sum(len(setting.values) for setting in chosen))
+
+
 def reason_of(trial: TrialRecord) -> str:
     """Why a trial failed or was pruned."""
     return (trial.result or {}).get("reason") or ""
