@@ -12,7 +12,7 @@ from attnjax.cli import main
 from tests.experiment.test_sweep import command, only_sweep, table
 from tests.toy_runs import WHERE
 
-pytest.importorskip("ray")
+pytestmark = pytest.mark.once
 
 GRID = ["sweep", "toy", "--grid", "train.learning_rate=0.1,0.2", "--seeds", "4", "--train.steps", "40"]
 FAST = ["--lowering", "map", "--width", "2", "--devices", "1"]
@@ -51,7 +51,6 @@ def rows_of_two_packs() -> bool:
     return len({int(file.parent.name) // 2 for file in files if file.stat().st_size}) >= 2
 
 
-@pytest.mark.usefixtures("_here")
 def test_two_workers_of_which_one_is_killed_end_in_the_table_of_one_process() -> None:
     assert main([*GRID, *FAST, *WHERE, "--runs", "whole"]) == 0
     env = {**os.environ, "TOY_SECONDS_PER_STEP": "0.1", "SWEEP_TEST": str(Path.cwd())}
