@@ -1,14 +1,21 @@
 """linear_attention(): the one entry to all forms of the recurrence."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, Literal, overload
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from attnjax.ops.linear.problem import Form, Problem, Read, check_form, make_problem, normal_form
+from attnjax.ops.linear.chunked import chunked
+from attnjax.ops.linear.parallel import parallel
+from attnjax.ops.linear.problem import Form, Problem, check_form, make_problem
 from attnjax.ops.linear.recurrent import recurrent
+from attnjax.ops.linear.tokens import Read, normal_form
+
+CHUNK = 64
+FEW = 4
 
 
 @overload
@@ -47,6 +54,25 @@ def linear_attention(
     form: Form | None = ...,
     chunk_size: int | None = ...,
 ) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B K H V"]]: ...
+
+
+@overload
+def linear_attention(
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
+    *,
+    return_state: bool,
+    decay: Float[Array, "..."] | None = ...,
+    erase: Float[Array, "*B T K H"] | None = ...,
+    write: Float[Array, "*B T K H"] | None = ...,
+    scale: float | Float[Array, ""] | None = ...,
+    initial_state: Float[Array, "*B K H V"] | None = ...,
+    segment_ids: Int[Array, "..."] | None = ...,
+    lengths: int | Int[Array, "..."] | None = ...,
+    form: Form | None = ...,
+    chunk_size: int | None = ...,
+) -> Any: ...
 
 
 def linear_attention(query: Any, key: Any, value: Any, *, return_state: bool = False, **options: Any) -> Any:
@@ -122,14 +148,21 @@ def linear_recurrence(
         lengths=lengths,
     )
     check_form(form, chunk_size, erase is not None)
-    return _run(problem, form or "recurrent", chunk_size, read)
+    return _run(problem, form, chunk_size, read)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _run(problem: Problem, form: Form, chunk_size: int | None, read: Read) -> tuple[Array, Array]:
-    r = normal_form(problem, read)
-    run = functools.partial(recurrent, read=read)
-    out, state = jax.vmap(jax.vmap(run))(r)
-    batch, (length, heads, _) = problem.query.shape[:-3], problem.query.shape[-3:]
-    out = jnp.moveaxis(out, 3, 1).reshape(*batch, length, heads, -1)
+def _run(problem: Problem, form: Form | None, chunk_size: int | None, read: Read) -> tuple[Array, Array]:
+    *batch, length, heads, _ = problem.query.shape
+    run = _choose(form, chunk_size, length)
+    out, state = jax.vmap(jax.vmap(functools.partial(run, read=read)))(*normal_form(problem, read))
+    out = jnp.moveaxis(out, 2, 1).reshape(*batch, length, heads, -1)
     return out.astype(problem.query.dtype), state.reshape(*batch, *state.shape[1:])
+
+
+def _choose(form: Form | None, chunk_size: int | None, length: int) -> Callable[..., tuple[Array, Array]]:
+    if form == "parallel":
+        return parallel
+    if form == "recurrent" or (form is None and chunk_size is None and length <= FEW):
+        return recurrent
+    return functools.partial(chunked, chunk_size=chunk_size or CHUNK)

@@ -1,4 +1,4 @@
-"""From the arguments of a call to a `Recurrence`: checks of the contract, before anything is computed."""
+"""The arguments of a call: checks of the contract, before anything is computed."""
 
 import math
 from typing import Any, Literal, NamedTuple
@@ -6,33 +6,16 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array
 
 from attnjax.ops.checks import array, count, floats, scalar
 
 Form = Literal["recurrent", "chunked", "parallel"]
-Read = Literal["after", "before"]
 FORMS: tuple[Form, ...] = ("recurrent", "chunked", "parallel")
 
 
-class Recurrence(NamedTuple):
-    """The recurrence in normal form; all that runs it sees one head of one batch row, by `jax.vmap`.
-
-    With the axes `B K` in front of each: scaled queries of the G query heads that read a key head, decays
-    that are finite or None, and no segments or padding: a reset is a decay to nothing, padding writes zeros.
-    """
-
-    query: Float[Array, "G T H"]
-    key: Float[Array, "T H"]
-    value: Float[Array, "T V"]
-    decay: Float[Array, " T"] | Float[Array, "T H"] | None
-    erase: Float[Array, "T H"] | None
-    write: Float[Array, "T H"] | None
-    state: Float[Array, "H V"]
-
-
 class Problem(NamedTuple):
-    """The checked arguments of a call, with the axes as they came, and the dtype of the state."""
+    """The checked arguments of a call, with the axes as they came."""
 
     query: Array
     key: Array
@@ -96,7 +79,7 @@ def check_form(form: Any, chunk_size: Any, erases: bool) -> None:
         raise ValueError(f"form is {form!r}: expected one of {', '.join(map(repr, FORMS))} or None")
     if form == "parallel" and erases:
         raise ValueError(
-            "form is 'parallel' with erase: expected 'chunked' or 'recurrent', as the state decides what is erased"
+            "form is 'parallel' with erase, which depends on the state: expected 'chunked' or 'recurrent'"
         )
     if chunk_size is not None:
         count("chunk_size", chunk_size)
@@ -104,75 +87,6 @@ def check_form(form: Any, chunk_size: Any, erases: bool) -> None:
             raise ValueError(
                 f"chunk_size is {chunk_size} with form {form!r}: expected form 'chunked' or None"
             )
-
-
-def normal_form(problem: Problem, read: Read) -> Recurrence:
-    """Queries scaled, heads before tokens, decays finite; resets and padding become decays and zeros.
-
-    Everything is in the dtype of the state: float32, or float64 when an input is.
-    """
-    batch, (length, heads, size) = problem.key.shape[:-3], problem.key.shape[-3:]
-    present = [x for x in problem[:6] if x is not None] + [x for x in (problem.state,) if x is not None]
-    dtype = jnp.result_type(*present, jnp.float32)
-    rows = math.prod(batch)
-
-    def tokens(x: Array | None) -> Array | None:
-        return (
-            None if x is None else jnp.swapaxes(x.reshape(rows, *x.shape[len(batch) :]), 1, 2).astype(dtype)
-        )
-
-    parts = {name: tokens(getattr(problem, name)) for name in ("query", "key", "value", "erase", "write")}
-    parts["decay"] = _full_decay(problem.decay, problem.key.shape, dtype, tokens)
-    if problem.segment_ids is not None:
-        ids = jnp.broadcast_to(problem.segment_ids, (*batch, length)).reshape(rows, length)
-        parts = _reset(parts, ids[:, 1:] != ids[:, :-1], read)
-    if problem.lengths is not None:
-        lengths = jnp.broadcast_to(problem.lengths, batch).reshape(rows, 1)
-        parts = {name: _zero(x, jnp.arange(length) >= lengths) for name, x in parts.items()}
-    # Scaled when padding is zero already: a NaN there would reach the scale's gradient.
-    query = parts.pop("query") * problem.scale.astype(dtype)
-    query = query.reshape(rows, heads, -1, *query.shape[2:])
-    state = (
-        jnp.zeros((*batch, heads, size, problem.value.shape[-1])) if problem.state is None else problem.state
-    )
-    return Recurrence(query=query, state=state.reshape(rows, *state.shape[-3:]).astype(dtype), **parts)
-
-
-def lowest_log(dtype: Any) -> float:
-    """A log-decay whose exponential is 0 in this dtype, in place of -inf.
-
-    It is finite, so that differences of sums are no NaN, and no lower than it has to be, so that the sums of
-    a chunk with resets in it keep their digits.
-    """
-    return -800.0 if dtype == jnp.float64 else -110.0
-
-
-def _full_decay(decay: Array | None, shape: tuple[int, ...], dtype: Any, tokens: Any) -> Array | None:
-    """[B, K, T] or [B, K, T, H], finite."""
-    if decay is None:
-        return None
-    full = shape if decay.ndim == len(shape) else shape[:-1]
-    return tokens(jnp.broadcast_to(jnp.maximum(decay.astype(dtype), lowest_log(dtype)), full))
-
-
-def _reset(
-    parts: dict[str, Array | None], changes: Bool[Array, "B T-1"], read: Read
-) -> dict[str, Array | None]:
-    """Where a segment begins, the decay leaves nothing of the state, and nothing sees what was there."""
-    key = parts["key"]
-    assert key is not None
-    begins = jnp.pad(changes, ((0, 0), (1, 0)))
-    decay = jnp.zeros(key.shape[:-1], key.dtype) if parts["decay"] is None else parts["decay"]
-    where = begins[:, None, :].reshape(*begins[:, None].shape, *[1] * (decay.ndim - 3))
-    parts = parts | {"decay": jnp.where(where, lowest_log(key.dtype), decay)}
-    seen_before = ["erase", "query"] if read == "before" else ["erase"]
-    return parts | {name: _zero(parts[name], begins) for name in seen_before}
-
-
-def _zero(x: Array | None, where: Bool[Array, "B T"]) -> Array | None:
-    if x is None:
-        return None
-    return jnp.where(where[:, None, :].reshape(where.shape[0], 1, -1, *[1] * (x.ndim - 3)), 0, x)
 
 
 def _tokens(name: str, x: Any) -> Array:
