@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from attnjax.ops.linear.members.catalogue import MEMBERS
@@ -15,7 +16,6 @@ FIXED = {
     "lightning": {"layer": 1, "layers": 3},
     "mesa": {"iterations": 12},
 }
-QUOTIENTS = [name for name, member in MEMBERS.items() if member.two_sided == "quotient"]
 
 
 class Case(NamedTuple):
@@ -58,9 +58,21 @@ def draw(name: str, seed: int = 0) -> Case:
         tokens["query"] = np.repeat(tokens["query"], 2, 2) * rng.normal(size=(2 * SIZES["K"], 1))
         gates = {n: array(g.axes, g.range) for n, g in member.gates.items()}
     parameters = {n: x for n, x in gates.items() if not member.gates[n].per_token}
-    return Case(
-        tokens | {n: x for n, x in gates.items() if n not in parameters}, parameters, FIXED.get(name, {})
-    )
+    tokens |= {n: x for n, x in gates.items() if n not in parameters}
+    return Case(tokens, parameters, FIXED.get(name, {}))
+
+
+def call(name: str, case: Case, function: Any = None, **options: Any) -> Any:
+    """The member (or a function of the same arguments), compiled; what is no array is static."""
+    arrays = {n: x for n, x in options.items() if n in ("segment_ids", "lengths", "initial_state")}
+    static = {n: x for n, x in options.items() if n not in arrays} | case.fixed
+
+    def run(tokens: dict[str, Any], others: dict[str, Any]) -> Any:
+        tokens = dict(tokens)
+        q, k, v = (tokens.pop(n) for n in ("query", "key", "value"))
+        return (function or MEMBERS[name].function)(q, k, v, **tokens, **others, **static)
+
+    return jax.jit(run)(case.tokens, case.parameters | arrays)
 
 
 def answer(
@@ -68,7 +80,7 @@ def answer(
 ) -> Any:
     """(out, states of each row and key head) by the literal loop, segment by segment up to each length."""
     rows, length = case.tokens["query"].shape[:2]
-    keys, values = case.tokens["key"].shape[-2], case.tokens["value"].shape[-2]
+    values = case.tokens["value"].shape[-2]
     heads = max(case.tokens["query"].shape[-2], values)
     out = np.zeros((rows, length, heads, case.tokens["value"].shape[-1]))
     states: dict[tuple[int, int], Any] = {}
@@ -84,7 +96,6 @@ def answer(
             gates |= {"head": number, "heads": values, "two_sided": two_sided, **case.fixed}
             q, k, v = (given.pop(n) for n in ("query", "key", "value"))
             out[row, span, head], states[row, number] = getattr(literal, name)(q, k, v, gates | given)
-    assert keys in (heads, heads // 2)
     return out, states
 
 

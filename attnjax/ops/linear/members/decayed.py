@@ -8,7 +8,15 @@ from jaxtyping import Array, Float
 
 from attnjax.ops.checks import count, floats, whole
 from attnjax.ops.linear.attention import linear_attention
-from attnjax.ops.linear.members.common import Options, blank, gate, log_decay, parameter, per_head
+from attnjax.ops.linear.members.common import (
+    Options,
+    blank,
+    entrance,
+    gate,
+    log_decay,
+    parameter,
+    per_head,
+)
 from attnjax.ops.positions import alibi_slopes
 
 
@@ -75,7 +83,8 @@ def simple_gla(
     >>> print(simple_gla(x, x, x, decay=jnp.log(jnp.array([[1.0], [0.5], [0.25]]))).ravel())
     [1.    1.5   1.375]
     """
-    decay = per_head("decay", decay, floats("key", key), options)
+    query, key, value = entrance(query, key, value, options)
+    decay = per_head("decay", decay, key, options)
     return linear_attention(query, key, value, decay=decay, scale=scale, **options)
 
 

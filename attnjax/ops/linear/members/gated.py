@@ -5,7 +5,7 @@ from typing import Any, Unpack
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from attnjax.ops.checks import floats, scalar
+from attnjax.ops.checks import scalar
 from attnjax.ops.linear.attention import linear_attention, linear_recurrence
 from attnjax.ops.linear.members.common import (
     Options,
@@ -36,7 +36,8 @@ def gla(
     >>> gla(x, x, x, decay=jnp.log(jnp.array([[[1.0, 0.5]]])), scale=1.0)[:, 0, 0]
     Array([2.  , 3.5 , 4.75], dtype=float32)
     """
-    decay = per_channel("decay", decay, floats("key", key), options)
+    query, key, value = entrance(query, key, value, options)
+    decay = per_channel("decay", decay, key, options)
     return linear_attention(query, key, value, decay=decay, scale=scale, **options)
 
 
