@@ -11,13 +11,14 @@ state is one matrix product, and only that runs chunk by chunk.
 """
 
 import functools
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from attnjax.ops.linear.pairs import pair_products
+from attnjax.ops.linear.pairs import pair_products, scaled
 from attnjax.ops.linear.tokens import Read, Tokens
 from attnjax.ops.linear.triangular import unit_lower_inverse
 
@@ -27,14 +28,14 @@ GROUP = 1024
 
 
 class Chunk(NamedTuple):
-    """A chunk of C tokens as a map of the state before it: what it reads, and the W rows that it writes."""
+    """C tokens as a map of the state before them: R rows that read it, and W rows that are written to it."""
 
-    query: Float[Array, "C G H"]
-    scores: Float[Array, "C G W"]
+    query: Float[Array, "R H"]
+    scores: Float[Array, "R W"]
     kept: Float[Array, " H"] | Float[Array, " 1"] | None
     written: Float[Array, "W H"]
     value: Float[Array, "W V"]
-    taken: Float[Array, "W H"] | None  # rows written are value - taken · S_0
+    taken: Float[Array, "W H"] | None  # what is written is value - taken · S_0
 
 
 def chunked(
@@ -52,15 +53,15 @@ def chunked(
         x = jnp.pad(x, ((0, padded - length), *[(0, 0)] * (x.ndim - 1)))
         return x.reshape(groups, at_once, size, *x.shape[1:])
 
-    run = functools.partial(_group, read=read)
+    run: Callable[..., tuple[Array, Array]] = functools.partial(_group, read=read)
     if groups > 1:
         run = jax.checkpoint(run, prevent_cse=False)
     state, out = jax.lax.scan(run, state, jax.tree.map(grouped, tokens))
-    return out.reshape(padded, *out.shape[3:])[:length], state
+    return out.reshape(padded, -1, out.shape[-1])[:length], state
 
 
 def _group(state: Array, tokens: Tokens, read: Read) -> tuple[Array, Array]:
-    """The state after, and the outputs of, chunks [at once, C, ...]."""
+    """The state after chunks [at once, C, ...], and what they read [at once, R, V]."""
     chunks = jax.vmap(functools.partial(_chunk, read=read))(tokens)
     state, before = jax.lax.scan(_advance, state, jax.vmap(_transition)(chunks))
     return state, jax.vmap(_read)(chunks, before)
@@ -68,40 +69,37 @@ def _group(state: Array, tokens: Tokens, read: Read) -> tuple[Array, Array]:
 
 def _chunk(tokens: Tokens, read: Read) -> Chunk:
     query, key, value, decay, erase, write = tokens
-    after = None if decay is None else jnp.cumsum(decay, axis=0)
-    before = None if after is None else jnp.pad(after[:-1], ((1, 0), *[(0, 0)] * (after.ndim - 1)))
+    each, query = query.shape[1], query.reshape(-1, query.shape[-1])
+    after, before = (None, None) if decay is None else _sums(decay)
     seen = after if read == "after" else before
+    seen = None if seen is None else jnp.repeat(seen, each, axis=0)
     to_end = None if after is None else after[-1] - after
-    written, taken = key, None
-    scores = pair_products(query, key, seen, after, diagonal=read == "after")
-    if erase is not None:
-        by_key = _strict(erase, key, before, after)
-        if write is None:
-            inverse = unit_lower_inverse(by_key)
-            value, taken = inverse @ value, inverse @ scaled(erase, before)
-        else:
-            inverse = unit_lower_inverse(_strict(erase, write, before, after))
-            taken = inverse @ scaled(erase, before)
-            value = jnp.concatenate([value, -(inverse @ (by_key @ value))])
-            taken = jnp.concatenate([jnp.zeros_like(taken), taken])
-            by_write = pair_products(query, write, seen, after, diagonal=read == "after")
-            scores = jnp.concatenate([scores, by_write], axis=-1)
-            written = jnp.concatenate([key, write])
-            to_end = None if to_end is None else jnp.concatenate([to_end, to_end])
     kept = None if after is None else jnp.exp(jnp.atleast_1d(after[-1]))
-    return Chunk(scaled(query, seen), scores, kept, scaled(written, to_end), value, taken)
+    scores = pair_products(query, key, seen, after, own=read == "after")
+    reads_state, written = scaled(query, seen), scaled(key, to_end)
+    if erase is None:
+        return Chunk(reads_state, scores, kept, written, value, None)
+    by_key, erases = pair_products(erase, key, before, after, own=False), scaled(erase, before)
+    if write is None:
+        inverse = unit_lower_inverse(by_key)
+        return Chunk(reads_state, scores, kept, written, inverse @ value, inverse @ erases)
+    by_write = pair_products(erase, write, before, after, own=False)
+    inverse = unit_lower_inverse(by_write)
+    taken = inverse @ erases
+    scores = jnp.concatenate([scores, pair_products(query, write, seen, after, own=read == "after")], -1)
+    written = jnp.concatenate([written, scaled(write, to_end)])
+    value = jnp.concatenate([value, -(inverse @ (by_key @ value))])
+    return Chunk(reads_state, scores, kept, written, value, jnp.concatenate([jnp.zeros_like(taken), taken]))
 
 
-def _strict(erase: Array, written: Array, before: Array | None, after: Array | None) -> Float[Array, "C C"]:
-    return pair_products(erase[:, None], written, before, after, diagonal=False)[:, 0]
+def _sums(decay: Float[Array, "C *H"]) -> tuple[Float[Array, "C *H"], Float[Array, "C *H"]]:
+    """The log-decays up to and with each token, and up to the token before.
 
-
-def scaled(x: Float[Array, "C *G H"], log: Any) -> Array:
-    """x times exp(log), log [C] or [C, H]."""
-    if log is None:
-        return x
-    rows = log.reshape(log.shape[0], *[1] * (x.ndim - 2), -1)
-    return x * jnp.exp(rows)
+    As a product, at full precision: XLA would fuse a cumulative sum into all that reads it, again and again.
+    """
+    size = decay.shape[0]
+    after = jnp.matmul(jnp.tri(size, dtype=decay.dtype), decay, precision="highest")
+    return after, jnp.concatenate([jnp.zeros_like(after[:1]), after[:-1]])
 
 
 def _transition(chunk: Chunk) -> tuple[Array | None, Array | None, Array]:
@@ -116,6 +114,6 @@ def _advance(state: Array, transition: tuple[Array | None, Array | None, Array])
     return (after if product is None else after - product @ state), state
 
 
-def _read(chunk: Chunk, state: Array) -> Float[Array, "C G V"]:
+def _read(chunk: Chunk, state: Array) -> Float[Array, "R V"]:
     value = chunk.value if chunk.taken is None else chunk.value - chunk.taken @ state
     return chunk.query @ state + chunk.scores @ value

@@ -1,7 +1,5 @@
 """Products of what reads with what was written before it, scaled by the decays between the two tokens."""
 
-from typing import Any
-
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -9,40 +7,45 @@ from jaxtyping import Array, Bool, Float
 # and between such spans matrix products of both sides scaled to the border (Yang et al., 2023, §4.3).
 SPAN = 16
 
+Logs = Float[Array, " R"] | Float[Array, "R H"] | None
+
 
 def pair_products(
-    reads: Float[Array, "C G H"],
-    written: Float[Array, "C H"],
-    seen: Any,
-    after: Any,
-    *,
-    diagonal: bool,
-) -> Float[Array, "C G C"]:
-    """Σ_h reads_ih written_jh exp(seen_i - after_j) for j < i (j ≤ i with `diagonal`), else 0.
+    reads: Float[Array, "R H"], written: Float[Array, "C H"], seen: Logs, after: Logs, *, own: bool
+) -> Float[Array, "R C"]:
+    """Σ_h reads_ih written_jh exp(seen_i - after_j) where row i reads token j, else 0.
 
-    `seen` and `after` are sums of log-decays, [C] or [C, H] or None; exponents are differences of them, at
-    most 0, so that nothing overflows however far the sums go.
+    R / C rows belong to each token; they read the tokens before theirs, and with `own` theirs. `seen` and
+    `after` are sums of log-decays, for each row and each token, of one number or of H. Exponents are
+    differences of them, at most 0: nothing overflows, however far the sums go.
     """
-    allowed = jnp.tri(reads.shape[0], k=0 if diagonal else -1, dtype=bool)
-    if after is not None and after.ndim == 2:
+    each = reads.shape[0] // written.shape[0]
+    allowed = jnp.repeat(jnp.tri(written.shape[0], k=0 if own else -1, dtype=bool), each, axis=0)
+    if seen is None or after is None:
+        return jnp.where(allowed, reads @ written.T, 0)
+    if after.ndim == 2:
         return _by_channel(reads, written, seen, after, allowed)
-    products = reads @ written.T
-    if after is None:
-        return jnp.where(allowed[:, None], products, 0)
-    return products * jnp.exp(jnp.where(allowed, seen[:, None] - after, -jnp.inf))[:, None]
+    return (reads @ written.T) * jnp.exp(jnp.where(allowed, seen[:, None] - after, -jnp.inf))
+
+
+def scaled(x: Float[Array, "R H"], log: Logs) -> Float[Array, "R H"]:
+    """Each row times exp(log)."""
+    if log is None:
+        return x
+    return x * jnp.exp(log if log.ndim == x.ndim else log[:, None])
 
 
 def _by_channel(
-    reads: Array, written: Array, seen: Array, after: Array, allowed: Bool[Array, "C C"]
-) -> Float[Array, "C G C"]:
-    size, rows = reads.shape[0], []
-    for start in range(0, size, SPAN):
-        span = slice(start, min(start + SPAN, size))
+    reads: Array, written: Array, seen: Array, after: Array, allowed: Bool[Array, "R C"]
+) -> Float[Array, "R C"]:
+    tokens, rows = written.shape[0], []
+    each = reads.shape[0] // tokens
+    for start in range(0, tokens, SPAN):
+        stop = min(start + SPAN, tokens)
+        span, own = slice(start * each, stop * each), slice(start, stop)
         border = after[start - 1] if start else jnp.zeros_like(after[0])
-        past = (reads[span] * jnp.exp(seen[span] - border)[:, None]) @ (
-            written[:start] * jnp.exp(border - after[:start])
-        ).T
-        inside = jnp.where(allowed[span, span, None], seen[span, None] - after[None, span], -jnp.inf)
-        own = (reads[span, :, None] * (written[span] * jnp.exp(inside))[:, None]).sum(-1)
-        rows.append(jnp.pad(jnp.concatenate([past, own], -1), ((0, 0), (0, 0), (0, size - span.stop))))
+        past = scaled(reads[span], seen[span] - border) @ scaled(written[:start], border - after[:start]).T
+        log = jnp.where(allowed[span, own, None], seen[span, None] - after[own], -jnp.inf)
+        present = (reads[span, None] * written[own] * jnp.exp(log)).sum(-1)
+        rows.append(jnp.pad(jnp.concatenate([past, present], -1), ((0, 0), (0, tokens - stop))))
     return jnp.concatenate(rows)
