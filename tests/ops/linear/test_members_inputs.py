@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from attnjax.ops.linear.members.catalogue import MEMBERS
+from attnjax.ops.linear.members.gated_slot import SlotState, gated_slot
 from attnjax.ops.linear.members.kernels import cosformer
 from attnjax.ops.linear.members.log_linear import LogLinearState, log_linear
 from attnjax.ops.linear.members.mesa import mesa
@@ -78,6 +79,11 @@ def test_single_arguments():
     x, gate = jnp.ones((3, 1, 2)), jnp.zeros((3, 1))
     with pytest.raises(ValueError, match="layer is 3: expected at least 0 and below layers = 3"):
         call("lightning", layer=3)
+    with pytest.raises(ValueError, match="form is 'chunky': expected one of"):
+        call("gated_slot", form="chunky")
+    slots = SlotState(jnp.zeros((1, 2, 3)), jnp.zeros((1, 4, 2)))
+    with pytest.raises(ValueError, match=r"keys of initial_state has shape .*: expected \[1, 2, 4\]"):
+        gated_slot(x, x, x, decay=jnp.zeros((3, 1, 4)), initial_state=slots)
     with pytest.raises(ValueError, match="horizon is 2 with T = 3 tokens: expected at least T"):
         cosformer(x, x, x, horizon=2)
     with pytest.raises(ValueError, match=r"-dt reaches up to 1: expected .* at most 0"):

@@ -25,6 +25,7 @@ def bidirectional(
     Arguments are the member's own, without states. Raises ValueError for a name that is no member, for a
     member that is causal only, and for `initial_state` or `return_state`.
 
+    >>> import jax.numpy as jnp
     >>> x, value = jnp.ones((3, 1, 1)), jnp.array([[[1.0]], [[2.0]], [[4.0]]])
     >>> print(bidirectional("simple_gla", x, x, value, decay=jnp.log(jnp.full((3, 1), 0.5))).ravel())
     [3.   4.5  5.25]

@@ -50,6 +50,9 @@ class Member:
     unit_query: queries should have length 1 too. short_convolution: the paper's layer has one before queries,
         keys and values. two_sided: how `bidirectional` joins both directions; None: causal only.
     state: the shape of the state, or of each of its parts.
+
+    >>> {name: gate.axes for name, gate in MEMBERS["gated_delta_net"].gates.items()}
+    {'decay': '*B T K', 'strength': '*B T K'}
     """
 
     function: Callable[..., Any]

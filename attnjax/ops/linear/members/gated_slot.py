@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from attnjax.ops.checks import floats
+from attnjax.ops.checks import floats, scalar
 from attnjax.ops.linear.attention import linear_recurrence
 from attnjax.ops.linear.members.common import (
     Options,
@@ -14,11 +14,13 @@ from attnjax.ops.linear.members.common import (
     entrance,
     gate,
     log_decay,
+    parameter,
     passed,
     rows_and_heads,
     scan_chunks,
 )
 from attnjax.ops.linear.members.segments import places
+from attnjax.ops.linear.problem import check_form
 from attnjax.ops.linear.tokens import lowest_log
 
 # Pairs inside a chunk are computed slot by slot, at this many times M numbers per token.
@@ -54,6 +56,7 @@ def gated_slot(
     >>> print(gated_slot(x, x, value, decay=jnp.log(jnp.full((2, 1, 2), 0.5))).ravel())
     [4. 4.]
     """
+    check_form(options.get("form"), options.get("chunk_size"), False)
     query, key, value = entrance(query, key, value, options)
     slots = floats("decay", decay).shape[-1:]
     decay = gate("decay", decay, (*key.shape[:-1], *slots), "*B, T, K, M", options.get("lengths"))
@@ -62,9 +65,12 @@ def gated_slot(
     if state is not None and not isinstance(state, SlotState):
         raise TypeError(f"initial_state is a {type(state).__name__}: expected a SlotState, as it is returned")
     keys, values = state or (None, None)
+    if keys is not None:
+        expected = (*key.shape[:-3], *key.shape[-2:], *slots)
+        keys = parameter("keys of initial_state", keys, expected, "*B, K, H, M")
     written = -jnp.expm1(at_least_float32(decay))
     scores, keys = _scores(query, key, written, decay, keys, options)
-    scale = key.shape[-1] ** -0.5 if scale is None else scale
+    scale = scalar("scale", key.shape[-1] ** -0.5 if scale is None else scale)
     weights = jax.nn.softmax(scale * scores, axis=-1)
     given = passed(options, initial_state=values)
     out, values = linear_recurrence(weights, written, value, decay=decay, scale=1.0, **given)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from attnjax.ops.checks import floats
+from attnjax.ops.checks import floats, scalar
 from attnjax.ops.linear.members.common import (
     Options,
     entrance,
@@ -67,7 +67,7 @@ def log_linear(
     state = _initial(options.get("initial_state"), (*batch, heads, *count, size, value.shape[-1]))
     dtype = jnp.result_type(query, key, value, decay, levels, state.levels, jnp.float32)
     # Scaled here, when padding is zero already: a NaN there would reach the scale's gradient.
-    query = query.astype(dtype) * jnp.asarray(1 / math.sqrt(size) if scale is None else scale, dtype)
+    query = query.astype(dtype) * scalar("scale", 1 / math.sqrt(size) if scale is None else scale)
     decay = jnp.maximum(decay.astype(dtype), lowest_log(dtype))
     groups = query.reshape(*key.shape[:-1], -1, size)
     parts = (rows_and_heads(x.astype(dtype), len(batch)) for x in (groups, key, value, decay, levels))

@@ -30,9 +30,8 @@ def both_directions(run: Callable[..., Array], tokens: dict[str, Array], options
     if own == "halves":
         return out / 2
     alone = {name: jnp.expand_dims(x, len(batch) + 1) for name, x in tokens.items()}
-    out = out - run(**alone, form="parallel")[..., 0, :, :]
-    # Features of padding need not be 0, and here they would count by -1.
-    return blank(out, lengths, len(batch))
+    # Every share of a token's own is a multiple of its value, so padding takes nothing away.
+    return out - run(**alone, form="parallel")[..., 0, :, :]
 
 
 def _reversed(x: Array, batch: int, lengths: Any) -> Array:
