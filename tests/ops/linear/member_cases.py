@@ -26,12 +26,12 @@ class Case(NamedTuple):
     fixed: dict[str, Any]
 
 
-def draw(name: str, seed: int = 0) -> Case:
+def draw(name: str, seed: int = 0, length: int = SIZES["T"]) -> Case:
     """Arguments of the member in float64; the second argument is `key` whatever its name is there."""
-    rng, member = np.random.default_rng(seed), MEMBERS[name]
+    rng, member, sizes = np.random.default_rng(seed), MEMBERS[name], SIZES | {"T": length}
 
     def array(axes: str, kind: str) -> np.ndarray:
-        x = rng.normal(size=[SIZES[axis] for axis in axes.replace("*", "").split()])
+        x = rng.normal(size=[sizes[axis] for axis in axes.replace("*", "").split()])
         return {
             "free": x,
             "random": x,

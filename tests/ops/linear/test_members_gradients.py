@@ -9,7 +9,7 @@ import pytest
 
 from attnjax.ops.linear.members.catalogue import MEMBERS
 from attnjax.ops.linear.members.kernels import orthogonal_features, performer
-from tests.ops.linear.member_cases import Case, draw
+from tests.ops.linear.member_cases import Case, answer, call, draw
 
 OWN_FORM = ["log_linear", "mesa", "gated_slot"]
 FORGETTING = [name for name, member in MEMBERS.items() if "decay" in member.gates or name == "hgrn2"]
@@ -32,9 +32,13 @@ def gradient(name: str, case: Case, **options: Any) -> dict[str, Any]:
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("name", OWN_FORM)
 def test_chunks_have_the_gradients_of_the_loop(name):
-    case = draw(name)
-    got = gradient(name, case, form="chunked", chunk_size=4)
-    expected = gradient(name, case, form="recurrent")
+    """And their answers: several chunks of each size, the last one filled up."""
+    case = draw(name, length=37)
+    options = {"segment_ids": np.tile(np.arange(37) // 15, (2, 1))}
+    got = gradient(name, case, form="chunked", chunk_size=8, **options)
+    expected = gradient(name, case, form="recurrent", **options)
+    chunks = call(name, case, form="chunked", chunk_size=8, **options)
+    np.testing.assert_allclose(chunks, answer(name, case, **options)[0], rtol=1e-10, atol=1e-10)
     for argument, x in expected.items():
         np.testing.assert_allclose(got[argument], x, rtol=1e-8, atol=1e-9, err_msg=argument)
 
