@@ -5,6 +5,15 @@ from typing import Any
 import numpy as np
 
 DECAYS = ("none", "per head", "per token", "per channel")
+TERMS = {"nothing": {}, "erased": {"erase": True}, "erased elsewhere": {"erase": True, "write": True}}
+LENGTHS = np.array([33, 7])
+SEGMENTS = np.repeat(np.array([[0] * 5 + [3] * 20 + [1] * 12]), 2, axis=0)
+STATE = np.random.default_rng(7).normal(size=(2, 2, 5, 3))
+
+
+def assert_close(got, expected):
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
 
 
 def draw(
