@@ -34,6 +34,7 @@ _HOME = {
     **dict.fromkeys(
         ("alibi", "softcap", "relative_bias", "forget_gate", "pair_bias", "score_fn"), "attnjax.ops.scores"
     ),
+    "linear_attention": "attnjax.ops.linear.attention",
     **dict.fromkeys(("softmax", "sigmoid", "sparsemax", "entmax"), "attnjax.ops.normalizers"),
 }
 

@@ -1,0 +1,119 @@
+"""The recurrence by matrix products over chunks of tokens: what training and prefill run.
+
+Within a chunk, u_t = S_{t-1}ᵀ erase_t is what token t takes away. With c_t the sum of the log-decays up to t,
+
+    S_t = exp(c_t) S_0 + Σ_{j≤t} exp(c_t - c_j) (key_j value_jᵀ - write_j u_jᵀ)
+
+so that u solves a unit lower triangular system: u = M (Ẽ S_0 + A value), M = (I + A')⁻¹, where A and A' are
+the products of erase with key and with write that the decays between two tokens scale (the WY representation;
+Yang et al., 2024). What does not depend on S_0 is computed for many chunks at once; what a chunk does to the
+state is one matrix product, and only that runs chunk by chunk.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from attnjax.ops.linear.pairs import pair_products, scaled
+from attnjax.ops.linear.tokens import Read, Tokens
+from attnjax.ops.linear.triangular import unit_lower_inverse
+
+# Tokens of one head whose chunks are computed at once; a gradient computes them again, group by group, and so
+# keeps the inputs and one state per group.
+GROUP = 1024
+
+
+class Chunk(NamedTuple):
+    """C tokens as a map of the state before them: R rows that read it, and W rows that are written to it."""
+
+    query: Float[Array, "R H"]
+    scores: Float[Array, "R W"]
+    kept: Float[Array, " H"] | Float[Array, " 1"] | None
+    written: Float[Array, "W H"]
+    value: Float[Array, "W V"]
+    taken: Float[Array, "W H"] | None  # what is written is value - taken · S_0
+
+
+def chunked(
+    tokens: Tokens, state: Float[Array, "H V"], read: Read, chunk_size: int
+) -> tuple[Float[Array, "T G V"], Float[Array, "H V"]]:
+    """out and the last state of one head. Any length: zeros that follow it leave the state as it was."""
+    length = tokens.key.shape[0]
+    size = min(chunk_size, max(length, 1))
+    chunks = -(-length // size)
+    at_once = max(1, min(chunks, GROUP // size))
+    groups = -(-chunks // at_once)
+    padded = groups * at_once * size
+
+    def grouped(x: Array) -> Array:
+        x = jnp.pad(x, ((0, padded - length), *[(0, 0)] * (x.ndim - 1)))
+        return x.reshape(groups, at_once, size, *x.shape[1:])
+
+    run: Callable[..., tuple[Array, Array]] = functools.partial(_group, read=read)
+    if groups > 1:
+        run = jax.checkpoint(run, prevent_cse=False)
+    state, out = jax.lax.scan(run, state, jax.tree.map(grouped, tokens))
+    return out.reshape(padded, -1, out.shape[-1])[:length], state
+
+
+def _group(state: Array, tokens: Tokens, read: Read) -> tuple[Array, Array]:
+    """The state after chunks [at once, C, ...], and what they read [at once, R, V]."""
+    chunks = jax.vmap(functools.partial(_chunk, read=read))(tokens)
+    state, before = jax.lax.scan(_advance, state, jax.vmap(_transition)(chunks))
+    return state, jax.vmap(_read)(chunks, before)
+
+
+def _chunk(tokens: Tokens, read: Read) -> Chunk:
+    query, key, value, decay, erase, write = tokens
+    each, query = query.shape[1], query.reshape(-1, query.shape[-1])
+    after, before = (None, None) if decay is None else _sums(decay)
+    seen = after if read == "after" else before
+    seen = None if seen is None else jnp.repeat(seen, each, axis=0)
+    to_end = None if after is None else after[-1] - after
+    kept = None if after is None else jnp.exp(jnp.atleast_1d(after[-1]))
+    scores = pair_products(query, key, seen, after, own=read == "after")
+    reads_state, written = scaled(query, seen), scaled(key, to_end)
+    if erase is None:
+        return Chunk(reads_state, scores, kept, written, value, None)
+    by_key, erases = pair_products(erase, key, before, after, own=False), scaled(erase, before)
+    if write is None:
+        inverse = unit_lower_inverse(by_key)
+        return Chunk(reads_state, scores, kept, written, inverse @ value, inverse @ erases)
+    by_write = pair_products(erase, write, before, after, own=False)
+    inverse = unit_lower_inverse(by_write)
+    taken = inverse @ erases
+    scores = jnp.concatenate([scores, pair_products(query, write, seen, after, own=read == "after")], -1)
+    written = jnp.concatenate([written, scaled(write, to_end)])
+    value = jnp.concatenate([value, -(inverse @ (by_key @ value))])
+    return Chunk(reads_state, scores, kept, written, value, jnp.concatenate([jnp.zeros_like(taken), taken]))
+
+
+def _sums(decay: Float[Array, "C *H"]) -> tuple[Float[Array, "C *H"], Float[Array, "C *H"]]:
+    """The log-decays up to and with each token, and up to the token before.
+
+    As a product, at full precision: XLA would fuse a cumulative sum into all that reads it, again and again.
+    """
+    size = decay.shape[0]
+    after = jnp.matmul(jnp.tri(size, dtype=decay.dtype), decay, precision="highest")
+    return after, jnp.concatenate([jnp.zeros_like(after[:1]), after[:-1]])
+
+
+def _transition(chunk: Chunk) -> tuple[Array | None, Array | None, Array]:
+    """The state after a chunk is kept · S - product · S + added."""
+    product = None if chunk.taken is None else chunk.written.T @ chunk.taken
+    return chunk.kept, product, chunk.written.T @ chunk.value
+
+
+def _advance(state: Array, transition: tuple[Array | None, Array | None, Array]) -> tuple[Array, Array]:
+    kept, product, added = transition
+    after = added + (state if kept is None else kept[:, None] * state)
+    return (after if product is None else after - product @ state), state
+
+
+def _read(chunk: Chunk, state: Array) -> Float[Array, "R V"]:
+    value = chunk.value if chunk.taken is None else chunk.value - chunk.taken @ state
+    return chunk.query @ state + chunk.scores @ value

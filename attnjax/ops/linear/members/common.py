@@ -1,0 +1,138 @@
+"""What the members share: the options they pass on, checks of their gates, padding, chunks of tokens."""
+
+import math
+from collections.abc import Callable
+from typing import Any, TypedDict, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from attnjax.ops.checks import floats
+from attnjax.ops.linear.problem import Form, make_problem
+
+
+class Passed(TypedDict, total=False):
+    """What the recurrence itself takes."""
+
+    initial_state: Any
+    segment_ids: Any
+    lengths: Any
+    form: Form | None
+    chunk_size: int | None
+
+
+class Options(Passed, total=False):
+    """As in `linear_attention`; the state is the member's own, as it returns it."""
+
+    return_state: bool
+
+
+def passed(options: Options, **others: Any) -> Passed:
+    """The options without `return_state`, and with others in place."""
+    kept = {name: x for name, x in options.items() if name != "return_state"} | others
+    return cast(Passed, kept)
+
+
+def entrance(query: Any, key: Any, value: Any, options: Options) -> tuple[Array, Array, Array]:
+    """query, key and value, checked, with zeros for padding: features of a NaN have no derivative there."""
+    problem = make_problem(
+        query,
+        key,
+        value,
+        decay=None,
+        erase=None,
+        write=None,
+        scale=None,
+        initial_state=None,
+        segment_ids=options.get("segment_ids"),
+        lengths=options.get("lengths"),
+    )
+    lengths, batch = options.get("lengths"), problem.key.ndim - 3
+    return tuple(blank(x, lengths, batch) for x in problem[:3])  # type: ignore[return-value]
+
+
+def live(lengths: Any, batch: tuple[int, ...], length: int) -> Bool[Array, "*B T"]:
+    """True for the tokens before each row's length."""
+    return jnp.arange(length) < jnp.broadcast_to(jnp.asarray(lengths), batch)[..., None]
+
+
+def blank(x: Array, lengths: Any, batch: int) -> Array:
+    """x [*B, T, …] with `batch` axes before T, zero from each row's length on."""
+    if lengths is None:
+        return x
+    alive = live(lengths, x.shape[:batch], x.shape[batch])
+    return jnp.where(alive.reshape(*alive.shape, *[1] * (x.ndim - alive.ndim)), x, 0)
+
+
+def gate(name: str, x: Any, shape: tuple[int, ...], axes: str, lengths: Any = None) -> Array:
+    """x broadcast to `shape` (`axes`: "*B, T, …"), whose rank it must have, and zero in padding."""
+    x = floats(name, x)
+    if x.ndim != len(shape) or any(a not in (1, b) for a, b in zip(x.shape, shape, strict=True)):
+        raise ValueError(
+            f"{name} has shape {list(x.shape)}: expected {list(shape)} ({axes}), or 1 in place of a size"
+        )
+    after_batch = len(axes.split(", ")) - 1
+    return blank(jnp.broadcast_to(x, shape), lengths, len(shape) - after_batch)
+
+
+def per_head(name: str, x: Any, key: Array, options: Options) -> Float[Array, "*B T K"]:
+    """A gate per head and token."""
+    return gate(name, x, key.shape[:-1], "*B, T, K", options.get("lengths"))
+
+
+def per_channel(name: str, x: Any, key: Array, options: Options) -> Float[Array, "*B T K H"]:
+    """A gate per channel of the key and token."""
+    return gate(name, x, key.shape, "*B, T, K, H", options.get("lengths"))
+
+
+def parameter(name: str, x: Any, shape: tuple[int, ...], axes: str) -> Array:
+    """x, a parameter of exactly this shape."""
+    x = floats(name, x)
+    if x.shape != shape:
+        raise ValueError(f"{name} has shape {list(x.shape)}: expected {list(shape)} ({axes})")
+    return x
+
+
+def at_most(name: str, x: Array, highest: float, what: str) -> Array:
+    """x; ValueError for a value, where there is one, above `highest`."""
+    if not isinstance(x, jax.core.Tracer) and (np.asarray(x, np.float64) > highest).any():
+        raise ValueError(f"{name} reaches up to {np.nanmax(np.asarray(x, np.float64)):.4g}: expected {what}")
+    return x
+
+
+def log_decay(name: str, x: Array) -> Array:
+    """x; ValueError for logarithms of decays above 0."""
+    return at_most(name, x, 0, "logarithms of decays, at most 0")
+
+
+def at_least_float32(x: Array) -> Array:
+    """x in the dtype that features and states are computed in."""
+    return x.astype(jnp.result_type(x, jnp.float32))
+
+
+def scan_chunks(
+    step: Callable[[Any, Any], tuple[Any, Array]], state: Any, tokens: Any, chunk: int
+) -> tuple[Any, Array]:
+    """`jax.lax.scan` over chunks of the tokens' first axis; a gradient recomputes what is inside a chunk.
+
+    The last chunk is filled up by repeating the last token's integers, and zeros of everything else: a token
+    that writes, forgets and reads nothing.
+    """
+    length = jax.tree.leaves(tokens)[0].shape[0]
+    missing = -length % chunk
+
+    def split(x: Array) -> Array:
+        integers = jnp.issubdtype(x.dtype, jnp.integer)
+        widths = [(0, missing), *[(0, 0)] * (x.ndim - 1)]
+        x = jnp.pad(x, widths, mode="edge" if integers else "constant")
+        return x.reshape(-1, chunk, *x.shape[1:])
+
+    state, out = jax.lax.scan(jax.checkpoint(step), state, jax.tree.map(split, tokens))
+    return state, out.reshape(-1, *out.shape[2:])[:length]
+
+
+def rows_and_heads(x: Array, batch: int) -> Float[Array, "R K T ..."]:
+    """x [*B, T, K, …] with one axis of batch rows, and heads before tokens."""
+    return jnp.swapaxes(x.reshape(math.prod(x.shape[:batch]), *x.shape[batch:]), 1, 2)

@@ -1,0 +1,76 @@
+"""DeltaProduct: several writes of the delta rule per token, as a sequence of writes."""
+
+from typing import Any, Unpack
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from attnjax.ops.checks import floats
+from attnjax.ops.linear.members.common import Options, entrance, gate, log_decay
+from attnjax.ops.linear.members.delta import delta_rule
+
+
+def delta_product(
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T M K H"],
+    value: Float[Array, "*B T M K V"],
+    *,
+    strength: Float[Array, "*B T M K"],
+    decay: Float[Array, "*B T K"] | None = None,
+    scale: Any = None,
+    **options: Unpack[Options],
+) -> Any:
+    """M writes of the delta rule per token, one after the other; o_t = scale · Sᵀ q_t reads after the last.
+
+        S ← e^{g_t} S_{t-1}, then for j = 1 … M:  S ← S - β_tj k_tj (k_tjᵀ S) + β_tj k_tj v_tjᵀ
+
+    Keys, values and `strength` [*B, T, M, K] (β in [0, 1] or up to 2) have an axis of M writes after T; keys
+    of length 1. `decay` [*B, T, K] is g <= 0, None = 0. State [*B, K, H, V]; `chunk_size` counts writes.
+    Other arguments, result and errors as in `linear_attention`. DeltaProduct (Siems et al., 2025).
+
+    >>> x, writes = jnp.ones((2, 1, 1)), jnp.ones((2, 2, 1, 1))
+    >>> print(delta_product(x, writes, writes, strength=jnp.full((2, 2, 1), 0.5)).ravel())
+    [0.75   0.9375]
+    """
+    key, value, writes = _writes(query, key, value)
+    batch, (length, _, heads) = key.shape[:-4], key.shape[-4:-1]
+    lengths, segment_ids = options.get("lengths"), options.get("segment_ids")
+    strength = gate("strength", strength, key.shape[:-1], "*B, T, M, K", lengths)
+
+    def in_line(x: Array) -> Array:
+        return x.reshape(*batch, length * writes, *x.shape[len(batch) + 2 :])
+
+    def at(x: Array, write: int) -> Array:
+        """x in the given write of each token, zeros in the others."""
+        axis = len(batch) + 1
+        shape = (*x.shape[:axis], writes, *x.shape[axis:])
+        index = (*[slice(None)] * axis, write)
+        return in_line(jnp.zeros(shape, x.dtype).at[index].set(x))
+
+    options = options.copy()
+    if decay is not None:
+        decay = log_decay("decay", gate("decay", decay, (*batch, length, heads), "*B, T, K", lengths))
+        decay = at(decay, 0)
+    if lengths is not None:
+        options["lengths"] = jnp.asarray(lengths) * writes
+    if segment_ids is not None:
+        options["segment_ids"] = jnp.repeat(
+            jnp.broadcast_to(jnp.asarray(segment_ids), (*batch, length)), writes, axis=-1
+        )
+    parts = entrance(at(floats("query", query), writes - 1), in_line(key), in_line(value), options)
+    answer = delta_rule(*parts, in_line(strength), decay, scale, options)
+    out, *state = answer if options.get("return_state") else (answer,)
+    out = out.reshape(*batch, length, writes, *out.shape[-2:])[..., -1, :, :]
+    return (out, *state) if state else out
+
+
+def _writes(query: Any, key: Any, value: Any) -> tuple[Array, Array, int]:
+    query, key, value = (floats(n, x) for n, x in (("query", query), ("key", key), ("value", value)))
+    if key.ndim < 4 or key.shape[:-1] != value.shape[:-1] or query.shape[:-2] != key.shape[:-3]:
+        raise ValueError(
+            f"query {list(query.shape)} (*B, T, N, H), key {list(key.shape)} (*B, T, M, K, H), value "
+            f"{list(value.shape)} (*B, T, M, K, V): expected the same *B, T, M and K"
+        )
+    if key.shape[-3] == 0:
+        raise ValueError(f"key has shape {list(key.shape)} (*B, T, M, K, H): expected M of at least 1")
+    return key, value, key.shape[-3]

@@ -1,0 +1,117 @@
+"""MesaNet: the answer of the least-squares fit to all keys and values so far."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Unpack
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from attnjax.ops.checks import count
+from attnjax.ops.linear.attention import linear_recurrence
+from attnjax.ops.linear.members.common import (
+    Options,
+    at_least_float32,
+    at_most,
+    entrance,
+    log_decay,
+    parameter,
+    passed,
+    per_head,
+)
+
+
+class MesaState(NamedTuple):
+    """Sums of β k kᵀ and of β k vᵀ, with decay."""
+
+    covariance: Float[Array, "*B K H H"]
+    memory: Float[Array, "*B K H V"]
+
+
+def mesa(
+    query: Any,
+    key: Any,
+    value: Any,
+    *,
+    decay: Float[Array, "*B T K"],
+    strength: Float[Array, "*B T K"],
+    ridge: Float[Array, "K H"],
+    iterations: int = 30,
+    **options: Unpack[Options],
+) -> Any:
+    """o_t = G_tᵀ (C_t + Λ)⁻¹ q_t: the best linear map from keys to values so far, asked by the query.
+
+        C_t = e^{g_t} C_{t-1} + β_t k_t k_tᵀ,  G_t = e^{g_t} G_{t-1} + β_t k_t v_tᵀ
+
+    The inverse is that of `iterations` steps of conjugate gradients for all tokens at once, each one pass
+    of the recurrence; H steps are exact but for rounding. Gradients are those of the exact inverse.
+
+    Args:
+        decay: [*B, T, K], g <= 0; strength: [*B, T, K], β >= 0. Keys and queries of length 1.
+        ridge: [K, H], the diagonal of Λ, above 0.
+        initial_state: a `MesaState`, as `return_state` gives it.
+
+    Other arguments and errors as in `linear_attention`. MesaNet (von Oswald et al., 2025).
+
+    >>> x, zeros = jnp.ones((3, 1, 1)), jnp.zeros((3, 1))
+    >>> value = jnp.array([[[1.0]], [[2.0]], [[6.0]]])
+    >>> print(mesa(x, x, value, decay=zeros, strength=zeros + 1, ridge=jnp.ones((1, 1))).ravel())
+    [0.5  1.   2.25]
+    """
+    steps = count("iterations", iterations)
+    query, key, value = entrance(query, key, value, options)
+    decay = log_decay("decay", per_head("decay", decay, key, options))
+    strength = per_head("strength", strength, key, options)
+    at_most("-strength", -strength, 0, "strengths of at least 0")
+    ridge = parameter("ridge", ridge, key.shape[-2:], "K, H")
+    at_most("-ridge", -ridge, 0, "a ridge above 0")
+    state = options.get("initial_state")
+    if state is not None and not isinstance(state, MesaState):
+        raise TypeError(f"initial_state is a {type(state).__name__}: expected a MesaState, as mesa returns")
+    covariance, memory = state or (None, None)
+
+    query, key = at_least_float32(query), at_least_float32(key)
+    written = strength[..., None].astype(key.dtype) * key
+    ridges = jnp.repeat(ridge, query.shape[-2] // key.shape[-2], axis=0).astype(query.dtype)
+
+    def recall(x: Array, values: Array, start: Any) -> tuple[Array, Array]:
+        given = passed(options, initial_state=start)
+        return linear_recurrence(x, written, values, decay=decay, scale=1.0, **given)
+
+    def regularized(x: Array) -> Array:
+        return recall(x, key, covariance)[0] + ridges * x
+
+    def solve(matvec: Callable[[Array], Array], x: Array) -> Array:
+        return conjugate_gradients(matvec, x, steps)
+
+    answer = jax.lax.custom_linear_solve(regularized, query, solve, symmetric=True)
+    out, memory = recall(answer, value, memory)
+    if not options.get("return_state"):
+        return out.astype(value.dtype)
+    return out.astype(value.dtype), MesaState(recall(query, key, covariance)[1], memory)
+
+
+def conjugate_gradients(matvec: Callable[[Array], Array], b: Float[Array, "... H"], steps: int) -> Array:
+    """x with matvec(x) = b for a positive definite map of the last axis, each vector on its own.
+
+    >>> print(conjugate_gradients(lambda x: x * jnp.array([2.0, 4.0]), jnp.ones(2), 2))
+    [0.5  0.25]
+    """
+
+    def step(carry: tuple[Array, Array, Array], _: Any) -> tuple[tuple[Array, Array, Array], None]:
+        x, rest, direction = carry
+        image, size = matvec(direction), _dot(rest, rest)
+        along = _quotient(size, _dot(direction, image))
+        x, rest = x + along * direction, rest - along * image
+        return (x, rest, rest + _quotient(_dot(rest, rest), size) * direction), None
+
+    return jax.lax.scan(step, (jnp.zeros_like(b), b, b), length=steps)[0][0]
+
+
+def _dot(x: Array, y: Array) -> Array:
+    return (x * y).sum(-1, keepdims=True)
+
+
+def _quotient(above: Array, below: Array) -> Array:
+    """0 where nothing is left to solve."""
+    return jnp.where(below > 0, above / jnp.where(below > 0, below, 1), 0)

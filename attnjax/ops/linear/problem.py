@@ -1,0 +1,154 @@
+"""The arguments of a call: checks of the contract, before anything is computed."""
+
+import math
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from attnjax.ops.checks import array, count, floats, scalar
+
+Form = Literal["recurrent", "chunked", "parallel"]
+FORMS: tuple[Form, ...] = ("recurrent", "chunked", "parallel")
+
+
+class Problem(NamedTuple):
+    """The checked arguments of a call, with the axes as they came."""
+
+    query: Array
+    key: Array
+    value: Array
+    decay: Array | None
+    erase: Array | None
+    write: Array | None
+    scale: Array
+    state: Array | None
+    segment_ids: Array | None
+    lengths: Array | None
+
+
+def make_problem(
+    query: Any,
+    key: Any,
+    value: Any,
+    *,
+    decay: Any,
+    erase: Any,
+    write: Any,
+    scale: Any,
+    initial_state: Any,
+    segment_ids: Any,
+    lengths: Any,
+) -> Problem:
+    """The call, checked; ValueError or TypeError naming the argument that does not fit."""
+    query, key, value = (_tokens(n, x) for n, x in (("query", query), ("key", key), ("value", value)))
+    _check_sizes(query, key, value)
+    batch, (length, heads, size) = key.shape[:-3], key.shape[-3:]
+    decay = None if decay is None else _decay(decay, key.shape)
+    if erase is None and write is not None:
+        raise ValueError("write is given but erase is None: expected both (key is what is written)")
+    erase = None if erase is None else _like_key("erase", erase, key)
+    write = None if write is None else _like_key("write", write, key)
+    if initial_state is not None:
+        initial_state = floats("initial_state", initial_state)
+        expected = (*batch, heads, size, value.shape[-1])
+        if initial_state.shape != expected:
+            raise ValueError(
+                f"initial_state has shape {list(initial_state.shape)}: "
+                f"expected {list(expected)} (*B, K, H, V)"
+            )
+    return Problem(
+        query,
+        key,
+        value,
+        decay,
+        erase,
+        write,
+        jnp.asarray(scalar("scale", 1 / math.sqrt(size) if scale is None else scale)),
+        initial_state,
+        None if segment_ids is None else _integers("segment_ids", segment_ids, (*batch, length), "*B, T"),
+        None if lengths is None else _integers("lengths", lengths, batch, "*B"),
+    )
+
+
+def check_form(form: Any, chunk_size: Any, erases: bool) -> None:
+    """ValueError or TypeError for a form that cannot compute the call."""
+    if form is not None and form not in FORMS:
+        raise ValueError(f"form is {form!r}: expected one of {', '.join(map(repr, FORMS))} or None")
+    if form == "parallel" and erases:
+        raise ValueError(
+            "form is 'parallel' with erase, which depends on the state: expected 'chunked' or 'recurrent'"
+        )
+    if chunk_size is not None:
+        count("chunk_size", chunk_size)
+        if form not in (None, "chunked"):
+            raise ValueError(
+                f"chunk_size is {chunk_size} with form {form!r}: expected form 'chunked' or None"
+            )
+
+
+def _tokens(name: str, x: Any) -> Array:
+    x = floats(name, x)
+    if x.ndim < 3:
+        raise ValueError(f"{name} has shape {list(x.shape)}: expected at least 3 axes (*B, T, heads, size)")
+    return x
+
+
+def _check_sizes(query: Array, key: Array, value: Array) -> None:
+    shown = (
+        f"query {list(query.shape)} (*B, T, N, H), key {list(key.shape)} (*B, T, K, H), "
+        f"value {list(value.shape)} (*B, T, K, V)"
+    )
+    if not query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
+        raise ValueError(f"the batch axes *B or the lengths T differ: {shown}")
+    if key.shape[-2] != value.shape[-2]:
+        raise ValueError(f"key and value differ in K: {shown}")
+    if query.shape[-1] != key.shape[-1] or query.shape[-1] == 0:
+        raise ValueError(f"query and key need one head size H of at least 1: {shown}")
+    heads, groups = query.shape[-2], key.shape[-2]
+    if groups == 0 or heads % groups:
+        raise ValueError(f"N = {heads} query heads are not divisible by K = {groups} key heads: {shown}")
+
+
+def _like_key(name: str, x: Any, key: Array) -> Array:
+    x = floats(name, x)
+    if x.shape != key.shape:
+        raise ValueError(
+            f"{name} has shape {list(x.shape)}: expected {list(key.shape)} (*B, T, K, H) as the key"
+        )
+    return x
+
+
+def _decay(decay: Any, key_shape: tuple[int, ...]) -> Array:
+    decay, heads = floats("decay", decay), key_shape[-2]
+    rank = len(key_shape)
+    full = {1: (heads,), rank - 1: key_shape[:-1], rank: key_shape}.get(decay.ndim)
+    if full is None or not _broadcasts(decay.shape, full) or (decay.ndim == 1 and decay.shape != full):
+        raise ValueError(
+            f"decay has shape {list(decay.shape)}: expected [{heads}] (K), or one that broadcasts to "
+            f"{list(key_shape[:-1])} (*B, T, K) or {list(key_shape)} (*B, T, K, H)"
+        )
+    if not isinstance(decay, jax.core.Tracer) and (np.asarray(decay, np.float64) > 0).any():
+        highest = np.nanmax(np.asarray(decay, np.float64))
+        raise ValueError(f"decay reaches up to {highest:.4g}: expected logarithms of decays, at most 0")
+    return decay
+
+
+def _integers(name: str, x: Any, full: tuple[int, ...], axes: str) -> Array:
+    x = array(name, x)
+    if not jnp.issubdtype(x.dtype, jnp.integer):
+        raise TypeError(f"{name} is an array of {x.dtype}: expected integers")
+    if not _broadcasts(x.shape, full):
+        raise ValueError(
+            f"{name} has shape {list(x.shape)}: expected one that broadcasts to {list(full)} ({axes})"
+        )
+    return x
+
+
+def _broadcasts(shape: tuple[int, ...], full: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, full) == full
+    except ValueError:
+        return False

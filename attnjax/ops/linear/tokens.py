@@ -1,0 +1,94 @@
+"""The normal form of a call: what every token does to the state of its head, and the state before them."""
+
+import math
+from typing import Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from attnjax.ops.linear.problem import Problem
+
+Read = Literal["after", "before"]
+
+
+class Tokens(NamedTuple):
+    """The tokens of one head of one batch row, in the dtype of the state.
+
+    The queries are scaled, of the G query heads that read a key head; decays are finite or None. There are no
+    segments and no padding: a reset is a decay to nothing, padding writes zeros. A chunk of tokens is
+    `Tokens` again, and so is one, without the axis T.
+    """
+
+    query: Float[Array, "T G H"]
+    key: Float[Array, "T H"]
+    value: Float[Array, "T V"]
+    decay: Float[Array, " T"] | Float[Array, "T H"] | None
+    erase: Float[Array, "T H"] | None
+    write: Float[Array, "T H"] | None
+
+
+def normal_form(problem: Problem, read: Read) -> tuple[Tokens, Float[Array, "B K H V"]]:
+    """The tokens of all rows and heads (axes B K in front), and the states before them.
+
+    Everything is in the dtype of the state: float32, or float64 when an input is.
+    """
+    *batch, length, heads, size = problem.key.shape
+    rows, dtype = math.prod(batch), state_dtype(problem)
+    decay = problem.decay
+    if decay is not None:
+        full = problem.key.shape if decay.ndim == problem.key.ndim else problem.key.shape[:-1]
+        decay = jnp.broadcast_to(jnp.maximum(decay.astype(dtype), lowest_log(dtype)), full)
+    given = [problem.query, problem.key, problem.value, decay, problem.erase, problem.write]
+    tokens = Tokens(*(_heads_first(x, rows, len(batch), dtype) for x in given))
+    if problem.segment_ids is not None:
+        ids = jnp.broadcast_to(problem.segment_ids, (*batch, length)).reshape(rows, length)
+        tokens = _reset(tokens, ids[:, 1:] != ids[:, :-1], read)
+    if problem.lengths is not None:
+        lengths = jnp.broadcast_to(problem.lengths, batch).reshape(rows, 1)
+        tokens = Tokens(*(_zero(x, jnp.arange(length) >= lengths) for x in tokens))
+    # Scaled when padding is zero already: a NaN there would reach the scale's gradient.
+    query = (tokens.query * problem.scale.astype(dtype)).reshape(rows, heads, -1, length, size)
+    shape = (rows, heads, size, problem.value.shape[-1])
+    state = jnp.zeros(shape) if problem.state is None else problem.state.reshape(shape)
+    return tokens._replace(query=jnp.swapaxes(query, 2, 3)), state.astype(dtype)
+
+
+def state_dtype(problem: Problem) -> Any:
+    """float32, or float64 when an input is."""
+    given = (problem.query, problem.key, problem.value, problem.decay, problem.erase, problem.write)
+    return jnp.result_type(jnp.float32, *(x for x in (*given, problem.state) if x is not None))
+
+
+def lowest_log(dtype: Any) -> float:
+    """A log-decay whose exponential is 0 in this dtype, in place of -inf.
+
+    It is finite, so that differences of sums are no NaN, and no lower than it has to be, so that the sums of
+    a chunk with resets in it keep their digits.
+    """
+    return -800.0 if dtype == jnp.float64 else -110.0
+
+
+def _heads_first(x: Array | None, rows: int, batch_axes: int, dtype: Any) -> Any:
+    if x is None:
+        return None
+    return jnp.swapaxes(x.reshape(rows, *x.shape[batch_axes:]), 1, 2).astype(dtype)
+
+
+def _reset(tokens: Tokens, changes: Bool[Array, "B T-1"], read: Read) -> Tokens:
+    """Where a segment begins, the decay leaves nothing of the state, and nothing sees what was there."""
+    begins = jnp.pad(changes, ((0, 0), (1, 0)))
+    decay, dtype = tokens.decay, tokens.key.dtype
+    if decay is None:
+        decay = jnp.zeros(tokens.key.shape[:-1], dtype)
+    return tokens._replace(
+        decay=_zero(decay, begins, lowest_log(dtype)),
+        erase=_zero(tokens.erase, begins),
+        query=_zero(tokens.query, begins) if read == "before" else tokens.query,
+    )
+
+
+def _zero(x: Array | None, where: Bool[Array, "B T"], to: float = 0.0) -> Any:
+    """`x` [B, heads, T, ...] with another value at these tokens."""
+    if x is None:
+        return None
+    return jnp.where(where.reshape(where.shape[0], 1, -1, *[1] * (x.ndim - 3)), jnp.asarray(to, x.dtype), x)

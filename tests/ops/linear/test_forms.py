@@ -1,0 +1,99 @@
+"""Every form equals the recurrence written token by token in NumPy, in float64."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import attnjax as aj
+from attnjax.ops.linear.attention import linear_recurrence
+from tests.ops.linear.linear_cases import DECAYS, LENGTHS, SEGMENTS, STATE, TERMS, assert_close, draw, literal
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+FORMS = {"recurrent": {"form": "recurrent"}, "parallel": {"form": "parallel"}} | {
+    f"chunks of {size}": {"form": "chunked", "chunk_size": size} for size in (1, 3, 16, 64)
+}
+ROUND = {"initial_state": STATE, "segment_ids": SEGMENTS, "lengths": LENGTHS}
+
+
+# The parallel form has nothing to erase.
+PAIRS = [(form, terms) for form in FORMS for terms in TERMS if form != "parallel" or terms == "nothing"]
+
+
+@pytest.mark.parametrize("decay", DECAYS)
+@pytest.mark.parametrize(("form", "terms"), PAIRS)
+def test_a_form_equals_the_loop(form, decay, terms):
+    args = draw(decay, **TERMS[terms])
+    got = linear_recurrence(**args, **ROUND, **FORMS[form])
+    assert_close(got, literal(**args, **ROUND))
+
+
+@pytest.mark.parametrize(("form", "terms"), PAIRS)
+def test_the_state_before_a_token_can_be_read(form, terms):
+    args = draw("per channel", **TERMS[terms])
+    got = linear_recurrence(**args, **ROUND, **FORMS[form], read="before")
+    assert_close(got, literal(**args, **ROUND, read="before"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_without_a_state_segments_or_padding(form):
+    args = draw("none", erase=form != "parallel")
+    assert_close(linear_recurrence(**args, **FORMS[form]), literal(**args))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("length", [1, 16, 17])
+def test_any_length(form, length):
+    args = draw("per channel", sizes=(1, length, 1, 1, 4, 2))
+    assert_close(linear_recurrence(**args, **FORMS[form]), literal(**args))
+
+
+@pytest.mark.parametrize("terms", TERMS)
+def test_groups_of_chunks_follow_each_other(terms, monkeypatch):
+    monkeypatch.setattr("attnjax.ops.linear.chunked.GROUP", 8)
+    args = draw("per channel", **TERMS[terms], sizes=(1, 29, 1, 2, 4, 3))
+    assert_close(linear_recurrence(**args, form="chunked", chunk_size=4), literal(**args))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_decays_may_forget_everything(form):
+    args = draw("per channel", strength=3)
+    args["decay"][:, ::5] = -np.inf
+    args["decay"][:, 1::7, :, :2] = -np.inf
+    assert_close(linear_recurrence(**args, **FORMS[form]), literal(**args))
+
+
+@pytest.mark.parametrize("decay", ["per head", "per channel"])
+@pytest.mark.parametrize("terms", ["nothing", "erased elsewhere"])
+def test_prefill_and_decoding_are_one_pass(decay, terms):
+    args = draw(decay, **TERMS[terms])
+    out, state = aj.linear_attention(**args, return_state=True)
+    outs, now = [], None
+    for start, stop in ((0, 20), (20, 30), *((i, i + 1) for i in range(30, 37))):
+        part = {
+            name: x if name == "decay" and decay == "per head" else x[:, start:stop]
+            for name, x in args.items()
+        }
+        got, now = aj.linear_attention(**part, initial_state=now, return_state=True)
+        outs.append(got)
+    assert_close((np.concatenate(outs, axis=1), now), (out, state))
+
+
+def test_a_segment_is_as_if_it_stood_alone():
+    args = draw("per token", erase=True)
+    out = aj.linear_attention(**args, segment_ids=SEGMENTS)
+    for span in (slice(0, 5), slice(5, 25), slice(25, 37)):
+        alone = aj.linear_attention(**{name: x[:, span] for name, x in args.items()})
+        np.testing.assert_allclose(out[:, span], alone, atol=1e-10)
+
+
+def test_axes_of_the_batch_may_be_none_or_many():
+    args = draw("per token", erase=True, sizes=(6, 9, 2, 1, 4, 3))
+    out, state = linear_recurrence(**args, segment_ids=jnp.arange(9) // 4, lengths=7)
+    folded = {name: x.reshape(2, 3, *x.shape[1:]) for name, x in args.items()}
+    got = linear_recurrence(**folded, segment_ids=jnp.arange(9) // 4, lengths=jnp.full((2, 1), 7))
+    assert_close(got, (out.reshape(2, 3, *out.shape[1:]), state.reshape(2, 3, *state.shape[1:])))
+    one = linear_recurrence(
+        **{name: x[0] for name, x in args.items()}, segment_ids=jnp.arange(9) // 4, lengths=7
+    )
+    assert_close(one, (out[0], state[0]))

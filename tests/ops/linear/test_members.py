@@ -1,0 +1,68 @@
+"""Every member of the family against the loop of its paper: forms, padding, segments, split sequences."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from attnjax.ops.linear.members.catalogue import MEMBERS
+from tests.ops.linear.member_cases import answer, call, draw
+
+# The first row has segments and padding, the second neither.
+IDS = np.array([[3, 3, 3, 1, 1, 1, 1, 3, 3], [0] * 9])
+LENGTHS = np.array([7, 9])
+NO_ERASE = [name for name, member in MEMBERS.items() if member.two_sided != "mean"]
+FORMS = [*((name, "recurrent") for name in MEMBERS), *((name, "parallel") for name in NO_ERASE)]
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+
+def assert_same(got: Any, expected: Any) -> None:
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10), got, expected)
+
+
+def assert_states(name: str, state: Any, states: dict[tuple[int, int], Any]) -> None:
+    """The member's state equals what the loops left, where they have one."""
+    for (row, head), last in states.items():
+        if last is not None:
+            got = [x[row, head] if x.ndim > 1 else x[row] for x in jax.tree.leaves(state)]
+            assert_same(got, jax.tree.leaves(last))
+
+
+@pytest.mark.parametrize(("name", "form"), FORMS)
+def test_a_form_equals_the_loop(name, form):
+    case = draw(name)
+    out, state = call(name, case, return_state=True, form=form)
+    expected, states = answer(name, case)
+    assert_same(out, expected)
+    assert_states(name, state, states)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_chunks_of_segments_and_padding_equal_the_loop(name):
+    case = draw(name)
+    expected, states = answer(name, case, segment_ids=IDS, lengths=LENGTHS)
+    for x in case.tokens.values():
+        x[0, LENGTHS[0] :] = np.nan
+    options = {"return_state": True, "form": "chunked", "chunk_size": 4}
+    out, state = call(name, case, segment_ids=IDS, lengths=LENGTHS, **options)
+    assert_same(out, expected)
+    assert_states(name, state, states)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_sequence_in_parts_is_one_pass(name):
+    """A prefill of 5 and of 4 tokens, then four more in which a segment ends."""
+    case = draw(name)
+    expected, states = answer(name, case, segment_ids=IDS, lengths=[9, 8])
+    first = case._replace(tokens={n: x[:, :5] for n, x in case.tokens.items()})
+    rest = case._replace(tokens={n: np.stack([x[0, 5:9], x[1, 4:8]]) for n, x in case.tokens.items()})
+    ids = np.stack([IDS[0, 5:9], IDS[1, 4:8]])
+    options = {"return_state": True}
+    before, state = call(name, first, segment_ids=IDS[:, :5], lengths=np.array([5, 4]), **options)
+    after, state = call(name, rest, segment_ids=ids, initial_state=state, form="recurrent", **options)
+    assert_same(before[0], expected[0, :5])
+    assert_same(before[1, :4], expected[1, :4])
+    assert_same(after, np.stack([expected[0, 5:9], expected[1, 4:8]]))
+    assert_states(name, state, states)

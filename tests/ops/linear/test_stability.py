@@ -1,0 +1,90 @@
+"""Long sequences, strong and no decay, repeated keys, half precision: nothing overflows, memory is linear."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import attnjax as aj
+from attnjax.ops.linear.triangular import unit_lower_inverse
+
+LONG = 65536
+STRENGTHS = {"none": 0.0, "weak": 1e-4, "strong": 50.0, "everything": np.inf}
+
+
+def inputs(length, dtype, strength, per_channel, size=4):
+    keys = jax.random.split(jax.random.key(0), 5)
+    query, key, value = (jax.random.normal(k, (1, length, 1, size)) for k in keys[:3])
+    key = key / jnp.linalg.norm(key, axis=-1, keepdims=True)
+    chance = jax.random.uniform(keys[3], key.shape if per_channel else key.shape[:-1])
+    decay = jnp.where(chance > 0.3, -strength, -1e-3) if strength else jnp.zeros_like(chance)
+    beta = jax.random.uniform(keys[4], (1, length, 1, 1))
+    kept = jnp.exp(decay if per_channel else decay[..., None])
+    args = {"query": query, "key": beta * key, "value": value, "erase": kept * key}
+    return {name: x.astype(dtype) for name, x in args.items()} | {"decay": decay}
+
+
+def value_and_gradients(args, **options):
+    def loss(args):
+        out = aj.linear_attention(**args, **options)
+        return (out.astype(jnp.float32) ** 2).mean(), out
+
+    return jax.jit(jax.value_and_grad(loss, has_aux=True))(args)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "strength", "per_channel"),
+    [
+        (jnp.float32, "none", False),
+        (jnp.float32, "strong", True),
+        (jnp.bfloat16, "none", False),
+        (jnp.bfloat16, "strong", False),
+        (jnp.bfloat16, "everything", True),
+    ],
+)
+def test_64k_tokens_stay_finite(dtype, strength, per_channel):
+    args = inputs(LONG, dtype, STRENGTHS[strength], per_channel)
+    (_, out), gradients = value_and_gradients(args)
+    assert out.dtype == dtype
+    # A delta rule with unit keys and strengths in (0, 1) keeps its state in the span of the values.
+    assert np.abs(np.asarray(out, np.float32)).max() < 1e3
+    for name, gradient in gradients.items():
+        assert np.isfinite(np.asarray(gradient, np.float32)).all(), name
+
+
+@pytest.mark.parametrize("per_channel", [False, True], ids=["per head", "per channel"])
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_chunks_are_as_exact_as_the_loop_in_single_precision(strength, per_channel):
+    args = inputs(512, jnp.float32, STRENGTHS[strength], per_channel, size=8)
+    chunked = aj.linear_attention(**args, form="chunked")
+    np.testing.assert_allclose(chunked, aj.linear_attention(**args, form="recurrent"), atol=2e-4)
+
+
+def test_one_key_for_all_tokens_is_no_trouble_for_the_inverse():
+    """Powers of this matrix have entries up to 1e18: an inverse by powers has no digit right."""
+    strict = jnp.tril(jnp.ones((64, 64)), -1)
+    expected = np.eye(64) - np.eye(64, k=-1)
+    np.testing.assert_allclose(unit_lower_inverse(strict), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 16, 20, 64])
+def test_the_inverse_of_any_size(size):
+    strict = np.tril(np.random.default_rng(0).normal(size=(size, size)), -1) / np.sqrt(size)
+    with jax.enable_x64(True):
+        got = unit_lower_inverse(jnp.asarray(strict))
+    np.testing.assert_allclose(got, np.linalg.inv(np.eye(size) + strict), atol=1e-12)
+
+
+def test_memory_of_the_gradients_is_linear_in_the_length():
+    def temporary(length):
+        args = inputs(length, jnp.float32, 1.0, False, size=16)
+
+        def loss(args):
+            return aj.linear_attention(**args, form="chunked").sum()
+
+        return jax.jit(jax.grad(loss)).lower(args).compile().memory_analysis().temp_size_in_bytes
+
+    short, long = temporary(8192), temporary(32768)
+    # A few times the tokens themselves: five inputs of 16 numbers each, and their gradients.
+    assert (long - short) / (32768 - 8192) < 4 * 10 * 16 * 4
+    assert long < 4.2 * short
