@@ -82,7 +82,7 @@ def spec_record(spec: SweepSpec) -> dict[str, Any]:
         "search": spec.search and spec.search.record(),
         "measure": spec.measure,
         "mode": spec.mode,
-        "command": shlex.join(sys.argv),
+        "command": shlex.join(["attnjax", *sys.argv[1:]]),
     }
 
 

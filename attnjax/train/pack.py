@@ -135,7 +135,7 @@ def fit_pack(
         if pack.alive and step not in checkpoints.steps:
             pack.sync()
             checkpoints.save(step, states)
-        checkpoints.wait()
+        # The last save goes on beside the evaluations; a kill meanwhile costs the steps since the one before.
         if step == config.steps:
             pack.finish(states)
     return not pack.alive
