@@ -4,7 +4,8 @@ import multiprocessing
 import time
 from typing import Any
 
-Spec = dict[str, Any]  # kind "sdpa" | "flex", lengths, mask "full" | "causal" | "window", backward
+# kind "sdpa" | "flex" | "gated_delta", lengths, mask "full" | "causal" | "window", backward
+Spec = dict[str, Any]
 
 
 class TorchPeer:
@@ -42,6 +43,41 @@ def _serve(pipe: Any, threads: int) -> None:
 
 
 def _call(spec: Spec) -> Any:
+    return _gated_delta(spec) if spec["kind"] == "gated_delta" else _attention(spec)
+
+
+def _gated_delta(spec: Spec) -> Any:
+    """The chunk form of transformers, with unit keys, strengths in (0, 1) and decays as it draws them."""
+    import torch
+    from transformers.models.qwen3_next.modeling_qwen3_next import torch_chunk_gated_delta_rule
+
+    shape = (spec["batch"], spec["length"], spec["heads"])
+    query, key, value = (torch.randn(*shape, spec["size"]) for _ in range(3))
+    key = torch.nn.functional.normalize(key, dim=-1)
+    strength, decay = torch.rand(shape), -torch.nn.functional.softplus(torch.randn(shape))
+    inputs = [x.requires_grad_(spec["backward"]) for x in (query, key, value, decay, strength)]
+
+    def attend() -> Any:
+        return torch_chunk_gated_delta_rule(*inputs[:3], g=inputs[3], beta=inputs[4])[0]
+
+    return _timed(attend, inputs, spec["backward"])
+
+
+def _timed(attend: Any, inputs: list[Any], backward: bool) -> Any:
+    """A call of the forward pass alone, or with the gradients of all inputs."""
+    import torch
+
+    def forward() -> None:
+        with torch.no_grad():
+            attend()
+
+    def both() -> None:
+        torch.autograd.grad(attend().sum(), inputs)
+
+    return both if backward else forward
+
+
+def _attention(spec: Spec) -> Any:
     import torch
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
@@ -67,11 +103,4 @@ def _call(spec: Spec) -> Any:
             causal = spec["mask"] == "causal"
             return torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
 
-    def forward() -> None:
-        with torch.no_grad():
-            attend()
-
-    def both() -> None:
-        torch.autograd.grad(attend().sum(), inputs)
-
-    return both if spec["backward"] else forward
+    return _timed(attend, inputs, spec["backward"])

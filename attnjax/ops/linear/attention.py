@@ -14,7 +14,10 @@ from attnjax.ops.linear.problem import Form, Problem, check_form, make_problem
 from attnjax.ops.linear.recurrent import recurrent
 from attnjax.ops.linear.tokens import Read, normal_form
 
+# On two CPU cores, with erase and heads of 64: 32 and 64 take much the same time, 16 and 128 a third more
+# (benchmarks/linear.py --only chunks).
 CHUNK = 64
+# Up to so many tokens the loop is preferred: decoding.
 FEW = 4
 
 
