@@ -20,6 +20,17 @@ def x64() -> Iterator[None]:
         yield
 
 
+# Long, and hardly about the versions of Python and jax: marked `once`, which CI runs on one of them.
+ONCE = ("tests/experiment/", "tests/launch/", "tests/test_cli", "tests/ops/linear/test_members")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what is listed above; single tests carry the mark themselves."""
+    for item in items:
+        if item.nodeid.startswith(ONCE):
+            item.add_marker("once")
+
+
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Doctests are looked for in the package, not in what tests import or start."""
     in_tests = Path(__file__).parent / "tests" in collection_path.parents

@@ -81,7 +81,6 @@ def test_a_search_round_trips_through_its_record() -> None:
     assert Search.from_record(search.record()) == search
 
 
-@pytest.mark.once
 def test_a_search_that_is_killed_ends_in_the_same_table(tmp_path: Path) -> None:
     env = {**os.environ, "TOY_SECONDS_PER_STEP": "0.02"}
     for kill in range(4):

@@ -80,7 +80,6 @@ def written() -> int:
     return sum(file.stat().st_size for file in Path("runs").glob("sweeps/*/trials/*/*.json*"))
 
 
-@pytest.mark.once
 def test_a_sweep_killed_at_ten_points_ends_in_the_same_table(whole: list) -> None:
     """Each start gets on a little further: it is killed some time after its first new line."""
     env = {**os.environ, "TOY_SECONDS_PER_STEP": "0.02"}
@@ -126,7 +125,6 @@ def test_a_named_sweep_runs_on_its_base_and_a_second_start_runs_nothing(monkeypa
     assert len(json.loads((sweep.folder / "provenance.json").read_text())["starts"]) == starts == 1
 
 
-@pytest.mark.once
 def test_two_processes_on_one_sweep_do_no_harm(whole: list) -> None:
     env = {**os.environ, "TOY_SECONDS_PER_STEP": "0.02"}
     first = subprocess.Popen(command(*GRID, *FAST), env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -138,7 +136,6 @@ def test_two_processes_on_one_sweep_do_no_harm(whole: list) -> None:
     assert table(only_sweep()) == whole
 
 
-@pytest.mark.once
 def test_512_trials_of_4_shapes_compile_as_many_programs_as_4_do() -> None:
     """Each count is that of a process of its own, without a cache of compiled programs."""
     rates = [",".join(f"{0.1 + i / 10000:.4f}" for i in range(n)) for n in (1, 128)]
@@ -249,7 +246,6 @@ def test_a_folder_that_cannot_be_written_is_named(capsys) -> None:
     assert "runs is not a folder" in capsys.readouterr().err
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("limit", [600, 3000])
 def test_a_full_disk_is_one_line_and_loses_nothing(whole: list, limit: int) -> None:
     """A file may grow to `limit` bytes: too little for sweep.json, and for provenance.json."""

@@ -12,8 +12,6 @@ from attnjax.cli import main
 from tests.experiment.test_sweep import command, only_sweep, table
 from tests.toy_runs import WHERE
 
-pytestmark = pytest.mark.once
-
 GRID = ["sweep", "toy", "--grid", "train.learning_rate=0.1,0.2", "--seeds", "4", "--train.steps", "40"]
 FAST = ["--lowering", "map", "--width", "2", "--devices", "1"]
 

@@ -94,7 +94,7 @@ def mesa(
 def conjugate_gradients(matvec: Callable[[Array], Array], b: Float[Array, "... H"], steps: int) -> Array:
     """x with matvec(x) = b for a positive definite map of the last axis, each vector on its own.
 
-    >>> print(conjugate_gradients(lambda x: x * jnp.array([2.0, 4.0]), jnp.ones(2), 2))
+    >>> print(conjugate_gradients(lambda x: x * jnp.array([2.0, 4.0]), jnp.ones(2), 2).round(3))
     [0.5  0.25]
     """
 
