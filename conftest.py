@@ -21,7 +21,17 @@ def x64() -> Iterator[None]:
 
 
 # Long, and hardly about the versions of Python and jax: marked `once`, which CI runs on one of them.
-ONCE = ("tests/experiment/", "tests/launch/", "tests/test_cli", "tests/ops/linear/test_members")
+ONCE = (
+    "tests/data/",
+    "tests/experiment/",
+    "tests/explain/",
+    "tests/launch/",
+    "tests/ops/linear/test_derivatives",
+    "tests/ops/linear/test_members",
+    "tests/ops/linear/test_stability",
+    "tests/tasks/",
+    "tests/test_cli",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
