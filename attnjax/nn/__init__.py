@@ -3,7 +3,7 @@
 from attnjax.nn.attention import Attended, Attention, without_none
 from attnjax.nn.axes import logical_axes, named
 from attnjax.nn.blocks import DecoderBlock, EncoderBlock, Residual
-from attnjax.nn.cache import KeysValues, KVCache
+from attnjax.nn.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.capture import Capture
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout, folded
@@ -25,6 +25,7 @@ __all__ = [
     "KeysValues",
     "PositionScore",
     "Residual",
+    "StateCache",
     "flat_dot_general",
     "folded",
     "logical_axes",
