@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +10,13 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+from attnjax.nn.attended import Attended, without_none
 from attnjax.nn.axes import named
 from attnjax.nn.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.capture import Capture
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout
-from attnjax.nn.layout import make_layout, require_goes_with, require_sizes
+from attnjax.nn.layout import make_layout, require_goes_with, require_rope, require_sizes
 from attnjax.nn.mask_reading import MaskReading
 from attnjax.nn.norm import make_norm
 from attnjax.nn.projection import into_heads
@@ -27,14 +28,6 @@ from attnjax.ops.masks import Mask
 
 MaskLike = Mask | Bool[Array, "*#B #N #T #S"]
 Rope = Literal["halves", "interleaved"]
-
-
-class Attended(NamedTuple):
-    """What one attention layer gives: its output, the cache it leaves, the weights that were asked for."""
-
-    out: Float[Array, "*B T D"]
-    cache: KVCache | StateCache | None
-    weights: Float[Array, "*B N T S"] | None
 
 
 class Attention(nnx.Module):
@@ -107,10 +100,7 @@ class Attention(nnx.Module):
         self.mechanism = mechanism
         self.rope = rope
         self.implementation = implementation
-        if rope not in (None, "halves", "interleaved"):
-            raise ValueError(f"rope {rope!r}: expected None, 'halves' or 'interleaved'")
-        if rope is not None and self.head_dim % 2:
-            raise ValueError(f"rope {rope!r}: expected an even head size, got {self.head_dim}")
+        require_rope(rope, self.head_dim)
         layout = make_layout(
             mechanism,
             options or {},
@@ -188,13 +178,10 @@ class Attention(nnx.Module):
 
         Raises:
           ValueError: x or context is not D wide; a cache together with a context, a cache that is full, or a
-            capture out of range; what the mechanism does not take.
+            capture out of range; what the mechanism does not take. TypeError: a cache of another kind.
         """
         self._require_width("x", x)
-        if cache is not None and context is not None:
-            raise ValueError(
-                "cache with context: a cache is for self-attention; a context can be `project`ed once"
-            )
+        self._require_fitting_cache(cache, context)
         if positions is None and self.rope is not None:
             positions = jnp.arange(x.shape[-2]) + (0 if cache is None else cache.length)
         if self.recurrence is not None:
@@ -256,6 +243,17 @@ class Attention(nnx.Module):
         if x.ndim < 2 or x.shape[-1] != self.dim:
             raise ValueError(f"{name} {list(x.shape)}: expected (*B, length, {self.dim})")
 
+    def _require_fitting_cache(self, cache: Any, context: Any) -> None:
+        if cache is not None and context is not None:
+            raise ValueError(
+                "cache with context: a cache is for self-attention; a context can be `project`ed once"
+            )
+        expected = KVCache if self.has_weights else StateCache
+        if cache is not None and not isinstance(cache, expected):
+            raise TypeError(
+                f"cache is a {type(cache).__name__}: expected the {expected.__name__} of {self.mechanism}"
+            )
+
     def _require_none(self, **arguments: Any) -> None:
         for name, given in arguments.items():
             if given is not None and not self.has_weights:
@@ -286,12 +284,6 @@ class Attention(nnx.Module):
         query, keys = jax.lax.optimization_barrier((query, keys))
         weights = attention_weights(query, keys, mask=mask, score=score, rows=capture.rows)
         return weights if capture.heads is None else weights[..., jnp.array(capture.heads), :, :]
-
-
-def without_none(first: Any, *rest: Any) -> Any:
-    """first alone, or with those of the rest that are not None as a tuple."""
-    given = tuple(part for part in rest if part is not None)
-    return (first, *given) if given else first
 
 
 def _and(mask: MaskLike | None, other: Mask) -> Mask:

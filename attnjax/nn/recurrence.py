@@ -121,7 +121,7 @@ class Recurrence(nnx.Module):
             if reading.causal and known_to_differ(reading.offset, 0):
                 raise ValueError(f"mask {mask!r}: expected causal() without an offset, there is no cache")
             return reading
-        _check_cache(cache, name, x.shape[:-2])
+        _check_batch(cache, x.shape[:-2])
         if not reading.causal or reading.segment_ids is not None:
             raise ValueError(f"mask {mask!r} with a cache: expected causal(cache.length), and no segments")
         if known_to_differ(reading.offset, cache.length):
@@ -131,9 +131,7 @@ class Recurrence(nnx.Module):
         return reading._replace(lengths=jnp.maximum(reading.lengths - cache.length, 0))
 
 
-def _check_cache(cache: Any, mechanism: str, batch: tuple[int, ...]) -> None:
-    if not isinstance(cache, StateCache):
-        raise TypeError(f"cache is a {type(cache).__name__}: {mechanism} takes a StateCache, of empty_cache")
+def _check_batch(cache: StateCache, batch: tuple[int, ...]) -> None:
     for leaf in jax.tree.leaves((cache.state, cache.tails)):
         if leaf.shape[: len(batch)] != batch:
             raise ValueError(f"cache holds {list(leaf.shape)}: x has the batch axes {list(batch)} (*B)")
