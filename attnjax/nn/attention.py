@@ -17,7 +17,6 @@ from attnjax.nn.capture import Capture
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout
 from attnjax.nn.layout import make_layout, require_goes_with, require_rope, require_sizes
-from attnjax.nn.mask_reading import MaskReading
 from attnjax.nn.norm import make_norm
 from attnjax.nn.projection import into_heads
 from attnjax.nn.recurrence import Projected, Recurrence
@@ -173,31 +172,32 @@ class Attention(nnx.Module):
 
         A recurrence takes no context, score, dropout or capture. Its mask joins causal(), lengths(key=…) and
         segments(ids) by &: segments are runs of one id; without causal() it runs in both directions, as
-        `bidirectional` says, but for the short convolution, which looks back. Padding leaves the cache as it
-        was; tokens that follow a padded prefill stand, for RoPE, where `positions` says.
+        `bidirectional` says, but for the short convolution, which looks back. With a cache lengths count from
+        its first token. Padding leaves what the cache holds as it was; tokens that follow a padded prefill
+        stand, for RoPE, where `positions` says.
 
         Raises:
           ValueError: x or context is not D wide; a cache together with a context, a cache that is full, or a
             capture out of range; what the mechanism does not take. TypeError: a cache of another kind.
         """
         self._require_width("x", x)
-        self._require_fitting_cache(cache, context)
+        kept: Any = self._fitting(cache, context)
         if positions is None and self.rope is not None:
             positions = jnp.arange(x.shape[-2]) + (0 if cache is None else cache.length)
         if self.recurrence is not None:
             self._require_none(context=context, score=score, dropout=dropout, capture=capture)
             place = partial(self._placed, positions=positions)
-            out, cache = self.recurrence(x, self._projected(x), place, mask=mask, cache=cache)
-            return Attended(self.out(out), cache, None)
+            out, kept = self.recurrence(x, self._projected(x), place, mask=mask, cache=kept)
+            return Attended(self.out(out), kept, None)
         query = self._place(self._normed(self.query(x), self.query_norm), positions)
         if isinstance(context, KeysValues):
             source = context
         else:
             source = self.project(x if context is None else context, positions if context is None else None)
-        if cache is not None:
-            cache = cache.append(source)
-            source = KeysValues(cache.keys, cache.values)
-            mask = _and(mask, masks.lengths(key=cache.length))
+        if kept is not None:
+            kept = kept.append(source)
+            source = KeysValues(kept.keys, kept.values)
+            mask = _and(mask, masks.lengths(key=kept.length))
         weights = None
         if capture is not None:
             weights = self._weights(capture, query, source.keys, mask, score)
@@ -211,7 +211,7 @@ class Attention(nnx.Module):
             dropout_rate=0.0 if dropout is None else dropout.rate,
             dropout_key=None if dropout is None else dropout.key,
         )
-        return Attended(self.out(out), cache, weights)
+        return Attended(self.out(out), kept, weights)
 
     def project(
         self, context: Float[Array, "*B S D"], positions: Int[Array, "*#B S"] | None = None
@@ -231,19 +231,16 @@ class Attention(nnx.Module):
         if self.recurrence is None:
             sizes = {"kv_heads": self.kv_heads, "head_dim": self.head_dim, "value_dim": self.value_dim}
             return KVCache.empty(batch, capacity, dtype=dtype, **sizes)
-
-        def one(x: Array) -> StateCache:
-            place = partial(self._placed, positions=None)
-            return self.recurrence.run(x, self._projected(x), place, MaskReading(causal=True))[1]
-
-        token = jax.ShapeDtypeStruct((*batch, 1, self.dim), dtype)
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(one, token))
+        return self.recurrence.empty_cache(
+            self._projected, jax.ShapeDtypeStruct((*batch, 1, self.dim), dtype)
+        )
 
     def _require_width(self, name: str, x: Array) -> None:
         if x.ndim < 2 or x.shape[-1] != self.dim:
             raise ValueError(f"{name} {list(x.shape)}: expected (*B, length, {self.dim})")
 
-    def _require_fitting_cache(self, cache: Any, context: Any) -> None:
+    def _fitting(self, cache: Any, context: Any) -> Any:
+        """The cache, of the kind that the mechanism has."""
         if cache is not None and context is not None:
             raise ValueError(
                 "cache with context: a cache is for self-attention; a context can be `project`ed once"
@@ -253,6 +250,7 @@ class Attention(nnx.Module):
             raise TypeError(
                 f"cache is a {type(cache).__name__}: expected the {expected.__name__} of {self.mechanism}"
             )
+        return cache
 
     def _require_none(self, **arguments: Any) -> None:
         for name, given in arguments.items():

@@ -70,10 +70,18 @@ class Recurrence(nnx.Module):
           mask, cache: as in `Attention.attend`.
         """
         reading = self._read(mask, cache, x)
-        out, kept = self.run(x, projected, place, reading, cache)
+        out, kept = self._run(x, projected, place, reading, cache)
         return out, None if cache is None else kept
 
-    def run(
+    def empty_cache(self, project: Callable[[Array], Projected], token: jax.ShapeDtypeStruct) -> StateCache:
+        """The cache before such a token [*B, 1, D], of which `project` makes query, key and value."""
+
+        def after(x: Array) -> StateCache:
+            return self._run(x, project(x), lambda projected: projected, MaskReading(causal=True))[1]
+
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(after, token))
+
+    def _run(
         self,
         x: Array,
         projected: Projected,

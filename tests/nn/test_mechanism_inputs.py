@@ -123,14 +123,17 @@ def test_gates_start_where_their_papers_do() -> None:
 
 
 def test_queries_and_keys_are_rotated_where_asked_and_the_cache_knows_how_far() -> None:
-    plain, turned = layer("delta_product"), layer("delta_product", rope="halves")
-    out = turned(x(), mask=masks.causal())
-    assert np.abs(plain(x(), mask=masks.causal()) - out).max() > 1e-3
-    shifted = turned(x(), mask=masks.causal(), positions=jnp.arange(3) + 40)
-    np.testing.assert_allclose(shifted, out, atol=1e-5)
-    first, cache = turned(x()[:, :2], mask=masks.causal(), cache=turned.empty_cache((2,), 3, jnp.float32))
-    last, _ = turned(x()[:, 2:], mask=masks.causal(cache.length), cache=cache)
-    np.testing.assert_allclose(jnp.concatenate([first, last], 1), out, atol=1e-5)
+    turned = layer("delta_product", rope="halves")
+    whole = jax.jit(lambda x, positions: turned(x, mask=masks.causal(), positions=positions))
+    step = jax.jit(lambda x, cache: turned(x, mask=masks.causal(cache.length), cache=cache))
+    out = whole(x(), jnp.arange(3))
+    np.testing.assert_allclose(whole(x(), jnp.arange(3) + 40), out, atol=1e-5)
+    assert np.abs(whole(x(), 3 * jnp.arange(3)) - out).max() > 1e-3
+    cache, parts = turned.empty_cache((2,), 3, jnp.float32), []
+    for t in range(3):
+        part, cache = step(x()[:, t : t + 1], cache)
+        parts.append(part)
+    np.testing.assert_allclose(jnp.concatenate(parts, 1), out, atol=1e-5)
 
 
 def test_computes_in_dtype_and_keeps_its_state_in_float32() -> None:
