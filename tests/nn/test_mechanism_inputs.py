@@ -155,3 +155,14 @@ def test_a_value_head_has_its_own_size_with_softmax_too() -> None:
     cache = wide.empty_cache((2,), 3, jnp.float32)
     out, _ = wide(x(), mask=masks.causal(), cache=cache)
     np.testing.assert_allclose(out, wide(x(), mask=masks.causal()), atol=1e-6)
+
+
+def test_lengths_count_from_the_first_token_of_the_cache() -> None:
+    recurrent = layer("gated_delta_net")
+    step = jax.jit(lambda x, mask, cache: recurrent(x, mask=mask & masks.causal(cache.length), cache=cache))
+    cache = recurrent.empty_cache((2,), 6, jnp.float32)
+    _, whole = step(x(), masks.lengths(key=3), cache)
+    _, cache = step(x()[:, :2], masks.lengths(key=3), cache)
+    _, cache = step(jnp.concatenate([x()[:, 2:], jnp.ones((2, 1, 8))], 1), masks.lengths(key=3), cache)
+    np.testing.assert_allclose(cache.state, whole.state, atol=1e-6)
+    np.testing.assert_allclose(cache.tails["key"], whole.tails["key"], atol=1e-6)
