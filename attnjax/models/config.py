@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from attnjax.config import require
+from attnjax.models.mechanism import CAUSAL_ONLY, Mechanism, require_mechanism_fits
 
 Positions = Literal["sinusoidal", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"]
 Norm = Literal["layer", "rms"]
@@ -13,6 +14,7 @@ Precision = Literal["float32", "bfloat16"]
 Implementation = Literal["reference", "blockwise"]
 
 _CHOICES = {
+    "mechanism": Mechanism,
     "positions": Positions,
     "norm": Norm,
     "norm_placement": NormPlacement,
@@ -38,6 +40,8 @@ class TransformerConfig:
     """Blocks that write the target."""
     hidden: int | None = None
     """Width of the feed-forward layers; None: 4·dim."""
+    mechanism: Mechanism = "softmax"
+    """Of self-attention: softmax, or a member of the linear family. What looks at the source is softmax."""
     positions: Positions = "rope"
     """How the order of tokens enters: added to embeddings, by rotation, or as a bias on the scores."""
     norm: Norm = "layer"
@@ -53,13 +57,13 @@ class TransformerConfig:
     tie_embeddings: bool = False
     """Use the target embedding as the output projection."""
     max_length: int = 512
-    """Positions that a learned table holds, for either side."""
+    """Positions that a learned table holds, for either side; the horizon of cosFormer."""
     dtype: Precision = "float32"
     """What is computed in."""
     param_dtype: Precision = "float32"
     """What parameters are kept in."""
     implementation: Implementation | None = None
-    """The attention engine; None chooses by size."""
+    """The engine of softmax attention; None chooses by size."""
 
     def __post_init__(self) -> None:
         for name in ("dim", "heads", "encoder_layers", "decoder_layers", "max_length"):
@@ -72,6 +76,12 @@ class TransformerConfig:
         if self.implementation is not None:
             _require_choice("implementation", self.implementation, get_args(Implementation))
         self._require_heads_fit()
+        require_mechanism_fits(self.mechanism, positions=self.positions, qk_norm=self.qk_norm)
+        require(
+            self.mechanism not in CAUSAL_ONLY,
+            f"model.mechanism is {self.mechanism!r}: it is causal only, but an encoder reads both ways; "
+            f"choose another than {', '.join(CAUSAL_ONLY)}",
+        )
 
     def _require_heads_fit(self) -> None:
         require(

@@ -1,0 +1,55 @@
+"""The mechanisms that a model's config can name, and what they go with. Free of jax, as are the configs.
+
+Tests hold them to `attnjax.ops.linear.members.catalogue.MEMBERS`.
+"""
+
+from typing import Literal
+
+from attnjax.config import require
+
+Mechanism = Literal[
+    "softmax",
+    "linear",
+    "retention",
+    "lightning",
+    "simple_gla",
+    "mamba2",
+    "gla",
+    "hgrn2",
+    "rwkv6",
+    "delta_net",
+    "gated_delta_net",
+    "kda",
+    "delta_product",
+    "rwkv7",
+    "performer",
+    "cosformer",
+    "based",
+    "rebased",
+    "log_linear",
+    "mesa",
+    "gated_slot",
+]
+
+CAUSAL_ONLY = ("log_linear", "mesa", "gated_slot")
+KEYS_ARE_GATES = ("hgrn2",)
+
+
+def require_mechanism_fits(mechanism: str, *, positions: str, qk_norm: bool) -> None:
+    """Raises InputError for positions that act on scores, or what acts on keys, where there are none.
+
+    >>> require_mechanism_fits("gla", positions="alibi", qk_norm=False)
+    Traceback (most recent call last):
+    attnjax.config.InputError: model.positions is 'alibi': it acts on scores, and gla has none
+    """
+    require(
+        mechanism == "softmax" or positions not in ("alibi", "t5"),
+        f"model.positions is {positions!r}: it acts on scores, and {mechanism} has none",
+    )
+    keys = mechanism not in KEYS_ARE_GATES
+    require(
+        keys or not positions.startswith("rope"),
+        f"model.positions is {positions!r}: it rotates keys, and those of {mechanism} are gates; "
+        "choose sinusoidal, learned or none",
+    )
+    require(keys or not qk_norm, f"model.qk_norm is True: the keys of {mechanism} are gates")
