@@ -1,11 +1,11 @@
-"""The parts of an encoder-decoder, made as its config describes them."""
+"""The parts of a model, made as its config describes them."""
 
 from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
 
-from attnjax.models.config import TransformerConfig
+from attnjax.models.config import BlockConfig
 from attnjax.nn import (
     Attention,
     DecoderBlock,
@@ -24,7 +24,7 @@ _ROPE = {"rope": "halves", "rope_interleaved": "interleaved"}
 class Parts:
     """Makes the parts of a model as its config describes them, each with parameters of its own."""
 
-    def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: BlockConfig, rngs: nnx.Rngs) -> None:
         self.config = config
         self.rngs = rngs
         self.dtypes: dict[str, Any] = {
@@ -52,6 +52,7 @@ class Parts:
             config.dim,
             config.heads,
             kv_heads=config.kv_heads,
+            head_dim=config.head_dim,
             bias=config.bias,
             qk_norm=config.qk_norm,
             rope=rope,

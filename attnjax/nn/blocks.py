@@ -70,14 +70,16 @@ class EncoderBlock(nnx.Module):
         *,
         mask: MaskLike | None = None,
         score: Any = None,
+        cache: KVCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
     ) -> Attended:
-        """The block's output and, if asked for, its attention weights; arguments as in `Attention.attend`."""
+        """The block's output, the cache it leaves, the weights asked for; arguments as in `Attention.attend`."""
         attended = self.attention.attend(
             self.attention_residual.enter(x),
             mask=mask,
             score=score,
+            cache=cache,
             dropout=folded(dropout, "weights"),
             capture=capture,
         )
