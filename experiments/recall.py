@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 class Recall:
     """Recall."""
 
-    model: LanguageModelConfig = LanguageModelConfig(dim=64, heads=2, hidden=128, positions="none")
+    model: LanguageModelConfig = LanguageModelConfig(
+        dim=64, heads=2, hidden=128, positions="none", convolution=4
+    )
     data: RecallData = RecallData()
     train: TrainConfig = TrainConfig(
         steps=1000,

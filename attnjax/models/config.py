@@ -128,11 +128,15 @@ class LanguageModelConfig(BlockConfig):
     """How a token reads those before it; window is softmax over the last few."""
     window: int = 16
     """Tokens that the window holds, the reading one included (for mechanism window only)."""
+    convolution: int | None = None
+    """Tokens that a causal convolution of the embeddings takes in, under any mechanism; None: it has none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("layers", "window"):
             _require_positive(name, getattr(self, name))
+        if self.convolution is not None:
+            _require_positive("convolution", self.convolution)
         _require_choice("mechanism", self.mechanism, get_args(Mechanism))
 
 

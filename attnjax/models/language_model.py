@@ -17,9 +17,13 @@ from attnjax.ops import masks
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class LanguageModelCache:
-    """What decoding keeps of the tokens so far: their keys and values, or a state, for each layer."""
+    """What decoding keeps of the tokens so far: their keys and values, or a state, for each layer.
+
+    tail: the last tokens' embeddings, for the convolution.
+    """
 
     layers: tuple[Any, ...]
+    tail: Float[Array, "B W-1 D"] | None
 
     @property
     def length(self) -> Int[Array, ""]:
@@ -30,7 +34,8 @@ class LanguageModelCache:
 class LanguageModel(nnx.Module):
     """Predicts each next token of a sequence (Radford et al., Improving language understanding, 2018).
 
-    Its state is `nnx.Param`s only. Padding on the right is seen by nothing that stands before it.
+    Where the config has a convolution, x_t + silu(Σ_l w_l ⊙ x_{t-l}) of the embeddings x enters the first
+    block. Its state is `nnx.Param`s only. Padding on the right is seen by nothing that stands before it.
 
     Args:
       config: its shape.
@@ -50,6 +55,7 @@ class LanguageModel(nnx.Module):
         self.config = config
         parts = Parts(config, rngs)
         self.embedding = parts.embedding(vocab)
+        self.convolution = None if config.convolution is None else parts.convolution(config.convolution)
         self.blocks = nnx.List([parts.encoder_block() for _ in range(config.layers)])
         self.score = parts.position_score(bidirectional=False)
         self.norm = parts.norm() if config.norm_placement == "pre" else None
@@ -80,7 +86,7 @@ class LanguageModel(nnx.Module):
         if capture is not None:
             capture.require_within("layers", len(self.blocks))
         offset = 0 if cache is None else cache.length
-        x = self.embedding(tokens, offset + jnp.arange(tokens.shape[-1]))
+        x, tail = self._embedded(tokens, cache)
         x = x if dropout is None else dropout.fold("embedding")(x)
         score = None if self.score is None else self.score(offset)
         kept: list[Any] = []
@@ -98,15 +104,28 @@ class LanguageModel(nnx.Module):
             if weights is not None:
                 captured[f"blocks.{i}.attention"] = weights
         logits = self._logits(x if self.norm is None else self.norm(x))
-        left_cache = None if cache is None else LanguageModelCache(tuple(kept))
+        left_cache = None if cache is None else LanguageModelCache(tuple(kept), tail)
         return without_none(logits, left_cache, None if capture is None else captured)
 
     def init_cache(self, batch: int, length: int) -> LanguageModelCache:
         """An empty cache for `length` tokens of `batch` sequences."""
         dtype = jnp.dtype(self.config.dtype)
+        layers = tuple(block.attention.empty_cache((batch,), length, dtype) for block in self.blocks)
+        width, dim = self.config.convolution, self.config.dim
         return LanguageModelCache(
-            tuple(block.attention.empty_cache((batch,), length, dtype) for block in self.blocks)
+            layers, None if width is None else jnp.zeros((batch, width - 1, dim), dtype)
         )
+
+    def _embedded(
+        self, tokens: Int[Array, "B T"], cache: LanguageModelCache | None
+    ) -> tuple[Float[Array, "B T D"], Float[Array, "B W-1 D"] | None]:
+        """What enters the first block, and the tail that the convolution leaves."""
+        offset = 0 if cache is None else cache.length
+        x = self.embedding(tokens, offset + jnp.arange(tokens.shape[-1]))
+        if self.convolution is None:
+            return x, None
+        near, tail = self.convolution(x, tail=None if cache is None else cache.tail)
+        return x + near, tail
 
     def _mask(self, offset: int | Int[Array, ""]) -> masks.Mask:
         causal = masks.causal(offset)

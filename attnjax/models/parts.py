@@ -13,6 +13,7 @@ from attnjax.nn import (
     EncoderBlock,
     FeedForward,
     PositionScore,
+    ShortConvolution,
     flat_dot_general,
     make_norm,
     named,
@@ -42,6 +43,10 @@ class Parts:
             rngs=self.rngs,
             **self.dtypes,
         )
+
+    def convolution(self, width: int) -> ShortConvolution:
+        channels, param_dtype = {"embed": self.config.dim}, self.dtypes["param_dtype"]
+        return ShortConvolution(channels, width=width, param_dtype=param_dtype, rngs=self.rngs)
 
     def norm(self) -> Any:
         return make_norm(self.config.norm, self.config.dim, rngs=self.rngs, **self.dtypes)

@@ -74,7 +74,7 @@ class EncoderBlock(nnx.Module):
         dropout: Dropout | None = None,
         capture: Capture | None = None,
     ) -> Attended:
-        """The block's output, the cache it leaves, the weights asked for; arguments as in `Attention.attend`."""
+        """The output, the cache it leaves and the weights asked for, as in `Attention.attend`."""
         attended = self.attention.attend(
             self.attention_residual.enter(x),
             mask=mask,
