@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from attnjax.config import require
+from attnjax.models.mechanism import CAUSAL_ONLY, CausalMechanism, Mechanism, require_mechanism_fits
 
 Positions = Literal["sinusoidal", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"]
 Norm = Literal["layer", "rms"]
@@ -11,7 +12,6 @@ NormPlacement = Literal["pre", "post"]
 Activation = Literal["gelu", "swiglu"]
 Precision = Literal["float32", "bfloat16"]
 Implementation = Literal["reference", "blockwise"]
-Mechanism = Literal["softmax", "window"]
 
 _CHOICES = {
     "positions": Positions,
@@ -37,6 +37,8 @@ class BlockConfig:
     """None: as many as heads (multi-head); 1: multi-query; a divisor of heads between: grouped-query."""
     hidden: int | None = None
     """Width of the feed-forward layers; None: 4·dim."""
+    mechanism: CausalMechanism = "softmax"
+    """Of self-attention."""
     positions: Positions = "rope"
     """How the order of tokens enters: added to embeddings, by rotation, or as a bias on the scores."""
     norm: Norm = "layer"
@@ -52,13 +54,13 @@ class BlockConfig:
     tie_embeddings: bool = False
     """Use the embedding of what is predicted as the output projection."""
     max_length: int = 512
-    """Positions that a learned table holds."""
+    """Positions that a learned table holds; the horizon of cosFormer."""
     dtype: Precision = "float32"
     """What is computed in."""
     param_dtype: Precision = "float32"
     """What parameters are kept in."""
     implementation: Implementation | None = None
-    """The attention engine; None chooses by size."""
+    """The engine of softmax attention; None chooses by size."""
 
     def __post_init__(self) -> None:
         for name in ("dim", "heads", "max_length"):
@@ -71,6 +73,7 @@ class BlockConfig:
         if self.implementation is not None:
             _require_choice("implementation", self.implementation, get_args(Implementation))
         self._require_heads_fit()
+        require_mechanism_fits(self.mechanism, positions=self.positions, qk_norm=self.qk_norm)
 
     def _require_heads_fit(self) -> None:
         require(
@@ -111,11 +114,19 @@ class TransformerConfig(BlockConfig):
     """Blocks that read the source."""
     decoder_layers: int = 2
     """Blocks that write the target."""
+    mechanism: Mechanism = "softmax"
+    """Of self-attention: softmax, or a member of the linear family. What looks at the source is softmax."""
 
     def __post_init__(self) -> None:
+        _require_choice("mechanism", self.mechanism, get_args(Mechanism))
         super().__post_init__()
         for name in ("encoder_layers", "decoder_layers"):
             _require_positive(name, getattr(self, name))
+        require(
+            self.mechanism not in CAUSAL_ONLY,
+            f"model.mechanism is {self.mechanism!r}: it is causal only, but an encoder reads both ways; "
+            f"choose another than {', '.join(CAUSAL_ONLY)}",
+        )
 
 
 @dataclass(frozen=True)
@@ -124,20 +135,20 @@ class LanguageModelConfig(BlockConfig):
 
     layers: int = 2
     """Blocks."""
-    mechanism: Mechanism = "softmax"
-    """How a token reads those before it; window is softmax over the last few."""
+    mechanism: CausalMechanism = "softmax"
+    """How a token reads those before it: softmax, over the last few in a window, or the linear family."""
     window: int = 16
-    """Tokens that the window holds, the reading one included (for mechanism window only)."""
+    """Tokens that a window holds, the reading one included; other mechanisms have none."""
     convolution: int | None = None
     """Tokens that a causal convolution of the embeddings takes in, under any mechanism; None: it has none."""
 
     def __post_init__(self) -> None:
+        _require_choice("mechanism", self.mechanism, get_args(CausalMechanism))
         super().__post_init__()
         for name in ("layers", "window"):
             _require_positive(name, getattr(self, name))
         if self.convolution is not None:
             _require_positive("convolution", self.convolution)
-        _require_choice("mechanism", self.mechanism, get_args(Mechanism))
 
 
 def _require_positive(name: str, value: object) -> None:
