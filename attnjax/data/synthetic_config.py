@@ -13,11 +13,11 @@ class RecallData:
     The sequences are those of Zoology (Arora et al., 2023) without random fillers; see `data.recall`.
     """
 
-    vocab: int = 128
+    vocab: int = 64
     """Tokens: a blank, keys (the rest of the first half) and values (the second half)."""
-    pairs: int = 16
-    """Keys, each with a value, that a sequence begins with, and that are all asked for later."""
-    length: int = 64
+    pairs: int = 8
+    """The most keys, each with a value, that a sequence of training begins with; all are asked for later."""
+    length: int = 32
     """Tokens of a sequence."""
     power: float = 0.01
     """The gap g before a question has probability ∝ (g+1)^(power-1): small powers ask soon, 1 at any time."""
