@@ -41,7 +41,7 @@ class Recall:
     )
     data: RecallData = RecallData()
     train: TrainConfig = TrainConfig(
-        steps=1000,
+        steps=600,
         batch_size=64,
         log_every=50,
         checkpoint_every=200,
@@ -63,7 +63,7 @@ class Recall:
 def recall_state() -> Iterator[dict[str, Any]]:
     """Which recurrence recalls most with a state of a given size?
 
-    8 mechanisms × 3 sizes × 3 seeds, 1000 steps; softmax and a window are the references.
+    8 mechanisms × 3 sizes × 4 seeds, 600 steps; softmax and a window are the references.
     """
     axes = {
         "model.mechanism": (
@@ -77,7 +77,7 @@ def recall_state() -> Iterator[dict[str, Any]]:
             "gated_delta_net",
         ),
         "model.head_dim": (4, 8, 16),
-        "seed": (0, 1, 2),
+        "seed": (0, 1, 2, 3),
     }
     for values in itertools.product(*axes.values()):
         yield dict(zip(axes, values, strict=True))
