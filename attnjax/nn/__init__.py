@@ -1,6 +1,7 @@
 """Floor 2: Flax NNX modules that compose ops."""
 
-from attnjax.nn.attention import Attended, Attention, without_none
+from attnjax.nn.attended import Attended, without_none
+from attnjax.nn.attention import Attention
 from attnjax.nn.axes import logical_axes, named
 from attnjax.nn.blocks import DecoderBlock, EncoderBlock, Residual
 from attnjax.nn.cache import KeysValues, KVCache, StateCache

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +10,13 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+from attnjax.nn.attended import Attended, without_none
 from attnjax.nn.axes import named
 from attnjax.nn.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.capture import Capture
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout
-from attnjax.nn.layout import make_layout, require_goes_with, require_sizes
-from attnjax.nn.mask_reading import MaskReading
+from attnjax.nn.layout import make_layout, require_goes_with, require_rope, require_sizes
 from attnjax.nn.norm import make_norm
 from attnjax.nn.projection import into_heads
 from attnjax.nn.recurrence import Projected, Recurrence
@@ -27,14 +27,6 @@ from attnjax.ops.masks import Mask
 
 MaskLike = Mask | Bool[Array, "*#B #N #T #S"]
 Rope = Literal["halves", "interleaved"]
-
-
-class Attended(NamedTuple):
-    """What one attention layer gives: its output, the cache it leaves, the weights that were asked for."""
-
-    out: Float[Array, "*B T D"]
-    cache: KVCache | StateCache | None
-    weights: Float[Array, "*B N T S"] | None
 
 
 class Attention(nnx.Module):
@@ -107,10 +99,7 @@ class Attention(nnx.Module):
         self.mechanism = mechanism
         self.rope = rope
         self.implementation = implementation
-        if rope not in (None, "halves", "interleaved"):
-            raise ValueError(f"rope {rope!r}: expected None, 'halves' or 'interleaved'")
-        if rope is not None and self.head_dim % 2:
-            raise ValueError(f"rope {rope!r}: expected an even head size, got {self.head_dim}")
+        require_rope(rope, self.head_dim)
         layout = make_layout(
             mechanism,
             options or {},
@@ -183,34 +172,32 @@ class Attention(nnx.Module):
 
         A recurrence takes no context, score, dropout or capture. Its mask joins causal(), lengths(key=…) and
         segments(ids) by &: segments are runs of one id; without causal() it runs in both directions, as
-        `bidirectional` says, but for the short convolution, which looks back. Padding leaves the cache as it
-        was; tokens that follow a padded prefill stand, for RoPE, where `positions` says.
+        `bidirectional` says, but for the short convolution, which looks back. With a cache lengths count from
+        its first token. Padding leaves what the cache holds as it was; tokens that follow a padded prefill
+        stand, for RoPE, where `positions` says.
 
         Raises:
           ValueError: x or context is not D wide; a cache together with a context, a cache that is full, or a
-            capture out of range; what the mechanism does not take.
+            capture out of range; what the mechanism does not take. TypeError: a cache of another kind.
         """
         self._require_width("x", x)
-        if cache is not None and context is not None:
-            raise ValueError(
-                "cache with context: a cache is for self-attention; a context can be `project`ed once"
-            )
+        kept: Any = self._fitting(cache, context)
         if positions is None and self.rope is not None:
             positions = jnp.arange(x.shape[-2]) + (0 if cache is None else cache.length)
         if self.recurrence is not None:
             self._require_none(context=context, score=score, dropout=dropout, capture=capture)
             place = partial(self._placed, positions=positions)
-            out, cache = self.recurrence(x, self._projected(x), place, mask=mask, cache=cache)
-            return Attended(self.out(out), cache, None)
+            out, kept = self.recurrence(x, self._projected(x), place, mask=mask, cache=kept)
+            return Attended(self.out(out), kept, None)
         query = self._place(self._normed(self.query(x), self.query_norm), positions)
         if isinstance(context, KeysValues):
             source = context
         else:
             source = self.project(x if context is None else context, positions if context is None else None)
-        if cache is not None:
-            cache = cache.append(source)
-            source = KeysValues(cache.keys, cache.values)
-            mask = _and(mask, masks.lengths(key=cache.length))
+        if kept is not None:
+            kept = kept.append(source)
+            source = KeysValues(kept.keys, kept.values)
+            mask = _and(mask, masks.lengths(key=kept.length))
         weights = None
         if capture is not None:
             weights = self._weights(capture, query, source.keys, mask, score)
@@ -224,7 +211,7 @@ class Attention(nnx.Module):
             dropout_rate=0.0 if dropout is None else dropout.rate,
             dropout_key=None if dropout is None else dropout.key,
         )
-        return Attended(self.out(out), cache, weights)
+        return Attended(self.out(out), kept, weights)
 
     def project(
         self, context: Float[Array, "*B S D"], positions: Int[Array, "*#B S"] | None = None
@@ -244,17 +231,26 @@ class Attention(nnx.Module):
         if self.recurrence is None:
             sizes = {"kv_heads": self.kv_heads, "head_dim": self.head_dim, "value_dim": self.value_dim}
             return KVCache.empty(batch, capacity, dtype=dtype, **sizes)
-
-        def one(x: Array) -> StateCache:
-            place = partial(self._placed, positions=None)
-            return self.recurrence.run(x, self._projected(x), place, MaskReading(causal=True))[1]
-
-        token = jax.ShapeDtypeStruct((*batch, 1, self.dim), dtype)
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(one, token))
+        return self.recurrence.empty_cache(
+            self._projected, jax.ShapeDtypeStruct((*batch, 1, self.dim), dtype)
+        )
 
     def _require_width(self, name: str, x: Array) -> None:
         if x.ndim < 2 or x.shape[-1] != self.dim:
             raise ValueError(f"{name} {list(x.shape)}: expected (*B, length, {self.dim})")
+
+    def _fitting(self, cache: Any, context: Any) -> Any:
+        """The cache, of the kind that the mechanism has."""
+        if cache is not None and context is not None:
+            raise ValueError(
+                "cache with context: a cache is for self-attention; a context can be `project`ed once"
+            )
+        expected = KVCache if self.has_weights else StateCache
+        if cache is not None and not isinstance(cache, expected):
+            raise TypeError(
+                f"cache is a {type(cache).__name__}: expected the {expected.__name__} of {self.mechanism}"
+            )
+        return cache
 
     def _require_none(self, **arguments: Any) -> None:
         for name, given in arguments.items():
@@ -286,12 +282,6 @@ class Attention(nnx.Module):
         query, keys = jax.lax.optimization_barrier((query, keys))
         weights = attention_weights(query, keys, mask=mask, score=score, rows=capture.rows)
         return weights if capture.heads is None else weights[..., jnp.array(capture.heads), :, :]
-
-
-def without_none(first: Any, *rest: Any) -> Any:
-    """first alone, or with those of the rest that are not None as a tuple."""
-    given = tuple(part for part in rest if part is not None)
-    return (first, *given) if given else first
 
 
 def _and(mask: MaskLike | None, other: Mask) -> Mask:

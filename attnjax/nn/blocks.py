@@ -6,7 +6,8 @@ from typing import Any, Literal, NamedTuple
 from flax import nnx
 from jaxtyping import Array, Float
 
-from attnjax.nn.attention import Attended, Attention, MaskLike
+from attnjax.nn.attended import Attended
+from attnjax.nn.attention import Attention, MaskLike
 from attnjax.nn.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.capture import Capture
 from attnjax.nn.dropout import Dropout, folded

@@ -63,6 +63,6 @@ def _read(part: Any) -> dict[str, Any] | None:
         return {"causal": True, "offset": part.offset}
     if isinstance(part, Lengths) and part.query is None:
         return {"lengths": part.key}
-    if isinstance(part, Segments) and part.query_ids is part.key_ids:
+    if isinstance(part, Segments) and part.key_ids is None:
         return {"segment_ids": part.query_ids}
     return None

@@ -70,10 +70,18 @@ class Recurrence(nnx.Module):
           mask, cache: as in `Attention.attend`.
         """
         reading = self._read(mask, cache, x)
-        out, kept = self.run(x, projected, place, reading, cache)
+        out, kept = self._run(x, projected, place, reading, cache)
         return out, None if cache is None else kept
 
-    def run(
+    def empty_cache(self, project: Callable[[Array], Projected], token: jax.ShapeDtypeStruct) -> StateCache:
+        """The cache before such a token [*B, 1, D], of which `project` makes query, key and value."""
+
+        def after(x: Array) -> StateCache:
+            return self._run(x, project(x), lambda projected: projected, MaskReading(causal=True))[1]
+
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(after, token))
+
+    def _run(
         self,
         x: Array,
         projected: Projected,
@@ -121,7 +129,7 @@ class Recurrence(nnx.Module):
             if reading.causal and known_to_differ(reading.offset, 0):
                 raise ValueError(f"mask {mask!r}: expected causal() without an offset, there is no cache")
             return reading
-        _check_cache(cache, name, x.shape[:-2])
+        _check_batch(cache, x.shape[:-2])
         if not reading.causal or reading.segment_ids is not None:
             raise ValueError(f"mask {mask!r} with a cache: expected causal(cache.length), and no segments")
         if known_to_differ(reading.offset, cache.length):
@@ -131,9 +139,7 @@ class Recurrence(nnx.Module):
         return reading._replace(lengths=jnp.maximum(reading.lengths - cache.length, 0))
 
 
-def _check_cache(cache: Any, mechanism: str, batch: tuple[int, ...]) -> None:
-    if not isinstance(cache, StateCache):
-        raise TypeError(f"cache is a {type(cache).__name__}: {mechanism} takes a StateCache, of empty_cache")
+def _check_batch(cache: StateCache, batch: tuple[int, ...]) -> None:
     for leaf in jax.tree.leaves((cache.state, cache.tails)):
         if leaf.shape[: len(batch)] != batch:
             raise ValueError(f"cache holds {list(leaf.shape)}: x has the batch axes {list(batch)} (*B)")

@@ -62,11 +62,13 @@ class ShortConvolution(nnx.Module):
         if tail is None:
             tail = jnp.zeros((*batch, width - 1, *kernel.shape[1:]), x.dtype)
         tokens = jnp.concatenate([tail.astype(x.dtype), x], axis)
-        place = places(batch, length, {"segment_ids": segment_ids}).place.reshape(*batch, length)
+        place = None
+        if segment_ids is not None:
+            place = places(batch, length, {"segment_ids": segment_ids}).place.reshape(*batch, length)
         total = kernel[0] * x
         for lag in range(1, width):
             earlier = jax.lax.slice_in_dim(tokens, width - 1 - lag, width - 1 - lag + length, axis=axis)
-            if segment_ids is not None:
+            if place is not None:
                 earlier = jnp.where(_over(place >= lag, earlier), earlier, 0)
             total = total + kernel[lag] * earlier
         return jax.nn.silu(total), _last(tokens, width - 1, lengths, axis).astype(tail.dtype)
