@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from attnjax.config import require
 from attnjax.data.hosts import host_rows
@@ -70,13 +70,13 @@ class SequenceTask:
         label_smoothing: float | Float[Array, ""],
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """The `smoothed_cross_entropy` of the answers; nothing else of a sequence is learned."""
-        logits = nnx.merge(self._graphdef, params)(batch["tokens"], dropout=dropout)
+        logits = self._merged(params)(batch["tokens"], dropout=dropout)
         answers = batch["answers"]
         return smoothed_cross_entropy(logits, answers, answers != NOT_ASKED, label_smoothing)
 
     def validate(self, params: Params) -> dict[str, float]:
         """The percentages of right answers and of sequences without a wrong one, in held-out sequences."""
-        scores = _scores(self._validation, self._given(params, self._validation))
+        scores = score(self._validation["answers"], self._given(params, self._validation))
         return {"answers": scores[ANSWERS], "sequences": scores[SEQUENCES]}
 
     def evaluate(self, params: Params, folder: Path) -> Evaluation:
@@ -85,7 +85,7 @@ class SequenceTask:
         samples: list[dict[str, str]] = []
         for setting, arrays in self._tests.items():
             given = self._given(params, arrays)
-            metrics[setting] = {**_scores(arrays, given), "examples": len(given)}
+            metrics[setting] = {**score(arrays["answers"], given), "examples": len(given)}
             samples += [self._sample(setting, arrays, given, row) for row in range(min(SAMPLES, len(given)))]
         return Evaluation(metrics, samples)
 
@@ -108,12 +108,15 @@ class SequenceTask:
     def _made(self, key: Key[Array, ""]) -> LanguageModel:
         return LanguageModel(self._model, vocab=self.source.vocab, rngs=nnx.Rngs(key))
 
+    def _merged(self, params: Params) -> LanguageModel:
+        return nnx.merge(self._graphdef, params)
+
     def _given(self, params: Params, arrays: Arrays) -> Int[np.ndarray, "n T"]:
         return in_batches(self._answer, params, {"tokens": arrays["tokens"]})
 
     def _answered(self, params: Params, arrays: Mapping[str, jax.Array]) -> Int[Array, "B T"]:
         """The likeliest answer at every token."""
-        logits = nnx.merge(self._graphdef, params)(arrays["tokens"])
+        logits = self._merged(params)(arrays["tokens"])
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
 
     def _sample(
@@ -133,9 +136,14 @@ class SequenceTask:
         }
 
 
-def _scores(arrays: Arrays, given: Int[np.ndarray, "n T"]) -> dict[str, float]:
-    asked: Bool[np.ndarray, "n T"] = arrays["answers"] != NOT_ASKED
-    right = arrays["answers"] == given
+def score(answers: Int[np.ndarray, "n T"], given: Int[np.ndarray, "n T"]) -> dict[str, float]:
+    """The percentages of right answers and of sequences that have no wrong one.
+
+    >>> answers = np.array([[NOT_ASKED, 4, 5], [NOT_ASKED, 6, 7]])
+    >>> score(answers, np.array([[9, 4, 5], [9, 6, 6]]))
+    {'answers %': 75.0, 'sequences %': 50.0}
+    """
+    asked, right = answers != NOT_ASKED, answers == given
     return {
         ANSWERS: 100 * float(right[asked].mean()),
         SEQUENCES: 100 * float((right | ~asked).all(axis=1).mean()),
