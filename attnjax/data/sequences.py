@@ -23,10 +23,13 @@ class Part(enum.IntEnum):
 class Sequences(Protocol):
     """Makes sequences whose reader is asked questions."""
 
-    config: Any
-    """Has a seed and a number of evaluation_examples."""
-    settings: tuple[str, ...]
-    """What the final table has a row for; `AS_TRAINED` is the first."""
+    @property
+    def config(self) -> Any:
+        """With a seed and a number of evaluation_examples."""
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """What the final table has a row for; `AS_TRAINED` is the first."""
 
     @property
     def vocab(self) -> int:
