@@ -96,7 +96,6 @@ def test_it_learns_and_its_scores_say_so(task, params) -> None:
         carry = step(carry, task.batch(i))
     before, after = task.validate(params), task.validate(carry[0])
     assert after[task.monitor[0]] > 80 > 30 > before[task.monitor[0]]
-    assert after["sequences"] < after["answers"]
 
 
 def test_sequences_longer_than_learned_positions_are_refused() -> None:
