@@ -36,7 +36,7 @@ class Copying:
         return FIRST + self.config.letters
 
     def rows(self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED) -> Arrays:
-        """ "tokens" and "answers" [count, 2·longest + 1] of a setting."""
+        """The "tokens" and "answers" [count, 2·longest + 1] of a setting."""
         longest = self._longest(setting)
         low = 1 if setting == AS_TRAINED else longest
         lengths = rng.integers(low, longest, (count, 1), endpoint=True)

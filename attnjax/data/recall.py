@@ -40,7 +40,7 @@ class Recall:
         return self.config.vocab
 
     def rows(self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED) -> Arrays:
-        """ "tokens" and "answers" [count, T] of a setting."""
+        """The "tokens" and "answers" [count, T] of a setting."""
         most = 2 * self.config.pairs if setting == TWICE else self.config.pairs
         numbers = np.full(count, most)
         if setting == AS_TRAINED:

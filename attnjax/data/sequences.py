@@ -36,7 +36,7 @@ class Sequences(Protocol):
         """The number of tokens."""
 
     def rows(self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED) -> Arrays:
-        """ "tokens" and "answers" [count, T], int32: the right answer at a token, or `NOT_ASKED`."""
+        """The "tokens" and "answers" [count, T], int32: the right answer at a token, or `NOT_ASKED`."""
 
     def word(self, token: int) -> str:
         """A token, for people."""

@@ -77,6 +77,8 @@ def curves(found: Findings, x: str, lines: str | None) -> bytes:
         axes.errorbar(places, means, spread, fmt=style, color=colour, label=label, capsize=3, markersize=4)
     if numbers and min(xs) > 0 and max(xs) / min(xs) >= 100:
         axes.set_xscale("log")
+    elif numbers and len(xs) <= 8:
+        axes.set_xticks(xs, [_tick(v) for v in xs])
     if not numbers:
         axes.set_xticks(list(xs), [_tick(v) for v in found.axes[x]], rotation=30, ha="right")
     axes.set(xlabel=x, ylabel=found.measure)

@@ -1,5 +1,6 @@
 """Writes a report: tables for programs, pictures and a page for people."""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,10 +92,11 @@ def _last_numeric(names: Sequence[str], found: Findings) -> str:
 
 
 def _parts(found: Findings) -> dict[str, Findings]:
-    """What was found by each row of the evaluation table that has the measure's column."""
+    """What was found by each row of the evaluation table that has a number in the measure's column."""
     column = found.measure.partition("/")[2]
     table = next(t.result["metrics"] for t in found.trials if t.number in found.values and t.result)
-    return {row: findings(found.sweep, f"{row}/{column}") for row, cells in table.items() if column in cells}
+    rows = [row for row, cells in table.items() if math.isfinite(cells.get(column, math.nan))]
+    return {row: findings(found.sweep, f"{row}/{column}") for row in rows}
 
 
 def _frames(found: Findings) -> tuple[Any, Any]:
