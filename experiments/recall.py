@@ -18,6 +18,11 @@ All have the same two blocks, no positions, and a convolution of the embeddings 
 knows its key without a layer being spent on it: what is compared is the memory, not who has a convolution.
 (Zoology gives its attention positions and no convolution, and its other mixers 4 layers.) Mamba-2 and the
 delta rules have short convolutions of query, key and value besides, as in their papers.
+
+Expect softmax to answer all and a window to guess; with heads of 16 most recurrences recall 8 pairs nearly
+always, with heads of 4 hardly any does. Softmax copies strings of 32 letters with 99 % of them right, the delta
+rules get about 60 %, decaying states a third. A run takes 10 to 30 s on two CPU cores, recall_state 15 minutes,
+copying_length 9.
 """
 
 from collections.abc import Iterator

@@ -135,7 +135,7 @@ def importance(settings: Sequence[Setting], axes: dict[str, list[Any]]) -> dict[
     """The share of the variance of the settings' means that the mean for each value of a field explains.
 
     On a full grid the first-order term of functional ANOVA (Hutter et al., 2014); elsewhere the correlation
-    ratio, with a field that has many values cut into four bins of equally many settings.
+    ratio, with a field that has many numbers cut into four bins of equally many values.
     """
     known = [setting for setting in settings if setting.mean is not None]
     means = [setting.mean for setting in known if setting.mean is not None]
@@ -152,7 +152,7 @@ def importance(settings: Sequence[Setting], axes: dict[str, list[Any]]) -> dict[
 
 
 def _bin(value: Any, values: list[Any]) -> Any:
-    return value if len(values) <= 8 else 4 * values.index(value) // len(values)
+    return 4 * values.index(value) // len(values) if numeric(values) and len(values) > 8 else value
 
 
 def _settings(trials: Sequence[TrialRecord], values: dict[int, float], mode: str) -> list[Setting]:

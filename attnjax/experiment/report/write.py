@@ -77,7 +77,7 @@ def _figures(found: Findings, axes: Sequence[str]) -> dict[str, tuple[bytes, str
     if len(order) > 1 or len(small) < len(order):
         text = (
             f"What each field explains on its own of the variance between {len(found.settings)} settings, "
-            "by the means for its values (for more than 8 values: for quarters of them)."
+            "by the means for its values (for more than 8 numbers: for quarters of them)."
         )
         drawn["importance"] = figures.importance(found), text
     monitor = (read_plan(found.sweep) or {"monitor": [""]})["monitor"][0]
