@@ -21,8 +21,8 @@ delta rules have short convolutions of query, key and value besides, as in their
 
 Expect softmax to answer all and a window to guess; with heads of 16 most recurrences recall 8 pairs nearly
 always, with heads of 4 hardly any does. Softmax copies strings of 32 letters with 99 % of them right, the
-delta rules get 50 to 65 %, states that only decay a third. On two CPU cores recall_state takes 15 minutes,
-copying_length 9.
+delta rules get 50 to 65 %, states that only decay a third. On two CPU cores a run takes 16 s, recall_state
+15 minutes, copying_length 9.
 """
 
 from collections.abc import Iterator
