@@ -31,8 +31,20 @@ Mechanism = Literal[
     "gated_slot",
 ]
 
+CausalMechanism = Literal[Mechanism, "window"]
+"""What a decoder-only model can name too: softmax over the last few tokens."""
+
 CAUSAL_ONLY = ("log_linear", "mesa", "gated_slot")
 KEYS_ARE_GATES = ("hgrn2",)
+
+
+def of_layer(mechanism: str) -> str:
+    """The mechanism of the attention layer: a window is softmax under another mask.
+
+    >>> of_layer("window"), of_layer("gla")
+    ('softmax', 'gla')
+    """
+    return "softmax" if mechanism == "window" else mechanism
 
 
 def require_mechanism_fits(mechanism: str, *, positions: str, qk_norm: bool) -> None:
@@ -43,7 +55,7 @@ def require_mechanism_fits(mechanism: str, *, positions: str, qk_norm: bool) -> 
     attnjax.config.InputError: model.positions is 'alibi': it acts on scores, and gla has none
     """
     require(
-        mechanism == "softmax" or positions not in ("alibi", "t5"),
+        of_layer(mechanism) == "softmax" or positions not in ("alibi", "t5"),
         f"model.positions is {positions!r}: it acts on scores, and {mechanism} has none",
     )
     keys = mechanism not in KEYS_ARE_GATES

@@ -71,10 +71,11 @@ class EncoderBlock(nnx.Module):
         *,
         mask: MaskLike | None = None,
         score: Any = None,
+        cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
     ) -> Attended:
-        """The block's output and, if asked for, its attention weights; arguments as in `Attention.attend`.
+        """The output, the cache it leaves and the weights asked for, as in `Attention.attend`.
 
         Dropout of weights and capture leave out a layer that has no weights.
         """
@@ -82,6 +83,7 @@ class EncoderBlock(nnx.Module):
             self.attention_residual.enter(x),
             mask=mask,
             score=score,
+            cache=cache,
             **_of_weights(self.attention, folded(dropout, "weights"), capture),
         )
         x = self.attention_residual.leave(x, attended.out, folded(dropout, "attention"))

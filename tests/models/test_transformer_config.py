@@ -14,8 +14,9 @@ from attnjax.ops.linear.members.catalogue import MEMBERS
 
 def test_defaults_are_filled_in() -> None:
     config = TransformerConfig(dim=96, heads=4)
-    assert (config.head_dim, config.hidden_dim) == (24, 384)
-    assert TransformerConfig(hidden=100).hidden_dim == 100
+    assert (config.head_size, config.hidden_dim) == (24, 384)
+    config = TransformerConfig(heads=5, head_dim=6, hidden=100)
+    assert (config.head_size, config.hidden_dim) == (6, 100)
 
 
 @pytest.mark.parametrize(
