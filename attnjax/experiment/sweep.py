@@ -71,7 +71,8 @@ def run_sweep(
         if spec.search:
             finished = run_search(spec, sweep, plan, launcher)
         else:
-            finished = launcher.run(_packs(spec, sweep, plan.layout.width))
+            packs = [pack for group in shape_groups(spec.trials) for pack in launcher.cut(group)]
+            finished = launcher.run([Pack.of(sweep, pack) for pack in packs])
     return SweepOutcome(sweep, finished)
 
 
@@ -92,12 +93,3 @@ def _finished(spec: SweepSpec, sweep: Sweep) -> bool:
         return False
     trials = sweep.trials()
     return len(trials) == spec.count and all(trial.result for trial in trials)
-
-
-def _packs(spec: SweepSpec, sweep: Sweep, width: int) -> list[Pack]:
-    """Cut the same way at every start, so that a pack finds its checkpoint."""
-    return [
-        Pack.of(sweep, group[start : start + width])
-        for group in shape_groups(spec.trials)
-        for start in range(0, len(group), width)
-    ]

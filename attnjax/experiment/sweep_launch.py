@@ -1,6 +1,7 @@
 """Where the packs of a sweep are computed: here, one after another, unless a launcher takes them away."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from attnjax.experiment import topology
@@ -10,7 +11,7 @@ from attnjax.experiment.sweep_programs import Programs
 from attnjax.experiment.sweep_spec import SweepSpec
 from attnjax.experiment.sweep_store import Sweep
 from attnjax.experiment.sweep_worker import Pack, Watcher, Worker
-from attnjax.experiment.trials import shape_groups
+from attnjax.experiment.trials import Trial, shape_groups
 
 
 class Wished(NamedTuple):
@@ -32,6 +33,9 @@ class Launcher(Protocol):
 
         Raises InputError for data that is not good and for a layout that cannot be.
         """
+
+    def cut(self, group: Sequence[Trial]) -> list[Sequence[Trial]]:
+        """The packs of a shape's trials: the same at every start, so that each finds its checkpoint."""
 
     def run(self, packs: Sequence[Pack]) -> bool:
         """Computes packs that do not depend on each other; False when it was stopped before their end."""
@@ -57,8 +61,13 @@ class Local:
             self._plan = Plan.from_record(begun)
         else:
             wished = Wished(devices, wished.lowering, width)
-            self._plan = choose_plan(groups, self.programs, wished.lowering, devices, width, self._say)
+            plan = choose_plan(groups, self.programs, wished.lowering, devices, width, self._say)
+            self._plan = replace(plan, asks=bool(self._spec.search) and self._spec.one_shape)
         return self._plan
+
+    def cut(self, group: Sequence[Trial]) -> list[Sequence[Trial]]:
+        """One pack: its lanes are never idle while a trial of the shape waits."""
+        return [group]
 
     def run(self, packs: Sequence[Pack]) -> bool:
         worker = Worker(self._spec, self._sweep, self._plan, self.programs, self._watcher)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnjax.config import require
@@ -22,22 +23,25 @@ ENOUGH = 2.0  # Seconds.
 class Plan:
     """How packs are computed.
 
-    `seconds`: what a step of a pack took in each layout that was measured. `monitor`: of the task.
+    `seconds`: what a step of a pack took in each layout that was measured. `monitor`: of the task. `asks`: a
+    search asks for a trial whenever a lane is free, not for generations.
     """
 
     layout: "PackLayout"
     monitor: tuple[str, str]
     seconds: dict[str, float]
+    asks: bool = False
 
     def record(self) -> dict[str, Any]:
-        return {**self.layout._asdict(), "monitor": list(self.monitor), "seconds_per_step": self.seconds}
+        about = {"monitor": list(self.monitor), "seconds_per_step": self.seconds, "asks": self.asks}
+        return {**self.layout._asdict(), **about}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Plan":
         from attnjax.train.pack_program import PackLayout
 
         layout = PackLayout(record["lowering"], record["width"], record["devices"])
-        return cls(layout, tuple(record["monitor"]), record["seconds_per_step"])
+        return cls(layout, tuple(record["monitor"]), record["seconds_per_step"], record.get("asks", False))
 
 
 def choose_plan(
@@ -85,17 +89,18 @@ def step_seconds(layout: "PackLayout", trials: Sequence[Trial], programs: Progra
     """What one step of a full pack of these trials takes: the least of three chunks, of one if it is long."""
     import jax
 
-    from attnjax.train.loop import spans_of, stacked_batches
-    from attnjax.train.pack import PackTrial
+    from attnjax.train.loop import next_span
+    from attnjax.train.pack_program import PackTrial
 
     program = programs.program(trials[0], layout)
+    program.compile()
     chosen = [trials[i % len(trials)] for i in range(layout.width)]
-    packed = [PackTrial(t.number, t.config.train, t.config.seed, None) for t in chosen]  # type: ignore[arg-type]
-    span = spans_of(0, program.config)[0]
-    batches = jax.device_put(stacked_batches(program.task, span), layout.shared)
-    states, _ = program.chunk(program.start(packed), batches, program.lanes(packed, []))  # Compiles.
-    jax.block_until_ready(states)
-    lanes = program.lanes(packed, range(len(packed)))
+    packed = [PackTrial(t.number, t.config.train, t.config.seed, Path()) for t in chosen]
+    span, states = next_span(0, program.config), program.empty()
+    for lane, trial in enumerate(packed):
+        states = program.begin(states, lane, trial.seed)
+    batches, lanes = program.batches([span] * layout.width), program.lanes(packed, range(layout.width))
+    jax.block_until_ready((states, batches, lanes))
     took: list[float] = []
     while len(took) < 3 and sum(took) < ENOUGH:
         start = time.perf_counter()
