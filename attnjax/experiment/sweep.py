@@ -13,6 +13,7 @@ from attnjax.config import InputError
 from attnjax.experiment import provenance, store
 from attnjax.experiment.run import Say
 from attnjax.experiment.store import Run
+from attnjax.experiment.sweep_keep import Keeper
 from attnjax.experiment.sweep_launch import ANYTHING, Launch, Local, Wished
 from attnjax.experiment.sweep_search import run_search
 from attnjax.experiment.sweep_spec import SweepSpec, write_spec
@@ -73,6 +74,8 @@ def run_sweep(
         else:
             packs = [pack for group in shape_groups(spec.trials) for pack in launcher.cut(group)]
             finished = launcher.run([Pack.of(sweep, pack) for pack in packs])
+        if finished:
+            Keeper(spec, sweep, plan).tidy()
     return SweepOutcome(sweep, finished)
 
 
@@ -82,10 +85,11 @@ def _as_begun(sweep: Sweep, wished: Wished, begun: dict[str, Any] | None) -> Wis
         return wished
     for name, value in wished._asdict().items():
         if value not in (None, begun[name]):
+            flag = name.replace("_", "-")
             raise InputError(
-                f"--{name} is {value}: {sweep.name} began with {begun[name]}, and goes on with it"
+                f"--{flag} is {value}: {sweep.name} began with {begun[name]}, and goes on with it"
             )
-    return Wished(*(begun[name] for name in Wished._fields))
+    return Wished(**{name: begun[name] for name in Wished._fields})
 
 
 def _finished(spec: SweepSpec, sweep: Sweep) -> bool:

@@ -15,11 +15,12 @@ from attnjax.experiment.trials import Trial, shape_groups
 
 
 class Wished(NamedTuple):
-    """What the user asks of the layout of packs; None: what a measurement finds."""
+    """What the user asks of packs and of what is kept; None: what a measurement finds, and the best."""
 
     devices: int | None = None
     lowering: str | None = None
     width: int | None = None
+    keep_params: str | None = None
 
 
 ANYTHING = Wished()
@@ -60,9 +61,9 @@ class Local:
         if begun:
             self._plan = Plan.from_record(begun)
         else:
-            wished = Wished(devices, wished.lowering, width)
-            plan = choose_plan(groups, self.programs, wished.lowering, devices, width, self._say)
-            self._plan = replace(plan, asks=bool(self._spec.search) and self._spec.one_shape)
+            count, asks = self._spec.count, bool(self._spec.search) and self._spec.one_shape
+            plan = choose_plan(groups, self.programs, wished.lowering, devices, width, count, self._say)
+            self._plan = replace(plan, asks=asks, keep_params=wished.keep_params or "best")
         return self._plan
 
     def cut(self, group: Sequence[Trial]) -> list[Sequence[Trial]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnjax.experiment import store
 from attnjax.experiment.sweep_ask import asked_trials, pruner
+from attnjax.experiment.sweep_keep import Keeper
 from attnjax.experiment.sweep_plan import Plan
 from attnjax.experiment.sweep_programs import Programs
 from attnjax.experiment.sweep_spec import SweepSpec
@@ -64,6 +65,9 @@ class Worker:
     programs: Programs
     watcher: Watcher = field(default_factory=Watcher)
 
+    def __post_init__(self) -> None:
+        self._keeper = Keeper(self.spec, self.sweep, self.plan)
+
     def run(self, pack: Pack) -> bool:
         """Trains and evaluates the trials of a pack that have no result yet; False when SIGTERM came."""
         numbers = range(self.spec.count) if pack.asks else [trial.number for trial in pack.trials]
@@ -110,33 +114,24 @@ class Worker:
         if not run.started:
             store.prepare_folder(run.folder)
             run.write_config(self.spec.entry, trial.config)
-        self.watcher.started(1)
+        if self.sweep.result(trial.number) is None:
+            self.watcher.started(1)
 
     def _end(self, program: "PackProgram", trial: Trial, end: "Ended") -> None:
         from attnjax.train.hashing import params_hash
 
         run, steps = self.sweep.trial(trial.number), trial.config.train.steps
-        if (before := self.sweep.result(trial.number)) is not None:
-            self._tell(trial, before, steps - end.step)
-            return
+        if self.sweep.result(trial.number) is not None:
+            return  # It ended after the checkpoint that this start went on from, and has now ended again.
         metrics, digest = {}, None
         if end.params is not None:
             metrics = program.task.evaluate(end.params, run.folder).metrics
             digest = params_hash(end.params)
-        write_result(
-            run,
-            end.status,
-            end.step,
-            reason=end.reason,
-            params_hash=digest,
-            validation=end.validation,
-            metrics=metrics,
-        )
-        found = {"status": end.status, "validation": end.validation, "metrics": metrics, "reason": end.reason}
-        self._tell(trial, found, steps - end.step)
-
-    def _tell(self, trial: Trial, result: dict[str, Any], left: int) -> None:
-        """Tells the watcher how a trial ended, and that the steps it has left will not be computed."""
-        value = measured(result, self.spec.measure, self.plan.monitor[0])
-        self.watcher.computed(left)
-        self.watcher.ended(trial, result["status"], value, result["reason"])
+        found: dict[str, Any] = {"validation": end.validation, "metrics": metrics}
+        value = measured(found, self.spec.measure, self.plan.monitor[0]) if end.status == "done" else None
+        if end.status == "done":
+            self._keeper.before_result(program.task, end, value)
+        write_result(run, end.status, end.step, reason=end.reason, params_hash=digest, **found)
+        self._keeper.after_result(trial.number, value)
+        self.watcher.computed(steps - end.step)  # Those that it has left will not be.
+        self.watcher.ended(trial, end.status, value, end.reason)

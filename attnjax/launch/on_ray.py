@@ -63,7 +63,7 @@ class OnRay:
         self._require_room()
 
     def plan(self, wished: Wished, begun: dict[str, Any] | None) -> Plan:
-        if begun and begun.get("asks"):
+        if begun and begun["asks"]:
             raise InputError(
                 f"--launcher ray: the search {self._sweep.name} began in one process and goes on so"
             )

@@ -137,7 +137,7 @@ class PackLanes:
         steps = sum(_length(span) for lane, span in chunk.spans.items() if self._runs(chunk.trials[lane]))
         self._write_rows(chunk)
         if chunk.states is not None:
-            self._validate(chunk)
+            self._validate(chunk, chunk.states)
         if chunk.save:
             self._save(checkpoints, chunk.clock, chunk.states, chunk.trials, chunk.begun)
         # The save goes on beside the evaluations; a kill meanwhile costs the steps since the one before.
@@ -203,12 +203,12 @@ class PackLanes:
                 else:
                     MetricsFile(trial.metrics).append(train_row(end, own))
 
-    def _validate(self, chunk: Round) -> None:
+    def _validate(self, chunk: Round, states: TrainState) -> None:
         validated = {}
         for lane, trial in chunk.trials.items():
             span = chunk.spans[lane]
             if self._runs(trial) and checkpoint_due(span, self._config):
-                params = self._program.take(evaluation_params(chunk.states), lane)
+                params = self._program.take(evaluation_params(states), lane)
                 found = self._program.task.validate(params)
                 MetricsFile(trial.metrics).append({"step": span.end, "split": "validation", **found})
                 validated[trial.number] = span.end

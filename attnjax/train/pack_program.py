@@ -157,9 +157,9 @@ class PackProgram:
     def lanes(self, trials: Sequence[PackTrial | None], alive: Collection[int]) -> Lanes:
         """What each lane is trained with; those in `alive` go on."""
         hyper = [traced_fields(trial.config if trial else self.config) for trial in trials]
+        stacked: Any = {name: np.array([own[name] for own in hyper], np.float32) for name in hyper[0]}
         keys = jax.vmap(jax.random.key)(np.array([trial.seed if trial else 0 for trial in trials], np.uint32))
-        stacked = {name: np.array([own[name] for own in hyper], np.float32) for name in hyper[0]}
-        flags = np.isin(np.arange(self.layout.width), list(alive))
+        flags: Any = np.isin(np.arange(self.layout.width), list(alive))
         return jax.device_put(Lanes(stacked, keys, flags), self.layout.by_lane)
 
 

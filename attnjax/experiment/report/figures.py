@@ -98,8 +98,8 @@ def importance(found: Findings) -> bytes:
     return _png(figure)
 
 
-def training(found: Findings, monitor: str) -> bytes | None:
-    """Every trial by step, the best setting's in colour; None without rows to draw.
+def training(found: Findings, monitor: str) -> tuple[bytes, str] | None:
+    """Every trial by step, the best setting's in colour, and what is drawn; None without rows to draw.
 
     The validations, or where no trial has two of them the training loss.
     """
@@ -118,7 +118,7 @@ def training(found: Findings, monitor: str) -> bytes | None:
         return None
     axes.set(xlabel="step", ylabel=label)
     axes.set_title(f"{drawn} trials; the best setting in colour", fontsize=9, loc="left", color=GREY)
-    return _png(figure)
+    return _png(figure), label
 
 
 def _cell(cell: Pooled | None) -> str:
