@@ -30,7 +30,7 @@ class Checkpoints:
     """
 
     _last: ClassVar[Any] = None
-    """The save under way in this process: Orbax tells saves apart by a counter that all folders share, and two at
+    """The save under way in this process. Orbax tells saves apart by a counter that all folders share: two at
     a time may wait for each other's signals for ever."""
 
     def __init__(
