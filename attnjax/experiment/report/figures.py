@@ -52,8 +52,11 @@ def curves(found: Findings, x: str, lines: str | None) -> bytes:
         spread = [p.sd or 0.0 for _, p in kept]
         means = [p.mean for _, p in kept]
         axes.errorbar(places, means, spread, fmt=style, color=colour, label=label, capsize=3, markersize=4)
-    if numbers and min(xs) > 0 and max(xs) / min(xs) >= 100:
+    drawn = [at for at, value in zip(xs, found.axes[x], strict=True) if pooled(found, {x: value})]
+    if numbers and min(drawn) > 0 and max(drawn) / min(drawn) >= 100:
         axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.set_xticks(drawn, [_tick(value) for value in drawn])
     if not numbers:
         axes.set_xticks(list(xs), [_tick(v) for v in found.axes[x]])
     axes.set(xlabel=x, ylabel=found.measure)
