@@ -20,12 +20,25 @@ def x64() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def compile_quickly() -> Iterator[None]:
+    """Few of XLA's optimisations: for tests that compile many small programs, each for one call."""
+    import jax
+
+    name = "jax_disable_most_optimizations"
+    before = jax.config.values[name]
+    jax.config.update(name, True)
+    yield
+    jax.config.update(name, before)
+
+
 # Long, and hardly about the versions of Python and jax: marked `once`, which CI runs on one of them.
 ONCE = (
     "tests/data/",
     "tests/experiment/",
     "tests/explain/",
     "tests/launch/",
+    "tests/nn/test_mechanisms",
     "tests/ops/linear/test_derivatives",
     "tests/ops/linear/test_members",
     "tests/ops/linear/test_stability",

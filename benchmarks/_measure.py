@@ -36,13 +36,18 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def alternate(cases: Mapping[str, Callable[[], float]], rounds: int) -> Times:
-    """Every case once a round, in an order that turns from round to round; a case returns its own seconds."""
+def alternate(cases: Mapping[str, Callable[[], float]], rounds: int, calls: int = 1) -> Times:
+    """Every case once a round, in an order that turns from round to round; a case returns its own seconds.
+
+    In its turn a case is called so many times, and the last call counts: after a first one it finds neither
+    the caches nor the processors as another case, whose threads spin for a while, has left them.
+    """
     times: Times = {name: [] for name in cases}
     order = list(cases)
     for number in range(rounds):
         for name in order:
-            times[name].append(cases[name]())
+            *_, last = [cases[name]() for _ in range(calls)]
+            times[name].append(last)
         order = order[1:] + order[:1]
         print(f"round {number + 1} of {rounds} done", file=sys.stderr, flush=True)
     return times

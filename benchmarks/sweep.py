@@ -2,7 +2,7 @@
 
     pip install 'ray[tune]'; python benchmarks/sweep.py [--trials 64] [--rounds 1]
 
-Learning rate × weight decay × dropout × seed on benchmarks/sweep_folder/recall.py: 34k parameters, 300 steps
+Learning rate × weight decay × dropout × seed on benchmarks/sweep_folder/lookup.py: 34k parameters, 300 steps
 of 32 examples. Whole processes are timed, from the command to the last result.
 
     ours         attnjax sweep
@@ -47,12 +47,12 @@ def trials(count: int) -> list[dict[str, Any]]:
 def ours(count: int) -> float:
     axes = {name: list(dict.fromkeys(trial[name] for trial in trials(count))) for name in AXES}
     grid = [f"{name}={','.join(map(str, values))}" for name, values in axes.items()]
-    return _timed([[*COMMAND, "sweep", "recall", "--grid", *grid, *PLACE]])
+    return _timed([[*COMMAND, "sweep", "lookup", "--grid", *grid, *PLACE]])
 
 
 def processes(count: int) -> float:
     options = [[f"--{name}={value}" for name, value in trial.items()] for trial in trials(count)]
-    return _timed([[*COMMAND, "run", "recall", *one, "--devices", "1", *PLACE] for one in options])
+    return _timed([[*COMMAND, "run", "lookup", *one, "--devices", "1", *PLACE] for one in options])
 
 
 def by_hand(*calls: str) -> float:
@@ -68,17 +68,17 @@ def train(trial: dict[str, Any], shared: Any = None) -> float:
     import dataclasses
 
     import jax
-    from recall import Recall
+    from lookup import Lookup
 
     from attnjax.train.optimizer import hyperparameters
     from attnjax.train.rngs import Stream, stream_key
     from attnjax.train.state import init_state
     from attnjax.train.step import make_train_step
 
-    task = Recall().task()
+    task = Lookup().task()
     values = {name.rpartition(".")[2]: value for name, value in trial.items()}
     key = jax.random.key(values.pop("seed"))
-    config = dataclasses.replace(Recall().train, **values)
+    config = dataclasses.replace(Lookup().train, **values)
     hyper, step = hyperparameters(config), shared
     if shared is None:
         one = make_train_step(task.loss, config)
@@ -93,11 +93,11 @@ def train(trial: dict[str, Any], shared: Any = None) -> float:
 def in_turn(count: int, *, reuse: bool) -> None:
     """One trial after another, with one compiled step for all or one for each."""
     import jax
-    from recall import Recall
+    from lookup import Lookup
 
     from attnjax.train.step import make_train_step
 
-    task, config = Recall().task(), Recall().train
+    task, config = Lookup().task(), Lookup().train
     shared = jax.jit(make_train_step(task.loss, config), donate_argnums=0) if reuse else None
     for trial in trials(count):
         train(trial, shared)

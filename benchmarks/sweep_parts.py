@@ -1,4 +1,4 @@
-"""Where the time of a sweep goes: 32 trials of `benchmarks/sweep_folder/recall.py`, in one process.
+"""Where the time of a sweep goes: 32 trials of `benchmarks/sweep_folder/lookup.py`, in one process.
 
 python benchmarks/sweep_parts.py [--rounds 3]
 
@@ -47,7 +47,7 @@ def sweep() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as runs:
         place = ["--experiments", str(Path(__file__).parent / "sweep_folder"), "--runs", runs]
         how = ["--lowering", "map", "--width", "8"]
-        whole = seconds(lambda: cli.main(["sweep", "recall", "--grid", *GRID, *how, *place]))
+        whole = seconds(lambda: cli.main(["sweep", "lookup", "--grid", *GRID, *how, *place]))
     return {**PARTS, "the rest": whole - sum(PARTS.values()), "whole": whole}
 
 

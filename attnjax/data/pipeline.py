@@ -3,8 +3,9 @@
 import hashlib
 
 import grain
-import jax
 import numpy as np
+
+from attnjax.data.hosts import host_rows
 
 
 class Batches:
@@ -22,18 +23,13 @@ class Batches:
         sizes = {name: len(array) for name, array in arrays.items()}
         if len(set(sizes.values())) != 1 or 0 in sizes.values():
             raise ValueError(f"arrays need one equal, positive length; came {sizes}")
-        hosts = jax.process_count()
-        if batch_size < 1 or batch_size % hosts:
-            raise ValueError(f"batch_size is {batch_size}: it must be a positive multiple of {hosts} hosts")
         self._arrays = arrays
-        self._slice = slice(
-            jax.process_index() * batch_size // hosts, (jax.process_index() + 1) * batch_size // hosts
-        )
+        self._rows = host_rows(batch_size)
         dataset = grain.MapDataset.range(next(iter(sizes.values())))
         self._indices = dataset.seed(_spread(seed)).shuffle().repeat().batch(batch_size)
 
     def __getitem__(self, step: int) -> dict[str, np.ndarray]:
-        chosen = self._indices[step][self._slice]
+        chosen = self._indices[step][self._rows]
         return {name: array[chosen] for name, array in self._arrays.items()}
 
 

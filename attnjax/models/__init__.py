@@ -7,7 +7,10 @@ import importlib
 from typing import Any
 
 _HOME = {
+    "LanguageModelConfig": "attnjax.models.config",
     "TransformerConfig": "attnjax.models.config",
+    "LanguageModel": "attnjax.models.language_model",
+    "LanguageModelCache": "attnjax.models.language_model",
     "Transformer": "attnjax.models.transformer",
     "DecoderCache": "attnjax.models.transformer",
     "Decoded": "attnjax.models.decoding",

@@ -1,9 +1,10 @@
-"""The shape of an encoder-decoder. Free of jax, so that the command line can read it at once."""
+"""The shapes of models. Free of jax, so that the command line can read them at once."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from attnjax.config import require
+from attnjax.models.mechanism import CAUSAL_ONLY, CausalMechanism, Mechanism, require_mechanism_fits
 
 Positions = Literal["sinusoidal", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"]
 Norm = Literal["layer", "rms"]
@@ -23,21 +24,21 @@ _CHOICES = {
 
 
 @dataclass(frozen=True)
-class TransformerConfig:
-    """An encoder-decoder Transformer (Vaswani et al. 2017) and the choices that came after it."""
+class BlockConfig:
+    """What the blocks of a model are made of (Vaswani et al. 2017, and the choices that came after it)."""
 
     dim: int = 128
     """Width of the vectors that stand for tokens."""
     heads: int = 4
-    """Attention heads of a layer; they divide dim."""
+    """Attention heads of a layer; they divide dim unless head_dim is given."""
+    head_dim: int | None = None
+    """Size of a head; None: dim / heads."""
     kv_heads: int | None = None
     """None: as many as heads (multi-head); 1: multi-query; a divisor of heads between: grouped-query."""
-    encoder_layers: int = 2
-    """Blocks that read the source."""
-    decoder_layers: int = 2
-    """Blocks that write the target."""
     hidden: int | None = None
     """Width of the feed-forward layers; None: 4·dim."""
+    mechanism: CausalMechanism = "softmax"
+    """Of self-attention."""
     positions: Positions = "rope"
     """How the order of tokens enters: added to embeddings, by rotation, or as a bias on the scores."""
     norm: Norm = "layer"
@@ -51,20 +52,20 @@ class TransformerConfig:
     bias: bool = True
     """Whether projections and feed-forward layers have biases."""
     tie_embeddings: bool = False
-    """Use the target embedding as the output projection."""
+    """Use the embedding of what is predicted as the output projection."""
     max_length: int = 512
-    """Positions that a learned table holds, for either side."""
+    """Positions that a learned table holds; the horizon of cosFormer."""
     dtype: Precision = "float32"
     """What is computed in."""
     param_dtype: Precision = "float32"
     """What parameters are kept in."""
     implementation: Implementation | None = None
-    """The attention engine; None chooses by size."""
+    """The engine of softmax attention; None chooses by size."""
 
     def __post_init__(self) -> None:
-        for name in ("dim", "heads", "encoder_layers", "decoder_layers", "max_length"):
+        for name in ("dim", "heads", "max_length"):
             _require_positive(name, getattr(self, name))
-        for name in ("kv_heads", "hidden"):
+        for name in ("head_dim", "kv_heads", "hidden"):
             if getattr(self, name) is not None:
                 _require_positive(name, getattr(self, name))
         for name, choices in _CHOICES.items():
@@ -72,20 +73,22 @@ class TransformerConfig:
         if self.implementation is not None:
             _require_choice("implementation", self.implementation, get_args(Implementation))
         self._require_heads_fit()
+        require_mechanism_fits(self.mechanism, positions=self.positions, qk_norm=self.qk_norm)
 
     def _require_heads_fit(self) -> None:
         require(
-            self.dim % self.heads == 0,
+            self.head_dim is not None or self.dim % self.heads == 0,
             f"model.heads is {self.heads}: it must divide model.dim ({self.dim})",
         )
         require(
             self.kv_heads is None or self.heads % self.kv_heads == 0,
             f"model.kv_heads is {self.kv_heads}: it must divide model.heads ({self.heads})",
         )
+        size = "model.dim / model.heads" if self.head_dim is None else "model.head_dim"
         require(
-            not self.positions.startswith("rope") or self.head_dim % 2 == 0,
+            not self.positions.startswith("rope") or self.head_size % 2 == 0,
             f"model.positions is {self.positions!r}: it needs an even head size, "
-            f"but model.dim / model.heads is {self.head_dim}",
+            f"but {size} is {self.head_size}",
         )
         require(
             self.positions != "sinusoidal" or self.dim % 2 == 0,
@@ -93,14 +96,59 @@ class TransformerConfig:
         )
 
     @property
-    def head_dim(self) -> int:
-        """The size of one head."""
-        return self.dim // self.heads
+    def head_size(self) -> int:
+        """The size of one head, with the default filled in."""
+        return self.dim // self.heads if self.head_dim is None else self.head_dim
 
     @property
     def hidden_dim(self) -> int:
         """The width of the feed-forward layer, with the default filled in."""
         return 4 * self.dim if self.hidden is None else self.hidden
+
+
+@dataclass(frozen=True)
+class TransformerConfig(BlockConfig):
+    """An encoder-decoder Transformer."""
+
+    encoder_layers: int = 2
+    """Blocks that read the source."""
+    decoder_layers: int = 2
+    """Blocks that write the target."""
+    mechanism: Mechanism = "softmax"
+    """Of self-attention: softmax, or a member of the linear family. What looks at the source is softmax."""
+
+    def __post_init__(self) -> None:
+        _require_choice("mechanism", self.mechanism, get_args(Mechanism))
+        super().__post_init__()
+        for name in ("encoder_layers", "decoder_layers"):
+            _require_positive(name, getattr(self, name))
+        require(
+            self.mechanism not in CAUSAL_ONLY,
+            f"model.mechanism is {self.mechanism!r}: it is causal only, but an encoder reads both ways; "
+            f"choose another than {', '.join(CAUSAL_ONLY)}",
+        )
+
+
+@dataclass(frozen=True)
+class LanguageModelConfig(BlockConfig):
+    """A decoder-only Transformer: each token is predicted from those before it."""
+
+    layers: int = 2
+    """Blocks."""
+    mechanism: CausalMechanism = "softmax"
+    """How a token reads those before it: softmax, over the last few in a window, or the linear family."""
+    window: int = 16
+    """Tokens that a window holds, the reading one included; other mechanisms have none."""
+    convolution: int | None = None
+    """Tokens that a causal convolution of the embeddings takes in, under any mechanism; None: it has none."""
+
+    def __post_init__(self) -> None:
+        _require_choice("mechanism", self.mechanism, get_args(CausalMechanism))
+        super().__post_init__()
+        for name in ("layers", "window"):
+            _require_positive(name, getattr(self, name))
+        if self.convolution is not None:
+            _require_positive("convolution", self.convolution)
 
 
 def _require_positive(name: str, value: object) -> None:

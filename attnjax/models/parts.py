@@ -1,11 +1,12 @@
-"""The parts of an encoder-decoder, made as its config describes them."""
+"""The parts of a model, made as its config describes them."""
 
 from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
 
-from attnjax.models.config import TransformerConfig
+from attnjax.models.config import BlockConfig
+from attnjax.models.mechanism import of_layer
 from attnjax.nn import (
     Attention,
     DecoderBlock,
@@ -13,6 +14,7 @@ from attnjax.nn import (
     EncoderBlock,
     FeedForward,
     PositionScore,
+    ShortConvolution,
     flat_dot_general,
     make_norm,
     named,
@@ -24,7 +26,7 @@ _ROPE = {"rope": "halves", "rope_interleaved": "interleaved"}
 class Parts:
     """Makes the parts of a model as its config describes them, each with parameters of its own."""
 
-    def __init__(self, config: TransformerConfig, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: BlockConfig, rngs: nnx.Rngs) -> None:
         self.config = config
         self.rngs = rngs
         self.dtypes: dict[str, Any] = {
@@ -43,21 +45,36 @@ class Parts:
             **self.dtypes,
         )
 
+    def convolution(self, width: int) -> ShortConvolution:
+        channels, param_dtype = {"embed": self.config.dim}, self.dtypes["param_dtype"]
+        return ShortConvolution(channels, width=width, param_dtype=param_dtype, rngs=self.rngs)
+
     def norm(self) -> Any:
         return make_norm(self.config.norm, self.config.dim, rngs=self.rngs, **self.dtypes)
 
-    def attention(self, *, rope: Any = None) -> Attention:
+    def self_attention(self) -> Attention:
+        config = self.config
+        # Where cosFormer's weights reach zero.
+        options = {"horizon": config.max_length} if config.mechanism == "cosformer" else {}
+        return self._attention(of_layer(config.mechanism), rope=_ROPE.get(config.positions), options=options)
+
+    def cross_attention(self) -> Attention:
+        return self._attention("softmax")
+
+    def _attention(self, mechanism: str, **options: Any) -> Attention:
         config = self.config
         return Attention(
             config.dim,
             config.heads,
+            mechanism=mechanism,
             kv_heads=config.kv_heads,
+            head_dim=config.head_dim,
             bias=config.bias,
             qk_norm=config.qk_norm,
-            rope=rope,
-            implementation=config.implementation,
+            implementation=config.implementation if mechanism == "softmax" else None,
             rngs=self.rngs,
             **self.dtypes,
+            **options,
         )
 
     def feed_forward(self) -> FeedForward:
@@ -72,12 +89,12 @@ class Parts:
         )
 
     def encoder_block(self) -> EncoderBlock:
-        own = self.attention(rope=_ROPE.get(self.config.positions))
+        own = self.self_attention()
         return EncoderBlock(own, self.feed_forward(), self.norm, self.config.norm_placement)
 
     def decoder_block(self) -> DecoderBlock:
-        own = self.attention(rope=_ROPE.get(self.config.positions))
-        return DecoderBlock(own, self.attention(), self.feed_forward(), self.norm, self.config.norm_placement)
+        own, cross = self.self_attention(), self.cross_attention()
+        return DecoderBlock(own, cross, self.feed_forward(), self.norm, self.config.norm_placement)
 
     def position_score(self, *, bidirectional: bool) -> PositionScore | None:
         kind: Any = self.config.positions

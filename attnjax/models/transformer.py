@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.models.config import TransformerConfig
 from attnjax.models.parts import Parts
-from attnjax.nn import Capture, Dropout, KeysValues, KVCache, folded, without_none
+from attnjax.nn import Capture, Dropout, KeysValues, KVCache, StateCache, folded, without_none
 from attnjax.ops import masks
 
 
@@ -20,7 +20,7 @@ from attnjax.ops import masks
 class DecoderCache:
     """What decoding keeps, for each layer: the tokens so far, and the encoded source, projected once."""
 
-    own: tuple[KVCache, ...]
+    own: tuple[KVCache | StateCache, ...]
     source: tuple[KeysValues, ...]
 
     @property
@@ -34,7 +34,8 @@ class Transformer(nnx.Module):
 
     Its state is `nnx.Param`s only. Where a method takes capture, it gives the weights it asks for, before
     dropout, as a last element: a dict from the attention layer's path ("decoder.1.cross_attention") to
-    [B, heads, rows, S]. Sources are padded on the right; what stands in the padding does not matter.
+    [B, heads, rows, S]; layers of another mechanism than softmax have none. Sources are padded on the right;
+    what stands in the padding does not matter.
 
     Args:
       config: its shape.
@@ -169,9 +170,9 @@ class Transformer(nnx.Module):
                 capture=_layer(capture, i),
             )
             own.append(kept)
-            if cross_weights is not None:
-                captured[f"decoder.{i}.self_attention"] = self_weights
-                captured[f"decoder.{i}.cross_attention"] = cross_weights
+            for name, weights in (("self_attention", self_weights), ("cross_attention", cross_weights)):
+                if weights is not None:
+                    captured[f"decoder.{i}.{name}"] = weights
         logits = self._logits(x if self.decoder_norm is None else self.decoder_norm(x))
         kept_cache = None if cache is None else DecoderCache(tuple(own), cache.source)
         return without_none(logits, kept_cache, None if capture is None else captured)

@@ -1,6 +1,8 @@
 """The attention layer: projections, positions, cache and capture around `attnjax.ops.attention`."""
 
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -8,12 +10,16 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+from attnjax.nn.attended import Attended, without_none
 from attnjax.nn.axes import named
-from attnjax.nn.cache import KeysValues, KVCache
+from attnjax.nn.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.capture import Capture
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout
+from attnjax.nn.layout import make_layout, require_goes_with, require_rope, require_sizes
 from attnjax.nn.norm import make_norm
+from attnjax.nn.projection import into_heads
+from attnjax.nn.recurrence import Projected, Recurrence
 from attnjax.ops import masks
 from attnjax.ops import positions as position_ops
 from attnjax.ops.attention import attention, attention_weights
@@ -23,35 +29,47 @@ MaskLike = Mask | Bool[Array, "*#B #N #T #S"]
 Rope = Literal["halves", "interleaved"]
 
 
-class Attended(NamedTuple):
-    """What one attention layer gives: its output, the cache it leaves, the weights that were asked for."""
-
-    out: Float[Array, "*B T D"]
-    cache: KVCache | None
-    weights: Float[Array, "*B N T S"] | None
-
-
 class Attention(nnx.Module):
     """Multi-head attention over x itself or over a context: O·concat_n softmax(q_n·k_nᵀ/√H)·v_n.
 
     kv_heads = heads is multi-head (Vaswani et al. 2017), 1 multi-query (Shazeer 2019), a divisor between them
     grouped-query attention (Ainslie et al. 2023): a key/value head serves heads/kv_heads query heads.
 
+    With the name of a linear or recurrent mechanism (`catalogue.MEMBERS`: "gla", "gated_delta_net", …) its
+    recurrence stands in place of the softmax: self-attention in time linear in T, whose cache has one size.
+    The layer then has the gates that the mechanism declares (`nn.gates`), a short convolution of query, key
+    and value where its paper has one, keys and queries of length 1 where it asks for them, and an RMSNorm of
+    each head before the last projection; no gate on the output. States have H·V entries a head, or what the
+    mechanism's `state` says.
+
     Args:
       dim: D, of x, of the context and of the output.
-      heads, kv_heads, head_dim: N, K (default N) and H (default dim/heads).
+      heads, kv_heads, head_dim, value_dim: N, K (default N), H (default dim/heads) and V (default H).
+      mechanism: "softmax", or a member of the linear family.
+      options: of that member: its function's numbers (`layer`, `horizon`, …), or `writes`, `slots`, `levels`,
+        `features`, as in `nn.layout`.
       bias: whether the four projections have one.
       qk_norm: RMSNorm of each query and key head, learned per entry (Henry et al. 2020; as in Qwen3).
       rope: rotate queries and keys by their position, in one of two layouts (Su et al. 2021); after qk_norm.
+        In any mechanism, where asked for: RetNet rotates, the other recurrences' papers leave order to the
+        recurrence.
       implementation: of `attnjax.attention`; None chooses.
       dtype: of the computation (None: what inputs and parameters promote to); param_dtype: of the parameters.
 
     Raises:
-      ValueError: sizes below 1 or that do not divide, an unknown rope, or one of an odd head size.
+      ValueError: sizes below 1 or that do not divide, an unknown rope, or one of an odd head size; an unknown
+        mechanism or option, or one that does not go with the mechanism.
 
     >>> attention = Attention(8, 4, kv_heads=2, rope="halves", rngs=nnx.Rngs(0))
     >>> attention(jnp.ones((2, 5, 8)), mask=masks.causal()).shape
     (2, 5, 8)
+    >>> recurrent = Attention(8, 4, mechanism="gated_delta_net", rngs=nnx.Rngs(0))
+    >>> list(recurrent.recurrence.gates)
+    ['decay', 'strength']
+    >>> cache = recurrent.empty_cache((2,), 5, jnp.float32)
+    >>> out, cache = recurrent(jnp.ones((2, 5, 8)), mask=masks.causal(), cache=cache)
+    >>> cache.state.shape
+    (2, 4, 2, 2)
     """
 
     def __init__(
@@ -59,8 +77,11 @@ class Attention(nnx.Module):
         dim: int,
         heads: int,
         *,
+        mechanism: str = "softmax",
+        options: Mapping[str, Any] | None = None,
         kv_heads: int | None = None,
         head_dim: int | None = None,
+        value_dim: int | None = None,
         bias: bool = True,
         qk_norm: bool = False,
         rope: Rope | None = None,
@@ -69,47 +90,49 @@ class Attention(nnx.Module):
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        _require_sizes(dim, heads, kv_heads, head_dim)
+        require_sizes(dim, heads, kv_heads=kv_heads, head_dim=head_dim, value_dim=value_dim)
         self.dim = dim
         self.heads = heads
         self.kv_heads = heads if kv_heads is None else kv_heads
         self.head_dim = dim // heads if head_dim is None else head_dim
+        self.value_dim = self.head_dim if value_dim is None else value_dim
+        self.mechanism = mechanism
         self.rope = rope
         self.implementation = implementation
-        if rope not in (None, "halves", "interleaved"):
-            raise ValueError(f"rope {rope!r}: expected None, 'halves' or 'interleaved'")
-        if rope is not None and self.head_dim % 2:
-            raise ValueError(f"rope {rope!r}: expected an even head size, got {self.head_dim}")
+        require_rope(rope, self.head_dim)
+        layout = make_layout(
+            mechanism,
+            options or {},
+            heads=heads,
+            kv_heads=self.kv_heads,
+            head_dim=self.head_dim,
+            value_dim=self.value_dim,
+        )
+        require_goes_with(mechanism, rope=rope, qk_norm=qk_norm or None, implementation=implementation)
 
         common: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        common_linear = common | {
-            "use_bias": bias,
-            "kernel_init": nnx.initializers.xavier_uniform(),
-            "dot_general": flat_dot_general,
-        }
-
-        def project(count: int, axis: str) -> nnx.LinearGeneral:
-            return nnx.LinearGeneral(
-                dim,
-                (count, self.head_dim),
-                kernel_metadata=named("embed", axis, "head_dim"),
-                bias_metadata=named(axis, "head_dim"),
-                **common_linear,
-            )
-
-        self.query = project(self.heads, "heads")
-        self.key = project(self.kv_heads, "kv_heads")
-        self.value = project(self.kv_heads, "kv_heads")
+        self.query, self.key, self.value = (
+            into_heads(dim, layout.projected[name], bias=bias, **common) for name in Projected._fields
+        )
         self.out = nnx.LinearGeneral(
-            (self.heads, self.head_dim),
+            (heads, self.value_dim),
             dim,
             axis=(-2, -1),
+            use_bias=bias,
+            kernel_init=nnx.initializers.xavier_uniform(),
             kernel_metadata=named("heads", "head_dim", "embed"),
             bias_metadata=named("embed"),
-            **common_linear,
+            dot_general=flat_dot_general,
+            **common,
         )
         self.query_norm = make_norm("rms", self.head_dim, axis="head_dim", **common) if qk_norm else None
         self.key_norm = make_norm("rms", self.head_dim, axis="head_dim", **common) if qk_norm else None
+        self.recurrence = None if mechanism == "softmax" else Recurrence(mechanism, layout, dim, **common)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether there are attention weights, to drop out and to capture."""
+        return self.recurrence is None
 
     def __call__(
         self,
@@ -131,7 +154,7 @@ class Attention(nnx.Module):
         mask: MaskLike | None = None,
         score: Any = None,
         positions: Int[Array, "*#B T"] | None = None,
-        cache: KVCache | None = None,
+        cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
     ) -> Attended:
@@ -147,26 +170,34 @@ class Attention(nnx.Module):
           dropout: on the attention weights.
           capture: which heads and rows of the weights (before dropout) to return: [*B, |heads|, |rows|, S].
 
+        A recurrence takes no context, score, dropout or capture. Its mask joins causal(), lengths(key=…) and
+        segments(ids) by &: segments are runs of one id; without causal() it runs in both directions, as
+        `bidirectional` says, but for the short convolution, which looks back. With a cache lengths count from
+        its first token. Padding leaves what the cache holds as it was; tokens that follow a padded prefill
+        stand, for RoPE, where `positions` says.
+
         Raises:
           ValueError: x or context is not D wide; a cache together with a context, a cache that is full, or a
-            capture out of range.
+            capture out of range; what the mechanism does not take. TypeError: a cache of another kind.
         """
         self._require_width("x", x)
-        if cache is not None and context is not None:
-            raise ValueError(
-                "cache with context: a cache is for self-attention; a context can be `project`ed once"
-            )
+        kept: Any = self._fitting(cache, context)
         if positions is None and self.rope is not None:
             positions = jnp.arange(x.shape[-2]) + (0 if cache is None else cache.length)
+        if self.recurrence is not None:
+            self._require_none(context=context, score=score, dropout=dropout, capture=capture)
+            place = partial(self._placed, positions=positions)
+            out, kept = self.recurrence(x, self._projected(x), place, mask=mask, cache=kept)
+            return Attended(self.out(out), kept, None)
         query = self._place(self._normed(self.query(x), self.query_norm), positions)
         if isinstance(context, KeysValues):
             source = context
         else:
             source = self.project(x if context is None else context, positions if context is None else None)
-        if cache is not None:
-            cache = cache.append(source)
-            source = KeysValues(cache.keys, cache.values)
-            mask = _and(mask, masks.lengths(key=cache.length))
+        if kept is not None:
+            kept = kept.append(source)
+            source = KeysValues(kept.keys, kept.values)
+            mask = _and(mask, masks.lengths(key=kept.length))
         weights = None
         if capture is not None:
             weights = self._weights(capture, query, source.keys, mask, score)
@@ -180,7 +211,7 @@ class Attention(nnx.Module):
             dropout_rate=0.0 if dropout is None else dropout.rate,
             dropout_key=None if dropout is None else dropout.key,
         )
-        return Attended(self.out(out), cache, weights)
+        return Attended(self.out(out), kept, weights)
 
     def project(
         self, context: Float[Array, "*B S D"], positions: Int[Array, "*#B S"] | None = None
@@ -191,16 +222,50 @@ class Attention(nnx.Module):
           ValueError: the context is not D wide.
         """
         self._require_width("context", context)
+        self._require_none(context=context)
         keys = self._place(self._normed(self.key(context), self.key_norm), positions)
         return KeysValues(keys, self.value(context))
 
-    def empty_cache(self, batch: tuple[int, ...], capacity: int, dtype: DTypeLike) -> KVCache:
-        """A cache of `capacity` free slots that fits this layer."""
-        return KVCache.empty(batch, capacity, kv_heads=self.kv_heads, head_dim=self.head_dim, dtype=dtype)
+    def empty_cache(self, batch: tuple[int, ...], capacity: int, dtype: DTypeLike) -> KVCache | StateCache:
+        """A cache that fits this layer, for tokens of this dtype: of `capacity` free slots, or of a state."""
+        if self.recurrence is None:
+            sizes = {"kv_heads": self.kv_heads, "head_dim": self.head_dim, "value_dim": self.value_dim}
+            return KVCache.empty(batch, capacity, dtype=dtype, **sizes)
+        return self.recurrence.empty_cache(
+            self._projected, jax.ShapeDtypeStruct((*batch, 1, self.dim), dtype)
+        )
 
     def _require_width(self, name: str, x: Array) -> None:
         if x.ndim < 2 or x.shape[-1] != self.dim:
             raise ValueError(f"{name} {list(x.shape)}: expected (*B, length, {self.dim})")
+
+    def _fitting(self, cache: Any, context: Any) -> Any:
+        """The cache, of the kind that the mechanism has."""
+        if cache is not None and context is not None:
+            raise ValueError(
+                "cache with context: a cache is for self-attention; a context can be `project`ed once"
+            )
+        expected = KVCache if self.has_weights else StateCache
+        if cache is not None and not isinstance(cache, expected):
+            raise TypeError(
+                f"cache is a {type(cache).__name__}: expected the {expected.__name__} of {self.mechanism}"
+            )
+        return cache
+
+    def _require_none(self, **arguments: Any) -> None:
+        for name, given in arguments.items():
+            if given is not None and not self.has_weights:
+                raise ValueError(f"{name} is given: {self.mechanism} takes none, it is a recurrence over x")
+
+    def _projected(self, x: Array) -> Projected:
+        return Projected(self.query(x), self.key(x), self.value(x))
+
+    def _placed(self, heads: Projected, positions: Array | None) -> Projected:
+        query = self._place(self._normed(heads.query, self.query_norm), positions)
+        key = self._normed(heads.key, self.key_norm)
+        # A token may have several keys, one for each write.
+        flat = key.reshape(*query.shape[:-2], -1, self.head_dim)
+        return heads._replace(query=query, key=self._place(flat, positions).reshape(key.shape))
 
     def _normed(self, heads: Array, norm: Any) -> Array:
         return heads if norm is None else norm(heads)
@@ -217,23 +282,6 @@ class Attention(nnx.Module):
         query, keys = jax.lax.optimization_barrier((query, keys))
         weights = attention_weights(query, keys, mask=mask, score=score, rows=capture.rows)
         return weights if capture.heads is None else weights[..., jnp.array(capture.heads), :, :]
-
-
-def _require_sizes(dim: int, heads: int, kv_heads: int | None, head_dim: int | None) -> None:
-    sizes = {"dim": dim, "heads": heads, "kv_heads": kv_heads, "head_dim": head_dim}
-    for name, size in sizes.items():
-        if size is not None and size < 1:
-            raise ValueError(f"{name} {size}: expected 1 or more")
-    if kv_heads is not None and heads % kv_heads:
-        raise ValueError(f"kv_heads {kv_heads}: expected a divisor of heads ({heads})")
-    if head_dim is None and dim % heads:
-        raise ValueError(f"heads {heads}: expected a divisor of dim ({dim}), or a head_dim")
-
-
-def without_none(first: Any, *rest: Any) -> Any:
-    """first alone, or with those of the rest that are not None as a tuple."""
-    given = tuple(part for part in rest if part is not None)
-    return (first, *given) if given else first
 
 
 def _and(mask: MaskLike | None, other: Mask) -> Mask:

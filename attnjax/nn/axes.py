@@ -20,7 +20,8 @@ def named(*names: str) -> dict[str, Any]:
 def logical_axes(params: nnx.Module | nnx.State) -> nnx.State:
     """The names of every parameter's axes: a pytree like params, with a tuple of names for each parameter.
 
-    The names in use are embed, heads, kv_heads, head_dim, mlp, vocab, position and bucket.
+    The names in use are embed, heads, kv_heads, head_dim, mlp, vocab, position and bucket, and in
+    recurrences rank, width, writes, slots and levels.
 
     Args:
       params: a module, or its `nnx.State` (gradients and optimiser moments of it are as good).

@@ -6,8 +6,9 @@ from typing import Any, Literal, NamedTuple
 from flax import nnx
 from jaxtyping import Array, Float
 
-from attnjax.nn.attention import Attended, Attention, MaskLike
-from attnjax.nn.cache import KeysValues, KVCache
+from attnjax.nn.attended import Attended
+from attnjax.nn.attention import Attention, MaskLike
+from attnjax.nn.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.capture import Capture
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.feed_forward import FeedForward
@@ -70,16 +71,20 @@ class EncoderBlock(nnx.Module):
         *,
         mask: MaskLike | None = None,
         score: Any = None,
+        cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
     ) -> Attended:
-        """The block's output and, if asked for, its attention weights; arguments as in `Attention.attend`."""
+        """The output, the cache it leaves and the weights asked for, as in `Attention.attend`.
+
+        Dropout of weights and capture leave out a layer that has no weights.
+        """
         attended = self.attention.attend(
             self.attention_residual.enter(x),
             mask=mask,
             score=score,
-            dropout=folded(dropout, "weights"),
-            capture=capture,
+            cache=cache,
+            **_of_weights(self.attention, folded(dropout, "weights"), capture),
         )
         x = self.attention_residual.leave(x, attended.out, folded(dropout, "attention"))
         return attended._replace(out=_feed(self, x, dropout))
@@ -89,7 +94,7 @@ class DecoderAttended(NamedTuple):
     """What a decoder block gives: its output, the cache it leaves, and weights that were asked for."""
 
     out: Float[Array, "*B T D"]
-    cache: KVCache | None
+    cache: KVCache | StateCache | None
     self_weights: Float[Array, "*B N T T"] | None
     cross_weights: Float[Array, "*B N T S"] | None
 
@@ -126,18 +131,20 @@ class DecoderBlock(nnx.Module):
         mask: MaskLike | None = None,
         context_mask: MaskLike | None = None,
         score: Any = None,
-        cache: KVCache | None = None,
+        cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
     ) -> DecoderAttended:
-        """Arguments as in `Attention.attend`; mask, score and cache belong to the self-attention."""
+        """Arguments as in `Attention.attend`; mask, score and cache belong to the self-attention.
+
+        Dropout of weights and capture leave out a layer that has no weights.
+        """
         own = self.self_attention.attend(
             self.self_residual.enter(x),
             mask=mask,
             score=score,
             cache=cache,
-            dropout=folded(dropout, "self_weights"),
-            capture=capture,
+            **_of_weights(self.self_attention, folded(dropout, "self_weights"), capture),
         )
         x = self.self_residual.leave(x, own.out, folded(dropout, "self_attention"))
         cross = self.cross_attention.attend(
@@ -149,6 +156,10 @@ class DecoderBlock(nnx.Module):
         )
         x = self.cross_residual.leave(x, cross.out, folded(dropout, "cross_attention"))
         return DecoderAttended(_feed(self, x, dropout), own.cache, own.weights, cross.weights)
+
+
+def _of_weights(attention: Attention, dropout: Dropout | None, capture: Capture | None) -> dict[str, Any]:
+    return {"dropout": dropout, "capture": capture} if attention.has_weights else {}
 
 
 def _feed(block: EncoderBlock | DecoderBlock, x: Array, dropout: Dropout | None) -> Array:

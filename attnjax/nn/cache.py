@@ -1,7 +1,7 @@
-"""Keys and values of the tokens so far, in arrays of fixed size: every decoding step is the same program."""
+"""What attention keeps of the tokens so far, of fixed size: every decoding step is the same program."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -42,11 +42,15 @@ class KVCache:
         *,
         kv_heads: int,
         head_dim: int,
+        value_dim: int | None = None,
         dtype: DTypeLike = jnp.float32,
     ) -> "KVCache":
-        """A cache of `capacity` free slots."""
-        slots = jnp.zeros((*batch, capacity, kv_heads, head_dim), dtype)
-        return cls(slots, slots, jnp.int32(0))
+        """A cache of `capacity` free slots; value_dim is V, by default H."""
+
+        def slots(size: int) -> Array:
+            return jnp.zeros((*batch, capacity, kv_heads, size), dtype)
+
+        return cls(slots(head_dim), slots(head_dim if value_dim is None else value_dim), jnp.int32(0))
 
     @property
     def capacity(self) -> int:
@@ -75,3 +79,17 @@ class KVCache:
 
     def _write(self, old: Array, new: Array) -> Array:
         return jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), self.length, axis=-3)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class StateCache:
+    """What a recurrence keeps, of the same size after any number of tokens; passed in and returned.
+
+    state: as the mechanism returns it, with *B in front; tails: the last tokens [*B, W-1, …] that short
+    convolutions saw, by what they are of; length: int32 scalar, the tokens so far (padding counts).
+    """
+
+    state: Any
+    tails: dict[str, Float[Array, "..."]]
+    length: Int[Array, ""]

@@ -3,11 +3,9 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
@@ -25,12 +23,12 @@ from attnjax.models.transformer import Transformer
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks.alignment import Translation
 from attnjax.tasks.base import Evaluation, Params
+from attnjax.tasks.batched import in_batches
+from attnjax.tasks.cross_entropy import smoothed_cross_entropy
 from attnjax.tasks.metrics import bleu, chrf, exact_match
 from attnjax.tasks.translation_report import report
 
 VALIDATION_EXAMPLES = 512
-_ROWS = 256
-"""Texts that are decoded together at most. Fewer are filled up to a power of two: few shapes compile."""
 
 
 class TranslationTask:
@@ -87,21 +85,10 @@ class TranslationTask:
         dropout: Dropout | None,
         label_smoothing: float | Float[Array, ""],
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """Mean over the target's tokens y of -(1-ε)·log p(y) - ε·mean_v log p(v), without the padding.
-
-        ε is the label smoothing (Szegedy et al. 2016). Metrics: the loss, the accuracy of the likeliest
-        token, and the number of tokens as "weight".
-        """
+        """The `smoothed_cross_entropy` of the target's tokens, without the padding."""
         target, labels = batch["target"][:, :-1], batch["target"][:, 1:]
         logits = self._merged(params)(batch["source"], batch["source_lengths"], target, dropout=dropout)
-        log_p = jax.nn.log_softmax(logits.astype(jnp.float32))
-        of_label = jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
-        losses = -(1 - label_smoothing) * of_label - label_smoothing * log_p.mean(-1)
-        counts = (labels != PAD).astype(jnp.float32)
-        weight = counts.sum()
-        loss = (losses * counts).sum() / weight
-        accuracy = ((logits.argmax(-1) == labels) * counts).sum() / weight
-        return loss, {"loss": loss, "token_accuracy": accuracy, "weight": weight}
+        return smoothed_cross_entropy(logits, labels, labels != PAD, label_smoothing)
 
     def validate(self, params: Params) -> dict[str, float]:
         """Exact match and chrF, in percent, on the first few hundred validation examples."""
@@ -129,8 +116,8 @@ class TranslationTask:
         """
         arrays = self.encoder.sources(texts)
         self._require_room(texts, arrays)
-        tokens, lengths = self._in_batches(self._decode, params, arrays)
-        weights = self._in_batches(self._align, params, {**arrays, "tokens": tokens})
+        tokens, lengths = in_batches(self._decode, params, arrays)
+        weights = in_batches(self._align, params, {**arrays, "tokens": tokens})
         translations = []
         for i, text in enumerate(texts):
             emitted = tokens[i, : lengths[i]].tolist()
@@ -165,7 +152,7 @@ class TranslationTask:
 
     def _outputs(self, params: Params, examples: Sequence[Example]) -> list[str]:
         arrays = self.encoder.sources([example.source for example in examples])
-        tokens, lengths = self._in_batches(self._decode, params, arrays)
+        tokens, lengths = in_batches(self._decode, params, arrays)
         rows = zip(tokens.tolist(), lengths.tolist(), strict=True)
         return [self.encoder.target.decode(row[:length]) for row, length in rows]
 
@@ -193,16 +180,6 @@ class TranslationTask:
             layers=(self._model.decoder_layers - 1,),
         )
 
-    def _in_batches(self, function: Any, params: Params, arrays: Arrays) -> Any:
-        """function(params, arrays) on the host, computed in batches of equal size."""
-        count = len(arrays["source"])
-        rows = min(_ROWS, 1 << (count - 1).bit_length())
-        results = []
-        for start in range(0, count, rows):
-            part = {name: _filled(array[start : start + rows], rows) for name, array in arrays.items()}
-            results.append(function(params, jax.device_put(part)))
-        return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *jax.device_get(results))
-
     def _require_room(self, texts: Sequence[str], arrays: Arrays) -> None:
         self._require_positions(arrays["source"].shape[1], self.encoder.target_width)
         for text, length in zip(texts, arrays["source_lengths"].tolist(), strict=True):
@@ -217,8 +194,3 @@ class TranslationTask:
             self._model.positions != "learned" or max(widths) <= self._model.max_length,
             f"model.max_length is {self._model.max_length}: the texts need {max(widths)} learned positions",
         )
-
-
-def _filled(rows: np.ndarray, count: int) -> np.ndarray:
-    """The rows, and the last one again until there are `count`."""
-    return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])

@@ -150,7 +150,7 @@ def test_a_design_of_any_number_of_axes_is_drawn(tmp_path: Path, count: int) -> 
         trials += [({**changes, "seed": seed}, done(rng.normal())) for seed in (0, 1)]
     report = write_report(made(tmp_path / "made", trials))
     drawn = {file.stem for file in report.files if file.suffix == ".png"}
-    expected = [set(), {"curves", "importance"}, {"heatmap", "curves", "importance"}]
+    expected = [set(), {"curves"}, {"heatmap", "curves", "importance"}]
     assert drawn == expected[min(count, 2)]
 
 
@@ -199,3 +199,21 @@ def test_settings_taken_together_have_the_spread_of_their_seeds(sweep: Sweep) ->
     assert (cell.mean, cell.n) == (pytest.approx(statistics.fmean(scores)), 9)
     assert cell.sd == pytest.approx(statistics.stdev([0.0, 1.0, 5.0]))
     assert pooled(found, {"model.heads": 3}) is None
+
+
+def test_names_come_with_the_best_first_and_every_row_of_the_evaluation_is_drawn(tmp_path: Path) -> None:
+    """One field of names, two rows in the evaluation table: they stand for a second field."""
+    trials = []
+    for name, value in {"low": 1.0, "high": 3.0, "middle": 2.0}.items():
+        for seed in SEEDS:
+            result = done(value + seed / 10)
+            result["metrics"]["beyond"] = {"score": -value}
+            trials.append(({"model.norm": name, "seed": seed}, result))
+    report = write_report(made(tmp_path / "made", trials))
+    assert report.found.axes == {"model.norm": ["high", "middle", "low"]}
+    assert {file.stem for file in report.files if file.suffix == ".png"} == {"curves", "parts"}
+    beyond = findings(report.found.sweep, "beyond/score")
+    assert beyond.axes == {"model.norm": ["low", "middle", "high"]}
+    cell = pooled(beyond, {"model.norm": "high"})
+    assert cell is not None
+    assert (cell.mean, cell.n) == (-3.0, 3)

@@ -22,6 +22,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "alibi, no bias, qk_norm": {"positions": "alibi", "bias": False, "qk_norm": True},
     "t5, multi-query": {"positions": "t5", "kv_heads": 1},
     "none": {"positions": "none"},
+    "retention": {"mechanism": "retention"},
 }
 # What the axes of SMALL's parameters may measure.
 NAMED = {
@@ -154,6 +155,13 @@ def test_a_capture_asks_each_stack_for_the_layers_and_rows_that_it_has() -> None
         model(source, lengths, target, capture=nn.Capture(rows=(S,)))
 
 
+def test_a_recurrence_has_no_weights_to_capture_or_to_drop() -> None:
+    model = build(mechanism="mamba2", kv_heads=2)
+    dropout = nn.Dropout(0.1, jax.random.key(0))
+    _, captured = jax.eval_shape(lambda *a: model(*a, dropout=dropout, capture=nn.Capture()), *inputs())
+    assert set(captured) == {"decoder.0.cross_attention"}
+
+
 def test_no_capture_is_the_program_without_capture() -> None:
     model, arguments = build(), inputs()
 
@@ -237,6 +245,15 @@ def test_every_choice_of_the_config_reaches_its_layers() -> None:
         residuals = [part for name, part in vars(block).items() if name.endswith("_residual")]
         assert {(type(part.norm), part.placement) for part in residuals} == {(nnx.RMSNorm, "post")}
     assert model.output.bias is None
+
+
+def test_the_mechanism_is_that_of_self_attention() -> None:
+    model = build(mechanism="cosformer", implementation="blockwise", positions="none")
+    (encoder,), (decoder,) = model.encoder, model.decoder
+    layers = [encoder.attention, decoder.self_attention, decoder.cross_attention]
+    assert [layer.mechanism for layer in layers] == ["cosformer", "cosformer", "softmax"]
+    assert [layer.implementation for layer in layers] == [None, None, "blockwise"]
+    assert dict(encoder.attention.recurrence.arguments) == {"horizon": 32}
 
 
 @pytest.mark.parametrize("placement", ["pre", "post"])

@@ -2,17 +2,21 @@
 
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
 from attnjax.config import InputError
 from attnjax.models.config import TransformerConfig
+from attnjax.models.mechanism import CAUSAL_ONLY, KEYS_ARE_GATES, Mechanism
+from attnjax.ops.linear.members.catalogue import MEMBERS
 
 
 def test_defaults_are_filled_in() -> None:
     config = TransformerConfig(dim=96, heads=4)
-    assert (config.head_dim, config.hidden_dim) == (24, 384)
-    assert TransformerConfig(hidden=100).hidden_dim == 100
+    assert (config.head_size, config.hidden_dim) == (24, 384)
+    config = TransformerConfig(heads=5, head_dim=6, hidden=100)
+    assert (config.head_size, config.hidden_dim) == (6, 100)
 
 
 @pytest.mark.parametrize(
@@ -45,11 +49,34 @@ def test_defaults_are_filled_in() -> None:
             {"dim": 5, "heads": 1, "positions": "sinusoidal"},
             "^model.positions is 'sinusoidal': it needs an even",
         ),
+        (
+            {"mechanism": "gated"},
+            "^model.mechanism is 'gated': it must be one of softmax, linear, retention,",
+        ),
+        (
+            {"mechanism": "mesa"},
+            "^model.mechanism is 'mesa': it is causal only, but an encoder reads both ways; choose another",
+        ),
+        ({"mechanism": "gla", "positions": "t5"}, "^model.positions is 't5': it acts on scores, and gla has"),
+        (
+            {"mechanism": "hgrn2"},
+            "^model.positions is 'rope': it rotates keys, and those of hgrn2 are gates;",
+        ),
+        (
+            {"mechanism": "hgrn2", "positions": "none", "qk_norm": True},
+            "^model.qk_norm is True: the keys of hgrn2 are gates$",
+        ),
     ],
 )
 def test_a_bad_value_is_one_clear_line(fields: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         TransformerConfig(**fields)
+
+
+def test_the_mechanisms_are_softmax_and_the_members_of_the_linear_family() -> None:
+    assert get_args(Mechanism) == ("softmax", *MEMBERS)
+    assert [name for name, member in MEMBERS.items() if member.two_sided is None] == list(CAUSAL_ONLY)
+    assert [name for name, member in MEMBERS.items() if member.key == "log_forget"] == list(KEYS_ARE_GATES)
 
 
 def test_reading_a_config_does_not_load_jax() -> None:

@@ -16,6 +16,7 @@ from attnjax.data.tokenizer import BOS, PAD, UNK
 from attnjax.models.config import TransformerConfig
 from attnjax.models.decoding import alignment
 from attnjax.nn.dropout import Dropout
+from attnjax.tasks import batched
 from attnjax.tasks import translation as translation_module
 from attnjax.tasks.translation import TranslationTask
 
@@ -158,7 +159,7 @@ def test_a_translation_does_not_depend_on_its_neighbours(task, trained):
 
 
 def test_more_texts_than_are_decoded_together_keep_their_order(task, trained, monkeypatch):
-    monkeypatch.setattr(translation_module, "_ROWS", 4)
+    monkeypatch.setattr(batched, "ROWS", 4)
     texts = ["abc", "de", "edgca", "bd", "fc", "gab"]
     assert [each.text for each in task.translate(trained, texts)] == [text.upper() for text in texts]
 

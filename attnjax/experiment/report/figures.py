@@ -1,16 +1,17 @@
 """The figures of a report, each as the bytes of a PNG."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from attnjax.experiment.report.table import SEED, Findings, Pooled, pooled
+from attnjax.experiment.report.table import SEED, Findings, Pooled, numeric, pooled
 
 DPI = 160
-LINES = 6
+LINES = 10
+MARKERS = "osD^vPX*<>"
 GREY = "0.35"
 POOLED = "mean over the other fields ± sd over seeds"
 
@@ -18,20 +19,42 @@ POOLED = "mean over the other fields ± sd over seeds"
 def heatmap(found: Findings, rows: str, columns: str) -> bytes:
     """The mean measure for each pair of values of two fields, over all the others and the seeds."""
     ys, xs = found.axes[rows], found.axes[columns]
-    figure, axes = _figure(1.6 + 1.15 * len(xs), 1.2 + 0.62 * len(ys))
     cells = [[pooled(found, {rows: y, columns: x}) for x in xs] for y in ys]
+    return _coloured(cells, found.mode, found.measure, (rows, ys), (columns, xs))
+
+
+def parts(found: Findings, of_parts: Mapping[str, Findings], rows: str, column: str) -> bytes:
+    """One column of the evaluation table: a field's values downwards, the table's rows across.
+
+    `of_parts`: what was found by each row of the table.
+    """
+    ys = found.axes[rows]
+    cells = [[pooled(of_part, {rows: y}) for of_part in of_parts.values()] for y in ys]
+    return _coloured(cells, found.mode, column, (rows, ys), ("", list(of_parts)))
+
+
+def _coloured(
+    cells: Sequence[Sequence[Pooled | None]],
+    mode: str,
+    measure: str,
+    rows: tuple[str, Sequence[Any]],
+    columns: tuple[str, Sequence[Any]],
+) -> bytes:
+    """Cells coloured by their means, each with its numbers; rows and columns have a name and values."""
+    (ylabel, ys), (xlabel, xs) = rows, columns
+    figure, axes = _figure(1.6 + 1.15 * len(xs), 1.2 + 0.62 * len(ys))
     means = [[cell.mean if cell else float("nan") for cell in row] for row in cells]
-    cmap = "viridis" if found.mode == "max" else "viridis_r"
+    cmap = "viridis" if mode == "max" else "viridis_r"
     image: Any = axes.imshow(means, cmap=cmap, aspect="auto")
     for i, row in enumerate(cells):
         for j, cell in enumerate(row):
             shade = float(image.norm(means[i][j])) if cell else 0.0
-            dark = shade < 0.6 if found.mode == "max" else shade > 0.4
+            dark = shade < 0.6 if mode == "max" else shade > 0.4
             axes.text(j, i, _cell(cell), ha="center", va="center", fontsize=8, color="w" if dark else "k")
     axes.set_xticks(range(len(xs)), [_tick(x) for x in xs])
     axes.set_yticks(range(len(ys)), [_tick(y) for y in ys])
-    axes.set(xlabel=columns, ylabel=rows)
-    axes.set_title(f"{found.measure}\n{POOLED}, n trials", fontsize=8, loc="left", color=GREY)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_title(f"{measure}\n{POOLED}, n trials", fontsize=8, loc="left", color=GREY)
     axes.tick_params(length=0)
     return _png(figure)
 
@@ -40,15 +63,15 @@ def curves(found: Findings, x: str, lines: str | None) -> bytes:
     """The measure against a field, a line for each value of another one, with ± sd over seeds."""
     figure, axes = _figure(5.6, 3.5)
     chosen: list[Any] = found.axes[lines] if lines else [None]
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in found.axes[x])
+    numbers = numeric(found.axes[x])
     xs: list[Any] = found.axes[x] if numbers else list(range(len(found.axes[x])))
     for i, value in enumerate(chosen):
         points = [pooled(found, {x: at} | ({lines: value} if lines else {})) for at in found.axes[x]]
         kept = [(at, p) for at, p in zip(xs, points, strict=True) if p]
-        colour = _colours(len(chosen))[i]
-        label = f"{lines} = {_tick(value)}" if lines else None
+        colour, marker = _colours(chosen)[i], MARKERS[i]
         places = [at for at, _ in kept]
-        style = "o-" if numbers else "o"
+        style = f"{marker}-" if numbers else marker
+        label = _tick(value) if lines else None
         spread = [p.sd or 0.0 for _, p in kept]
         means = [p.mean for _, p in kept]
         axes.errorbar(places, means, spread, fmt=style, color=colour, label=label, capsize=3, markersize=4)
@@ -56,13 +79,14 @@ def curves(found: Findings, x: str, lines: str | None) -> bytes:
     if numbers and min(drawn) > 0 and max(drawn) / min(drawn) >= 100:
         axes.set_xscale("log")
         axes.minorticks_off()
+    if numbers and len(drawn) <= 8:
         axes.set_xticks(drawn, [_tick(value) for value in drawn])
     if not numbers:
-        axes.set_xticks(list(xs), [_tick(v) for v in found.axes[x]])
+        axes.set_xticks(list(xs), [_tick(v) for v in found.axes[x]], rotation=30, ha="right")
     axes.set(xlabel=x, ylabel=found.measure)
     axes.set_title(POOLED, fontsize=9, loc="left", color=GREY)
     if lines:
-        axes.legend(fontsize=8, frameon=False)
+        figure.legend(title=lines, fontsize=8, title_fontsize=8, frameon=False, loc="outside right upper")
     return _png(figure)
 
 
@@ -135,10 +159,13 @@ def _tick(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _colours(count: int) -> list[Any]:
+def _colours(values: Sequence[Any]) -> list[Any]:
+    """Along a scale for numbers, as different as can be for others."""
     from matplotlib import colormaps
 
-    return [colormaps["viridis"](0.9 * i / max(1, count - 1)) for i in range(count)]
+    if not numeric(values):
+        return [colormaps["tab10"](i) for i in range(len(values))]
+    return [colormaps["viridis"](0.9 * i / max(1, len(values) - 1)) for i in range(len(values))]
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -35,8 +35,8 @@ class Setting:
 class Findings:
     """All that a report shows. `settings`: the best first, those without a value last.
 
-    `axes`: the fields that take more than one value, with their values in order. `importance`: the share of
-    the variance of the settings' means that each of them explains on its own.
+    `axes`: the fields that take more than one value: numbers in order, others with the best first.
+    `importance`: the share of the variance of the settings' means that each of them explains on its own.
     """
 
     sweep: Sweep
@@ -63,8 +63,11 @@ class Findings:
         return max(len(setting.values) for setting in self.settings)
 
 
-def findings(sweep: Sweep) -> Findings:
-    """Raises InputError for a sweep without a finished trial, and for a measure that no trial has."""
+def findings(sweep: Sweep, measure: str | None = None) -> Findings:
+    """What a sweep found by its own measure, or another ROW/COLUMN.
+
+    Raises InputError for a sweep without a finished trial, and for a measure that no trial has.
+    """
     record, plan, trials = sweep.record(), read_plan(sweep), sweep.trials()
     done = [trial for trial in trials if trial.status == "done"]
     if plan is None or not done:
@@ -72,7 +75,7 @@ def findings(sweep: Sweep) -> Findings:
         shown = ", ".join(f"{n} {status}" for status, n in counts.items())
         raise InputError(f"{sweep.name} has no finished trial yet: {shown or 'none has begun'}")
     monitor, mode = plan["monitor"]
-    measure = record["measure"]
+    measure = measure or record["measure"]
     found = {trial.number: measured(trial.result, measure, monitor) for trial in done}
     values = {n: value for n, value in found.items() if value is not None and math.isfinite(value)}
     if not values:
@@ -81,7 +84,7 @@ def findings(sweep: Sweep) -> Findings:
         raise InputError(f"{sweep.name}: no trial has the measure {measure!r}; there are {', '.join(cells)}")
     mode = record["mode"] or mode
     settings = _settings(trials, values, mode)
-    axes = _axes(trials)
+    axes = _axes(trials, settings)
     return Findings(
         sweep,
         measure or f"validation {monitor}",
@@ -145,7 +148,7 @@ def importance(settings: Sequence[Setting], axes: dict[str, list[Any]]) -> dict[
     """The share of the variance of the settings' means that the mean for each value of a field explains.
 
     On a full grid the first-order term of functional ANOVA (Hutter et al., 2014); elsewhere the correlation
-    ratio, with a field that has many values cut into four bins of equally many settings.
+    ratio, with a field that has many numbers cut into four bins of equally many values.
     """
     known = [setting for setting in settings if setting.mean is not None]
     means = [setting.mean for setting in known if setting.mean is not None]
@@ -162,7 +165,7 @@ def importance(settings: Sequence[Setting], axes: dict[str, list[Any]]) -> dict[
 
 
 def _bin(value: Any, values: list[Any]) -> Any:
-    return value if len(values) <= 8 else 4 * values.index(value) // len(values)
+    return 4 * values.index(value) // len(values) if numeric(values) and len(values) > 8 else value
 
 
 def _settings(trials: Sequence[TrialRecord], values: dict[int, float], mode: str) -> list[Setting]:
@@ -183,15 +186,28 @@ def _settings(trials: Sequence[TrialRecord], values: dict[int, float], mode: str
     return sorted(settings, key=lambda s: (s.mean is None, sign * (s.mean or 0)))
 
 
-def _axes(trials: Sequence[TrialRecord]) -> dict[str, list[Any]]:
+def _axes(trials: Sequence[TrialRecord], settings: Sequence[Setting]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for trial in trials:
         for name, value in trial.changes.items():
             if value not in found.setdefault(name, []):
                 found[name].append(value)
-    return {name: _ordered(v) for name, v in found.items() if len(v) > 1 and name != SEED}
+    return {
+        name: sorted(v) if numeric(v) else _best_first(name, v, settings)
+        for name, v in found.items()
+        if len(v) > 1 and name != SEED
+    }
 
 
-def _ordered(values: list[Any]) -> list[Any]:
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    return sorted(values) if numbers else values
+def numeric(values: Sequence[Any]) -> bool:
+    """Whether these are numbers, which have an order of their own."""
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _best_first(name: str, values: list[Any], settings: Sequence[Setting]) -> list[Any]:
+    """By the mean place of each value's settings, of which the best comes first."""
+
+    def place(value: Any) -> float:
+        return statistics.fmean(i for i, s in enumerate(settings) if s.changes.get(name) == value)
+
+    return sorted(values, key=place)

@@ -1,5 +1,6 @@
 """Writes a report: tables for programs, pictures and a page for people."""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 from attnjax.config import InputError
 from attnjax.experiment import store
 from attnjax.experiment.registry import nearest
-from attnjax.experiment.report.table import Findings, findings, seeds_text
+from attnjax.experiment.report.table import Findings, findings, numeric, seeds_text
 from attnjax.experiment.sweep_store import Sweep, read_plan
 
 
@@ -62,9 +63,15 @@ def _figures(found: Findings, axes: Sequence[str]) -> dict[str, tuple[bytes, str
             f"Mean of {found.measure} over all other fields and seeds, {seeds}; ± is the standard deviation "
             "over seeds within a setting, n counts trials."
         )
-        drawn["heatmap"] = figures.heatmap(found, small[0], small[1]), text
+        # Names are read more easily beside rows; the order of `axes` is the user's.
+        rows, columns = small[:2] if axes else sorted(small[:2], key=lambda n: numeric(found.axes[n]))
+        drawn["heatmap"] = figures.heatmap(found, rows, columns), text
+    if len(order) == len(small) == 1 and len(of_parts := _parts(found)) > 1:
+        column = found.measure.partition("/")[2]
+        text = f"{column} in every row of the evaluation, {seeds}; ± is the standard deviation over seeds."
+        drawn["parts"] = figures.parts(found, of_parts, small[0], column), text
     if small:
-        x = small[2] if len(small) > 2 else small[-1]
+        x = small[2] if len(small) > 2 else _last_numeric(small, found)
         lines = next((n for n in small if n != x and len(found.axes[n]) <= figures.LINES), None)
         drawn["curves"] = (
             figures.curves(found, x, lines),
@@ -73,10 +80,10 @@ def _figures(found: Findings, axes: Sequence[str]) -> dict[str, tuple[bytes, str
     if len(small) < len(order):
         text = f"{found.measure} of every setting against each field, {seeds}."
         drawn["scatter"] = figures.scatter(found, order[:4]), text
-    if order:
+    if len(order) > 1 or len(small) < len(order):
         text = (
             f"What each field explains on its own of the variance between {len(found.settings)} settings, "
-            "by the means for its values (for more than 8 values: for quarters of them)."
+            "by the means for its values (for more than 8 numbers: for quarters of them)."
         )
         drawn["importance"] = figures.importance(found), text
     monitor = (read_plan(found.sweep) or {"monitor": [""]})["monitor"][0]
@@ -87,6 +94,19 @@ def _figures(found: Findings, axes: Sequence[str]) -> dict[str, tuple[bytes, str
         )
         drawn["training"] = png, text
     return drawn
+
+
+def _last_numeric(names: Sequence[str], found: Findings) -> str:
+    """The last field whose values are numbers: they make lines; else the last one."""
+    return next((name for name in reversed(names) if numeric(found.axes[name])), names[-1])
+
+
+def _parts(found: Findings) -> dict[str, Findings]:
+    """What was found by each row of the evaluation table that has a number in the measure's column."""
+    column = found.measure.partition("/")[2]
+    table = next(t.result["metrics"] for t in found.trials if t.number in found.values and t.result)
+    rows = [row for row, cells in table.items() if math.isfinite(cells.get(column, math.nan))]
+    return {row: findings(found.sweep, f"{row}/{column}") for row in rows}
 
 
 def _frames(found: Findings) -> tuple[Any, Any]:

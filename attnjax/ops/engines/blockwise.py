@@ -29,10 +29,8 @@ from attnjax.ops.engines.problem import (
     Result,
     clean,
     dropped,
-    join_heads,
     pair_scores,
     poison_of,
-    split_queries,
 )
 from attnjax.ops.engines.tuning import blocking_of
 from attnjax.ops.engines.visits import Spans, Visits, fold_rows, tile_kinds, visits
@@ -57,18 +55,18 @@ def run(problem: Problem, blocking: Blocking | None = None, instead: Any = None)
         rules = dataclasses.replace(rules, normalizer=Softmax(None))
     call, leaves = Call(rules, blocking, problem.dtype), jax.tree.leaves(rules)
     todo = visits(tile_kinds(rules.mask, blocking.tiles), blocking)
-    floats = [split_queries(problem), problem.key, problem.value, problem.scale, *call.params(leaves)]
+    floats = [problem.query, problem.key, problem.value, problem.scale, *call.params(leaves)]
     fixed = Fixed(call.data(leaves), poison_of(problem), todo)
     # All floats alike: the cotangent of one that all devices of a `shard_map` share is summed over them.
     out, lse = (instead or attend)(call, _varying(floats, (floats, fixed)), fixed)
     if not isinstance(normalizer, Softmax):
-        return Result(join_heads(out), None)
-    lse = jnp.moveaxis(lse.reshape(*lse.shape[:2], -1), 1, 2)
+        return Result(out, None)
+    lse = jnp.moveaxis(lse, 1, 2)
     if normalizer.sink is None:
-        return Result(join_heads(out), lse)
+        return Result(out, lse)
     whole = normalizer.add_sink(lse)
     share = jnp.moveaxis(jnp.exp(finite(lse) - finite(whole)), 1, 2)
-    return Result(join_heads(out) * share[..., None], whole)
+    return Result(out * share[..., None], whole)
 
 
 def blocks(problem: Problem) -> tuple[Blocking, Any]:
@@ -79,7 +77,7 @@ def blocks(problem: Problem) -> tuple[Blocking, Any]:
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]:
-    """out [B, T, K, G, V] and lse [B, T, K, G] (zeros where the normaliser has none)."""
+    """out [B, T, N, V] and lse [B, T, N] (zeros where the normaliser has none)."""
     query, key, value, scale, *params = floats
     q, k, v = call.cut_queries(query), call.cut_keys(key), call.cut_keys(value)
     poison = None if fixed.poison is None else call.cut_poison(fixed.poison)
@@ -92,7 +90,7 @@ def attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]
             highest, total, acc = state
             rules = call.rules([x[index] for x in cut_params], [x[index] for x in cut_data])
             at, attended = call.pairs(rules, index, masked)
-            products = call.by_head(_dot(own, _t(call.load(k[index])), rules))
+            products = call.by_head(_dot_t(own, call.load(k[index]), rules))
             spoilt: Any = 0 if poison is None else call.per_head(poison[1][index])
             scores = pair_scores(products + spoilt if masked else products, rules, at, attended)
             new = jnp.maximum(highest, scores.max(axis=-1)) if call.online else highest
@@ -106,17 +104,17 @@ def attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]
                 total, acc = total * decay, acc * call.by_group(decay)[..., None]
             return new, total + added, acc + seen
 
-        zero = jnp.zeros_like(call.by_head(own[..., 0])[..., 0])
+        zero = jnp.zeros_like(call.by_head(own[..., 0]))
         acc = jnp.zeros_like(own[..., :1]) + jnp.zeros(value.shape[-1], call.dtype)
         highest, total, acc = visit(step, _varying((zero - jnp.inf, zero, acc), (floats, fixed)))
         if poison is not None:
-            total = jnp.where(total == 0, 0, total + call.by_head(poison[0][here])[..., 0])
+            total = jnp.where(total == 0, 0, total + poison[0][here])
         if call.online:
             lse = Softmax(None).log_sum_exp(highest, total)
             acc *= call.by_group(jnp.exp(finite(highest) - finite(lse)))[..., None]
         else:
             lse, acc = zero, acc + call.by_group(0 * total)[..., None]
-        return [x.put(here, call.split(block)) for x, block in zip(carry, (acc, lse), strict=True)]
+        return [x.put(here, block) for x, block in zip(carry, (call.by_head(acc), lse), strict=True)]
 
     levels = call.cut_queries(jnp.zeros_like(query[..., 0], call.dtype))
     out = call.cut_queries(
@@ -167,7 +165,7 @@ def backward(
         d_query, d_key, d_value, *d_params = carry
         own, own_d_out = call.by_group(call.load(q[here])) * scale, call.by_group(d_o[here])
         own_t, own_d_out_t = _t(own), _t(own_d_out)
-        own_level, own_shift = (call.by_head(x[here]) for x in (level, shifts))
+        own_level, own_shift = level[here], shifts[here][..., None]
 
         def step(state: Any, index: Index, masked: bool) -> Any:
             d_own, d_key, d_value, d_params = state
@@ -179,12 +177,12 @@ def backward(
             def weigh(products: Array, params: list[Array]) -> tuple[Array, Array]:
                 rules = call.rules(params, data)
                 scores = pair_scores(products, rules, at, attended)
-                weights = rules.normalizer.pair_weights(scores, own_level[..., 0], attended)
+                weights = rules.normalizer.pair_weights(scores, own_level, attended)
                 return weights, dropped(weights, rules)
 
-            products = call.by_head(_dot(own, _t(keys), whole))
+            products = call.by_head(_dot_t(own, keys, whole))
             (_, kept), pull = jax.vjp(weigh, products, [x[index] for x in cut_params])
-            d_weights = call.by_head(_dot(own_d_out, _t(values), whole))
+            d_weights = call.by_head(_dot_t(own_d_out, values, whole))
             d_products, moved = pull((jnp.broadcast_to(own_shift, d_weights.shape), d_weights))
             d_products = call.by_group(d_products)
             if wants_query:
@@ -198,7 +196,7 @@ def backward(
 
         state = _varying(jnp.zeros_like(own), residuals), d_key, d_value, d_params
         d_own, d_key, d_value, d_params = visit(step, state)
-        return [d_query.put(here, call.split(d_own)), d_key, d_value, *d_params]
+        return [d_query.put(here, call.by_head(d_own)), d_key, d_value, *d_params]
 
     start = [
         x.with_array(jnp.zeros_like(x.array, call.dtype))
@@ -241,7 +239,7 @@ def tangent(
     level, cut_data = call.cut_queries(lse), call.cut_data(fixed.data)
 
     def row(carry: list[Blocked], here: Index, visit: Any) -> list[Blocked]:
-        own_level = call.by_head(level[here])[..., 0]
+        own_level = level[here]
 
         def step(state: list[Array], index: Index, masked: bool) -> list[Array]:
             data = [x[index] for x in cut_data]
@@ -249,7 +247,7 @@ def tangent(
             def seen(query: Array, key: Array, value: Array, scale: Array, *params: Array) -> Any:
                 rules = call.rules(list(params), data)
                 at, attended = call.pairs(rules, index, masked)
-                products = _dot(call.by_group(call.load(query)) * scale, _t(call.load(key)), rules)
+                products = _dot_t(call.by_group(call.load(query)) * scale, call.load(key), rules)
                 scores = pair_scores(call.by_head(products), rules, at, attended)
                 weights = rules.normalizer.pair_weights(scores, own_level, attended)
                 kept = call.by_group(dropped(weights, rules))
@@ -260,8 +258,8 @@ def tangent(
 
         zero = jnp.zeros_like(own_level)
         acc = call.by_group(zero)[..., None] + jnp.zeros(out.shape[-1], out.dtype)
-        gathered = visit(step, _varying([acc, zero], (residuals, vectors)))
-        return [x.put(here, call.split(block)) for x, block in zip(carry, gathered, strict=True)]
+        acc, added = visit(step, _varying([acc, zero], (residuals, vectors)))
+        return [x.put(here, block) for x, block in zip(carry, (call.by_head(acc), added), strict=True)]
 
     start = [call.cut_queries(jnp.zeros_like(x)) for x in (out, lse)]
     start = _varying(start, (residuals, vectors))
@@ -272,6 +270,11 @@ def tangent(
 
 def _dot(x: Array, y: Array, rules: Any) -> Array:
     return jnp.matmul(x, y, precision=rules.precision)
+
+
+def _dot_t(x: Array, y: Array, rules: Any) -> Array:
+    """x yᵀ, as one product of both as they lie: XLA on CPU would transpose `_t(y)` first."""
+    return jnp.einsum("...th,...sh->...ts", x, y, precision=rules.precision)
 
 
 def _t(x: Array) -> Array:

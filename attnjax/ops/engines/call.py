@@ -1,7 +1,7 @@
 """The static part of a blockwise call, and the shapes that its arrays have in a block.
 
-By group, a block's queries are [b, k, G·t, ·]: one product for all the queries of a key head. By head they
-are [b, N, t, ·], as masks, scores and normalisers see them. One is a reshape of the other.
+By head, a block's queries are [b, N, t, ·], as masks, scores and normalisers see them. By group they are
+[b, k, G·t, ·]: one product for all the queries of a key head. One is a reshape of the other.
 """
 
 from typing import Any
@@ -14,9 +14,8 @@ from attnjax.ops.engines.blocks import Axes, Blocked, Blocking, Index, cut, grid
 from attnjax.ops.engines.problem import Poison, Rules, clean
 from attnjax.ops.grid import Block, is_grid
 
-# Axes of [B, T, K, G, ·] and [B, S, K, ·], and their order in a block.
-QUERY, QUERY_ORDER = Axes(0, 2, queries=1), (0, 2, 3, 1, 4)
-KEY, KEY_ORDER = Axes(0, 2, keys=1), (0, 2, 1, 3)
+# Axes of [B, T, N, ·] and [B, S, K, ·], and their order in a block.
+QUERY, KEY, ORDER = Axes(0, 2, queries=1), Axes(0, 2, keys=1), (0, 2, 1, 3)
 
 
 class Call:
@@ -54,12 +53,12 @@ class Call:
         return [cut(x, a, self.blocking) for x, a in zip(data, self.data(self._axes), strict=True)]
 
     def cut_queries(self, x: Array) -> Blocked:
-        """[B, T, K, G, ·] or [B, T, K, G] in blocks [b, k, G, t, ·] or [b, k, G, t]."""
-        return cut(x, QUERY, self.blocking, QUERY_ORDER[: x.ndim])
+        """[B, T, N, ·] or [B, T, N] in blocks [b, N, t, ·] or [b, N, t]."""
+        return cut(x, QUERY, self.blocking, ORDER[: x.ndim])
 
     def cut_keys(self, x: Array) -> Blocked:
         """[B, S, K, ·] or [B, S, K] in blocks [b, k, s, ·] or [b, k, s]."""
-        return cut(x, KEY, self.blocking, KEY_ORDER[: x.ndim])
+        return cut(x, KEY, self.blocking, ORDER[: x.ndim])
 
     def cut_poison(self, poison: Poison) -> tuple[Blocked, Blocked]:
         """For queries as `cut_queries`; for keys [b, k, s], which lie side by side for loops over scores."""
@@ -71,18 +70,13 @@ class Call:
         return clean(x.astype(self.dtype), self.masked)
 
     def by_group(self, x: Array) -> Array:
-        """[b, k, G, t, ·], [b, N, t, s] or [b, N, t] by group: [b, k, G·t, ·] or [b, k, G·t]."""
-        return x.reshape(x.shape[0], self.blocking.groups, -1, *x.shape[4 if x.ndim == 5 else 3 :])
+        """[b, N, t, ·] or [b, N, t] by group: [b, k, G·t, ·] or [b, k, G·t]."""
+        return x.reshape(x.shape[0], self.blocking.groups, -1, *x.shape[3:])
 
     def by_head(self, x: Array) -> Array:
-        """[b, k, G·t, s] or [b, k, G, t] by head: [b, N, t, s] or [b, N, t, 1]."""
-        return x.reshape(x.shape[0], self.blocking.groups * self.shared, self.blocking.tiles.block_q, -1)
-
-    def split(self, x: Array) -> Array:
-        """[b, k, G·t, ·] or [b, N, t] as queries are cut: [b, k, G, t, ·] or [b, k, G, t]."""
-        tail = x.shape[3:] if x.ndim == 4 else ()
-        block_q = self.blocking.tiles.block_q
-        return x.reshape(x.shape[0], self.blocking.groups, self.shared, block_q, *tail)
+        """[b, k, G·t, ·] or [b, k, G·t] by head: [b, N, t, ·] or [b, N, t]."""
+        heads, block_q = self.blocking.groups * self.shared, self.blocking.tiles.block_q
+        return x.reshape(x.shape[0], heads, block_q, *x.shape[3:])
 
     def per_head(self, x: Array) -> Array:
         """[b, k, s] for the heads of each group: [b, N, 1, s]."""

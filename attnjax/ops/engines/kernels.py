@@ -46,12 +46,11 @@ class WithKernels:
     def attend(
         self, kernel: Kernel, call: Any, query: Array, key: Array, value: Array, scale: Array
     ) -> Array:
-        """out [B, T, K, G, V] of the query [B, T, K, G, H], key [B, S, K, H] and value [B, S, K, V]."""
+        """out [B, T, N, V] of the query [B, T, N, H], key [B, S, K, H] and value [B, S, K, V]."""
         query, key, value = (call.load(x) for x in (query, key, value))
-        whole = query * (scale if kernel.prescaled else scale * query.shape[-1] ** 0.5)
-        whole = whole.reshape(*query.shape[:2], -1, query.shape[-1])
-        out = kernel.attend(self.pattern, *(x.astype(self.dtype) for x in (whole, key, value)))
-        return out.astype(call.dtype).reshape(*query.shape[:4], value.shape[-1])
+        query *= scale if kernel.prescaled else scale * query.shape[-1] ** 0.5
+        out = kernel.attend(self.pattern, *(x.astype(self.dtype) for x in (query, key, value)))
+        return out.astype(call.dtype)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
@@ -176,12 +175,12 @@ def _true_lse_jvp(engine: WithKernels, call: Any, primals: Any, tangents: Any) -
 
 
 def _poison(call: Any, params: list[Array], fixed: blockwise.Fixed) -> Array:
-    """NaN for each query [B, T, K, G] that holds one or attends a key or value that does, else 0."""
+    """NaN for each query [B, T, N] that holds one or attends a key or value that does, else 0."""
     assert fixed.poison is not None
     rules = call.rules(params, fixed.data)
     sizes, shape = rules.sizes, fixed.poison.query.shape
-    bad_keys = jnp.repeat(jnp.isnan(jnp.swapaxes(fixed.poison.key, 1, 2)), shape[3], axis=1)
-    bad_queries = jnp.isnan(fixed.poison.query).reshape(*shape[:2], -1)
+    bad_keys = jnp.repeat(jnp.isnan(jnp.swapaxes(fixed.poison.key, 1, 2)), call.shared, axis=1)
+    bad_queries = jnp.isnan(fixed.poison.query)
 
     def row(i: Array) -> Array:
         at = block(sizes, i[None], jnp.arange(sizes.keys))
@@ -190,7 +189,7 @@ def _poison(call: Any, params: list[Array], fixed: blockwise.Fixed) -> Array:
 
     spoilt = jax.lax.cond(
         bad_keys.any() | bad_queries.any(),
-        lambda: jnp.moveaxis(jax.lax.map(row, jnp.arange(shape[1])), 0, 1).reshape(shape),
+        lambda: jnp.moveaxis(jax.lax.map(row, jnp.arange(shape[1])), 0, 1),
         lambda: jnp.zeros(shape, bool),
     )
     return jnp.where(spoilt, jnp.nan, 0).astype(fixed.poison.query.dtype)

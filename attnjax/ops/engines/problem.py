@@ -51,17 +51,6 @@ class Result(NamedTuple):
     lse: Float[Array, "B N T"] | None
 
 
-def split_queries(problem: Problem) -> Float[Array, "B T K G H"]:
-    """The queries, G heads of them for each key head."""
-    batch, queries, heads, size = problem.query.shape
-    groups = problem.key.shape[2]
-    return problem.query.reshape(batch, queries, groups, heads // groups, size)
-
-
-def join_heads(out: Float[Array, "B T K G V"]) -> Float[Array, "B T N V"]:
-    return out.reshape(*out.shape[:2], out.shape[2] * out.shape[3], out.shape[4])
-
-
 def pair_scores(
     products: Float[Array, "B N t s"], rules: Rules, at: Block, attended: Bool[Array, "..."] | None
 ) -> Float[Array, "B N t s"]:
@@ -92,18 +81,19 @@ class Poison(NamedTuple):
     product would multiply it by 0.
     """
 
-    query: Float[Array, "B T K G"]
+    query: Float[Array, "B T N"]
     key: Float[Array, "B S K"]
 
 
 def poison_of(problem: Problem) -> Poison | None:
     if problem.rules.mask is None:
         return None
+    # A product with zeros is NaN for just these, and the fastest pass over them.
     query, key, value = (
-        jnp.where(jnp.isfinite(x).all(axis=-1), 0, jnp.nan).astype(problem.dtype)
-        for x in (split_queries(problem), problem.key, problem.value)
+        jnp.matmul(x, jnp.zeros(x.shape[-1], x.dtype), precision="highest")
+        for x in jax.lax.stop_gradient((problem.query, problem.key, problem.value))
     )
-    return Poison(query, key + value)
+    return Poison(query.astype(problem.dtype), (key + value).astype(problem.dtype))
 
 
 def clean(x: Float[Array, "..."], masked: bool) -> Float[Array, "..."]:

@@ -8,10 +8,8 @@ from attnjax.ops.engines.problem import (
     Result,
     clean,
     dropped,
-    join_heads,
     pair_scores,
     poison_of,
-    split_queries,
 )
 from attnjax.ops.grid import block, take_rows
 
@@ -20,11 +18,11 @@ def run(problem: Problem) -> Result:
     """scale·(q·k) → scores → + bias → mask → normaliser → dropout → · value."""
     rules = problem.rules
     weights, lse = _weigh(problem, None)
-    batch, queries, groups, shared, _ = split_queries(problem).shape
-    weights = dropped(weights, rules).reshape(batch, groups, shared, queries, rules.sizes.keys)
     value = clean(problem.value.astype(problem.dtype), rules.mask is not None)
-    out = jnp.einsum("bkgts,bskv->btkgv", weights, value, precision=rules.precision)
-    return Result(join_heads(out), lse)
+    weights = _by_group(dropped(weights, rules), value.shape[2])
+    out = jnp.einsum("bkts,bskv->bktv", weights, value, precision=rules.precision)
+    out = out.reshape(out.shape[0], rules.sizes.heads, rules.sizes.queries, out.shape[-1])
+    return Result(jnp.swapaxes(out, 1, 2), lse)
 
 
 def weights(problem: Problem, rows: Array | None) -> Float[Array, "B N rows S"]:
@@ -34,17 +32,26 @@ def weights(problem: Problem, rows: Array | None) -> Float[Array, "B N rows S"]:
 
 def _weigh(problem: Problem, rows: Array | None) -> tuple[Array, Array | None]:
     """Weights [B, N, rows, S] and their log-sum-exp."""
-    rules, poison, query = problem.rules, poison_of(problem), split_queries(problem)
+    rules, poison, query = problem.rules, poison_of(problem), problem.query
     index = jnp.arange(rules.sizes.queries) if rows is None else rows
     if rows is not None:
         query, rules = jnp.take(query, rows, axis=1), take_rows(rules, rows)
+        poison = None if poison is None else poison._replace(query=jnp.take(poison.query, rows, axis=1))
     query, key = (clean(x.astype(problem.dtype), rules.mask is not None) for x in (query, problem.key))
-    products = jnp.einsum("btkgh,bskh->bkgts", query * problem.scale, key, precision=rules.precision)
+    queries = _by_group(jnp.swapaxes(query, 1, 2) * problem.scale, key.shape[2])
+    products = jnp.einsum("bkth,bskh->bkts", queries, key, precision=rules.precision)
+    products = products.reshape(products.shape[0], rules.sizes.heads, len(index), rules.sizes.keys)
     at = block(rules.sizes, index, jnp.arange(rules.sizes.keys))
     attended = None
     if poison is not None and rules.mask is not None:
-        products += jnp.moveaxis(jnp.take(poison.query, index, axis=1), 1, 3)[..., None]
-        products += jnp.swapaxes(poison.key, 1, 2)[:, :, None, None, :]
+        shared = rules.sizes.heads // key.shape[2]
+        products += jnp.swapaxes(poison.query, 1, 2)[..., None]
+        products += jnp.repeat(jnp.swapaxes(poison.key, 1, 2), shared, axis=1)[:, :, None]
         attended = rules.mask.evaluate(at)
-    products = products.reshape(products.shape[0], rules.sizes.heads, *products.shape[3:])
     return rules.normalizer.weights(pair_scores(products, rules, at, attended), attended)
+
+
+def _by_group(x: Float[Array, "B N T _"], key_heads: int) -> Float[Array, "B K G·T _"]:
+    """All that share a key head side by side, for one product with it."""
+    batch, heads, rows, size = x.shape
+    return x.reshape(batch, key_heads, heads // key_heads * rows, size)

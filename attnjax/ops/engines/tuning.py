@@ -38,9 +38,8 @@ COSTS = (
     Cost(1024, 512, 1.24, 1.30, 1.59),
     Cost(1024, 1024, 1.00, 1.03, 1.66),
 )
-# The scores of a block, over its batch elements and heads: what the passes over them find in a CPU's cache;
-# of single blocks, several of which are computed side by side.
-BLOCK_SCORES, SINGLE_SCORES = 2**19, 2**18
+# The scores of a block, over its batch elements and heads: what the passes over them find in a CPU's cache.
+BLOCK_SCORES = 2**19
 # A call of no more scores is one block, if it has one row of blocks: the turns of a loop would cost more.
 CALL_SCORES = 2**20
 # The same where batch and heads are not cut: on a CPU, and on an accelerator, where nothing is measured yet.
@@ -67,8 +66,7 @@ def blocking_of(
     short = tiles.nq == tiles.nk == 1 and sizes.flat_batch * sizes.heads * pairs <= CALL_SCORES
     if whole or short:
         return Blocking(tiles, key_heads, sizes.flat_batch, key_heads, span)
-    single = Blocking(tiles, key_heads, 1, 1, span).single
-    room = max(1, (SINGLE_SCORES if single else BLOCK_SCORES) // pairs)
+    room = max(1, BLOCK_SCORES // pairs)
     groups = _divisor(key_heads, room * key_heads // sizes.heads)
     batch = _divisor(sizes.flat_batch, room // sizes.heads) if groups == key_heads else 1
     return Blocking(tiles, key_heads, batch, groups, span)

@@ -16,8 +16,8 @@ from attnjax.ops.masks.positional import block_diagonal
 from attnjax.ops.masks.tiles import EMPTY, FULL, PARTIAL, Tiles
 
 PACKED = 512
-# Rows of one block each that a turn of the loop takes: XLA on CPU runs one small product on one core, but
-# those of several rows at once.
+# Products that a turn of a loop over rows of one block takes: XLA on CPU runs one small product on one core,
+# but those of several heads or rows at once.
 SIDE_BY_SIDE = 4
 
 Step = Callable[[Any, Index, bool], Any]
@@ -199,7 +199,8 @@ def fold_rows(
 
     turns = batches * groups * rows
     if isinstance(todo, Spans) and independent and not transposable:
-        return jax.lax.fori_loop(0, turns, one_row, carry, unroll=min(SIDE_BY_SIDE, turns))
+        rows_at_once = min(turns, -(-SIDE_BY_SIDE // (blocking.batch * blocking.groups)))
+        return jax.lax.fori_loop(0, turns, one_row, carry, unroll=rows_at_once)
     return _repeat(one_row, carry, turns, turns, transposable)
 
 

@@ -45,8 +45,7 @@ def segments(query_ids: Int[Array, "*B T"], key_ids: Int[Array, "*B S"] | None =
     ■ ■ ·
     · · ■
     """
-    query_ids = _integers("query_ids", query_ids)
-    return Segments(query_ids, query_ids if key_ids is None else _integers("key_ids", key_ids))
+    return Segments(_integers("query_ids", query_ids), _integers("key_ids", key_ids))
 
 
 def dense(array: Bool[Array, "..."]) -> Mask:
@@ -109,12 +108,13 @@ class Lengths(Mask):
 
 class Segments(Mask):
     query_ids: Any
-    key_ids: Any
+    key_ids: Any  # None: as of the queries
 
     def bind(self, sizes: Sizes) -> Mask:
+        key_ids = self.query_ids if self.key_ids is None else self.key_ids
         return Segments(
             axis_grid("segments query_ids", self.query_ids, sizes, QUERY_AXIS),
-            axis_grid("segments key_ids", self.key_ids, sizes, KEY_AXIS),
+            axis_grid("segments key_ids", key_ids, sizes, KEY_AXIS),
         )
 
     def evaluate(self, at: Block) -> Array:
@@ -127,7 +127,8 @@ class Segments(Mask):
         return Bounds(some, (q_low == k_high) & (k_low == q_high))
 
     def __repr__(self) -> str:
-        return f"segments({shown(self.query_ids)}, {shown(self.key_ids)})"
+        ids = self.query_ids if self.key_ids is None else self.key_ids
+        return f"segments({shown(self.query_ids)}, {shown(ids)})"
 
 
 class Dense(Mask):

@@ -27,12 +27,14 @@ class Gate:
 
     `axes`: its shape, with the sizes of `linear_attention` and M slots, L levels, F features. `range`:
     "log_decay" at most 0; "strength" in [0, 1] (the delta rules: up to 2); "positive" above 0; "rate" below
-    0; "unit" a vector of length 1; "free" any number; "random" drawn once and not learned.
+    0; "unit" a vector of length 1; "free" any number; "random" drawn once and not learned. `start`: where a
+    layer's values of a "free", "positive" or (in size) "rate" gate begin, drawn log-uniformly from a pair.
     """
 
     axes: str
     range: Range
     optional: bool = False
+    start: float | tuple[float, float] = 1.0
 
     @property
     def per_token(self) -> bool:
@@ -77,7 +79,7 @@ def _table(*members: Member) -> Mapping[str, Member]:
 
 _HEAD_DECAY, _CHANNEL_DECAY = Gate("*B T K", "log_decay"), Gate("*B T K H", "log_decay")
 _STRENGTH = Gate("*B T K", "strength")
-_PER_CHANNEL = Gate("H", "free", optional=True)
+_GAIN, _SHIFT = Gate("H", "free", optional=True), Gate("H", "free", optional=True, start=0.0)
 
 MEMBERS: Mapping[str, Member] = _table(
     _member(kernels.linear, "Katharopoulos et al., 2020", "*B K F V+1", two_sided="quotient"),
@@ -88,8 +90,8 @@ MEMBERS: Mapping[str, Member] = _table(
         decayed.mamba2,
         "Dao & Gu, 2024",
         gates={
-            "dt": Gate("*B T K", "positive"),
-            "rate": Gate("K", "rate"),
+            "dt": Gate("*B T K", "positive", start=(1e-3, 1e-1)),
+            "rate": Gate("K", "rate", start=(1.0, 16.0)),
             "skip": Gate("K", "free", optional=True),
         },
         many_values=True,
@@ -166,7 +168,7 @@ MEMBERS: Mapping[str, Member] = _table(
         taylor.rebased,
         "Aksenov et al., 2024",
         "*B K H·(H+1)/2 V+1",
-        gates=dict.fromkeys(("query_gain", "query_shift", "key_gain", "key_shift"), _PER_CHANNEL),
+        gates={"query_gain": _GAIN, "query_shift": _SHIFT, "key_gain": _GAIN, "key_shift": _SHIFT},
         two_sided="quotient",
     ),
     _member(

@@ -12,7 +12,7 @@ from attnjax.train.config import TrainConfig
 TOKENS, PAIRS, DIM, HEADS = 32, 8, 64, 4
 
 
-class RecallTask:
+class LookupTask:
     """Key-value pairs, then one of the keys: an attention and a feed-forward layer answer the value."""
 
     monitor = ("accuracy", "max")
@@ -72,7 +72,7 @@ class RecallTask:
 
 @experiment
 @dataclass(frozen=True)
-class Recall:
+class Lookup:
     """Answer with the value that stood beside a key."""
 
     train: TrainConfig = TrainConfig(
@@ -80,5 +80,5 @@ class Recall:
     )
     seed: int = 0
 
-    def task(self, folder: Path | None = None) -> RecallTask:
-        return RecallTask(self.train.batch_size)
+    def task(self, folder: Path | None = None) -> LookupTask:
+        return LookupTask(self.train.batch_size)

@@ -1,0 +1,51 @@
+"""What synthetic sources of token sequences have in common: where questions stand, and what is held out."""
+
+import enum
+from typing import Any, Protocol
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+NOT_ASKED = -1
+"""Stands in "answers" wherever nothing is asked."""
+AS_TRAINED = "as trained"
+"""The setting that training has; each source has further ones, which only the final table asks for."""
+
+
+class Part(enum.IntEnum):
+    """What sequences are for. The numbers are part of a run's identity: never renumber them."""
+
+    TRAIN = 0
+    VALIDATION = 1
+    TEST = 2
+
+
+class Sequences(Protocol):
+    """Makes sequences whose reader is asked questions."""
+
+    @property
+    def config(self) -> Any:
+        """With a seed and a number of evaluation_examples."""
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """What the final table has a row for; `AS_TRAINED` is the first."""
+
+    @property
+    def vocab(self) -> int:
+        """The number of tokens."""
+
+    def rows(self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED) -> Arrays:
+        """The "tokens" and "answers" [count, T], int32: the right answer at a token, or `NOT_ASKED`."""
+
+    def word(self, token: int) -> str:
+        """A token, for people."""
+
+
+def stream(seed: int, part: Part, step: int = 0) -> np.random.Generator:
+    """Randomness that depends on nothing else: any step can be had by itself, no part meets another's.
+
+    >>> stream(0, Part.TRAIN, 5).integers(100) == stream(0, Part.TRAIN, 5).integers(100)
+    np.True_
+    """
+    return np.random.default_rng([seed, part, step])

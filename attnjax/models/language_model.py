@@ -1,0 +1,137 @@
+"""The decoder-only language model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from attnjax.models.config import LanguageModelConfig
+from attnjax.models.parts import Parts
+from attnjax.nn import Capture, Dropout, folded, without_none
+from attnjax.ops import masks
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class LanguageModelCache:
+    """What decoding keeps of the tokens so far: their keys and values, or a state, for each layer.
+
+    tail: the last tokens' embeddings, for the convolution.
+    """
+
+    layers: tuple[Any, ...]
+    tail: Float[Array, "B W-1 D"] | None
+
+    @property
+    def length(self) -> Int[Array, ""]:
+        """How many tokens it has seen."""
+        return self.layers[0].length
+
+
+class LanguageModel(nnx.Module):
+    """Predicts each next token of a sequence (Radford et al., Improving language understanding, 2018).
+
+    Where the config has a convolution, x_t + silu(Σ_l w_l ⊙ x_{t-l}) of the embeddings x enters the first
+    block. Its state is `nnx.Param`s only. Padding on the right is seen by nothing that stands before it.
+
+    Args:
+      config: its shape.
+      vocab: the number of tokens.
+
+    >>> model = LanguageModel(LanguageModelConfig(dim=8, layers=1), vocab=11, rngs=nnx.Rngs(0))
+    >>> tokens = jnp.array([[3, 1, 4, 1, 5]])
+    >>> model(tokens).shape
+    (1, 5, 11)
+    >>> logits, cache = model(tokens[:, :4], cache=model.init_cache(1, 5))  # then one token after another:
+    >>> logits, cache = model(tokens[:, 4:], cache=cache)
+    >>> logits.shape, int(cache.length)
+    ((1, 1, 11), 5)
+    """
+
+    def __init__(self, config: LanguageModelConfig, *, vocab: int, rngs: nnx.Rngs) -> None:
+        self.config = config
+        parts = Parts(config, rngs)
+        self.embedding = parts.embedding(vocab)
+        self.convolution = None if config.convolution is None else parts.convolution(config.convolution)
+        self.blocks = nnx.List([parts.encoder_block() for _ in range(config.layers)])
+        self.score = parts.position_score(bidirectional=False)
+        self.norm = parts.norm() if config.norm_placement == "pre" else None
+        self.output = None if config.tie_embeddings else parts.output(vocab)
+
+    def __call__(
+        self,
+        tokens: Int[Array, "B T"],
+        *,
+        cache: LanguageModelCache | None = None,
+        dropout: Dropout | None = None,
+        capture: Capture | None = None,
+    ) -> Any:
+        """Logits [B, T, V] of the token after each token, in float32 or better.
+
+        With a cache (logits, cache), with a capture the weights that it asks for as a last element: a dict
+        from the layer's path ("blocks.1.attention") to [B, heads, rows, S].
+
+        Args:
+          cache: of the tokens before these ones.
+
+        Raises:
+          TypeError: the tokens are not integers.
+          ValueError: shapes do not fit, the cache is full, or a capture is out of range.
+        """
+        if tokens.ndim != 2:
+            raise ValueError(f"tokens {list(tokens.shape)}: expected (B, T)")
+        if capture is not None:
+            capture.require_within("layers", len(self.blocks))
+        offset = 0 if cache is None else cache.length
+        x, tail = self._embedded(tokens, cache)
+        x = x if dropout is None else dropout.fold("embedding")(x)
+        score = None if self.score is None else self.score(offset)
+        kept: list[Any] = []
+        captured = {}
+        for i, block in enumerate(self.blocks):
+            x, left, weights = block(
+                x,
+                mask=self._mask(offset),
+                score=score,
+                cache=None if cache is None else cache.layers[i],
+                dropout=folded(dropout, i),
+                capture=None if capture is None else capture.layer(i),
+            )
+            kept.append(left)
+            if weights is not None:
+                captured[f"blocks.{i}.attention"] = weights
+        logits = self._logits(x if self.norm is None else self.norm(x))
+        left_cache = None if cache is None else LanguageModelCache(tuple(kept), tail)
+        return without_none(logits, left_cache, None if capture is None else captured)
+
+    def init_cache(self, batch: int, length: int) -> LanguageModelCache:
+        """An empty cache for `length` tokens of `batch` sequences."""
+        dtype = jnp.dtype(self.config.dtype)
+        layers = tuple(block.attention.empty_cache((batch,), length, dtype) for block in self.blocks)
+        width, dim = self.config.convolution, self.config.dim
+        return LanguageModelCache(
+            layers, None if width is None else jnp.zeros((batch, width - 1, dim), dtype)
+        )
+
+    def _embedded(
+        self, tokens: Int[Array, "B T"], cache: LanguageModelCache | None
+    ) -> tuple[Float[Array, "B T D"], Float[Array, "B W-1 D"] | None]:
+        """What enters the first block, and the tail that the convolution leaves."""
+        offset = 0 if cache is None else cache.length
+        x = self.embedding(tokens, offset + jnp.arange(tokens.shape[-1]))
+        if self.convolution is None:
+            return x, None
+        near, tail = self.convolution(x, tail=None if cache is None else cache.tail)
+        return x + near, tail
+
+    def _mask(self, offset: int | Int[Array, ""]) -> masks.Mask:
+        causal = masks.causal(offset)
+        if self.config.mechanism != "window":
+            return causal
+        return causal & masks.sliding_window(self.config.window - 1, 0, offset)
+
+    def _logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
+        return self.embedding.attend(x) if self.output is None else self.output(x)

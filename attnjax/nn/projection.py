@@ -1,0 +1,35 @@
+"""Linear maps of tokens into heads, with a name for each axis."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flax import nnx
+
+from attnjax.nn.axes import named
+from attnjax.nn.dot import flat_dot_general
+
+
+def into_heads(
+    size: int, heads: Mapping[str, int], *, source: str = "embed", bias: bool = True, **options: Any
+) -> nnx.LinearGeneral:
+    """x W + b of the last axis: [..., size] to [..., *heads].
+
+    Args:
+      size, source: length and logical name of the axis that is mapped.
+      heads: lengths of the new axes by their logical names.
+      options: dtypes, rngs and anything else that `nnx.LinearGeneral` takes.
+
+    >>> project = into_heads(8, {"heads": 2, "head_dim": 3}, rngs=nnx.Rngs(0))
+    >>> project.kernel.shape, project.kernel.get_metadata("axes")
+    ((8, 2, 3), ('embed', 'heads', 'head_dim'))
+    """
+    return nnx.LinearGeneral(
+        size,
+        tuple(heads.values()),
+        use_bias=bias,
+        kernel_init=nnx.initializers.xavier_uniform(),
+        kernel_metadata=named(source, *heads),
+        bias_metadata=named(*heads),
+        dot_general=flat_dot_general,
+        **options,
+    )

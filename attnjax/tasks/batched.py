@@ -1,0 +1,34 @@
+"""Computing with many rows, a few of them at a time."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from attnjax.tasks.base import Params
+
+ROWS = 256
+"""Rows that are computed together at most. Fewer are filled up to a power of two: few shapes compile."""
+
+
+def in_batches(
+    function: Callable[[Params, Any], Any], params: Params, arrays: Mapping[str, np.ndarray]
+) -> Any:
+    """function(params, arrays) on the host, computed in batches of equal size.
+
+    >>> in_batches(lambda params, arrays: params * arrays["x"], 2.0, {"x": np.arange(3)})
+    array([0., 2., 4.], dtype=float32)
+    """
+    count = len(next(iter(arrays.values())))
+    rows = min(ROWS, 1 << (count - 1).bit_length())
+    results = []
+    for start in range(0, count, rows):
+        part = {name: _filled(array[start : start + rows], rows) for name, array in arrays.items()}
+        results.append(function(params, jax.device_put(part)))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *jax.device_get(results))
+
+
+def _filled(rows: np.ndarray, count: int) -> np.ndarray:
+    """The rows, and the last one again until there are `count`."""
+    return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])

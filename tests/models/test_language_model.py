@@ -1,0 +1,129 @@
+"""The decoder-only model: causal with every kind of mechanism, decoding as one pass, bad input."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from attnjax import nn
+from attnjax.config import InputError
+from attnjax.models import LanguageModel, LanguageModelConfig
+from attnjax.nn import Capture, Dropout
+
+B, T, V = 2, 7, 11
+VARIANTS: dict[str, dict[str, Any]] = {
+    "softmax, rope": {"convolution": None, "positions": "rope", "tie_embeddings": True},
+    "softmax, learned, post": {"positions": "learned", "norm_placement": "post"},
+    "softmax, alibi": {"positions": "alibi"},
+    "window": {"mechanism": "window", "window": 3},
+    "linear": {"mechanism": "linear", "convolution": None},
+    "gated_delta_net": {"mechanism": "gated_delta_net"},
+}
+every_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+TOKENS = jax.random.randint(jax.random.key(1), (B, T), 0, V)
+
+
+def build(**fields: Any) -> LanguageModel:
+    sizes = {"dim": 8, "heads": 2, "head_dim": 6, "hidden": 8, "layers": 2, "positions": "none"}
+    config = LanguageModelConfig(**{**sizes, "convolution": 3, "max_length": 16, **fields})
+    return LanguageModel(config, vocab=V, rngs=nnx.Rngs(0))
+
+
+@every_variant
+def test_a_token_is_seen_by_itself_and_later_ones_and_decoding_is_one_pass(variant: dict) -> None:
+    model = build(**variant)
+    run = jax.jit(model)
+    logits = run(TOKENS)
+    assert logits.shape == (B, T, V)
+    changed = run(TOKENS.at[:, 4].add(1) % V)
+    np.testing.assert_allclose(changed[:, :4], logits[:, :4], atol=1e-5)
+    assert not np.allclose(changed[:, 4], logits[:, 4], atol=1e-3)
+
+    step = jax.jit(lambda tokens, cache: model(tokens, cache=cache))
+    cache, parts = model.init_cache(B, T), []
+    for tokens in (TOKENS[:, :5], TOKENS[:, 5:6], TOKENS[:, 6:]):
+        part, cache = step(tokens, cache)
+        parts.append(part)
+    np.testing.assert_allclose(jnp.concatenate(parts, 1), logits, atol=1e-5)
+    assert int(cache.length) == T
+    # Decoding that forgets the tokens before gives something else.
+    alone, _ = step(TOKENS[:, 6:], model.init_cache(B, T))
+    assert not np.allclose(alone[:, 0], logits[:, 6], atol=1e-3)
+
+
+def test_a_window_holds_as_many_tokens_as_it_says() -> None:
+    """Each of two layers reaches back window - 1 tokens: the last sees from T - 1 - 2·2 on."""
+    run = jax.jit(build(mechanism="window", window=3, convolution=None))
+    logits = run(TOKENS)
+    for place, seen in ((1, False), (2, True)):
+        changed = run(TOKENS.at[:, place].add(1) % V)
+        assert np.allclose(changed[:, -1], logits[:, -1], atol=1e-6) != seen
+
+
+@pytest.mark.parametrize("mechanism", ["softmax", "gated_delta_net"])
+def test_parameters_are_all_there_is_and_all_are_used_and_named(mechanism: str) -> None:
+    model = build(mechanism=mechanism)
+    graphdef, params = nnx.split(model, nnx.Param)  # raises if any other state is left over
+
+    @jax.jit
+    def loss(params: nnx.State) -> jax.Array:
+        logits = nnx.merge(graphdef, params)(TOKENS)
+        return (logits**2 * jax.random.normal(jax.random.key(0), logits.shape)).mean()
+
+    flat = jax.tree.leaves_with_path(jax.grad(loss)(params))
+    still = [jax.tree_util.keystr(path) for path, gradient in flat if not np.abs(gradient).max() > 1e-12]
+    # One bias on all keys shifts all scores of a row alike, which a softmax without rotation never sees.
+    assert all("'key'" in path and "'bias'" in path for path in still), still
+    names = jax.tree.leaves(nn.logical_axes(params), is_leaf=lambda node: isinstance(node, tuple))
+    assert [len(name) for name in names] == [leaf.ndim for leaf in jax.tree.leaves(params)]
+
+
+def test_weights_are_captured_by_path_and_dropout_takes_effect() -> None:
+    model = build()
+    logits, weights = model(TOKENS, capture=Capture(layers=(1,), rows=(3,)))
+    assert {path: w.shape for path, w in weights.items()} == {"blocks.1.attention": (B, 2, 1, T)}
+    np.testing.assert_array_equal(weights["blocks.1.attention"][..., 4:], 0)
+    dropped = [model(TOKENS, dropout=Dropout(0.5, jax.random.key(i))) for i in (0, 0, 1)]
+    np.testing.assert_array_equal(dropped[0], dropped[1])
+    assert not np.allclose(dropped[0], dropped[2])
+    assert not np.allclose(dropped[0], logits)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda model: model(TOKENS[0]), ValueError, r"tokens \[7\]: expected \(B, T\)"),
+        (lambda model: model(TOKENS * 1.0), TypeError, "tokens have dtype float32: expected integers"),
+        (lambda model: model(TOKENS, cache=model.init_cache(B, 6)), ValueError, "cache of 6 slots, 0 used"),
+        (lambda model: model(TOKENS, capture=Capture(layers=(2,))), ValueError, r"capture.layers \(2,\)"),
+    ],
+)
+def test_bad_input_is_refused(call: Any, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(build())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"mechanism": "windows"},
+            "^model.mechanism is 'windows': it must be one of softmax, .*, window$",
+        ),
+        ({"layers": 0}, "^model.layers is 0: it must be a whole number, 1 or more$"),
+        ({"window": 0}, "^model.window is 0: it must be a whole number, 1 or more$"),
+        ({"convolution": 1.5}, "^model.convolution is 1.5: it must be a whole number, 1 or more$"),
+        ({"head_dim": 0}, "^model.head_dim is 0: it must be a whole number, 1 or more$"),
+        ({"head_dim": 3}, "^model.positions is 'rope': it needs an even head size, but model.head_dim is 3$"),
+        (
+            {"mechanism": "gla", "positions": "t5"},
+            "^model.positions is 't5': it acts on scores, and gla",
+        ),
+    ],
+)
+def test_a_bad_config_is_one_clear_line(fields: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        LanguageModelConfig(**fields)
