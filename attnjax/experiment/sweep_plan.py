@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CPU_WIDTH, ACCELERATOR_WIDTH = 8, 32
 LOWERINGS = ("map", "vmap")
 ENOUGH = 2.0  # Seconds.
-PAYS = 10  # Another lowering is measured where the sweep takes as many times as long as measuring this one.
+PAYS = 20  # Another lowering is measured where the sweep takes as many times as long as measuring this one.
 KEPT = ("best", "all", "none")
 
 

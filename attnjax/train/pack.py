@@ -51,14 +51,16 @@ def fit_pack(
         program.compile()
         running: Round | None = None
         while True:
-            # As in `fit`: the next chunk is dispatched before the host looks at the one before.
+            # As in `fit`: the next chunk is dispatched before the host looks at the one before. Not where
+            # trials come to their ends: their evaluations would stand in line behind that chunk.
             before, running = running, None
             if not interrupt.is_set():
                 pack.fill()
                 running = pack.dispatch()
             if before is None and running is None:
                 break
-            due, running = ([before, running], None) if in_step else ([before], running)
+            at_once = in_step or (running is not None and running.last)
+            due, running = ([before, running], None) if at_once else ([before], running)
             for chunk in due:
                 if chunk is not None:
                     on_step(chunk.clock, pack.settle(chunk, checkpoints))

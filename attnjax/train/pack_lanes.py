@@ -51,6 +51,8 @@ class Round(NamedTuple):
     metrics: list[tuple[list[int], Any]]
     states: TrainState | None
     save: bool
+    last: bool
+    """Whether a trial comes to its last step."""
 
 
 class PackLanes:
@@ -121,7 +123,9 @@ class PackLanes:
         save = crosses(start, self._clock, self._config.checkpoint_every)
         copied = save or any(checkpoint_due(span, self._config) for span in spans.values())
         states = self._program.copy(self._states) if copied else None
-        chunk = Round(self._clock, len(self._begun), dict(self._lanes), spans, metrics, states, save)
+        last = any(span.end == self._config.steps for span in spans.values())
+        trials = dict(self._lanes)
+        chunk = Round(self._clock, len(self._begun), trials, spans, metrics, states, save, last)
         for lane, span in spans.items():
             self._steps[lane] = span.end
             if span.end == self._config.steps:
