@@ -3,9 +3,10 @@
 python benchmarks/sweep_parts.py [--rounds 3]
 
 steps           waiting for the device, writing metrics: what the trials themselves cost
+validations     the task's, during training
 checkpoints     what the loop stands still for to save (the writing goes on beside it)
-results         evaluating and writing the trials' results
-the rest        compiling, reading, metrics, the table; all that is left of `attnjax sweep` after jax's import
+results         evaluating and writing the trials' results, keeping the best one's weights
+the rest        compiling, reading, the table; all that is left of `attnjax sweep` after jax's import
 """
 
 import argparse
@@ -20,8 +21,7 @@ from _measure import machine, report, seconds, summary
 
 from attnjax import cli
 from attnjax.experiment.sweep_worker import Worker
-from attnjax.train import pack
-from attnjax.train.checkpoint import Checkpoints
+from attnjax.train.pack_lanes import PackLanes
 
 TRIALS = 32
 GRID = ["train.learning_rate=0.001,0.002,0.004,0.008", "train.dropout=0,0.1", "seed=0,1,2,3"]
@@ -55,8 +55,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    timed(pack._Pack, "settle", "steps")
-    timed(Checkpoints, "save", "checkpoints")
+    timed(PackLanes, "_write_rows", "steps")
+    timed(PackLanes, "_validate", "validations")
+    timed(PackLanes, "_save", "checkpoints")
     timed(Worker, "_end", "results")
     about = machine()
     times: dict[str, list[float]] = {}

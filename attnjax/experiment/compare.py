@@ -32,13 +32,13 @@ def _described(run: Run) -> dict[str, Any]:
 
 
 def _metrics(run: Run) -> dict[str, Any]:
-    result = run.result()
+    result = run.outcome()
     if result is None:
         return {"state": "not finished"}
     scores = {
         f"{row}: {name}": value for row, values in result["metrics"].items() for name, value in values.items()
     }
-    return {**scores, "steps": result["step"], "parameters": result["params_hash"][:12]}
+    return {**scores, "steps": result["step"], "parameters": (result["params_hash"] or ABSENT)[:12]}
 
 
 def _rows(first: dict[str, Any], second: dict[str, Any]) -> list[Row]:

@@ -1,8 +1,8 @@
 """Adaptive search by Optuna's ask and tell. The only file that touches Optuna.
 
-A study lives for one question: it is built anew from the trials on disk each time, so that there is no state
-which could differ from them. Trials are asked for a generation at a time, as many as a pack holds, by a
-sampler that is seeded by how many there are already: a search that was killed asks for the same ones again.
+A study lives for one question: it is built anew from the trials on disk each time, so that there is no
+state which could differ from them. Trials are asked for by a sampler that is seeded by how many there are
+already: a search that was killed asks for the same ones again.
 """
 
 import json
@@ -48,19 +48,28 @@ class Search:
 
 
 class Asker:
-    """Asks Optuna about one search; `mode` is "max" or "min", `width` the size of a generation."""
+    """Asks Optuna about one search; `mode` is "max" or "min"."""
 
-    def __init__(self, search: Search, mode: str, width: int) -> None:
+    def __init__(self, search: Search, mode: str) -> None:
         import optuna
 
         optuna.logging.set_verbosity(logging.ERROR)
-        self._optuna, self._search, self._mode, self._width = optuna, search, mode, width
+        self._optuna, self._search, self._mode = optuna, search, mode
         self._distributions = {name: self._distribution(domain) for name, domain in search.space.items()}
 
-    def generation(self, ended: Sequence[TrialRecord], values: Mapping[int, float]) -> list[Changes]:
-        """The changes of the next generation, given all trials before it and the measure of the done ones."""
-        study = self._study(ended, values, {})
-        count = min(self._width, self._search.trials - len(ended))
+    def ask(
+        self,
+        ended: Sequence[TrialRecord],
+        values: Mapping[int, float],
+        running: Mapping[int, Changes],
+        count: int,
+    ) -> list[Changes]:
+        """The changes of the next `count` trials, by all before them and the measures of the done ones."""
+        study = self._study(len(ended) + len(running))
+        for trial in _by_number(ended):
+            study.add_trial(self._told(trial, values.get(trial.number)))
+        for _, changes in sorted(running.items()):
+            self._asked(study, changes)
         return [dict(study.ask(self._distributions).params) for _ in range(count)]
 
     def pruned(
@@ -69,36 +78,33 @@ class Asker:
         values: Mapping[int, float],
         curves: Mapping[int, Mapping[int, float]],
         running: Mapping[int, Changes],
-        step: int,
+        validated: Mapping[int, int],
     ) -> set[int]:
-        """Which of the running trials shall stop at `step`.
+        """Which of the trials that were just validated, at these steps, shall go no further.
 
-        `ended`: the trials before this pack. `curves`: for each trial its validations by step. What was
-        reported before is reported again in the same order, so the answer is the same at each start.
+        `curves`: for each trial its validations so far, by step. All of them are reported anew, in an order
+        that depends on the trials alone: first those of trials that have ended, then by step. So the answer
+        is the same at each start.
         """
         if self._search.pruner is None:
             return set()
-        study, asked = self._study(ended, values, curves), {}
-        for number, changes in sorted(running.items()):
-            study.enqueue_trial(changes)
-            asked[number] = study.ask(self._distributions)
-        decided: set[int] = set()
-        for at in sorted({s for number in running for s in curves[number] if s <= step}):
-            decided = set()
-            for number, trial in asked.items():
-                if at in curves[number]:
-                    trial.report(curves[number][at], at)
-                    if trial.should_prune():
-                        decided.add(number)
-        return decided
+        study, going_on, before = self._study(len(ended)), dict[int, Any](), {t.number: t for t in ended}
+        for number in sorted([*before, *running]):
+            if number in running:
+                going_on[number] = self._asked(study, running[number])
+            else:
+                self._replay(study, before[number], values.get(number), curves[number])
+        stopped = set()
+        for step in sorted({step for number in running for step in curves[number]}):
+            for number, trial in going_on.items():
+                if step in curves[number]:
+                    trial.report(curves[number][step], step)
+                    if trial.should_prune() and validated.get(number) == step:
+                        stopped.add(number)
+        return stopped
 
-    def _study(
-        self,
-        ended: Sequence[TrialRecord],
-        values: Mapping[int, float],
-        curves: Mapping[int, Mapping[int, float]],
-    ) -> Any:
-        optuna, seed = self._optuna, self._search.seed + len(ended)
+    def _study(self, seed: int) -> Any:
+        optuna, seed = self._optuna, self._search.seed + seed
         samplers = {
             "tpe": lambda: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
             "random": lambda: optuna.samplers.RandomSampler(seed=seed),
@@ -109,28 +115,49 @@ class Asker:
             "halving": optuna.pruners.SuccessiveHalvingPruner,
             "hyperband": optuna.pruners.HyperbandPruner,
         }
-        study = optuna.create_study(
+        return optuna.create_study(
             study_name="search",
             direction="maximize" if self._mode == "max" else "minimize",
             sampler=samplers[self._search.sampler](),
             pruner=pruners[self._search.pruner](),
         )
-        for trial in sorted(ended, key=lambda record: record.number):
-            study.add_trial(self._told(trial, values.get(trial.number), curves.get(trial.number, {})))
-        return study
 
-    def _told(self, trial: TrialRecord, value: float | None, curve: Mapping[int, float]) -> Any:
-        states = self._optuna.trial.TrialState
-        state = {"done": states.COMPLETE, "pruned": states.PRUNED}.get(trial.status, states.FAIL)
-        if state is states.COMPLETE and value is None:
-            state = states.FAIL
+    def _asked(self, study: Any, changes: Changes) -> Any:
+        study.enqueue_trial(changes)
+        return study.ask(self._distributions)
+
+    def _replay(
+        self, study: Any, record: TrialRecord, value: float | None, curve: Mapping[int, float]
+    ) -> None:
+        """Adds a trial that has ended. Halving has to see it again: it notes how far each trial came."""
+        if not curve or self._search.pruner == "median":
+            study.add_trial(self._told(record, value, curve))
+            return
+        trial = self._asked(study, {name: record.changes[name] for name in self._distributions})
+        for step, measured in sorted(curve.items()):
+            trial.report(measured, step)
+            trial.should_prune()
+        state, told = self._state(record, value)
+        study.tell(trial, told, state=state)
+
+    def _told(
+        self, record: TrialRecord, value: float | None, curve: Mapping[int, float] | None = None
+    ) -> Any:
+        state, told = self._state(record, value)
         return self._optuna.trial.create_trial(
             state=state,
-            value=value if state is states.COMPLETE else None,
-            params={name: trial.changes[name] for name in self._distributions},
+            value=told,
+            params={name: record.changes[name] for name in self._distributions},
             distributions=self._distributions,
-            intermediate_values=dict(curve),
+            intermediate_values=dict(curve or {}),
         )
+
+    def _state(self, record: TrialRecord, value: float | None) -> tuple[Any, float | None]:
+        """How a trial ended, in Optuna's words: one that is done without a measure has failed."""
+        states = self._optuna.trial.TrialState
+        if record.status == "done" and value is not None:
+            return states.COMPLETE, value
+        return (states.PRUNED if record.status == "pruned" else states.FAIL), None
 
     def _distribution(self, domain: Domain) -> Any:
         kinds = self._optuna.distributions
@@ -139,3 +166,7 @@ class Asker:
         if domain.integer:
             return kinds.IntDistribution(int(domain.low), int(domain.high), log=domain.log)
         return kinds.FloatDistribution(domain.low, domain.high, log=domain.log)
+
+
+def _by_number(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    return sorted(records, key=lambda record: record.number)

@@ -37,6 +37,11 @@ class Choice:
         """How many values there are."""
         return len(self.values)
 
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """Values that show what kinds there are: all of them."""
+        return self.values
+
     def sample(self, rng: "np.random.Generator") -> Any:
         return self.values[rng.integers(self.size)]
 
@@ -54,6 +59,11 @@ class Range:
     def size(self) -> float:
         """How many values there are: infinity unless they are whole numbers."""
         return self.high - self.low + 1 if self.integer else math.inf
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """The least and the greatest value."""
+        return (int(self.low), int(self.high)) if self.integer else (self.low, self.high)
 
     def sample(self, rng: "np.random.Generator") -> float:
         """An int where `integer`, else a float."""

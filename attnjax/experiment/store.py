@@ -69,6 +69,12 @@ class Run:
         }
         return read_record(self.result_file, kinds)
 
+    def outcome(self) -> dict[str, Any] | None:
+        """What the result of a run and that of a sweep's trial have in common; None while there is none."""
+        if not self.result_file.is_file():
+            return None
+        return read_record(self.result_file, {"step": int, "metrics": dict})
+
     def write_config(self, entry: Experiment, config: Any) -> None:
         """Claims the folder for this config."""
         record = {

@@ -13,6 +13,7 @@ from attnjax.config import InputError
 from attnjax.experiment import provenance, store
 from attnjax.experiment.run import Say
 from attnjax.experiment.store import Run
+from attnjax.experiment.sweep_keep import Keeper
 from attnjax.experiment.sweep_launch import ANYTHING, Launch, Local, Wished
 from attnjax.experiment.sweep_search import run_search
 from attnjax.experiment.sweep_spec import SweepSpec, write_spec
@@ -71,7 +72,10 @@ def run_sweep(
         if spec.search:
             finished = run_search(spec, sweep, plan, launcher)
         else:
-            finished = launcher.run(_packs(spec, sweep, plan.layout.width))
+            packs = [pack for group in shape_groups(spec.trials) for pack in launcher.cut(group)]
+            finished = launcher.run([Pack.of(sweep, pack) for pack in packs])
+        if finished:
+            Keeper(spec, sweep, plan).tidy()
     return SweepOutcome(sweep, finished)
 
 
@@ -81,10 +85,11 @@ def _as_begun(sweep: Sweep, wished: Wished, begun: dict[str, Any] | None) -> Wis
         return wished
     for name, value in wished._asdict().items():
         if value not in (None, begun[name]):
+            flag = name.replace("_", "-")
             raise InputError(
-                f"--{name} is {value}: {sweep.name} began with {begun[name]}, and goes on with it"
+                f"--{flag} is {value}: {sweep.name} began with {begun[name]}, and goes on with it"
             )
-    return Wished(*(begun[name] for name in Wished._fields))
+    return Wished(**{name: begun[name] for name in Wished._fields})
 
 
 def _finished(spec: SweepSpec, sweep: Sweep) -> bool:
@@ -92,12 +97,3 @@ def _finished(spec: SweepSpec, sweep: Sweep) -> bool:
         return False
     trials = sweep.trials()
     return len(trials) == spec.count and all(trial.result for trial in trials)
-
-
-def _packs(spec: SweepSpec, sweep: Sweep, width: int) -> list[Pack]:
-    """Cut the same way at every start, so that a pack finds its checkpoint."""
-    return [
-        Pack.of(sweep, group[start : start + width])
-        for group in shape_groups(spec.trials)
-        for start in range(0, len(group), width)
-    ]

@@ -12,6 +12,7 @@ from attnjax.experiment.search import PRUNERS, SAMPLERS, Search
 from attnjax.experiment.space import parse_axes, parse_space
 from attnjax.experiment.sweep import run_sweep
 from attnjax.experiment.sweep_launch import Local, Wished
+from attnjax.experiment.sweep_plan import KEPT
 from attnjax.experiment.sweep_registry import NamedSweep, find_sweep, known_sweeps
 from attnjax.experiment.sweep_spec import SweepSpec, read_spec
 from attnjax.experiment.sweep_store import FOLDER, Sweep, resolve
@@ -49,6 +50,8 @@ def run_arguments(parser: Any) -> None:
     )
     parser.add_argument("--width", type=count, metavar="N", help="trials in a pack")
     parser.add_argument("--devices", type=count, metavar="N", help="devices to share a pack (default: all)")
+    text = "of which trials the final state is kept, as a checkpoint in the trial's folder (default: best)"
+    parser.add_argument("--keep-params", choices=KEPT, help=text)
 
 
 def name_argument(parser: argparse.ArgumentParser) -> None:
@@ -223,7 +226,7 @@ def _run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:
 
 
 def _wished(options: argparse.Namespace) -> Wished:
-    return Wished(options.devices, options.lowering, options.width)
+    return Wished(options.devices, options.lowering, options.width, options.keep_params)
 
 
 def _dry_run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:

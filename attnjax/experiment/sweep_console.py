@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from attnjax.experiment.report.table import reason_of
+from attnjax.experiment.report.table import changes_text, reason_of
 from attnjax.experiment.report.write import Report
 from attnjax.experiment.sweep_spec import SweepSpec
 from attnjax.experiment.sweep_store import Sweep, TrialRecord, read_plan
@@ -59,7 +59,7 @@ class LiveTable(Watcher):
         self._show()
 
     def computed(self, steps: int) -> None:
-        self._done += steps
+        self._done = min(self._done + steps, self._steps)  # A search that was killed computes some again.
         self._show()
 
     def ended(self, trial: Trial, status: str, value: float | None, reason: str | None) -> None:
@@ -158,6 +158,12 @@ def print_report(report: Report) -> None:
             f"{name} explains {100 * share:.0f} % of the variance between settings", highlight=False
         )
     _print_failures(console, found.trials)
+    kept = [t for t in found.trials if t.number in found.values and (t.folder / "checkpoints").is_dir()]
+    if kept:
+        sign = 1 if found.mode == "max" else -1
+        best = max(kept, key=lambda trial: sign * found.values[trial.number])
+        text = f"trial {best.number} ({changes_text(best.changes)}) keeps its weights: {best.folder}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
     for file in report.files:
         console.print(str(file), highlight=False, markup=False, soft_wrap=True)
 
@@ -167,15 +173,6 @@ def _print_failures(console: Console, records: Sequence[TrialRecord]) -> None:
         if record.status == "failed":
             text = f"trial {record.number} ({changes_text(record.changes)}) failed: {reason_of(record)}"
             console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def changes_text(changes: dict[str, Any]) -> str:
-    """Fields without their prefix, and their values.
-
-    >>> changes_text({"model.heads": 8, "train.dropout": 0.1})
-    'heads=8 dropout=0.1'
-    """
-    return " ".join(f"{name.rpartition('.')[2]}={value}" for name, value in changes.items())
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """Where the packs of a sweep are computed: here, one after another, unless a launcher takes them away."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from attnjax.experiment import topology
@@ -10,15 +11,16 @@ from attnjax.experiment.sweep_programs import Programs
 from attnjax.experiment.sweep_spec import SweepSpec
 from attnjax.experiment.sweep_store import Sweep
 from attnjax.experiment.sweep_worker import Pack, Watcher, Worker
-from attnjax.experiment.trials import shape_groups
+from attnjax.experiment.trials import Trial, shape_groups
 
 
 class Wished(NamedTuple):
-    """What the user asks of the layout of packs; None: what a measurement finds."""
+    """What the user asks of packs and of what is kept; None: what a measurement finds, and the best."""
 
     devices: int | None = None
     lowering: str | None = None
     width: int | None = None
+    keep_params: str | None = None
 
 
 ANYTHING = Wished()
@@ -32,6 +34,9 @@ class Launcher(Protocol):
 
         Raises InputError for data that is not good and for a layout that cannot be.
         """
+
+    def cut(self, group: Sequence[Trial]) -> list[Sequence[Trial]]:
+        """The packs of a shape's trials: the same at every start, so that each finds its checkpoint."""
 
     def run(self, packs: Sequence[Pack]) -> bool:
         """Computes packs that do not depend on each other; False when it was stopped before their end."""
@@ -56,9 +61,14 @@ class Local:
         if begun:
             self._plan = Plan.from_record(begun)
         else:
-            wished = Wished(devices, wished.lowering, width)
-            self._plan = choose_plan(groups, self.programs, wished.lowering, devices, width, self._say)
+            count, asks = self._spec.count, bool(self._spec.search) and self._spec.one_shape
+            plan = choose_plan(groups, self.programs, wished.lowering, devices, width, count, self._say)
+            self._plan = replace(plan, asks=asks, keep_params=wished.keep_params or "best")
         return self._plan
+
+    def cut(self, group: Sequence[Trial]) -> list[Sequence[Trial]]:
+        """One pack: its lanes are never idle while a trial of the shape waits."""
+        return [group]
 
     def run(self, packs: Sequence[Pack]) -> bool:
         worker = Worker(self._spec, self._sweep, self._plan, self.programs, self._watcher)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnjax.config import require
@@ -16,28 +17,36 @@ if TYPE_CHECKING:
 CPU_WIDTH, ACCELERATOR_WIDTH = 8, 32
 LOWERINGS = ("map", "vmap")
 ENOUGH = 2.0  # Seconds.
+PAYS = 20  # Another lowering is measured where the sweep takes as many times as long as measuring this one.
+KEPT = ("best", "all", "none")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How packs are computed.
+    """How packs are computed, and what is kept of them.
 
-    `seconds`: what a step of a pack took in each layout that was measured. `monitor`: of the task.
+    `seconds`: what a step of a pack took in each layout that was measured. `monitor`: of the task. `asks`: a
+    search asks for a trial whenever a lane is free, not for generations. `keep_params`: of which trials the
+    final state is kept, "best", "all" or "none".
     """
 
     layout: "PackLayout"
     monitor: tuple[str, str]
     seconds: dict[str, float]
+    asks: bool = False
+    keep_params: str = "best"
 
     def record(self) -> dict[str, Any]:
-        return {**self.layout._asdict(), "monitor": list(self.monitor), "seconds_per_step": self.seconds}
+        own = {"monitor": list(self.monitor), "seconds_per_step": self.seconds}
+        return {**self.layout._asdict(), **own, "asks": self.asks, "keep_params": self.keep_params}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Plan":
         from attnjax.train.pack_program import PackLayout
 
         layout = PackLayout(record["lowering"], record["width"], record["devices"])
-        return cls(layout, tuple(record["monitor"]), record["seconds_per_step"])
+        own = [record[name] for name in ("seconds_per_step", "asks", "keep_params")]
+        return cls(layout, tuple(record["monitor"]), *own)
 
 
 def choose_plan(
@@ -46,22 +55,36 @@ def choose_plan(
     lowering: str | None,
     devices: int,
     width: int,
+    count: int,
     say: Say,
 ) -> Plan:
-    """The fastest layout for the largest group; nothing is measured where the lowering is given."""
+    """The fastest layout for the largest group of a sweep of `count` trials.
+
+    Nothing is measured where the lowering is given, and only the one that is likelier to be the faster where
+    the whole sweep takes little longer than measuring.
+    """
+    import jax
+
     from attnjax.train.pack_program import PackLayout
 
     largest = max(groups, key=len)
-    layouts = [PackLayout(name, width, devices) for name in LOWERINGS if lowering in (None, name)]  # type: ignore[arg-type]
-    seconds = {}
-    if len(layouts) > 1:
-        say("measuring which lowering is fastest here")
-        seconds = {layout.lowering: step_seconds(layout, largest, programs) for layout in layouts}
-        layouts.sort(key=lambda layout: seconds[layout.lowering])
-        shown = ", ".join(f"{name} {1e3 * value:.1f} ms" for name, value in seconds.items())
-        say(f"{layouts[0].lowering} it is: a step of {width} trials on {devices} device(s) takes {shown}")
     monitor = programs.task(largest[0]).monitor
-    return Plan(layouts[0], monitor, {name: round(value, 6) for name, value in seconds.items()})
+    if lowering:
+        return Plan(PackLayout(lowering, width, devices), monitor, {})  # type: ignore[arg-type]
+    likely = LOWERINGS if jax.default_backend() == "cpu" else LOWERINGS[::-1]
+    layouts = [PackLayout(name, width, devices) for name in likely]  # type: ignore[arg-type]
+    say("measuring how fast a step is here")
+    began = time.perf_counter()
+    seconds = {likely[0]: step_seconds(layouts[0], largest, programs, chunks=1)}
+    measuring = time.perf_counter() - began
+    if seconds[likely[0]] * largest[0].config.train.steps * count / width > PAYS * measuring:
+        seconds = {layout.lowering: step_seconds(layout, largest, programs) for layout in layouts}
+    best = min(
+        (layout for layout in layouts if layout.lowering in seconds), key=lambda x: seconds[x.lowering]
+    )
+    shown = ", ".join(f"{name} {1e3 * value:.1f} ms" for name, value in seconds.items())
+    say(f"{best.lowering} it is: a step of {width} trials on {devices} device(s) takes {shown}")
+    return Plan(best, monitor, {name: round(value, 6) for name, value in seconds.items()})
 
 
 def pack_size(trials: int, devices: int | None, width: int | None) -> tuple[int, int]:
@@ -81,23 +104,26 @@ def pack_size(trials: int, devices: int | None, width: int | None) -> tuple[int,
     return used, width
 
 
-def step_seconds(layout: "PackLayout", trials: Sequence[Trial], programs: Programs) -> float:
-    """What one step of a full pack of these trials takes: the least of three chunks, of one if it is long."""
+def step_seconds(
+    layout: "PackLayout", trials: Sequence[Trial], programs: Programs, *, chunks: int = 3
+) -> float:
+    """What one step of a full pack of these trials takes: the least of some chunks, of one if it is long."""
     import jax
 
-    from attnjax.train.loop import spans_of, stacked_batches
-    from attnjax.train.pack import PackTrial
+    from attnjax.train.loop import next_span
+    from attnjax.train.pack_program import PackTrial
 
     program = programs.program(trials[0], layout)
+    program.compile()
     chosen = [trials[i % len(trials)] for i in range(layout.width)]
-    packed = [PackTrial(t.number, t.config.train, t.config.seed, None) for t in chosen]  # type: ignore[arg-type]
-    span = spans_of(0, program.config)[0]
-    batches = jax.device_put(stacked_batches(program.task, span), layout.shared)
-    states, _ = program.chunk(program.start(packed), batches, program.lanes(packed, []))  # Compiles.
-    jax.block_until_ready(states)
-    lanes = program.lanes(packed, range(len(packed)))
+    packed = [PackTrial(t.number, t.config.train, t.config.seed, Path()) for t in chosen]
+    span, states = next_span(0, program.config), program.empty()
+    for lane, trial in enumerate(packed):
+        states = program.begin(states, lane, trial.seed)
+    batches, lanes = program.batches([span] * layout.width), program.lanes(packed, range(layout.width))
+    jax.block_until_ready((states, batches, lanes))
     took: list[float] = []
-    while len(took) < 3 and sum(took) < ENOUGH:
+    while len(took) < chunks and sum(took) < ENOUGH:
         start = time.perf_counter()
         states, metrics = program.chunk(states, batches, lanes)
         jax.block_until_ready((states, metrics))

@@ -9,8 +9,7 @@ from attnjax.experiment.trials import Trial, static_config
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Task
-    from attnjax.train.pack import PackProgram
-    from attnjax.train.pack_program import PackLayout
+    from attnjax.train.pack_program import PackLayout, PackProgram
 
 KEPT = 8  # Of each kind: a task holds its data, a program what it was compiled to.
 
@@ -31,7 +30,7 @@ class Programs:
 
     def program(self, trial: Trial, layout: "PackLayout") -> "PackProgram":
         """The program for packs of such trials."""
-        from attnjax.train.pack import PackProgram
+        from attnjax.train.pack_program import PackProgram
 
         def make() -> PackProgram:
             return PackProgram(self.task(trial), static_config(trial.config).train, layout)

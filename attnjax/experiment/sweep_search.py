@@ -1,39 +1,33 @@
-"""A search as a sweep: generations of trials, each asked for when the one before has ended."""
+"""A search as a sweep: each trial asked for when a lane is free, or in generations as wide as a pack."""
 
-from collections.abc import Sequence
-
-from attnjax.config import InputError
-from attnjax.experiment import store, trials
+from attnjax.experiment import trials
+from attnjax.experiment.sweep_ask import asked, asked_trials, asker_of, values_of
 from attnjax.experiment.sweep_launch import Launcher
 from attnjax.experiment.sweep_plan import Plan
-from attnjax.experiment.sweep_prune import asker_of, ended_before
 from attnjax.experiment.sweep_spec import SweepSpec
-from attnjax.experiment.sweep_store import Sweep, write_result
+from attnjax.experiment.sweep_store import Sweep
 from attnjax.experiment.sweep_worker import Pack
-from attnjax.experiment.trials import Trial
 
 
 def run_search(spec: SweepSpec, sweep: Sweep, plan: Plan, launcher: Launcher) -> bool:
-    """Runs generation after generation; False when SIGTERM came."""
-    asker = asker_of(spec, plan)
-    for first in range(0, spec.count, plan.layout.width):
-        asked = asker.generation(*ended_before(spec, sweep, plan, first))
-        generation = _begin(spec, sweep, asked, first)
-        groups = trials.shape_groups(generation) if generation else []
+    """Runs all trials; False when SIGTERM came first.
+
+    Trials of one shape are one pack that asks as it goes. Where the space has several shapes, or a launcher
+    takes packs away, a generation is asked for when the one before has ended.
+    """
+    if plan.asks:
+        first = next(asked_trials(spec, sweep, plan), None)
+        return first is None or launcher.run([Pack.of(sweep, [first], asks=True)])
+    return _by_generations(spec, sweep, plan, launcher)
+
+
+def _by_generations(spec: SweepSpec, sweep: Sweep, plan: Plan, launcher: Launcher) -> bool:
+    asker, width = asker_of(spec, plan), plan.layout.width
+    for first in range(0, spec.count, width):
+        before = [record for record in sweep.trials() if record.number < first]
+        found = asker.ask(before, values_of(spec, plan, before), {}, min(width, spec.count - first))
+        made = [asked(spec, sweep, number, changes) for number, changes in enumerate(found, start=first)]
+        groups = trials.shape_groups(trial for trial in made if trial)
         if not launcher.run([Pack.of(sweep, group) for group in groups]):
             return False
     return True
-
-
-def _begin(spec: SweepSpec, sweep: Sweep, asked: Sequence[trials.Changes], first: int) -> list[Trial]:
-    """Notes the trials of a generation. One that the config refuses has failed: the search learns from it."""
-    made = []
-    for number, changes in enumerate(asked, start=first):
-        sweep.write_trial(number, trials.encoded_changes(spec.config, changes))
-        try:
-            made.append(Trial(number, changes, trials.with_changes(spec.config, changes)))
-        except InputError as error:
-            run = sweep.trial(number)
-            store.prepare_folder(run.folder)
-            write_result(run, "failed", 0, reason=str(error))
-    return made

@@ -20,6 +20,7 @@ from attnjax.experiment.trials import (
     encoded_changes,
     make_trials,
     possible,
+    shape_groups,
     with_changes,
 )
 
@@ -52,10 +53,18 @@ class SweepSpec:
         """All trials, or the first that the search will ask for: enough to choose how to compute them."""
         if self.search is None:
             return self.trials
-        first = Asker(self.search, self.mode or "max", min(8, self.search.trials)).generation([], {})
+        first = Asker(self.search, self.mode or "max").ask([], {}, {}, min(8, self.search.trials))
         found = possible(self.config, first)
         require(bool(found), "--space: none of the first draws can be")
         return found
+
+    @property
+    def one_shape(self) -> bool:
+        """Whether one program serves all trials: whether nothing static is varied."""
+        changes = [trial.changes for trial in self.trials]
+        if self.search:
+            changes = [{name: end} for name, domain in self.search.space.items() for end in domain.ends]
+        return len(shape_groups(possible(self.config, [{}, *changes]))) == 1
 
     @property
     def count(self) -> int:

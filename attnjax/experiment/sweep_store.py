@@ -5,7 +5,7 @@ runs/sweeps/NAME-1a2b3c4d/
     plan.json         lowering, width and devices, as measured or asked for at the first start
     provenance.json   every start: code, versions, devices, command line
     packs/…           what trials that are computed together need: checkpoints, the task's files
-    trials/0007/      a run folder: config.json, metrics.jsonl, result.json
+    trials/0007/      a run folder: config.json, metrics.jsonl, result.json; checkpoints/ where they are kept
     report/           what `attnjax report` writes
 """
 
@@ -148,4 +148,7 @@ def resolve(name: str, runs: Path) -> Sweep:
 
 def read_plan(sweep: Sweep) -> dict[str, Any] | None:
     """How the sweep is computed, None before its first start."""
-    return read_json(sweep.plan_file) if sweep.plan_file.is_file() else None
+    if not sweep.plan_file.is_file():
+        return None
+    # What a sweep of an earlier version did not say.
+    return {"asks": False, "keep_params": "none", **read_json(sweep.plan_file)}

@@ -1,21 +1,23 @@
 """Computes packs of trials and writes what becomes of each."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attnjax.experiment import store
+from attnjax.experiment.sweep_ask import asked_trials, pruner
+from attnjax.experiment.sweep_keep import Keeper
 from attnjax.experiment.sweep_plan import Plan
 from attnjax.experiment.sweep_programs import Programs
-from attnjax.experiment.sweep_prune import pruner
 from attnjax.experiment.sweep_spec import SweepSpec
 from attnjax.experiment.sweep_store import Sweep, measured, write_result
 from attnjax.experiment.trials import Trial
 
 if TYPE_CHECKING:
-    from attnjax.train.pack import Ended, PackProgram, PackTrial
+    from attnjax.train.pack_lanes import Ended
+    from attnjax.train.pack_program import PackProgram, PackTrial
 
 
 class Watcher:
@@ -39,14 +41,18 @@ class Watcher:
 
 @dataclass(frozen=True)
 class Pack:
-    """Trials that are trained together, and the folder of what they share."""
+    """Trials of one shape that share lanes, and the folder of what they share.
+
+    `trials` are all of them, or of a search that asks as it goes, the first.
+    """
 
     folder: Path
     trials: Sequence[Trial]
+    asks: bool = False
 
     @classmethod
-    def of(cls, sweep: Sweep, trials: Sequence[Trial]) -> "Pack":
-        return cls(sweep.folder / "packs" / f"{trials[0].number:04d}", trials)
+    def of(cls, sweep: Sweep, trials: Sequence[Trial], *, asks: bool = False) -> "Pack":
+        return cls(sweep.folder / "packs" / f"{trials[0].number:04d}", trials, asks)
 
 
 @dataclass
@@ -59,64 +65,73 @@ class Worker:
     programs: Programs
     watcher: Watcher = field(default_factory=Watcher)
 
+    def __post_init__(self) -> None:
+        self._keeper = Keeper(self.spec, self.sweep, self.plan)
+
     def run(self, pack: Pack) -> bool:
         """Trains and evaluates the trials of a pack that have no result yet; False when SIGTERM came."""
-        ended = [trial.number for trial in pack.trials if self.sweep.result(trial.number) is not None]
-        if len(ended) < len(pack.trials):
-            self.watcher.started(len(pack.trials) - len(ended))
-            if not self._train(pack, ended):
-                return False
+        numbers = range(self.spec.count) if pack.asks else [trial.number for trial in pack.trials]
+        ended = [number for number in numbers if self.sweep.result(number) is not None]
+        if len(ended) < len(numbers) and not self._train(pack, ended):
+            return False
         shutil.rmtree(pack.folder, ignore_errors=True)
         return True
 
     def _train(self, pack: Pack, ended: Sequence[int]) -> bool:
         from attnjax.train.pack import fit_pack
 
+        search = self.spec.search
         program = self.programs.program(pack.trials[0], self.plan.layout)
-        trials, at = {trial.number: trial for trial in pack.trials}, 0
+        trials = asked_trials(self.spec, self.sweep, self.plan) if pack.asks else pack.trials
+        known: dict[int, Trial] = {}
 
-        def on_step(step: int, alive: int) -> None:
-            nonlocal at
-            self.watcher.computed((step - at) * alive)
-            at = step
+        def packed() -> "Iterator[PackTrial]":
+            for trial in trials:
+                known[trial.number] = trial
+                yield self._packed(trial)
 
-        prune = pruner(self.spec, self.sweep, self.plan, pack.trials) if self.spec.search else None
         return fit_pack(
             program,
-            [self._prepared(trial) for trial in pack.trials],
+            packed(),
             folder=pack.folder,
-            ended=ended,
-            on_end=lambda end: self._end(program, trials[end.trial.number], end),
-            on_step=on_step,
-            **({"prune": prune} if prune else {}),
+            # What a search asks depends on what it knew: trials that ended after the checkpoint end again.
+            ended=() if search else ended,
+            on_begin=lambda trial: self._begin(known[trial.number]),
+            on_end=lambda end: self._end(program, known[end.trial.number], end),
+            on_step=lambda clock, steps: self.watcher.computed(steps),
+            prune=pruner(self.spec, self.sweep, self.plan) if search and search.pruner else None,
+            in_step=search is not None,
         )
 
-    def _prepared(self, trial: Trial) -> "PackTrial":
-        from attnjax.train.pack import PackTrial
+    def _packed(self, trial: Trial) -> "PackTrial":
+        from attnjax.train.pack_program import PackTrial
 
+        file = self.sweep.trial(trial.number).metrics_file
+        return PackTrial(trial.number, trial.config.train, trial.config.seed, file)
+
+    def _begin(self, trial: Trial) -> None:
         run = self.sweep.trial(trial.number)
         if not run.started:
             store.prepare_folder(run.folder)
             run.write_config(self.spec.entry, trial.config)
-        return PackTrial(trial.number, trial.config.train, trial.config.seed, run.metrics_file)
+        if self.sweep.result(trial.number) is None:
+            self.watcher.started(1)
 
     def _end(self, program: "PackProgram", trial: Trial, end: "Ended") -> None:
         from attnjax.train.hashing import params_hash
 
-        run = self.sweep.trial(trial.number)
+        run, steps = self.sweep.trial(trial.number), trial.config.train.steps
+        if self.sweep.result(trial.number) is not None:
+            return  # It ended after the checkpoint that this start went on from, and has now ended again.
         metrics, digest = {}, None
         if end.params is not None:
             metrics = program.task.evaluate(end.params, run.folder).metrics
             digest = params_hash(end.params)
-        write_result(
-            run,
-            end.status,
-            end.step,
-            reason=end.reason,
-            params_hash=digest,
-            validation=end.validation,
-            metrics=metrics,
-        )
-        found = {"validation": end.validation, "metrics": metrics}
-        value = measured(found, self.spec.measure, self.plan.monitor[0])
+        found: dict[str, Any] = {"validation": end.validation, "metrics": metrics}
+        value = measured(found, self.spec.measure, self.plan.monitor[0]) if end.status == "done" else None
+        if end.status == "done":
+            self._keeper.before_result(program.task, end, value)
+        write_result(run, end.status, end.step, reason=end.reason, params_hash=digest, **found)
+        self._keeper.after_result(trial.number, value)
+        self.watcher.computed(steps - end.step)  # Those that it has left will not be.
         self.watcher.ended(trial, end.status, value, end.reason)

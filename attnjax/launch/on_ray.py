@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from attnjax.experiment.sweep_programs import Programs
 from attnjax.experiment.sweep_spec import SweepSpec, spec_of, spec_record, trial_of
 from attnjax.experiment.sweep_store import Sweep
 from attnjax.experiment.sweep_worker import Pack, Watcher, Worker
+from attnjax.experiment.trials import Trial
 from attnjax.launch.follow import Follower
 
 RETRIES = 3  # Of a pack whose process or machine died.
@@ -61,12 +63,21 @@ class OnRay:
         self._require_room()
 
     def plan(self, wished: Wished, begun: dict[str, Any] | None) -> Plan:
+        if begun and begun["asks"]:
+            raise InputError(
+                f"--launcher ray: the search {self._sweep.name} began in one process and goes on so"
+            )
         wished = wished._replace(devices=wished.devices or self._devices)
         record, notes = self._get(self._task(_plan, self._sweep_text(), tuple(wished), begun))
         for note in notes:
             self._say(note)
-        self._plan_text = json.dumps(record)
-        return Plan.from_record(record)
+        plan = replace(Plan.from_record(record), asks=False)
+        self._plan_text, self._width = json.dumps(plan.record()), plan.layout.width
+        return plan
+
+    def cut(self, group: Sequence[Trial]) -> list[Sequence[Trial]]:
+        """As many as a pack has lanes: there may be as many workers as packs."""
+        return [group[start : start + self._width] for start in range(0, len(group), self._width)]
 
     def run(self, packs: Sequence[Pack]) -> bool:
         followed = [Follower(self._spec, self._sweep, pack, self._watcher) for pack in packs]

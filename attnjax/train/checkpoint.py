@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 from orbax.checkpoint import v1 as ocp
@@ -28,6 +28,10 @@ class Checkpoints:
 
     Use it as a context manager: leaving it waits for the save under way and raises that save's error.
     """
+
+    _last: ClassVar[Any] = None
+    """The save under way in this process. Orbax tells saves apart by a counter that all folders share: two at
+    a time may wait for each other's signals for ever."""
 
     def __init__(
         self, folder: Path, *, keep: int, mode: Literal["max", "min"], read_only: bool = False
@@ -65,16 +69,20 @@ class Checkpoints:
         return step, scores[step]
 
     def save(self, step: int, state: Any, score: float | None = None) -> None:
-        """Starts saving; waits for the save before it, and raises as `wait` does.
+        """Starts saving; waits for the save before it, in whatever folder, and raises as `wait` does.
 
         `state` must not be donated afterwards: pass a copy.
         """
         self.wait()
+        with suppress(Exception):  # Its owner raises it.
+            if Checkpoints._last is not None:
+                Checkpoints._last.result()
         if score is not None:
             self._scores[step] = score
         flat = _flatten(state)
         metadata = {"sha256": params_hash(flat), "score": score}
         self._pending = self._manager.save_async(step, flat, force=True, custom_metadata=metadata)
+        Checkpoints._last = self._pending
 
     def wait(self) -> None:
         """Waits for the save under way. Raises InputError, with its reason, for one that failed."""
@@ -86,6 +94,9 @@ class Checkpoints:
         except Exception as error:  # Orbax and TensorStore raise many kinds for a full disk
             reason = str(error).partition("\n")[0]
             raise InputError(f"cannot save a checkpoint in {self._manager.directory}: {reason}") from error
+        finally:
+            if Checkpoints._last is pending:
+                Checkpoints._last = None
 
     def newest(self, like: Any) -> tuple[int, Any] | None:
         """The newest sound checkpoint as (step, state), or None without one.

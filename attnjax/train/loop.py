@@ -237,10 +237,19 @@ def spans_of(start: int, config: TrainConfig) -> list[Span]:
     return [Span(*pair) for pair in itertools.pairwise([start, *ends, config.steps]) if pair[0] < pair[1]]
 
 
+def next_span(step: int, config: TrainConfig) -> Span:
+    """The chunk that begins at a step where one may end."""
+    return Span(step, min(step + config.log_every, config.steps))
+
+
 def checkpoint_due(span: Span, config: TrainConfig) -> bool:
     """Whether a checkpoint is saved after this chunk."""
-    every = config.checkpoint_every
-    return span.start // every < span.end // every or span.end == config.steps
+    return crosses(span.start, span.end, config.checkpoint_every) or span.end == config.steps
+
+
+def crosses(start: int, end: int, every: int) -> bool:
+    """Whether a multiple of `every` lies in (start, end]."""
+    return start // every < end // every
 
 
 def stacked_batches(task: "Task", span: Span) -> dict[str, np.ndarray]:

@@ -1,7 +1,10 @@
-"""The program of a pack: the training chunk of many trials at once, which differ in traced values alone."""
+"""The programs of a pack: the training chunk of many trials at once, which differ in traced values alone."""
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +12,28 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from jaxtyping import Array, Bool
 
+from attnjax.config import traced_fields
 from attnjax.train.config import TrainConfig
+from attnjax.train.loop import Span, initial_state, next_span, stacked_batches
 from attnjax.train.optimizer import Hyperparameters
 from attnjax.train.state import TrainState
 from attnjax.train.step import Batch, Loss, Metrics, make_train_chunk
 
+if TYPE_CHECKING:
+    from attnjax.tasks.base import Task
+
 AXIS = "trials"
 Lowering = Literal["map", "vmap"]
+
+
+@dataclass(frozen=True)
+class PackTrial:
+    """One trial of a pack: its traced values, its seed, and the file that its metrics go to."""
+
+    number: int
+    config: TrainConfig
+    seed: int
+    metrics: Path
 
 
 class Lanes(NamedTuple):
@@ -60,8 +78,8 @@ def make_pack_chunk(
 ) -> Callable[[TrainState, Batch, Lanes], tuple[TrainState, Metrics]]:
     """(states, batches, lanes) → (states, metrics [W, K]), compiled once for all trials of one static config.
 
-    `batches` [K, B, …] are shared: the data is no part of what trials of a pack differ in. The states are
-    donated. Metrics of a lane that is not alive mean nothing.
+    `batches` [W, K, B, …] are each lane's own: a lane that was given to another trial is at another step. The
+    states are donated. Metrics of a lane that is not alive mean nothing.
     """
     train_chunk = make_train_chunk(loss, config)
 
@@ -73,11 +91,76 @@ def make_pack_chunk(
         run = jax.shard_map(
             run,
             mesh=layout.mesh,
-            in_specs=(PartitionSpec(AXIS), PartitionSpec(), PartitionSpec(AXIS)),
+            in_specs=PartitionSpec(AXIS),
             out_specs=PartitionSpec(AXIS),
             check_vma=False,
         )
     return jax.jit(run, donate_argnums=0, out_shardings=layout.by_lane)
+
+
+class PackProgram:
+    """What the packs of one static config share: the task, and its compiled programs."""
+
+    def __init__(self, task: "Task", config: TrainConfig, layout: PackLayout) -> None:
+        self.task, self.config, self.layout = task, config, layout
+        self.chunk = make_pack_chunk(task.loss, config, layout)
+        self.copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
+        self._compiled = False
+        # A program of its own, as in a run: inside a larger one its bits might be others.
+        self._init = jax.jit(lambda key: initial_state(task, config, key))
+        self._take = jax.jit(lambda states, lane: jax.tree.map(lambda x: x[lane], states))
+        self._put = jax.jit(
+            lambda states, lane, one: jax.tree.map(lambda x, new: x.at[lane].set(new), states, one),
+            donate_argnums=0,
+            out_shardings=layout.by_lane,
+        )
+
+    def compile(self) -> None:
+        """Compiles what the first chunk of a pack needs, side by side; once."""
+        if self._compiled:
+            return
+        self._compiled = True
+        span = next_span(0, self.config)
+        lanes = self.lanes([None] * self.layout.width, [])
+        with ThreadPoolExecutor(1) as beside:
+            first = beside.submit(self._init, jax.random.key(0))
+            jax.block_until_ready(self.chunk(self.empty(), self.batches([span] * self.layout.width), lanes))
+            first.result()
+
+    def empty(self) -> TrainState:
+        """Zeros for every lane."""
+        like = jax.eval_shape(self._init, jax.random.key(0))
+        zeros = jax.tree.map(lambda x: np.zeros((self.layout.width, *x.shape), x.dtype), like)
+        return jax.device_put(zeros, self.layout.by_lane)
+
+    def begin(self, states: TrainState, lane: int, seed: int) -> TrainState:
+        """The states with the first one of a trial in a lane; `states` are donated."""
+        first = jax.device_put(self._init(jax.random.key(seed)), self.layout.shared)
+        return self._put(states, lane, first)
+
+    def take(self, states: Any, lane: int) -> Any:
+        """The part of a tree of states that one lane holds, on the first device."""
+        return jax.device_put(self._take(states, lane), _first_device())
+
+    def batches(
+        self, spans: Sequence[Span], made: Callable[[Span], dict[str, np.ndarray]] | None = None
+    ) -> Batch:
+        """The batches of each lane's span, all spans of one length; `made` gives those of a span."""
+        found = {span: (made or self.host_batches)(span) for span in set(spans)}
+        stacked = jax.tree.map(lambda *x: np.stack(x), *(found[span] for span in spans))
+        return jax.device_put(stacked, self.layout.by_lane)
+
+    def host_batches(self, span: Span) -> dict[str, np.ndarray]:
+        """The batches of a span, [K, B, …]."""
+        return stacked_batches(self.task, span)
+
+    def lanes(self, trials: Sequence[PackTrial | None], alive: Collection[int]) -> Lanes:
+        """What each lane is trained with; those in `alive` go on."""
+        hyper = [traced_fields(trial.config if trial else self.config) for trial in trials]
+        stacked: Any = {name: np.array([own[name] for own in hyper], np.float32) for name in hyper[0]}
+        keys = jax.vmap(jax.random.key)(np.array([trial.seed if trial else 0 for trial in trials], np.uint32))
+        flags: Any = np.isin(np.arange(self.layout.width), list(alive))
+        return jax.device_put(Lanes(stacked, keys, flags), self.layout.by_lane)
 
 
 One = Callable[[TrainState, Batch, Lanes], tuple[TrainState, Metrics]]
@@ -85,20 +168,20 @@ One = Callable[[TrainState, Batch, Lanes], tuple[TrainState, Metrics]]
 
 def _mapped(one: One) -> One:
     def run(states: TrainState, batches: Batch, lanes: Lanes) -> tuple[TrainState, Metrics]:
-        def lane(inputs: tuple[TrainState, Lanes]) -> tuple[TrainState, Metrics]:
-            state, own = inputs
-            metrics = jax.eval_shape(one, state, batches, own)[1]
+        def lane(inputs: tuple[TrainState, Batch, Lanes]) -> tuple[TrainState, Metrics]:
+            state, batch, own = inputs
+            metrics = jax.eval_shape(one, *inputs)[1]
             nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
-            return jax.lax.cond(own.alive, lambda: one(state, batches, own), lambda: (state, nothing))
+            return jax.lax.cond(own.alive, lambda: one(state, batch, own), lambda: (state, nothing))
 
-        return jax.lax.map(lane, (states, lanes))
+        return jax.lax.map(lane, (states, batches, lanes))
 
     return run
 
 
 def _vmapped(one: One) -> One:
     def run(states: TrainState, batches: Batch, lanes: Lanes) -> tuple[TrainState, Metrics]:
-        moved, metrics = jax.vmap(one, in_axes=(0, None, 0))(states, batches, lanes)
+        moved, metrics = jax.vmap(one)(states, batches, lanes)
 
         def kept(new: Array, old: Array) -> Array:
             return jnp.where(lanes.alive.reshape(-1, *[1] * (new.ndim - 1)), new, old)

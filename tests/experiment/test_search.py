@@ -17,11 +17,12 @@ from tests.experiment.test_sweep import command, only_sweep, run, table, written
 SPACE = {"rate": Range(1e-3, 1.0, log=True), "heads": Choice((2, 4)), "layers": Range(1, 4, integer=True)}
 FAST = ["--lowering", "map", "--width", "4", "--devices", "1"]
 HUNT = [
-    *"sweep toy --search tpe --trials 14 --prune median --train.steps 40 --space".split(),
-    "train.learning_rate=log:1e-2..1",
-    "line.slope=1,2,3",
+    *"sweep toy --search tpe --trials 14 --prune median --train.steps 40".split(),
     *FAST,
+    "--space",
+    "train.learning_rate=log:1e-2..1",
 ]
+SHAPES = "line.slope=1,2,3"
 
 
 @pytest.fixture(autouse=True)
@@ -38,37 +39,46 @@ def records(asked: list[dict]) -> list[TrialRecord]:
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_a_generation_follows_from_the_trials_before_it(sampler: str) -> None:
     search = Search(sampler, 30, SPACE, seed=3)
-    first = Asker(search, "max", 8).generation([], {})
+    first = Asker(search, "max").ask([], {}, {}, 8)
     assert len(first) == 8
     assert all(1e-3 <= c["rate"] <= 1 and c["heads"] in (2, 4) and c["layers"] in (1, 2, 3, 4) for c in first)
     values = {i: -abs(c["rate"] - 0.1) for i, c in enumerate(first)}
-    again = [Asker(search, "max", 8).generation(records(first), values) for _ in range(2)]
+    again = [Asker(search, "max").ask(records(first), values, {}, 8) for _ in range(2)]
     assert again[0] == again[1] != first
-    assert len(Asker(search, "max", 8).generation(records(first * 3), values)) == 6
-    assert Asker(Search(sampler, 30, SPACE, seed=4), "max", 8).generation([], {}) != first
+    assert Asker(Search(sampler, 30, SPACE, seed=4), "max").ask([], {}, {}, 8) != first
 
 
 def test_tpe_finds_a_better_region_than_random_draws() -> None:
     """Of 48 trials, the last 16 lie nearer to the best rate; the other way round for the other mode."""
     for mode, sign in (("max", 1), ("min", -1)):
-        asker, asked = Asker(Search("tpe", 48, {"rate": Range(0.0, 1.0)}), mode, 8), []
+        asker, asked = Asker(Search("tpe", 48, {"rate": Range(0.0, 1.0)}), mode), []
         while len(asked) < 48:
             values = {i: -sign * (c["rate"] - 0.3) ** 2 for i, c in enumerate(asked)}
-            asked += asker.generation(records(asked), values)
+            asked += asker.ask(records(asked), values, {}, 8)
         distance = [abs(c["rate"] - 0.3) for c in asked]
         assert sum(distance[-16:]) < 0.6 * sum(distance[:8]) * 2
 
 
 @pytest.mark.parametrize("pruner", ["median", "halving", "hyperband"])
 def test_pruning_gives_the_same_answer_again_and_spares_the_best(pruner: str) -> None:
-    asker = Asker(Search("random", 40, {"rate": Range(0.0, 1.0)}, pruner=pruner), "max", 8)
+    asker = Asker(Search("random", 40, {"rate": Range(0.0, 1.0)}, pruner=pruner), "max")
     before = records([{"rate": i / 8} for i in range(8)])
     curves = {i: {s: i * s / 10 for s in range(1, 9)} for i in range(16)}
     running = {i: {"rate": i / 16} for i in range(8, 16)}
     curves |= {i: {s: 1.2 * (15 - i) * s / 10 for s in range(1, 9)} for i in running}
     values = {i: curves[i][8] for i in range(8)}
+
+    def until(step: int) -> dict:
+        """The curves of the running ones up to a step."""
+        return curves | {i: {s: v for s, v in curves[i].items() if s <= step} for i in running}
+
     answers = [
-        set().union(*(asker.pruned(before, values, curves, running, step) for step in range(1, 9)))
+        set().union(
+            *(
+                asker.pruned(before, values, until(step), running, dict.fromkeys(running, step))
+                for step in range(1, 9)
+            )
+        )
         for _ in range(2)
     ]
     assert answers[0] == answers[1]
@@ -81,21 +91,22 @@ def test_a_search_round_trips_through_its_record() -> None:
     assert Search.from_record(search.record()) == search
 
 
-def test_a_search_that_is_killed_ends_in_the_same_table(tmp_path: Path) -> None:
-    env = {**os.environ, "TOY_SECONDS_PER_STEP": "0.02"}
-    for kill in range(4):
+@pytest.mark.parametrize("shapes", [[], [SHAPES]], ids=["asked as lanes are free", "by generations"])
+def test_a_search_that_is_killed_ends_in_the_same_table(tmp_path: Path, shapes: list[str]) -> None:
+    env, hunt = {**os.environ, "TOY_SECONDS_PER_STEP": "0.02"}, [*HUNT, *shapes]
+    for kill in range(3):
         before = written()
         process = subprocess.Popen(
-            command(*HUNT), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command(*hunt), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         while process.poll() is None and written() == before:
             time.sleep(0.01)
-        time.sleep(0.3 * kill)
+        time.sleep(0.4 * kill)
         process.kill()
         assert process.wait() in (0, -signal.SIGKILL)
     assert run("resume", "toy") == 0
     killed = table(only_sweep())
-    assert run(*HUNT, "--runs", "never_killed") == 0
+    assert run(*hunt, "--runs", "never_killed") == 0
     assert killed == table(only_sweep("never_killed"))
     statuses = [result["status"] for _, _, result, _ in killed]
     assert len(statuses) == 14

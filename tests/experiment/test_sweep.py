@@ -12,6 +12,7 @@ import pytest
 
 from attnjax.cli import main
 from attnjax.experiment import topology
+from attnjax.experiment.store import Run
 from attnjax.experiment.sweep_store import Sweep
 from tests.toy_runs import WHERE
 
@@ -123,6 +124,23 @@ def test_a_named_sweep_runs_on_its_base_and_a_second_start_runs_nothing(monkeypa
     assert run("sweep", "slopes", *FAST) == 0
     assert table(sweep) == before
     assert len(json.loads((sweep.folder / "provenance.json").read_text())["starts"]) == starts == 1
+
+
+@pytest.mark.parametrize(("keep", "kept"), [((), [2]), (("--keep-params", "all"), [0, 1, 2])])
+def test_final_states_are_kept_as_those_of_runs(keep: tuple, kept: list[int], capsys) -> None:
+    from attnjax.train.hashing import params_hash
+    from attnjax.train.loop import load_params
+
+    rates = ["--grid", "train.learning_rate=0.1,0.2,0.4", "--measure", "all points/error", "--mode", "min"]
+    assert run("sweep", "toy", *rates, *FAST, *keep) == 0
+    folders = [trial.folder for trial in only_sweep().trials()]
+    assert [i for i, folder in enumerate(folders) if (folder / "checkpoints").is_dir()] == kept
+    for i in kept:
+        _, config = Run(folders[i]).load()
+        params = load_params(config.task(folders[i]), config.train, folder=folders[i])
+        assert params_hash(params) == only_sweep().result(i)["params_hash"]
+    assert run("compare", str(folders[0]), str(folders[2])) == 0
+    assert "all points: error" in capsys.readouterr().out
 
 
 def test_two_processes_on_one_sweep_do_no_harm(whole: list) -> None:

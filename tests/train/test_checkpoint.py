@@ -64,6 +64,18 @@ def test_keeps_the_latest_and_the_best(tmp_path: Path, mode: str, kept: list[int
         assert checkpoints.best == (kept[0], 0.9 if mode == "max" else 0.1)
 
 
+def test_saves_into_two_folders_take_turns(tmp_path: Path) -> None:
+    with _open(tmp_path / "one") as one, _open(tmp_path / "two") as two:
+        for step in (1, 2):
+            for checkpoints in (one, two):
+                checkpoints.save(step, _at(step))
+                assert Checkpoints._last is checkpoints._pending
+    assert Checkpoints._last is None
+    for name in ("one", "two"):
+        with _open(tmp_path / name) as checkpoints:
+            assert checkpoints.steps == [1, 2]
+
+
 def test_of_equal_scores_the_earliest_is_the_best(tmp_path: Path) -> None:
     with _open(tmp_path, keep=1) as checkpoints:
         for step in (1, 2, 3):

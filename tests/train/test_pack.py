@@ -1,5 +1,6 @@
 """Packs: every trial has the bits that it would have elsewhere, ends alone, and survives kills."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -14,8 +15,8 @@ import pytest
 from attnjax.train.config import TrainConfig
 from attnjax.train.hashing import params_hash
 from attnjax.train.loop import fit
-from attnjax.train.pack import PackProgram, PackTrial, fit_pack
-from attnjax.train.pack_program import PackLayout
+from attnjax.train.pack import fit_pack
+from attnjax.train.pack_program import PackLayout, PackProgram, PackTrial
 from tests.train.toy import ToyTask
 
 CONFIG = TrainConfig(steps=30, batch_size=8, log_every=4, checkpoint_every=10, warmup_steps=3)
@@ -105,12 +106,12 @@ def test_a_trial_that_diverges_fails_alone(whole, tmp_path: Path, layout: PackLa
 def test_a_pruned_trial_stops_and_the_others_go_on(whole, tmp_path: Path) -> None:
     seen = []
 
-    def prune(step, values):
-        seen.append((step, sorted(values)))
-        return {0} if step == 12 else set()
+    def prune(validated, running, ended):
+        seen.append((validated, running, ended))
+        return {0} if validated[1] == 12 else set()
 
     ended = run(tmp_path, trials(tmp_path), prune=prune)
-    assert seen == [(12, [0, 1, 2]), (20, [1, 2])]
+    assert seen == [({0: 12, 1: 12, 2: 12}, {0, 1, 2}, set()), ({1: 20, 2: 20}, {1, 2}, {0})]
     assert (ended[0].status, ended[0].step, ended[0].params) == ("pruned", 12, None)
     assert {i: params_hash(ended[i].params) for i in (1, 2)} == {
         i: hashes(whole["map"][1])[i] for i in (1, 2)
@@ -119,6 +120,56 @@ def test_a_pruned_trial_stops_and_the_others_go_on(whole, tmp_path: Path) -> Non
 
 class Dies(RuntimeError):
     pass
+
+
+def queue(folder: Path) -> list[PackTrial]:
+    """More trials than lanes: 0, 1 and 2 as ever; 3 to 7 diverge at once, 8 and 9 are 1 and 2 once more."""
+    ordinary, numbers = trials(folder), [3, 4, 0, 5, 8, 6, 1, 7, 9, 2]
+    like = {i: ordinary[i % 7 if i > 7 else i % 3] for i in numbers}
+    bad = {i: dataclasses.replace(like[i].config, learning_rate=1e30) for i in range(3, 8)}
+    return [
+        dataclasses.replace(
+            like[i], number=i, config=bad.get(i, like[i].config), metrics=folder / f"{i}.jsonl"
+        )
+        for i in numbers
+    ]
+
+
+@pytest.mark.parametrize("in_step", [False, True], ids=["overlapped", "in step"])
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda x: x.lowering)
+def test_lanes_of_trials_that_ended_are_refilled_and_no_bit_changes(
+    whole, tmp_path: Path, layout: PackLayout, in_step: bool
+) -> None:
+    """Lanes stand at different steps then. The pack dies on the way, and once more."""
+    deaths, clocks, ended = [20, 36], [], {}
+
+    def note(clock, steps):
+        clocks.append(clock)
+        if deaths and clock >= deaths[0]:
+            deaths.pop(0)
+            raise Dies
+
+    program = PackProgram(ToyTask(), CONFIG, layout)
+    finished = False
+    while not finished:
+        with contextlib.suppress(Dies):
+            finished = fit_pack(
+                program,
+                queue(tmp_path),
+                folder=tmp_path,
+                ended=() if in_step else list(ended),
+                on_end=lambda end: ended.setdefault(end.trial.number, end),
+                on_step=note,
+                in_step=in_step,
+            )
+    folder, expected = whole[layout.lowering]
+    assert {i: ended[i].status for i in range(3, 8)} == dict.fromkeys(range(3, 8), "failed")
+    for number, like in {0: 0, 1: 1, 2: 2, 8: 1, 9: 2}.items():
+        assert params_hash(ended[number].params) == params_hash(expected[like].params)
+        assert (tmp_path / f"{number}.jsonl").read_bytes() == (folder / f"{like}.jsonl").read_bytes()
+    # Ten trials of 30 steps would be three packs of four in turn.
+    assert not deaths
+    assert max(clocks) < 90
 
 
 @pytest.mark.parametrize("step", [4, 12, 16, 20, 28, 30])
@@ -161,7 +212,7 @@ def test_sigterm_saves_and_the_next_start_goes_on(whole, tmp_path: Path) -> None
     assert hashes(run(tmp_path, trials(tmp_path), on_step=lambda now, _: steps.append(now))) == hashes(
         whole["map"][1]
     )
-    assert steps[0] > 20
+    assert steps[0] == 20
 
 
 def test_ctrl_c_saves_and_raises_and_the_next_start_goes_on(whole, tmp_path: Path, monkeypatch) -> None:

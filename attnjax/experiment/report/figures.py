@@ -75,10 +75,12 @@ def curves(found: Findings, x: str, lines: str | None) -> bytes:
         spread = [p.sd or 0.0 for _, p in kept]
         means = [p.mean for _, p in kept]
         axes.errorbar(places, means, spread, fmt=style, color=colour, label=label, capsize=3, markersize=4)
-    if numbers and min(xs) > 0 and max(xs) / min(xs) >= 100:
+    drawn = [at for at, value in zip(xs, found.axes[x], strict=True) if pooled(found, {x: value})]
+    if numbers and min(drawn) > 0 and max(drawn) / min(drawn) >= 100:
         axes.set_xscale("log")
-    elif numbers and len(xs) <= 8:
-        axes.set_xticks(xs, [_tick(v) for v in xs])
+        axes.minorticks_off()
+    if numbers and len(drawn) <= 8:
+        axes.set_xticks(drawn, [_tick(value) for value in drawn])
     if not numbers:
         axes.set_xticks(list(xs), [_tick(v) for v in found.axes[x]], rotation=30, ha="right")
     axes.set(xlabel=x, ylabel=found.measure)
@@ -123,8 +125,8 @@ def importance(found: Findings) -> bytes:
     return _png(figure)
 
 
-def training(found: Findings, monitor: str) -> bytes | None:
-    """Every trial by step, the best setting's in colour; None without rows to draw.
+def training(found: Findings, monitor: str) -> tuple[bytes, str] | None:
+    """Every trial by step, the best setting's in colour, and what is drawn; None without rows to draw.
 
     The validations, or where no trial has two of them the training loss.
     """
@@ -143,7 +145,7 @@ def training(found: Findings, monitor: str) -> bytes | None:
         return None
     axes.set(xlabel="step", ylabel=label)
     axes.set_title(f"{drawn} trials; the best setting in colour", fontsize=9, loc="left", color=GREY)
-    return _png(figure)
+    return _png(figure), label
 
 
 def _cell(cell: Pooled | None) -> str:

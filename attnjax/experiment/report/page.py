@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from attnjax.experiment.report.table import Findings, Setting, reason_of
+from attnjax.experiment.report.table import Findings, Setting, changes_text, reason_of, seeds_text
 from attnjax.experiment.sweep_store import read_plan
 
 STYLE = """
@@ -20,7 +20,10 @@ th, td { padding: .25rem .8rem; border-bottom: 1px solid var(--line); text-align
 th { cursor: pointer; border-bottom-width: 2px } tr.top td { font-weight: 600 }
 .wide { overflow-x: auto } figure { margin: 1.2rem 0 }
 img { max-width: 100%; background: #fff; border-radius: 4px }
-figcaption { font: 13px/1.5 system-ui, sans-serif; opacity: .75 } pre { overflow-x: auto; font-size: 13px }
+body { counter-reset: figure } figure { counter-increment: figure; break-inside: avoid }
+figcaption { font: 13px/1.5 system-ui, sans-serif; opacity: .75 }
+figcaption::before { content: "Figure " counter(figure) ". "; font-weight: 600 }
+h2 { break-after: avoid } pre { overflow-x: auto; font-size: 13px }
 """
 SORT = """
 document.querySelectorAll('th').forEach((head, column) => head.onclick = () => {
@@ -48,7 +51,7 @@ def page(found: Findings, figures: Mapping[str, tuple[bytes, str]]) -> str:
         *(_figure(*picture) for picture in figures.values()),
         "<h2>Settings</h2>",
         _table(found),
-        *_failures(found),
+        *_unfinished(found),
         "<h2>How it was computed</h2>",
         f"<pre>{_text(_provenance(found))}</pre>",
         f"<details><summary>Base config</summary><pre>{_text(config)}</pre></details>",
@@ -64,7 +67,7 @@ def _best(found: Findings) -> str:
     changes = ", ".join(f"{name} = {value}" for name, value in best.changes.items())
     return (
         f"<div class='best'>Best setting: <strong>{_number(best.mean)}</strong>"
-        f"{_spread(best)} over {len(best.values)} seed(s)<br>{_text(changes or 'the base config')}</div>"
+        f"{_spread(best)} over {seeds_text(len(best.values))}<br>{_text(changes or 'the base config')}</div>"
     )
 
 
@@ -84,7 +87,7 @@ def _table(found: Findings) -> str:
     rows = []
     for i, setting in enumerate(found.settings):
         values = [_text(str(setting.changes.get(name, ""))) for name in names]
-        values += [_number(setting.mean), _number(setting.sd), str(len(setting.values))]
+        values += [_number(setting.mean), _number(setting.sd, 2), str(len(setting.values))]
         values += [str(setting.failed), str(setting.pruned)]
         cells = "".join(f"<td>{value}</td>" for value in values)
         rows.append(f"<tr{' class=top' if i == 0 else ''}>{cells}</tr>")
@@ -92,14 +95,17 @@ def _table(found: Findings) -> str:
     return f"<div class='wide'><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
-def _failures(found: Findings) -> list[str]:
-    if not found.failures:
-        return []
-    items = [
-        f"<li>trial {trial.number} ({_text(trial.changes)}): {_text(reason_of(trial))}</li>"
-        for trial in found.failures
-    ]
-    return ["<h2>Failures</h2>", f"<ul>{''.join(items)}</ul>"]
+def _unfinished(found: Findings) -> list[str]:
+    parts = []
+    for title, status in (("Failures", "failed"), ("Stopped early", "pruned")):
+        items = [
+            f"<li>trial {trial.number} ({_text(changes_text(trial.changes))}): {_text(reason_of(trial))}</li>"
+            for trial in found.trials
+            if trial.status == status
+        ]
+        if items:
+            parts += [f"<h2>{title}</h2>", f"<ul>{''.join(items)}</ul>"]
+    return parts
 
 
 def _provenance(found: Findings) -> str:
@@ -114,11 +120,11 @@ def _provenance(found: Findings) -> str:
 
 
 def _spread(setting: Setting) -> str:
-    return "" if setting.sd is None else f" ± {_number(setting.sd)}"
+    return "" if setting.sd is None else f" ± {_number(setting.sd, 2)}"
 
 
-def _number(value: float | None) -> str:
-    return "—" if value is None else f"{value:.5g}"
+def _number(value: float | None, digits: int = 4) -> str:
+    return "—" if value is None else f"{value:.{digits}g}"
 
 
 def _text(value: Any) -> str:

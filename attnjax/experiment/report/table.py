@@ -54,10 +54,6 @@ class Findings:
         return dict(Counter(trial.status for trial in self.trials))
 
     @property
-    def failures(self) -> list[TrialRecord]:
-        return [trial for trial in self.trials if trial.status == "failed"]
-
-    @property
     def best(self) -> Setting:
         return self.settings[0]
 
@@ -124,6 +120,23 @@ def pooled(found: Findings, at: dict[str, Any]) -> Pooled | None:
     mean = statistics.fmean(statistics.fmean(setting.values) for setting in chosen)
     sd = math.sqrt(squares / freedom) if freedom else None
     return Pooled(mean, sd, sum(len(setting.values) for setting in chosen))
+
+
+def seeds_text(count: int) -> str:
+    """
+    >>> seeds_text(1), seeds_text(3)
+    ('1 seed', '3 seeds')
+    """
+    return f"{count} seed" if count == 1 else f"{count} seeds"
+
+
+def changes_text(changes: Changes) -> str:
+    """Fields without their prefix, and their values.
+
+    >>> changes_text({"model.heads": 8, "train.dropout": 0.1})
+    'heads=8 dropout=0.1'
+    """
+    return " ".join(f"{name.rpartition('.')[2]}={value}" for name, value in changes.items())
 
 
 def reason_of(trial: TrialRecord) -> str:

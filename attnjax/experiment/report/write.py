@@ -10,7 +10,7 @@ from typing import Any
 from attnjax.config import InputError
 from attnjax.experiment import store
 from attnjax.experiment.registry import nearest
-from attnjax.experiment.report.table import Findings, findings, numeric
+from attnjax.experiment.report.table import Findings, findings, numeric, seeds_text
 from attnjax.experiment.sweep_store import Sweep, read_plan
 
 
@@ -56,21 +56,27 @@ def _figures(found: Findings, axes: Sequence[str]) -> dict[str, tuple[bytes, str
 
     order = [*axes, *(name for name in found.importance if name not in axes)]
     drawn: dict[str, tuple[bytes, str]] = {}
-    seeds = f"up to {found.seeds} seed(s) a setting"
+    seeds = f"up to {seeds_text(found.seeds)} a setting"
     small = [name for name in order if len(found.axes[name]) <= 12]
     if len(small) >= 2:
-        text = f"Mean of {found.measure} over all other fields and seeds; ± is the standard deviation."
+        text = (
+            f"Mean of {found.measure} over all other fields and seeds, {seeds}; ± is the standard deviation "
+            "over seeds within a setting, n counts trials."
+        )
         # Names are read more easily beside rows; the order of `axes` is the user's.
         rows, columns = small[:2] if axes else sorted(small[:2], key=lambda n: numeric(found.axes[n]))
         drawn["heatmap"] = figures.heatmap(found, rows, columns), text
     if len(order) == len(small) == 1 and len(of_parts := _parts(found)) > 1:
         column = found.measure.partition("/")[2]
-        text = f"{column} in every row of the evaluation, {seeds}; ± is the standard deviation."
+        text = f"{column} in every row of the evaluation, {seeds}; ± is the standard deviation over seeds."
         drawn["parts"] = figures.parts(found, of_parts, small[0], column), text
     if small:
         x = small[2] if len(small) > 2 else _last_numeric(small, found)
         lines = next((n for n in small if n != x and len(found.axes[n]) <= figures.LINES), None)
-        drawn["curves"] = figures.curves(found, x, lines), f"{found.measure} against {x}, {seeds}."
+        drawn["curves"] = (
+            figures.curves(found, x, lines),
+            f"{found.measure} against {x}, mean ± standard deviation over seeds, {seeds}.",
+        )
     if len(small) < len(order):
         text = f"{found.measure} of every setting against each field, {seeds}."
         drawn["scatter"] = figures.scatter(found, order[:4]), text
@@ -81,8 +87,12 @@ def _figures(found: Findings, axes: Sequence[str]) -> dict[str, tuple[bytes, str
         )
         drawn["importance"] = figures.importance(found), text
     monitor = (read_plan(found.sweep) or {"monitor": [""]})["monitor"][0]
-    if png := figures.training(found, monitor):
-        drawn["training"] = png, f"Validation {monitor} of every trial while it was trained."
+    if training := figures.training(found, monitor):
+        png, label = training
+        text = (
+            f"The {label} of every trial while it was trained; a line that ends early was pruned or failed."
+        )
+        drawn["training"] = png, text
     return drawn
 
 

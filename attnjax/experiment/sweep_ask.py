@@ -1,0 +1,73 @@
+"""What a search asks Optuna, and what it tells: no more than lies in the sweep's folder."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+from attnjax.config import InputError
+from attnjax.experiment import store
+from attnjax.experiment.search import Asker
+from attnjax.experiment.space import Changes
+from attnjax.experiment.sweep_plan import Plan
+from attnjax.experiment.sweep_spec import SweepSpec
+from attnjax.experiment.sweep_store import Sweep, TrialRecord, measured, write_result
+from attnjax.experiment.trials import Trial, decoded_changes, encoded_changes, with_changes
+
+
+def asker_of(spec: SweepSpec, plan: Plan) -> Asker:
+    """Knows which end of the measure is better."""
+    assert spec.search is not None
+    return Asker(spec.search, spec.mode or plan.monitor[1])
+
+
+def asked_trials(spec: SweepSpec, sweep: Sweep, plan: Plan) -> Iterator[Trial]:
+    """The trials of a search one by one, each asked for when it is needed, by what all before it have shown.
+
+    Those that were asked for at an earlier start come first.
+    """
+    asker = asker_of(spec, plan)
+    for number in range(spec.count):
+        records = sweep.trials()
+        known = {record.number: record.changes for record in records}
+        if number in known:
+            changes = decoded_changes(spec.config, known[number])
+        else:
+            ended = [record for record in records if record.result is not None]
+            running = {record.number: record.changes for record in records if record.result is None}
+            (changes,) = asker.ask(ended, values_of(spec, plan, ended), running, 1)
+        if trial := asked(spec, sweep, number, changes):
+            yield trial
+
+
+def asked(spec: SweepSpec, sweep: Sweep, number: int, changes: Changes) -> Trial | None:
+    """Notes a trial of a search. One that the config refuses has failed: the search learns from it."""
+    sweep.write_trial(number, encoded_changes(spec.config, changes))
+    try:
+        return Trial(number, changes, with_changes(spec.config, changes))
+    except InputError as error:
+        run = sweep.trial(number)
+        store.prepare_folder(run.folder)
+        write_result(run, "failed", 0, reason=str(error))
+        return None
+
+
+def values_of(spec: SweepSpec, plan: Plan, records: Sequence[TrialRecord]) -> dict[int, float]:
+    """The measure of each trial that has one, by number."""
+    values = {record.number: measured(record.result, spec.measure, plan.monitor[0]) for record in records}
+    return {number: value for number, value in values.items() if value is not None}
+
+
+def pruner(
+    spec: SweepSpec, sweep: Sweep, plan: Plan
+) -> Callable[[Mapping[int, int], Collection[int], Collection[int]], set[int]]:
+    """(steps of the trials just validated, by number; running; ended) → those that shall go no further."""
+    asker, monitor = asker_of(spec, plan), plan.monitor[0]
+    generation = spec.count if plan.asks else plan.layout.width
+
+    def prune(validated: Mapping[int, int], running: Collection[int], ended: Collection[int]) -> set[int]:
+        first = min([*running, *ended]) // generation * generation
+        records = [r for r in sweep.trials() if r.number < first or r.number in (*running, *ended)]
+        before = [record for record in records if record.number not in running]
+        going_on = {record.number: record.changes for record in records if record.number in running}
+        curves = {record.number: record.validations(monitor) for record in records}
+        return asker.pruned(before, values_of(spec, plan, before), curves, going_on, validated)
+
+    return prune
