@@ -19,10 +19,9 @@ def run(problem: Problem) -> Result:
     rules = problem.rules
     weights, lse = _weigh(problem, None)
     value = clean(problem.value.astype(problem.dtype), rules.mask is not None)
-    weights = _by_group(dropped(weights, rules), value.shape[2])
-    out = jnp.einsum("bkts,bskv->bktv", weights, value, precision=rules.precision)
-    out = out.reshape(out.shape[0], rules.sizes.heads, rules.sizes.queries, out.shape[-1])
-    return Result(jnp.swapaxes(out, 1, 2), lse)
+    weights = _by_key_head(dropped(weights, rules), 1, value)
+    out = jnp.einsum("bkgts,bskv->btkgv", weights, value, precision=rules.precision)
+    return Result(out.reshape(*problem.query.shape[:3], value.shape[-1]), lse)
 
 
 def weights(problem: Problem, rows: Array | None) -> Float[Array, "B N rows S"]:
@@ -38,8 +37,8 @@ def _weigh(problem: Problem, rows: Array | None) -> tuple[Array, Array | None]:
         query, rules = jnp.take(query, rows, axis=1), take_rows(rules, rows)
         poison = None if poison is None else poison._replace(query=jnp.take(poison.query, rows, axis=1))
     query, key = (clean(x.astype(problem.dtype), rules.mask is not None) for x in (query, problem.key))
-    queries = _by_group(jnp.swapaxes(query, 1, 2) * problem.scale, key.shape[2])
-    products = jnp.einsum("bkth,bskh->bkts", queries, key, precision=rules.precision)
+    queries = _by_key_head(query * problem.scale, 2, key)
+    products = jnp.einsum("btkgh,bskh->bkgts", queries, key, precision=rules.precision)
     products = products.reshape(products.shape[0], rules.sizes.heads, len(index), rules.sizes.keys)
     at = block(rules.sizes, index, jnp.arange(rules.sizes.keys))
     attended = None
@@ -51,7 +50,7 @@ def _weigh(problem: Problem, rows: Array | None) -> tuple[Array, Array | None]:
     return rules.normalizer.weights(pair_scores(products, rules, at, attended), attended)
 
 
-def _by_group(x: Float[Array, "B N T _"], key_heads: int) -> Float[Array, "B K G·T _"]:
-    """All that share a key head side by side, for one product with it."""
-    batch, heads, rows, size = x.shape
-    return x.reshape(batch, key_heads, heads // key_heads * rows, size)
+def _by_key_head(x: Array, axis: int, key: Array) -> Array:
+    """x with its axis of N heads as K key heads, as many as `key` [B, S, K, ·] has, of N / K heads each."""
+    heads, key_heads = x.shape[axis], key.shape[2]
+    return x.reshape(*x.shape[:axis], key_heads, heads // key_heads, *x.shape[axis + 1 :])
