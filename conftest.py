@@ -34,6 +34,8 @@ def compile_quickly() -> Iterator[None]:
 
 # Long, and hardly about the versions of Python and jax: marked `once`, which CI runs on one of them.
 ONCE = (
+    "tests/contracts/test_attention_semantics.py::TestOneBlock",
+    "tests/contracts/test_kill_resume.py::test_a_killed_run",
     "tests/data/",
     "tests/experiment/",
     "tests/explain/",
@@ -42,6 +44,7 @@ ONCE = (
     "tests/ops/linear/test_derivatives",
     "tests/ops/linear/test_members",
     "tests/ops/linear/test_stability",
+    "tests/ops/test_properties",
     "tests/tasks/",
     "tests/test_cli",
 )

@@ -31,8 +31,11 @@ def reproduce(run: Run, *, devices: int | None = None, say: Say = print) -> Repr
     It uses as many devices as the run did, unless told otherwise. What differs from the run's provenance and
     may change the bits is listed in `differences`.
 
-    Raises InputError when the run is not finished, its data files have changed, or its files are damaged.
+    Raises InputError when the run is not finished or a sweep's trial, its data files have changed, or its
+    files are damaged.
     """
+    if "status" in (run.outcome() or {}):
+        raise InputError(f"{run.folder} is a trial of a sweep: expected a run, as `attnjax run` makes them")
     result = run.result()
     if result is None:
         raise InputError(f"{run.name} is not finished: there is nothing to compare with")

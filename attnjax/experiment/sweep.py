@@ -66,8 +66,7 @@ def run_sweep(
             Run(sweep.folder),
             provenance.collect(spec.entry, seed=spec.config.seed, devices=plan.layout.devices),
         )
-        left = spec.count - sum(trial.result is not None for trial in sweep.trials())
-        watcher.begin(sweep, spec.count, left * spec.config.train.steps)
+        watcher.begin(sweep, spec.count, _steps_left(spec, sweep))
         stack.callback(watcher.close)
         if spec.search:
             finished = run_search(spec, sweep, plan, launcher)
@@ -77,6 +76,14 @@ def run_sweep(
         if finished:
             Keeper(spec, sweep, plan).tidy()
     return SweepOutcome(sweep, finished)
+
+
+def _steps_left(spec: SweepSpec, sweep: Sweep) -> int:
+    """Of the trials without a result; a search asks for trials as long as the base config."""
+    ended = {trial.number for trial in sweep.trials() if trial.result}
+    if spec.search:
+        return (spec.count - len(ended)) * spec.config.train.steps
+    return sum(trial.config.train.steps for trial in spec.trials if trial.number not in ended)
 
 
 def _as_begun(sweep: Sweep, wished: Wished, begun: dict[str, Any] | None) -> Wished:

@@ -141,6 +141,8 @@ def test_final_states_are_kept_as_those_of_runs(keep: tuple, kept: list[int], ca
         assert params_hash(params) == only_sweep().result(i)["params_hash"]
     assert run("compare", str(folders[0]), str(folders[2])) == 0
     assert "all points: error" in capsys.readouterr().out
+    assert run("reproduce", str(folders[0])) == 2
+    assert "0000 is a trial of a sweep: expected a run" in capsys.readouterr().err
 
 
 def test_two_processes_on_one_sweep_do_no_harm(whole: list) -> None:
@@ -246,6 +248,12 @@ def test_a_dry_run_prints_trials_shapes_and_an_estimate_and_writes_nothing(capsy
     assert "2 shape(s)" in shown
     assert "of training" in shown
     assert not Path("runs").exists()
+
+
+def test_the_time_left_counts_the_steps_of_each_trial(capsys) -> None:
+    assert run("sweep", "toy", "--grid", "train.steps=4,6", *FAST, "--train.checkpoint_every", "2") == 0
+    *_, last = [line for line in capsys.readouterr().err.splitlines() if "best so far" in line]
+    assert last.startswith("2 done") and last.endswith(" 0 s left")
 
 
 def test_a_sweep_goes_on_as_it_began(capsys) -> None:
