@@ -32,6 +32,31 @@ def compile_quickly() -> Iterator[None]:
     jax.config.update(name, before)
 
 
+# Compare many small programs, each compiled for one test, and hardly about what XLA makes of them.
+QUICKLY = (
+    "attnjax/",
+    "tests/contracts/test_attention_semantics.py::TestOneBlock",
+    "tests/models/test_decoding",
+    "tests/models/test_language_model",
+    "tests/nn/test_attention",
+    "tests/nn/test_mechanism",
+    "tests/ops/linear/test_bad_input",
+    "tests/ops/linear/test_derivatives",
+    "tests/ops/linear/test_members",
+    "tests/ops/test_kernels",
+    "tests/ops/test_normalizers",
+    "tests/ops/test_positions",
+    "tests/ops/test_properties",
+)
+
+
+@pytest.fixture(autouse=True)
+def _compile_quickly(request: pytest.FixtureRequest) -> None:
+    """Of the tests listed above."""
+    if request.node.nodeid.startswith(QUICKLY):
+        request.getfixturevalue("compile_quickly")
+
+
 # Long, and hardly about the versions of Python and jax: marked `once`, which CI runs on one of them.
 ONCE = (
     "tests/contracts/test_attention_semantics.py::TestOneBlock",

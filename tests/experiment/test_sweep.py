@@ -253,7 +253,8 @@ def test_a_dry_run_prints_trials_shapes_and_an_estimate_and_writes_nothing(capsy
 def test_the_time_left_counts_the_steps_of_each_trial(capsys) -> None:
     assert run("sweep", "toy", "--grid", "train.steps=4,6", *FAST, "--train.checkpoint_every", "2") == 0
     *_, last = [line for line in capsys.readouterr().err.splitlines() if "best so far" in line]
-    assert last.startswith("2 done") and last.endswith(" 0 s left")
+    assert last.startswith("2 done")
+    assert last.endswith(" 0 s left")
 
 
 def test_a_sweep_goes_on_as_it_began(capsys) -> None:

@@ -13,8 +13,6 @@ from attnjax.nn.gates import make_gate
 from attnjax.ops import masks, scores
 from attnjax.ops.linear.members.catalogue import MEMBERS
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 IDS = jnp.array([0, 0, 1])
 
 

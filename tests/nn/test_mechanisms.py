@@ -25,7 +25,7 @@ NAMED = {
     **{"writes": {2}, "slots": {5}, "levels": {4}},
 }
 
-pytestmark = pytest.mark.usefixtures("x64", "compile_quickly")
+pytestmark = pytest.mark.usefixtures("x64")
 every_member = pytest.mark.parametrize("name", MEMBERS)
 
 
