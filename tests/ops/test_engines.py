@@ -101,6 +101,15 @@ def test_a_vector_that_is_not_finite_is_seen_wherever_that_is(bad):
         assert np.argwhere(np.isnan(poison.key[0])).tolist() == [[7, 0]]
 
 
+@pytest.mark.parametrize("name", ["reference", "blockwise"])
+def test_a_key_that_is_not_finite_reaches_the_query_heads_that_share_it_alone(name):
+    query, key = tokens(6, heads=4), tokens(6, heads=2)
+    out = aj.attention(query, key.at[2, 1, 0].set(jnp.nan), key, mask=aj.causal(), implementation=name)
+    lost = np.isnan(out).all(-1)
+    assert lost[2:, 2:].all()
+    assert lost.sum() == np.isnan(out).any(-1).sum() == 8
+
+
 def test_no_loop_copies_a_whole_array_where_blocks_lie_in_it():
     """XLA does where a turn reads what a turn beside it wrote: time would grow with the square of T."""
     x = jnp.ones((2, 256, 4, 8))

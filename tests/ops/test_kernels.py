@@ -128,6 +128,14 @@ def test_masked_nan_reaches_no_row_that_does_not_attend_it(name, poison, on_cpu)
 
 
 @pytest.mark.parametrize("name", INTERPRETED)
+def test_nan_in_a_key_reaches_the_query_heads_that_share_it_alone(name, on_cpu):
+    query, key, value = inputs(130, heads=4)
+    out = aj.attention(query, key.at[0, 60, -1].set(np.nan), value, mask=aj.causal(), implementation=name)
+    assert np.isnan(out[0, 60:, 2:]).all()
+    assert np.isfinite(out[0, :, :2]).all()
+
+
+@pytest.mark.parametrize("name", INTERPRETED)
 def test_forward_mode_second_order_and_vmap_work_although_the_kernel_has_none(name, on_cpu):
     args = inputs(8, heads=1, groups=1, batch=())
     direction = tuple(jnp.cos(x) for x in args)
