@@ -1,5 +1,6 @@
 """The programs of a pack: the training chunk of many trials at once, which differ in traced values alone."""
 
+import functools
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -83,6 +84,7 @@ def make_pack_chunk(
     """
     train_chunk = make_train_chunk(loss, config)
 
+    @functools.partial(jax.jit, inline=True)  # Traced once, however often it is asked for its shapes.
     def one(state: TrainState, batches: Batch, lanes: Lanes) -> tuple[TrainState, Metrics]:
         return train_chunk(state, batches, lanes.hyper, lanes.seed_keys)
 
