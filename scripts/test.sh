@@ -12,7 +12,7 @@ extras=test version="" selection=()
 while [ $# -gt 0 ]; do
     case $1 in
         --oracles) extras=test,oracles ;;
-        --slow) selection=(-m "") ;;
+        --slow) selection=(-m "not gpu") ;;
         --python) version=${2:?--python needs a version such as 3.12}; shift ;;
         *) break ;;
     esac

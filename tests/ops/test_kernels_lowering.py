@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 from jax import export
+from jax.experimental.custom_partitioning import custom_partitioning
 
 import attnjax as aj
 from attnjax.ops.arguments import make_problem
 from attnjax.ops.engines import choose
+from attnjax.ops.engines.by_platform import Route, by_platform
 from attnjax.ops.engines.support import pattern_of
 
 GPU_CALL = export.DisabledSafetyCheck.custom_call("__gpu$xla.gpu.triton")
@@ -96,8 +98,21 @@ def on_two_devices(body=None, **options):
 
 def test_a_kernel_that_cannot_be_partitioned_is_left_out_where_xla_partitions_the_program():
     assert CALLS["tpu"] not in on_two_devices()
-    with pytest.raises(NotImplementedError, match="shard_map"):
+    with pytest.raises(ValueError, match="over the 2 devices of this program"):
         on_two_devices(implementation="splash")
+
+
+def test_what_custom_partitioning_wraps_is_lowered_in_a_program_for_one_device():
+    """As cuDNN's attention is: JAX shows a program's device to such a body only where it sees it."""
+    double = custom_partitioning(lambda x: 2 * x)
+    double.def_partition(
+        partition=None, infer_sharding_from_operands=None, sharding_rule="i -> i", decode_shardings=True
+    )
+
+    def run(x):
+        return by_platform(list, [Route(("cpu",), lambda xs: [double(*xs)])], list, [x])[0]
+
+    assert jax.jit(run)(jnp.ones(3)).tolist() == [2, 2, 2]
 
 
 def test_inside_a_shard_map_the_kernel_runs_on_each_device():

@@ -5,6 +5,7 @@ needs. This primitive traces only the body of the platform that a program is low
 of the others in it; a program exported for several platforms holds one body for each of them.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,11 +18,10 @@ Body = Callable[[list[Array]], list[Array]]
 
 
 class Route(NamedTuple):
-    """A body for some platforms. `partitions`: XLA may spread it over devices by itself."""
+    """A body for some platforms, which XLA cannot spread over devices by itself."""
 
     platforms: tuple[str, ...]
     body: Body
-    partitions: bool
 
 
 def by_platform(
@@ -32,6 +32,8 @@ def by_platform(
     `like(args)`: arrays of the same shapes, dtypes and axes, for less. `asked`: the name under which the
     routes were asked for; lowering for another platform then raises ValueError. No body may close over
     arrays of an outer trace. It has no derivative: give it one by `jax.custom_jvp` and `linear_map`.
+    Where XLA spreads the program over devices, outside of `shard_map`, `default` is taken, or what was asked
+    for refused.
     """
     return by_platform_p.bind(*args, default=default, routes=tuple(routes), like=like, asked=asked)
 
@@ -54,9 +56,9 @@ def _lowering(platform: str | None) -> Any:
         ctx: Any, *args: Any, default: Body, routes: Sequence[Route], like: Body, asked: str | None
     ) -> Any:
         body = None if asked else default
+        devices = _partitioned(ctx)
         for route in reversed(routes):
-            # Asked for, a kernel that cannot be partitioned raises an error of its own, which says how to.
-            if platform in route.platforms and (route.partitions or asked or not _partitioned(ctx)):
+            if platform in route.platforms and (asked or devices == 1):
                 body = route.body
         if body is None:
             needed = " or ".join(p for r in routes for p in r.platforms)
@@ -64,18 +66,36 @@ def _lowering(platform: str | None) -> Any:
             raise ValueError(
                 f"implementation is {asked!r}, which runs on {needed}: this program is lowered for {lowered}"
             )
-        return mlir.lower_fun(lambda *xs: body(list(xs)), multiple_results=True)(ctx, *args)
+        if asked and devices > 1:
+            raise ValueError(
+                f"implementation is {asked!r}, which XLA cannot spread over the {devices} devices of this "
+                f"program: put the call into a jax.shard_map over all axes of the mesh"
+            )
+        return mlir.lower_fun(lambda *xs: body(list(xs)), multiple_results=True)(_with_device(ctx), *args)
 
     return lower
 
 
-def _partitioned(ctx: Any) -> bool:
-    """Whether XLA spreads the program over several devices, outside of a `shard_map` over all mesh axes."""
+def _partitioned(ctx: Any) -> int:
+    """Over how many devices XLA spreads the program; 1 inside of a `shard_map` over all mesh axes."""
     context = ctx.module_context.axis_context
     if mesh := getattr(context, "mesh", None):
         manual = set(getattr(context, "manual_axes", ())) | set(getattr(mesh, "manual_axes", ()))
-        return manual != set(mesh.axis_names)
-    return (getattr(context, "num_devices", 1) or 1) > 1
+        return 1 if manual == set(mesh.axis_names) else mesh.size
+    return getattr(context, "num_devices", 1) or 1
+
+
+def _with_device(ctx: Any) -> Any:
+    """The context of a program for one device, with the device.
+
+    JAX gives it only where it sees a primitive that asks for it, and cannot look into these bodies: cuDNN's
+    attention, which custom partitioning wraps, is not lowered without.
+    """
+    module = ctx.module_context
+    if getattr(module.axis_context, "num_devices", None) != 1:
+        return ctx
+    axes = dataclasses.replace(module.axis_context, device_assignment=(jax.local_devices()[0],))
+    return ctx.replace(module_context=module.replace(axis_context=axes))
 
 
 by_platform_p = Primitive("by_platform")

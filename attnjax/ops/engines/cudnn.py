@@ -77,7 +77,6 @@ KERNEL = Kernel(
     one_head_size=True,
     bands=_takes,
     bands_named="causal(), a causal sliding window or no mask",
-    partitions=True,
     further=_further,
     unasked=_unasked,
 )

@@ -40,7 +40,7 @@ class WithKernels:
 
     def run(self, default: Body, body: Any, like: Body, args: list[Array]) -> Any:
         """`default(args)`, or `body(kernel, args)` on the platforms of a kernel."""
-        routes = [Route(k.platforms, functools.partial(body, k), k.partitions) for k in self.kernels]
+        routes = [Route(k.platforms, functools.partial(body, k)) for k in self.kernels]
         return by_platform(default, routes, like, args, self.asked)
 
     def attend(

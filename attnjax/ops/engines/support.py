@@ -63,8 +63,8 @@ class Kernel:
 
     `attend(pattern, query, key, value)`: [B, T, N, H] [B, S, K, H] [B, S, K, V] -> [B, T, N, V], for finite
     inputs, with its own derivative of first order; it scales by 1/√H unless `prescaled`. `bands` are the
-    masks that it takes, None = any static one. `partitions`: XLA may spread it over devices by itself.
-    `further`: other reasons to refuse a call, `unasked`: reasons to take it only where it is asked for.
+    masks that it takes, None = any static one. `further`: other reasons to refuse a call, `unasked`: reasons
+    to take it only where it is asked for.
     """
 
     name: str
@@ -77,7 +77,6 @@ class Kernel:
     bands: Callable[[Band], bool] | None = None
     bands_named: str = "static masks"
     prescaled: bool = False
-    partitions: bool = False
     further: Callable[[Problem, Pattern], str | None] = lambda problem, pattern: None
     unasked: Callable[[], str | None] = lambda: None
 
