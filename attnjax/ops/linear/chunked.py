@@ -7,7 +7,8 @@ Within a chunk, u_t = S_{t-1}ᵀ erase_t is what token t takes away. With c_t th
 so that u solves a unit lower triangular system: u = M (Ẽ S_0 + A value), M = (I + A')⁻¹, where A and A' are
 the products of erase with key and with write that the decays between two tokens scale (the WY representation;
 Yang et al., 2024). What does not depend on S_0 is computed for many chunks at once; what a chunk does to the
-state is one matrix product, and only that runs chunk by chunk.
+state is one affine map. On a CPU these run chunk by chunk. On an accelerator, which would wait for the start
+of a kernel each time, they are composed pairwise, as a parallel prefix sum (Martin & Cundy, 2018).
 """
 
 import functools
@@ -23,8 +24,8 @@ from attnjax.ops.linear.tokens import Read, Tokens
 from attnjax.ops.linear.triangular import unit_lower_inverse
 
 # Tokens of one head whose chunks are computed at once; a gradient computes them again, group by group, and so
-# keeps the inputs and one state per group.
-GROUP = 1024
+# keeps the inputs and one state per group. More of them fill an accelerator (benchmarks/gpu.py).
+CPU_GROUP, ACCELERATOR_GROUP = 1024, 16384
 
 
 class Chunk(NamedTuple):
@@ -45,7 +46,7 @@ def chunked(
     length = tokens.key.shape[0]
     size = min(chunk_size, max(length, 1))
     chunks = -(-length // size)
-    at_once = max(1, min(chunks, GROUP // size))
+    at_once = max(1, min(chunks, (CPU_GROUP if _on_cpu() else ACCELERATOR_GROUP) // size))
     groups = -(-chunks // at_once)
     padded = groups * at_once * size
 
@@ -63,8 +64,16 @@ def chunked(
 def _group(state: Array, tokens: Tokens, read: Read) -> tuple[Array, Array]:
     """The state after chunks [at once, C, ...], and what they read [at once, R, V]."""
     chunks = jax.vmap(functools.partial(_chunk, read=read))(tokens)
-    state, before = jax.lax.scan(_advance, state, jax.vmap(_transition)(chunks))
+    transitions = jax.vmap(_transition)(chunks)
+    if _on_cpu():
+        state, before = jax.lax.scan(_advance, state, transitions)
+    else:
+        state, before = _composed(state, transitions)
     return state, jax.vmap(_read)(chunks, before)
+
+
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
 
 
 def _chunk(tokens: Tokens, read: Read) -> Chunk:
@@ -102,16 +111,35 @@ def _sums(decay: Float[Array, "C *H"]) -> tuple[Float[Array, "C *H"], Float[Arra
     return after, jnp.concatenate([jnp.zeros_like(after[:1]), after[:-1]])
 
 
-def _transition(chunk: Chunk) -> tuple[Array | None, Array | None, Array]:
+Transition = tuple[Array | None, Array | None, Array]
+
+
+def _transition(chunk: Chunk) -> Transition:
     """The state after a chunk is kept · S - product · S + added."""
     product = None if chunk.taken is None else chunk.written.T @ chunk.taken
     return chunk.kept, product, chunk.written.T @ chunk.value
 
 
-def _advance(state: Array, transition: tuple[Array | None, Array | None, Array]) -> tuple[Array, Array]:
+def _advance(state: Array, transition: Transition) -> tuple[Array, Array]:
     kept, product, added = transition
     after = added + (state if kept is None else kept[:, None] * state)
     return (after if product is None else after - product @ state), state
+
+
+def _composed(state: Array, transitions: Transition) -> tuple[Array, Array]:
+    """The state after all chunks, and those before each, by compositions of neighbouring maps."""
+    kept, product, added = transitions
+    maps = jnp.ones((len(added), 1, 1), state.dtype) if kept is None else kept[..., None]
+    apply: Callable[[Array, Array], Array] = jnp.multiply
+    if product is not None:
+        maps, apply = maps * jnp.eye(len(state), dtype=state.dtype) - product, jnp.matmul
+
+    def then(first: tuple[Array, Array], second: tuple[Array, Array]) -> tuple[Array, Array]:
+        return apply(second[0], first[0]), apply(second[0], first[1]) + second[1]
+
+    maps, added = jax.lax.associative_scan(then, (maps, added))
+    after = apply(maps, state) + added
+    return after[-1], jnp.concatenate([state[None], after[:-1]])
 
 
 def _read(chunk: Chunk, state: Array) -> Float[Array, "R V"]:

@@ -32,6 +32,12 @@ def test_gradients_of_chunks_equal_those_of_the_loop(decay, terms):
         assert_close(gradients(form="parallel"), expected)
 
 
+@pytest.mark.usefixtures("as_on_accelerators")
+@pytest.mark.parametrize("terms", TERMS)
+def test_gradients_of_chunks_composed_in_pairs_equal_those_of_the_loop(terms):
+    test_gradients_of_chunks_equal_those_of_the_loop("per channel", terms)
+
+
 @pytest.mark.parametrize("form", ["recurrent", "chunked", "parallel"])
 def test_nothing_in_padding_reaches_anything(form):
     args = {name: jnp.asarray(x) for name, x in draw("per channel", erase=form != "parallel").items()}

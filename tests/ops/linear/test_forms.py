@@ -50,9 +50,18 @@ def test_any_length(form, length):
 
 @pytest.mark.parametrize("terms", TERMS)
 def test_groups_of_chunks_follow_each_other(terms, monkeypatch):
-    monkeypatch.setattr("attnjax.ops.linear.chunked.GROUP", 8)
+    monkeypatch.setattr("attnjax.ops.linear.chunked.CPU_GROUP", 8)
     args = draw("per channel", **TERMS[terms], sizes=(1, 29, 1, 2, 4, 3))
     assert_close(linear_recurrence(**args, form="chunked", chunk_size=4), literal(**args))
+
+
+@pytest.mark.usefixtures("as_on_accelerators")
+@pytest.mark.parametrize("decay", DECAYS)
+@pytest.mark.parametrize("terms", TERMS)
+def test_chunks_composed_in_pairs_equal_the_loop(terms, decay, monkeypatch):
+    monkeypatch.setattr("attnjax.ops.linear.chunked.ACCELERATOR_GROUP", 24)
+    args = draw(decay, **TERMS[terms])
+    assert_close(linear_recurrence(**args, **ROUND, chunk_size=4), literal(**args, **ROUND))
 
 
 @pytest.mark.parametrize("form", FORMS)
