@@ -64,10 +64,10 @@ def summary(times: Times, baseline: str | None = None) -> dict[str, dict[str, An
     table: dict[str, dict[str, Any]] = {}
     for name, values in times.items():
         table[name] = {
-            "median_s": round(statistics.median(values), 5),
-            "min_s": round(min(values), 5),
-            "max_s": round(max(values), 5),
-            "rounds_s": [round(value, 5) for value in values],
+            "median_s": round(statistics.median(values), 7),
+            "min_s": round(min(values), 7),
+            "max_s": round(max(values), 7),
+            "rounds_s": [round(value, 7) for value in values],
         }
         if baseline is not None:
             ratios = [ours / theirs for ours, theirs in zip(values, times[baseline], strict=True)]
@@ -148,7 +148,7 @@ def report(
     file = RESULTS / f"{name}.json"
     content = {
         "benchmark": name,
-        "command": shlex.join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
+        "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "note": note,
         "cases": cases,

@@ -1,10 +1,13 @@
 """PyTorch in a process of its own, so that its threads and jax's do not share one: timed calls by name."""
 
+import contextlib
 import multiprocessing
 import time
+from collections.abc import Iterator
 from typing import Any
 
-# kind "sdpa" | "flex" | "gated_delta", lengths, mask "full" | "causal" | "window", backward
+# kind "sdpa" | "flex" | "gated_delta" | "fla", lengths, mask "full" | "causal" | "window", backward; calls in
+# a row, of which the mean counts; on the GPU ("cuda": True) in bfloat16
 Spec = dict[str, Any]
 
 
@@ -18,9 +21,12 @@ class TorchPeer:
         self._process.start()
 
     def seconds(self, spec: Spec) -> float:
-        """Of one call, after a first one that compiles."""
+        """Of one call, after a first one that compiles. Raises what PyTorch raised."""
         self._here.send(spec)
-        return self._here.recv()
+        answer = self._here.recv()
+        if isinstance(answer, str):
+            raise RuntimeError(answer)
+        return answer
 
     def close(self) -> None:
         self._here.send(None)
@@ -33,32 +39,68 @@ def _serve(pipe: Any, threads: int) -> None:
     torch.set_num_threads(threads)
     calls: dict[str, Any] = {}
     while (spec := pipe.recv()) is not None:
-        name = repr(sorted(spec.items()))
-        if name not in calls:
+        try:
+            pipe.send(_seconds(spec, calls))
+        except Exception as error:
+            pipe.send(f"{type(error).__name__}: {error}")
+
+
+def _seconds(spec: Spec, calls: dict[str, Any]) -> float:
+    import torch
+
+    name, count = repr(sorted(spec.items())), spec.get("calls", 1)
+    if name not in calls:
+        with _place(spec):
             calls[name] = _call(spec)
             calls[name]()
-        start = time.perf_counter()
+    wait = torch.cuda.synchronize if spec.get("cuda") else lambda: None
+    wait()
+    start = time.perf_counter()
+    for _ in range(count):
         calls[name]()
-        pipe.send(time.perf_counter() - start)
+    wait()
+    return (time.perf_counter() - start) / count
+
+
+@contextlib.contextmanager
+def _place(spec: Spec) -> Iterator[None]:
+    """Where, and in which dtype, inputs are drawn."""
+    import torch
+
+    if not spec.get("cuda"):
+        yield
+        return
+    torch.set_default_dtype(torch.bfloat16)
+    with torch.device("cuda"):
+        yield
+    torch.set_default_dtype(torch.float32)
 
 
 def _call(spec: Spec) -> Any:
-    return _gated_delta(spec) if spec["kind"] == "gated_delta" else _attention(spec)
+    return _gated_delta(spec) if spec["kind"] in ("gated_delta", "fla") else _attention(spec)
 
 
 def _gated_delta(spec: Spec) -> Any:
-    """The chunk form of transformers, with unit keys, strengths in (0, 1) and decays as it draws them."""
+    """The chunk form of transformers, or the Triton kernels of flash-linear-attention ("fla").
+
+    With unit keys, strengths in (0, 1), and log-decays as `benchmarks/linear.py` draws them.
+    """
     import torch
-    from transformers.models.qwen3_next.modeling_qwen3_next import torch_chunk_gated_delta_rule
+
+    if spec["kind"] == "fla":
+        from fla.ops.gated_delta_rule import chunk_gated_delta_rule as rule
+    else:
+        from transformers.models.qwen3_next.modeling_qwen3_next import torch_chunk_gated_delta_rule as rule
 
     shape = (spec["batch"], spec["length"], spec["heads"])
     query, key, value = (torch.randn(*shape, spec["size"]) for _ in range(3))
     key = torch.nn.functional.normalize(key, dim=-1)
     strength, decay = torch.rand(shape), -torch.nn.functional.softplus(torch.randn(shape))
+    decay = decay.float()
     inputs = [x.requires_grad_(spec["backward"]) for x in (query, key, value, decay, strength)]
 
     def attend() -> Any:
-        return torch_chunk_gated_delta_rule(*inputs[:3], g=inputs[3], beta=inputs[4])[0]
+        return rule(*inputs[:3], g=inputs[3], beta=inputs[4])[0]
 
     return _timed(attend, inputs, spec["backward"])
 
@@ -92,7 +134,8 @@ def _attention(spec: Spec) -> Any:
         def inside(b: Any, h: Any, q: Any, k: Any) -> Any:
             return (q >= k) & (q - k <= window)
 
-        mask = create_block_mask(inside, None, None, length, length, device="cpu")
+        device = "cuda" if spec.get("cuda") else "cpu"
+        mask = create_block_mask(inside, None, None, length, length, device=device)
         compiled = torch.compile(flex_attention)
 
         def attend() -> Any:

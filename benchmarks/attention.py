@@ -30,11 +30,15 @@ LONG, LONG_WINDOW = 131072, 1024
 Cases = dict[str, Callable[[], float]]
 
 
-def timed(fn: Callable[..., Any], *args: Any) -> Callable[[], float]:
-    """A case that calls `fn`, compiled, on `args`."""
+def timed(fn: Callable[..., Any], *args: Any, calls: int = 1) -> Callable[[], float]:
+    """A case that calls `fn`, compiled, on `args`: the mean of so many calls in a row."""
     compiled = jax.jit(fn)
     jax.block_until_ready(compiled(*args))
-    return lambda: seconds(lambda: jax.block_until_ready(compiled(*args)))
+
+    def case() -> float:
+        return seconds(lambda: jax.block_until_ready([compiled(*args) for _ in range(calls)][-1])) / calls
+
+    return case
 
 
 def tokens(length: int, batch: int = 1) -> list[jax.Array]:

@@ -1,6 +1,6 @@
 """What a sweep costs: 64 trials of one shape, by us and by the ways in which people run them.
 
-    pip install 'ray[tune]'; python benchmarks/sweep.py [--trials 64] [--rounds 1]
+    pip install 'ray[tune]'; python benchmarks/sweep.py [--trials 64] [--rounds 1] [--only ours 'ideal loop']
 
 Learning rate × weight decay × dropout × seed on benchmarks/sweep_folder/lookup.py: 34k parameters, 300 steps
 of 32 examples. Whole processes are timed, from the command to the last result.
@@ -134,7 +134,8 @@ def with_ray_tune(count: int) -> None:
 
 def _timed(commands: list[list[str]]) -> float:
     """Seconds for all commands, two at a time, in a folder of their own."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (FOLDER.parent, FOLDER)))}
+    found = os.environ.get("PYTHONPATH", "")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FOLDER.parent), str(FOLDER), found])}
     with tempfile.TemporaryDirectory() as folder:
 
         def run(command: list[str]) -> None:
@@ -167,9 +168,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--trials", type=int, choices=(4, 16, 64), default=64)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--only", nargs="+", metavar="CASE", help="of the cases above, in quotes")
+    parser.add_argument("--name", default="sweep", help="of the file of results")
     options = parser.parse_args()
-    rows = summary(alternate(dict(cases(options.trials)), options.rounds), baseline="ours")
-    report("sweep", rows, machine(()), f"{options.trials} trials; ratio: to ours")
+    chosen = {name: case for name, case in cases(options.trials) if name in (options.only or [name])}
+    about = machine(())
+    rows = summary(alternate(chosen, options.rounds), baseline="ours")
+    report(options.name, rows, about, f"{options.trials} trials; ratio: to ours")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from attnjax.experiment.trials import Trial
 if TYPE_CHECKING:
     from attnjax.train.pack_program import PackLayout
 
-CPU_WIDTH, ACCELERATOR_WIDTH = 8, 32
+CPU_WIDTH, ACCELERATOR_WIDTH = 8, 64  # benchmarks/gpu.py --only packs: wider ones gain little.
 LOWERINGS = ("map", "vmap")
 ENOUGH = 2.0  # Seconds.
 PAYS = 20  # Another lowering is measured where the sweep takes as many times as long as measuring this one.

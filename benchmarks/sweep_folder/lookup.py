@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,7 @@ TOKENS, PAIRS, DIM, HEADS = 32, 8, 64, 4
 class LookupTask:
     """Key-value pairs, then one of the keys: an attention and a feed-forward layer answer the value."""
 
-    monitor = ("accuracy", "max")
+    monitor: tuple[str, Literal["max", "min"]] = ("accuracy", "max")
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
