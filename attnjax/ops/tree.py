@@ -5,6 +5,7 @@ import re
 from typing import Any, dataclass_transform
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -83,3 +84,14 @@ def shown(value: Any) -> str:
 def replace(node: Any, **fields: Any) -> Any:
     """The node with other values in some fields, through its ordinary construction."""
     return dataclasses.replace(node, **fields)
+
+
+def varying(tree: Any, operands: Any) -> Any:
+    """The arrays of a tree as varying over a `shard_map`'s axes as the operands together.
+
+    A loop insists that its carry varies from the start as what a step adds to it.
+    """
+    if not jax.sharding.get_abstract_mesh().manual_axes:
+        return tree
+    nothing: Any = sum(jnp.where(False, x, 0).sum().astype(jnp.float32) for x in jax.tree.leaves(operands))
+    return jax.tree.map(lambda x: x + nothing.astype(x.dtype), tree)

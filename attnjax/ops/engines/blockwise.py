@@ -35,6 +35,7 @@ from attnjax.ops.engines.problem import (
 from attnjax.ops.engines.tuning import blocking_of
 from attnjax.ops.engines.visits import Spans, Visits, fold_rows, tile_kinds, visits
 from attnjax.ops.normalizers import Softmax, finite
+from attnjax.ops.tree import varying
 
 
 class Fixed(NamedTuple):
@@ -58,7 +59,7 @@ def run(problem: Problem, blocking: Blocking | None = None, instead: Any = None)
     floats = [problem.query, problem.key, problem.value, problem.scale, *call.params(leaves)]
     fixed = Fixed(call.data(leaves), poison_of(problem), todo)
     # All floats alike: the cotangent of one that all devices of a `shard_map` share is summed over them.
-    out, lse = (instead or attend)(call, _varying(floats, (floats, fixed)), fixed)
+    out, lse = (instead or attend)(call, varying(floats, (floats, fixed)), fixed)
     if not isinstance(normalizer, Softmax):
         return Result(out, None)
     lse = jnp.moveaxis(lse, 1, 2)
@@ -106,7 +107,7 @@ def attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]
 
         zero = jnp.zeros_like(call.by_head(own[..., 0]))
         acc = jnp.zeros_like(own[..., :1]) + jnp.zeros(value.shape[-1], call.dtype)
-        highest, total, acc = visit(step, _varying((zero - jnp.inf, zero, acc), (floats, fixed)))
+        highest, total, acc = visit(step, varying((zero - jnp.inf, zero, acc), (floats, fixed)))
         if poison is not None:
             total = jnp.where(total == 0, 0, total + poison[0][here])
         if call.online:
@@ -122,7 +123,7 @@ def attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]
     )
     done = fold_rows(
         row,
-        _varying([out, levels], (floats, fixed)),
+        varying([out, levels], (floats, fixed)),
         fixed.visits,
         call.blocking,
         transposable=False,
@@ -194,7 +195,7 @@ def backward(
             moved = [m for m, w in zip(moved, wanted[4:], strict=True) if w]
             return d_own, d_key, d_value, [x.add(index, m) for x, m in zip(d_params, moved, strict=True)]
 
-        state = _varying(jnp.zeros_like(own), residuals), d_key, d_value, d_params
+        state = varying(jnp.zeros_like(own), residuals), d_key, d_value, d_params
         d_own, d_key, d_value, d_params = visit(step, state)
         return [d_query.put(here, call.by_head(d_own)), d_key, d_value, *d_params]
 
@@ -204,7 +205,7 @@ def backward(
     ]
     done = fold_rows(
         row,
-        _varying(start, residuals),
+        varying(start, residuals),
         fixed.visits,
         call.blocking,
         transposable=transposable,
@@ -258,11 +259,11 @@ def tangent(
 
         zero = jnp.zeros_like(own_level)
         acc = call.by_group(zero)[..., None] + jnp.zeros(out.shape[-1], out.dtype)
-        acc, added = visit(step, _varying([acc, zero], (residuals, vectors)))
+        acc, added = visit(step, varying([acc, zero], (residuals, vectors)))
         return [x.put(here, block) for x, block in zip(carry, (call.by_head(acc), added), strict=True)]
 
     start = [call.cut_queries(jnp.zeros_like(x)) for x in (out, lse)]
-    start = _varying(start, (residuals, vectors))
+    start = varying(start, (residuals, vectors))
     done = fold_rows(row, start, fixed.visits, call.blocking, transposable=transposable, independent=True)
     d_out, d_lse = (uncut(x, like.shape) for x, like in zip(done, (out, lse), strict=True))
     return [d_out - d_lse[..., None] * out, d_lse] if call.online else [d_out, jnp.zeros_like(lse)]
@@ -279,14 +280,3 @@ def _dot_t(x: Array, y: Array, rules: Any) -> Array:
 
 def _t(x: Array) -> Array:
     return jnp.swapaxes(x, -1, -2)
-
-
-def _varying(tree: Any, operands: Any) -> Any:
-    """The arrays of a tree as varying over a `shard_map`'s axes as the operands together.
-
-    A loop insists that its carry varies from the start as what a step adds to it.
-    """
-    if not jax.sharding.get_abstract_mesh().manual_axes:
-        return tree
-    nothing: Any = sum(jnp.where(False, x, 0).sum().astype(jnp.float32) for x in jax.tree.leaves(operands))
-    return jax.tree.map(lambda x: x + nothing.astype(x.dtype), tree)

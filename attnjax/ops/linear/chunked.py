@@ -64,12 +64,10 @@ def chunked(
 def _group(state: Array, tokens: Tokens, read: Read) -> tuple[Array, Array]:
     """The state after chunks [at once, C, ...], and what they read [at once, R, V]."""
     chunks = jax.vmap(functools.partial(_chunk, read=read))(tokens)
-    transitions = jax.vmap(_transition)(chunks)
     if _on_cpu():
-        state, before = jax.lax.scan(_advance, state, transitions)
-    else:
-        state, before = _composed(state, transitions)
-    return state, jax.vmap(_read)(chunks, before)
+        return jax.lax.scan(_step, state, chunks)
+    state, before = _composed(state, jax.vmap(_transition)(chunks))
+    return state, jax.vmap(lambda chunk, state: _step(state, chunk)[1])(chunks, before)
 
 
 def _on_cpu() -> bool:
@@ -120,12 +118,6 @@ def _transition(chunk: Chunk) -> Transition:
     return chunk.kept, product, chunk.written.T @ chunk.value
 
 
-def _advance(state: Array, transition: Transition) -> tuple[Array, Array]:
-    kept, product, added = transition
-    after = added + (state if kept is None else kept[:, None] * state)
-    return (after if product is None else after - product @ state), state
-
-
 def _composed(state: Array, transitions: Transition) -> tuple[Array, Array]:
     """The state after all chunks, and those before each, by compositions of neighbouring maps."""
     kept, product, added = transitions
@@ -142,6 +134,9 @@ def _composed(state: Array, transitions: Transition) -> tuple[Array, Array]:
     return after[-1], jnp.concatenate([state[None], after[:-1]])
 
 
-def _read(chunk: Chunk, state: Array) -> Float[Array, "R V"]:
+def _step(state: Array, chunk: Chunk) -> tuple[Array, Float[Array, "R V"]]:
+    """The state after a chunk, and what the chunk reads."""
     value = chunk.value if chunk.taken is None else chunk.value - chunk.taken @ state
-    return chunk.query @ state + chunk.scores @ value
+    out = chunk.query @ state + chunk.scores @ value
+    added = chunk.written.T @ value
+    return added + (state if chunk.kept is None else chunk.kept[:, None] * state), out

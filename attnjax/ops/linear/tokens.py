@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from attnjax.ops.linear.problem import Problem
+from attnjax.ops.tree import varying
 
 Read = Literal["after", "before"]
 
@@ -50,7 +51,7 @@ def normal_form(problem: Problem, read: Read) -> tuple[Tokens, Float[Array, "B K
     query = (tokens.query * problem.scale.astype(dtype)).reshape(rows, heads, -1, length, size)
     shape = (rows, heads, size, problem.value.shape[-1])
     state = jnp.zeros(shape) if problem.state is None else problem.state.reshape(shape)
-    return tokens._replace(query=jnp.swapaxes(query, 2, 3)), state.astype(dtype)
+    return tokens._replace(query=jnp.swapaxes(query, 2, 3)), varying(state.astype(dtype), tokens)
 
 
 def state_dtype(problem: Problem) -> Any:

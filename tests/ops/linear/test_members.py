@@ -66,3 +66,16 @@ def test_a_sequence_in_parts_is_one_pass(name):
     assert_same(before[1, :4], expected[1, :4])
     assert_same(after, np.stack([expected[0, 5:9], expected[1, 4:8]]))
     assert_states(name, state, states)
+
+
+@pytest.mark.parametrize("name", ["gated_delta_net", "log_linear", "mesa", "gated_slot"])
+def test_inside_a_shard_map_that_checks_its_axes(name):
+    """One member for each way to carry a state."""
+    case, mesh = draw(name), jax.make_mesh((1,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
+    rows = jax.sharding.PartitionSpec("rows")
+
+    def run(tokens: Any) -> Any:
+        return call(name, case._replace(tokens=tokens))
+
+    sharded = jax.shard_map(run, mesh=mesh, in_specs=rows, out_specs=rows)
+    assert_same(jax.jit(sharded)(case.tokens), run(case.tokens))

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from attnjax.ops.checks import floats
 from attnjax.ops.linear.problem import Form, make_problem
+from attnjax.ops.tree import varying
 
 
 class Passed(TypedDict, total=False):
@@ -129,6 +130,7 @@ def scan_chunks(
         x = jnp.pad(x, widths, mode="edge" if integers else "constant")
         return x.reshape(-1, chunk, *x.shape[1:])
 
+    state, tokens = varying((state, tokens), tokens)
     state, out = jax.lax.scan(jax.checkpoint(step), state, jax.tree.map(split, tokens))
     return state, out.reshape(-1, *out.shape[2:])[:length]
 

@@ -19,6 +19,7 @@ from attnjax.ops.linear.members.common import (
     passed,
     per_head,
 )
+from attnjax.ops.tree import varying
 
 
 class MesaState(NamedTuple):
@@ -105,7 +106,7 @@ def conjugate_gradients(matvec: Callable[[Array], Array], b: Float[Array, "... H
         x, rest = x + along * direction, rest - along * image
         return (x, rest, rest + _quotient(_dot(rest, rest), size) * direction), None
 
-    return jax.lax.scan(step, (jnp.zeros_like(b), b, b), length=steps)[0][0]
+    return jax.lax.scan(step, (varying(jnp.zeros_like(b), b), b, b), length=steps)[0][0]
 
 
 def _dot(x: Array, y: Array) -> Array:
