@@ -1,6 +1,6 @@
 """What attention costs, side by side with peers: SDPA and compiled flex of PyTorch, jax.nn.
 
-    python benchmarks/attention.py [--rounds 7] [--only causal window …] [--devices N]
+    python benchmarks/attention.py [--rounds 7] [--only causal window …]
 
 float32, batch 1, 8 heads of 64, unless the name says otherwise. Forward, and forward with the gradients of
 query, key and value. PyTorch runs in a process of its own with as many threads as there are cores; all take
