@@ -16,7 +16,7 @@ from attnjax.experiment.store import Run
 from attnjax.experiment.sweep_keep import Keeper
 from attnjax.experiment.sweep_launch import ANYTHING, Launch, Local, Wished
 from attnjax.experiment.sweep_search import run_search
-from attnjax.experiment.sweep_spec import SweepSpec, write_spec
+from attnjax.experiment.sweep_spec import SweepSpec, check_owner, write_spec
 from attnjax.experiment.sweep_store import Sweep, read_plan
 from attnjax.experiment.sweep_worker import Pack, Watcher
 from attnjax.experiment.trials import shape_groups
@@ -45,9 +45,11 @@ def run_sweep(
     bits of a trial may depend on it.
 
     Raises InputError for what the user can mend, before anything is written: data that is not good, a folder
-    that cannot be written, or that another process works on, a layout that is not the sweep's.
+    that cannot be written, belongs to another sweep, or that another process works on, a layout that is not
+    the sweep's.
     """
     sweep, watcher = spec.folder(runs), watcher or Watcher()
+    check_owner(spec, sweep)
     if _finished(spec, sweep):
         return SweepOutcome(sweep, True)
     store.check_writable(runs)

@@ -100,6 +100,14 @@ def write_spec(spec: SweepSpec, sweep: Sweep) -> None:
     store.write_json(sweep.sweep_file, spec_record(spec))
 
 
+def check_owner(spec: SweepSpec, sweep: Sweep) -> None:
+    """Raises InputError when the folder exists and was made for another sweep."""
+    if sweep.sweep_file.is_file() and read_spec(sweep).fingerprint() != spec.fingerprint():
+        raise InputError(
+            f"{sweep.folder} belongs to another sweep: move it away, or choose another --runs folder"
+        )
+
+
 def read_spec(sweep: Sweep) -> SweepSpec:
     """The sweep that a folder was made for."""
     return spec_of(sweep, sweep.record())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -265,6 +266,22 @@ def test_a_sweep_goes_on_as_it_began(capsys) -> None:
     assert "--width is 3: toy-" in capsys.readouterr().err
     assert run("resume", "toy", *FAST) == 0
     assert [trial.status for trial in only_sweep().trials()] == ["done"] * 3
+
+
+def test_the_folder_of_another_sweep_is_left_alone(capsys: pytest.CaptureFixture) -> None:
+    assert run("sweep", "toy", "--grid", "line.slope=1,2", "--runs", "mine", *FAST) == 0
+    assert run("sweep", "toy", "--grid", "line.slope=3,4", "--runs", "other", *FAST) == 0
+    kept = only_sweep("mine").folder
+    shutil.rmtree(kept)
+    only_sweep("other").folder.rename(kept)
+    before = {file: file.stat().st_mtime_ns for file in kept.rglob("*")}
+    capsys.readouterr()
+    assert run("sweep", "toy", "--grid", "line.slope=1,2", "--runs", "mine", *FAST) == 2
+    out, err = capsys.readouterr()
+    assert f"{kept} belongs to another sweep: move it away" in err
+    assert err.count("\n") == 1
+    assert not out
+    assert {file: file.stat().st_mtime_ns for file in kept.rglob("*")} == before
 
 
 def test_a_folder_that_cannot_be_written_is_named(capsys) -> None:
