@@ -96,9 +96,9 @@ def linear_work(torch: TorchPeer | None) -> Work:
             cases: Cases = {}
             spec = {"batch": 1, "heads": 8, "size": 64, "length": length, "cuda": True, "calls": CALLS}
             spec |= {"backward": direction == "both"}
-            for kind, name in (("fla", "fla"), ("gated_delta", "transformers")):
-                if torch and (kind == "gated_delta" or importlib.util.find_spec("fla")):
-                    try_out(cases, name, functools.partial(peer, torch, spec | {"kind": kind}))
+            if torch:  # transformers' code would call fla's kernels where they are.
+                kind = "fla" if importlib.util.find_spec("fla") else "gated_delta"
+                try_out(cases, kind, functools.partial(peer, torch, spec | {"kind": kind}))
             add(cases, "ours", directions(gated_delta)[direction], args)
 
             def softmax(q: Any, k: Any, v: Any, *_: Any) -> Any:

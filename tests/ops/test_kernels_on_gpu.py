@@ -47,7 +47,6 @@ def test_values_and_gradients_in_bfloat16(engine, mask, heads):
         assert error < 1e-2, error
 
 
-def test_large_calls_take_a_kernel_when_asked_for_by_nobody():
-    args = draw(8, length=2048)[:3]
-    plan = str(aj.plan_attention(*args, mask=aj.causal()))
-    assert "on cuda" in plan
+def test_large_calls_take_a_kernel_that_nobody_asked_for():
+    plan = aj.plan_attention(*draw(8, length=2048)[:3], mask=aj.causal())
+    assert plan.platforms["cuda"][0] in CUDA

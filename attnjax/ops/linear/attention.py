@@ -14,9 +14,6 @@ from attnjax.ops.linear.problem import Form, Problem, check_form, make_problem
 from attnjax.ops.linear.recurrent import recurrent
 from attnjax.ops.linear.tokens import Read, normal_form
 
-# On two CPU cores, with erase and heads of 64: 32 and 64 take much the same time, 16 and 128 a third more
-# (benchmarks/linear.py --only chunks).
-CHUNK = 64
 # Up to so many tokens the loop is preferred: decoding.
 FEW = 4
 
@@ -168,4 +165,4 @@ def _choose(form: Form | None, chunk_size: int | None, length: int) -> Callable[
         return parallel
     if form == "recurrent" or (form is None and chunk_size is None and length <= FEW):
         return recurrent
-    return functools.partial(chunked, chunk_size=chunk_size or CHUNK)
+    return functools.partial(chunked, chunk_size=chunk_size)

@@ -23,6 +23,9 @@ from attnjax.ops.linear.pairs import pair_products, scaled
 from attnjax.ops.linear.tokens import Read, Tokens
 from attnjax.ops.linear.triangular import unit_lower_inverse
 
+# On CPU, with erase and heads of 64, 64 takes a tenth longer, 16 may take much longer with decays per channel
+# (benchmarks/linear.py --only chunks). Larger products fill an accelerator better.
+CPU_CHUNK, ACCELERATOR_CHUNK = 32, 64
 # Tokens of one head whose chunks are computed at once; a gradient computes them again, group by group, and so
 # keeps the inputs and one state per group. More of them fill an accelerator (benchmarks/gpu.py).
 CPU_GROUP, ACCELERATOR_GROUP = 1024, 16384
@@ -40,13 +43,14 @@ class Chunk(NamedTuple):
 
 
 def chunked(
-    tokens: Tokens, state: Float[Array, "H V"], read: Read, chunk_size: int
+    tokens: Tokens, state: Float[Array, "H V"], read: Read, chunk_size: int | None
 ) -> tuple[Float[Array, "T G V"], Float[Array, "H V"]]:
     """out and the last state of one head. Any length: zeros that follow it leave the state as it was."""
     length = tokens.key.shape[0]
-    size = min(chunk_size, max(length, 1))
+    chunk, group = (CPU_CHUNK, CPU_GROUP) if _on_cpu() else (ACCELERATOR_CHUNK, ACCELERATOR_GROUP)
+    size = min(chunk_size or chunk, max(length, 1))
     chunks = -(-length // size)
-    at_once = max(1, min(chunks, (CPU_GROUP if _on_cpu() else ACCELERATOR_GROUP) // size))
+    at_once = max(1, min(chunks, group // size))
     groups = -(-chunks // at_once)
     padded = groups * at_once * size
 

@@ -96,6 +96,15 @@ def test_a_segment_is_as_if_it_stood_alone():
         np.testing.assert_allclose(out[:, span], alone, atol=1e-10)
 
 
+@pytest.mark.parametrize("form", ["recurrent", "chunked", "parallel"])
+def test_nothing_of_a_segment_reaches_the_next_in_float32(form):
+    args = draw("per token", erase=form != "parallel")
+    args = {name: x.astype(np.float32) for name, x in args.items()}
+    louder = args | {"value": np.where(np.arange(37)[:, None, None] < 5, 1e6, args["value"])}
+    outs = [aj.linear_attention(**x, segment_ids=SEGMENTS, form=form) for x in (args, louder)]
+    np.testing.assert_array_equal(*(out[:, 5:] for out in outs))
+
+
 def test_axes_of_the_batch_may_be_none_or_many():
     args = draw("per token", erase=True, sizes=(6, 9, 2, 1, 4, 3))
     out, state = linear_recurrence(**args, segment_ids=jnp.arange(9) // 4, lengths=7)

@@ -8,6 +8,11 @@ from jax import export
 import attnjax as aj
 
 
+@pytest.mark.usefixtures("as_on_accelerators")
+def test_chunks_composed_in_pairs_lower_for_every_platform():
+    test_lowers_for_every_platform("chunked", "per token")
+
+
 @pytest.mark.parametrize("form", ["recurrent", "chunked"])
 @pytest.mark.parametrize("decay", ["per token", "per channel"])
 def test_lowers_for_every_platform(form, decay):
