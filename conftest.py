@@ -68,7 +68,7 @@ ONCE = (
     "tests/launch/",
     "tests/nn/test_mechanisms",
     "tests/ops/linear/test_derivatives",
-    "tests/ops/linear/test_forms.py::test_chunks_composed",
+    "tests/ops/linear/test_forms",
     "tests/ops/linear/test_members",
     "tests/ops/linear/test_stability",
     "tests/ops/test_properties",

@@ -60,7 +60,7 @@ def pruner(
 ) -> Callable[[Mapping[int, int], Collection[int], Collection[int]], set[int]]:
     """(steps of the trials just validated, by number; running; ended) → those that shall go no further."""
     asker, monitor = asker_of(spec, plan), plan.monitor[0]
-    generation = spec.count if plan.asks else plan.layout.width
+    generation = spec.count if plan.asks else plan.generation
 
     def prune(validated: Mapping[int, int], running: Collection[int], ended: Collection[int]) -> set[int]:
         first = min([*running, *ended]) // generation * generation

@@ -27,7 +27,8 @@ class Plan:
 
     `seconds`: what a step of a pack took in each layout that was measured. `monitor`: of the task. `asks`: a
     search asks for a trial whenever a lane is free, not for generations. `keep_params`: of which trials the
-    final state is kept, "best", "all" or "none".
+    final state is kept, "best", "all" or "none". `packs`: how many of them are computed side by side, on
+    machines of their own.
     """
 
     layout: "PackLayout"
@@ -35,17 +36,23 @@ class Plan:
     seconds: dict[str, float]
     asks: bool = False
     keep_params: str = "best"
+    packs: int = 1
+
+    @property
+    def generation(self) -> int:
+        """How many trials a search asks for together, where it does not ask whenever a lane is free."""
+        return self.layout.width * self.packs
 
     def record(self) -> dict[str, Any]:
-        own = {"monitor": list(self.monitor), "seconds_per_step": self.seconds}
-        return {**self.layout._asdict(), **own, "asks": self.asks, "keep_params": self.keep_params}
+        own = {"monitor": list(self.monitor), "seconds_per_step": self.seconds, "asks": self.asks}
+        return {**self.layout._asdict(), **own, "keep_params": self.keep_params, "packs": self.packs}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Plan":
         from attnjax.train.pack_program import PackLayout
 
         layout = PackLayout(record["lowering"], record["width"], record["devices"])
-        own = [record[name] for name in ("seconds_per_step", "asks", "keep_params")]
+        own = [record[name] for name in ("seconds_per_step", "asks", "keep_params", "packs")]
         return cls(layout, tuple(record["monitor"]), *own)
 
 

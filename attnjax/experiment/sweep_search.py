@@ -1,4 +1,4 @@
-"""A search as a sweep: each trial asked for when a lane is free, or in generations as wide as a pack."""
+"""A search as a sweep: each trial asked for when a lane is free, or in generations that fill all packs."""
 
 from attnjax.experiment import trials
 from attnjax.experiment.sweep_ask import asked, asked_trials, asker_of, values_of
@@ -22,12 +22,12 @@ def run_search(spec: SweepSpec, sweep: Sweep, plan: Plan, launcher: Launcher) ->
 
 
 def _by_generations(spec: SweepSpec, sweep: Sweep, plan: Plan, launcher: Launcher) -> bool:
-    asker, width = asker_of(spec, plan), plan.layout.width
-    for first in range(0, spec.count, width):
+    asker, generation = asker_of(spec, plan), plan.generation
+    for first in range(0, spec.count, generation):
         before = [record for record in sweep.trials() if record.number < first]
-        found = asker.ask(before, values_of(spec, plan, before), {}, min(width, spec.count - first))
+        found = asker.ask(before, values_of(spec, plan, before), {}, min(generation, spec.count - first))
         made = [asked(spec, sweep, number, changes) for number, changes in enumerate(found, start=first)]
         groups = trials.shape_groups(trial for trial in made if trial)
-        if not launcher.run([Pack.of(sweep, group) for group in groups]):
+        if not launcher.run([Pack.of(sweep, pack) for group in groups for pack in launcher.cut(group)]):
             return False
     return True

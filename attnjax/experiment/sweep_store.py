@@ -151,4 +151,4 @@ def read_plan(sweep: Sweep) -> dict[str, Any] | None:
     if not sweep.plan_file.is_file():
         return None
     # What a sweep of an earlier version did not say.
-    return {"asks": False, "keep_params": "none", **read_json(sweep.plan_file)}
+    return {"asks": False, "keep_params": "none", "packs": 1, **read_json(sweep.plan_file)}

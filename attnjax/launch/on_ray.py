@@ -72,6 +72,8 @@ class OnRay:
         for note in notes:
             self._say(note)
         plan = replace(Plan.from_record(record), asks=False)
+        if not begun:
+            plan = replace(plan, packs=self._side_by_side())
         self._plan_text, self._width = json.dumps(plan.record()), plan.layout.width
         return plan
 
@@ -113,6 +115,11 @@ class OnRay:
 
     def _sweep_text(self) -> str:
         return json.dumps(spec_record(self._spec))
+
+    def _side_by_side(self) -> int:
+        """How many packs the cluster can compute at a time."""
+        there = self._ray.cluster_resources()
+        return max(1, min(int(there.get(name, 0) // n) for name, n in self._wanted.items() if n))
 
     def _require_room(self) -> None:
         """A task that no node could ever take would wait without a word."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from attnjax.cli import main
+from attnjax.experiment import topology
 from tests.experiment.test_sweep import command, only_sweep, table
 from tests.toy_runs import WHERE
 
@@ -81,3 +82,23 @@ def test_bad_input_is_one_line_and_nothing_is_written(arguments, message) -> Non
     assert done.returncode == 2
     assert message in done.stderr.strip().splitlines()[-1]
     assert not Path("runs").exists()
+
+
+def test_a_search_asks_for_as_many_trials_as_all_workers_take() -> None:
+    search = [
+        "sweep",
+        "toy",
+        "--search",
+        "tpe",
+        "--trials",
+        "99",
+        "--space",
+        "train.learning_rate=log:0.1..1",
+    ]
+    arguments = [*search, "--train.steps", "40", *FAST, "--launcher", "ray"]
+    env = {**os.environ, "TOY_SECONDS_PER_STEP": "0.1"}
+    process = subprocess.Popen(command(*arguments), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(rows_of_two_packs, process)
+    assert len(only_sweep().trials()) == 2 * topology.cores()
+    process.terminate()
+    process.communicate(timeout=300)
