@@ -40,5 +40,4 @@ def test_values_and_gradients(precision, per_channel):
         name: float(np.linalg.norm(np.float64(got[name]) - x) / np.linalg.norm(x))
         for name, x in expected.items()
     }
-    print(errors)
     assert max(errors.values()) < most, errors
