@@ -36,13 +36,12 @@ def compile_quickly() -> Iterator[None]:
 QUICKLY = (
     "attnjax/",
     "tests/contracts/test_attention_semantics.py::TestOneBlock",
-    "tests/models/test_decoding",
-    "tests/models/test_language_model",
-    "tests/nn/test_attention",
-    "tests/nn/test_mechanism",
+    "tests/contracts/test_attention_semantics.py::TestReference",
+    "tests/models/",
+    "tests/nn/",
     "tests/ops/linear/test_bad_input",
     "tests/ops/linear/test_derivatives",
-    "tests/ops/linear/test_forms.py::test_chunks_composed",
+    "tests/ops/linear/test_forms",
     "tests/ops/linear/test_members",
     "tests/ops/test_kernels",
     "tests/ops/test_normalizers",
@@ -61,6 +60,7 @@ def _compile_quickly(request: pytest.FixtureRequest) -> None:
 # Long, and hardly about the versions of Python and jax: marked `once`, which CI runs on one of them.
 ONCE = (
     "tests/contracts/test_attention_semantics.py::TestOneBlock",
+    "tests/contracts/test_attention_semantics.py::TestReference",
     "tests/contracts/test_kill_resume.py::test_a_killed_run",
     "tests/data/",
     "tests/experiment/",
