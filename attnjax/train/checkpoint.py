@@ -2,7 +2,8 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -29,9 +30,9 @@ class Checkpoints:
     Use it as a context manager: leaving it waits for the save under way and raises that save's error.
     """
 
-    _last: ClassVar[Any] = None
-    """The save under way in this process. Orbax tells saves apart by a counter that all folders share: two at
-    a time may wait for each other's signals for ever."""
+    _saves: ClassVar = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
+    """Saves of this process, whatever their folder, take turns. Orbax tells them apart by a counter that all
+    folders share: two at a time may wait for each other's signals for ever."""
 
     def __init__(
         self, folder: Path, *, keep: int, mode: Literal["max", "min"], read_only: bool = False
@@ -42,7 +43,7 @@ class Checkpoints:
         self._sign = 1.0 if mode == "max" else -1.0
         self._keep = keep
         self._scores: dict[int, float] = {}
-        self._pending: Any = None
+        self._pending: Future[None] | None = None
         self._manager = ocp.training.Checkpointer(
             folder.absolute(),
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
@@ -68,21 +69,25 @@ class Checkpoints:
         step = max(scores, key=lambda step: (self._sign * scores[step], -step))
         return step, scores[step]
 
-    def save(self, step: int, state: Any, score: float | None = None) -> None:
-        """Starts saving; waits for the save before it, in whatever folder, and raises as `wait` does.
+    def save(
+        self, step: int, state: Any, score: float | None = None, *, first: Callable[[], None] | None = None
+    ) -> None:
+        """Starts saving; waits for this folder's save before it, and raises as `wait` does.
 
-        `state` must not be donated afterwards: pass a copy.
+        `state` must not be donated afterwards: pass a copy. `first` is called, in the background too, before
+        anything is written: it puts on the disk what a checkpoint counts on.
         """
         self.wait()
-        with suppress(Exception):  # Its owner raises it.
-            if Checkpoints._last is not None:
-                Checkpoints._last.result()
         if score is not None:
             self._scores[step] = score
+        self._pending = self._saves.submit(self._write, step, state, score, first)
+
+    def _write(self, step: int, state: Any, score: float | None, first: Callable[[], None] | None) -> None:
+        if first:
+            first()
         flat = _flatten(state)
         metadata = {"sha256": params_hash(flat), "score": score}
-        self._pending = self._manager.save_async(step, flat, force=True, custom_metadata=metadata)
-        Checkpoints._last = self._pending
+        self._manager.save(step, flat, force=True, custom_metadata=metadata)
 
     def wait(self) -> None:
         """Waits for the save under way. Raises InputError, with its reason, for one that failed."""
@@ -94,9 +99,6 @@ class Checkpoints:
         except Exception as error:  # Orbax and TensorStore raise many kinds for a full disk
             reason = str(error).partition("\n")[0]
             raise InputError(f"cannot save a checkpoint in {self._manager.directory}: {reason}") from error
-        finally:
-            if Checkpoints._last is pending:
-                Checkpoints._last = None
 
     def newest(self, like: Any) -> tuple[int, Any] | None:
         """The newest sound checkpoint as (step, state), or None without one.

@@ -114,7 +114,7 @@ def fit(
         #      a checkpoint that is due was copied on the device before, since the state is donated;
         #   2. fetch the metrics of chunk i, stop if they are not finite;
         #   3. write their row, then validate and write that row;
-        #   4. put the rows on the disk, then start to save: a checkpoint at step s implies the rows up to s.
+        #   4. start to put the rows on the disk and then to save: a checkpoint implies the rows before it.
         # A signal keeps 1 from happening: the state of chunk i is then at hand, and is saved after 4.
         running: _Chunk | None = None
         step = first_step
@@ -129,8 +129,7 @@ def fit(
             step = running.end
         checkpoints.wait()
         if step not in checkpoints.steps:
-            metrics_file.sync()
-            checkpoints.save(step, dispatch.state)
+            checkpoints.save(step, dispatch.state, first=metrics_file.sync)
             checkpoints.wait()
         params = on_one_device(evaluation_params(dispatch.state))
         best = checkpoints.best
@@ -204,8 +203,8 @@ class _Boundary:
         if chunk.snapshot is not None:
             values = self._task.validate(on_one_device(evaluation_params(chunk.snapshot)))
             self._write({"step": chunk.end, "split": "validation", **values})
-            self._metrics.sync()
-            self._checkpoints.save(chunk.end, chunk.snapshot, values[self._task.monitor[0]])
+            score = values[self._task.monitor[0]]
+            self._checkpoints.save(chunk.end, chunk.snapshot, score, first=self._metrics.sync)
 
     def _write(self, row: Row) -> None:
         self._metrics.append(row)

@@ -242,9 +242,9 @@ class PackLanes:
         begun: int,
     ) -> None:
         running = {lane: trial for lane, trial in trials.items() if self._runs(trial)}
-        for trial in running.values():
-            MetricsFile(trial.metrics).sync()
-        checkpoints.save(clock, self._record(states, running, begun))
+        files = [MetricsFile(trial.metrics) for trial in running.values()]
+        record = self._record(states, running, begun)
+        checkpoints.save(clock, record, first=lambda: [file.sync() for file in files])
 
     def _record(
         self, states: TrainState | None, trials: Mapping[int, PackTrial], begun: int

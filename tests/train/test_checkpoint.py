@@ -3,6 +3,7 @@
 import logging
 import resource
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,16 +65,36 @@ def test_keeps_the_latest_and_the_best(tmp_path: Path, mode: str, kept: list[int
         assert checkpoints.best == (kept[0], 0.9 if mode == "max" else 0.1)
 
 
-def test_saves_into_two_folders_take_turns(tmp_path: Path) -> None:
+def test_saves_go_on_in_the_background_and_take_turns(tmp_path: Path) -> None:
+    """Nothing is written before `first` has put on the disk what the checkpoint counts on."""
+    go_on, seen = threading.Event(), []
+
+    def first(folder: Path) -> None:
+        assert go_on.wait(60)
+        seen.append(
+            (folder.name, [path.name for name in ("one", "two") for path in (tmp_path / name).iterdir()])
+        )
+
     with _open(tmp_path / "one") as one, _open(tmp_path / "two") as two:
-        for step in (1, 2):
-            for checkpoints in (one, two):
-                checkpoints.save(step, _at(step))
-                assert Checkpoints._last is checkpoints._pending
-    assert Checkpoints._last is None
-    for name in ("one", "two"):
+        one.save(1, _at(1), first=lambda: first(tmp_path / "one"))
+        two.save(2, _at(2), first=lambda: first(tmp_path / "two"))
+        assert not seen
+        go_on.set()
+    assert seen == [("one", []), ("two", ["1"])]
+    for name, step in (("one", 1), ("two", 2)):
         with _open(tmp_path / name) as checkpoints:
-            assert checkpoints.steps == [1, 2]
+            assert checkpoints.steps == [step]
+
+
+def test_what_goes_wrong_before_a_save_leaves_no_checkpoint(tmp_path: Path) -> None:
+    def first() -> None:
+        raise OSError("no space left")
+
+    with _open(tmp_path / "one") as checkpoints:
+        checkpoints.save(1, _at(1), first=first)
+        with pytest.raises(InputError, match=r"cannot save a checkpoint in .*: no space left"):
+            checkpoints.wait()
+        assert checkpoints.steps == []
 
 
 def test_of_equal_scores_the_earliest_is_the_best(tmp_path: Path) -> None:
@@ -100,6 +121,7 @@ def test_no_damage_to_any_file_restores_other_bits(
                 fell_back += 1
                 assert f"{folder}/2 is damaged" in caplog.text
                 checkpoints.save(2, _at(2))  # the step can be saved again
+                checkpoints.wait()
                 assert checkpoints.steps == [1, 2]
     assert fell_back >= 4
 
