@@ -77,14 +77,14 @@ class LiveTable(Watcher):
     def close(self) -> None:
         self._running = 0
         self._live.stop()
-        self._print_line()
+        self._print_line(self._rate())
 
     def _show(self) -> None:
         if self._console.is_terminal:
             self._bar.update(self._task, completed=self._done, left=self._left())
             self._live.update(Group(self._table(), self._bar))
         elif time.monotonic() - self._last_line >= self._seconds_between_lines:
-            self._print_line()
+            self._print_line(self._left())
 
     def _counts(self) -> dict[str, int]:
         found = {**self._count, "running": self._running}
@@ -103,16 +103,22 @@ class LiveTable(Watcher):
         return f"{value:.4g}  {changes_text(trial.changes)}"
 
     def _left(self) -> str:
-        took = time.monotonic() - self._began
+        # The program of a shape is compiled before its first steps: a while during which no trial runs.
+        counts = self._counts()
+        compiling = not self._done or (counts["waiting"] and not counts["running"])
+        return "compiling" if compiling else self._rate()
+
+    def _rate(self) -> str:
         if not self._done:
-            return "compiling"
+            return "no step yet"
+        took = time.monotonic() - self._began
         left = (self._steps - self._done) * took / self._done
         return f"{3600 * self._ended_here / took:.0f} trials/h  {duration(left)} left"
 
-    def _print_line(self) -> None:
+    def _print_line(self, left: str) -> None:
         self._last_line = time.monotonic()
         counts = ", ".join(f"{n} {name}" for name, n in self._counts().items() if n)
-        line = f"{counts}; best so far {self._best_text()}; {self._left()}"
+        line = f"{counts}; best so far {self._best_text()}; {left}"
         self._console.print(line, highlight=False, soft_wrap=True)
 
 

@@ -1,0 +1,63 @@
+"""What people see while a sweep runs."""
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from attnjax.experiment.sweep_console import LiveTable
+
+
+@pytest.fixture
+def shown() -> tuple[LiveTable, io.StringIO]:
+    """A table of four trials of five steps, printed as lines."""
+    spec: Any = SimpleNamespace(mode="min")
+    sweep: Any = SimpleNamespace(trials=list)
+    console = Console(file=io.StringIO(), width=200)
+    table = LiveTable(spec, console=console, seconds_between_lines=0.0)
+    table.begin(sweep, trials=4, steps=20)
+    return table, console.file  # type: ignore[return-value]
+
+
+def end(table: LiveTable, number: int, status: str, value: float | None) -> None:
+    table.computed(5)
+    table.ended(SimpleNamespace(number=number, changes={"seed": number}), status, value, "it broke")  # type: ignore[arg-type]
+
+
+def last(output: io.StringIO) -> str:
+    return output.getvalue().splitlines()[-1]
+
+
+def test_it_counts_trials_and_names_the_best_so_far(shown) -> None:
+    table, output = shown
+    table.started(2)
+    end(table, 0, "done", 0.5)
+    end(table, 1, "done", 0.25)
+    table.started(2)
+    end(table, 2, "done", 0.75)
+    end(table, 3, "failed", None)
+    assert "trial 3 failed: it broke" in output.getvalue()
+    table.close()
+    assert last(output).startswith("3 done, 1 failed; best so far 0.25  seed=1; ")
+    assert last(output).endswith(" trials/h  0 s left")
+
+
+def test_it_says_when_a_program_is_compiled(shown) -> None:
+    table, output = shown
+    assert last(output) == "4 waiting; best so far —; compiling"
+    table.started(2)
+    table.computed(2)
+    assert last(output).endswith(" left")
+    end(table, 0, "done", 0.5)
+    end(table, 1, "done", 0.25)
+    assert last(output).endswith("compiling")
+    table.started(2)
+    assert last(output).endswith(" left")
+
+
+def test_one_that_is_stopped_at_once_says_so(shown) -> None:
+    table, output = shown
+    table.close()
+    assert last(output) == "4 waiting; best so far —; no step yet"
