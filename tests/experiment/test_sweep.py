@@ -172,25 +172,9 @@ def test_512_trials_of_4_shapes_compile_as_many_programs_as_4_do() -> None:
             "print('compiled', len(found)); sys.exit(code)\n"
         )
         axes = ["--grid", f"train.learning_rate={values}", "train.batch_size=4,6,8,10", "--train.steps", "5"]
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                code,
-                "sweep",
-                "toy",
-                *axes,
-                *FAST[:2],
-                "--width",
-                "64",
-                "--devices",
-                "1",
-                *WHERE,
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        pack = [*FAST[:2], "--width", "64", "--devices", "1"]
+        start = [sys.executable, "-c", code, "sweep", "toy", *axes, *pack, *WHERE]
+        done = subprocess.run(start, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         counts.append(int(done.stdout.split()[-1]))
     assert len(only_trials()) == 4 + 512
