@@ -107,7 +107,7 @@ def test_ctrl_c_twice_leaves_at_once(tmp_path):
     with start(*RUN, TOY_SECONDS_PER_STEP="1") as process:
         wait_for_rows(tmp_path / "runs", process)
         process.send_signal(signal.SIGINT)
-        assert "saving" in process.stderr.readline()
+        assert any("saving" in line for line in process.stderr)  # JAX may warn of its cache before.
         process.send_signal(signal.SIGINT)
         message = process.communicate()[1]
     assert process.returncode == 130, message

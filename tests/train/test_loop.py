@@ -12,9 +12,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 from attnjax.train import loop
-from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.config import TrainConfig
 from attnjax.train.hashing import params_hash
 from attnjax.train.loop import FitResult, TrainingDiverged, fit, load_params
@@ -53,9 +53,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[FitResult, Path]:
 
 
 def _noted(events: list[str], name: str, method: Callable) -> Callable:
-    def call(*arguments):
+    def call(*arguments, **options):
         events.append(name)
-        return method(*arguments)
+        return method(*arguments, **options)
 
     return call
 
@@ -137,7 +137,7 @@ def test_rows_are_on_the_disk_before_the_checkpoint_that_sigterm_leaves(
             return super().batch(step)
 
     events: list[str] = []
-    for owner, name in ((MetricsFile, "append"), (MetricsFile, "sync"), (Checkpoints, "save")):
+    for owner, name in ((MetricsFile, "append"), (MetricsFile, "sync"), (ocp.training.Checkpointer, "save")):
         monkeypatch.setattr(owner, name, _noted(events, name, getattr(owner, name)))
     assert _fit(tmp_path, task=Terminated()).interrupted
     assert events == ["append", "sync", "save"]
