@@ -1,6 +1,6 @@
 """Attention, the gated delta rule and packs of trials on one GPU, in bfloat16, beside peers.
 
-    pip install flash-linear-attention; python benchmarks/gpu.py [--rounds 3] [--only products attention …]
+    pip install fla-core; python benchmarks/gpu.py [--rounds 3] [--only products attention …]
 
 Batch 1, 8 heads of 64 unless the name says otherwise. Every case is the mean of some calls in a row; all take
 turns, round by round, and PyTorch runs in a process of its own. `share`: the operations of the plain formula
@@ -162,7 +162,7 @@ def main() -> None:
     if jax.default_backend() != "gpu":
         parser.error(f"jax runs on {jax.default_backend()} here: this needs a GPU")
     has_torch = importlib.util.find_spec("torch") is not None
-    peers = {"torch": "torch", "transformers": "transformers", "fla": "flash-linear-attention"}
+    peers = {"torch": "torch", "transformers": "transformers", "fla": "fla-core"}
     names = [package for module, package in peers.items() if importlib.util.find_spec(module)]
     about = machine(tuple(names)) | {"gpu": jax.devices()[0].device_kind}
     torch = TorchPeer(4) if has_torch else None
