@@ -2,7 +2,7 @@
 
 python benchmarks/sweep_parts.py [--rounds 3]
 
-steps           waiting for the device, writing metrics: what the trials themselves cost
+steps           computing them and writing metrics: what the trials themselves cost
 validations     the task's, during training
 checkpoints     what the loop stands still for to save (the writing goes on beside it)
 results         evaluating and writing the trials' results, keeping the best one's weights
@@ -55,6 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    timed(PackLanes, "dispatch", "steps")
     timed(PackLanes, "_write_rows", "steps")
     timed(PackLanes, "_validate", "validations")
     timed(PackLanes, "_save", "checkpoints")

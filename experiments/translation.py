@@ -59,8 +59,8 @@ class Translation:
     measure="unseen locale×format pairs/exact match %",
     mode="max",
     base={
-        "train.steps": 250,
-        "train.checkpoint_every": 250,
+        "train.steps": 200,
+        "train.checkpoint_every": 200,
         "train.warmup_steps": 50,
         "data.evaluation_examples": 1000,
     },
@@ -68,7 +68,7 @@ class Translation:
 def heads_dims_dropout() -> Iterator[dict[str, Any]]:
     """Heads, width or dropout: what decides whether locale×format pairs never seen are read right?
 
-    2 × 2 × 3 settings with 2 seeds each, 250 steps: a quarter of the training of `attnjax run translation`.
+    2 × 2 × 3 settings with 2 seeds each, 200 steps: a fifth of the training of `attnjax run translation`.
     """
     axes = {
         "model.heads": (2, 8),

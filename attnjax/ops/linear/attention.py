@@ -95,7 +95,8 @@ def linear_attention(query: Any, key: Any, value: Any, *, return_state: bool = F
         initial_state: [*B, K, H, V], zeros for None.
         segment_ids: integers broadcastable to [*B, T]; the state is zero before a token whose id differs from
             that of the token before. The initial state belongs to the first segment.
-        lengths: integers broadcastable to [*B]; later tokens give 0 and leave the state as it was.
+        lengths: integers broadcastable to [*B]; later tokens, of which T or more leaves none, give 0
+            and leave the state as it was.
         form: "recurrent", token by token; "chunked", by matrix products over chunks of tokens; "parallel", a
             T×T matrix (without erase). They are equal; None chooses.
         chunk_size: of the chunked form; None chooses.
