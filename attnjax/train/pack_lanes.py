@@ -243,8 +243,12 @@ class PackLanes:
     ) -> None:
         running = {lane: trial for lane, trial in trials.items() if self._runs(trial)}
         files = [MetricsFile(trial.metrics) for trial in running.values()]
-        record = self._record(states, running, begun)
-        checkpoints.save(clock, record, first=lambda: [file.sync() for file in files])
+
+        def sync() -> None:
+            for file in files:
+                file.sync()
+
+        checkpoints.save(clock, self._record(states, running, begun), first=sync)
 
     def _record(
         self, states: TrainState | None, trials: Mapping[int, PackTrial], begun: int
