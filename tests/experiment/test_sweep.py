@@ -275,13 +275,14 @@ def test_a_folder_that_cannot_be_written_is_named(capsys) -> None:
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(whole: list) -> None:
-    """A file may grow to 600 bytes: too little for sweep.json."""
+    """A file may grow to 600 bytes: too little for sweep.json, and for compiled programs."""
     limited = (
         "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600)); "
         "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
     )
     start = [sys.executable, "-c", limited, *command(*GRID, *FAST)[1:]]
-    done = subprocess.run(start, capture_output=True, text=True, check=False)
+    no_cache = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    done = subprocess.run(start, env=no_cache, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     error = [line for line in done.stderr.splitlines() if line.startswith("attnjax: ")]
     assert "File too large" in error[-1]

@@ -151,19 +151,24 @@ def test_the_folder_of_a_save_that_was_cut_off_is_never_restored(two_saved: Path
 
 
 @pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file may grow past a kilobyte."""
+def too_large() -> Iterator[jax.Array]:
+    """An array that the disk cannot hold: no file may grow past a kilobyte.
+
+    It is drawn before, for the compilation cache would keep half a program.
+    """
+    array = jax.random.normal(jax.random.key(0), (300, 300))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
+    yield array
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("full_disk")
-def test_the_error_of_a_save_in_the_background_is_raised_on_leaving(tmp_path: Path) -> None:
+def test_the_error_of_a_save_in_the_background_is_raised_on_leaving(
+    tmp_path: Path, too_large: jax.Array
+) -> None:
     checkpoints = _open(tmp_path)
     with pytest.raises(InputError, match=r"cannot save a checkpoint in .*File too large"), checkpoints:
-        checkpoints.save(1, {"w": jax.random.normal(jax.random.key(0), (300, 300))})
+        checkpoints.save(1, {"w": too_large})
     with _open(tmp_path) as checkpoints:
         assert checkpoints.steps == []
 
