@@ -5,8 +5,9 @@
 Learning rate × weight decay × dropout × seed on benchmarks/sweep_folder/lookup.py: 34k parameters, 300 steps
 of 32 examples. Whole processes are timed, from the command to the last result.
 
-    ours         attnjax sweep
-    processes    attnjax run, a process per trial, two at a time (with our cache of compiled programs)
+    ours         attnjax sweep, with the compiled programs that earlier sweeps have kept
+    ours, new    the same with an empty cache of compiled programs, as on the first day
+    processes    attnjax run, a process per trial, two at a time, with those programs
     optuna       two processes that share a study; a jit per trial
     ray tune     two workers; a jit per trial
     fresh jit    one process, a jit per trial whose hyperparameters are constants, on one device
@@ -44,10 +45,10 @@ def trials(count: int) -> list[dict[str, Any]]:
     return [dict(zip(AXES, values, strict=True)) for values in itertools.islice(grid, count)]
 
 
-def ours(count: int) -> float:
+def ours(count: int, *, new: bool = False) -> float:
     axes = {name: list(dict.fromkeys(trial[name] for trial in trials(count))) for name in AXES}
     grid = [f"{name}={','.join(map(str, values))}" for name, values in axes.items()]
-    return _timed([[*COMMAND, "sweep", "lookup", "--grid", *grid, *PLACE]])
+    return _timed([[*COMMAND, "sweep", "lookup", "--grid", *grid, *PLACE]], new=new)
 
 
 def processes(count: int) -> float:
@@ -132,11 +133,12 @@ def with_ray_tune(count: int) -> None:
     assert not results.errors, results.errors
 
 
-def _timed(commands: list[list[str]]) -> float:
-    """Seconds for all commands, two at a time, in a folder of their own."""
+def _timed(commands: list[list[str]], *, new: bool = False) -> float:
+    """Seconds for all commands, two at a time, in a folder of their own; `new`: with an empty cache."""
     found = os.environ.get("PYTHONPATH", "")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FOLDER.parent), str(FOLDER), found])}
     with tempfile.TemporaryDirectory() as folder:
+        environment |= {"XDG_CACHE_HOME": folder} if new else {}
 
         def run(command: list[str]) -> None:
             done = subprocess.run(
@@ -154,6 +156,7 @@ def _timed(commands: list[list[str]]) -> float:
 
 def cases(count: int) -> Iterator[tuple[str, Any]]:
     yield "ours", lambda: ours(count)
+    yield "ours, new", lambda: ours(count, new=True)
     yield "processes", lambda: processes(count)
     yield "optuna", lambda: by_hand(*(f"with_optuna(sweep.trials({count})[{i}::2])" for i in (0, 1)))
     if importlib.util.find_spec("pandas") and importlib.util.find_spec("pyarrow"):

@@ -27,8 +27,8 @@ from attnjax.ops.linear.triangular import unit_lower_inverse
 # (benchmarks/linear.py --only chunks). Larger products fill an accelerator better.
 CPU_CHUNK, ACCELERATOR_CHUNK = 32, 64
 # Tokens of one head whose chunks are computed at once; a gradient computes them again, group by group, and so
-# keeps the inputs and one state per group. More of them fill an accelerator (benchmarks/gpu.py).
-CPU_GROUP, ACCELERATOR_GROUP = 1024, 16384
+# keeps the inputs and one state per group. More of them fill an accelerator (benchmarks/gpu.py, 64k tokens).
+CPU_GROUP, ACCELERATOR_GROUP = 1024, 65536
 
 
 class Chunk(NamedTuple):
