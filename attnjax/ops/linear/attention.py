@@ -24,7 +24,7 @@ def linear_attention(
     key: Float[Array, "*B T K H"],
     value: Float[Array, "*B T K V"],
     *,
-    decay: Float[Array, "..."] | None = ...,
+    decay: float | Float[Array, "..."] | None = ...,
     erase: Float[Array, "*B T K H"] | None = ...,
     write: Float[Array, "*B T K H"] | None = ...,
     scale: float | Float[Array, ""] | None = ...,
@@ -44,7 +44,7 @@ def linear_attention(
     value: Float[Array, "*B T K V"],
     *,
     return_state: Literal[True],
-    decay: Float[Array, "..."] | None = ...,
+    decay: float | Float[Array, "..."] | None = ...,
     erase: Float[Array, "*B T K H"] | None = ...,
     write: Float[Array, "*B T K H"] | None = ...,
     scale: float | Float[Array, ""] | None = ...,
@@ -63,7 +63,7 @@ def linear_attention(
     value: Float[Array, "*B T K V"],
     *,
     return_state: bool,
-    decay: Float[Array, "..."] | None = ...,
+    decay: float | Float[Array, "..."] | None = ...,
     erase: Float[Array, "*B T K H"] | None = ...,
     write: Float[Array, "*B T K H"] | None = ...,
     scale: float | Float[Array, ""] | None = ...,
@@ -75,7 +75,22 @@ def linear_attention(
 ) -> Any: ...
 
 
-def linear_attention(query: Any, key: Any, value: Any, *, return_state: bool = False, **options: Any) -> Any:
+def linear_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    *,
+    decay: Any = None,
+    erase: Any = None,
+    write: Any = None,
+    scale: Any = None,
+    initial_state: Any = None,
+    segment_ids: Any = None,
+    lengths: Any = None,
+    form: Form | None = None,
+    chunk_size: int | None = None,
+    return_state: bool = False,
+) -> Any:
     """Attention by a state of constant size: it decays, is erased from, written to and read at every token.
 
         S_t = exp(decay_t) S_{t-1} - write_t (erase_tᵀ S_{t-1}) + key_t value_tᵀ
@@ -87,8 +102,8 @@ def linear_attention(query: Any, key: Any, value: Any, *, return_state: bool = F
     Args:
         query: [*B, T, N, H]; key: [*B, T, K, H]; value: [*B, T, K, V], floating point, N divisible by K: key
             head k serves the query heads from k·N/K, and has one state [H, V].
-        decay: logarithm of what is kept, at most 0, -inf allowed: [K] per head, [*#B, #T, #K] per head and
-            token, or [*#B, #T, #K, #H] per channel. None keeps everything.
+        decay: logarithm of what is kept, at most 0, -inf allowed: scalar, [K] per head, [*#B, #T, #K] per
+            head and token, or [*#B, #T, #K, #H] per channel. None keeps everything.
         erase: [*B, T, K, H], reads the state before the decay; write: [*B, T, K, H] is where that is taken
             away, None for the key. A delta rule of strength β passes key = β·k, erase = exp(decay)·k.
         scale: scalar; None = 1/√H.
@@ -115,7 +130,20 @@ def linear_attention(query: Any, key: Any, value: Any, *, return_state: bool = F
     >>> print(out.ravel(), state.ravel())
     [1.    1.5   1.75  1.875] [1.875]
     """
-    out, state = linear_recurrence(query, key, value, **options)
+    out, state = linear_recurrence(
+        query,
+        key,
+        value,
+        decay=decay,
+        erase=erase,
+        write=write,
+        scale=scale,
+        initial_state=initial_state,
+        segment_ids=segment_ids,
+        lengths=lengths,
+        form=form,
+        chunk_size=chunk_size,
+    )
     return (out, state) if return_state else out
 
 

@@ -124,16 +124,16 @@ def _like_key(name: str, x: Any, key: Array) -> Array:
 def _decay(decay: Any, key_shape: tuple[int, ...]) -> Array:
     decay, heads = floats("decay", decay), key_shape[-2]
     rank = len(key_shape)
-    full = {1: (heads,), rank - 1: key_shape[:-1], rank: key_shape}.get(decay.ndim)
+    full = {0: (), 1: (heads,), rank - 1: key_shape[:-1], rank: key_shape}.get(decay.ndim)
     if full is None or not _broadcasts(decay.shape, full) or (decay.ndim == 1 and decay.shape != full):
         raise ValueError(
-            f"decay has shape {list(decay.shape)}: expected [{heads}] (K), or one that broadcasts to "
-            f"{list(key_shape[:-1])} (*B, T, K) or {list(key_shape)} (*B, T, K, H)"
+            f"decay has shape {list(decay.shape)}: expected a scalar, [{heads}] (K), or one that "
+            f"broadcasts to {list(key_shape[:-1])} (*B, T, K) or {list(key_shape)} (*B, T, K, H)"
         )
-    if not isinstance(decay, jax.core.Tracer) and (np.asarray(decay, np.float64) > 0).any():
+    if not isinstance(decay, jax.core.Tracer) and (np.asarray(decay) > 0).any():
         highest = np.nanmax(np.asarray(decay, np.float64))
         raise ValueError(f"decay reaches up to {highest:.4g}: expected logarithms of decays, at most 0")
-    return decay
+    return decay if decay.ndim else jnp.broadcast_to(decay, heads)
 
 
 def _integers(name: str, x: Any, full: tuple[int, ...], axes: str) -> Array:

@@ -17,7 +17,8 @@ BAD_VALUES = {
     "heads not divisible": ({"query": X[:, :, :3]}, "not divisible by K = 2"),
     "too few axes": ({"query": X[0, 0]}, "query has shape .*at least 3 axes"),
     "a decay above 0": ({"decay": jnp.array([0.1, -1.0])}, "decay reaches up to 0.1: .* at most 0"),
-    "a decay per query head": ({"decay": -jnp.ones(4)}, r"decay has shape \[4\]: expected \[2\]"),
+    "a decay per query head": ({"decay": -jnp.ones(4)}, r"decay has shape \[4\]: expected a scalar, \[2\]"),
+    "a scalar decay above 0": ({"decay": 0.1}, "decay reaches up to 0.1"),
     "a decay of another length": ({"decay": -jnp.ones((2, 5, 2))}, "decay has shape"),
     "a decay of values": ({"decay": -jnp.ones((2, 6, 2, 3))}, "decay has shape"),
     "a decay of too many axes": ({"decay": -jnp.ones((1, 2, 6, 2, 8))}, "decay has shape"),
@@ -65,3 +66,8 @@ def test_a_decay_above_0_is_seen_inside_jit_where_it_is_known():
 
 
 POSITIVE = jnp.array([0.5, 0.0])
+
+
+def test_an_unknown_name_is_refused_by_the_function_called():
+    with pytest.raises(TypeError, match=r"linear_attention.* 'dekay'"):
+        aj.linear_attention(**GOOD, dekay=None)

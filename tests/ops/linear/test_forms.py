@@ -48,6 +48,13 @@ def test_any_length(form, length):
     assert_close(linear_recurrence(**args, **FORMS[form]), literal(**args))
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_one_decay_for_all_heads(form):
+    args = draw("none")
+    one = linear_recurrence(**args, **FORMS[form], decay=-0.3)
+    assert_close(one, literal(**args, decay=np.full(args["key"].shape[:-1], -0.3)))
+
+
 @pytest.mark.parametrize("terms", TERMS)
 def test_groups_of_chunks_follow_each_other(terms, monkeypatch):
     monkeypatch.setattr("attnjax.ops.linear.chunked.CPU_GROUP", 8)
