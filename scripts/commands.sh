@@ -3,8 +3,15 @@
 DRY=""
 fail() { printf 'error: %s\n' "$*" >&2; exit 2; }
 
-# dry_run ARGUMENT: whether it is --dry-run; from then on nothing is executed.
-dry_run() { [ "$1" = --dry-run ] && DRY=yes; }
+# without_dry_run ARGUMENT…: takes --dry-run out of them, wherever it stands, into ARGUMENTS; with it nothing is
+# executed from then on.
+without_dry_run() {
+    local argument
+    ARGUMENTS=()
+    for argument in "$@"; do
+        if [ "$argument" = --dry-run ]; then DRY=yes; else ARGUMENTS+=("$argument"); fi
+    done
+}
 
 show() { printf '+'; printf ' %q' "$@"; printf '\n'; }
 

@@ -8,7 +8,8 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/commands.sh"
 PORT=${RAY_PORT:-6379}
 
-dry_run "${1:-}" && shift
+without_dry_run "$@"
+set -- ${ARGUMENTS[@]+"${ARGUMENTS[@]}"}
 [ $# -gt 0 ] || fail "usage: slurm_sweep.sh [--dry-run] SWEEP [options of attnjax sweep]"
 if [ -n "${SLURM_JOB_NODELIST:-}" ]; then
     mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")

@@ -10,7 +10,8 @@ set -euo pipefail
 PORT=${RAY_PORT:-6379}
 CHIPS=${TPU_CHIPS:-2,2,1}  # Of one host, as libtpu counts them: 2,2,1 for four.
 
-dry_run "${1:-}" && shift
+without_dry_run "$@"
+set -- ${ARGUMENTS[@]+"${ARGUMENTS[@]}"}
 [ $# -gt 2 ] || fail "usage: tpu_vm_sweep.sh [--dry-run] NAME ZONE SWEEP [options of attnjax sweep]"
 name=$1 zone=$2
 shift 2
