@@ -4,7 +4,7 @@ import logging
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -140,14 +140,17 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        failed = kind is not None
         try:
             self.wait()
         except InputError:
-            with suppress(Exception):  # Orbax raises the error of the save a second time.
-                self._manager.close()
+            failed = True
             raise
-        self._manager.close()
+        finally:
+            # Orbax raises the error of a save that failed a second time.
+            with suppress(Exception) if failed else nullcontext():
+                self._manager.close()
 
     def _arrays(self, step: int, like: dict[str, Any]) -> dict[str, Any] | None:
         """The arrays saved at `step`, None where a file is damaged."""

@@ -33,10 +33,10 @@ class MetricsFile:
         os.truncate(self._path, kept)
 
     def rows(self) -> list[Row]:
-        """All rows; none where the file is not there yet."""
+        """All rows but a last one that was torn or is being written; none where there is no file yet."""
         if not self._path.exists():
             return []
-        return [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in self._path.read_text(encoding="utf-8").split("\n")[:-1]]
 
     def append(self, row: Row) -> None:
         """Writes one row; it is in the file when this returns."""
