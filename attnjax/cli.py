@@ -19,7 +19,7 @@ from attnjax.experiment.interrupt import Terminated, sigterm_raises
 from attnjax.explain import mask_command
 from attnjax.launch.options import launching, with_launcher
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 EPILOG = "`attnjax COMMAND --help` says more; `attnjax run EXPERIMENT --help` lists what can be overridden."
 
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail(130, "interrupted")
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in UNWRITABLE:
             return _fail(2, f"cannot write to {error.filename or options.runs}: {error.strerror}")
         if not isinstance(error, BrokenPipeError):
             raise

@@ -34,7 +34,7 @@ class Search:
     seed: int = 0
 
     def record(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """As JSON holds it, with the values of the space as it holds those."""
         space = {name: asdict(domain) for name, domain in self.space.items()}
         return json.loads(json.dumps({**asdict(self), "space": space}))
 

@@ -132,6 +132,15 @@ class Run:
                 raise InputError(f"another process is working on {self.folder}") from None
             yield
 
+    @property
+    def locked(self) -> bool:
+        """Whether a process works on the run, as far as can be told."""
+        try:
+            with self.lock(shared=True):
+                return False
+        except InputError:
+            return True
+
 
 def run_for(entry: Experiment, config: Any, runs: Path) -> Run:
     """The folder under `runs` where this config's run lives. Raises InputError for a seed that is none."""

@@ -6,7 +6,6 @@ stopped, or killed, continues it: its table is the same, bit for bit, as that of
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from attnjax.config import InputError
@@ -16,7 +15,7 @@ from attnjax.experiment.store import Run
 from attnjax.experiment.sweep_keep import Keeper
 from attnjax.experiment.sweep_launch import ANYTHING, Launch, Local, Wished
 from attnjax.experiment.sweep_search import run_search
-from attnjax.experiment.sweep_spec import SweepSpec, check_owner, write_spec
+from attnjax.experiment.sweep_spec import SweepSpec, check_owner, note_measure, write_spec
 from attnjax.experiment.sweep_store import Sweep, read_plan
 from attnjax.experiment.sweep_worker import Pack, Watcher
 from attnjax.experiment.trials import shape_groups
@@ -32,14 +31,14 @@ class SweepOutcome:
 
 def run_sweep(
     spec: SweepSpec,
+    sweep: Sweep,
     *,
-    runs: Path,
     wished: Wished = ANYTHING,
     launch: Launch = Local,
     watcher: Watcher | None = None,
     say: Say = print,
 ) -> SweepOutcome:
-    """Runs every trial that has no result yet, in packs of one shape.
+    """Runs every trial that has no result yet, in packs of one shape, in the folder of `sweep`.
 
     What is `wished` for is settled at the first start, by a measurement where nothing is, and then kept: the
     bits of a trial may depend on it.
@@ -48,11 +47,12 @@ def run_sweep(
     that cannot be written, belongs to another sweep, or that another process works on, a layout that is not
     the sweep's.
     """
-    sweep, watcher = spec.folder(runs), watcher or Watcher()
+    watcher = watcher or Watcher()
     check_owner(spec, sweep)
     if _finished(spec, sweep):
+        note_measure(spec, sweep)
         return SweepOutcome(sweep, True)
-    store.check_writable(runs)
+    store.check_writable(sweep.folder)
     begun = read_plan(sweep)
     launcher = launch(spec, sweep, watcher, say)
     plan = launcher.plan(_as_begun(sweep, wished, begun), begun)
@@ -64,6 +64,7 @@ def run_sweep(
         if not begun:
             write_spec(spec, sweep)
             store.write_json(sweep.plan_file, plan.record())
+        note_measure(spec, sweep)
         provenance.record_start(
             Run(sweep.folder),
             provenance.collect(spec.entry, seed=spec.config.seed, devices=plan.layout.devices),
@@ -71,7 +72,7 @@ def run_sweep(
         watcher.begin(sweep, spec.count, _steps_left(spec, sweep))
         stack.callback(watcher.close)
         if spec.search:
-            finished = run_search(spec, sweep, plan, launcher)
+            finished = run_search(spec, sweep, plan, launcher, watcher)
         else:
             packs = [pack for group in shape_groups(spec.trials) for pack in launcher.cut(group)]
             finished = launcher.run([Pack.of(sweep, pack) for pack in packs])

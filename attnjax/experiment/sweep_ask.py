@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from attnjax.config import InputError
 from attnjax.experiment import store
 from attnjax.experiment.search import Asker
 from attnjax.experiment.space import Changes
@@ -18,7 +17,11 @@ def asker_of(spec: SweepSpec, plan: Plan) -> Asker:
     return Asker(spec.search, spec.mode or plan.monitor[1])
 
 
-def asked_trials(spec: SweepSpec, sweep: Sweep, plan: Plan) -> Iterator[Trial]:
+Refused = Callable[[int, str], None]
+"""Told the number of a trial that cannot be, and why."""
+
+
+def asked_trials(spec: SweepSpec, sweep: Sweep, plan: Plan, refused: Refused) -> Iterator[Trial]:
     """The trials of a search one by one, each asked for when it is needed, by what all before it have shown.
 
     Those that were asked for at an earlier start come first.
@@ -28,25 +31,33 @@ def asked_trials(spec: SweepSpec, sweep: Sweep, plan: Plan) -> Iterator[Trial]:
         records = sweep.trials()
         known = {record.number: record.changes for record in records}
         if number in known:
-            changes = decoded_changes(spec.config, known[number])
+            changes = known[number]
         else:
             ended = [record for record in records if record.result is not None]
             running = {record.number: record.changes for record in records if record.result is None}
             (changes,) = asker.ask(ended, values_of(spec, plan, ended), running, 1)
-        if trial := asked(spec, sweep, number, changes):
+        if trial := asked(spec, sweep, number, changes, refused):
             yield trial
 
 
-def asked(spec: SweepSpec, sweep: Sweep, number: int, changes: Changes) -> Trial | None:
-    """Notes a trial of a search. One that the config refuses has failed: the search learns from it."""
+def asked(spec: SweepSpec, sweep: Sweep, number: int, changes: Changes, refused: Refused) -> Trial | None:
+    """Notes a trial of a search, its changes as JSON holds them. One that the config refuses has failed."""
+    changes = decoded_changes(spec.config, changes)
     sweep.write_trial(number, encoded_changes(spec.config, changes))
     try:
         return Trial(number, changes, with_changes(spec.config, changes))
-    except InputError as error:
-        run = sweep.trial(number)
-        store.prepare_folder(run.folder)
-        write_result(run, "failed", 0, reason=str(error))
+    except ValueError as error:
+        refuse(sweep, number, str(error), refused)
         return None
+
+
+def refuse(sweep: Sweep, number: int, reason: str, refused: Refused) -> None:
+    """Ends a trial that cannot be; not again, where an earlier start did."""
+    run = sweep.trial(number)
+    if sweep.result(number) is None:
+        store.prepare_folder(run.folder)
+        write_result(run, "failed", 0, reason=reason)
+        refused(number, reason)
 
 
 def values_of(spec: SweepSpec, plan: Plan, records: Sequence[TrialRecord]) -> dict[int, float]:
@@ -59,7 +70,10 @@ def pruner(
     spec: SweepSpec, sweep: Sweep, plan: Plan
 ) -> Callable[[Mapping[int, int], Collection[int], Collection[int]], set[int]]:
     """(steps of the trials just validated, by number; running; ended) → those that shall go no further."""
-    asker, monitor = asker_of(spec, plan), plan.monitor[0]
+    assert spec.search is not None
+    # Validations hold the monitor, whatever trials are judged by in the end.
+    monitor, better = plan.monitor
+    asker = Asker(spec.search, better)
     generation = spec.count if plan.asks else plan.generation
 
     def prune(validated: Mapping[int, int], running: Collection[int], ended: Collection[int]) -> set[int]:

@@ -9,9 +9,9 @@ from attnjax.experiment import overrides, registry, trials
 from attnjax.experiment.interrupt import Terminated, sigterm_raises
 from attnjax.experiment.run import absolute_paths
 from attnjax.experiment.search import PRUNERS, SAMPLERS, Search
-from attnjax.experiment.space import parse_axes, parse_space
+from attnjax.experiment.space import Choice, Range, parse_axes, parse_space
 from attnjax.experiment.sweep import run_sweep
-from attnjax.experiment.sweep_launch import Local, Wished
+from attnjax.experiment.sweep_launch import Local, Wished, without_refused
 from attnjax.experiment.sweep_plan import KEPT
 from attnjax.experiment.sweep_registry import NamedSweep, find_sweep, known_sweeps
 from attnjax.experiment.sweep_spec import SweepSpec, read_spec
@@ -70,17 +70,21 @@ def status_arguments(parser: argparse.ArgumentParser) -> None:
 def sweep(options: argparse.Namespace, say: Say) -> int:
     """run a named sweep, or an experiment over a grid; a stopped one goes on"""
     spec, refused = chosen_spec(options)
+    if options.skip_invalid and not spec.search:
+        spec, more = without_refused(spec, options.devices)
+        refused += more
     for line in refused:
         say(f"left out: {line}")
     if options.dry_run:
         return _dry_run(spec, options, say)
-    return _run(spec, options, say)
+    return _run(spec, spec.folder(options.runs), options, say)
 
 
 def resume(options: argparse.Namespace, say: Say) -> int:
     """go on with a sweep that was stopped or killed"""
     registry.discover(options.experiments)
-    return _run(read_spec(resolve(options.sweep, options.runs)), options, say)
+    found = resolve(options.sweep, options.runs)
+    return _run(read_spec(found), found, options, say)
 
 
 def status(options: argparse.Namespace, say: Say) -> int:
@@ -93,9 +97,14 @@ def status(options: argparse.Namespace, say: Say) -> int:
         found = [Sweep(file.parent) for file in sorted((options.runs / FOLDER).glob("*/sweep.json"))]
     if not found:
         say(f"there are no sweeps in {options.runs}")
+    code = 0
     for one in found:
-        print_status(one, one.trials())
-    return 0
+        try:
+            print_status(one)
+        except InputError as error:
+            say(f"error: {error}")
+            code = 2
+    return code
 
 
 def report_arguments(parser: argparse.ArgumentParser) -> None:
@@ -146,8 +155,15 @@ def _search(config: Any, options: argparse.Namespace) -> Search | None:
         require(getattr(options, flag) is None, f"--search and --{flag}: expected one of them")
     require(bool(options.trials), "--search: say how many trials with --trials N")
     require(bool(options.space), "--search: say what to draw from with --space FIELD=LOW..HIGH")
-    space = parse_space(config, options.space)
+    space = {name: _as_json(config, name, d) for name, d in parse_space(config, options.space).items()}
     return Search(options.search, options.trials, space, options.prune, config.seed)
+
+
+def _as_json(config: Any, name: str, domain: Choice | Range) -> Choice | Range:
+    """With values as a search's record holds them."""
+    if isinstance(domain, Range):
+        return domain
+    return Choice(tuple(trials.encoded_changes(config, {name: v})[name] for v in domain.values))
 
 
 def _named(named: NamedSweep, options: argparse.Namespace) -> tuple[SweepSpec, list[str]]:
@@ -199,29 +215,32 @@ def _measure(options: argparse.Namespace) -> str | None:
     return options.measure
 
 
-def _run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:
+def _run(spec: SweepSpec, sweep: Sweep, options: argparse.Namespace, say: Say) -> int:
     from attnjax.experiment.sweep_console import LiveTable, print_status
 
-    again = "the same command, or `attnjax resume`, continues"
+    def stopped(how: str) -> None:
+        begun = sweep.sweep_file.is_file()
+        say(f"{how}: {'the same command, or `attnjax resume`, continues' if begun else 'nothing was begun'}")
+
     try:
         with sigterm_raises():
             outcome = run_sweep(
                 spec,
-                runs=options.runs,
+                sweep,
                 wished=_wished(options),
                 launch=options.launch,
                 watcher=LiveTable(spec),
                 say=say,
             )
     except Terminated:
-        say(f"stopped: {again}")
+        stopped("stopped")
         return 0
     except KeyboardInterrupt:
-        say(f"interrupted: {again}")
+        stopped("interrupted")
         return 130
-    print_status(outcome.sweep, outcome.sweep.trials())
+    print_status(outcome.sweep)
     if not outcome.finished:
-        say(f"stopped and saved: {again}")
+        stopped("stopped and saved")
     return 0
 
 
@@ -231,15 +250,13 @@ def _wished(options: argparse.Namespace) -> Wished:
 
 def _dry_run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:
     from attnjax.experiment.sweep_console import duration, print_trials
-    from attnjax.experiment.sweep_plan import step_seconds
+    from attnjax.experiment.sweep_plan import training_seconds
 
     launcher = Local(spec, spec.folder(options.runs), Watcher(), say)
     plan = launcher.plan(_wished(options), None)
-    groups, total = trials.shape_groups(spec.some()), 0.0
-    for group in groups:
-        packs = -(-len(group) // plan.layout.width)
-        total += packs * group[0].config.train.steps * step_seconds(plan.layout, group, launcher.programs)
-    layout = plan.layout
+    groups, layout = launcher.groups, plan.layout
+    total = training_seconds(plan, groups, launcher.programs)
+    total *= spec.count / sum(map(len, groups))  # Of a search these are the first.
     print_trials(
         spec,
         groups,

@@ -9,11 +9,14 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from attnjax.experiment.report.table import changes_text, reason_of
 from attnjax.experiment.report.write import Report
+from attnjax.experiment.space import Changes
+from attnjax.experiment.store import Run
 from attnjax.experiment.sweep_spec import SweepSpec
-from attnjax.experiment.sweep_store import Sweep, TrialRecord, read_plan
+from attnjax.experiment.sweep_store import Sweep, TrialRecord, measured, read_plan
 from attnjax.experiment.sweep_worker import Watcher
 from attnjax.experiment.trials import Trial
 
@@ -28,9 +31,9 @@ class LiveTable(Watcher):
         self, spec: SweepSpec, *, console: Console | None = None, seconds_between_lines: float = 15.0
     ) -> None:
         self._console = console or Console(stderr=True)
-        self._mode = spec.mode
+        self._mode, self._measure = spec.mode, spec.measure
         self._seconds_between_lines = seconds_between_lines
-        self._best: tuple[float, Trial] | None = None
+        self._best: tuple[float, Changes] | None = None
         self._running = 0
         self._bar = Progress(
             TextColumn("trial-steps"),
@@ -43,8 +46,11 @@ class LiveTable(Watcher):
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
 
     def begin(self, sweep: Sweep, trials: int, steps: int) -> None:
-        self._mode = self._mode or (read_plan(sweep) or {"monitor": [None, "max"]})["monitor"][1]
+        monitor, better = (read_plan(sweep) or {"monitor": ["", "max"]})["monitor"]
+        self._mode = self._mode or better
         records = sweep.trials()
+        for record in records:
+            self._rank(measured(record.result, self._measure, monitor), record.changes)
         self._count: Counter[str] = Counter(record.status for record in records if record.result)
         self._trials, self._steps, self._done = trials, steps, 0
         self._began = time.monotonic()
@@ -67,11 +73,13 @@ class LiveTable(Watcher):
         self._running -= 1
         self._ended_here += 1
         if status == "failed":
-            self._console.print(f"trial {trial.number} failed: {reason}", style="red", highlight=False)
-        sign = 1 if self._mode == "max" else -1
-        better = value is not None and (self._best is None or sign * value > sign * self._best[0])
-        if status == "done" and value is not None and better:
-            self._best = value, trial
+            self._print_failure(trial.number, reason)
+        self._rank(value if status == "done" else None, trial.changes)
+        self._show()
+
+    def refused(self, number: int, reason: str) -> None:
+        self._count["failed"] += 1
+        self._print_failure(number, reason)
         self._show()
 
     def close(self) -> None:
@@ -93,14 +101,14 @@ class LiveTable(Watcher):
 
     def _table(self) -> Table:
         table = Table(*STATUSES, "best so far", box=None)
-        table.add_row(*(str(n) for n in self._counts().values()), self._best_text())
+        table.add_row(*(str(n) for n in self._counts().values()), Text(self._best_text()))
         return table
 
     def _best_text(self) -> str:
         if self._best is None:
             return "—"
-        value, trial = self._best
-        return f"{value:.4g}  {changes_text(trial.changes)}"
+        value, changes = self._best
+        return f"{value:.4g}  {changes_text(changes)}"
 
     def _left(self) -> str:
         # The program of a shape is compiled before its first steps: a while during which no trial runs.
@@ -119,28 +127,46 @@ class LiveTable(Watcher):
         self._last_line = time.monotonic()
         counts = ", ".join(f"{n} {name}" for name, n in self._counts().items() if n)
         line = f"{counts}; best so far {self._best_text()}; {left}"
-        self._console.print(line, highlight=False, soft_wrap=True)
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _print_failure(self, number: int, reason: str | None) -> None:
+        text = f"trial {number} failed: {reason}"
+        self._console.print(text, style="red", highlight=False, markup=False)
+
+    def _rank(self, value: float | None, changes: Changes) -> None:
+        """Keeps what is better than the best so far."""
+        sign = 1 if self._mode == "max" else -1
+        if value is not None and (self._best is None or sign * value > sign * self._best[0]):
+            self._best = value, changes
 
 
-def print_status(sweep: Sweep, records: Sequence[TrialRecord]) -> None:
-    """One line on how far a sweep is, one for each failure, and how to go on."""
-    console = Console()
+def print_status(sweep: Sweep) -> None:
+    """One line on how far a sweep is, one for each failure, and how to go on.
+
+    Trials that have begun are "running" while a process works on the sweep, and "stopped" else.
+    """
+    console, records = Console(), sweep.trials()
     count: Counter[str] = Counter(record.status for record in records)
-    counts = ", ".join(f"{count[name]} {name}" for name in STATUSES if count[name])
+    asks_for = (sweep.record().get("search") or {"trials": len(records)})["trials"]
+    count["waiting"] += asks_for - len(records)
+    if not Run(sweep.folder).locked:
+        count["stopped"] = count.pop("running", 0)
+    counts = ", ".join(f"{count[name]} {name}" for name in (*STATUSES, "stopped") if count[name])
     console.print(f"{sweep.name}: {counts or 'no trials'}", highlight=False, soft_wrap=True)
     _print_failures(console, records)
-    if count["waiting"] or count["running"]:
+    if count["waiting"] or count["stopped"]:
         console.print(f"  `attnjax resume {sweep.name}` goes on", highlight=False, soft_wrap=True)
 
 
 def print_trials(spec: SweepSpec, groups: Sequence[Sequence[Any]], estimate: str) -> None:
     """What a dry run shows: the trials by shape, and the time they would take."""
     console = Console()
-    table = Table("group", "trials", "changes", title=f"{spec.name}: {len(spec.trials)} trials")
+    first = f", the first {sum(map(len, groups))} of the search" if spec.search else ""
+    table = Table("group", "trials", "changes", title=f"{spec.name}: {spec.count} trials{first}")
     for i, group in enumerate(groups):
-        shown = [changes_text(trial.changes) for trial in group[:4]]
-        more = f"\n… {len(group) - 4} more" if len(group) > 4 else ""
-        table.add_row(str(i), str(len(group)), "\n".join(shown) + more)
+        shown = [changes_text(trial.changes) for trial in group[:SHOWN]]
+        more = f"\n… {len(group) - SHOWN} more" if len(group) > SHOWN else ""
+        table.add_row(str(i), str(len(group)), Text("\n".join(shown) + more))
     console.print(table)
     console.print(estimate, highlight=False, soft_wrap=True)
 

@@ -37,7 +37,7 @@ class Keeper:
 
     def after_result(self, number: int, value: float | None) -> None:
         """Lets go of the state that was the best until now, where this one is better."""
-        rank, before = self._rank(number, value), self._found()
+        rank, before = self._rank(number, value), self.best()
         if self._is_best(rank):
             self._best = rank
             if before and self._plan.keep_params == "best":
@@ -46,13 +46,13 @@ class Keeper:
     def tidy(self) -> None:
         """Leaves the best trial's state alone, whatever other processes thought was best."""
         self._looked = False
-        best = self._found()
+        best = self.best()
         if best and self._plan.keep_params == "best":
             kept = self._sweep.trial(-best[1]).folder
             for folder in {file.parent for file in self._sweep.folder.glob("trials/*/checkpoints")} - {kept}:
                 _drop(folder)
 
-    def _found(self) -> Rank | None:
+    def best(self) -> Rank | None:
         """The best trial that has a result: what lies on the disk at first, then what was heard."""
         if not self._looked:
             self._looked = True
@@ -67,7 +67,7 @@ class Keeper:
         return self._best
 
     def _is_best(self, rank: Rank | None) -> bool:
-        before = self._found()
+        before = self.best()
         return rank is not None and (before is None or rank > before)
 
     def _rank(self, number: int, value: float | None) -> Rank | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
+from attnjax.config import InputError
 from attnjax.experiment import topology
 from attnjax.experiment.run import Say
 from attnjax.experiment.sweep_plan import Plan, choose_plan, pack_size
@@ -11,7 +12,20 @@ from attnjax.experiment.sweep_programs import Programs
 from attnjax.experiment.sweep_spec import SweepSpec
 from attnjax.experiment.sweep_store import Sweep
 from attnjax.experiment.sweep_worker import Pack, Watcher, Worker
-from attnjax.experiment.trials import Trial, shape_groups
+from attnjax.experiment.trials import Trial, make_trials, refusal, shape_groups
+
+
+def without_refused(spec: SweepSpec, devices: int | None) -> tuple[SweepSpec, list[str]]:
+    """The sweep without the trials whose task cannot be made, and a line for each of their shapes."""
+    topology.start_jax(devices)
+    groups = shape_groups(spec.trials)
+    refused = Programs(spec.entry).refusals(groups)
+    left_out = {trial.number for place in refused for trial in groups[place]}
+    if not left_out or len(left_out) == len(spec.trials):
+        return spec, []
+    kept = [trial.changes for trial in spec.trials if trial.number not in left_out]
+    trials, _ = make_trials(spec.config, kept, skip_invalid=False)
+    return replace(spec, trials=trials), list(refused.values())
 
 
 class Wished(NamedTuple):
@@ -56,13 +70,16 @@ class Local:
         topology.start_jax(wished.devices)
         groups = shape_groups(self._spec.some())
         devices, width = pack_size(max(map(len, groups)), wished.devices, wished.width)
-        for group in groups:
-            self.programs.task(group[0])
+        refused = self.programs.refusals(groups)
+        if refused and (len(refused) == len(groups) or not self._spec.search):
+            count = sum(len(groups[place]) for place in refused)
+            raise InputError(refusal(list(refused.values()), count, sum(map(len, groups))))
+        self.groups = [group for place, group in enumerate(groups) if place not in refused]
         if begun:
             self._plan = Plan.from_record(begun)
         else:
             count, asks = self._spec.count, bool(self._spec.search) and self._spec.one_shape
-            plan = choose_plan(groups, self.programs, wished.lowering, devices, width, count, self._say)
+            plan = choose_plan(self.groups, self.programs, wished.lowering, devices, width, count, self._say)
             self._plan = replace(plan, asks=asks, keep_params=wished.keep_params or "best")
         return self._plan
 

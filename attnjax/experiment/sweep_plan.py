@@ -1,5 +1,6 @@
 """How the packs of a sweep are computed: a quick measurement at the first start, kept from then on."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ CPU_WIDTH, ACCELERATOR_WIDTH = 8, 64  # benchmarks/gpu.py --only packs: wider on
 LOWERINGS = ("map", "vmap")
 ENOUGH = 2.0  # Seconds.
 PAYS = 20  # Another lowering is measured where the sweep takes as many times as long as measuring this one.
+CLEARLY = 0.8  # By less, a noisy machine would choose now this one, now that one, and with it the bits.
 KEPT = ("best", "all", "none")
 
 
@@ -86,9 +88,9 @@ def choose_plan(
     measuring = time.perf_counter() - began
     if seconds[likely[0]] * largest[0].config.train.steps * count / width > PAYS * measuring:
         seconds = {layout.lowering: step_seconds(layout, largest, programs) for layout in layouts}
-    best = min(
-        (layout for layout in layouts if layout.lowering in seconds), key=lambda x: seconds[x.lowering]
-    )
+    best = layouts[0]
+    if seconds.get(likely[1], math.inf) < CLEARLY * seconds[likely[0]]:
+        best = layouts[1]
     shown = ", ".join(f"{name} {1e3 * value:.1f} ms" for name, value in seconds.items())
     say(f"{best.lowering} it is: a step of {width} trials on {devices} device(s) takes {shown}")
     return Plan(best, monitor, {name: round(value, 6) for name, value in seconds.items()})
@@ -109,6 +111,27 @@ def pack_size(trials: int, devices: int | None, width: int | None) -> tuple[int,
         width = -(-min(most, trials) // used) * used
     require(width % used == 0, f"--width is {width}: expected a multiple of the {used} devices that share it")
     return used, width
+
+
+def training_seconds(plan: Plan, groups: Sequence[Sequence[Trial]], programs: Programs) -> float:
+    """What training these groups will take: the largest is measured, the others by their operations."""
+    largest = max(groups, key=len)
+    step = plan.seconds.get(plan.layout.lowering) or step_seconds(plan.layout, largest, programs)
+    work = [_operations(plan.layout, group, programs) for group in groups]
+    whole = work[groups.index(largest)]
+    packs = [-(-len(group) // plan.layout.width) * group[0].config.train.steps for group in groups]
+    return sum(n * step * own / whole for n, own in zip(packs, work, strict=True))
+
+
+def _operations(layout: "PackLayout", trials: Sequence[Trial], programs: Programs) -> float:
+    """How many floating-point operations the program of these trials counts, before it is compiled."""
+    from attnjax.train.loop import next_span
+
+    program = programs.program(trials[0], layout)
+    batches = program.batches([next_span(0, program.config)] * layout.width)
+    lanes = program.lanes([None] * layout.width, [])
+    chunk: Any = program.chunk
+    return float(chunk.lower(program.empty(), batches, lanes).cost_analysis()["flops"])
 
 
 def step_seconds(

@@ -1,11 +1,12 @@
 """The tasks and the compiled programs of a sweep's shapes."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from attnjax.config import InputError
 from attnjax.experiment.identity import canonical
 from attnjax.experiment.registry import Experiment
-from attnjax.experiment.trials import Trial, static_config
+from attnjax.experiment.trials import Trial, shown, static_config
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Task
@@ -27,6 +28,16 @@ class Programs:
     def task(self, trial: Trial) -> "Task":
         """The task of all trials that have the static fields of this one."""
         return _kept(self._tasks, self._shape(trial), lambda: static_config(trial.config).task(None))
+
+    def refusals(self, groups: Sequence[Sequence[Trial]]) -> dict[int, str]:
+        """Why no task can be made for a group of one shape, by the group's place; none for those that can."""
+        found = {}
+        for place, group in enumerate(groups):
+            try:
+                self.task(group[0])
+            except InputError as error:
+                found[place] = f"{shown(group[0].changes)}: {error}"
+        return found
 
     def program(self, trial: Trial, layout: "PackLayout") -> "PackProgram":
         """The program for packs of such trials."""

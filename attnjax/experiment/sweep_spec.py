@@ -19,6 +19,7 @@ from attnjax.experiment.trials import (
     decoded_changes,
     encoded_changes,
     make_trials,
+    one_program,
     possible,
     shape_groups,
     with_changes,
@@ -44,9 +45,11 @@ class SweepSpec:
     """Asks for the trials; `trials` is empty then."""
 
     def fingerprint(self) -> str:
-        """sha256 of what is computed; the measure is a way to look at it."""
+        """sha256 of what is computed; the measure is a way to look at it, unless a search asks by it."""
         changes = [encoded_changes(self.config, trial.changes) for trial in self.trials]
         asked = self.search.record() if self.search else None
+        if asked and (self.measure or self.mode):
+            asked |= {"measure": self.measure, "mode": self.mode}
         return fingerprint([canonical(self.entry.name, self.config), changes, asked])
 
     def some(self) -> Sequence[Trial]:
@@ -54,17 +57,17 @@ class SweepSpec:
         if self.search is None:
             return self.trials
         first = Asker(self.search, self.mode or "max").ask([], {}, {}, min(8, self.search.trials))
-        found = possible(self.config, first)
+        found = possible(self.config, [decoded_changes(self.config, changes) for changes in first])
         require(bool(found), "--space: none of the first draws can be")
         return found
 
     @property
     def one_shape(self) -> bool:
         """Whether one program serves all trials: whether nothing static is varied."""
-        changes = [trial.changes for trial in self.trials]
-        if self.search:
-            changes = [{name: end} for name, domain in self.search.space.items() for end in domain.ends]
-        return len(shape_groups(possible(self.config, [{}, *changes]))) == 1
+        if self.search is None:
+            return len(shape_groups(self.trials)) == 1
+        space = self.search.space.items()
+        return all(one_program(self.config, name, domain.ends) for name, domain in space)
 
     @property
     def count(self) -> int:
@@ -98,6 +101,14 @@ def spec_record(spec: SweepSpec) -> dict[str, Any]:
 def write_spec(spec: SweepSpec, sweep: Sweep) -> None:
     """Claims the folder for this sweep."""
     store.write_json(sweep.sweep_file, spec_record(spec))
+
+
+def note_measure(spec: SweepSpec, sweep: Sweep) -> None:
+    """Keeps what the trials are judged by, which another start may have told otherwise."""
+    record = sweep.record()
+    own = {"measure": spec.measure, "mode": spec.mode}
+    if record != {**record, **own}:
+        store.write_json(sweep.sweep_file, {**record, **own})
 
 
 def check_owner(spec: SweepSpec, sweep: Sweep) -> None:

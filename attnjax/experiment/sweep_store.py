@@ -11,12 +11,13 @@ runs/sweeps/NAME-1a2b3c4d/
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from attnjax.experiment.space import Changes
-from attnjax.experiment.store import Run, named, read_json, read_record, write_json
+from attnjax.experiment.store import Run, named, read_record, write_json
 
 Status = Literal["waiting", "running", "done", "failed", "pruned"]
 FOLDER = "sweeps"
@@ -124,13 +125,12 @@ def write_result(
 
 
 def measured(result: dict[str, Any] | None, measure: str | None, monitor: str) -> float | None:
-    """The number that a sweep compares its trials by; None where a trial has none."""
+    """The number that a sweep compares its trials by; None where a trial has none, or none that is finite."""
     if result is None:
         return None
-    if measure is None:
-        return result["validation"].get(monitor)
-    row, _, column = measure.partition("/")
-    return result["metrics"].get(row, {}).get(column)
+    row, _, column = (measure or "").partition("/")
+    value = result["metrics"].get(row, {}).get(column) if measure else result["validation"].get(monitor)
+    return value if value is not None and math.isfinite(value) else None
 
 
 def fingerprint(data: Any) -> str:
@@ -150,5 +150,7 @@ def read_plan(sweep: Sweep) -> dict[str, Any] | None:
     """How the sweep is computed, None before its first start."""
     if not sweep.plan_file.is_file():
         return None
+    kinds = {"lowering": str, "width": int, "devices": int, "monitor": list}
     # What a sweep of an earlier version did not say.
-    return {"asks": False, "keep_params": "none", "packs": 1, **read_json(sweep.plan_file)}
+    earlier = {"asks": False, "keep_params": "none", "packs": 1, "seconds_per_step": {}}
+    return earlier | read_record(sweep.plan_file, kinds)

@@ -1,13 +1,14 @@
 """Computes packs of trials and writes what becomes of each."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnjax.config import InputError
 from attnjax.experiment import store
-from attnjax.experiment.sweep_ask import asked_trials, pruner
+from attnjax.experiment.sweep_ask import asked_trials, pruner, refuse
 from attnjax.experiment.sweep_keep import Keeper
 from attnjax.experiment.sweep_plan import Plan
 from attnjax.experiment.sweep_programs import Programs
@@ -34,6 +35,9 @@ class Watcher:
 
     def ended(self, trial: Trial, status: str, value: float | None, reason: str | None) -> None:
         """A running trial ended."""
+
+    def refused(self, number: int, reason: str) -> None:
+        """A trial that a search asked for cannot be."""
 
     def close(self) -> None:
         """After the last pack."""
@@ -81,8 +85,16 @@ class Worker:
         from attnjax.train.pack import fit_pack
 
         search = self.spec.search
-        program = self.programs.program(pack.trials[0], self.plan.layout)
-        trials = asked_trials(self.spec, self.sweep, self.plan) if pack.asks else pack.trials
+        try:
+            program = self.programs.program(pack.trials[0], self.plan.layout)
+        except InputError as error:
+            if search is None or pack.asks:
+                raise
+            for trial in pack.trials:
+                refuse(self.sweep, trial.number, str(error), self.watcher.refused)
+            return True
+        asking = asked_trials(self.spec, self.sweep, self.plan, self.watcher.refused)
+        trials = asking if pack.asks else pack.trials
         known: dict[int, Trial] = {}
 
         def packed() -> "Iterator[PackTrial]":
@@ -126,6 +138,8 @@ class Worker:
         metrics, digest = {}, None
         if end.params is not None:
             metrics = program.task.evaluate(end.params, run.folder).metrics
+            if self._keeper.best() is None:
+                _check_measure(self.spec.measure, metrics)
             digest = params_hash(end.params)
         found: dict[str, Any] = {"validation": end.validation, "metrics": metrics}
         value = measured(found, self.spec.measure, self.plan.monitor[0]) if end.status == "done" else None
@@ -135,3 +149,10 @@ class Worker:
         self._keeper.after_result(trial.number, value)
         self.watcher.computed(steps - end.step)  # Those that it has left will not be.
         self.watcher.ended(trial, end.status, value, end.reason)
+
+
+def _check_measure(measure: str | None, metrics: Mapping[str, Mapping[str, float]]) -> None:
+    """Raises InputError for a cell that the evaluation lacks; the sweep goes on with another measure."""
+    cells = [f"{row}/{column}" for row, columns in metrics.items() for column in columns]
+    if measure is not None and measure not in cells:
+        raise InputError(f"--measure is {measure!r}: the evaluation has {', '.join(cells)}")

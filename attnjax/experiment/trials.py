@@ -115,9 +115,9 @@ def make_trials(
             require_seed("seed", made.seed)
             kept.append((changes, made))
         except ValueError as error:
-            refused.append(f"{_shown(changes)}: {' '.join(str(error).split())}")
+            refused.append(f"{shown(changes)}: {' '.join(str(error).split())}")
     if refused and (not skip_invalid or not kept):
-        raise InputError(_refusal(refused, len(asked)))
+        raise InputError(refusal(refused, len(refused), len(asked)))
     require(len(kept) > 0, "the sweep has no trials")
     return [Trial(number, *pair) for number, pair in enumerate(kept)], _different(refused)
 
@@ -128,7 +128,7 @@ def possible(config: Any, changes_list: Iterable[Changes]) -> list[Trial]:
     for number, changes in enumerate(changes_list):
         try:
             found.append(Trial(number, changes, with_changes(config, changes)))
-        except InputError:
+        except ValueError:
             continue
     return found
 
@@ -149,6 +149,19 @@ def static_config(config: Any) -> Any:
     A field whose metadata has "static" (a function of its value) takes what that gives instead.
     """
     return dataclasses.replace(_untraced(config), seed=0)
+
+
+def one_program(config: Any, name: str, values: Iterable[Any]) -> bool:
+    """Whether one compiled program serves these values of a field, whatever the other fields are."""
+    if name == "seed":
+        return True
+    *path, last = name.split(".")
+    for part in path:
+        config = getattr(config, part)
+    metadata = next(field.metadata for field in dataclasses.fields(config) if field.name == last)
+    if "static" in metadata:
+        return len({repr(metadata["static"](value)) for value in values}) == 1
+    return bool(metadata.get("traced"))
 
 
 def shape_groups(trials: Iterable[Trial]) -> list[list[Trial]]:
@@ -193,11 +206,12 @@ def _key(changes: Changes) -> tuple[Any, ...]:
     return tuple((name, repr(value)) for name, value in sorted(changes.items()))
 
 
-def _refusal(refused: list[str], total: int) -> str:
+def refusal(refused: list[str], count: int, total: int) -> str:
+    """What is wrong with some of so many trials, in one line."""
     different = _different(refused)
     more = f"; and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
-    remedy = " (--skip-invalid leaves them out)" if len(refused) < total else ""
-    return f"{len(refused)} of {total} trials can't be: {'; '.join(different[:SHOWN])}{more}{remedy}"
+    remedy = " (--skip-invalid leaves them out)" if count < total else ""
+    return f"{count} of {total} trials can't be: {'; '.join(different[:SHOWN])}{more}{remedy}"
 
 
 def _different(refused: list[str]) -> list[str]:
@@ -205,7 +219,7 @@ def _different(refused: list[str]) -> list[str]:
     return list(dict.fromkeys(refused))
 
 
-def _shown(changes: Changes) -> str:
+def shown(changes: Changes) -> str:
     """The changes without the seed, which has no part in whether a config can be."""
     return _written({name: value for name, value in changes.items() if name != "seed"} or changes)
 

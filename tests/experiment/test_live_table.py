@@ -1,6 +1,7 @@
 """What people see while a sweep runs."""
 
 import io
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,13 +9,14 @@ import pytest
 from rich.console import Console
 
 from attnjax.experiment.sweep_console import LiveTable
+from attnjax.experiment.sweep_store import TrialRecord
 
 
 @pytest.fixture
 def shown() -> tuple[LiveTable, io.StringIO]:
     """A table of four trials of five steps, printed as lines."""
-    spec: Any = SimpleNamespace(mode="min")
-    sweep: Any = SimpleNamespace(trials=list)
+    spec: Any = SimpleNamespace(mode="min", measure=None)
+    sweep: Any = SimpleNamespace(trials=list, plan_file=Path("none"))
     console = Console(file=io.StringIO(), width=200)
     table = LiveTable(spec, console=console, seconds_between_lines=0.0)
     table.begin(sweep, trials=4, steps=20)
@@ -61,3 +63,17 @@ def test_one_that_is_stopped_at_once_says_so(shown) -> None:
     table, output = shown
     table.close()
     assert last(output) == "4 waiting; best so far —; no step yet"
+
+
+def test_what_an_earlier_start_found_and_what_a_search_may_not_try_counts() -> None:
+    spec: Any = SimpleNamespace(mode="min", measure=None)
+    result = {"validation": {"": 0.1}, "metrics": {}}
+    before = TrialRecord(0, {"note": "[red]x[/]"}, "done", result, Path())
+    sweep: Any = SimpleNamespace(trials=lambda: [before], plan_file=Path("none"))
+    console = Console(file=io.StringIO(), width=200)
+    table = LiveTable(spec, console=console, seconds_between_lines=0.0)
+    table.begin(sweep, trials=4, steps=20)
+    table.refused(1, "heads must divide [/dim]")
+    table.close()
+    assert "trial 1 failed: heads must divide [/dim]" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert last(console.file) == "1 done, 1 failed, 2 waiting; best so far 0.1  note=[red]x[/]; no step yet"  # type: ignore[arg-type]

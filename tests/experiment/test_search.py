@@ -1,5 +1,6 @@
 """A search asks the same questions again however often it is killed, and learns from the answers."""
 
+import json
 import os
 import signal
 import subprocess
@@ -121,6 +122,56 @@ def test_a_combination_that_cannot_be_is_a_failed_trial_of_the_search() -> None:
     for (_, accumulate), result in found.items():
         assert result["status"] == ("done" if accumulate == 1 else "failed")
         assert accumulate == 1 or "train.accumulate is 2: it must divide" in result["reason"]
+
+
+@pytest.mark.parametrize(
+    ("space", "asks"),
+    [
+        ("train.learning_rate=0.1..0.2 seed=0..9 train.dropout=0.1..0.3", True),
+        ("line.slope=1..3", False),
+        # The base config cannot be with any of these.
+        ("train.batch_size=25,35 train.accumulate=5,7", False),
+    ],
+)
+def test_a_search_of_one_shape_is_told_by_its_fields(space: str, asks: bool) -> None:
+    asked = "sweep toy --search random --trials 8 --train.steps 4 --train.accumulate 2 --space".split()
+    assert run(*asked, *space.split(), *FAST) == 0
+    assert json.loads((only_sweep().folder / "plan.json").read_text())["asks"] == asks
+
+
+def test_trials_are_pruned_by_the_monitor_whatever_judges_them() -> None:
+    """The measure that is to be large is the error: its worst end is the best of the monitor."""
+    hunt = "sweep toy --search random --trials 12 --prune median --train.steps 40".split()
+    space = ["--space", "train.learning_rate=log:1e-3..1"]
+    judged = ["--measure", "all points/error", "--mode", "max"]
+    assert run(*hunt, *FAST, *space, *judged) == 0
+    assert run(*hunt, *FAST, *space, "--runs", "by_monitor") == 0
+    pruned = [
+        [trial.number for trial in only_sweep(runs).trials() if trial.status == "pruned"]
+        for runs in ("runs", "by_monitor")
+    ]
+    assert pruned[0] == pruned[1] != []
+
+
+def test_a_measure_that_is_no_number_is_a_failure_to_the_search(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("TOY_NAN_SLOPE", "2.0")
+    hunt = "sweep toy --search tpe --trials 8 --space line.slope=1,2,3 --measure".split()
+    assert run(*hunt, "all points/error", "--mode", "min", *FAST, "--width", "1") == 0
+    assert [trial.status for trial in only_sweep().trials()] == ["done"] * 8
+    (kept,) = only_sweep().folder.glob("trials/*/checkpoints")
+    assert json.loads((kept.parent / "config.json").read_text())["config"]["line"]["slope"] != 2.0
+    assert "best so far nan" not in capsys.readouterr().err
+
+
+def test_a_shape_whose_data_cannot_be_is_a_failed_trial_of_the_search(tmp_path: Path) -> None:
+    Path("good").write_text("1\n2\n")
+    Path("bad").write_text("one\n")
+    hunt = "sweep toy --search random --trials 8 --space line.points=good,bad".split()
+    assert run(*hunt, *FAST) == 0
+    found = {Path(t.changes["line.points"]).name: t.result for t in only_sweep().trials()}
+    assert found["good"]["status"] == "done"
+    assert found["bad"]["status"] == "failed"
+    assert "'one'" in found["bad"]["reason"]
 
 
 @pytest.mark.parametrize(

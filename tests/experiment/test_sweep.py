@@ -15,6 +15,7 @@ from attnjax.cli import main
 from attnjax.experiment import topology
 from attnjax.experiment.store import Run
 from attnjax.experiment.sweep_store import Sweep
+from attnjax.train.metrics import MetricsFile
 from tests.toy_runs import WHERE
 
 GRID = ["sweep", "toy", "--grid", "train.learning_rate=0.1,0.2,0.4", "line.slope=1,2", "--seeds", "2"]
@@ -289,3 +290,82 @@ def test_a_full_disk_is_one_line_and_loses_nothing(whole: list) -> None:
     assert "Traceback" not in done.stderr
     assert run(*GRID, *FAST) == 0
     assert table(only_sweep()) == whole
+
+
+def test_a_disk_that_is_full_in_the_middle_is_one_line_and_loses_nothing(whole: list) -> None:
+    """No checkpoint finds room, and Orbax says so again when it is closed."""
+    code = (
+        "import sys; from orbax.checkpoint import v1 as ocp\n"
+        "def full(*_, **__): raise ValueError('RESOURCE_EXHAUSTED: Failed writing')\n"
+        "ocp.training.Checkpointer.save = ocp.training.Checkpointer.close = full\n"
+        "from attnjax.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    start = [sys.executable, "-c", code, *GRID, *FAST, *WHERE]
+    done = subprocess.run(start, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "RESOURCE_EXHAUSTED" in done.stderr.splitlines()[-1]
+    assert run(*GRID, *FAST) == 0
+    assert table(only_sweep()) == whole
+
+
+def test_a_folder_that_lies_elsewhere_is_gone_on_with(whole: list) -> None:
+    env = {**os.environ, "TOY_TERMINATED_IN_STEP": "7"}
+    subprocess.run(command(*GRID, *FAST), env=env, capture_output=True, check=True)
+    Path("elsewhere").mkdir()
+    moved = only_sweep().folder.rename("elsewhere/mine")
+    assert run("resume", str(moved)) == 0
+    assert table(Sweep(moved)) == whole
+    assert not list(Path("runs", "sweeps").iterdir())
+
+
+def test_the_measure_is_checked_and_can_be_corrected(capsys: pytest.CaptureFixture) -> None:
+    grid = ["sweep", "toy", "--grid", "line.slope=1,2", *FAST, "--mode", "min", "--measure"]
+    assert run(*grid, "all points/eror") == 2
+    assert "--measure is 'all points/eror': the evaluation has all points/error" in capsys.readouterr().err
+    assert run(*grid, "all points/error") == 0
+    assert only_sweep().record()["measure"] == "all points/error"
+    assert run(*grid[:-3]) == 0
+    assert only_sweep().record()["measure"] is None
+
+
+def test_data_that_cannot_be_is_named_with_its_trials_and_left_out(capsys: pytest.CaptureFixture) -> None:
+    Path("good").write_text("1\n2\n")
+    Path("bad").write_text("one\n")
+    grid = ["sweep", "toy", "--grid", "line.points=good,bad", "--seeds", "2", *FAST]
+    assert run(*grid) == 2
+    error = capsys.readouterr().err
+    assert "2 of 4 trials can't be: line.points=" in error
+    assert "'one'" in error
+    assert not Path("runs").exists()
+    assert run(*grid, "--skip-invalid") == 0
+    assert [trial.number for trial in only_sweep().trials()] == [0, 1]
+
+
+def test_status_tells_what_is_stopped_and_every_sweep_that_can_be_read(capsys: pytest.CaptureFixture) -> None:
+    env = {**os.environ, "TOY_TERMINATED_IN_STEP": "7"}
+    hunt = "sweep toy --search random --trials 9 --space train.learning_rate=0.1..0.2".split()
+    subprocess.run(command(*hunt, *FAST), env=env, capture_output=True, check=True)
+    damaged = Path("runs", "sweeps", "damaged-1")
+    damaged.mkdir()
+    (damaged / "sweep.json").write_text("{")
+    assert run("status") == 2
+    shown = capsys.readouterr()
+    assert "2 stopped" in shown.out
+    assert "7 waiting" in shown.out
+    assert "`attnjax resume" in shown.out
+    assert "damaged-1" in shown.err
+    with Run(only_sweep_named("toy").folder).lock():
+        run("status", "toy")
+    assert "2 running" in capsys.readouterr().out
+
+
+def only_sweep_named(name: str) -> Sweep:
+    (folder,) = Path("runs", "sweeps").glob(f"{name}-*")
+    return Sweep(folder)
+
+
+def test_reading_metrics_passes_over_a_line_that_is_being_written(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    file.write_text('{"step": 1}\n{"st')
+    assert MetricsFile(file).rows() == [{"step": 1}]

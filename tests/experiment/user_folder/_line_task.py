@@ -51,7 +51,10 @@ class LineTask:
         picture = Path(folder) / "line.png"
         picture.write_bytes(b"")
         samples = [{"x": "1", "y": "2", "right": "yes"}]
-        return Evaluation(metrics={"all points": self.validate(params)}, samples=samples, figures=[picture])
+        metrics = self.validate(params)
+        if os.environ.get("TOY_NAN_SLOPE") == str(self.y[-1] / (len(self.y) - 1)):
+            metrics = {"error": float("nan")}
+        return Evaluation(metrics={"all points": metrics}, samples=samples, figures=[picture])
 
     def save(self, folder):
         (Path(folder) / "points.txt").write_text("\n".join(map(str, self.y)))
