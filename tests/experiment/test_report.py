@@ -217,3 +217,17 @@ def test_names_come_with_the_best_first_and_every_row_of_the_evaluation_is_drawn
     cell = pooled(beyond, {"model.norm": "high"})
     assert cell is not None
     assert (cell.mean, cell.n) == (-3.0, 3)
+
+
+def test_a_field_that_some_trials_leave_alone_has_the_base_configs_value(tmp_path: Path) -> None:
+    config = {"seed": 0, "model": {"dim": 64}, "train": {"dropout": 0.1}}
+    trials = [({}, done(1)), ({"train.dropout": 0.2}, done(2)), ({"model.dim": 32}, done(3))]
+    trials.append(({"model.dim": 32, "train.dropout": 0.1, "seed": 1}, done(5)))
+    report = write_report(made(tmp_path / "made", trials, config=config))
+    assert report.found.axes == {"train.dropout": [0.1, 0.2], "model.dim": [32, 64]}
+    table = polars.read_csv(tmp_path / "made" / "report" / "table.csv")
+    assert table.select("train.dropout", "model.dim", "mean", "n").rows() == [
+        (0.1, 32, 4.0, 2),
+        (0.2, 64, 2.0, 1),
+        (0.1, 64, 1.0, 1),
+    ]

@@ -1,10 +1,12 @@
 """The numbers of a sweep: settings with the mean over their seeds, failures, and what matters most."""
 
+import functools
 import math
+import operator
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from attnjax.config import InputError
@@ -35,6 +37,7 @@ class Setting:
 class Findings:
     """All that a report shows. `settings`: the best first, those without a value last.
 
+    `trials`: each with all fields that the sweep sets, also those that it leaves as the base config has them.
     `axes`: the fields that take more than one value: numbers in order, others with the best first.
     `importance`: the share of the variance of the settings' means that each of them explains on its own.
     """
@@ -68,7 +71,8 @@ def findings(sweep: Sweep, measure: str | None = None) -> Findings:
 
     Raises InputError for a sweep without a finished trial, and for a measure that no trial has.
     """
-    record, plan, trials = sweep.record(), read_plan(sweep), sweep.trials()
+    record, plan = sweep.record(), read_plan(sweep)
+    trials = _complete(sweep.trials(), record["config"])
     done = [trial for trial in trials if trial.status == "done"]
     if plan is None or not done:
         counts = Counter(trial.status for trial in trials)
@@ -166,6 +170,18 @@ def importance(settings: Sequence[Setting], axes: dict[str, list[Any]]) -> dict[
 
 def _bin(value: Any, values: list[Any]) -> Any:
     return 4 * values.index(value) // len(values) if numeric(values) and len(values) > 8 else value
+
+
+def _complete(trials: Sequence[TrialRecord], config: dict[str, Any]) -> list[TrialRecord]:
+    """The trials with every field that any of them sets; where a trial does not, the base config's value."""
+    names = dict.fromkeys(name for trial in trials for name in trial.changes)
+
+    def value(changes: Changes, name: str) -> Any:
+        if name in changes:
+            return changes[name]
+        return functools.reduce(operator.getitem, name.split("."), config)
+
+    return [replace(trial, changes={name: value(trial.changes, name) for name in names}) for trial in trials]
 
 
 def _settings(trials: Sequence[TrialRecord], values: dict[int, float], mode: str) -> list[Setting]:
