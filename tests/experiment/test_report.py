@@ -231,3 +231,17 @@ def test_a_field_that_some_trials_leave_alone_has_the_base_configs_value(tmp_pat
         (0.2, 64, 2.0, 1),
         (0.1, 64, 1.0, 1),
     ]
+
+
+def test_a_trial_that_a_search_draws_again_counts_once(tmp_path: Path) -> None:
+    changes = {"train.rate": 0.1, "seed": 0}
+    stopped = {**failed("behind"), "status": "pruned"}
+    trials = [
+        (changes, stopped),
+        (changes, done(2.0)),
+        (changes, done(2.0)),
+        ({**changes, "seed": 1}, done(4)),
+    ]
+    best = findings(made(tmp_path / "made", trials)).best
+    assert (best.values, best.mean, best.pruned) == ([2.0, 4.0], 3.0, 0)
+    assert best.sd == pytest.approx(statistics.stdev([2.0, 4.0]))

@@ -17,7 +17,10 @@ SEED = "seed"
 
 @dataclass(frozen=True)
 class Setting:
-    """The trials that differ in their seed alone. `sd`: of the sample, None for fewer than two values."""
+    """The trials that differ in their seed alone, each once however often a search drew it.
+
+    `sd`: of the sample, None for fewer than two values.
+    """
 
     changes: Changes
     values: list[float]
@@ -186,7 +189,7 @@ def _complete(trials: Sequence[TrialRecord], config: dict[str, Any]) -> list[Tri
 
 def _settings(trials: Sequence[TrialRecord], values: dict[int, float], mode: str) -> list[Setting]:
     groups: dict[str, list[TrialRecord]] = {}
-    for trial in trials:
+    for trial in _distinct(trials, values):
         key = str({name: value for name, value in trial.changes.items() if name != SEED})
         groups.setdefault(key, []).append(trial)
     sign = -1 if mode == "max" else 1
@@ -200,6 +203,18 @@ def _settings(trials: Sequence[TrialRecord], values: dict[int, float], mode: str
         for group in groups.values()
     ]
     return sorted(settings, key=lambda s: (s.mean is None, sign * (s.mean or 0)))
+
+
+def _distinct(trials: Sequence[TrialRecord], values: dict[int, float]) -> list[TrialRecord]:
+    """The first of equal trials, which a search may draw again; one that has a value before one that has not.
+
+    The same config with the same seed gives the same number again: it says nothing of the spread over seeds.
+    """
+    with_value_first = sorted(trials, key=lambda trial: trial.number not in values)
+    kept: dict[str, TrialRecord] = {}
+    for trial in with_value_first:
+        kept.setdefault(str(trial.changes), trial)
+    return sorted(kept.values(), key=lambda trial: trial.number)
 
 
 def _axes(trials: Sequence[TrialRecord], settings: Sequence[Setting]) -> dict[str, list[Any]]:
