@@ -163,6 +163,8 @@ def print_report(report: Report) -> None:
         console.print(
             f"{name} explains {100 * share:.0f} % of the variance between settings", highlight=False
         )
+    if found.nothing_varies:
+        console.print("nothing varies: all settings have the same mean")
     _print_failures(console, found.trials)
     kept = [t for t in found.trials if t.number in found.values and (t.folder / "checkpoints").is_dir()]
     if kept:

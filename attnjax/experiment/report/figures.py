@@ -7,7 +7,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from attnjax.experiment.report.table import SEED, Findings, Pooled, numeric, pooled
+from attnjax.experiment.report.importance import numeric
+from attnjax.experiment.report.table import SEED, Findings, Pooled, pooled
 
 DPI = 160
 LINES = 10

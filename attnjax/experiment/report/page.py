@@ -49,6 +49,7 @@ def page(found: Findings, figures: Mapping[str, tuple[bytes, str]]) -> str:
         f"Measure: {_text(found.measure)}, {'higher' if found.mode == 'max' else 'lower'} is better.</p>",
         _best(found),
         *(_figure(*picture) for picture in figures.values()),
+        "<p>Nothing varies: all settings have the same mean.</p>" if found.nothing_varies else "",
         "<h2>Settings</h2>",
         _table(found),
         *_unfinished(found),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from attnjax.config import InputError
+from attnjax.experiment.report.importance import importance, numeric
 from attnjax.experiment.sweep_store import Changes, Sweep, TrialRecord, measured, read_plan
 
 SEED = "seed"
@@ -42,7 +43,6 @@ class Findings:
 
     `trials`: each with all fields that the sweep sets, also those that it leaves as the base config has them.
     `axes`: the fields that take more than one value: numbers in order, others with the best first.
-    `importance`: the share of the variance of the settings' means that each of them explains on its own.
     """
 
     sweep: Sweep
@@ -52,7 +52,24 @@ class Findings:
     values: dict[int, float]
     settings: list[Setting]
     axes: dict[str, list[Any]]
-    importance: dict[str, float]
+
+    @property
+    def means(self) -> list[tuple[Changes, float]]:
+        """The settings that have a value, and their means."""
+        return [(setting.changes, setting.mean) for setting in self.settings if setting.mean is not None]
+
+    @functools.cached_property
+    def importance(self) -> dict[str, float]:
+        """The share of the variance between settings that a field explains on its own, the largest first.
+
+        Without the fields for which this cannot be told.
+        """
+        return importance(self.means, self.axes)
+
+    @property
+    def nothing_varies(self) -> bool:
+        """Whether the means of all settings are the same, though they differ in some field."""
+        return bool(self.axes) and len({mean for _, mean in self.means}) == 1
 
     @property
     def counts(self) -> dict[str, int]:
@@ -92,16 +109,8 @@ def findings(sweep: Sweep, measure: str | None = None) -> Findings:
     mode = record["mode"] or mode
     settings = _settings(trials, values, mode)
     axes = _axes(trials, settings)
-    return Findings(
-        sweep,
-        measure or f"validation {monitor}",
-        mode,
-        trials,
-        values,
-        settings,
-        axes,
-        importance(settings, axes),
-    )
+    measure = measure or f"validation {monitor}"
+    return Findings(sweep, measure, mode, trials, values, settings, axes)
 
 
 @dataclass(frozen=True)
@@ -149,30 +158,6 @@ def changes_text(changes: Changes) -> str:
 def reason_of(trial: TrialRecord) -> str:
     """Why a trial failed or was pruned."""
     return (trial.result or {}).get("reason") or ""
-
-
-def importance(settings: Sequence[Setting], axes: dict[str, list[Any]]) -> dict[str, float]:
-    """The share of the variance of the settings' means that the mean for each value of a field explains.
-
-    On a full grid the first-order term of functional ANOVA (Hutter et al., 2014); elsewhere the correlation
-    ratio, with a field that has many numbers cut into four bins of equally many values.
-    """
-    known = [setting for setting in settings if setting.mean is not None]
-    means = [setting.mean for setting in known if setting.mean is not None]
-    total = sum((x - statistics.fmean(means)) ** 2 for x in means)
-    shares = {}
-    for name, values in axes.items():
-        groups: dict[Any, list[float]] = {}
-        for setting, mean in zip(known, means, strict=True):
-            groups.setdefault(_bin(setting.changes.get(name), values), []).append(mean)
-        overall = statistics.fmean(means)
-        between = sum(len(g) * (statistics.fmean(g) - overall) ** 2 for g in groups.values())
-        shares[name] = between / total if total > 0 else 0.0
-    return dict(sorted(shares.items(), key=lambda item: -item[1]))
-
-
-def _bin(value: Any, values: list[Any]) -> Any:
-    return 4 * values.index(value) // len(values) if numeric(values) and len(values) > 8 else value
 
 
 def _complete(trials: Sequence[TrialRecord], config: dict[str, Any]) -> list[TrialRecord]:
@@ -228,11 +213,6 @@ def _axes(trials: Sequence[TrialRecord], settings: Sequence[Setting]) -> dict[st
         for name, v in found.items()
         if len(v) > 1 and name != SEED
     }
-
-
-def numeric(values: Sequence[Any]) -> bool:
-    """Whether these are numbers, which have an order of their own."""
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def _best_first(name: str, values: list[Any], settings: Sequence[Setting]) -> list[Any]:

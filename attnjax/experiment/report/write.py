@@ -10,7 +10,8 @@ from typing import Any
 from attnjax.config import InputError
 from attnjax.experiment import store
 from attnjax.experiment.registry import nearest
-from attnjax.experiment.report.table import Findings, findings, numeric, seeds_text
+from attnjax.experiment.report.importance import full_grid, numeric
+from attnjax.experiment.report.table import Findings, findings, seeds_text
 from attnjax.experiment.sweep_store import Sweep, read_plan
 
 
@@ -54,7 +55,7 @@ def _figures(found: Findings, axes: Sequence[str]) -> dict[str, tuple[bytes, str
     """PNG and caption of each figure that makes sense for the design."""
     from attnjax.experiment.report import figures
 
-    order = [*axes, *(name for name in found.importance if name not in axes)]
+    order = list(dict.fromkeys([*axes, *found.importance, *found.axes]))
     drawn: dict[str, tuple[bytes, str]] = {}
     seeds = f"up to {seeds_text(found.seeds)} a setting"
     small = [name for name in order if len(found.axes[name]) <= 12]
@@ -80,12 +81,8 @@ def _figures(found: Findings, axes: Sequence[str]) -> dict[str, tuple[bytes, str
     if len(small) < len(order):
         text = f"{found.measure} of every setting against each field, {seeds}."
         drawn["scatter"] = figures.scatter(found, order[:4]), text
-    if len(order) > 1 or len(small) < len(order):
-        text = (
-            f"What each field explains on its own of the variance between {len(found.settings)} settings, "
-            "by the means for its values (for more than 8 numbers: for quarters of them)."
-        )
-        drawn["importance"] = figures.importance(found), text
+    if found.importance and (len(order) > 1 or len(small) < len(order)):
+        drawn["importance"] = figures.importance(found), _importance_text(found)
     monitor = (read_plan(found.sweep) or {"monitor": [""]})["monitor"][0]
     if training := figures.training(found, monitor):
         png, label = training
@@ -94,6 +91,21 @@ def _figures(found: Findings, axes: Sequence[str]) -> dict[str, tuple[bytes, str
         )
         drawn["training"] = png, text
     return drawn
+
+
+def _importance_text(found: Findings) -> str:
+    text = (
+        f"What each field explains on its own of the variance between {len(found.means)} settings, "
+        "by the means for its values"
+    )
+    if not full_grid(found.means, found.axes):
+        text += (
+            " (for 8 numbers or more: for quarters of them), less what as many groups of settings explain by "
+            "chance: epsilon squared (Kelley, 1935)"
+        )
+    untold = [name for name in found.axes if name not in found.importance]
+    ending = f". It cannot be told of {', '.join(untold)}: another value in every setting." if untold else "."
+    return text + ending
 
 
 def _last_numeric(names: Sequence[str], found: Findings) -> str:
