@@ -12,6 +12,7 @@ import pytest
 
 from attnjax.cli import main
 from attnjax.config import InputError
+from attnjax.experiment.report import figures as report_figures
 from attnjax.experiment.report.table import findings, pooled
 from attnjax.experiment.report.write import write_report
 from attnjax.experiment.sweep_store import Sweep
@@ -74,6 +75,15 @@ def sweep(tmp_path: Path) -> Sweep:
     ]
     trials[4] = (trials[4][0], failed("loss nan <here>"))
     return made(tmp_path / "made", trials)
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list:
+    """Fills with the figures that a report draws."""
+    drawn: list = []
+    make_png = report_figures._png
+    monkeypatch.setattr(report_figures, "_png", lambda figure: drawn.append(figure) or make_png(figure))
+    return drawn
 
 
 def test_settings_have_mean_sample_sd_and_count_over_seeds(sweep: Sweep) -> None:
@@ -287,3 +297,23 @@ def test_a_trial_that_a_search_draws_again_counts_once(tmp_path: Path) -> None:
     best = findings(made(tmp_path / "made", trials)).best
     assert (best.values, best.mean, best.pruned) == ([2.0, 4.0], 3.0, 0)
     assert best.sd == pytest.approx(statistics.stdev([2.0, 4.0]))
+
+
+def test_a_trial_pruned_after_one_validation_is_seen(tmp_path: Path, capsys, figures) -> None:
+    """In the terminal's table and, as a point, in the figure."""
+    stopped = {**failed("behind"), "status": "pruned"}
+    sweep = made(tmp_path / "made", [({"model.dim": 16}, done(1.0)), ({"model.dim": 32}, stopped)])
+    for number, losses in enumerate([[0.3, 0.2, 0.1], [0.9]]):
+        rows = [{"split": "validation", "step": 10 * i, "loss": loss} for i, loss in enumerate(losses)]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (sweep.trial(number).folder / "metrics.jsonl").write_text(lines)
+    assert main(["report", str(sweep.folder)]) == 0
+    shown = capsys.readouterr().out
+    cells = [re.split("[│┃]", line)[-4:-1] for line in shown.splitlines() if line[:1] in "│┃"]
+    assert [[cell.strip() for cell in row] for row in cells] == [
+        ["n", "failed", "pruned"],
+        ["1", "0", "0"],
+        ["0", "0", "1"],
+    ]
+    training = next(figure for figure in figures if figure.axes[0].get_ylabel() == "validation loss")
+    assert [line.get_marker() for line in training.axes[0].lines] == ["", "o"]

@@ -138,9 +138,11 @@ def training(found: Findings, monitor: str) -> tuple[bytes, str] | None:
     figure, axes = _figure(5.6, 3.3)
     for trial, curve in zip(found.trials, curves, strict=True):
         own = {name: value for name, value in trial.changes.items() if name != SEED}
-        best: dict[str, Any] = {"color": "#c8501e", "linewidth": 1.8, "zorder": 3}
-        other: dict[str, Any] = {"color": "0.7", "linewidth": 0.7}
-        axes.plot(list(curve), list(curve.values()), **(best if own == found.best.changes else other))
+        best: dict[str, Any] = {"color": "#c8501e", "linewidth": 1.8, "markersize": 4, "zorder": 3}
+        other: dict[str, Any] = {"color": "0.7", "linewidth": 0.7, "markersize": 3}
+        style = best if own == found.best.changes else other
+        # A line of one point is not seen: what was pruned after its first validation.
+        axes.plot(list(curve), list(curve.values()), marker="o" if len(curve) == 1 else "", **style)
     drawn = sum(bool(curve) for curve in curves)
     if not drawn:
         return None

@@ -87,7 +87,8 @@ def _figures(found: Findings, axes: Sequence[str]) -> dict[str, tuple[bytes, str
     if training := figures.training(found, monitor):
         png, label = training
         text = (
-            f"The {label} of every trial while it was trained; a line that ends early was pruned or failed."
+            f"The {label} of every trial while it was trained; a line that ends early, or a single point, "
+            "was pruned or failed."
         )
         drawn["training"] = png, text
     return drawn
