@@ -317,3 +317,21 @@ def test_a_trial_pruned_after_one_validation_is_seen(tmp_path: Path, capsys, fig
     ]
     training = next(figure for figure in figures if figure.axes[0].get_ylabel() == "validation loss")
     assert [line.get_marker() for line in training.axes[0].lines] == ["", "o"]
+
+
+def test_every_figure_says_what_it_rests_on(tmp_path: Path, figures) -> None:
+    rng = np.random.default_rng(0)
+    changes = [{"train.rate": rate, "model.norm": n} for rate in range(13) for n in ("pre", "post")]
+    trials = [({**one, "seed": seed}, done(rng.normal())) for one in changes for seed in (0, 1)]
+    sweep = made(tmp_path / "made", [*trials, ({**changes[0], "seed": 2}, failed("nan"))])
+    (sweep.trial(0).folder / "metrics.jsonl").write_text('{"split": "train", "step": 1, "loss": 1.0}\n')
+    report = write_report(sweep)
+    drawn = [file.stem for file in report.files if file.suffix == ".png"]
+    titles = [figure.get_suptitle() or figure.axes[0].get_title("left") for figure in figures]
+    text = "52 trials in 26 settings, up to 2 seeds each"
+    assert {name: title.splitlines()[-1] for name, title in zip(drawn, titles, strict=True)} == {
+        "curves": text,
+        "scatter": text,
+        "importance": text,
+        "training": "1 trial, up to 2 seeds a setting; the best setting in colour",
+    }

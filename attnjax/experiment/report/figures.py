@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from attnjax.experiment.report.importance import numeric
-from attnjax.experiment.report.table import SEED, Findings, Pooled, pooled
+from attnjax.experiment.report.table import SEED, Findings, Pooled, counted, pooled, rests_on
 
 DPI = 160
 LINES = 10
@@ -85,7 +85,7 @@ def curves(found: Findings, x: str, lines: str | None) -> bytes:
     if not numbers:
         axes.set_xticks(list(xs), [_tick(v) for v in found.axes[x]], rotation=30, ha="right")
     axes.set(xlabel=x, ylabel=found.measure)
-    axes.set_title(POOLED, fontsize=9, loc="left", color=GREY)
+    axes.set_title(f"{POOLED}\n{rests_on(found)}", fontsize=8, loc="left", color=GREY)
     if lines:
         figure.legend(title=lines, fontsize=8, title_fontsize=8, frameon=False, loc="outside right upper")
     return _png(figure)
@@ -109,6 +109,7 @@ def scatter(found: Findings, names: Sequence[str]) -> bytes:
             panel.set_xscale("log")
         panel.set(xlabel=name, ylabel=found.measure)
         _plain(panel)
+    figure.suptitle(rests_on(found), fontsize=8, color=GREY)
     return _png(figure)
 
 
@@ -123,6 +124,7 @@ def importance(found: Findings) -> bytes:
     axes.bar_label(bars, fmt="%.0f %%", fontsize=8, padding=3)
     axes.set_xlim(0, 112)
     axes.set_xlabel("share of the variance between settings, %")
+    axes.set_title(rests_on(found), fontsize=8, loc="left", color=GREY)
     return _png(figure)
 
 
@@ -147,7 +149,9 @@ def training(found: Findings, monitor: str) -> tuple[bytes, str] | None:
     if not drawn:
         return None
     axes.set(xlabel="step", ylabel=label)
-    axes.set_title(f"{drawn} trials; the best setting in colour", fontsize=9, loc="left", color=GREY)
+    trials, seeds = counted(drawn, "trial"), counted(found.seeds, "seed")
+    text = f"{trials}, up to {seeds} a setting; the best setting in colour"
+    axes.set_title(text, fontsize=8, loc="left", color=GREY)
     return _png(figure), label
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from attnjax.experiment.report.table import Findings, Setting, changes_text, reason_of, seeds_text
+from attnjax.experiment.report.table import Findings, Setting, changes_text, counted, reason_of
 from attnjax.experiment.sweep_store import read_plan
 
 STYLE = """
@@ -65,10 +65,11 @@ def page(found: Findings, figures: Mapping[str, tuple[bytes, str]]) -> str:
 
 def _best(found: Findings) -> str:
     best = found.best
-    changes = ", ".join(f"{name} = {value}" for name, value in best.changes.items())
+    changes = ", ".join(f"{name} = {value}" for name, value in best.changes.items()) or "the base config"
+    seeds = counted(len(best.values), "seed")
     return (
         f"<div class='best'>Best setting: <strong>{_number(best.mean)}</strong>"
-        f"{_spread(best)} over {seeds_text(len(best.values))}<br>{_text(changes or 'the base config')}</div>"
+        f"{_spread(best)} over {seeds}<br>{_text(changes)}</div>"
     )
 
 

@@ -138,12 +138,19 @@ def pooled(found: Findings, at: dict[str, Any]) -> Pooled | None:
     return Pooled(mean, sd, sum(len(setting.values) for setting in chosen))
 
 
-def seeds_text(count: int) -> str:
+def counted(count: int, thing: str) -> str:
     """
-    >>> seeds_text(1), seeds_text(3)
+    >>> counted(1, "seed"), counted(3, "seed")
     ('1 seed', '3 seeds')
     """
-    return f"{count} seed" if count == 1 else f"{count} seeds"
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def rests_on(found: Findings) -> str:
+    """How many results the numbers of a report rest on."""
+    trials = counted(sum(len(setting.values) for setting in found.settings), "trial")
+    settings, seeds = counted(len(found.means), "setting"), counted(found.seeds, "seed")
+    return f"{trials} in {settings}, up to {seeds} each"
 
 
 def changes_text(changes: Changes) -> str:

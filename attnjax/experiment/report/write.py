@@ -11,7 +11,7 @@ from attnjax.config import InputError
 from attnjax.experiment import store
 from attnjax.experiment.registry import nearest
 from attnjax.experiment.report.importance import full_grid, numeric
-from attnjax.experiment.report.table import Findings, findings, seeds_text
+from attnjax.experiment.report.table import Findings, counted, findings
 from attnjax.experiment.sweep_store import Sweep, read_plan
 
 
@@ -57,7 +57,7 @@ def _figures(found: Findings, axes: Sequence[str]) -> dict[str, tuple[bytes, str
 
     order = list(dict.fromkeys([*axes, *found.importance, *found.axes]))
     drawn: dict[str, tuple[bytes, str]] = {}
-    seeds = f"up to {seeds_text(found.seeds)} a setting"
+    seeds = f"up to {counted(found.seeds, 'seed')} a setting"
     small = [name for name in order if len(found.axes[name]) <= 12]
     if len(small) >= 2:
         text = (
@@ -87,8 +87,8 @@ def _figures(found: Findings, axes: Sequence[str]) -> dict[str, tuple[bytes, str
     if training := figures.training(found, monitor):
         png, label = training
         text = (
-            f"The {label} of every trial while it was trained; a line that ends early, or a single point, "
-            "was pruned or failed."
+            f"The {label} of every trial while it was trained; a line or a point that ends early was pruned "
+            "or failed."
         )
         drawn["training"] = png, text
     return drawn
