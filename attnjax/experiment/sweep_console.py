@@ -9,6 +9,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from attnjax.experiment.report.table import changes_text, reason_of
 from attnjax.experiment.report.write import Report
@@ -151,9 +152,10 @@ def print_report(report: Report) -> None:
     counts = ", ".join(f"{number} {status}" for status, number in found.counts.items())
     title = f"{found.sweep.name}: {counts}; {found.measure}, {found.mode} is best"
     heads = (*found.axes, "mean", "± sd", "n", "failed", "pruned")
-    table = Table(*heads, title=title, title_justify="left")
+    # Text, since a str may hold square brackets, which rich takes for markup.
+    table = Table(*heads, title=Text(title, style="table.title"), title_justify="left")
     for i, setting in enumerate(found.settings[:SHOWN]):
-        cells = [str(setting.changes.get(name, "")) for name in found.axes]
+        cells = [Text(str(setting.changes.get(name, ""))) for name in found.axes]
         numbers = ["—" if x is None else f"{x:.4g}" for x in (setting.mean, setting.sd)]
         numbers += [str(count) for count in (len(setting.values), setting.failed, setting.pruned)]
         table.add_row(*cells, *numbers, style="bold" if i == 0 else None)

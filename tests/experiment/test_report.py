@@ -335,3 +335,13 @@ def test_every_figure_says_what_it_rests_on(tmp_path: Path, figures) -> None:
         "importance": text,
         "training": "1 trial, up to 2 seeds a setting; the best setting in colour",
     }
+
+
+def test_square_brackets_are_shown_as_they_are(tmp_path: Path, capsys) -> None:
+    values = ("[red]x[/]", "[/y]", "[bold]")
+    trials = [({"model.note": value}, done(i)) for i, value in enumerate(values)]
+    folder = made(tmp_path / "a[bold]z", trials).folder
+    assert main(["report", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"│ {value} " in shown for value in values)
+    assert shown.startswith("a[bold]z: 3 done;")
