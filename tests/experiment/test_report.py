@@ -345,3 +345,13 @@ def test_square_brackets_are_shown_as_they_are(tmp_path: Path, capsys) -> None:
     shown = capsys.readouterr().out
     assert all(f"│ {value} " in shown for value in values)
     assert shown.startswith("a[bold]z: 3 done;")
+
+
+def test_fields_of_tuples_and_dollars_in_names_are_reported(tmp_path: Path) -> None:
+    """CSV has no lists, and matplotlib takes what stands between dollars for a formula."""
+    names, sizes = (r"$\frac$", "plain"), ([1, 2], [3, 4])
+    trials = [({"model.note": n, "model.sizes": s}, done(len(n) + s[0])) for n in names for s in sizes]
+    write_report(made(tmp_path / "made", trials))
+    table = polars.read_csv(tmp_path / "made" / "report" / "table.csv")
+    assert set(table["model.sizes"]) == {"[1, 2]", "[3, 4]"}
+    assert set(table["model.note"]) == set(names)

@@ -96,11 +96,9 @@ def scatter(found: Findings, names: Sequence[str]) -> bytes:
     figure = Figure(figsize=(3.2 * len(names), 3.0), dpi=DPI, layout="constrained")
     panels: Any = figure.subplots(1, len(names), squeeze=False)[0]
     for panel, name in zip(panels, names, strict=True):
-        points = [
-            (s.changes[name], s.mean) for s in found.settings if s.mean is not None and name in s.changes
-        ]
+        points = [(changes[name], mean) for changes, mean in found.means]
         numbers = all(isinstance(x, int | float) for x, _ in points)
-        panel.plot([x if numbers else str(x) for x, _ in points], [y for _, y in points], "o", markersize=4)
+        panel.plot([x if numbers else _tick(x) for x, _ in points], [y for _, y in points], "o", markersize=4)
         if (
             numbers
             and min(x for x, _ in points) > 0
@@ -163,7 +161,8 @@ def _cell(cell: Pooled | None) -> str:
 
 
 def _tick(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """As a label says it; a dollar would begin a formula."""
+    return f"{value:g}" if isinstance(value, float) else str(value).replace("$", r"\$")
 
 
 def _colours(values: Sequence[Any]) -> list[Any]:

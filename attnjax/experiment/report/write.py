@@ -1,5 +1,6 @@
 """Writes a report: tables for programs, pictures and a page for people."""
 
+import json
 import math
 import os
 from collections.abc import Sequence
@@ -43,8 +44,8 @@ def write_report(sweep: Sweep, *, axes: Sequence[str] = ()) -> Report:
     files = [_write(folder / f"{name}.png", png) for name, (png, _) in figures.items()]
     settings, trials = _frames(found)
     files += [
-        _write(folder / "table.csv", settings.write_csv().encode()),
-        _write(folder / "trials.csv", trials.write_csv().encode()),
+        _write(folder / "table.csv", _csv(settings)),
+        _write(folder / "trials.csv", _csv(trials)),
         _write(folder / "trials.parquet", _parquet(trials)),
         _write(folder / "report.html", page(found, figures).encode()),
     ]
@@ -146,6 +147,19 @@ def _frames(found: Findings) -> tuple[Any, Any]:
         trials.append({**row, "params_hash": result.get("params_hash"), **cells})
     frames = [polars.from_dicts(rows, infer_schema_length=None) for rows in (settings, trials)]
     return frames[0], frames[1]
+
+
+def _csv(frame: Any) -> bytes:
+    """CSV has no lists: those of a field that holds a tuple are written as JSON."""
+    import polars
+
+    text = [
+        polars.Series(column.name, [None if row is None else json.dumps(row) for row in column.to_list()])
+        for column in frame
+        if column.dtype.is_nested()
+    ]
+    csv: str = frame.with_columns(text).write_csv()
+    return csv.encode()
 
 
 def _parquet(frame: Any) -> bytes:
