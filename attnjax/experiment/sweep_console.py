@@ -166,6 +166,8 @@ def print_report(report: Report) -> None:
         console.print(
             f"{name} explains {100 * share:.0f} % of the variance between settings", highlight=False
         )
+    for name in found.untold:
+        console.print(f"{name}: cannot be told, it has another value in every setting", highlight=False)
     if found.nothing_varies:
         console.print("nothing varies: all settings have the same mean")
     _print_failures(console, found.trials)

@@ -131,7 +131,7 @@ def test_off_a_full_grid_importance_is_less_what_as_many_groups_explain_by_chanc
     assert shares["dim"] > 0.5
 
 
-def test_a_field_with_another_value_in_every_setting_explains_nothing(tmp_path: Path) -> None:
+def test_a_field_with_another_value_in_every_setting_explains_nothing(tmp_path: Path, capsys) -> None:
     rng = np.random.default_rng(0)
     few = [({"model.dim": 16 * i, "model.heads": i}, done(rng.normal())) for i in range(1, 5)]
     report = write_report(made(tmp_path / "few", few))
@@ -143,7 +143,11 @@ def test_a_field_with_another_value_in_every_setting_explains_nothing(tmp_path: 
     assert report.found.importance == {"train.rate": pytest.approx(1 - (1 - between) * 11 / 8)}
     page = (tmp_path / "many" / "report" / "report.html").read_text()
     assert "between 12 settings" in page
-    assert "cannot be told of model.norm" in page
+    assert "model.norm: what it explains on its own cannot be told" in page
+    assert main(["report", str(tmp_path / "few")]) == 0
+    shown = capsys.readouterr().out
+    assert "model.dim: cannot be told" in shown
+    assert "model.heads: cannot be told" in shown
 
 
 def test_equal_means_leave_nothing_to_explain(tmp_path: Path, capsys) -> None:

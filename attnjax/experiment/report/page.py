@@ -49,7 +49,7 @@ def page(found: Findings, figures: Mapping[str, tuple[bytes, str]]) -> str:
         f"Measure: {_text(found.measure)}, {'higher' if found.mode == 'max' else 'lower'} is better.</p>",
         _best(found),
         *(_figure(*picture) for picture in figures.values()),
-        "<p>Nothing varies: all settings have the same mean.</p>" if found.nothing_varies else "",
+        *_unexplained(found),
         "<h2>Settings</h2>",
         _table(found),
         *_unfinished(found),
@@ -95,6 +95,14 @@ def _table(found: Findings) -> str:
         rows.append(f"<tr{' class=top' if i == 0 else ''}>{cells}</tr>")
     body = "\n".join(rows)
     return f"<div class='wide'><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _unexplained(found: Findings) -> list[str]:
+    """What there is to say where the importance of a field cannot be drawn."""
+    if found.nothing_varies:
+        return ["<p>Nothing varies: all settings have the same mean.</p>"]
+    text = "what it explains on its own cannot be told: it has another value in every setting."
+    return [f"<p>{_text(name)}: {text}</p>" for name in found.untold]
 
 
 def _unfinished(found: Findings) -> list[str]:

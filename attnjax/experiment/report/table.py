@@ -67,6 +67,12 @@ class Findings:
         return importance(self.means, self.axes)
 
     @property
+    def untold(self) -> list[str]:
+        """The fields, of several, with another value in every setting: any of them might explain all."""
+        several = len(self.axes) > 1 and not self.nothing_varies
+        return [name for name in self.axes if name not in self.importance] if several else []
+
+    @property
     def nothing_varies(self) -> bool:
         """Whether the means of all settings are the same, though they differ in some field."""
         return bool(self.axes) and len({mean for _, mean in self.means}) == 1

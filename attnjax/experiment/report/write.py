@@ -105,9 +105,7 @@ def _importance_text(found: Findings) -> str:
             " (for 8 numbers or more: for quarters of them), less what as many groups of settings explain by "
             "chance: epsilon squared (Kelley, 1935)"
         )
-    untold = [name for name in found.axes if name not in found.importance]
-    ending = f". It cannot be told of {', '.join(untold)}: another value in every setting." if untold else "."
-    return text + ending
+    return text + "."
 
 
 def _last_numeric(names: Sequence[str], found: Findings) -> str:
