@@ -176,12 +176,14 @@ def print_report(report: Report) -> None:
     console, found = Console(), report.found
     counts = ", ".join(f"{number} {status}" for status, number in found.counts.items())
     title = f"{found.sweep.name}: {counts}; {found.measure}, {found.mode} is best"
-    table = Table(*found.axes, "mean", "± sd", "n", "failed", title=title, title_justify="left")
+    heads = (*found.axes, "mean", "± sd", "n", "failed", "pruned")
+    # Text, since a str may hold square brackets, which rich takes for markup.
+    table = Table(*heads, title=Text(title, style="table.title"), title_justify="left")
     for i, setting in enumerate(found.settings[:SHOWN]):
-        cells = [str(setting.changes.get(name, "")) for name in found.axes]
+        cells = [Text(str(setting.changes.get(name, ""))) for name in found.axes]
         numbers = ["—" if x is None else f"{x:.4g}" for x in (setting.mean, setting.sd)]
-        style = "bold" if i == 0 else None
-        table.add_row(*cells, *numbers, str(len(setting.values)), str(setting.failed), style=style)
+        numbers += [str(count) for count in (len(setting.values), setting.failed, setting.pruned)]
+        table.add_row(*cells, *numbers, style="bold" if i == 0 else None)
     console.print(table)
     if len(found.settings) > SHOWN:
         console.print(f"… {len(found.settings) - SHOWN} more settings in table.csv")
@@ -189,6 +191,10 @@ def print_report(report: Report) -> None:
         console.print(
             f"{name} explains {100 * share:.0f} % of the variance between settings", highlight=False
         )
+    for name in found.untold:
+        console.print(f"{name}: cannot be told, it has another value in every setting", highlight=False)
+    if found.nothing_varies:
+        console.print("nothing varies: all settings have the same mean")
     _print_failures(console, found.trials)
     kept = [t for t in found.trials if t.number in found.values and (t.folder / "checkpoints").is_dir()]
     if kept:

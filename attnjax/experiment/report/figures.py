@@ -7,7 +7,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from attnjax.experiment.report.table import SEED, Findings, Pooled, numeric, pooled
+from attnjax.experiment.report.importance import numeric
+from attnjax.experiment.report.table import SEED, Findings, Pooled, counted, pooled, rests_on
 
 DPI = 160
 LINES = 10
@@ -84,7 +85,7 @@ def curves(found: Findings, x: str, lines: str | None) -> bytes:
     if not numbers:
         axes.set_xticks(list(xs), [_tick(v) for v in found.axes[x]], rotation=30, ha="right")
     axes.set(xlabel=x, ylabel=found.measure)
-    axes.set_title(POOLED, fontsize=9, loc="left", color=GREY)
+    axes.set_title(f"{POOLED}\n{rests_on(found)}", fontsize=8, loc="left", color=GREY)
     if lines:
         figure.legend(title=lines, fontsize=8, title_fontsize=8, frameon=False, loc="outside right upper")
     return _png(figure)
@@ -95,11 +96,9 @@ def scatter(found: Findings, names: Sequence[str]) -> bytes:
     figure = Figure(figsize=(3.2 * len(names), 3.0), dpi=DPI, layout="constrained")
     panels: Any = figure.subplots(1, len(names), squeeze=False)[0]
     for panel, name in zip(panels, names, strict=True):
-        points = [
-            (s.changes[name], s.mean) for s in found.settings if s.mean is not None and name in s.changes
-        ]
+        points = [(changes[name], mean) for changes, mean in found.means]
         numbers = all(isinstance(x, int | float) for x, _ in points)
-        panel.plot([x if numbers else str(x) for x, _ in points], [y for _, y in points], "o", markersize=4)
+        panel.plot([x if numbers else _tick(x) for x, _ in points], [y for _, y in points], "o", markersize=4)
         if (
             numbers
             and min(x for x, _ in points) > 0
@@ -108,6 +107,7 @@ def scatter(found: Findings, names: Sequence[str]) -> bytes:
             panel.set_xscale("log")
         panel.set(xlabel=name, ylabel=found.measure)
         _plain(panel)
+    figure.suptitle(rests_on(found), fontsize=8, color=GREY)
     return _png(figure)
 
 
@@ -122,6 +122,7 @@ def importance(found: Findings) -> bytes:
     axes.bar_label(bars, fmt="%.0f %%", fontsize=8, padding=3)
     axes.set_xlim(0, 112)
     axes.set_xlabel("share of the variance between settings, %")
+    axes.set_title(rests_on(found), fontsize=8, loc="left", color=GREY)
     return _png(figure)
 
 
@@ -137,14 +138,18 @@ def training(found: Findings, monitor: str) -> tuple[bytes, str] | None:
     figure, axes = _figure(5.6, 3.3)
     for trial, curve in zip(found.trials, curves, strict=True):
         own = {name: value for name, value in trial.changes.items() if name != SEED}
-        best: dict[str, Any] = {"color": "#c8501e", "linewidth": 1.8, "zorder": 3}
-        other: dict[str, Any] = {"color": "0.7", "linewidth": 0.7}
-        axes.plot(list(curve), list(curve.values()), **(best if own == found.best.changes else other))
+        best: dict[str, Any] = {"color": "#c8501e", "linewidth": 1.8, "markersize": 4, "zorder": 3}
+        other: dict[str, Any] = {"color": "0.7", "linewidth": 0.7, "markersize": 3}
+        style = best if own == found.best.changes else other
+        # A line of one point is not seen: what was pruned after its first validation.
+        axes.plot(list(curve), list(curve.values()), marker="o" if len(curve) == 1 else "", **style)
     drawn = sum(bool(curve) for curve in curves)
     if not drawn:
         return None
     axes.set(xlabel="step", ylabel=label)
-    axes.set_title(f"{drawn} trials; the best setting in colour", fontsize=9, loc="left", color=GREY)
+    trials, seeds = counted(drawn, "trial"), counted(found.seeds, "seed")
+    text = f"{trials}, up to {seeds} a setting; the best setting in colour"
+    axes.set_title(text, fontsize=8, loc="left", color=GREY)
     return _png(figure), label
 
 
@@ -156,7 +161,8 @@ def _cell(cell: Pooled | None) -> str:
 
 
 def _tick(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """As a label says it; a dollar would begin a formula."""
+    return f"{value:g}" if isinstance(value, float) else str(value).replace("$", r"\$")
 
 
 def _colours(values: Sequence[Any]) -> list[Any]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from attnjax.experiment.report.table import Findings, Setting, changes_text, reason_of, seeds_text
+from attnjax.experiment.report.table import Findings, Setting, changes_text, counted, reason_of
 from attnjax.experiment.sweep_store import read_plan
 
 STYLE = """
@@ -49,6 +49,7 @@ def page(found: Findings, figures: Mapping[str, tuple[bytes, str]]) -> str:
         f"Measure: {_text(found.measure)}, {'higher' if found.mode == 'max' else 'lower'} is better.</p>",
         _best(found),
         *(_figure(*picture) for picture in figures.values()),
+        *_unexplained(found),
         "<h2>Settings</h2>",
         _table(found),
         *_unfinished(found),
@@ -64,10 +65,11 @@ def page(found: Findings, figures: Mapping[str, tuple[bytes, str]]) -> str:
 
 def _best(found: Findings) -> str:
     best = found.best
-    changes = ", ".join(f"{name} = {value}" for name, value in best.changes.items())
+    changes = ", ".join(f"{name} = {value}" for name, value in best.changes.items()) or "the base config"
+    seeds = counted(len(best.values), "seed")
     return (
         f"<div class='best'>Best setting: <strong>{_number(best.mean)}</strong>"
-        f"{_spread(best)} over {seeds_text(len(best.values))}<br>{_text(changes or 'the base config')}</div>"
+        f"{_spread(best)} over {seeds}<br>{_text(changes)}</div>"
     )
 
 
@@ -93,6 +95,14 @@ def _table(found: Findings) -> str:
         rows.append(f"<tr{' class=top' if i == 0 else ''}>{cells}</tr>")
     body = "\n".join(rows)
     return f"<div class='wide'><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _unexplained(found: Findings) -> list[str]:
+    """What there is to say where the importance of a field cannot be drawn."""
+    if found.nothing_varies:
+        return ["<p>Nothing varies: all settings have the same mean.</p>"]
+    text = "what it explains on its own cannot be told: it has another value in every setting."
+    return [f"<p>{_text(name)}: {text}</p>" for name in found.untold]
 
 
 def _unfinished(found: Findings) -> list[str]:

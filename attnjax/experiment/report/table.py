@@ -1,13 +1,16 @@
 """The numbers of a sweep: settings with the mean over their seeds, failures, and what matters most."""
 
+import functools
 import math
+import operator
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from attnjax.config import InputError
+from attnjax.experiment.report.importance import importance, numeric
 from attnjax.experiment.sweep_store import Changes, Sweep, TrialRecord, measured, read_plan
 
 SEED = "seed"
@@ -15,7 +18,10 @@ SEED = "seed"
 
 @dataclass(frozen=True)
 class Setting:
-    """The trials that differ in their seed alone. `sd`: of the sample, None for fewer than two values."""
+    """The trials that differ in their seed alone, each once however often a search drew it.
+
+    `sd`: of the sample, None for fewer than two values.
+    """
 
     changes: Changes
     values: list[float]
@@ -35,8 +41,8 @@ class Setting:
 class Findings:
     """All that a report shows. `settings`: the best first, those without a value last.
 
+    `trials`: each with all fields that the sweep sets, also those that it leaves as the base config has them.
     `axes`: the fields that take more than one value: numbers in order, others with the best first.
-    `importance`: the share of the variance of the settings' means that each of them explains on its own.
     """
 
     sweep: Sweep
@@ -46,7 +52,30 @@ class Findings:
     values: dict[int, float]
     settings: list[Setting]
     axes: dict[str, list[Any]]
-    importance: dict[str, float]
+
+    @property
+    def means(self) -> list[tuple[Changes, float]]:
+        """The settings that have a value, and their means."""
+        return [(setting.changes, setting.mean) for setting in self.settings if setting.mean is not None]
+
+    @functools.cached_property
+    def importance(self) -> dict[str, float]:
+        """The share of the variance between settings that a field explains on its own, the largest first.
+
+        Without the fields for which this cannot be told.
+        """
+        return importance(self.means, self.axes)
+
+    @property
+    def untold(self) -> list[str]:
+        """The fields, of several, with another value in every setting: any of them might explain all."""
+        several = len(self.axes) > 1 and not self.nothing_varies
+        return [name for name in self.axes if name not in self.importance] if several else []
+
+    @property
+    def nothing_varies(self) -> bool:
+        """Whether the means of all settings are the same, though they differ in some field."""
+        return bool(self.axes) and len({mean for _, mean in self.means}) == 1
 
     @property
     def counts(self) -> dict[str, int]:
@@ -68,7 +97,8 @@ def findings(sweep: Sweep, measure: str | None = None) -> Findings:
 
     Raises InputError for a sweep without a finished trial, and for a measure that no trial has.
     """
-    record, plan, trials = sweep.record(), read_plan(sweep), sweep.trials()
+    record, plan = sweep.record(), read_plan(sweep)
+    trials = _complete(sweep.trials(), record["config"])
     done = [trial for trial in trials if trial.status == "done"]
     if plan is None or not done:
         counts = Counter(trial.status for trial in trials)
@@ -85,16 +115,8 @@ def findings(sweep: Sweep, measure: str | None = None) -> Findings:
     mode = record["mode"] or mode
     settings = _settings(trials, values, mode)
     axes = _axes(trials, settings)
-    return Findings(
-        sweep,
-        measure or f"validation {monitor}",
-        mode,
-        trials,
-        values,
-        settings,
-        axes,
-        importance(settings, axes),
-    )
+    measure = measure or f"validation {monitor}"
+    return Findings(sweep, measure, mode, trials, values, settings, axes)
 
 
 @dataclass(frozen=True)
@@ -122,12 +144,19 @@ def pooled(found: Findings, at: dict[str, Any]) -> Pooled | None:
     return Pooled(mean, sd, sum(len(setting.values) for setting in chosen))
 
 
-def seeds_text(count: int) -> str:
+def counted(count: int, thing: str) -> str:
     """
-    >>> seeds_text(1), seeds_text(3)
+    >>> counted(1, "seed"), counted(3, "seed")
     ('1 seed', '3 seeds')
     """
-    return f"{count} seed" if count == 1 else f"{count} seeds"
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def rests_on(found: Findings) -> str:
+    """How many results the numbers of a report rest on."""
+    trials = counted(sum(len(setting.values) for setting in found.settings), "trial")
+    settings, seeds = counted(len(found.means), "setting"), counted(found.seeds, "seed")
+    return f"{trials} in {settings}, up to {seeds} each"
 
 
 def changes_text(changes: Changes) -> str:
@@ -144,33 +173,21 @@ def reason_of(trial: TrialRecord) -> str:
     return (trial.result or {}).get("reason") or ""
 
 
-def importance(settings: Sequence[Setting], axes: dict[str, list[Any]]) -> dict[str, float]:
-    """The share of the variance of the settings' means that the mean for each value of a field explains.
+def _complete(trials: Sequence[TrialRecord], config: dict[str, Any]) -> list[TrialRecord]:
+    """The trials with every field that any of them sets; where a trial does not, the base config's value."""
+    names = dict.fromkeys(name for trial in trials for name in trial.changes)
 
-    On a full grid the first-order term of functional ANOVA (Hutter et al., 2014); elsewhere the correlation
-    ratio, with a field that has many numbers cut into four bins of equally many values.
-    """
-    known = [setting for setting in settings if setting.mean is not None]
-    means = [setting.mean for setting in known if setting.mean is not None]
-    total = sum((x - statistics.fmean(means)) ** 2 for x in means)
-    shares = {}
-    for name, values in axes.items():
-        groups: dict[Any, list[float]] = {}
-        for setting, mean in zip(known, means, strict=True):
-            groups.setdefault(_bin(setting.changes.get(name), values), []).append(mean)
-        overall = statistics.fmean(means)
-        between = sum(len(g) * (statistics.fmean(g) - overall) ** 2 for g in groups.values())
-        shares[name] = between / total if total > 0 else 0.0
-    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+    def value(changes: Changes, name: str) -> Any:
+        if name in changes:
+            return changes[name]
+        return functools.reduce(operator.getitem, name.split("."), config)
 
-
-def _bin(value: Any, values: list[Any]) -> Any:
-    return 4 * values.index(value) // len(values) if numeric(values) and len(values) > 8 else value
+    return [replace(trial, changes={name: value(trial.changes, name) for name in names}) for trial in trials]
 
 
 def _settings(trials: Sequence[TrialRecord], values: dict[int, float], mode: str) -> list[Setting]:
     groups: dict[str, list[TrialRecord]] = {}
-    for trial in trials:
+    for trial in _distinct(trials, values):
         key = str({name: value for name, value in trial.changes.items() if name != SEED})
         groups.setdefault(key, []).append(trial)
     sign = -1 if mode == "max" else 1
@@ -186,6 +203,18 @@ def _settings(trials: Sequence[TrialRecord], values: dict[int, float], mode: str
     return sorted(settings, key=lambda s: (s.mean is None, sign * (s.mean or 0)))
 
 
+def _distinct(trials: Sequence[TrialRecord], values: dict[int, float]) -> list[TrialRecord]:
+    """The first of equal trials, which a search may draw again; one that has a value before one that has not.
+
+    The same config with the same seed gives the same number again: it says nothing of the spread over seeds.
+    """
+    with_value_first = sorted(trials, key=lambda trial: trial.number not in values)
+    kept: dict[str, TrialRecord] = {}
+    for trial in with_value_first:
+        kept.setdefault(str(trial.changes), trial)
+    return sorted(kept.values(), key=lambda trial: trial.number)
+
+
 def _axes(trials: Sequence[TrialRecord], settings: Sequence[Setting]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for trial in trials:
@@ -197,11 +226,6 @@ def _axes(trials: Sequence[TrialRecord], settings: Sequence[Setting]) -> dict[st
         for name, v in found.items()
         if len(v) > 1 and name != SEED
     }
-
-
-def numeric(values: Sequence[Any]) -> bool:
-    """Whether these are numbers, which have an order of their own."""
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def _best_first(name: str, values: list[Any], settings: Sequence[Setting]) -> list[Any]:

@@ -1,5 +1,6 @@
 """Writes a report: tables for programs, pictures and a page for people."""
 
+import json
 import math
 import os
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ from typing import Any
 from attnjax.config import InputError
 from attnjax.experiment import store
 from attnjax.experiment.registry import nearest
-from attnjax.experiment.report.table import Findings, findings, numeric, seeds_text
+from attnjax.experiment.report.importance import full_grid, numeric
+from attnjax.experiment.report.table import Findings, counted, findings
 from attnjax.experiment.sweep_store import Sweep, read_plan
 
 
@@ -42,8 +44,8 @@ def write_report(sweep: Sweep, *, axes: Sequence[str] = ()) -> Report:
     files = [_write(folder / f"{name}.png", png) for name, (png, _) in figures.items()]
     settings, trials = _frames(found)
     files += [
-        _write(folder / "table.csv", settings.write_csv().encode()),
-        _write(folder / "trials.csv", trials.write_csv().encode()),
+        _write(folder / "table.csv", _csv(settings)),
+        _write(folder / "trials.csv", _csv(trials)),
         _write(folder / "trials.parquet", _parquet(trials)),
         _write(folder / "report.html", page(found, figures).encode()),
     ]
@@ -54,9 +56,9 @@ def _figures(found: Findings, axes: Sequence[str]) -> dict[str, tuple[bytes, str
     """PNG and caption of each figure that makes sense for the design."""
     from attnjax.experiment.report import figures
 
-    order = [*axes, *(name for name in found.importance if name not in axes)]
+    order = list(dict.fromkeys([*axes, *found.importance, *found.axes]))
     drawn: dict[str, tuple[bytes, str]] = {}
-    seeds = f"up to {seeds_text(found.seeds)} a setting"
+    seeds = f"up to {counted(found.seeds, 'seed')} a setting"
     small = [name for name in order if len(found.axes[name]) <= 12]
     if len(small) >= 2:
         text = (
@@ -80,20 +82,30 @@ def _figures(found: Findings, axes: Sequence[str]) -> dict[str, tuple[bytes, str
     if len(small) < len(order):
         text = f"{found.measure} of every setting against each field, {seeds}."
         drawn["scatter"] = figures.scatter(found, order[:4]), text
-    if len(order) > 1 or len(small) < len(order):
-        text = (
-            f"What each field explains on its own of the variance between {len(found.settings)} settings, "
-            "by the means for its values (for more than 8 numbers: for quarters of them)."
-        )
-        drawn["importance"] = figures.importance(found), text
+    if found.importance and (len(order) > 1 or len(small) < len(order)):
+        drawn["importance"] = figures.importance(found), _importance_text(found)
     monitor = (read_plan(found.sweep) or {"monitor": [""]})["monitor"][0]
     if training := figures.training(found, monitor):
         png, label = training
         text = (
-            f"The {label} of every trial while it was trained; a line that ends early was pruned or failed."
+            f"The {label} of every trial while it was trained; a line or a point that ends early was pruned "
+            "or failed."
         )
         drawn["training"] = png, text
     return drawn
+
+
+def _importance_text(found: Findings) -> str:
+    text = (
+        f"What each field explains on its own of the variance between {len(found.means)} settings, "
+        "by the means for its values"
+    )
+    if not full_grid(found.means, found.axes):
+        text += (
+            " (for 8 numbers or more: for quarters of them), less what as many groups of settings explain by "
+            "chance: epsilon squared (Kelley, 1935)"
+        )
+    return text + "."
 
 
 def _last_numeric(names: Sequence[str], found: Findings) -> str:
@@ -133,6 +145,19 @@ def _frames(found: Findings) -> tuple[Any, Any]:
         trials.append({**row, "params_hash": result.get("params_hash"), **cells})
     frames = [polars.from_dicts(rows, infer_schema_length=None) for rows in (settings, trials)]
     return frames[0], frames[1]
+
+
+def _csv(frame: Any) -> bytes:
+    """CSV has no lists: those of a field that holds a tuple are written as JSON."""
+    import polars
+
+    text = [
+        polars.Series(column.name, [None if row is None else json.dumps(row) for row in column.to_list()])
+        for column in frame
+        if column.dtype.is_nested()
+    ]
+    csv: str = frame.with_columns(text).write_csv()
+    return csv.encode()
 
 
 def _parquet(frame: Any) -> bytes:
