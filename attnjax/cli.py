@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno in UNWRITABLE:
             return _fail(2, f"cannot write to {error.filename or options.runs}: {error.strerror}")
+        if isinstance(error, PermissionError):
+            return _fail(2, f"cannot open {error.filename}: {error.strerror}")
         if not isinstance(error, BrokenPipeError):
             raise
         # The reader of our output has left (`attnjax list | head`): nothing more to say, not even at exit.
