@@ -18,6 +18,7 @@ from attnjax.experiment.sweep_spec import SweepSpec, read_spec
 from attnjax.experiment.sweep_store import FOLDER, Sweep, resolve
 from attnjax.experiment.sweep_worker import Watcher
 
+MODES = ("max", "min")
 Say = Callable[[str], None]
 
 
@@ -34,7 +35,7 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     ways.add_argument("--prune", choices=PRUNERS, help="stop trials of a --search by their validations")
     ways.add_argument("--seeds", type=count, metavar="N", help="each of them with N seeds")
     ways.add_argument("--measure", metavar="ROW/COLUMN", help="the cell of the evaluation that counts")
-    ways.add_argument("--mode", choices=("max", "min"), help="which end of it is better")
+    ways.add_argument("--mode", choices=MODES, help="which end of it is better")
     ways.add_argument("--name", help="of the sweep's folder (default: the experiment's)")
     how = parser.add_argument_group("how to run it")
     run_arguments(how)
@@ -111,6 +112,8 @@ def report_arguments(parser: argparse.ArgumentParser) -> None:
     name_argument(parser)
     text = "fields of the heat map's rows and columns, and of the curves (default: the most important ones)"
     parser.add_argument("--axes", nargs="+", metavar="FIELD", default=[], help=text)
+    parser.add_argument("--measure", metavar="ROW/COLUMN", help="another cell than the sweep's that counts")
+    parser.add_argument("--mode", choices=MODES, help="which end of it is better")
 
 
 def report(options: argparse.Namespace, say: Say) -> int:
@@ -118,7 +121,8 @@ def report(options: argparse.Namespace, say: Say) -> int:
     from attnjax.experiment.report.write import write_report
     from attnjax.experiment.sweep_console import print_report
 
-    print_report(write_report(resolve(options.sweep, options.runs), axes=options.axes))
+    found = resolve(options.sweep, options.runs)
+    print_report(write_report(found, axes=options.axes, measure=_measure(options), mode=options.mode))
     return 0
 
 

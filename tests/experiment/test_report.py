@@ -236,6 +236,12 @@ def test_errors_name_what_there_is(tmp_path: Path, sweep: Sweep) -> None:
         write_report(sweep, axes=["model.dims"])
 
 
+def test_another_measure_can_be_reported(tmp_path: Path) -> None:
+    sweep = made(tmp_path, [({"x": 1}, done(1)), ({"x": 2}, done(3))], measure="test/other")
+    assert write_report(sweep, measure="test/score", mode="max").found.best.changes == {"x": 2}
+    assert write_report(sweep, measure="test/score", mode="min").found.best.changes == {"x": 1}
+
+
 def test_the_command_prints_the_table_and_the_files(sweep: Sweep, capsys) -> None:
     assert main(["report", str(sweep.folder)]) == 0
     shown = capsys.readouterr().out

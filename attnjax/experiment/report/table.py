@@ -92,8 +92,8 @@ class Findings:
         return max(len(setting.values) for setting in self.settings)
 
 
-def findings(sweep: Sweep, measure: str | None = None) -> Findings:
-    """What a sweep found by its own measure, or another ROW/COLUMN.
+def findings(sweep: Sweep, measure: str | None = None, mode: str | None = None) -> Findings:
+    """What a sweep found by its own measure, or another ROW/COLUMN, of which the `mode` end is better.
 
     Raises InputError for a sweep without a finished trial, and for a measure that no trial has.
     """
@@ -104,15 +104,15 @@ def findings(sweep: Sweep, measure: str | None = None) -> Findings:
         counts = Counter(trial.status for trial in trials)
         shown = ", ".join(f"{n} {status}" for status, n in counts.items())
         raise InputError(f"{sweep.name} has no finished trial yet: {shown or 'none has begun'}")
-    monitor, mode = plan["monitor"]
+    monitor, better = plan["monitor"]
     measure = measure or record["measure"]
     found = {trial.number: measured(trial.result, measure, monitor) for trial in done}
-    values = {n: value for n, value in found.items() if value is not None and math.isfinite(value)}
+    values = {n: value for n, value in found.items() if value is not None}
     if not values:
         table = (done[0].result or {"metrics": {}})["metrics"]
         cells = [f"{row}/{column}" for row, columns in table.items() for column in columns]
         raise InputError(f"{sweep.name}: no trial has the measure {measure!r}; there are {', '.join(cells)}")
-    mode = record["mode"] or mode
+    mode = mode or record["mode"] or better
     settings = _settings(trials, values, mode)
     axes = _axes(trials, settings)
     measure = measure or f"validation {monitor}"

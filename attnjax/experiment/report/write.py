@@ -24,15 +24,18 @@ class Report:
     files: list[Path]
 
 
-def write_report(sweep: Sweep, *, axes: Sequence[str] = ()) -> Report:
+def write_report(
+    sweep: Sweep, *, axes: Sequence[str] = (), measure: str | None = None, mode: str | None = None
+) -> Report:
     """Writes report/ in the sweep's folder: table.csv, trials.csv, trials.parquet, PNGs, report.html.
 
     `axes`: the fields of the heat map's rows, its columns and of the curves, the most important ones unless
-    given. Raises InputError for a sweep without a finished trial and for an axis that it does not have.
+    given. `measure`, `mode`: as in `findings`. Raises InputError for a sweep without a finished trial and for
+    an axis that it does not have.
     """
     from attnjax.experiment.report.page import page
 
-    found = findings(sweep)
+    found = findings(sweep, measure, mode)
     for name in axes:
         if name not in found.axes:
             raise InputError(f"--axes: {sweep.name} does not vary {name!r}{nearest(name, found.axes)}")
