@@ -1,5 +1,6 @@
 """The attention layer: projections, positions, cache and capture around `attnjax.ops.attention`."""
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
@@ -264,7 +265,7 @@ class Attention(nnx.Module):
         query = self._place(self._normed(heads.query, self.query_norm), positions)
         key = self._normed(heads.key, self.key_norm)
         # A token may have several keys, one for each write.
-        flat = key.reshape(*query.shape[:-2], -1, self.head_dim)
+        flat = key.reshape(*query.shape[:-2], math.prod(key.shape[query.ndim - 2 : -1]), self.head_dim)
         return heads._replace(query=query, key=self._place(flat, positions).reshape(key.shape))
 
     def _normed(self, heads: Array, norm: Any) -> Array:

@@ -164,3 +164,9 @@ def test_lengths_count_from_the_first_token_of_the_cache() -> None:
     _, cache = step(jnp.concatenate([x()[:, 2:], jnp.ones((2, 1, 8))], 1), masks.lengths(key=3), cache)
     np.testing.assert_allclose(cache.state, whole.state, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(cache.tails["key"], whole.tails["key"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["softmax", "linear", "gated_delta_net", "delta_product"])
+@pytest.mark.parametrize("shape", [(2, 0, 8), (0, 3, 8)])
+def test_no_tokens_or_no_rows(name: str, shape: tuple[int, ...]) -> None:
+    assert layer(name, rope="halves")(jnp.ones(shape), mask=masks.causal()).shape == shape

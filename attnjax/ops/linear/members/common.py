@@ -128,11 +128,11 @@ def scan_chunks(
         integers = jnp.issubdtype(x.dtype, jnp.integer)
         widths = [(0, missing), *[(0, 0)] * (x.ndim - 1)]
         x = jnp.pad(x, widths, mode="edge" if integers else "constant")
-        return x.reshape(-1, chunk, *x.shape[1:])
+        return x.reshape(x.shape[0] // chunk, chunk, *x.shape[1:])
 
     state, tokens = varying((state, tokens), tokens)
     state, out = jax.lax.scan(jax.checkpoint(step), state, jax.tree.map(split, tokens))
-    return state, out.reshape(-1, *out.shape[2:])[:length]
+    return state, out.reshape(out.shape[0] * out.shape[1], *out.shape[2:])[:length]
 
 
 def rows_and_heads(x: Array, batch: int) -> Float[Array, "R K T ..."]:

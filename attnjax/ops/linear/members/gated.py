@@ -90,7 +90,7 @@ def rwkv6(
     out, state = linear_recurrence(
         query, key, value, decay=decay, scale=scale, read="before", **passed(options)
     )
-    groups = query.reshape(*key.shape[:-1], -1, key.shape[-1])
+    groups = query.reshape(*key.shape[:-1], query.shape[-2] // key.shape[-2], key.shape[-1])
     own = jnp.einsum("...kgh,...kh->...kg", groups, bonus * key)[..., None] * value[..., None, :]
     own = scalar("scale", scale) * own.reshape(out.shape)
     out = (out + own).astype(out.dtype)
