@@ -41,9 +41,19 @@ def normalized(
     else:
         sums, state = linear_recurrence(query, key, with_one, scale=1.0, **passed(options))
     above, below = sums[..., :-1], sums[..., -1:]
-    empty = below == 0
-    out = jnp.where(empty, 0, above / jnp.where(empty, 1, below)).astype(value.dtype)
+    out = _quotient(above, below).astype(value.dtype)
     return (out, state) if options.get("return_state") else out
+
+
+def _quotient(above: Array, below: Array) -> Array:
+    """above / below, 0 where the latter is 0 or subnormal.
+
+    Both are scaled by 1 / below first, a constant to derivatives: these would take the inverse of the square
+    of `below`, which overflows where sums of exponentials are small.
+    """
+    empty = jnp.abs(below) < jnp.finfo(below.dtype).tiny
+    share = jax.lax.stop_gradient(1 / jnp.where(empty, 1, below))
+    return jnp.where(empty, 0, above * share / jnp.where(empty, 1, below * share))
 
 
 def elu_plus_one(x: Array) -> Array:
