@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from attnjax.ops.linear.members.bidirectional import bidirectional
 from attnjax.ops.linear.members.catalogue import MEMBERS
 from attnjax.ops.linear.members.gated_slot import SlotState, gated_slot
 from attnjax.ops.linear.members.kernels import cosformer
@@ -25,12 +26,21 @@ DECAYS = [
 ]
 
 
-def call(name: str, **changed: Any) -> Any:
+def arguments_of(name: str) -> dict[str, Any]:
     case = draw(name)
-    arguments = {n: jnp.asarray(x, jnp.float32) for n, x in (case.tokens | case.parameters).items()}
+    arrays = {n: jnp.asarray(x, jnp.float32) for n, x in (case.tokens | case.parameters).items()}
+    return arrays | case.fixed
+
+
+def call(name: str, **changed: Any) -> Any:
+    arguments = arguments_of(name)
     if MEMBERS[name].key == "log_forget":
         arguments["log_forget"] = arguments.pop("key")
-    return MEMBERS[name].function(**arguments | case.fixed | changed)
+    return MEMBERS[name].function(**arguments | changed)
+
+
+def both(name: str, **changed: Any) -> Any:
+    return bidirectional(name, **arguments_of(name) | changed)
 
 
 @pytest.mark.parametrize(("name", "gate"), GATES)
@@ -53,6 +63,23 @@ def test_a_log_decay_above_zero(name, argument):
         ValueError, match=f"{argument} reaches up to 0.5: expected logarithms of decays, at most"
     ):
         call(name, **{argument: jnp.full(x.shape, 0.5)})
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_name_that_the_member_does_not_take(name):
+    """Of nothing, and of an argument that only the recurrence inside has."""
+    for unknown in ("segment_id", "erase", "read"):
+        message = (
+            rf"^{name}\(\) got an unexpected keyword argument '{unknown}': it takes query, .* return_state$"
+        )
+        with pytest.raises(TypeError, match=message):
+            call(name, **{unknown: None})
+
+
+@pytest.mark.parametrize("name", [name for name, member in MEMBERS.items() if member.two_sided])
+def test_a_name_that_both_directions_do_not_take(name):
+    with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'erase'"):
+        both(name, erase=None)
 
 
 @pytest.mark.parametrize("name", MEMBERS)

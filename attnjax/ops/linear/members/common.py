@@ -1,8 +1,10 @@
 """What the members share: the options they pass on, checks of their gates, padding, chunks of tokens."""
 
+import functools
+import inspect
 import math
 from collections.abc import Callable
-from typing import Any, TypedDict, cast
+from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,9 @@ from jaxtyping import Array, Bool, Float
 from attnjax.ops.checks import floats
 from attnjax.ops.linear.problem import Form, make_problem
 from attnjax.ops.tree import varying
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
 
 class Passed(TypedDict, total=False):
@@ -34,6 +39,27 @@ def passed(options: Options, **others: Any) -> Passed:
     """The options without `return_state`, and with others in place."""
     kept = {name: x for name, x in options.items() if name != "return_state"} | others
     return cast(Passed, kept)
+
+
+def known_arguments(member: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
+    """The member, which refuses by its own name what is neither in its signature nor in `Options`.
+
+    Python sees `**options` and lets any name in: one that is ignored, or one of the recurrence inside.
+    """
+    own = inspect.signature(member).parameters.values()
+    names = [p.name for p in own if p.kind is not p.VAR_KEYWORD] + list(Options.__annotations__)
+
+    @functools.wraps(member)
+    def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        unknown = next((name for name in kwargs if name not in names), None)
+        if unknown is not None:
+            raise TypeError(
+                f"{member.__name__}() got an unexpected keyword argument {unknown!r}: "
+                f"it takes {', '.join(names)}"
+            )
+        return member(*args, **kwargs)
+
+    return checked
 
 
 def entrance(query: Any, key: Any, value: Any, options: Options) -> tuple[Array, Array, Array]:

@@ -13,6 +13,7 @@ from attnjax.ops.linear.members.common import (
     blank,
     entrance,
     gate,
+    known_arguments,
     log_decay,
     parameter,
     per_head,
@@ -20,6 +21,7 @@ from attnjax.ops.linear.members.common import (
 from attnjax.ops.positions import alibi_slopes
 
 
+@known_arguments
 def retention(query: Any, key: Any, value: Any, *, scale: Any = None, **options: Unpack[Options]) -> Any:
     """S_t = γ_k S_{t-1} + k_t v_tᵀ, γ_k = 1 - 2^(-5-k) for key head k; o_t = scale · S_tᵀ q_t.
 
@@ -35,6 +37,7 @@ def retention(query: Any, key: Any, value: Any, *, scale: Any = None, **options:
     return linear_attention(query, key, value, decay=_constant(decay, key), scale=scale, **options)
 
 
+@known_arguments
 def lightning(
     query: Any,
     key: Any,
@@ -64,6 +67,7 @@ def lightning(
     return linear_attention(query, key, value, decay=decay, scale=scale, **options)
 
 
+@known_arguments
 def simple_gla(
     query: Any,
     key: Any,
@@ -88,6 +92,7 @@ def simple_gla(
     return linear_attention(query, key, value, decay=decay, scale=scale, **options)
 
 
+@known_arguments
 def mamba2(
     query: Float[Array, "*B T G H"],
     key: Float[Array, "*B T G H"],

@@ -13,12 +13,14 @@ from attnjax.ops.linear.members.common import (
     Options,
     at_least_float32,
     entrance,
+    known_arguments,
     log_decay,
     per_channel,
     per_head,
 )
 
 
+@known_arguments
 def delta_net(
     query: Any,
     key: Any,
@@ -43,6 +45,7 @@ def delta_net(
     return delta_rule(query, key, value, strength, None, scale, options)
 
 
+@known_arguments
 def gated_delta_net(
     query: Any,
     key: Any,
@@ -68,6 +71,7 @@ def gated_delta_net(
     return delta_rule(query, key, value, strength, decay, scale, options)
 
 
+@known_arguments
 def kda(
     query: Any,
     key: Any,
@@ -93,6 +97,7 @@ def kda(
     return delta_rule(query, key, value, strength, decay, scale, options)
 
 
+@known_arguments
 def rwkv7(
     query: Any,
     key: Any,

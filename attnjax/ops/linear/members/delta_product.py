@@ -6,10 +6,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from attnjax.ops.checks import floats
-from attnjax.ops.linear.members.common import Options, entrance, gate, log_decay
+from attnjax.ops.linear.members.common import Options, entrance, gate, known_arguments, log_decay
 from attnjax.ops.linear.members.delta import delta_rule
 
 
+@known_arguments
 def delta_product(
     query: Float[Array, "*B T N H"],
     key: Float[Array, "*B T M K H"],

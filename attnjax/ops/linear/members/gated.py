@@ -11,6 +11,7 @@ from attnjax.ops.linear.members.common import (
     Options,
     at_least_float32,
     entrance,
+    known_arguments,
     log_decay,
     parameter,
     passed,
@@ -18,6 +19,7 @@ from attnjax.ops.linear.members.common import (
 )
 
 
+@known_arguments
 def gla(
     query: Any,
     key: Any,
@@ -41,6 +43,7 @@ def gla(
     return linear_attention(query, key, value, decay=decay, scale=scale, **options)
 
 
+@known_arguments
 def hgrn2(
     query: Any,
     log_forget: Float[Array, "*B T K H"],
@@ -64,6 +67,7 @@ def hgrn2(
     return linear_attention(query, key, value, decay=log_forget, scale=scale, **options)
 
 
+@known_arguments
 def rwkv6(
     query: Any,
     key: Any,

@@ -14,6 +14,7 @@ from attnjax.ops.linear.members.common import (
     at_least_float32,
     entrance,
     gate,
+    known_arguments,
     log_decay,
     parameter,
     passed,
@@ -35,6 +36,7 @@ class SlotState(NamedTuple):
     values: Float[Array, "*B K M V"]
 
 
+@known_arguments
 def gated_slot(
     query: Any,
     key: Any,

@@ -19,6 +19,7 @@ from attnjax.ops.linear.members.common import (
     Passed,
     at_least_float32,
     entrance,
+    known_arguments,
     parameter,
     passed,
 )
@@ -61,6 +62,7 @@ def elu_plus_one(x: Array) -> Array:
     return jax.nn.elu(x) + 1
 
 
+@known_arguments
 def linear(
     query: Any,
     key: Any,
@@ -85,6 +87,7 @@ def linear(
     return normalized(query, key, value, two_sided, options)
 
 
+@known_arguments
 def performer(
     query: Any,
     key: Any,
@@ -137,6 +140,7 @@ def orthogonal_features(rng: PRNGKeyArray, features: int, size: int) -> Float[Ar
     return directions.swapaxes(-1, -2).reshape(-1, size)[:features] * lengths[:, None]
 
 
+@known_arguments
 def cosformer(
     query: Any,
     key: Any,

@@ -12,6 +12,7 @@ from attnjax.ops.linear.members.common import (
     Options,
     entrance,
     gate,
+    known_arguments,
     log_decay,
     per_head,
     rows_and_heads,
@@ -31,6 +32,7 @@ class LogLinearState(NamedTuple):
     seen: Int[Array, "*B"]
 
 
+@known_arguments
 def log_linear(
     query: Any,
     key: Any,

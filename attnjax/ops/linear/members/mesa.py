@@ -14,6 +14,7 @@ from attnjax.ops.linear.members.common import (
     at_least_float32,
     at_most,
     entrance,
+    known_arguments,
     log_decay,
     parameter,
     passed,
@@ -29,6 +30,7 @@ class MesaState(NamedTuple):
     memory: Float[Array, "*B K H V"]
 
 
+@known_arguments
 def mesa(
     query: Any,
     key: Any,
