@@ -67,6 +67,18 @@ def test_what_a_recurrence_cannot_do_is_named(arguments: dict[str, Any], message
         layer()(x(), **{"mask": masks.causal()} | arguments)
 
 
+@pytest.mark.parametrize("name", ["gla", "gated_delta_net", "delta_product", "mamba2"])
+@pytest.mark.parametrize("causal", [masks.causal(), None])
+def test_segments_and_lengths_that_do_not_fit_are_named(name: str, causal: Any) -> None:
+    """With a short convolution too, which sees them first."""
+    for mask, message in (
+        (masks.segments(jnp.zeros((2, 4), int)), r"segment_ids has shape \[2, 4\]: .* to \[2, 3\]"),
+        (masks.lengths(key=jnp.ones(3, int)), r"lengths has shape \[3\]: .* to \[2\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            layer(name)(x(), mask=mask if causal is None else causal & mask)
+
+
 def test_a_context_cannot_be_projected() -> None:
     with pytest.raises(ValueError, match="context is given: gla takes none"):
         layer().project(x())

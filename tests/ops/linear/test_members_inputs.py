@@ -82,6 +82,35 @@ def test_a_name_that_both_directions_do_not_take(name):
         both(name, erase=None)
 
 
+ROWS = {
+    "segment_ids": (
+        np.zeros((2, 5), int),
+        r"segment_ids has shape \[2, 5\]: expected .* to \[2, 9\] \(\*B, T\)",
+    ),
+    "lengths": (np.zeros(3, int), r"lengths has shape \[3\]: expected .* to \[2\] \(\*B\)"),
+}
+
+
+@pytest.mark.parametrize("argument", ROWS)
+@pytest.mark.parametrize("name", MEMBERS)
+def test_segments_and_lengths_that_do_not_fit(name, argument):
+    bad, message = ROWS[argument]
+    for run in (call, both) if MEMBERS[name].two_sided else (call,):
+        with pytest.raises(ValueError, match=message):
+            run(name, **{argument: bad})
+        with pytest.raises(TypeError, match=f"{argument} is an array of float32: expected integers"):
+            run(name, **{argument: np.float32(1)})
+
+
+@pytest.mark.parametrize("name", [name for name, member in MEMBERS.items() if member.two_sided])
+def test_both_directions_check_ranks_as_the_member_does(name):
+    with pytest.raises(ValueError, match=r"query .*\[9, 3\]"):
+        both(name, query=jnp.ones((9, 3)))
+    for gate in MEMBERS[name].gates:
+        with pytest.raises(ValueError, match=rf"{gate} has shape \[9\]: expected \["):
+            both(name, **{gate: jnp.ones(9)})
+
+
 @pytest.mark.parametrize("name", MEMBERS)
 def test_heads_that_do_not_fit(name):
     value = draw(name).tokens["value"]

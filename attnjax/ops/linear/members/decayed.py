@@ -18,6 +18,7 @@ from attnjax.ops.linear.members.common import (
     parameter,
     per_head,
 )
+from attnjax.ops.linear.problem import segments_and_lengths
 from attnjax.ops.positions import alibi_slopes
 
 
@@ -125,8 +126,9 @@ def mamba2(
     """
     query, key, value = (floats(n, x) for n, x in (("query", query), ("key", key), ("value", value)))
     heads = _check_groups(query, key, value)
-    lengths, batch = options.get("lengths"), value.ndim - 3
-    query, key, value = (blank(x, lengths, batch) for x in (query, key, value))
+    batch, length = value.shape[:-3], value.shape[-3]
+    _, lengths = segments_and_lengths(options.get("segment_ids"), options.get("lengths"), batch, length)
+    query, key, value = (blank(x, lengths, len(batch)) for x in (query, key, value))
     dt = gate("dt", dt, value.shape[:-1], "*B, T, K", lengths)
     log_decay("-dt", -dt)
     rate = log_decay("rate", parameter("rate", rate, (heads,), "K"))
