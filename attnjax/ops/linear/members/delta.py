@@ -113,8 +113,9 @@ def rwkv7(
 
     What is removed (κ̂, `removal`, of length 1), how much of it (a, `learning_rate`, in [0, 1]) and what is
     written (`key`) are three vectors, each [*B, T, K, H] as is `decay`, g <= 0; the paper's r is `query`, its
-    state the transpose of this one. Its bonus r·(ρ ⊙ k) v follows a norm of the output and is the layer's.
-    Other arguments, result and errors as in `linear_attention`. RWKV-7 "Goose" (Peng et al., 2025).
+    state the transpose of this one. Its bonus r·(ρ ⊙ k) v, which follows a norm of the output, is left out,
+    by the layer too. Other arguments, result and errors as in `linear_attention`. RWKV-7 "Goose" (Peng et
+    al., 2025).
 
     >>> x, half = jnp.ones((3, 1, 1)), jnp.full((3, 1, 1), 0.5)
     >>> print(rwkv7(x, x, x, decay=jnp.log(half), removal=x, learning_rate=half / 2).ravel())

@@ -55,7 +55,7 @@ def hgrn2(
     """S_t = diag(f_t) S_{t-1} + (1 - f_t) v_tᵀ; o_t = scale · S_tᵀ q_t: the key is what is forgotten.
 
     In place of a key comes `log_forget` [*B, T, K, H], log f <= 0. Other arguments, result and errors as in
-    `linear_attention`. HGRN2 (Qin et al., 2024); its lower bounds of f are the layer's.
+    `linear_attention`. HGRN2 (Qin et al., 2024); its lower bounds of f are left out, by the layer too.
 
     >>> x = jnp.ones((3, 1, 1))
     >>> print(hgrn2(x, jnp.log(0.5 * x), x).ravel())
