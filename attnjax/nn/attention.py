@@ -59,7 +59,7 @@ class Attention(nnx.Module):
 
     Raises:
       ValueError: sizes below 1 or that do not divide, an unknown rope, or one of an odd head size; an unknown
-        mechanism or option, or one that does not go with the mechanism.
+        mechanism or option, one out of its range, or one that does not go with the mechanism.
 
     >>> attention = Attention(8, 4, kv_heads=2, rope="halves", rngs=nnx.Rngs(0))
     >>> attention(jnp.ones((2, 5, 8)), mask=masks.causal()).shape
@@ -129,6 +129,9 @@ class Attention(nnx.Module):
         self.query_norm = make_norm("rms", self.head_dim, axis="head_dim", **common) if qk_norm else None
         self.key_norm = make_norm("rms", self.head_dim, axis="head_dim", **common) if qk_norm else None
         self.recurrence = None if mechanism == "softmax" else Recurrence(mechanism, layout, dim, **common)
+        if options:
+            # The member's own checks of them, by a call that computes nothing.
+            self.empty_cache((), 1, jnp.float32)
 
     @property
     def has_weights(self) -> bool:

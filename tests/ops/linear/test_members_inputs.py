@@ -24,6 +24,10 @@ DECAYS = [
     ("mamba2", "rate"),
     ("hgrn2", "log_forget"),
 ]
+NOT_NEGATIVE = [
+    *((name, "strength") for name, member in MEMBERS.items() if "strength" in member.gates),
+    ("mamba2", "dt"),
+]
 
 
 def arguments_of(name: str) -> dict[str, Any]:
@@ -63,6 +67,13 @@ def test_a_log_decay_above_zero(name, argument):
         ValueError, match=f"{argument} reaches up to 0.5: expected logarithms of decays, at most"
     ):
         call(name, **{argument: jnp.full(x.shape, 0.5)})
+
+
+@pytest.mark.parametrize(("name", "argument"), NOT_NEGATIVE)
+def test_a_negative_strength_or_step(name, argument):
+    shape = draw(name).tokens[argument].shape
+    with pytest.raises(ValueError, match=f"^{argument} goes down to -0.5: expected at least 0"):
+        call(name, **{argument: jnp.full(shape, -0.5)})
 
 
 @pytest.mark.parametrize("name", MEMBERS)
@@ -133,6 +144,8 @@ def test_a_state_of_another_kind(name):
 
 def test_single_arguments():
     x, gate = jnp.ones((3, 1, 2)), jnp.zeros((3, 1))
+    with pytest.raises(ValueError, match="ridge goes down to 0: expected above 0"):
+        mesa(x, x, x, decay=gate, strength=gate, ridge=jnp.zeros((1, 2)))
     with pytest.raises(ValueError, match="layer is 3: expected at least 0 and below layers = 3"):
         call("lightning", layer=3)
     with pytest.raises(ValueError, match="form is 'chunky': expected one of"):
@@ -142,10 +155,6 @@ def test_single_arguments():
         gated_slot(x, x, x, decay=jnp.zeros((3, 1, 4)), initial_state=slots)
     with pytest.raises(ValueError, match="horizon is 2 with T = 3 tokens: expected at least T"):
         cosformer(x, x, x, horizon=2)
-    with pytest.raises(ValueError, match=r"-dt reaches up to 1: expected .* at most 0"):
-        call("mamba2", dt=-jnp.ones((2, 9, 4)))
-    with pytest.raises(ValueError, match="-strength reaches up to 1: expected strengths of at least 0"):
-        mesa(x, x, x, decay=gate, strength=gate - 1, ridge=jnp.ones((1, 2)))
     state = LogLinearState(jnp.zeros((1, 3, 2, 2)), jnp.array(3))
     with pytest.raises(ValueError, match=r"initial_state has levels .*: expected \[1, 4, 2, 2\] \(\*B, K, L"):
         log_linear(x, x, x, decay=gate, levels=jnp.ones((3, 1, 4)), initial_state=state)

@@ -122,16 +122,23 @@ def parameter(name: str, x: Any, shape: tuple[int, ...], axes: str) -> Array:
     return x
 
 
-def at_most(name: str, x: Array, highest: float, what: str) -> Array:
-    """x; ValueError for a value, where there is one, above `highest`."""
-    if not isinstance(x, jax.core.Tracer) and (np.asarray(x, np.float64) > highest).any():
-        raise ValueError(f"{name} reaches up to {np.nanmax(np.asarray(x, np.float64)):.4g}: expected {what}")
+def log_decay(name: str, x: Array) -> Array:
+    """x; ValueError for logarithms of decays, where there are values, above 0."""
+    if not isinstance(x, jax.core.Tracer) and (np.asarray(x, np.float64) > 0).any():
+        highest = np.nanmax(np.asarray(x, np.float64))
+        raise ValueError(f"{name} reaches up to {highest:.4g}: expected logarithms of decays, at most 0")
     return x
 
 
-def log_decay(name: str, x: Array) -> Array:
-    """x; ValueError for logarithms of decays above 0."""
-    return at_most(name, x, 0, "logarithms of decays, at most 0")
+def not_negative(name: str, x: Array, *, nor_zero: bool = False) -> Array:
+    """x; ValueError for a value, where there is one, below 0, or `nor_zero`."""
+    if isinstance(x, jax.core.Tracer):
+        return x
+    values = np.asarray(x, np.float64)
+    if (values < 0).any() or (nor_zero and (values == 0).any()):
+        expected = "above 0" if nor_zero else "at least 0"
+        raise ValueError(f"{name} goes down to {np.nanmin(values):.4g}: expected {expected}")
+    return x
 
 
 def at_least_float32(x: Array) -> Array:

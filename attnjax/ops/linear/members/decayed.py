@@ -15,6 +15,7 @@ from attnjax.ops.linear.members.common import (
     gate,
     known_arguments,
     log_decay,
+    not_negative,
     parameter,
     per_head,
 )
@@ -130,7 +131,7 @@ def mamba2(
     _, lengths = segments_and_lengths(options.get("segment_ids"), options.get("lengths"), batch, length)
     query, key, value = (blank(x, lengths, len(batch)) for x in (query, key, value))
     dt = gate("dt", dt, value.shape[:-1], "*B, T, K", lengths)
-    log_decay("-dt", -dt)
+    not_negative("dt", dt)
     rate = log_decay("rate", parameter("rate", rate, (heads,), "K"))
     query, key = (jnp.repeat(x, heads // x.shape[-2], axis=-2) for x in (query, key))
     written = dt[..., None] * value

@@ -15,6 +15,7 @@ from attnjax.ops.linear.members.common import (
     entrance,
     known_arguments,
     log_decay,
+    not_negative,
     per_channel,
     per_head,
 )
@@ -144,5 +145,5 @@ def delta_rule(
     if decay is not None:
         kept = jnp.exp(at_least_float32(log_decay("decay", decay)))
         erase = (kept if kept.ndim == key.ndim else kept[..., None]) * erase
-    written = strength[..., None] * at_least_float32(key)
+    written = not_negative("strength", strength)[..., None] * at_least_float32(key)
     return linear_attention(query, written, value, decay=decay, erase=erase, scale=scale, **options)
