@@ -56,7 +56,7 @@ class LanguageModel(nnx.Module):
         parts = Parts(config, rngs)
         self.embedding = parts.embedding(vocab)
         self.convolution = None if config.convolution is None else parts.convolution(config.convolution)
-        self.blocks = nnx.List([parts.encoder_block() for _ in range(config.layers)])
+        self.blocks = nnx.List([parts.encoder_block(i, config.layers) for i in range(config.layers)])
         self.score = parts.position_score(bidirectional=False)
         self.norm = parts.norm() if config.norm_placement == "pre" else None
         self.output = None if config.tie_embeddings else parts.output(vocab)

@@ -52,10 +52,13 @@ class Parts:
     def norm(self) -> Any:
         return make_norm(self.config.norm, self.config.dim, rngs=self.rngs, **self.dtypes)
 
-    def self_attention(self) -> Attention:
+    def self_attention(self, layer: int, layers: int) -> Attention:
         config = self.config
-        # Where cosFormer's weights reach zero.
-        options = {"horizon": config.max_length} if config.mechanism == "cosformer" else {}
+        # Where cosFormer's weights reach zero; how slowly lightning forgets.
+        options = {
+            "cosformer": {"horizon": config.max_length},
+            "lightning": {"layer": layer, "layers": layers},
+        }.get(config.mechanism)
         return self._attention(of_layer(config.mechanism), rope=_ROPE.get(config.positions), options=options)
 
     def cross_attention(self) -> Attention:
@@ -88,12 +91,14 @@ class Parts:
             **self.dtypes,
         )
 
-    def encoder_block(self) -> EncoderBlock:
-        own = self.self_attention()
+    def encoder_block(self, layer: int, layers: int) -> EncoderBlock:
+        """That of layer 0, 1, … of so many."""
+        own = self.self_attention(layer, layers)
         return EncoderBlock(own, self.feed_forward(), self.norm, self.config.norm_placement)
 
-    def decoder_block(self) -> DecoderBlock:
-        own, cross = self.self_attention(), self.cross_attention()
+    def decoder_block(self, layer: int, layers: int) -> DecoderBlock:
+        """That of layer 0, 1, … of so many."""
+        own, cross = self.self_attention(layer, layers), self.cross_attention()
         return DecoderBlock(own, cross, self.feed_forward(), self.norm, self.config.norm_placement)
 
     def position_score(self, *, bidirectional: bool) -> PositionScore | None:

@@ -54,8 +54,12 @@ class Transformer(nnx.Module):
         parts = Parts(config, rngs)
         self.source_embedding = parts.embedding(source_vocab)
         self.target_embedding = parts.embedding(target_vocab)
-        self.encoder = nnx.List([parts.encoder_block() for _ in range(config.encoder_layers)])
-        self.decoder = nnx.List([parts.decoder_block() for _ in range(config.decoder_layers)])
+        self.encoder = nnx.List(
+            [parts.encoder_block(i, config.encoder_layers) for i in range(config.encoder_layers)]
+        )
+        self.decoder = nnx.List(
+            [parts.decoder_block(i, config.decoder_layers) for i in range(config.decoder_layers)]
+        )
         self.encoder_score = parts.position_score(bidirectional=True)
         self.decoder_score = parts.position_score(bidirectional=False)
         pre = config.norm_placement == "pre"

@@ -1,5 +1,6 @@
 """The attention layer: projections, positions, cache and capture around `attnjax.ops.attention`."""
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
@@ -58,7 +59,7 @@ class Attention(nnx.Module):
 
     Raises:
       ValueError: sizes below 1 or that do not divide, an unknown rope, or one of an odd head size; an unknown
-        mechanism or option, or one that does not go with the mechanism.
+        mechanism or option, one out of its range, or one that does not go with the mechanism.
 
     >>> attention = Attention(8, 4, kv_heads=2, rope="halves", rngs=nnx.Rngs(0))
     >>> attention(jnp.ones((2, 5, 8)), mask=masks.causal()).shape
@@ -128,6 +129,9 @@ class Attention(nnx.Module):
         self.query_norm = make_norm("rms", self.head_dim, axis="head_dim", **common) if qk_norm else None
         self.key_norm = make_norm("rms", self.head_dim, axis="head_dim", **common) if qk_norm else None
         self.recurrence = None if mechanism == "softmax" else Recurrence(mechanism, layout, dim, **common)
+        if options:
+            # The member's own checks of them, by a call that computes nothing.
+            self.empty_cache((), 1, jnp.float32)
 
     @property
     def has_weights(self) -> bool:
@@ -264,7 +268,7 @@ class Attention(nnx.Module):
         query = self._place(self._normed(heads.query, self.query_norm), positions)
         key = self._normed(heads.key, self.key_norm)
         # A token may have several keys, one for each write.
-        flat = key.reshape(*query.shape[:-2], -1, self.head_dim)
+        flat = key.reshape(*query.shape[:-2], math.prod(key.shape[query.ndim - 2 : -1]), self.head_dim)
         return heads._replace(query=query, key=self._place(flat, positions).reshape(key.shape))
 
     def _normed(self, heads: Array, norm: Any) -> Array:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.nn.axes import named
 from attnjax.ops.linear.members.segments import places
+from attnjax.ops.linear.problem import segments_and_lengths
 
 
 class ShortConvolution(nnx.Module):
@@ -59,6 +60,7 @@ class ShortConvolution(nnx.Module):
         kernel = self.kernel[...].astype(x.dtype)
         width, axis = kernel.shape[0], x.ndim - kernel.ndim
         batch, length = x.shape[:axis], x.shape[axis]
+        segment_ids, lengths = segments_and_lengths(segment_ids, lengths, batch, length)
         if tail is None:
             tail = jnp.zeros((*batch, width - 1, *kernel.shape[1:]), x.dtype)
         tokens = jnp.concatenate([tail.astype(x.dtype), x], axis)

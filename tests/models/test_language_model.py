@@ -63,6 +63,12 @@ def test_a_window_holds_as_many_tokens_as_it_says() -> None:
         assert np.allclose(changed[:, -1], logits[:, -1], atol=1e-6) != seen
 
 
+def test_lightning_forgets_more_slowly_in_later_layers() -> None:
+    blocks = build(mechanism="lightning", layers=3).blocks
+    given = [dict(block.attention.recurrence.arguments) for block in blocks]
+    assert given == [{"layer": layer, "layers": 3} for layer in range(3)]
+
+
 @pytest.mark.parametrize("mechanism", ["softmax", "gated_delta_net"])
 def test_parameters_are_all_there_is_and_all_are_used_and_named(mechanism: str) -> None:
     model = build(mechanism=mechanism)

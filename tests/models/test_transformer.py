@@ -256,6 +256,13 @@ def test_the_mechanism_is_that_of_self_attention() -> None:
     assert dict(encoder.attention.recurrence.arguments) == {"horizon": 32}
 
 
+def test_lightning_counts_the_layers_of_each_stack() -> None:
+    model = build(mechanism="lightning", positions="none", encoder_layers=2, decoder_layers=3)
+    given = [dict(block.attention.recurrence.arguments)["layer"] for block in model.encoder]
+    given += [dict(block.self_attention.recurrence.arguments)["layer"] for block in model.decoder]
+    assert given == [0, 1, 0, 1, 2]
+
+
 @pytest.mark.parametrize("placement", ["pre", "post"])
 def test_a_stack_ends_in_a_norm_where_its_blocks_do_not(placement: str) -> None:
     model = build(norm_placement=placement)

@@ -34,6 +34,9 @@ def x() -> jax.Array:
             {"mechanism": "delta_product", "options": {"writes": 0}},
             r"options\['writes'\] is 0: expected at least",
         ),
+        ({"mechanism": "mesa", "options": {"iterations": 0}}, "iterations is 0: expected at least 1"),
+        ({"mechanism": "lightning", "options": {"layer": 5}}, "layer is 5: expected .* below layers = 1"),
+        ({"mechanism": "cosformer", "options": {"horizon": -1}}, "horizon is -1: expected .* above 0"),
         ({"implementation": "blockwise"}, "implementation 'blockwise': gla takes none"),
         ({"mechanism": "hgrn2", "rope": "halves"}, "rope 'halves': expected none, the keys of hgrn2"),
         ({"mechanism": "hgrn2", "qk_norm": True}, "qk_norm True: expected none, the keys of hgrn2"),
@@ -65,6 +68,18 @@ def test_bad_choices_are_named(options: dict[str, Any], message: str) -> None:
 def test_what_a_recurrence_cannot_do_is_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         layer()(x(), **{"mask": masks.causal()} | arguments)
+
+
+@pytest.mark.parametrize("name", ["gla", "gated_delta_net", "delta_product", "mamba2"])
+@pytest.mark.parametrize("causal", [masks.causal(), None])
+def test_segments_and_lengths_that_do_not_fit_are_named(name: str, causal: Any) -> None:
+    """With a short convolution too, which sees them first."""
+    for mask, message in (
+        (masks.segments(jnp.zeros((2, 4), int)), r"segment_ids has shape \[2, 4\]: .* to \[2, 3\]"),
+        (masks.lengths(key=jnp.ones(3, int)), r"lengths has shape \[3\]: .* to \[2\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            layer(name)(x(), mask=mask if causal is None else causal & mask)
 
 
 def test_a_context_cannot_be_projected() -> None:
@@ -164,3 +179,9 @@ def test_lengths_count_from_the_first_token_of_the_cache() -> None:
     _, cache = step(jnp.concatenate([x()[:, 2:], jnp.ones((2, 1, 8))], 1), masks.lengths(key=3), cache)
     np.testing.assert_allclose(cache.state, whole.state, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(cache.tails["key"], whole.tails["key"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["softmax", "linear", "gated_delta_net", "delta_product"])
+@pytest.mark.parametrize("shape", [(2, 0, 8), (0, 3, 8)])
+def test_no_tokens_or_no_rows(name: str, shape: tuple[int, ...]) -> None:
+    assert layer(name, rope="halves")(jnp.ones(shape), mask=masks.causal()).shape == shape

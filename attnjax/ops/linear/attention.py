@@ -185,7 +185,7 @@ def _run(problem: Problem, form: Form | None, chunk_size: int | None, read: Read
     *batch, length, heads, _ = problem.query.shape
     run = _choose(form, chunk_size, length)
     out, state = jax.vmap(jax.vmap(functools.partial(run, read=read)))(*normal_form(problem, read))
-    out = jnp.moveaxis(out, 2, 1).reshape(*batch, length, heads, -1)
+    out = jnp.moveaxis(out, 2, 1).reshape(*batch, length, heads, out.shape[-1])
     return out.astype(problem.query.dtype), state.reshape(*batch, *state.shape[1:])
 
 

@@ -62,7 +62,7 @@ def chunked(
     if groups > 1:
         run = jax.checkpoint(run, prevent_cse=False)
     state, out = jax.lax.scan(run, state, jax.tree.map(grouped, tokens))
-    return out.reshape(padded, -1, out.shape[-1])[:length], state
+    return out.reshape(padded, tokens.query.shape[1], out.shape[-1])[:length], state
 
 
 def _group(state: Array, tokens: Tokens, read: Read) -> tuple[Array, Array]:

@@ -11,9 +11,8 @@ def parallel(
     tokens: Tokens, state: Float[Array, "H V"], read: Read
 ) -> tuple[Float[Array, "T G V"], Float[Array, "H V"]]:
     """out and the last state of one head, in memory quadratic in T."""
-    length = tokens.key.shape[0]
     given = jnp.zeros_like(tokens.key[:, 0]) if tokens.decay is None else tokens.decay
-    decay = given.reshape(length, -1)
+    decay = given[:, None] if given.ndim == 1 else given
     total = jnp.exp(decay.sum(0))[:, None]
     out = _weights(tokens, decay, read) @ tokens.value
     upto = jnp.exp(jnp.cumsum(decay, 0) - (0 if read == "after" else decay))

@@ -68,6 +68,15 @@ def make_problem(
         write,
         jnp.asarray(scalar("scale", 1 / math.sqrt(size) if scale is None else scale)),
         initial_state,
+        *segments_and_lengths(segment_ids, lengths, batch, length),
+    )
+
+
+def segments_and_lengths(
+    segment_ids: Any, lengths: Any, batch: tuple[int, ...], length: int
+) -> tuple[Array | None, Array | None]:
+    """Both, checked: integers that broadcast to [*B, T] and to [*B]."""
+    return (
         None if segment_ids is None else _integers("segment_ids", segment_ids, (*batch, length), "*B, T"),
         None if lengths is None else _integers("lengths", lengths, batch, "*B"),
     )

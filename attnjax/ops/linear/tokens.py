@@ -48,7 +48,8 @@ def normal_form(problem: Problem, read: Read) -> tuple[Tokens, Float[Array, "B K
         lengths = jnp.broadcast_to(problem.lengths, batch).reshape(rows, 1)
         tokens = Tokens(*(_zero(x, jnp.arange(length) >= lengths) for x in tokens))
     # Scaled when padding is zero already: a NaN there would reach the scale's gradient.
-    query = (tokens.query * problem.scale.astype(dtype)).reshape(rows, heads, -1, length, size)
+    query = tokens.query * problem.scale.astype(dtype)
+    query = query.reshape(rows, heads, query.shape[1] // heads, length, size)
     shape = (rows, heads, size, problem.value.shape[-1])
     state = jnp.zeros(shape) if problem.state is None else problem.state.reshape(shape)
     return tokens._replace(query=jnp.swapaxes(query, 2, 3)), varying(state.astype(dtype), tokens)
@@ -92,4 +93,5 @@ def _zero(x: Array | None, where: Bool[Array, "B T"], to: float = 0.0) -> Any:
     """`x` [B, heads, T, ...] with another value at these tokens."""
     if x is None:
         return None
-    return jnp.where(where.reshape(where.shape[0], 1, -1, *[1] * (x.ndim - 3)), jnp.asarray(to, x.dtype), x)
+    where = jnp.expand_dims(where, (1, *range(3, x.ndim)))
+    return jnp.where(where, jnp.asarray(to, x.dtype), x)

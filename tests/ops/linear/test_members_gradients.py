@@ -75,3 +75,24 @@ def test_random_features_come_near_the_softmax():
     scores = jnp.where(jnp.tri(12, dtype=bool), q[:, 0] @ k[:, 0].T / np.sqrt(8), -jnp.inf)
     expected = jax.nn.softmax(scores) @ v[:, 0]
     assert np.abs(jax.jit(performer)(q, k, v, projection=projection)[:, 0] - expected).max() < 0.1
+
+
+def test_small_sums_of_performer_have_gradients():
+    """The square of the sums below would be 0 in single precision."""
+    rng = np.random.default_rng(0)
+    projection = orthogonal_features(jax.random.key(0), 128, 64)
+    query, key, value = (scale * rng.normal(size=(64, 1, 64)) for scale in (4, 4, 1))
+
+    def loss(arrays: tuple[jax.Array, ...], dtype: Any) -> jax.Array:
+        out = performer(*arrays, projection=projection.astype(dtype))
+        return (out * jnp.cos(jnp.arange(out.size).reshape(out.shape))).sum()
+
+    def gradients(dtype: Any) -> Any:
+        arrays = tuple(jnp.asarray(x, dtype) for x in (query, key, value))
+        return jax.jit(lambda arrays: jax.grad(loss)(arrays, dtype))(arrays)
+
+    single = gradients(jnp.float32)
+    with jax.enable_x64(True):
+        double = gradients(jnp.float64)
+    for got, expected in zip(single, double, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())

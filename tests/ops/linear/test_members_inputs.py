@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from attnjax.ops.linear.members.bidirectional import bidirectional
 from attnjax.ops.linear.members.catalogue import MEMBERS
 from attnjax.ops.linear.members.gated_slot import SlotState, gated_slot
 from attnjax.ops.linear.members.kernels import cosformer
@@ -23,14 +24,27 @@ DECAYS = [
     ("mamba2", "rate"),
     ("hgrn2", "log_forget"),
 ]
+NOT_NEGATIVE = [
+    *((name, "strength") for name, member in MEMBERS.items() if "strength" in member.gates),
+    ("mamba2", "dt"),
+]
+
+
+def arguments_of(name: str) -> dict[str, Any]:
+    case = draw(name)
+    arrays = {n: jnp.asarray(x, jnp.float32) for n, x in (case.tokens | case.parameters).items()}
+    return arrays | case.fixed
 
 
 def call(name: str, **changed: Any) -> Any:
-    case = draw(name)
-    arguments = {n: jnp.asarray(x, jnp.float32) for n, x in (case.tokens | case.parameters).items()}
+    arguments = arguments_of(name)
     if MEMBERS[name].key == "log_forget":
         arguments["log_forget"] = arguments.pop("key")
-    return MEMBERS[name].function(**arguments | case.fixed | changed)
+    return MEMBERS[name].function(**arguments | changed)
+
+
+def both(name: str, **changed: Any) -> Any:
+    return bidirectional(name, **arguments_of(name) | changed)
 
 
 @pytest.mark.parametrize(("name", "gate"), GATES)
@@ -55,6 +69,59 @@ def test_a_log_decay_above_zero(name, argument):
         call(name, **{argument: jnp.full(x.shape, 0.5)})
 
 
+@pytest.mark.parametrize(("name", "argument"), NOT_NEGATIVE)
+def test_a_negative_strength_or_step(name, argument):
+    shape = draw(name).tokens[argument].shape
+    with pytest.raises(ValueError, match=f"^{argument} goes down to -0.5: expected at least 0"):
+        call(name, **{argument: jnp.full(shape, -0.5)})
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_name_that_the_member_does_not_take(name):
+    """Of nothing, and of an argument that only the recurrence inside has."""
+    for unknown in ("segment_id", "erase", "read"):
+        message = (
+            rf"^{name}\(\) got an unexpected keyword argument '{unknown}': it takes query, .* return_state$"
+        )
+        with pytest.raises(TypeError, match=message):
+            call(name, **{unknown: None})
+
+
+@pytest.mark.parametrize("name", [name for name, member in MEMBERS.items() if member.two_sided])
+def test_a_name_that_both_directions_do_not_take(name):
+    with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'erase'"):
+        both(name, erase=None)
+
+
+ROWS = {
+    "segment_ids": (
+        np.zeros((2, 5), int),
+        r"segment_ids has shape \[2, 5\]: expected .* to \[2, 9\] \(\*B, T\)",
+    ),
+    "lengths": (np.zeros(3, int), r"lengths has shape \[3\]: expected .* to \[2\] \(\*B\)"),
+}
+
+
+@pytest.mark.parametrize("argument", ROWS)
+@pytest.mark.parametrize("name", MEMBERS)
+def test_segments_and_lengths_that_do_not_fit(name, argument):
+    bad, message = ROWS[argument]
+    for run in (call, both) if MEMBERS[name].two_sided else (call,):
+        with pytest.raises(ValueError, match=message):
+            run(name, **{argument: bad})
+        with pytest.raises(TypeError, match=f"{argument} is an array of float32: expected integers"):
+            run(name, **{argument: np.float32(1)})
+
+
+@pytest.mark.parametrize("name", [name for name, member in MEMBERS.items() if member.two_sided])
+def test_both_directions_check_ranks_as_the_member_does(name):
+    with pytest.raises(ValueError, match=r"query .*\[9, 3\]"):
+        both(name, query=jnp.ones((9, 3)))
+    for gate in MEMBERS[name].gates:
+        with pytest.raises(ValueError, match=rf"{gate} has shape \[9\]: expected \["):
+            both(name, **{gate: jnp.ones(9)})
+
+
 @pytest.mark.parametrize("name", MEMBERS)
 def test_heads_that_do_not_fit(name):
     value = draw(name).tokens["value"]
@@ -77,6 +144,8 @@ def test_a_state_of_another_kind(name):
 
 def test_single_arguments():
     x, gate = jnp.ones((3, 1, 2)), jnp.zeros((3, 1))
+    with pytest.raises(ValueError, match="ridge goes down to 0: expected above 0"):
+        mesa(x, x, x, decay=gate, strength=gate, ridge=jnp.zeros((1, 2)))
     with pytest.raises(ValueError, match="layer is 3: expected at least 0 and below layers = 3"):
         call("lightning", layer=3)
     with pytest.raises(ValueError, match="form is 'chunky': expected one of"):
@@ -86,10 +155,6 @@ def test_single_arguments():
         gated_slot(x, x, x, decay=jnp.zeros((3, 1, 4)), initial_state=slots)
     with pytest.raises(ValueError, match="horizon is 2 with T = 3 tokens: expected at least T"):
         cosformer(x, x, x, horizon=2)
-    with pytest.raises(ValueError, match=r"-dt reaches up to 1: expected .* at most 0"):
-        call("mamba2", dt=-jnp.ones((2, 9, 4)))
-    with pytest.raises(ValueError, match="-strength reaches up to 1: expected strengths of at least 0"):
-        mesa(x, x, x, decay=gate, strength=gate - 1, ridge=jnp.ones((1, 2)))
     state = LogLinearState(jnp.zeros((1, 3, 2, 2)), jnp.array(3))
     with pytest.raises(ValueError, match=r"initial_state has levels .*: expected \[1, 4, 2, 2\] \(\*B, K, L"):
         log_linear(x, x, x, decay=gate, levels=jnp.ones((3, 1, 4)), initial_state=state)

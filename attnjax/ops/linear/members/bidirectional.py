@@ -3,12 +3,13 @@
 import inspect
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from attnjax.ops.checks import floats
 from attnjax.ops.linear.members.catalogue import MEMBERS
-from attnjax.ops.linear.members.common import Options, gate
-from attnjax.ops.linear.members.two_sided import both_directions
+from attnjax.ops.linear.members.common import Options
+from attnjax.ops.linear.members.two_sided import both_directions, refuse_states
 
 
 def bidirectional(
@@ -39,15 +40,16 @@ def bidirectional(
     if entry.two_sided == "quotient":
         return entry.function(query, key, value, two_sided=True, **arguments)
     options: Options = {n: arguments.pop(n) for n in Options.__annotations__ if n in arguments}  # type: ignore
-    inspect.signature(entry.function).bind(query, key, value, **arguments)
+    refuse_states(options)
+    # The member's own checks, by a call that computes nothing: what passes them can be turned round.
+    jax.eval_shape(lambda: entry.function(query, key, value, **arguments, **options))
     third = list(inspect.signature(entry.function).parameters)[1]
-    tokens = {"query": floats("query", query), third: floats(third, key), "value": floats("value", value)}
+    tokens = {name: jnp.asarray(x) for name, x in {"query": query, third: key, "value": value}.items()}
     rows = tokens["query"].shape[:-2]
     for name, declared in entry.gates.items():
         if declared.per_token and arguments.get(name) is not None:
-            x = floats(name, arguments.pop(name))
-            sizes = x.shape[min(len(rows), x.ndim) :]
-            tokens[name] = gate(name, x, (*rows, *sizes), ", ".join(declared.axes.split()))
+            x = jnp.asarray(arguments.pop(name))
+            tokens[name] = jnp.broadcast_to(x, (*rows, *x.shape[len(rows) :]))
 
     def run(**given: Any) -> Array:
         return entry.function(**given, **arguments)

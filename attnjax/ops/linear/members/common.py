@@ -1,8 +1,10 @@
 """What the members share: the options they pass on, checks of their gates, padding, chunks of tokens."""
 
+import functools
+import inspect
 import math
 from collections.abc import Callable
-from typing import Any, TypedDict, cast
+from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,9 @@ from jaxtyping import Array, Bool, Float
 from attnjax.ops.checks import floats
 from attnjax.ops.linear.problem import Form, make_problem
 from attnjax.ops.tree import varying
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
 
 class Passed(TypedDict, total=False):
@@ -34,6 +39,27 @@ def passed(options: Options, **others: Any) -> Passed:
     """The options without `return_state`, and with others in place."""
     kept = {name: x for name, x in options.items() if name != "return_state"} | others
     return cast(Passed, kept)
+
+
+def known_arguments(member: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
+    """The member, which refuses by its own name what is neither in its signature nor in `Options`.
+
+    Python sees `**options` and lets any name in: one that is ignored, or one of the recurrence inside.
+    """
+    own = inspect.signature(member).parameters.values()
+    names = [p.name for p in own if p.kind is not p.VAR_KEYWORD] + list(Options.__annotations__)
+
+    @functools.wraps(member)
+    def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        unknown = next((name for name in kwargs if name not in names), None)
+        if unknown is not None:
+            raise TypeError(
+                f"{member.__name__}() got an unexpected keyword argument {unknown!r}: "
+                f"it takes {', '.join(names)}"
+            )
+        return member(*args, **kwargs)
+
+    return checked
 
 
 def entrance(query: Any, key: Any, value: Any, options: Options) -> tuple[Array, Array, Array]:
@@ -96,16 +122,23 @@ def parameter(name: str, x: Any, shape: tuple[int, ...], axes: str) -> Array:
     return x
 
 
-def at_most(name: str, x: Array, highest: float, what: str) -> Array:
-    """x; ValueError for a value, where there is one, above `highest`."""
-    if not isinstance(x, jax.core.Tracer) and (np.asarray(x, np.float64) > highest).any():
-        raise ValueError(f"{name} reaches up to {np.nanmax(np.asarray(x, np.float64)):.4g}: expected {what}")
+def log_decay(name: str, x: Array) -> Array:
+    """x; ValueError for logarithms of decays, where there are values, above 0."""
+    if not isinstance(x, jax.core.Tracer) and (np.asarray(x, np.float64) > 0).any():
+        highest = np.nanmax(np.asarray(x, np.float64))
+        raise ValueError(f"{name} reaches up to {highest:.4g}: expected logarithms of decays, at most 0")
     return x
 
 
-def log_decay(name: str, x: Array) -> Array:
-    """x; ValueError for logarithms of decays above 0."""
-    return at_most(name, x, 0, "logarithms of decays, at most 0")
+def not_negative(name: str, x: Array, *, nor_zero: bool = False) -> Array:
+    """x; ValueError for a value, where there is one, below 0, or `nor_zero`."""
+    if isinstance(x, jax.core.Tracer):
+        return x
+    values = np.asarray(x, np.float64)
+    if (values < 0).any() or (nor_zero and (values == 0).any()):
+        expected = "above 0" if nor_zero else "at least 0"
+        raise ValueError(f"{name} goes down to {np.nanmin(values):.4g}: expected {expected}")
+    return x
 
 
 def at_least_float32(x: Array) -> Array:
@@ -128,11 +161,11 @@ def scan_chunks(
         integers = jnp.issubdtype(x.dtype, jnp.integer)
         widths = [(0, missing), *[(0, 0)] * (x.ndim - 1)]
         x = jnp.pad(x, widths, mode="edge" if integers else "constant")
-        return x.reshape(-1, chunk, *x.shape[1:])
+        return x.reshape(x.shape[0] // chunk, chunk, *x.shape[1:])
 
     state, tokens = varying((state, tokens), tokens)
     state, out = jax.lax.scan(jax.checkpoint(step), state, jax.tree.map(split, tokens))
-    return state, out.reshape(-1, *out.shape[2:])[:length]
+    return state, out.reshape(out.shape[0] * out.shape[1], *out.shape[2:])[:length]
 
 
 def rows_and_heads(x: Array, batch: int) -> Float[Array, "R K T ..."]:

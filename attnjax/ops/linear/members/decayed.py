@@ -13,13 +13,17 @@ from attnjax.ops.linear.members.common import (
     blank,
     entrance,
     gate,
+    known_arguments,
     log_decay,
+    not_negative,
     parameter,
     per_head,
 )
+from attnjax.ops.linear.problem import segments_and_lengths
 from attnjax.ops.positions import alibi_slopes
 
 
+@known_arguments
 def retention(query: Any, key: Any, value: Any, *, scale: Any = None, **options: Unpack[Options]) -> Any:
     """S_t = γ_k S_{t-1} + k_t v_tᵀ, γ_k = 1 - 2^(-5-k) for key head k; o_t = scale · S_tᵀ q_t.
 
@@ -35,6 +39,7 @@ def retention(query: Any, key: Any, value: Any, *, scale: Any = None, **options:
     return linear_attention(query, key, value, decay=_constant(decay, key), scale=scale, **options)
 
 
+@known_arguments
 def lightning(
     query: Any,
     key: Any,
@@ -64,6 +69,7 @@ def lightning(
     return linear_attention(query, key, value, decay=decay, scale=scale, **options)
 
 
+@known_arguments
 def simple_gla(
     query: Any,
     key: Any,
@@ -88,6 +94,7 @@ def simple_gla(
     return linear_attention(query, key, value, decay=decay, scale=scale, **options)
 
 
+@known_arguments
 def mamba2(
     query: Float[Array, "*B T G H"],
     key: Float[Array, "*B T G H"],
@@ -120,10 +127,11 @@ def mamba2(
     """
     query, key, value = (floats(n, x) for n, x in (("query", query), ("key", key), ("value", value)))
     heads = _check_groups(query, key, value)
-    lengths, batch = options.get("lengths"), value.ndim - 3
-    query, key, value = (blank(x, lengths, batch) for x in (query, key, value))
+    batch, length = value.shape[:-3], value.shape[-3]
+    _, lengths = segments_and_lengths(options.get("segment_ids"), options.get("lengths"), batch, length)
+    query, key, value = (blank(x, lengths, len(batch)) for x in (query, key, value))
     dt = gate("dt", dt, value.shape[:-1], "*B, T, K", lengths)
-    log_decay("-dt", -dt)
+    not_negative("dt", dt)
     rate = log_decay("rate", parameter("rate", rate, (heads,), "K"))
     query, key = (jnp.repeat(x, heads // x.shape[-2], axis=-2) for x in (query, key))
     written = dt[..., None] * value

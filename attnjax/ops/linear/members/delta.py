@@ -13,12 +13,15 @@ from attnjax.ops.linear.members.common import (
     Options,
     at_least_float32,
     entrance,
+    known_arguments,
     log_decay,
+    not_negative,
     per_channel,
     per_head,
 )
 
 
+@known_arguments
 def delta_net(
     query: Any,
     key: Any,
@@ -43,6 +46,7 @@ def delta_net(
     return delta_rule(query, key, value, strength, None, scale, options)
 
 
+@known_arguments
 def gated_delta_net(
     query: Any,
     key: Any,
@@ -68,6 +72,7 @@ def gated_delta_net(
     return delta_rule(query, key, value, strength, decay, scale, options)
 
 
+@known_arguments
 def kda(
     query: Any,
     key: Any,
@@ -93,6 +98,7 @@ def kda(
     return delta_rule(query, key, value, strength, decay, scale, options)
 
 
+@known_arguments
 def rwkv7(
     query: Any,
     key: Any,
@@ -108,8 +114,9 @@ def rwkv7(
 
     What is removed (κ̂, `removal`, of length 1), how much of it (a, `learning_rate`, in [0, 1]) and what is
     written (`key`) are three vectors, each [*B, T, K, H] as is `decay`, g <= 0; the paper's r is `query`, its
-    state the transpose of this one. Its bonus r·(ρ ⊙ k) v follows a norm of the output and is the layer's.
-    Other arguments, result and errors as in `linear_attention`. RWKV-7 "Goose" (Peng et al., 2025).
+    state the transpose of this one. Its bonus r·(ρ ⊙ k) v, which follows a norm of the output, is left out,
+    by the layer too. Other arguments, result and errors as in `linear_attention`. RWKV-7 "Goose" (Peng et
+    al., 2025).
 
     >>> x, half = jnp.ones((3, 1, 1)), jnp.full((3, 1, 1), 0.5)
     >>> print(rwkv7(x, x, x, decay=jnp.log(half), removal=x, learning_rate=half / 2).ravel())
@@ -138,5 +145,5 @@ def delta_rule(
     if decay is not None:
         kept = jnp.exp(at_least_float32(log_decay("decay", decay)))
         erase = (kept if kept.ndim == key.ndim else kept[..., None]) * erase
-    written = strength[..., None] * at_least_float32(key)
+    written = not_negative("strength", strength)[..., None] * at_least_float32(key)
     return linear_attention(query, written, value, decay=decay, erase=erase, scale=scale, **options)

@@ -6,10 +6,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from attnjax.ops.checks import floats
-from attnjax.ops.linear.members.common import Options, entrance, gate, log_decay
+from attnjax.ops.linear.members.common import Options, entrance, gate, known_arguments, log_decay
 from attnjax.ops.linear.members.delta import delta_rule
+from attnjax.ops.linear.problem import segments_and_lengths
 
 
+@known_arguments
 def delta_product(
     query: Float[Array, "*B T N H"],
     key: Float[Array, "*B T M K H"],
@@ -34,7 +36,9 @@ def delta_product(
     """
     key, value, writes = _writes(query, key, value)
     batch, (length, _, heads) = key.shape[:-4], key.shape[-4:-1]
-    lengths, segment_ids = options.get("lengths"), options.get("segment_ids")
+    segment_ids, lengths = segments_and_lengths(
+        options.get("segment_ids"), options.get("lengths"), batch, length
+    )
     strength = gate("strength", strength, key.shape[:-1], "*B, T, M, K", lengths)
 
     def in_line(x: Array) -> Array:
@@ -52,11 +56,9 @@ def delta_product(
         decay = log_decay("decay", gate("decay", decay, (*batch, length, heads), "*B, T, K", lengths))
         decay = at(decay, 0)
     if lengths is not None:
-        options["lengths"] = jnp.asarray(lengths) * writes
+        options["lengths"] = lengths * writes
     if segment_ids is not None:
-        options["segment_ids"] = jnp.repeat(
-            jnp.broadcast_to(jnp.asarray(segment_ids), (*batch, length)), writes, axis=-1
-        )
+        options["segment_ids"] = jnp.repeat(jnp.broadcast_to(segment_ids, (*batch, length)), writes, axis=-1)
     parts = entrance(at(floats("query", query), writes - 1), in_line(key), in_line(value), options)
     answer = delta_rule(*parts, in_line(strength), decay, scale, options)
     out, *state = answer if options.get("return_state") else (answer,)

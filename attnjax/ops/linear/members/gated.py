@@ -11,6 +11,7 @@ from attnjax.ops.linear.members.common import (
     Options,
     at_least_float32,
     entrance,
+    known_arguments,
     log_decay,
     parameter,
     passed,
@@ -18,6 +19,7 @@ from attnjax.ops.linear.members.common import (
 )
 
 
+@known_arguments
 def gla(
     query: Any,
     key: Any,
@@ -41,6 +43,7 @@ def gla(
     return linear_attention(query, key, value, decay=decay, scale=scale, **options)
 
 
+@known_arguments
 def hgrn2(
     query: Any,
     log_forget: Float[Array, "*B T K H"],
@@ -52,7 +55,7 @@ def hgrn2(
     """S_t = diag(f_t) S_{t-1} + (1 - f_t) v_tᵀ; o_t = scale · S_tᵀ q_t: the key is what is forgotten.
 
     In place of a key comes `log_forget` [*B, T, K, H], log f <= 0. Other arguments, result and errors as in
-    `linear_attention`. HGRN2 (Qin et al., 2024); its lower bounds of f are the layer's.
+    `linear_attention`. HGRN2 (Qin et al., 2024); its lower bounds of f are left out, by the layer too.
 
     >>> x = jnp.ones((3, 1, 1))
     >>> print(hgrn2(x, jnp.log(0.5 * x), x).ravel())
@@ -64,6 +67,7 @@ def hgrn2(
     return linear_attention(query, key, value, decay=log_forget, scale=scale, **options)
 
 
+@known_arguments
 def rwkv6(
     query: Any,
     key: Any,
@@ -90,7 +94,7 @@ def rwkv6(
     out, state = linear_recurrence(
         query, key, value, decay=decay, scale=scale, read="before", **passed(options)
     )
-    groups = query.reshape(*key.shape[:-1], -1, key.shape[-1])
+    groups = query.reshape(*key.shape[:-1], query.shape[-2] // key.shape[-2], key.shape[-1])
     own = jnp.einsum("...kgh,...kh->...kg", groups, bonus * key)[..., None] * value[..., None, :]
     own = scalar("scale", scale) * own.reshape(out.shape)
     out = (out + own).astype(out.dtype)

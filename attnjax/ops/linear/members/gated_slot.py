@@ -1,5 +1,6 @@
 """Gated slot attention: softmax attention over M slots that forget and are written to."""
 
+import math
 from typing import Any, NamedTuple, Unpack
 
 import jax
@@ -13,6 +14,7 @@ from attnjax.ops.linear.members.common import (
     at_least_float32,
     entrance,
     gate,
+    known_arguments,
     log_decay,
     parameter,
     passed,
@@ -34,6 +36,7 @@ class SlotState(NamedTuple):
     values: Float[Array, "*B K M V"]
 
 
+@known_arguments
 def gated_slot(
     query: Any,
     key: Any,
@@ -91,7 +94,7 @@ def _scores(
     """K̃_t q_t of every token, and the last K̃ᵀ."""
     batch, (length, heads, size) = key.shape[:-3], key.shape[-3:]
     dtype = written.dtype
-    groups = query.reshape(*key.shape[:-1], -1, size)
+    groups = query.reshape(*key.shape[:-1], query.shape[-2] // heads, size)
     segment = places(batch, length, options).segment
     if keys is None:
         keys = jnp.zeros((*batch, heads, size, decay.shape[-1]), dtype)
@@ -103,9 +106,9 @@ def _scores(
         return scan_chunks(_chunk, (state, jnp.zeros((), jnp.int32)), (tokens, segment), chunk)
 
     rows = jax.vmap(jax.vmap(head, in_axes=(0, 0, None)))
-    keys = keys.astype(dtype).reshape(-1, *keys.shape[-3:])
+    keys = keys.astype(dtype).reshape(math.prod(batch), *keys.shape[-3:])
     (keys, _), scores = rows(keys, parts, segment)
-    scores = jnp.swapaxes(scores, 1, 2).reshape(*batch, length, -1, decay.shape[-1])
+    scores = jnp.swapaxes(scores, 1, 2).reshape(*batch, length, query.shape[-2], decay.shape[-1])
     return scores, keys.reshape(*batch, *keys.shape[1:])
 
 

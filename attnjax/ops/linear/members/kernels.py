@@ -19,6 +19,7 @@ from attnjax.ops.linear.members.common import (
     Passed,
     at_least_float32,
     entrance,
+    known_arguments,
     parameter,
     passed,
 )
@@ -41,9 +42,19 @@ def normalized(
     else:
         sums, state = linear_recurrence(query, key, with_one, scale=1.0, **passed(options))
     above, below = sums[..., :-1], sums[..., -1:]
-    empty = below == 0
-    out = jnp.where(empty, 0, above / jnp.where(empty, 1, below)).astype(value.dtype)
+    out = _quotient(above, below).astype(value.dtype)
     return (out, state) if options.get("return_state") else out
+
+
+def _quotient(above: Array, below: Array) -> Array:
+    """above / below, 0 where the latter is 0 or subnormal.
+
+    Both are scaled by 1 / below first, a constant to derivatives: these would take the inverse of the square
+    of `below`, which overflows where sums of exponentials are small.
+    """
+    empty = jnp.abs(below) < jnp.finfo(below.dtype).tiny
+    share = jax.lax.stop_gradient(1 / jnp.where(empty, 1, below))
+    return jnp.where(empty, 0, above * share / jnp.where(empty, 1, below * share))
 
 
 def elu_plus_one(x: Array) -> Array:
@@ -51,6 +62,7 @@ def elu_plus_one(x: Array) -> Array:
     return jax.nn.elu(x) + 1
 
 
+@known_arguments
 def linear(
     query: Any,
     key: Any,
@@ -75,6 +87,7 @@ def linear(
     return normalized(query, key, value, two_sided, options)
 
 
+@known_arguments
 def performer(
     query: Any,
     key: Any,
@@ -127,6 +140,7 @@ def orthogonal_features(rng: PRNGKeyArray, features: int, size: int) -> Float[Ar
     return directions.swapaxes(-1, -2).reshape(-1, size)[:features] * lengths[:, None]
 
 
+@known_arguments
 def cosformer(
     query: Any,
     key: Any,

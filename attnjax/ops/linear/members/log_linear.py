@@ -12,6 +12,7 @@ from attnjax.ops.linear.members.common import (
     Options,
     entrance,
     gate,
+    known_arguments,
     log_decay,
     per_head,
     rows_and_heads,
@@ -31,6 +32,7 @@ class LogLinearState(NamedTuple):
     seen: Int[Array, "*B"]
 
 
+@known_arguments
 def log_linear(
     query: Any,
     key: Any,
@@ -69,7 +71,7 @@ def log_linear(
     # Scaled here, when padding is zero already: a NaN there would reach the scale's gradient.
     query = query.astype(dtype) * scalar("scale", 1 / math.sqrt(size) if scale is None else scale)
     decay = jnp.maximum(decay.astype(dtype), lowest_log(dtype))
-    groups = query.reshape(*key.shape[:-1], -1, size)
+    groups = query.reshape(*key.shape[:-1], query.shape[-2] // key.shape[-2], size)
     parts = (rows_and_heads(x.astype(dtype), len(batch)) for x in (groups, key, value, decay, levels))
     where = places(batch, length, options)
     seen = jnp.broadcast_to(state.seen, batch).reshape(-1)
@@ -81,9 +83,9 @@ def log_linear(
         return scan_chunks(_chunk, (start, Places(jnp.zeros((), jnp.int32), seen - 1)), (*tokens, at), chunk)
 
     rows = jax.vmap(jax.vmap(head, in_axes=(0, 0, None, None)))
-    start = state.levels.astype(dtype).reshape(-1, heads, *state.levels.shape[-3:])
+    start = state.levels.astype(dtype).reshape(math.prod(batch), heads, *state.levels.shape[-3:])
     (last, at), out = rows(start, tuple(parts), where, seen)
-    out = jnp.swapaxes(out, 1, 2).reshape(*batch, length, -1, value.shape[-1]).astype(value.dtype)
+    out = jnp.swapaxes(out, 1, 2).reshape(*query.shape[:-1], value.shape[-1]).astype(value.dtype)
     if not options.get("return_state"):
         return out
     return out, LogLinearState(last.reshape(state.levels.shape), at.place[:, 0].reshape(batch) + 1)

@@ -12,9 +12,10 @@ from attnjax.ops.linear.attention import linear_recurrence
 from attnjax.ops.linear.members.common import (
     Options,
     at_least_float32,
-    at_most,
     entrance,
+    known_arguments,
     log_decay,
+    not_negative,
     parameter,
     passed,
     per_head,
@@ -29,6 +30,7 @@ class MesaState(NamedTuple):
     memory: Float[Array, "*B K H V"]
 
 
+@known_arguments
 def mesa(
     query: Any,
     key: Any,
@@ -63,9 +65,9 @@ def mesa(
     query, key, value = entrance(query, key, value, options)
     decay = log_decay("decay", per_head("decay", decay, key, options))
     strength = per_head("strength", strength, key, options)
-    at_most("-strength", -strength, 0, "strengths of at least 0")
+    not_negative("strength", strength)
     ridge = parameter("ridge", ridge, key.shape[-2:], "K, H")
-    at_most("-ridge", -ridge, 0, "a ridge above 0")
+    not_negative("ridge", ridge, nor_zero=True)
     state = options.get("initial_state")
     if state is not None and not isinstance(state, MesaState):
         raise TypeError(f"initial_state is a {type(state).__name__}: expected a MesaState, as mesa returns")

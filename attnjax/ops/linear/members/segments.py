@@ -29,7 +29,7 @@ def places(batch: tuple[int, ...], length: int, options: Options) -> Places:
     rows, at = math.prod(batch), jnp.arange(length, dtype=jnp.int32)
     ids = options.get("segment_ids")
     ids = jnp.broadcast_to(jnp.asarray(0 if ids is None else ids), (*batch, length)).reshape(rows, length)
-    begins = jnp.pad(ids[:, 1:] != ids[:, :-1], ((0, 0), (1, 0)))
+    begins = jnp.pad(ids[:, 1:] != ids[:, :-1], ((0, 0), (1, 0)))[:, :length]
     segment = jnp.cumsum(begins, axis=1, dtype=jnp.int32)
     place = at - jax.lax.cummax(jnp.where(begins, at, 0), axis=1)
     lengths = options.get("lengths")

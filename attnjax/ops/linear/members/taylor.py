@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attnjax.ops.linear.members.common import Options, at_least_float32, entrance, parameter
+from attnjax.ops.linear.members.common import Options, at_least_float32, entrance, known_arguments, parameter
 from attnjax.ops.linear.members.kernels import normalized
 
 
+@known_arguments
 def based(
     query: Any,
     key: Any,
@@ -39,6 +40,7 @@ def based(
     return normalized(features(query), features(key), value, two_sided, options)
 
 
+@known_arguments
 def rebased(
     query: Any,
     key: Any,

@@ -16,7 +16,7 @@ def both_directions(run: Callable[..., Array], tokens: dict[str, Array], options
 
     "once": the sum of both, in which each token counts itself once; "halves": their mean.
     """
-    _refuse_states(options)
+    refuse_states(options)
     batch, length = tokens["query"].shape[:-3], tokens["query"].shape[-3]
     lengths, ids = options.get("lengths"), options.get("segment_ids")
     tokens = {name: blank(x, lengths, len(batch)) for name, x in tokens.items()}
@@ -45,7 +45,8 @@ def _reversed(x: Array, batch: int, lengths: Any) -> Array:
     return jnp.take_along_axis(x, index.reshape(*index.shape, *[1] * (x.ndim - index.ndim)), axis=batch)
 
 
-def _refuse_states(options: Options) -> None:
+def refuse_states(options: Options) -> None:
+    """ValueError for a state that is given or asked for."""
     for name in ("initial_state", "return_state"):
         given = options.get(name)
         if given is not None and given is not False:
