@@ -47,8 +47,8 @@ def mesa(
         C_t = e^{g_t} C_{t-1} + β_t k_t k_tᵀ,  G_t = e^{g_t} G_{t-1} + β_t k_t v_tᵀ
 
     The inverse is that of `iterations` steps of conjugate gradients for all tokens at once, each one pass
-    of the recurrence; H steps are exact but for rounding, which a small ridge makes large. Gradients are those
-    of the exact inverse.
+    of the recurrence; H steps are exact but for rounding, which a small ridge makes large. Gradients are
+    those of the exact inverse.
 
     Args:
         decay: [*B, T, K], g <= 0; strength: [*B, T, K], β >= 0. Keys and queries of length 1.
