@@ -80,7 +80,7 @@ def test_a_trial_is_the_run_of_its_config(whole: list) -> None:
 
 def written() -> int:
     """Bytes of all that the trials have written so far."""
-    return sum(file.stat().st_size for file in Path("runs").glob("sweeps/*/trials/*/*.json*"))
+    return sum(file.stat().st_size for file in Path("runs").glob("sweeps/*/trials/*/[!.]*.json*"))
 
 
 def test_a_sweep_killed_at_ten_points_ends_in_the_same_table(whole: list) -> None:
