@@ -68,12 +68,18 @@ def test_one_that_is_stopped_at_once_says_so(shown) -> None:
 def test_what_an_earlier_start_found_and_what_a_search_may_not_try_counts() -> None:
     spec: Any = SimpleNamespace(mode="min", measure=None)
     result = {"validation": {"": 0.1}, "metrics": {}}
-    before = TrialRecord(0, {"note": "[red]x[/]"}, "done", result, Path())
-    sweep: Any = SimpleNamespace(trials=lambda: [before], plan_file=Path("none"))
+    better = {"validation": {"": 0.01}, "metrics": {}}
+    before = [
+        TrialRecord(0, {"note": "[red]x[/]"}, "done", result, Path()),
+        TrialRecord(2, {"note": "was pruned"}, "pruned", better, Path()),
+    ]
+    sweep: Any = SimpleNamespace(trials=lambda: before, plan_file=Path("none"))
     console = Console(file=io.StringIO(), width=200)
     table = LiveTable(spec, console=console, seconds_between_lines=0.0)
     table.begin(sweep, trials=4, steps=20)
     table.refused(1, "heads must divide [/dim]")
     table.close()
     assert "trial 1 failed: heads must divide [/dim]" in console.file.getvalue()  # type: ignore[attr-defined]
-    assert last(console.file) == "1 done, 1 failed, 2 waiting; best so far 0.1  note=[red]x[/]; no step yet"  # type: ignore[arg-type]
+    shown = last(console.file)  # type: ignore[arg-type]
+    counts = "1 done, 1 failed, 1 pruned, 1 waiting"
+    assert shown == f"{counts}; best so far 0.1  note=[red]x[/]; no step yet"

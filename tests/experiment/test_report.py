@@ -12,7 +12,6 @@ import pytest
 
 from attnjax.cli import main
 from attnjax.config import InputError
-from attnjax.experiment.report import figures as report_figures
 from attnjax.experiment.report.table import findings, pooled
 from attnjax.experiment.report.write import write_report
 from attnjax.experiment.sweep_store import Sweep
@@ -77,15 +76,6 @@ def sweep(tmp_path: Path) -> Sweep:
     return made(tmp_path / "made", trials)
 
 
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list:
-    """Fills with the figures that a report draws."""
-    drawn: list = []
-    make_png = report_figures._png
-    monkeypatch.setattr(report_figures, "_png", lambda figure: drawn.append(figure) or make_png(figure))
-    return drawn
-
-
 def test_settings_have_mean_sample_sd_and_count_over_seeds(sweep: Sweep) -> None:
     found = findings(sweep)
     best = found.best
@@ -105,61 +95,6 @@ def test_a_measure_that_is_no_number_is_not_averaged(tmp_path: Path) -> None:
     trials = [({"seed": 0}, done(3.0)), ({"seed": 1}, done(float("nan")))]
     found = findings(made(tmp_path / "made", trials))
     assert (found.best.values, found.values) == ([3.0], {0: 3.0})
-
-
-def test_importance_is_the_first_order_share_of_the_variance(tmp_path: Path) -> None:
-    grid = [({"model.heads": h, "model.dim": d}, done(score(h, d, 0))) for h in HEADS for d in DIMS]
-    table = np.array([[score(h, d, 0) for d in DIMS] for h in HEADS])
-    shares = findings(made(tmp_path / "made", grid)).importance
-    assert shares["model.heads"] == pytest.approx(table.mean(1).var() / table.var())
-    assert shares["model.dim"] == pytest.approx(table.mean(0).var() / table.var())
-    assert sum(shares.values()) == pytest.approx(1)  # The table is a sum: nothing is left for the rest.
-
-
-def test_off_a_full_grid_importance_is_less_what_as_many_groups_explain_by_chance(tmp_path: Path) -> None:
-    """The adjusted R² of a regression on the field's values, which is epsilon squared."""
-    rng = np.random.default_rng(3)
-    chosen = [(d, s) for d in DIMS for s in range(3) if (d, s) != (64, 2)]
-    ys = [d / 16 + rng.normal() / 4 for d, _ in chosen]
-    trials = [({"dim": d, "step": s}, done(y)) for (d, s), y in zip(chosen, ys, strict=True)]
-    shares = findings(made(tmp_path / "made", trials)).importance
-    for name, column in (("dim", [d for d, _ in chosen]), ("step", [s for _, s in chosen])):
-        dummies = np.array([[float(x == value) for value in sorted(set(column))] for x in column])
-        left = np.array(ys) - dummies @ np.linalg.lstsq(dummies, np.array(ys))[0]
-        adjusted = 1 - left.var() / np.var(ys) * (8 - 1) / (8 - 3)
-        assert shares[name] == pytest.approx(max(0.0, adjusted))
-    assert shares["dim"] > 0.5
-
-
-def test_a_field_with_another_value_in_every_setting_explains_nothing(tmp_path: Path, capsys) -> None:
-    rng = np.random.default_rng(0)
-    few = [({"model.dim": 16 * i, "model.heads": i}, done(rng.normal())) for i in range(1, 5)]
-    report = write_report(made(tmp_path / "few", few))
-    assert report.found.importance == {}
-    assert "importance.png" not in {file.name for file in report.files}
-    many = [({"train.rate": i, "model.norm": f"n{i}"}, done(i)) for i in range(12)]
-    report = write_report(made(tmp_path / "many", many))
-    between = 4 * 3 * statistics.pvariance([1, 4, 7, 10]) / (12 * statistics.pvariance(range(12)))
-    assert report.found.importance == {"train.rate": pytest.approx(1 - (1 - between) * 11 / 8)}
-    page = (tmp_path / "many" / "report" / "report.html").read_text()
-    assert "between 12 settings" in page
-    assert "model.norm: what it explains on its own cannot be told" in page
-    assert main(["report", str(tmp_path / "few")]) == 0
-    shown = capsys.readouterr().out
-    assert "model.dim: cannot be told" in shown
-    assert "model.heads: cannot be told" in shown
-
-
-def test_equal_means_leave_nothing_to_explain(tmp_path: Path, capsys) -> None:
-    """Three times 0.1 is 0.3 and a little: the mean of equal numbers need not be that number."""
-    trials = [({"model.dim": d, "model.heads": 2 * h}, done(0.1)) for d in (16, 32, 64) for h in (1, 2, 3)]
-    folder = made(tmp_path / "made", trials).folder
-    assert main(["report", str(folder)]) == 0
-    shown = capsys.readouterr().out
-    assert "nothing varies: all settings have the same mean" in shown
-    assert "explains" not in shown
-    assert "importance.png" not in shown
-    assert "Nothing varies: all settings have the same mean." in (folder / "report/report.html").read_text()
 
 
 def test_every_file_tells_the_same(sweep: Sweep) -> None:
@@ -307,44 +242,6 @@ def test_a_trial_that_a_search_draws_again_counts_once(tmp_path: Path) -> None:
     best = findings(made(tmp_path / "made", trials)).best
     assert (best.values, best.mean, best.pruned) == ([2.0, 4.0], 3.0, 0)
     assert best.sd == pytest.approx(statistics.stdev([2.0, 4.0]))
-
-
-def test_a_trial_pruned_after_one_validation_is_seen(tmp_path: Path, capsys, figures) -> None:
-    """In the terminal's table and, as a point, in the figure."""
-    stopped = {**failed("behind"), "status": "pruned"}
-    sweep = made(tmp_path / "made", [({"model.dim": 16}, done(1.0)), ({"model.dim": 32}, stopped)])
-    for number, losses in enumerate([[0.3, 0.2, 0.1], [0.9]]):
-        rows = [{"split": "validation", "step": 10 * i, "loss": loss} for i, loss in enumerate(losses)]
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        (sweep.trial(number).folder / "metrics.jsonl").write_text(lines)
-    assert main(["report", str(sweep.folder)]) == 0
-    shown = capsys.readouterr().out
-    cells = [re.split("[│┃]", line)[-4:-1] for line in shown.splitlines() if line[:1] in "│┃"]
-    assert [[cell.strip() for cell in row] for row in cells] == [
-        ["n", "failed", "pruned"],
-        ["1", "0", "0"],
-        ["0", "0", "1"],
-    ]
-    training = next(figure for figure in figures if figure.axes[0].get_ylabel() == "validation loss")
-    assert [line.get_marker() for line in training.axes[0].lines] == ["", "o"]
-
-
-def test_every_figure_says_what_it_rests_on(tmp_path: Path, figures) -> None:
-    rng = np.random.default_rng(0)
-    changes = [{"train.rate": rate, "model.norm": n} for rate in range(13) for n in ("pre", "post")]
-    trials = [({**one, "seed": seed}, done(rng.normal())) for one in changes for seed in (0, 1)]
-    sweep = made(tmp_path / "made", [*trials, ({**changes[0], "seed": 2}, failed("nan"))])
-    (sweep.trial(0).folder / "metrics.jsonl").write_text('{"split": "train", "step": 1, "loss": 1.0}\n')
-    report = write_report(sweep)
-    drawn = [file.stem for file in report.files if file.suffix == ".png"]
-    titles = [figure.get_suptitle() or figure.axes[0].get_title("left") for figure in figures]
-    text = "52 trials in 26 settings, up to 2 seeds each"
-    assert {name: title.splitlines()[-1] for name, title in zip(drawn, titles, strict=True)} == {
-        "curves": text,
-        "scatter": text,
-        "importance": text,
-        "training": "1 trial, up to 2 seeds a setting; the best setting in colour",
-    }
 
 
 def test_square_brackets_are_shown_as_they_are(tmp_path: Path, capsys) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from attnjax.experiment import topology
 from attnjax.experiment.search import Asker, Search
 from attnjax.experiment.space import Choice, Range
 from attnjax.experiment.sweep_store import TrialRecord
@@ -17,6 +16,7 @@ from tests.experiment.test_sweep import command, only_sweep, run, table, written
 
 SPACE = {"rate": Range(1e-3, 1.0, log=True), "heads": Choice((2, 4)), "layers": Range(1, 4, integer=True)}
 FAST = ["--lowering", "map", "--width", "4", "--devices", "1"]
+pytestmark = pytest.mark.usefixtures("on_one_core_in_an_empty_directory")
 HUNT = [
     *"sweep toy --search tpe --trials 14 --prune median --train.steps 40".split(),
     *FAST,
@@ -24,13 +24,6 @@ HUNT = [
     "train.learning_rate=log:1e-2..1",
 ]
 SHAPES = "line.slope=1,2,3"
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    # Other tests of this process count on one device.
-    monkeypatch.setattr(topology, "cores", lambda: 1)
 
 
 def records(asked: list[dict]) -> list[TrialRecord]:

@@ -64,3 +64,9 @@ def test_a_row_averages_by_weight_and_sums_the_tokens() -> None:
         "tokens": 40.0,
     }
     assert json.loads(json.dumps(row)) == row
+
+
+def test_reading_metrics_passes_over_a_line_that_is_being_written(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    file.write_text('{"step": 1}\n{"st')
+    assert MetricsFile(file).rows() == [{"step": 1}]
