@@ -64,7 +64,8 @@ def run_sweep(
         if not begun:
             write_spec(spec, sweep)
             store.write_json(sweep.plan_file, plan.record())
-        note_measure(spec, sweep)
+        else:
+            note_measure(spec, sweep)
         provenance.record_start(
             Run(sweep.folder),
             provenance.collect(spec.entry, seed=spec.config.seed, devices=plan.layout.devices),

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from attnjax.config import InputError, require
 from attnjax.experiment import overrides, registry, trials
@@ -13,12 +13,11 @@ from attnjax.experiment.space import Choice, Range, parse_axes, parse_space
 from attnjax.experiment.sweep import run_sweep
 from attnjax.experiment.sweep_launch import Local, Wished, without_refused
 from attnjax.experiment.sweep_plan import KEPT
-from attnjax.experiment.sweep_registry import NamedSweep, find_sweep, known_sweeps
+from attnjax.experiment.sweep_registry import Mode, NamedSweep, find_sweep, known_sweeps
 from attnjax.experiment.sweep_spec import SweepSpec, read_spec
 from attnjax.experiment.sweep_store import FOLDER, Sweep, resolve
 from attnjax.experiment.sweep_worker import Watcher
 
-MODES = ("max", "min")
 Say = Callable[[str], None]
 
 
@@ -35,7 +34,7 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     ways.add_argument("--prune", choices=PRUNERS, help="stop trials of a --search by their validations")
     ways.add_argument("--seeds", type=count, metavar="N", help="each of them with N seeds")
     ways.add_argument("--measure", metavar="ROW/COLUMN", help="the cell of the evaluation that counts")
-    ways.add_argument("--mode", choices=MODES, help="which end of it is better")
+    ways.add_argument("--mode", choices=get_args(Mode), help="which end of it is better")
     ways.add_argument("--name", help="of the sweep's folder (default: the experiment's)")
     how = parser.add_argument_group("how to run it")
     run_arguments(how)
@@ -113,7 +112,7 @@ def report_arguments(parser: argparse.ArgumentParser) -> None:
     text = "fields of the heat map's rows and columns, and of the curves (default: the most important ones)"
     parser.add_argument("--axes", nargs="+", metavar="FIELD", default=[], help=text)
     parser.add_argument("--measure", metavar="ROW/COLUMN", help="another cell than the sweep's that counts")
-    parser.add_argument("--mode", choices=MODES, help="which end of it is better")
+    parser.add_argument("--mode", choices=get_args(Mode), help="which end of it is better")
 
 
 def report(options: argparse.Namespace, say: Say) -> int:

@@ -49,7 +49,7 @@ class LiveTable(Watcher):
         monitor, better = (read_plan(sweep) or {"monitor": ["", "max"]})["monitor"]
         self._mode = self._mode or better
         records = sweep.trials()
-        for record in records:
+        for record in [record for record in records if record.status == "done"]:
             self._rank(measured(record.result, self._measure, monitor), record.changes)
         self._count: Counter[str] = Counter(record.status for record in records if record.result)
         self._trials, self._steps, self._done = trials, steps, 0

@@ -78,9 +78,9 @@ class Local:
         if begun:
             self._plan = Plan.from_record(begun)
         else:
-            count, asks = self._spec.count, bool(self._spec.search) and self._spec.one_shape
+            count = self._spec.count
             plan = choose_plan(self.groups, self.programs, wished.lowering, devices, width, count, self._say)
-            self._plan = replace(plan, asks=asks, keep_params=wished.keep_params or "best")
+            self._plan = replace(plan, asks=self._spec.one_shape, keep_params=wished.keep_params or "best")
         return self._plan
 
     def cut(self, group: Sequence[Trial]) -> list[Sequence[Trial]]:

@@ -21,7 +21,6 @@ from attnjax.experiment.trials import (
     make_trials,
     one_program,
     possible,
-    shape_groups,
     with_changes,
 )
 
@@ -63,11 +62,10 @@ class SweepSpec:
 
     @property
     def one_shape(self) -> bool:
-        """Whether one program serves all trials: whether nothing static is varied."""
-        if self.search is None:
-            return len(shape_groups(self.trials)) == 1
-        space = self.search.space.items()
-        return all(one_program(self.config, name, domain.ends) for name, domain in space)
+        """Whether this is a search that varies nothing static: one program serves all that it may ask for."""
+        return self.search is not None and all(
+            one_program(self.config, name, domain.ends) for name, domain in self.search.space.items()
+        )
 
     @property
     def count(self) -> int:

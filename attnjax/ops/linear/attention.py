@@ -152,31 +152,14 @@ def linear_recurrence(
     key: Any,
     value: Any,
     *,
-    decay: Any = None,
-    erase: Any = None,
-    write: Any = None,
-    scale: Any = None,
-    initial_state: Any = None,
-    segment_ids: Any = None,
-    lengths: Any = None,
     form: Form | None = None,
     chunk_size: int | None = None,
     read: Read = "after",
+    **arguments: Any,
 ) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B K H V"]]:
     """As `linear_attention`, always with the state; read "before" gives out_t = scale · S_{t-1}ᵀ query_t."""
-    problem = make_problem(
-        query,
-        key,
-        value,
-        decay=decay,
-        erase=erase,
-        write=write,
-        scale=scale,
-        initial_state=initial_state,
-        segment_ids=segment_ids,
-        lengths=lengths,
-    )
-    check_form(form, chunk_size, erase is not None)
+    problem = make_problem(query, key, value, **arguments)
+    check_form(form, chunk_size, problem.erase is not None)
     return _run(problem, form, chunk_size, read)
 
 

@@ -34,13 +34,13 @@ def make_problem(
     key: Any,
     value: Any,
     *,
-    decay: Any,
-    erase: Any,
-    write: Any,
-    scale: Any,
-    initial_state: Any,
-    segment_ids: Any,
-    lengths: Any,
+    decay: Any = None,
+    erase: Any = None,
+    write: Any = None,
+    scale: Any = None,
+    initial_state: Any = None,
+    segment_ids: Any = None,
+    lengths: Any = None,
 ) -> Problem:
     """The call, checked; ValueError or TypeError naming the argument that does not fit."""
     query, key, value = (_tokens(n, x) for n, x in (("query", query), ("key", key), ("value", value)))
@@ -139,10 +139,16 @@ def _decay(decay: Any, key_shape: tuple[int, ...]) -> Array:
             f"decay has shape {list(decay.shape)}: expected a scalar, [{heads}] (K), or one that "
             f"broadcasts to {list(key_shape[:-1])} (*B, T, K) or {list(key_shape)} (*B, T, K, H)"
         )
-    if not isinstance(decay, jax.core.Tracer) and (np.asarray(decay) > 0).any():
-        highest = np.nanmax(np.asarray(decay, np.float64))
-        raise ValueError(f"decay reaches up to {highest:.4g}: expected logarithms of decays, at most 0")
+    log_decay("decay", decay)
     return decay if decay.ndim else jnp.broadcast_to(decay, heads)
+
+
+def log_decay(name: str, x: Array) -> Array:
+    """x; ValueError for logarithms of decays, where there are values, above 0."""
+    if not isinstance(x, jax.core.Tracer) and (np.asarray(x) > 0).any():
+        highest = np.nanmax(np.asarray(x, np.float64))
+        raise ValueError(f"{name} reaches up to {highest:.4g}: expected logarithms of decays, at most 0")
+    return x
 
 
 def _integers(name: str, x: Any, full: tuple[int, ...], axes: str) -> Array:

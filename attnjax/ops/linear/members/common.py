@@ -64,19 +64,9 @@ def known_arguments(member: Callable[Arguments, Answer]) -> Callable[Arguments, 
 
 def entrance(query: Any, key: Any, value: Any, options: Options) -> tuple[Array, Array, Array]:
     """query, key and value, checked, with zeros for padding: features of a NaN have no derivative there."""
-    problem = make_problem(
-        query,
-        key,
-        value,
-        decay=None,
-        erase=None,
-        write=None,
-        scale=None,
-        initial_state=None,
-        segment_ids=options.get("segment_ids"),
-        lengths=options.get("lengths"),
-    )
-    lengths, batch = options.get("lengths"), problem.key.ndim - 3
+    lengths = options.get("lengths")
+    problem = make_problem(query, key, value, segment_ids=options.get("segment_ids"), lengths=lengths)
+    batch = problem.key.ndim - 3
     return tuple(blank(x, lengths, batch) for x in problem[:3])  # type: ignore[return-value]
 
 
@@ -119,14 +109,6 @@ def parameter(name: str, x: Any, shape: tuple[int, ...], axes: str) -> Array:
     x = floats(name, x)
     if x.shape != shape:
         raise ValueError(f"{name} has shape {list(x.shape)}: expected {list(shape)} ({axes})")
-    return x
-
-
-def log_decay(name: str, x: Array) -> Array:
-    """x; ValueError for logarithms of decays, where there are values, above 0."""
-    if not isinstance(x, jax.core.Tracer) and (np.asarray(x, np.float64) > 0).any():
-        highest = np.nanmax(np.asarray(x, np.float64))
-        raise ValueError(f"{name} reaches up to {highest:.4g}: expected logarithms of decays, at most 0")
     return x
 
 

@@ -14,12 +14,11 @@ from attnjax.ops.linear.members.common import (
     entrance,
     gate,
     known_arguments,
-    log_decay,
     not_negative,
     parameter,
     per_head,
 )
-from attnjax.ops.linear.problem import segments_and_lengths
+from attnjax.ops.linear.problem import log_decay, segments_and_lengths
 from attnjax.ops.positions import alibi_slopes
 
 

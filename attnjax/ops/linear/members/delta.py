@@ -14,11 +14,11 @@ from attnjax.ops.linear.members.common import (
     at_least_float32,
     entrance,
     known_arguments,
-    log_decay,
     not_negative,
     per_channel,
     per_head,
 )
+from attnjax.ops.linear.problem import log_decay
 
 
 @known_arguments

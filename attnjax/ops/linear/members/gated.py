@@ -12,11 +12,11 @@ from attnjax.ops.linear.members.common import (
     at_least_float32,
     entrance,
     known_arguments,
-    log_decay,
     parameter,
     passed,
     per_channel,
 )
+from attnjax.ops.linear.problem import log_decay
 
 
 @known_arguments

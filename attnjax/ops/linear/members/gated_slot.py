@@ -15,14 +15,13 @@ from attnjax.ops.linear.members.common import (
     entrance,
     gate,
     known_arguments,
-    log_decay,
     parameter,
     passed,
     rows_and_heads,
     scan_chunks,
 )
 from attnjax.ops.linear.members.segments import places
-from attnjax.ops.linear.problem import check_form
+from attnjax.ops.linear.problem import check_form, log_decay
 from attnjax.ops.linear.tokens import lowest_log
 
 # Pairs inside a chunk are computed slot by slot, at this many times M numbers per token.

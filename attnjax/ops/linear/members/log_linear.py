@@ -13,13 +13,12 @@ from attnjax.ops.linear.members.common import (
     entrance,
     gate,
     known_arguments,
-    log_decay,
     per_head,
     rows_and_heads,
     scan_chunks,
 )
 from attnjax.ops.linear.members.segments import Places, places
-from attnjax.ops.linear.problem import check_form
+from attnjax.ops.linear.problem import check_form, log_decay
 from attnjax.ops.linear.tokens import lowest_log
 
 CHUNK = 64

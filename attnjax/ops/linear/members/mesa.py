@@ -14,12 +14,12 @@ from attnjax.ops.linear.members.common import (
     at_least_float32,
     entrance,
     known_arguments,
-    log_decay,
     not_negative,
     parameter,
     passed,
     per_head,
 )
+from attnjax.ops.linear.problem import log_decay
 from attnjax.ops.tree import varying
 
 
