@@ -36,8 +36,9 @@ def test_the_recurrence(axis: str, form: Any, per_channel: bool) -> None:
 
 
 @pytest.mark.parametrize("axis", ["T", "B"])
+@pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("name", MEMBERS)
-def test_a_member(name: str, axis: str) -> None:
+def test_a_member(name: str, padded: bool, axis: str) -> None:
     case, member = draw(name), MEMBERS[name]
     rows, length = (0, 9) if axis == "B" else (2, 0)
     arguments = {n: jnp.asarray(x[:rows, :length], jnp.float32) for n, x in case.tokens.items()}
@@ -45,7 +46,7 @@ def test_a_member(name: str, axis: str) -> None:
     arguments |= {n: jnp.asarray(x, jnp.float32) for n, x in case.parameters.items()}
 
     def run(state: Any) -> Any:
-        given = {"segment_ids": jnp.zeros(length, int), "lengths": jnp.zeros(rows, int)}
+        given = {"segment_ids": jnp.zeros(length, int), "lengths": jnp.zeros(rows, int) if padded else None}
         given |= {"initial_state": state, "return_state": True}
         return member.function(query, key, value, **arguments, **case.fixed, **given)
 
