@@ -4,13 +4,15 @@
     python scripts/kill_resume.py --kills 500
     python scripts/kill_resume.py --kills 500 --what run
     python scripts/kill_resume.py --kills 500 --what sweep
+    python scripts/kill_resume.py --kills 500 --what search
 
 The run is the toy of tests/train: `attnjax.train.fit` with dropout, an average of the parameters, checkpoints
 and a metrics file. Every other kill waits for a save to begin and falls inside it; the others come at any
 moment from start-up to the end. With `--what run` it is all of `attnjax run toy`, with the experiment of
 tests/experiment/user_folder, and every kill comes at any moment: while the folder is prepared, in the
-evaluation, in the writing of the result. With `--what sweep` it is a sweep of that experiment, in packs of
-two shapes. Exits with 1 when a parameter, a result of the sweep or a byte of any metrics.jsonl differs.
+evaluation, in the writing of the result. With `--what sweep` it is a sweep of that experiment over two
+shapes, with `--what search` a search over them that prunes. Exits with 1 when a parameter, a result of the
+sweep or a byte of any metrics.jsonl differs.
 """
 
 import argparse
@@ -84,9 +86,16 @@ def run_command(folder: Path, cache: Path) -> None:
 
 
 def sweep_command(folder: Path, cache: Path) -> None:
-    """`attnjax sweep toy`: six packs, and a trial that diverges."""
+    """`attnjax sweep toy`: two packs, and trials that diverge."""
     grid = ["--grid", "train.learning_rate=0.1,0.2,1e30", "line.slope=1,2", "--seeds", "2"]
     _command(folder, cache, "sweep", "toy", *grid, "--lowering", "map", "--width", "2")
+
+
+def search_command(folder: Path, cache: Path) -> None:
+    """`attnjax sweep toy --search`: 16 packs of three trials, which pass their two lanes on."""
+    hunt = ["--search", "tpe", "--trials", "48", "--prune", "median", "--train.steps", "40"]
+    space = ["--space", "train.learning_rate=log:1e-2..1", "line.slope=1,2"]
+    _command(folder, cache, "sweep", "toy", *hunt, *space, "--lowering", "map", "--width", "2")
 
 
 def _command(folder: Path, cache: Path, *arguments: str) -> None:
@@ -104,7 +113,12 @@ def _command(folder: Path, cache: Path, *arguments: str) -> None:
     sys.exit(main([*arguments, "--devices", "1", *where]))
 
 
-MAINS: dict[str, Main] = {"fit": train_toy, "run": run_command, "sweep": sweep_command}
+MAINS: dict[str, Main] = {
+    "fit": train_toy,
+    "run": run_command,
+    "sweep": sweep_command,
+    "search": search_command,
+}
 
 
 def kill_repeatedly(kills: int, seed: int, folder: Path, main: Main = train_toy) -> Report:

@@ -1,8 +1,8 @@
 """Adaptive search by Optuna's ask and tell. The only file that touches Optuna.
 
 A study lives for one question: it is built anew from the trials on disk each time, so that there is no
-state which could differ from them. Trials are asked for by a sampler that is seeded by how many there are
-already: a search that was killed asks for the same ones again.
+state which could differ from them. Each trial is asked for by a sampler that is seeded by its number: a
+search that was killed asks for the same ones again.
 """
 
 import json
@@ -62,15 +62,15 @@ class Asker:
         ended: Sequence[TrialRecord],
         values: Mapping[int, float],
         running: Mapping[int, Changes],
-        count: int,
-    ) -> list[Changes]:
-        """The changes of the next `count` trials, by all before them and the measures of the done ones."""
-        study = self._study(len(ended) + len(running))
+        number: int,
+    ) -> Changes:
+        """The changes of the trial of this number, by others and the measures of those that are done."""
+        study = self._study(number)
         for trial in _by_number(ended):
             study.add_trial(self._told(trial, values.get(trial.number)))
         for _, changes in sorted(running.items()):
             self._asked(study, changes)
-        return [dict(study.ask(self._distributions).params) for _ in range(count)]
+        return dict(study.ask(self._distributions).params)
 
     def pruned(
         self,

@@ -4,6 +4,7 @@ Every trial is a run folder of the sweep's. What has a result is never run again
 stopped, or killed, continues it: its table is the same, bit for bit, as that of one which never stopped.
 """
 
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,8 @@ from attnjax.experiment import provenance, store
 from attnjax.experiment.run import Say
 from attnjax.experiment.store import Run
 from attnjax.experiment.sweep_keep import Keeper
-from attnjax.experiment.sweep_launch import ANYTHING, Launch, Local, Wished
-from attnjax.experiment.sweep_search import run_search
+from attnjax.experiment.sweep_launch import ANYTHING, Launch, Launcher, Local, Wished
+from attnjax.experiment.sweep_plan import Plan
 from attnjax.experiment.sweep_spec import SweepSpec, check_owner, note_measure, write_spec
 from attnjax.experiment.sweep_store import Sweep, read_plan
 from attnjax.experiment.sweep_worker import Pack, Watcher
@@ -54,6 +55,8 @@ def run_sweep(
         return SweepOutcome(sweep, True)
     store.check_writable(sweep.folder)
     begun = read_plan(sweep)
+    if begun and spec.search and not begun["per_pack"]:
+        raise InputError(f"{sweep.name} was begun by an earlier version of attnjax, which asked otherwise")
     launcher = launch(spec, sweep, watcher, say)
     plan = launcher.plan(_as_begun(sweep, wished, begun), begun)
     with ExitStack() as stack:
@@ -72,14 +75,24 @@ def run_sweep(
         )
         watcher.begin(sweep, spec.count, _steps_left(spec, sweep))
         stack.callback(watcher.close)
-        if spec.search:
-            finished = run_search(spec, sweep, plan, launcher, watcher)
-        else:
-            packs = [pack for group in shape_groups(spec.trials) for pack in launcher.cut(group)]
-            finished = launcher.run([Pack.of(sweep, pack) for pack in packs])
+        rounds = _generations(spec, plan) if spec.search else [_packs(spec, launcher)]
+        finished = all(launcher.run([Pack.of(sweep, numbers) for numbers in packs]) for packs in rounds)
         if finished:
             Keeper(spec, sweep, plan).tidy()
     return SweepOutcome(sweep, finished)
+
+
+def _packs(spec: SweepSpec, launcher: Launcher) -> list[Sequence[int]]:
+    """The numbers of the trials of each pack."""
+    packs = [pack for group in shape_groups(spec.trials) for pack in launcher.cut(group)]
+    return [[trial.number for trial in pack] for pack in packs]
+
+
+def _generations(spec: SweepSpec, plan: Plan) -> Iterator[list[Sequence[int]]]:
+    """The same for packs of a search, those together that are computed side by side."""
+    for start in range(0, spec.count, plan.generation):
+        numbers = range(start, min(start + plan.generation, spec.count))
+        yield [numbers[i : i + plan.per_pack] for i in range(0, len(numbers), plan.per_pack)]
 
 
 def _steps_left(spec: SweepSpec, sweep: Sweep) -> int:

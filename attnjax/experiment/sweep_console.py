@@ -161,7 +161,7 @@ def print_status(sweep: Sweep) -> None:
 def print_trials(spec: SweepSpec, groups: Sequence[Sequence[Any]], estimate: str) -> None:
     """What a dry run shows: the trials by shape, and the time they would take."""
     console = Console()
-    first = f", the first {sum(map(len, groups))} of the search" if spec.search else ""
+    first = f", {sum(map(len, groups))} draws of the search" if spec.search else ""
     table = Table("group", "trials", "changes", title=f"{spec.name}: {spec.count} trials{first}")
     for i, group in enumerate(groups):
         shown = [changes_text(trial.changes) for trial in group[:SHOWN]]

@@ -28,6 +28,11 @@ def without_refused(spec: SweepSpec, devices: int | None) -> tuple[SweepSpec, li
     return replace(spec, trials=trials), list(refused.values())
 
 
+LEARNS = 8  # A search has as many times the trials that are computed together, or more.
+SHAPES = 16  # A search over several shapes has as many packs or more, unless devices were idle.
+ROUNDS = 2  # Such a pack asks for as many times the trials that it has lanes for, or fewer.
+
+
 class Wished(NamedTuple):
     """What the user asks of packs and of what is kept; None: what a measurement finds, and the best."""
 
@@ -69,7 +74,7 @@ class Local:
     def plan(self, wished: Wished, begun: dict[str, Any] | None) -> Plan:
         topology.start_jax(wished.devices)
         groups = shape_groups(self._spec.some())
-        devices, width = pack_size(max(map(len, groups)), wished.devices, wished.width)
+        devices, width = pack_size(self._at_a_time(groups), wished.devices, wished.width)
         refused = self.programs.refusals(groups)
         if refused and (len(refused) == len(groups) or not self._spec.search):
             count = sum(len(groups[place]) for place in refused)
@@ -80,8 +85,25 @@ class Local:
         else:
             count = self._spec.count
             plan = choose_plan(self.groups, self.programs, wished.lowering, devices, width, count, self._say)
-            self._plan = replace(plan, asks=self._spec.one_shape, keep_params=wished.keep_params or "best")
+            per_pack = self._per_pack(plan) if self._spec.search else 0
+            self._plan = replace(plan, per_pack=per_pack, keep_params=wished.keep_params or "best")
         return self._plan
+
+    def _at_a_time(self, groups: Sequence[Sequence[Trial]]) -> int:
+        """How many trials to compute together at the most: a search shall learn from those before."""
+        import jax
+
+        count = self._spec.count
+        if self._spec.search is None:
+            return max(map(len, groups))
+        lanes = count // (LEARNS if self._spec.one_shape else ROUNDS * SHAPES)
+        return max(lanes, min(count, len(jax.devices())))
+
+    def _per_pack(self, plan: Plan) -> int:
+        count, layout = self._spec.count, plan.layout
+        if self._spec.one_shape:
+            return count
+        return min(ROUNDS * layout.width, max(count // SHAPES, min(layout.devices, count // LEARNS), 1))
 
     def cut(self, group: Sequence[Trial]) -> list[Sequence[Trial]]:
         """One pack: its lanes are never idle while a trial of the shape waits."""

@@ -27,26 +27,26 @@ KEPT = ("best", "all", "none")
 class Plan:
     """How packs are computed, and what is kept of them.
 
-    `seconds`: what a step of a pack took in each layout that was measured. `monitor`: of the task. `asks`: a
-    search asks for a trial whenever a lane is free, not for generations. `keep_params`: of which trials the
-    final state is kept, "best", "all" or "none". `packs`: how many of them are computed side by side, on
-    machines of their own.
+    `seconds`: what a step of a pack took in each layout that was measured. `monitor`: of the task.
+    `per_pack`: how many trials of one shape a search asks for one after another; 0 for what is no search.
+    `keep_params`: of which trials the final state is kept, "best", "all" or "none". `packs`: how many of them
+    are computed side by side, on machines of their own.
     """
 
     layout: "PackLayout"
     monitor: tuple[str, str]
     seconds: dict[str, float]
-    asks: bool = False
+    per_pack: int = 0
     keep_params: str = "best"
     packs: int = 1
 
     @property
     def generation(self) -> int:
-        """How many trials a search asks for together, where it does not ask whenever a lane is free."""
-        return self.layout.width * self.packs
+        """How many trials the packs of a search ask for that are computed side by side."""
+        return self.per_pack * self.packs
 
     def record(self) -> dict[str, Any]:
-        own = {"monitor": list(self.monitor), "seconds_per_step": self.seconds, "asks": self.asks}
+        own = {"monitor": list(self.monitor), "seconds_per_step": self.seconds, "per_pack": self.per_pack}
         return {**self.layout._asdict(), **own, "keep_params": self.keep_params, "packs": self.packs}
 
     @classmethod
@@ -54,7 +54,7 @@ class Plan:
         from attnjax.train.pack_program import PackLayout
 
         layout = PackLayout(record["lowering"], record["width"], record["devices"])
-        own = [record[name] for name in ("seconds_per_step", "asks", "keep_params", "packs")]
+        own = [record[name] for name in ("seconds_per_step", "per_pack", "keep_params", "packs")]
         return cls(layout, tuple(record["monitor"]), *own)
 
 
@@ -119,8 +119,11 @@ def training_seconds(plan: Plan, groups: Sequence[Sequence[Trial]], programs: Pr
     step = plan.seconds.get(plan.layout.lowering) or step_seconds(plan.layout, largest, programs)
     work = [_operations(plan.layout, group, programs) for group in groups]
     whole = work[groups.index(largest)]
-    packs = [-(-len(group) // plan.layout.width) * group[0].config.train.steps for group in groups]
-    return sum(n * step * own / whole for n, own in zip(packs, work, strict=True))
+    packs = [len(group) / plan.layout.width for group in groups]
+    if not plan.per_pack:
+        packs = [math.ceil(n) for n in packs]  # The trials here are all; a search fills its packs.
+    steps = [n * group[0].config.train.steps for n, group in zip(packs, groups, strict=True)]
+    return sum(n * step * own / whole for n, own in zip(steps, work, strict=True))
 
 
 def _operations(layout: "PackLayout", trials: Sequence[Trial], programs: Programs) -> float:

@@ -13,7 +13,8 @@ from attnjax.experiment.identity import canonical
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.search import Asker, Search
 from attnjax.experiment.serialize import encode
-from attnjax.experiment.sweep_store import FOLDER, Sweep, TrialRecord, fingerprint
+from attnjax.experiment.space import Changes
+from attnjax.experiment.sweep_store import FOLDER, Sweep, fingerprint
 from attnjax.experiment.trials import (
     Trial,
     decoded_changes,
@@ -55,7 +56,8 @@ class SweepSpec:
         """All trials, or the first that the search will ask for: enough to choose how to compute them."""
         if self.search is None:
             return self.trials
-        first = Asker(self.search, self.mode or "max").ask([], {}, {}, min(8, self.search.trials))
+        asker = Asker(self.search, self.mode or "max")
+        first = [asker.ask([], {}, {}, number) for number in range(min(8, self.search.trials))]
         found = possible(self.config, [decoded_changes(self.config, changes) for changes in first])
         require(bool(found), "--space: none of the first draws can be")
         return found
@@ -147,7 +149,7 @@ def spec_of(sweep: Sweep, record: dict[str, Any]) -> SweepSpec:
     return spec
 
 
-def trial_of(spec: SweepSpec, record: TrialRecord) -> Trial:
-    """The trial that a record tells of."""
-    changes = decoded_changes(spec.config, record.changes)
-    return Trial(record.number, changes, with_changes(spec.config, changes))
+def trial_of(spec: SweepSpec, number: int, changes: Changes) -> Trial:
+    """The trial with these changes, as JSON holds them. InputError where it cannot be."""
+    changes = decoded_changes(spec.config, changes)
+    return Trial(number, changes, with_changes(spec.config, changes))

@@ -88,8 +88,7 @@ class Sweep:
         """Every trial known so far, by number: those of sweep.json, and those that a search has begun."""
         known = {trial["number"]: trial["changes"] for trial in self.record()["trials"]}
         for file in sorted(self.folder.glob("trials/*/trial.json")):
-            asked = read_record(file, {"number": int, "changes": dict})
-            known[asked["number"]] = asked["changes"]
+            known |= [_asked(file)]
         return [self._trial_record(number, known[number]) for number in sorted(known)]
 
     def _trial_record(self, number: int, changes: Changes) -> TrialRecord:
@@ -98,11 +97,23 @@ class Sweep:
             return TrialRecord(number, changes, result["status"], result, run.folder)
         return TrialRecord(number, changes, "running" if run.started else "waiting", None, run.folder)
 
+    def asked(self, number: int) -> Changes:
+        """What a search asked for as this trial, as JSON holds it."""
+        return _asked(self._trial_file(number))[1]
+
     def write_trial(self, number: int, changes: Changes) -> None:
         """Notes a trial that a search has asked for."""
-        folder = self.trial(number).folder
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "trial.json", {"number": number, "changes": changes})
+        file = self._trial_file(number)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"number": number, "changes": changes})
+
+    def _trial_file(self, number: int) -> Path:
+        return self.trial(number).folder / "trial.json"
+
+
+def _asked(file: Path) -> tuple[int, Changes]:
+    record = read_record(file, {"number": int, "changes": dict})
+    return record["number"], record["changes"]
 
 
 def write_result(
@@ -152,5 +163,5 @@ def read_plan(sweep: Sweep) -> dict[str, Any] | None:
         return None
     kinds = {"lowering": str, "width": int, "devices": int, "monitor": list}
     # What a sweep of an earlier version did not say.
-    earlier = {"asks": False, "keep_params": "none", "packs": 1, "seconds_per_step": {}}
+    earlier = {"per_pack": 0, "keep_params": "none", "packs": 1, "seconds_per_step": {}}
     return earlier | read_record(sweep.plan_file, kinds)

@@ -3,12 +3,13 @@
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnjax.config import InputError
 from attnjax.experiment import store
-from attnjax.experiment.sweep_ask import asked_trials, pruner, refuse
+from attnjax.experiment.sweep_ask import asked_trials, pruner
 from attnjax.experiment.sweep_keep import Keeper
 from attnjax.experiment.sweep_plan import Plan
 from attnjax.experiment.sweep_programs import Programs
@@ -45,18 +46,14 @@ class Watcher:
 
 @dataclass(frozen=True)
 class Pack:
-    """Trials of one shape that share lanes, and the folder of what they share.
-
-    `trials` are all of them, or of a search that asks as it goes, the first.
-    """
+    """The numbers of trials of one shape that share lanes, and the folder of what they share."""
 
     folder: Path
-    trials: Sequence[Trial]
-    asks: bool = False
+    numbers: Sequence[int]
 
     @classmethod
-    def of(cls, sweep: Sweep, trials: Sequence[Trial], *, asks: bool = False) -> "Pack":
-        return cls(sweep.folder / "packs" / f"{trials[0].number:04d}", trials, asks)
+    def of(cls, sweep: Sweep, numbers: Sequence[int]) -> "Pack":
+        return cls(sweep.folder / "packs" / f"{numbers[0]:04d}", numbers)
 
 
 @dataclass
@@ -74,9 +71,8 @@ class Worker:
 
     def run(self, pack: Pack) -> bool:
         """Trains and evaluates the trials of a pack that have no result yet; False when SIGTERM came."""
-        numbers = range(self.spec.count) if pack.asks else [trial.number for trial in pack.trials]
-        ended = [number for number in numbers if self.sweep.result(number) is not None]
-        if len(ended) < len(numbers) and not self._train(pack, ended):
+        ended = [number for number in pack.numbers if self.sweep.result(number) is not None]
+        if len(ended) < len(pack.numbers) and not self._train(pack, ended):
             return False
         shutil.rmtree(pack.folder, ignore_errors=True)
         return True
@@ -84,21 +80,14 @@ class Worker:
     def _train(self, pack: Pack, ended: Sequence[int]) -> bool:
         from attnjax.train.pack import fit_pack
 
-        search = self.spec.search
-        try:
-            program = self.programs.program(pack.trials[0], self.plan.layout)
-        except InputError as error:
-            if search is None or pack.asks:
-                raise
-            for trial in pack.trials:
-                refuse(self.sweep, trial.number, str(error), self.watcher.refused)
-            return True
-        asking = asked_trials(self.spec, self.sweep, self.plan, self.watcher.refused)
-        trials = asking if pack.asks else pack.trials
-        known: dict[int, Trial] = {}
+        search, known, trials = self.spec.search, dict[int, Trial](), self._trials(pack)
+        first = next(trials, None)
+        if first is None:
+            return True  # None of what the search asked for can be.
+        program = self.programs.program(first, self.plan.layout)
 
         def packed() -> "Iterator[PackTrial]":
-            for trial in trials:
+            for trial in chain([first], trials):
                 known[trial.number] = trial
                 yield self._packed(trial)
 
@@ -113,6 +102,13 @@ class Worker:
             on_step=lambda clock, steps: self.watcher.computed(steps),
             prune=pruner(self.spec, self.sweep, self.plan) if search and search.pruner else None,
             in_step=search is not None,
+        )
+
+    def _trials(self, pack: Pack) -> Iterator[Trial]:
+        if self.spec.search is None:
+            return (self.spec.trials[number] for number in pack.numbers)
+        return asked_trials(
+            self.spec, self.sweep, self.plan, self.programs, self.watcher.refused, pack.numbers
         )
 
     def _packed(self, trial: Trial) -> "PackTrial":

@@ -164,6 +164,14 @@ def one_program(config: Any, name: str, values: Iterable[Any]) -> bool:
     return bool(metadata.get("traced"))
 
 
+def in_shape_of(config: Any, changes: Changes, other: Changes) -> Changes:
+    """The changes; a field that would need another program than in `other` has the value of that."""
+    return {
+        name: value if one_program(config, name, (value, other[name])) else other[name]
+        for name, value in changes.items()
+    }
+
+
 def shape_groups(trials: Iterable[Trial]) -> list[list[Trial]]:
     """Trials of one static config together, by first appearance: one compiled program serves each group."""
     groups: dict[str, list[Trial]] = defaultdict(list)

@@ -1,8 +1,11 @@
 """What becomes of a pack that another process computes, as its folders tell it."""
 
-from attnjax.experiment.sweep_spec import SweepSpec
+from typing import Any
+
+from attnjax.experiment.sweep_spec import SweepSpec, trial_of
 from attnjax.experiment.sweep_store import Sweep, measured, read_plan
 from attnjax.experiment.sweep_worker import Pack, Watcher
+from attnjax.experiment.trials import Trial
 
 
 class Follower:
@@ -11,8 +14,8 @@ class Follower:
     def __init__(self, spec: SweepSpec, sweep: Sweep, pack: Pack, watcher: Watcher) -> None:
         self.pack = pack
         self._spec, self._sweep, self._watcher = spec, sweep, watcher
-        self._left = [trial for trial in pack.trials if sweep.result(trial.number) is None]
-        self._step, self._started = 0, False
+        self._left = [number for number in pack.numbers if sweep.result(number) is None]
+        self._steps: dict[int, int] = {}
 
     @property
     def finished(self) -> bool:
@@ -21,23 +24,39 @@ class Follower:
 
     def look(self) -> None:
         """Reads the folders."""
-        if not self._left or not self._sweep.trial(self._left[0].number).started:
-            return
-        if not self._started:
-            self._started = True
-            self._watcher.started(len(self._left))
-        if (step := self._last_step()) > self._step:
-            self._watcher.computed((step - self._step) * len(self._left))
-            self._step = step
-        monitor = (read_plan(self._sweep) or {})["monitor"][0]
-        for trial in list(self._left):
-            if result := self._sweep.result(trial.number):
-                value = measured(result, self._spec.measure, monitor)
-                self._watcher.ended(trial, result["status"], value, result["reason"])
-                self._left.remove(trial)
+        for number in list(self._left):
+            result = self._sweep.result(number)
+            if self._sweep.trial(number).started:
+                self._follow(number)
+            if result:
+                self._left.remove(number)
+                self._end(number, result)
 
-    def _last_step(self) -> int:
+    def _follow(self, number: int) -> None:
         from attnjax.train.metrics import MetricsFile
 
-        rows = MetricsFile(self._sweep.trial(self._left[0].number).metrics_file).rows()
-        return rows[-1]["step"] if rows else 0
+        if number not in self._steps:
+            self._steps[number] = 0
+            self._watcher.started(1)
+        row = MetricsFile(self._sweep.trial(number).metrics_file).last()
+        self._computed(number, row["step"] if row else 0)
+
+    def _end(self, number: int, result: dict[str, Any]) -> None:
+        if number not in self._steps:
+            self._watcher.refused(number, result["reason"])
+            return
+        trial = self._trial(number)
+        self._computed(number, trial.config.train.steps)  # Those that it has left will not be.
+        monitor = (read_plan(self._sweep) or {})["monitor"][0]
+        value = measured(result, self._spec.measure, monitor)
+        self._watcher.ended(trial, result["status"], value, result["reason"])
+
+    def _computed(self, number: int, step: int) -> None:
+        if step > self._steps[number]:
+            self._watcher.computed(step - self._steps[number])
+            self._steps[number] = step
+
+    def _trial(self, number: int) -> Trial:
+        if self._spec.search is None:
+            return self._spec.trials[number]
+        return trial_of(self._spec, number, self._sweep.asked(number))

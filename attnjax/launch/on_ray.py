@@ -17,10 +17,10 @@ from attnjax.config import InputError
 from attnjax.experiment import store, topology
 from attnjax.experiment.run import Say
 from attnjax.experiment.store import Run
-from attnjax.experiment.sweep_launch import Local, Wished
+from attnjax.experiment.sweep_launch import ROUNDS, Local, Wished
 from attnjax.experiment.sweep_plan import Plan
 from attnjax.experiment.sweep_programs import Programs
-from attnjax.experiment.sweep_spec import SweepSpec, spec_of, spec_record, trial_of
+from attnjax.experiment.sweep_spec import SweepSpec, spec_of, spec_record
 from attnjax.experiment.sweep_store import Sweep
 from attnjax.experiment.sweep_worker import Pack, Watcher, Worker
 from attnjax.experiment.trials import Trial
@@ -63,17 +63,15 @@ class OnRay:
         self._require_room()
 
     def plan(self, wished: Wished, begun: dict[str, Any] | None) -> Plan:
-        if begun and begun["asks"]:
-            raise InputError(
-                f"--launcher ray: the search {self._sweep.name} began in one process and goes on so"
-            )
         wished = wished._replace(devices=wished.devices or self._devices)
         record, notes = self._get(self._task(_plan, self._sweep_text(), tuple(wished), begun))
         for note in notes:
             self._say(note)
-        plan = replace(Plan.from_record(record), asks=False)
+        plan = Plan.from_record(record)
         if not begun:
-            plan = replace(plan, packs=self._side_by_side())
+            # As many packs of a search are computed side by side, where one process would compute one.
+            per_pack = min(plan.per_pack, ROUNDS * plan.layout.width)
+            plan = replace(plan, packs=self._side_by_side(), per_pack=per_pack)
         self._plan_text, self._width = json.dumps(plan.record()), plan.layout.width
         return plan
 
@@ -86,7 +84,7 @@ class OnRay:
         left = {}
         for follower in followed:
             if not follower.finished:
-                numbers = [trial.number for trial in follower.pack.trials]
+                numbers = list(follower.pack.numbers)
                 task = self._task(_compute, self._sweep_text(), self._plan_text, numbers)
                 left[task] = follower
         finished = True
@@ -169,8 +167,7 @@ def _plan(
 def _compute(folder: str, sweep_text: str, plan_text: str, numbers: Sequence[int]) -> bool:
     """On a node of the cluster: computes one pack."""
     worker = _worker(folder, sweep_text, plan_text)
-    records = [record for record in worker.sweep.trials() if record.number in set(numbers)]
-    pack = Pack.of(worker.sweep, [trial_of(worker.spec, record) for record in records])
+    pack = Pack.of(worker.sweep, numbers)
     store.prepare_folder(pack.folder)
     with Run(pack.folder).lock():  # The process before may live on behind a network that broke.
         return worker.run(pack)

@@ -38,6 +38,11 @@ class MetricsFile:
             return []
         return [json.loads(line) for line in self._path.read_text(encoding="utf-8").split("\n")[:-1]]
 
+    def last(self) -> Row | None:
+        """The last of the rows."""
+        lines = self._path.read_text(encoding="utf-8").split("\n")[:-1] if self._path.exists() else []
+        return json.loads(lines[-1]) if lines else None
+
     def append(self, row: Row) -> None:
         """Writes one row; it is in the file when this returns."""
         with self._path.open("a", encoding="utf-8") as lines:

@@ -6,11 +6,14 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from attnjax.experiment import sweep_console
 from attnjax.experiment.search import Asker, Search
 from attnjax.experiment.space import Choice, Range
+from attnjax.experiment.sweep_console import LiveTable
 from attnjax.experiment.sweep_store import TrialRecord
 from tests.experiment.test_sweep import command, only_sweep, run, table, written
 
@@ -18,8 +21,9 @@ SPACE = {"rate": Range(1e-3, 1.0, log=True), "heads": Choice((2, 4)), "layers": 
 FAST = ["--lowering", "map", "--width", "4", "--devices", "1"]
 pytestmark = pytest.mark.usefixtures("on_one_core_in_an_empty_directory")
 HUNT = [
-    *"sweep toy --search tpe --trials 14 --prune median --train.steps 40".split(),
+    *"sweep toy --search tpe --trials 48 --prune median --train.steps 40".split(),
     *FAST,
+    *["--width", "2"],
     "--space",
     "train.learning_rate=log:1e-2..1",
 ]
@@ -31,15 +35,16 @@ def records(asked: list[dict]) -> list[TrialRecord]:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
-def test_a_generation_follows_from_the_trials_before_it(sampler: str) -> None:
+def test_a_trial_follows_from_the_trials_before_it(sampler: str) -> None:
     search = Search(sampler, 30, SPACE, seed=3)
-    first = Asker(search, "max").ask([], {}, {}, 8)
-    assert len(first) == 8
+    first = [Asker(search, "max").ask([], {}, {}, number) for number in range(8)]
+    assert len({c["rate"] for c in first}) == 8
     assert all(1e-3 <= c["rate"] <= 1 and c["heads"] in (2, 4) and c["layers"] in (1, 2, 3, 4) for c in first)
     values = {i: -abs(c["rate"] - 0.1) for i, c in enumerate(first)}
     again = [Asker(search, "max").ask(records(first), values, {}, 8) for _ in range(2)]
-    assert again[0] == again[1] != first
-    assert Asker(Search(sampler, 30, SPACE, seed=4), "max").ask([], {}, {}, 8) != first
+    assert again[0] == again[1]
+    assert again[0] not in first
+    assert Asker(Search(sampler, 30, SPACE, seed=40), "max").ask([], {}, {}, 0) != first[0]
 
 
 def test_tpe_finds_a_better_region_than_random_draws() -> None:
@@ -47,8 +52,11 @@ def test_tpe_finds_a_better_region_than_random_draws() -> None:
     for mode, sign in (("max", 1), ("min", -1)):
         asker, asked = Asker(Search("tpe", 48, {"rate": Range(0.0, 1.0)}), mode), []
         while len(asked) < 48:
+            ended = records(asked)
             values = {i: -sign * (c["rate"] - 0.3) ** 2 for i, c in enumerate(asked)}
-            asked += asker.ask(records(asked), values, {}, 8)
+            for number in range(len(ended), len(ended) + 8):
+                running = dict(enumerate(asked[len(ended) :], start=len(ended)))
+                asked.append(asker.ask(ended, values, running, number))
         distance = [abs(c["rate"] - 0.3) for c in asked]
         assert sum(distance[-16:]) < 0.6 * sum(distance[:8]) * 2
 
@@ -85,7 +93,7 @@ def test_a_search_round_trips_through_its_record() -> None:
     assert Search.from_record(search.record()) == search
 
 
-@pytest.mark.parametrize("shapes", [[], [SHAPES]], ids=["asked as lanes are free", "by generations"])
+@pytest.mark.parametrize("shapes", [[], [SHAPES]], ids=["of one shape", "over several shapes"])
 def test_a_search_that_is_killed_ends_in_the_same_table(tmp_path: Path, shapes: list[str]) -> None:
     env, hunt = {**os.environ, "TOY_SECONDS_PER_STEP": "0.02"}, [*HUNT, *shapes]
     for kill in range(3):
@@ -103,7 +111,7 @@ def test_a_search_that_is_killed_ends_in_the_same_table(tmp_path: Path, shapes: 
     assert run(*hunt, "--runs", "never_killed") == 0
     assert killed == table(only_sweep("never_killed"))
     statuses = [result["status"] for _, _, result, _ in killed]
-    assert len(statuses) == 14
+    assert len(statuses) == 48
     assert set(statuses) == {"done", "pruned"}
 
 
@@ -118,18 +126,57 @@ def test_a_combination_that_cannot_be_is_a_failed_trial_of_the_search() -> None:
 
 
 @pytest.mark.parametrize(
-    ("space", "asks"),
+    ("space", "width", "per_pack"),
     [
-        ("train.learning_rate=0.1..0.2 seed=0..9 train.dropout=0.1..0.3", True),
-        ("line.slope=1..3", False),
+        ("train.learning_rate=0.1..0.2 seed=0..9 train.dropout=0.1..0.3", 4, 32),
+        ("line.slope=1..3", 1, 2),
         # The base config cannot be with any of these.
-        ("train.batch_size=25,35 train.accumulate=5,7", False),
+        ("train.batch_size=25,35 train.accumulate=5,7", 1, 2),
     ],
 )
-def test_a_search_of_one_shape_is_told_by_its_fields(space: str, asks: bool) -> None:
-    asked = "sweep toy --search random --trials 8 --train.steps 4 --train.accumulate 2 --space".split()
-    assert run(*asked, *space.split(), *FAST) == 0
-    assert json.loads((only_sweep().folder / "plan.json").read_text())["asks"] == asks
+def test_a_pack_asks_for_all_trials_of_one_shape_and_few_where_there_are_several(
+    space: str, width: int, per_pack: int
+) -> None:
+    asked = "sweep toy --search random --trials 32 --train.steps 2 --train.accumulate 2 --space".split()
+    assert run(*asked, *space.split(), "--lowering", "map", "--devices", "1") == 0
+    plan = json.loads((only_sweep().folder / "plan.json").read_text())
+    assert (plan["width"], plan["per_pack"]) == (width, per_pack)
+
+
+STARTED = -1
+
+
+class Recorder(LiveTable):
+    """Notes that trials begin, and which end."""
+
+    events: ClassVar[list[int]]
+
+    def started(self, trials: int) -> None:
+        self.events += [STARTED] * trials
+        super().started(trials)
+
+    def ended(self, trial, status, value, reason) -> None:
+        self.events.append(trial.number)
+        super().ended(trial, status, value, reason)
+
+
+def test_a_pruned_lane_of_a_search_over_several_shapes_goes_to_a_further_trial_of_its_shape(
+    monkeypatch,
+) -> None:
+    Recorder.events = []
+    monkeypatch.setattr(sweep_console, "LiveTable", Recorder)
+    assert run(*HUNT, SHAPES) == 0
+    trials = only_sweep().trials()
+    pruned = {t.number for t in trials if t.status == "pruned"}
+    shapes = [{t.changes["line.slope"] for t in trials[first : first + 3]} for first in range(0, 48, 3)]
+    assert [len(slopes) for slopes in shapes] == [1] * 16
+    assert set.union(*shapes) == {1.0, 2.0, 3.0}
+    assert len({t.changes["train.learning_rate"] for t in trials}) == 48
+    # Two lanes: the third trial of a pack has begun when one was pruned, while the other ran on.
+    beside = {number: number // 3 * 3 + 1 - number % 3 for number in range(48) if number % 3 < 2}
+    passed_on = [Recorder.events.index(n) + 1 for n in pruned if beside.get(n, n) not in pruned]
+    assert len(passed_on) > 2
+    assert {Recorder.events[place] for place in passed_on} == {STARTED}
 
 
 def test_trials_are_pruned_by_the_monitor_whatever_judges_them() -> None:

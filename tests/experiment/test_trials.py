@@ -52,6 +52,17 @@ def made(*changes, **options):
     return trials.make_trials(Config(), changes, skip_invalid=options.get("skip_invalid", False))
 
 
+def test_changes_take_on_what_makes_the_shape_of_others_and_keep_the_rest():
+    averaged = {"model.heads": 2, "train.ema_decay": 0.9, "train.learning_rate": 0.1, "seed": 3}
+    plain = {"model.heads": 4, "train.ema_decay": 0.0, "train.learning_rate": 0.2, "seed": 4}
+    moved = trials.in_shape_of(Config(), plain, averaged)
+    assert moved == {**plain, "model.heads": 2, "train.ema_decay": 0.9}
+    slower = {**plain, "train.ema_decay": 0.99}
+    assert trials.in_shape_of(Config(), slower, averaged) == {**slower, "model.heads": 2}
+    made = [trials.with_changes(Config(), changes) for changes in (averaged, moved)]
+    assert trials.static_config(made[0]) == trials.static_config(made[1])
+
+
 def test_a_grid_is_every_combination_with_the_last_axis_fastest():
     assert trials.grid({"a": [1, 2], "b": [3, 4]}) == [
         {"a": 1, "b": 3},
