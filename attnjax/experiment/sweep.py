@@ -56,7 +56,9 @@ def run_sweep(
     store.check_writable(sweep.folder)
     begun = read_plan(sweep)
     if begun and spec.search and not begun["per_pack"]:
-        raise InputError(f"{sweep.name} was begun by an earlier version of attnjax, which asked otherwise")
+        raise InputError(
+            f"{sweep.name} was begun by an earlier version, which asked otherwise: --name a new one"
+        )
     launcher = launch(spec, sweep, watcher, say)
     plan = launcher.plan(_as_begun(sweep, wished, begun), begun)
     with ExitStack() as stack:
