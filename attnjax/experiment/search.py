@@ -153,11 +153,11 @@ class Asker:
         )
 
     def _state(self, record: TrialRecord, value: float | None) -> tuple[Any, float | None]:
-        """How a trial ended, in Optuna's words: one that is done without a measure has failed."""
+        """How a trial ended, in Optuna's words; of those that FAIL its samplers learn nothing."""
         states = self._optuna.trial.TrialState
         if record.status == "done" and value is not None:
             return states.COMPLETE, value
-        return (states.PRUNED if record.status == "pruned" else states.FAIL), None
+        return states.PRUNED, None
 
     def _distribution(self, domain: Domain) -> Any:
         kinds = self._optuna.distributions

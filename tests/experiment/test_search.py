@@ -61,6 +61,18 @@ def test_tpe_finds_a_better_region_than_random_draws() -> None:
         assert sum(distance[-16:]) < 0.6 * sum(distance[:8]) * 2
 
 
+def test_tpe_avoids_what_fails() -> None:
+    asker = Asker(Search("tpe", 48, {"rate": Range(0.0, 1.0), "heads": Choice((2, 3))}), "max")
+    trials: list[TrialRecord] = []
+    for number in range(48):
+        values = {t.number: -abs(t.changes["rate"] - 0.3) for t in trials if t.status == "done"}
+        changes = asker.ask(trials, values, {}, number)
+        status = "done" if changes["heads"] == 2 else "failed"
+        trials.append(TrialRecord(number, changes, status, {}, Path()))
+    failed = [trial.number for trial in trials if trial.status == "failed"]
+    assert len(failed) < 20
+
+
 @pytest.mark.parametrize("pruner", ["median", "halving", "hyperband"])
 def test_pruning_gives_the_same_answer_again_and_spares_the_best(pruner: str) -> None:
     asker = Asker(Search("random", 40, {"rate": Range(0.0, 1.0)}, pruner=pruner), "max")

@@ -33,9 +33,13 @@ def only_sweep(runs: str = "runs") -> Sweep:
 
 def table(sweep: Sweep) -> list:
     """All that a sweep found, and the bytes of every trial's metrics."""
-    return [
-        (t.number, t.changes, t.result, (t.folder / "metrics.jsonl").read_bytes()) for t in sweep.trials()
-    ]
+    return [(t.number, t.changes, t.result, metrics(t.folder)) for t in sweep.trials()]
+
+
+def metrics(folder: Path) -> bytes:
+    """Of a trial that cannot be there are none."""
+    file = folder / "metrics.jsonl"
+    return file.read_bytes() if file.exists() else b""
 
 
 def command(*arguments: str) -> list[str]:

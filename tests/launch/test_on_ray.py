@@ -88,10 +88,11 @@ def test_bad_input_is_one_line_and_nothing_is_written(arguments, message) -> Non
 def test_a_search_that_is_stopped_on_a_cluster_goes_on_in_one_process_to_the_same_table() -> None:
     """Packs that are computed side by side, and ask as they go, know nothing of each other."""
     search = "sweep toy --search tpe --trials 48 --prune median --train.steps 40 --space".split()
-    search += ["train.learning_rate=log:1e-2..1", "line.slope=1,2"]
+    search += ["train.learning_rate=log:1e-2..1", "line.slope=1,2", "train.accumulate=1,7"]
     arguments = [*search, *FAST, "--launcher", "ray"]
     done = subprocess.run(command(*arguments, "--runs", "whole"), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert "failed: train.accumulate is 7: it must divide" in done.stderr
     env = {**os.environ, "TOY_SECONDS_PER_STEP": "0.1"}
     process = subprocess.Popen(command(*arguments), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for(rows_of_two_packs, process)
@@ -100,6 +101,6 @@ def test_a_search_that_is_stopped_on_a_cluster_goes_on_in_one_process_to_the_sam
     assert len(only_sweep().trials()) < 48
     assert main(["resume", "toy", *WHERE]) == 0
     assert table(only_sweep()) == table(only_sweep("whole"))
-    assert {trial.status for trial in only_sweep().trials()} == {"done", "pruned"}
+    assert {trial.status for trial in only_sweep().trials()} == {"done", "pruned", "failed"}
     plan = json.loads((only_sweep().folder / "plan.json").read_text())
     assert (plan["per_pack"], plan["packs"]) == (3, topology.cores())
