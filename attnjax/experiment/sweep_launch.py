@@ -29,7 +29,7 @@ def without_refused(spec: SweepSpec, devices: int | None) -> tuple[SweepSpec, li
 
 
 LEARNS = 8  # A search has as many times the trials that are computed together, or more.
-SHAPES = 16  # A search over several shapes has as many packs or more, unless devices were idle.
+PACKS = 16  # A search of several packs, one for each shape it tries, has as many, unless devices were idle.
 ROUNDS = 2  # Such a pack asks for as many times the trials that it has lanes for, or fewer.
 
 
@@ -65,10 +65,13 @@ Launch = Callable[[SweepSpec, Sweep, Watcher, Say], Launcher]
 
 
 class Local:
-    """Computes packs in this process."""
+    """Computes packs in this process, `alone` or beside others: a search is one pack where it can be."""
 
-    def __init__(self, spec: SweepSpec, sweep: Sweep, watcher: Watcher, say: Say) -> None:
+    def __init__(
+        self, spec: SweepSpec, sweep: Sweep, watcher: Watcher, say: Say, *, alone: bool = True
+    ) -> None:
         self._spec, self._sweep, self._watcher, self._say = spec, sweep, watcher, say
+        self._one_pack = alone and spec.one_shape
         self.programs = Programs(spec.entry)
 
     def plan(self, wished: Wished, begun: dict[str, Any] | None) -> Plan:
@@ -96,14 +99,14 @@ class Local:
         count = self._spec.count
         if self._spec.search is None:
             return max(map(len, groups))
-        lanes = count // (LEARNS if self._spec.one_shape else ROUNDS * SHAPES)
+        lanes = count // (LEARNS if self._one_pack else ROUNDS * PACKS)
         return max(lanes, min(count, len(jax.devices())))
 
     def _per_pack(self, plan: Plan) -> int:
         count, layout = self._spec.count, plan.layout
-        if self._spec.one_shape:
+        if self._one_pack:
             return count
-        return min(ROUNDS * layout.width, max(count // SHAPES, min(layout.devices, count // LEARNS), 1))
+        return min(ROUNDS * layout.width, max(count // PACKS, min(layout.devices, count // LEARNS), 1))
 
     def cut(self, group: Sequence[Trial]) -> list[Sequence[Trial]]:
         """One pack: its lanes are never idle while a trial of the shape waits."""

@@ -17,7 +17,7 @@ from attnjax.config import InputError
 from attnjax.experiment import store, topology
 from attnjax.experiment.run import Say
 from attnjax.experiment.store import Run
-from attnjax.experiment.sweep_launch import ROUNDS, Local, Wished
+from attnjax.experiment.sweep_launch import Local, Wished
 from attnjax.experiment.sweep_plan import Plan
 from attnjax.experiment.sweep_programs import Programs
 from attnjax.experiment.sweep_spec import SweepSpec, spec_of, spec_record
@@ -69,9 +69,7 @@ class OnRay:
             self._say(note)
         plan = Plan.from_record(record)
         if not begun:
-            # As many packs of a search are computed side by side, where one process would compute one.
-            per_pack = min(plan.per_pack, ROUNDS * plan.layout.width)
-            plan = replace(plan, packs=self._side_by_side(), per_pack=per_pack)
+            plan = replace(plan, packs=self._side_by_side())
         self._plan_text, self._width = json.dumps(plan.record()), plan.layout.width
         return plan
 
@@ -160,7 +158,7 @@ def _plan(
     """On a node of the cluster: how packs are computed there, and notes to the user."""
     sweep, notes = Sweep(Path(folder)), list[str]()
     spec = spec_of(sweep, json.loads(sweep_text))
-    plan = Local(spec, sweep, Watcher(), notes.append).plan(Wished(*wished), begun)
+    plan = Local(spec, sweep, Watcher(), notes.append, alone=False).plan(Wished(*wished), begun)
     return plan.record(), notes
 
 
