@@ -24,20 +24,11 @@ def asked_trials(
     pack's generation and in the pack itself have shown: the answers are the same whenever, and wherever, the
     packs beside it are computed. Those that were asked for at an earlier start come first.
     """
-    asker = Asker(_search(spec), spec.mode or plan.monitor[1])
-    generation = _generation(plan, numbers[0])
     shape: Trial | None = None
     for number in numbers:
-        records = [
-            record for record in sweep.trials() if record.number < generation or record.number in numbers
-        ]
-        known = {record.number: record.changes for record in records}
-        if number in known:
-            changes = known[number]
-        else:
-            ended = [record for record in records if record.result is not None]
-            running = {record.number: record.changes for record in records if record.result is None}
-            changes = asker.ask(ended, values_of(spec, plan, ended), running, number)
+        changes = sweep.asked(number)
+        if changes is None:
+            changes = _ask(spec, sweep, plan, numbers, number)
             if shape:
                 changes = _in_shape_of(spec, changes, shape)
             sweep.write_trial(number, changes)
@@ -74,6 +65,16 @@ def pruner(
         return asker.pruned(before, values_of(spec, plan, before), curves, going_on, validated)
 
     return prune
+
+
+def _ask(spec: SweepSpec, sweep: Sweep, plan: Plan, numbers: Sequence[int], number: int) -> Changes:
+    """What Optuna draws as this trial of the pack that has these numbers."""
+    generation = _generation(plan, numbers[0])
+    records = [r for r in sweep.trials() if r.number < generation or r.number in numbers]
+    ended = [record for record in records if record.result is not None]
+    running = {record.number: record.changes for record in records if record.result is None}
+    asker = Asker(_search(spec), spec.mode or plan.monitor[1])
+    return asker.ask(ended, values_of(spec, plan, ended), running, number)
 
 
 def _search(spec: SweepSpec) -> Search:

@@ -97,9 +97,10 @@ class Sweep:
             return TrialRecord(number, changes, result["status"], result, run.folder)
         return TrialRecord(number, changes, "running" if run.started else "waiting", None, run.folder)
 
-    def asked(self, number: int) -> Changes:
-        """What a search asked for as this trial, as JSON holds it."""
-        return _asked(self._trial_file(number))[1]
+    def asked(self, number: int) -> Changes | None:
+        """What a search asked for as this trial, as JSON holds it; None where it has not yet."""
+        file = self._trial_file(number)
+        return _asked(file)[1] if file.is_file() else None
 
     def write_trial(self, number: int, changes: Changes) -> None:
         """Notes a trial that a search has asked for."""

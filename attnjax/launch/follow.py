@@ -59,4 +59,6 @@ class Follower:
     def _trial(self, number: int) -> Trial:
         if self._spec.search is None:
             return self._spec.trials[number]
-        return trial_of(self._spec, number, self._sweep.asked(number))
+        changes = self._sweep.asked(number)
+        assert changes is not None
+        return trial_of(self._spec, number, changes)

@@ -34,19 +34,20 @@ class MetricsFile:
 
     def rows(self) -> list[Row]:
         """All rows but a last one that was torn or is being written; none where there is no file yet."""
-        if not self._path.exists():
-            return []
-        return [json.loads(line) for line in self._path.read_text(encoding="utf-8").split("\n")[:-1]]
+        return [json.loads(line) for line in self._lines()]
 
     def last(self) -> Row | None:
-        """The last of the rows."""
-        lines = self._path.read_text(encoding="utf-8").split("\n")[:-1] if self._path.exists() else []
+        """The last of the rows; None without any."""
+        lines = self._lines()
         return json.loads(lines[-1]) if lines else None
 
     def append(self, row: Row) -> None:
         """Writes one row; it is in the file when this returns."""
         with self._path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(row) + "\n")
+
+    def _lines(self) -> list[str]:
+        return self._path.read_text(encoding="utf-8").split("\n")[:-1] if self._path.exists() else []
 
     def sync(self) -> None:
         """Waits until the rows are on the disk: before a checkpoint that counts on them is saved."""

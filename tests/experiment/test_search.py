@@ -21,13 +21,12 @@ SPACE = {"rate": Range(1e-3, 1.0, log=True), "heads": Choice((2, 4)), "layers": 
 FAST = ["--lowering", "map", "--width", "4", "--devices", "1"]
 pytestmark = pytest.mark.usefixtures("on_one_core_in_an_empty_directory")
 HUNT = [
-    *"sweep toy --search tpe --trials 48 --prune median --train.steps 40".split(),
+    *"sweep toy --search tpe --trials 14 --prune median --train.steps 40".split(),
     *FAST,
-    *["--width", "2"],
     "--space",
     "train.learning_rate=log:1e-2..1",
 ]
-SHAPES = "line.slope=1,2,3"
+SHAPES = ["line.slope=1,2,3", "--trials", "48", "--width", "2"]
 
 
 def records(asked: list[dict]) -> list[TrialRecord]:
@@ -105,8 +104,10 @@ def test_a_search_round_trips_through_its_record() -> None:
     assert Search.from_record(search.record()) == search
 
 
-@pytest.mark.parametrize("shapes", [[], [SHAPES]], ids=["of one shape", "over several shapes"])
-def test_a_search_that_is_killed_ends_in_the_same_table(tmp_path: Path, shapes: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("shapes", "count"), [([], 14), (SHAPES, 48)], ids=["of one shape", "over several shapes"]
+)
+def test_a_search_that_is_killed_ends_in_the_same_table(shapes: list[str], count: int) -> None:
     env, hunt = {**os.environ, "TOY_SECONDS_PER_STEP": "0.02"}, [*HUNT, *shapes]
     for kill in range(3):
         before = written()
@@ -123,7 +124,7 @@ def test_a_search_that_is_killed_ends_in_the_same_table(tmp_path: Path, shapes: 
     assert run(*hunt, "--runs", "never_killed") == 0
     assert killed == table(only_sweep("never_killed"))
     statuses = [result["status"] for _, _, result, _ in killed]
-    assert len(statuses) == 48
+    assert len(statuses) == count
     assert set(statuses) == {"done", "pruned"}
 
 
@@ -177,7 +178,7 @@ def test_a_pruned_lane_of_a_search_over_several_shapes_goes_to_a_further_trial_o
 ) -> None:
     Recorder.events = []
     monkeypatch.setattr(sweep_console, "LiveTable", Recorder)
-    assert run(*HUNT, SHAPES) == 0
+    assert run(*HUNT, *SHAPES) == 0
     trials = only_sweep().trials()
     pruned = {t.number for t in trials if t.status == "pruned"}
     shapes = [{t.changes["line.slope"] for t in trials[first : first + 3]} for first in range(0, 48, 3)]
@@ -189,6 +190,17 @@ def test_a_pruned_lane_of_a_search_over_several_shapes_goes_to_a_further_trial_o
     passed_on = [Recorder.events.index(n) + 1 for n in pruned if beside.get(n, n) not in pruned]
     assert len(passed_on) > 2
     assert {Recorder.events[place] for place in passed_on} == {STARTED}
+
+
+def test_a_search_of_a_version_that_asked_otherwise_is_left_alone(capsys) -> None:
+    assert run(*HUNT) == 0
+    sweep = only_sweep()
+    plan = json.loads(sweep.plan_file.read_text())
+    sweep.plan_file.write_text(json.dumps({name: plan[name] for name in plan.keys() - {"per_pack"}}))
+    (sweep.trial(13).result_file).unlink()
+    assert run("resume", "toy") == 2
+    assert f"{sweep.name} was begun by an earlier version" in capsys.readouterr().err
+    assert sweep.result(13) is None
 
 
 def test_trials_are_pruned_by_the_monitor_whatever_judges_them() -> None:

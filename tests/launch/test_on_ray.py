@@ -85,6 +85,22 @@ def test_bad_input_is_one_line_and_nothing_is_written(arguments, message) -> Non
     assert not Path("runs").exists()
 
 
+def test_a_search_of_one_shape_asks_for_as_many_trials_as_all_workers_take() -> None:
+    search = (
+        "sweep toy --search tpe --trials 99 --train.steps 400 --space train.learning_rate=log:0.1..1".split()
+    )
+    env = {**os.environ, "TOY_SECONDS_PER_STEP": "0.1"}
+    process = subprocess.Popen(
+        command(*search, *FAST, "--launcher", "ray"), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    wait_for(rows_of_two_packs, process)
+    plan = json.loads(only_sweep().plan_file.read_text())
+    assert (plan["per_pack"], plan["packs"]) == (4, topology.cores())
+    wait_for(lambda: len(only_sweep().trials()) == 2 * topology.cores(), process)
+    process.terminate()
+    process.communicate(timeout=300)
+
+
 def test_a_search_that_is_stopped_on_a_cluster_goes_on_in_one_process_to_the_same_table() -> None:
     """Packs that are computed side by side, and ask as they go, know nothing of each other."""
     search = "sweep toy --search tpe --trials 48 --prune median --train.steps 40 --space".split()
@@ -102,5 +118,5 @@ def test_a_search_that_is_stopped_on_a_cluster_goes_on_in_one_process_to_the_sam
     assert main(["resume", "toy", *WHERE]) == 0
     assert table(only_sweep()) == table(only_sweep("whole"))
     assert {trial.status for trial in only_sweep().trials()} == {"done", "pruned", "failed"}
-    plan = json.loads((only_sweep().folder / "plan.json").read_text())
+    plan = json.loads(only_sweep().plan_file.read_text())
     assert (plan["per_pack"], plan["packs"]) == (3, topology.cores())
