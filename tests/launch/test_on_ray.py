@@ -61,6 +61,9 @@ def test_two_workers_of_which_one_is_killed_end_in_the_table_of_one_process() ->
     wait_for(rows_of_two_packs, process)
     workers = ray_workers()
     assert len(workers) == 2
+    # They asked for no GPU, and Ray hides none from them.
+    for pid in workers:
+        assert b"JAX_PLATFORMS=cpu\0" in Path(f"/proc/{pid}/environ").read_bytes()
     os.kill(min(workers), signal.SIGKILL)
     wait_for(lambda: len(ray_workers().keys() - workers.keys()) == 1, process)
     hold.unlink()

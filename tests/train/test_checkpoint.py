@@ -1,6 +1,7 @@
 """Checkpoints: what is restored is what was saved, or an older one with a warning."""
 
 import logging
+import math
 import resource
 import shutil
 import threading
@@ -101,6 +102,18 @@ def test_of_equal_scores_the_earliest_is_the_best(tmp_path: Path) -> None:
         for step in (1, 2, 3):
             checkpoints.save(step, _at(step), 1.0)
         assert checkpoints.best == (1, 1.0)
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_a_score_that_is_nan_is_never_the_best(tmp_path: Path, mode: str) -> None:
+    for _ in ("as it is written", "as it is read"):
+        with _open(tmp_path, mode=mode, keep=9) as checkpoints:
+            for step, score in ((1, math.nan), (2, 0.5), (3, math.nan)):
+                if step not in checkpoints.steps:
+                    assert checkpoints.best is None or step > 2
+                    checkpoints.save(step, _at(step), score)
+            checkpoints.wait()
+            assert checkpoints.best == (2, 0.5)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "zeroed", "removed"])
