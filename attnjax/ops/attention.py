@@ -1,5 +1,6 @@
 """attention(), attention_weights(), merge_attention(), plan_attention(): the one entry to all engines."""
 
+import functools
 import inspect
 from collections.abc import Sequence
 from typing import Any, Literal, overload
@@ -124,7 +125,7 @@ def attention(
     )
     _check_lse(problem, return_lse)
     engine = choose(problem, implementation, return_lse).engine
-    out, lse = _run(engine, problem)
+    out, lse = _run(engine, problem, return_lse)
     batch = problem.rules.sizes.batch
     out = out.reshape(*batch, *out.shape[1:]).astype(jnp.result_type(query))
     return (out, lse.reshape(*batch, *lse.shape[1:])) if return_lse else out
@@ -255,9 +256,11 @@ def _check_lse(problem: Problem, return_lse: bool) -> None:
         raise ValueError(f"return_lse is True with {name}: only softmax has a log-sum-exp")
 
 
-def _run_engine(engine: Engine, problem: Problem) -> Result:
-    return engine.run(problem)
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _run(engine: Engine, problem: Problem, return_lse: bool) -> Result:
+    """The output, and the log-sum-exp where it is asked for: its -inf stops a run under `debug_infs`."""
+    result = engine.run(problem)
+    return result if return_lse else result._replace(lse=None)
 
 
-_run = jax.jit(_run_engine, static_argnums=0)
 _weights = jax.jit(reference.weights)
