@@ -92,7 +92,7 @@ def encoded_corpus(
         advice = f"; nothing is left of {lost[0]}" if lost else " (--data.skip_malformed leaves them out)"
         raise InputError(unusable(left_out, total) + advice)
     encoder = encoder or TextEncoder.fitting(*tokenizers, rows.values())
-    return Corpus(kept, encoder, encoder.arrays(*rows["train"]), left_out)
+    return Corpus(kept, encoder, encoder.padded(*rows["train"]), left_out)
 
 
 def _trained(train: Sequence[Example], data: TranslationData) -> tuple[Tokenizer, Tokenizer]:

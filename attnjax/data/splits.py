@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from attnjax.config import InputError, require
+from attnjax.config import InputError
 from attnjax.data.config import TranslationData
 from attnjax.data.dates import date_splits
 from attnjax.data.example import Example
@@ -34,10 +34,16 @@ def translation_splits(data: TranslationData) -> tuple[dict[str, list[Example]],
             malformed += found
             if not parts[part]:
                 raise InputError(unusable(found, len(found)))
+    missing = [part for part in ("validation", "test") if part not in parts]
+    sources = {example.source for example in parts["train"]}
+    if len(sources) <= len(missing):
+        few = f"{data.train}: {len(sources)} distinct source text(s) are too few to hold out a {missing[0]} part"
+        lines = sum(map(len, parts.values())) + len(malformed)
+        more = f"; {unusable(malformed, lines)}" if malformed else ""
+        raise InputError(f"{few}; add lines, or give data.{missing[0]}{more}")
     rng = np.random.default_rng([data.seed, 1])
-    for part in ("validation", "test"):
-        if part not in parts:
-            parts[part], parts["train"] = _hold_out(parts["train"], data.holdout, part, rng)
+    for part in missing:
+        parts[part], parts["train"] = _hold_out(parts["train"], data.holdout, part, rng)
     return {part: parts[part] for part in ("train", "validation", "test")}, malformed
 
 
@@ -57,12 +63,6 @@ def _hold_out(
     """Takes a share of the distinct source texts with all their lines: no held-out text is trained on."""
     sources = list(dict.fromkeys(example.source for example in examples))
     count = max(1, round(share * len(sources)))
-    file = examples[0].place.rsplit(":", 1)[0]
-    require(
-        count < len(sources),
-        f"{file}: {len(sources)} distinct source text(s) are too few to hold out a {group} part; "
-        f"add lines, or give data.{group}",
-    )
     chosen = {sources[i] for i in rng.permutation(len(sources))[:count].tolist()}
     held_out = [example._replace(group=group) for example in examples if example.source in chosen]
     return held_out, [example for example in examples if example.source not in chosen]

@@ -41,11 +41,15 @@ class TextEncoder:
         widths = [max(map(len, itertools.chain(*sides)), default=0) for sides in zip(*parts, strict=True)]
         return cls(source, target, *map(_rounded, widths))
 
-    def arrays(self, sources: Rows, targets: Rows) -> Arrays:
-        """The int32 arrays of the ids of both sides, as `encoded_rows` gives them.
+    def arrays(self, examples: Sequence[Example]) -> Arrays:
+        """The int32 arrays of the examples.
 
         They are "source" [n, S], "source_lengths" [n] and "target" [n, T] (BOS, tokens, EOS, padding).
         """
+        return self.padded(*encoded_rows(self.source, self.target, examples))
+
+    def padded(self, sources: Rows, targets: Rows) -> Arrays:
+        """The `arrays` of examples that are ids already."""
         lengths = np.array([len(row) for row in sources], np.int32)
         return {
             "source": _padded(sources, self.source_width),

@@ -95,7 +95,7 @@ class TranslationTask:
 
     def validate(self, params: Params) -> dict[str, float]:
         """Exact match and chrF, in percent, on the first few hundred validation examples."""
-        examples = self._corpus.parts["validation"][:VALIDATION_EXAMPLES]
+        examples = self._splits["validation"][:VALIDATION_EXAMPLES]
         outputs = self._outputs(params, examples)
         references = [example.target for example in examples]
         return {"exact_match": exact_match(outputs, references), "chrf": chrf(outputs, references)}
@@ -108,8 +108,7 @@ class TranslationTask:
             # BLEU last: it says nothing of short texts.
             columns = {"chrF": chrf, "exact match %": exact_match, "BLEU": bleu}
             labels = {"validation": "validation", "test": "test"}
-        found = self._corpus.parts
-        parts = {label: found[part] for part, label in labels.items() if found[part]}
+        parts = {label: self._splits[part] for part, label in labels.items() if self._splits[part]}
         outputs = {label: self._outputs(params, examples) for label, examples in parts.items()}
         translate = partial(self.translate, params)
         return report(parts, outputs, columns=columns, translate=translate, folder=folder)
@@ -142,13 +141,17 @@ class TranslationTask:
         """The corpus's, and where BLEU says nothing of its targets."""
         if self._data.train is None:
             return self._corpus.notes
-        targets = [example.target for part in HELD_OUT for example in self._corpus.parts[part]]
+        targets = [example.target for part in HELD_OUT for example in self._splits[part]]
         short = sum(words(target) < NGRAM for target in targets)
         if 2 * short <= len(targets):
             return self._corpus.notes
         share = f"{100 * short / len(targets):.0f} % of the held-out targets have fewer than {NGRAM} words"
         reason = f"BLEU counts runs of {NGRAM} words and is 0 without any: look at chrF and exact match"
         return [*self._corpus.notes, f"{share}. {reason}"]
+
+    @property
+    def _splits(self) -> dict[str, list[Example]]:
+        return self._corpus.parts
 
     @cached_property
     def _corpus(self) -> Corpus:
