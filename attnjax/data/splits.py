@@ -37,10 +37,11 @@ def translation_splits(data: TranslationData) -> tuple[dict[str, list[Example]],
     missing = [part for part in ("validation", "test") if part not in parts]
     sources = {example.source for example in parts["train"]}
     if len(sources) <= len(missing):
-        few = f"{data.train}: {len(sources)} distinct source text(s) are too few to hold out a {missing[0]} part"
+        count, part = len(sources), missing[0]
+        few = f"{data.train}: {count} distinct source text(s) are too few to hold out a {part} part"
         lines = sum(map(len, parts.values())) + len(malformed)
         more = f"; {unusable(malformed, lines)}" if malformed else ""
-        raise InputError(f"{few}; add lines, or give data.{missing[0]}{more}")
+        raise InputError(f"{few}; add lines, or give data.{part}{more}")
     rng = np.random.default_rng([data.seed, 1])
     for part in missing:
         parts[part], parts["train"] = _hold_out(parts["train"], data.holdout, part, rng)
