@@ -43,7 +43,7 @@ def run(
 
     An unfinished run continues from its last checkpoint, on as many devices as it began with (their number
     decides the order of sums, so the bits). Nothing is written before the config and the data are known to be
-    good. `say` gets notes for the user.
+    good. `say` gets notes for the user, the task's `notes` among them.
 
     Raises InputError for what the user can mend: bad data, a folder that cannot be written or belongs to
     another config, a run that another process works on.
@@ -61,6 +61,8 @@ def run(
         began_with = before[0]["devices"] if before else None
         topology.start_jax(devices or began_with)
         task = config.task(this.folder if this.started else None)
+        for note in getattr(task, "notes", ()):
+            say(note)
         mesh, used = place(config, devices, began_with, say)
         observers = _observers(sinks, this)
         if not this.started:

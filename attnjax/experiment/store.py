@@ -7,6 +7,7 @@ runs/NAME-1a2b3c4d/
     result.json       evaluation and parameter hash: the run is finished
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -21,6 +22,9 @@ from attnjax.config import InputError, require_seed
 from attnjax.experiment.identity import fingerprint, run_id
 from attnjax.experiment.registry import Experiment, default_config, find, load_file
 from attnjax.experiment.serialize import decode, encode
+
+READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
+"""Why a file of a folder cannot be opened to write, where it could be read."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +121,22 @@ class Run:
     def lock(self, *, shared: bool = False) -> Iterator[None]:
         """Holds the run for this process; `shared` for readers, who only keep writers away.
 
+        A reader of a folder that it cannot write to goes without where there is no lock to share.
+
         Raises InputError when another process works on the run. The kernel drops the lock with the process,
         however it ends: there is no stale lock to clear.
         """
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        place = self.folder / ".lock"
         try:
-            file = (self.folder / ".lock").open("a+")
+            file = place.open("a+")
         except OSError as error:
-            raise InputError(f"cannot write to {self.folder}: {error.strerror}") from None
+            if not shared or error.errno not in READ_ONLY:
+                raise InputError(f"cannot write to {self.folder}: {error.strerror}") from None
+            if not os.access(place, os.R_OK):
+                yield
+                return
+            file = place.open()
         with file:
             try:
                 fcntl.flock(file, kind | fcntl.LOCK_NB)
