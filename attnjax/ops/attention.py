@@ -99,7 +99,9 @@ def attention(
         out [*B, T, N, V] in the query's dtype; with `return_lse` also lse [*B, N, T], float32 (float64 for
         float64 inputs). Softmax and accumulation happen in that dtype.
 
-    A row without a key to attend gives output 0, lse -inf and zero gradients. NaN or inf in a key, value or
+    Weights are the softmax of the scores as they are rounded, however far from 0: a row that an additive bias
+    of -1e9 rules out attends its keys evenly. A row without a key to attend gives output 0, lse -inf and zero
+    gradients. NaN or inf in a key, value or
     bias that a row does not attend reaches neither its output nor a gradient, even where another row attends
     it; a row that does attend a non-finite key or value is not finite. The same inputs give the same bits.
 
@@ -177,8 +179,10 @@ def merge_attention(
 
         lse = log Σ_p exp(lse_p),  out = Σ_p exp(lse_p - lse) · out_p
 
-    A part without keys (lse -inf) counts for nothing. Only one of the parts may have a softmax sink. Returns
-    out in the parts' dtype and lse [*B, N, T]; differentiable. ValueError when numbers or shapes differ.
+    A part without keys (lse -inf) counts for nothing. Only one of the parts may have a softmax sink. The
+    shares of the parts sum to 1 and are as exact as their lse: one number, which in float32 has no digits for
+    the log of the sum where all scores lie beyond ±1e7. Returns out in the parts' dtype and lse
+    [*B, N, T]; differentiable. ValueError when numbers or shapes differ.
 
     >>> import attnjax as aj
     >>> q, k = jnp.ones((2, 1, 4)), jnp.arange(24.0).reshape(6, 1, 4)
