@@ -15,6 +15,7 @@ from attnjax.ops.checks import count, whole
 from attnjax.ops.grid import Block, Grid, Sizes, batch_grid, is_grid
 from attnjax.ops.masks.algebra import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
+from attnjax.ops.ranks import of_rank
 from attnjax.ops.tree import replace, shown
 
 Position = int | Int[Array, "*B"]
@@ -218,8 +219,8 @@ class GlobalTokens(Positional):
 
     def _count(self, first: Any, last: Any) -> Array:
         """How many indices lie in [first, last]."""
-        indices = jnp.asarray(self.indices, jnp.int32).reshape(-1)
         first, last = jnp.asarray(first)[..., None], jnp.asarray(last)[..., None]
+        indices = of_rank(jnp.asarray(self.indices, jnp.int32).reshape(-1), first.ndim)
         return jnp.sum((first <= indices) & (indices <= last), axis=-1)
 
     def __repr__(self) -> str:
