@@ -1,17 +1,19 @@
 """One run from config to result: claim the folder, train (or go on training), evaluate, keep the result."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnjax.config import InputError
 from attnjax.experiment import provenance, store, topology
 from attnjax.experiment.errors import RunFailed
 from attnjax.experiment.provenance import Say
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode
 from attnjax.experiment.store import Run
+from attnjax.tasks.errors import TaskError
 
 if TYPE_CHECKING:
     import jax
@@ -55,18 +57,24 @@ def run(
     this = store.run_for(entry, config, runs)
     this.check_owner(entry, config)
     going_on = this.started and not fresh
-    if going_on:
+    trained = going_on and this.trained
+    if trained:
         provenance.require_same_code(this, entry, accept=accept_changed_code, say=say)
         if (result := this.result()) is not None:
             return Outcome(this, result, result["step"], stored=True)
     store.check_writable(runs)
     with ExitStack() as stack:
+        stack.enter_context(_task_errors())
         if this.started:
             stack.enter_context(this.lock())
         before = provenance.starts(this)[:1] if going_on else []
         began_with = before[0]["devices"] if before else None
         topology.start_jax(devices or began_with)
-        task = config.task(this.folder if going_on else None)
+        from attnjax.tasks.check import rehearse
+
+        task = config.task(this.folder if trained else None)
+        if not trained:
+            rehearse(task)
         mesh, used = place(config, devices, began_with, say)
         observers = _observers(sinks, this)
         if this.started and fresh:
@@ -74,6 +82,7 @@ def run(
         if not going_on:
             store.prepare_folder(this.folder)
             stack.enter_context(this.lock())
+        if not trained:
             task.save(this.folder)
         # A run that began when the config had fewer fields keeps from now on the values it goes on with.
         if not going_on or this.record()["config"] != encode(config):
@@ -121,6 +130,7 @@ def absolute_paths(config: Any) -> Any:
 def _train_and_evaluate(
     this: Run, task: Any, config: Any, mesh: Any, observers: Sequence[Any] | None, say: Say
 ) -> Outcome:
+    from attnjax.tasks.check import table
     from attnjax.train.hashing import params_hash
 
     fitted = train(task, config, this.folder, mesh, observers)
@@ -128,18 +138,28 @@ def _train_and_evaluate(
         return Outcome(this, None, fitted.step)
     say("evaluating")
     evaluation = task.evaluate(fitted.params, this.folder)
+    metrics = table("evaluate", evaluation.metrics)
     result = {
         "step": fitted.step,
         "params_hash": params_hash(fitted.params),
         "best": None if fitted.best is None else {"step": fitted.best[0], task.monitor[0]: fitted.best[1]},
         "training_seconds": round(fitted.seconds, 1),
         "resumed_from": fitted.resumed_from,
-        "metrics": evaluation.metrics,
+        "metrics": metrics,
         "samples": evaluation.samples,
         "figures": [str(Path(figure).relative_to(this.folder)) for figure in evaluation.figures],
     }
     store.write_json(this.result_file, result)
     return Outcome(this, result, fitted.step)
+
+
+@contextmanager
+def _task_errors() -> Iterator[None]:
+    """A task that is not what training needs is one line, code of its own that fails its own traceback."""
+    try:
+        yield
+    except TaskError as error:
+        raise error.__cause__ or InputError(str(error)) from None
 
 
 def _observers(sinks: Sequence[str], this: Run) -> list[Any] | None:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attnjax.tasks.check import numbers
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.config import TrainConfig
 from attnjax.train.interrupt import interrupt_on_signals
@@ -201,7 +202,9 @@ class _Boundary:
             raise TrainingDiverged(f"{reason}. The checkpoints before it are kept; {advice}")
         self._write(train_row(chunk.end, metrics))
         if chunk.snapshot is not None:
-            values = self._task.validate(on_one_device(evaluation_params(chunk.snapshot)))
+            values = numbers(
+                "validate", self._task.validate(on_one_device(evaluation_params(chunk.snapshot)))
+            )
             self._write({"step": chunk.end, "split": "validation", **values})
             score = values[self._task.monitor[0]]
             self._checkpoints.save(chunk.end, chunk.snapshot, score, first=self._metrics.sync)
