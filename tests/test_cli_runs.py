@@ -122,7 +122,7 @@ def test_another_config_is_another_run(attnjax):
 
 def test_a_second_process_on_an_unfinished_run_says_so_and_leaves(attnjax, monkeypatch):
     with monkeypatch.context() as terminated:
-        terminated.setenv("TOY_TERMINATED_IN_STEP", "0")
+        terminated.setenv("TOY_TERMINATED_IN_STEP", "1")
         attnjax(*RUN)
     with Run(only_run()).lock():
         code, out, err = attnjax(*RUN)

@@ -53,7 +53,7 @@ def run_sweep(
     watcher = watcher or Watcher()
     check_owner(spec, sweep)
     going_on = sweep.sweep_file.is_file() and not fresh
-    if going_on:
+    if going_on and any(Run(record.folder).trained for record in sweep.trials()):
         provenance.require_same_code(Run(sweep.folder), spec.entry, accept=accept_changed_code, say=say)
         if _finished(spec, sweep):
             note_measure(spec, sweep)

@@ -16,7 +16,7 @@ from attnjax.experiment.report.write import Report
 from attnjax.experiment.space import Changes
 from attnjax.experiment.store import Run
 from attnjax.experiment.sweep_spec import SweepSpec
-from attnjax.experiment.sweep_store import Sweep, TrialRecord, measured, read_plan
+from attnjax.experiment.sweep_store import TRACEBACK, Sweep, TrialRecord, measured, read_plan
 from attnjax.experiment.sweep_worker import Watcher
 from attnjax.experiment.trials import Trial
 
@@ -229,6 +229,8 @@ def _print_failures(console: Console, records: Sequence[TrialRecord]) -> None:
     for record in records:
         if record.status == "failed":
             text = f"trial {record.number} ({changes_text(record.changes)}) failed: {reason_of(record)}"
+            if (details := record.folder / TRACEBACK).is_file():
+                text += f"; its traceback: {details}"
             console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
