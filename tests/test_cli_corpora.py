@@ -78,7 +78,7 @@ def test_names_of_territories_train_go_on_and_translate_in_fresh_processes(tmp_p
 
 
 def read_only(folder: Path) -> tuple[str, ...]:
-    """Takes away the right to write to a folder, and from root, by a command, the power to write all the same."""
+    """Forbids to write to a folder; the command takes from root the power to write all the same."""
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     if os.geteuid() != 0:
