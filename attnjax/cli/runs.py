@@ -71,6 +71,24 @@ def list_experiments(options: argparse.Namespace, say: Say) -> int:
     return 2 if problems else 0
 
 
+def runs(options: argparse.Namespace, say: Say) -> int:
+    """list runs, the newest first: state, score, age, and what each changes from the default"""
+    from attnjax.experiment.listing import listed_runs
+
+    registry.discover(options.experiments)
+    found = list(listed_runs(options.runs, options.experiment))
+    if not found:
+        of = f" of {options.experiment}" if options.experiment else ""
+        say(f"there are no runs{of} in {options.runs} (`attnjax status` lists sweeps)")
+    else:
+        print(console.runs(found))
+    return 0
+
+
+def runs_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", metavar="EXPERIMENT", nargs="?", help="only its runs (default: all)")
+
+
 def show(options: argparse.Namespace, say: Say) -> int:
     """print an experiment's description, resolved config and command"""
     entry, config = _configured(options)

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from attnjax.experiment.console import duration
 from attnjax.experiment.report.table import changes_text, reason_of
 from attnjax.experiment.report.write import Report
 from attnjax.experiment.space import Changes
@@ -230,13 +231,3 @@ def _print_failures(console: Console, records: Sequence[TrialRecord]) -> None:
         if record.status == "failed":
             text = f"trial {record.number} ({changes_text(record.changes)}) failed: {reason_of(record)}"
             console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    """
-    >>> duration(42), duration(90), duration(5400)
-    ('42 s', '1.5 min', '1.5 h')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
