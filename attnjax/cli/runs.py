@@ -27,6 +27,8 @@ def experiment_arguments(parser: argparse.ArgumentParser) -> None:
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     experiment_arguments(parser)
     device_argument(parser)
+    sweep_command.code_argument(parser)
+    sweep_command.fresh_argument(parser)
     sweep_command.sinks_argument(parser)
     text = "which weights to evaluate: after the last step, or of the best validation (default: last)"
     parser.add_argument("--weights", choices=("best", "last"), help=text)
@@ -115,6 +117,8 @@ def run(options: argparse.Namespace, say: Say) -> int:
                 runs=options.runs,
                 devices=options.devices,
                 sinks=options.sinks,
+                accept_changed_code=options.accept_changed_code,
+                fresh=options.fresh,
                 weights=options.weights,
                 say=say,
             )

@@ -1,7 +1,7 @@
 """One run from config to result: claim the folder, train (or go on training), evaluate, keep the result."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attnjax.experiment import provenance, store, topology
 from attnjax.experiment.errors import RunFailed
+from attnjax.experiment.provenance import Say
 from attnjax.experiment.registry import Experiment
-from attnjax.experiment.serialize import flatten
+from attnjax.experiment.serialize import encode, flatten
 from attnjax.experiment.store import Run
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from attnjax.train.loop import FitResult
     from attnjax.train.sinks import Sink
 
-Say = Callable[[str], None]
 Weights = Literal["best", "last"]
 PATIENCE = 2.0
 """Seconds. A bad corpus is one line, the error; a large one says before it is read what is begun."""
@@ -44,23 +44,31 @@ def run(
     runs: Path,
     devices: int | None = None,
     sinks: Sequence[str] = (),
+    accept_changed_code: bool = False,
+    fresh: bool = False,
     weights: Weights | None = None,
     say: Say = print,
 ) -> Outcome:
     """Runs `config` in its folder under `runs`, or shows at once what a finished run stored.
 
     An unfinished run continues from its last checkpoint, on as many devices as it began with (their number
-    decides the order of sums, so the bits). Nothing is written before the config and the data are known to be
-    good. `weights` says which are evaluated: those after the last step (None, "last") or those of the best
-    validation; a run that was finished with the others is evaluated again. `say` gets notes for the user.
+    decides the order of sums, so the bits). A `fresh` one begins anew, and the folder of the one before is
+    renamed. Nothing is written before the config and the data are known to be good. `weights` says which are
+    evaluated: those after the last step (None, "last") or those of the best validation; a run that was
+    finished with the others is evaluated again. `say` gets notes for the user: the task's `notes`, and other
+    versions and devices than at the start before.
 
     Raises InputError for what the user can mend: bad data, a folder that cannot be written or belongs to
-    another config, a run that another process works on.
+    another config, a run that another process works on, one whose code has changed unless that is accepted.
     """
     config = absolute_paths(config)
     this = store.run_for(entry, config, runs)
     this.check_owner(entry, config)
-    before = this.result()
+    going_on = this.started and not fresh
+    before = None
+    if going_on:
+        provenance.require_same_code(this, entry, accept=accept_changed_code, say=say)
+        before = this.result()
     if before is not None and weights in (None, before["weights"]):
         show_finished(this, before, sinks)
         return Outcome(this, before, before["step"], stored=True)
@@ -68,18 +76,24 @@ def run(
     with ExitStack() as stack:
         if this.started:
             stack.enter_context(this.lock())
-        starts = provenance.starts(this)[:1]
+        starts = provenance.starts(this)[:1] if going_on else []
         began_with = starts[0]["devices"] if starts else None
         topology.start_jax(devices or began_with)
         mesh, used = place(config, devices, began_with, say)
         with _said_at_latest(say, _first_line(this, config, used)):
-            task = config.task(this.folder if this.started else None)
-        if not this.started:
+            task = config.task(this.folder if going_on else None)
+        for note in getattr(task, "notes", ()):
+            say(note)
+        if this.started and fresh:
+            say(f"the run before is kept as {store.set_aside(this.folder)}")
+        if not going_on:
             store.prepare_folder(this.folder)
             stack.enter_context(this.lock())
             task.save(this.folder)
+        # A run that began when the config had fewer fields keeps from now on the values it goes on with.
+        if not going_on or this.record()["config"] != encode(config):
             this.write_config(entry, config)
-        provenance.record_start(this, provenance.collect(entry, seed=config.seed, devices=used))
+        provenance.record_start(this, provenance.collect(entry, seed=config.seed, devices=used), say)
         shown = _open_sinks(sinks, this, stack)
         fitted = train(task, config, this.folder, mesh, _observers(shown))
         if fitted.interrupted:

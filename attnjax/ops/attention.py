@@ -128,7 +128,7 @@ def attention(
     note(engine)
     out, lse = _run(engine, problem)
     batch = problem.rules.sizes.batch
-    out = out.reshape(*batch, *out.shape[1:]).astype(jnp.result_type(query))
+    out = out.reshape(*batch, *out.shape[1:]).astype(problem.query.dtype)
     return (out, lse.reshape(*batch, *lse.shape[1:])) if return_lse else out
 
 
