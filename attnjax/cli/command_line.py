@@ -119,6 +119,7 @@ COMMANDS = {
     "show": (runs.show, runs.experiment_arguments),
     "run": (runs.run, runs.run_arguments),
     "runs": (runs.runs, runs.runs_arguments),
+    "prolong": (runs.prolong, runs.prolong_arguments),
     "reproduce": (runs.reproduce, runs.reproduce_arguments),
     "compare": (runs.compare, runs.compare_arguments),
     "doctor": (runs.doctor, _nothing),

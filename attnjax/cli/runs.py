@@ -26,9 +26,23 @@ def experiment_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     experiment_arguments(parser)
+    sweep_command.fresh_argument(parser)
+    _start_arguments(parser)
+
+
+def prolong_arguments(parser: argparse.ArgumentParser) -> None:
+    one_run_arguments(parser)
+    text = "how many there shall be in all"
+    parser.add_argument(
+        "--train.steps", dest="steps", type=sweep_command.count, metavar="N", required=True, help=text
+    )
+    parser.set_defaults(fresh=False)
+    _start_arguments(parser)
+
+
+def _start_arguments(parser: argparse.ArgumentParser) -> None:
     device_argument(parser)
     sweep_command.code_argument(parser)
-    sweep_command.fresh_argument(parser)
     sweep_command.sinks_argument(parser)
     text = "which weights to evaluate: after the last step, or of the best validation (default: last)"
     parser.add_argument("--weights", choices=("best", "last"), help=text)
@@ -105,7 +119,18 @@ def show(options: argparse.Namespace, say: Say) -> int:
 
 def run(options: argparse.Namespace, say: Say) -> int:
     """train and evaluate an experiment; a stopped run goes on, a finished one shows its result"""
-    entry, config = _configured(options)
+    return _start(*_configured(options), options, say)
+
+
+def prolong(options: argparse.Namespace, say: Say) -> int:
+    """go on from the end of a run whose schedule allows it, to more steps, in a folder of its own"""
+    run = _chosen_run(options, options.run)
+    from attnjax.experiment.prolong import prolonged
+
+    return _start(*prolonged(run, options.steps, options.runs), options, say)
+
+
+def _start(entry: registry.Experiment, config: Any, options: argparse.Namespace, say: Say) -> int:
     from attnjax.experiment.run import run as start
 
     again = "the same command continues from there"

@@ -22,7 +22,6 @@ class Listed:
     """
 
     name: str
-    experiment: str
     changes: dict[str, Any] | None
     state: str
     score: str
@@ -41,9 +40,10 @@ def listed_runs(runs: Path, experiment: str | None = None) -> Iterator[Listed]:
             record = run.record()
             if experiment in (None, record["experiment"]):
                 changes, (state, score) = _changes(run, record), _progress(run, record)
-                yield Listed(run.name, record["experiment"], changes, state, score, seconds)
+                yield Listed(run.name, changes, state, score, seconds)
         except InputError as error:
-            yield Listed(run.name, "", {}, f"damaged: {error}", "", seconds)
+            if experiment is None or run.name.startswith(f"{experiment}-"):
+                yield Listed(run.name, {}, f"damaged: {error}", "", seconds)
 
 
 def changed_fields(run: Run) -> dict[str, Any] | None:
