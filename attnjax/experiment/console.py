@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attnjax.experiment.registry import Experiment, default_config
 from attnjax.experiment.serialize import encode, flatten
 from attnjax.experiment.sweep_registry import known_sweeps
+from attnjax.experiment.words import changes_text, duration
 
 if TYPE_CHECKING:
     from attnjax.experiment.compare import Comparison
@@ -63,26 +64,6 @@ def runs(entries: Iterable["Listed"]) -> str:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
-
-
-def changes_text(changes: dict[str, Any]) -> str:
-    """
-    >>> changes_text({"model.heads": 8, "data.locales": ["de", "fr"], "train.learning_rate": 0.002})
-    'model.heads=8 data.locales=de,fr train.learning_rate=0.002'
-    """
-    shown = {name: ",".join(map(str, x)) if isinstance(x, list) else str(x) for name, x in changes.items()}
-    return " ".join(f"{name}={text}" for name, text in shown.items())
-
-
-def duration(seconds: float) -> str:
-    """
-    >>> duration(42), duration(90), duration(5400), duration(200000)
-    ('42 s', '1.5 min', '1.5 h', '2.3 d')
-    """
-    for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def print_result(run: "Run", result: dict[str, Any], *, stored: bool) -> None:

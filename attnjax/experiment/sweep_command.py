@@ -313,9 +313,9 @@ def _shown_in(sinks: list[str]) -> list[Watcher]:
 
 
 def _dry_run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:
-    from attnjax.experiment.console import duration
     from attnjax.experiment.sweep_console import print_trials
     from attnjax.experiment.sweep_plan import training_seconds
+    from attnjax.experiment.words import duration
 
     launcher = Local(spec, spec.folder(options.runs), Watcher(), say)
     plan = launcher.plan(_wished(options), None)

@@ -11,7 +11,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from attnjax.experiment.console import duration
 from attnjax.experiment.report.table import changes_text, reason_of
 from attnjax.experiment.report.write import Report
 from attnjax.experiment.space import Changes
@@ -20,6 +19,7 @@ from attnjax.experiment.sweep_spec import SweepSpec
 from attnjax.experiment.sweep_store import Sweep, TrialRecord, measured, read_plan
 from attnjax.experiment.sweep_worker import Watcher
 from attnjax.experiment.trials import Trial
+from attnjax.experiment.words import duration
 
 SHOWN = 20
 STATUSES = ("done", "running", "failed", "pruned", "waiting")

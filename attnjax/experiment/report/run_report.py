@@ -9,10 +9,10 @@ from typing import Any
 
 from attnjax.config import InputError
 from attnjax.experiment import provenance, store
-from attnjax.experiment.console import changes_text, duration
 from attnjax.experiment.listing import changed_fields
 from attnjax.experiment.report.document import document, figure, table, text
 from attnjax.experiment.store import Run
+from attnjax.experiment.words import changes_text, duration
 from attnjax.train.metrics import MetricsFile, Row
 
 TYPES = {".png", ".jpg", ".jpeg", ".gif"}
