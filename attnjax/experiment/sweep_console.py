@@ -59,7 +59,9 @@ class LiveTable(Watcher):
         self._task = self._bar.add_task("", total=steps, left="")
         if self._console.is_terminal:
             self._live.start()
-        self._show()
+            self._show()
+        else:
+            self._print_line(self._left())
 
     def started(self, trials: int) -> None:
         self._running += trials
