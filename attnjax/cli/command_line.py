@@ -117,6 +117,8 @@ COMMANDS = {
     "list": (runs.list_experiments, _nothing),
     "show": (runs.show, runs.experiment_arguments),
     "run": (runs.run, runs.run_arguments),
+    "runs": (runs.runs, runs.runs_arguments),
+    "prolong": (runs.prolong, runs.prolong_arguments),
     "reproduce": (runs.reproduce, runs.reproduce_arguments),
     "compare": (runs.compare, runs.compare_arguments),
     "doctor": (runs.doctor, _nothing),

@@ -238,7 +238,8 @@ def _open_sinks(names: Sequence[str], this: Run, stack: ExitStack, group: str | 
         return []
     from attnjax.train.sinks import Shown, open_sinks
 
-    shown = Shown(this.name, this.folder, flatten(this.record()["config"]), group)
+    name = f"{group}/{this.name}" if group else this.name
+    shown = Shown(name, this.folder, flatten(this.record()["config"]), group)
     return open_sinks(list(names), shown, stack)
 
 
