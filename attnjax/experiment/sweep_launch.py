@@ -98,6 +98,8 @@ class Local:
         elif refused and not self._spec.search:
             self._refuse(groups, refused)
         self.groups = [group for place, group in enumerate(groups) if place not in faults]
+        for note in getattr(self.programs.task(self.groups[-1][0]), "notes", ()):
+            self._say(note)
         if begun:
             self._plan = Plan.from_record(begun)
         else:

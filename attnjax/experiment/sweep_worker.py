@@ -47,6 +47,37 @@ class Watcher:
         """After the last pack."""
 
 
+class Watchers(Watcher):
+    """Several that look on together."""
+
+    def __init__(self, watchers: Sequence[Watcher]) -> None:
+        self._watchers = watchers
+
+    def begin(self, sweep: Sweep, trials: int, steps: int) -> None:
+        for watcher in self._watchers:
+            watcher.begin(sweep, trials, steps)
+
+    def started(self, trials: int) -> None:
+        for watcher in self._watchers:
+            watcher.started(trials)
+
+    def computed(self, steps: int) -> None:
+        for watcher in self._watchers:
+            watcher.computed(steps)
+
+    def ended(self, trial: Trial, status: str, value: float | None, reason: str | None) -> None:
+        for watcher in self._watchers:
+            watcher.ended(trial, status, value, reason)
+
+    def refused(self, number: int, reason: str) -> None:
+        for watcher in self._watchers:
+            watcher.refused(number, reason)
+
+    def close(self) -> None:
+        for watcher in self._watchers:
+            watcher.close()
+
+
 @dataclass(frozen=True)
 class Pack:
     """The numbers of trials of one shape that share lanes, and the folder of what they share."""
@@ -173,6 +204,7 @@ class Worker:
         """Evaluates a trial that came to its last step; its measure."""
         from attnjax.tasks.check import table
         from attnjax.train.hashing import params_hash
+        from attnjax.train.state import count_parameters
 
         with task_code("evaluate"):
             metrics = table("evaluate", task.evaluate(end.params, run.folder).metrics)
@@ -181,7 +213,8 @@ class Worker:
         found: dict[str, Any] = {"validation": end.validation, "metrics": metrics}
         value = measured(found, self.spec.measure, self.plan.monitor[0])
         self._keeper.before_result(task, end, value)
-        write_result(run, "done", end.step, params_hash=params_hash(end.params), **found)
+        digest, count = params_hash(end.params), count_parameters(end.params)
+        write_result(run, "done", end.step, params_hash=digest, parameters=count, **found)
         return value
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from attnjax.nn.attended import Attended, without_none
 from attnjax.nn.axes import named
-from attnjax.nn.cache import KeysValues, KVCache, StateCache
+from attnjax.nn.cache import KeysValues, KVCache, StateCache, require_floats
 from attnjax.nn.capture import Capture
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout
@@ -242,6 +242,7 @@ class Attention(nnx.Module):
 
     def empty_cache(self, batch: tuple[int, ...], capacity: int, dtype: DTypeLike) -> KVCache | StateCache:
         """A cache that fits this layer, for tokens of this dtype: of `capacity` free slots, or of a state."""
+        require_floats(dtype)
         if self.recurrence is None:
             sizes = {"kv_heads": self.kv_heads, "head_dim": self.head_dim, "value_dim": self.value_dim}
             return KVCache.empty(batch, capacity, dtype=dtype, **sizes)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 
 def exact_match(outputs: Sequence[str], references: Sequence[str]) -> float:
@@ -34,6 +35,15 @@ def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
     """
     _require_pairs(outputs, references)
     return BLEU().corpus_score(outputs, [references]).score
+
+
+def words(text: str) -> int:
+    """How many words `bleu` takes a text for.
+
+    >>> words("file: not found")
+    4
+    """
+    return len(Tokenizer13a()(text).split())
 
 
 def _require_pairs(outputs: Sequence[str], references: Sequence[str]) -> None:

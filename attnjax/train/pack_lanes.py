@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attnjax.tasks.check import numbers
 from attnjax.tasks.errors import TaskError, task_code
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.loop import Span, checkpoint_due, crosses, divergence, next_span
@@ -83,6 +82,7 @@ class PackLanes:
         self._steps: dict[int, int] = {}
         self._begun: list[int] = []
         self._running: set[int] = set()
+        self._losses: dict[int, float] = {}
         self._all_begun = False
         self._clock, self._states = 0, program.empty()
         self._thread, self._batches = thread, dict[Span, Future[dict[str, np.ndarray]]]()
@@ -233,7 +233,9 @@ class PackLanes:
                 if reason := divergence(end, own):
                     self._end(Ended(trial, "failed", end, _last_validation(trial), reason))
                 else:
-                    MetricsFile(trial.metrics).append(train_row(end, own))
+                    row = train_row(end, own)
+                    self._losses[trial.number] = row["loss"]
+                    MetricsFile(trial.metrics).append(row)
 
     def _validate(self, chunk: Round, states: TrainState) -> None:
         validated = {}
@@ -243,11 +245,16 @@ class PackLanes:
                 params = self._program.take(evaluation_params(states), lane)
                 try:
                     with task_code("validate"):
-                        found = numbers("validate", self._program.task.validate(params))
+                        found = self._program.validation.row(
+                            span.end,
+                            params,
+                            train_loss=self._losses[trial.number],
+                            label_smoothing=trial.config.label_smoothing,
+                        )
                 except TaskError as error:
                     self._fail(trial, span.end, error)
                     continue
-                MetricsFile(trial.metrics).append({"step": span.end, "split": "validation", **found})
+                MetricsFile(trial.metrics).append(found)
                 validated[trial.number] = span.end
         going_on = {number: step for number, step in validated.items() if step < self._config.steps}
         if self._prune and going_on:

@@ -112,6 +112,20 @@ def test_what_counts_from_0_beside_tokens_in_the_cache_is_an_error(rule: dict[st
     np.testing.assert_allclose(step(x[:, :3], module.empty_cache((2,), 6, x.dtype)), prefill, atol=1e-6)
 
 
+@pytest.mark.parametrize("mechanism", ["softmax", "gla"])
+def test_a_cache_of_integers_is_an_error(mechanism: str) -> None:
+    module = nn.Attention(16, 4, mechanism=mechanism, rngs=nnx.Rngs(0))
+    with pytest.raises(TypeError, match="dtype of the cache is int8: expected floating point"):
+        module.empty_cache((2,), 4, jnp.int8)
+
+
+def test_a_cache_made_by_hand_is_looked_at_too() -> None:
+    module = nn.Attention(16, 4, rngs=nnx.Rngs(0))
+    cache = jax.tree.map(lambda x: x.astype(int), module.empty_cache((2,), 4, jnp.float32))
+    with pytest.raises(TypeError, match="dtype of the cache is int32"):
+        module(jnp.ones((2, 3, 16)), cache=cache)
+
+
 def test_what_does_not_fit_is_named() -> None:
     module = nn.Attention(16, 4, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (2, 3, 16))
