@@ -21,8 +21,8 @@ from attnjax.tasks.errors import TaskError, task_code
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Task
-    from attnjax.train.pack_lanes import Ended
     from attnjax.train.pack_program import PackProgram, PackTrial
+    from attnjax.train.pack_round import Ended
 
 
 class Watcher:
