@@ -67,8 +67,7 @@ def run(
     this = store.run_for(entry, config, runs)
     this.check_owner(entry, config)
     going_on = this.started and not fresh
-    trained = going_on and this.trained
-    before = None
+    before, trained = None, going_on and this.trained
     if trained:
         provenance.require_same_code(this, entry, accept=accept_changed_code, say=say)
         before = this.result()
@@ -83,15 +82,15 @@ def run(
         starts = provenance.starts(this)[:1] if going_on else []
         began_with = starts[0]["devices"] if starts else None
         topology.start_jax(devices or began_with)
+        mesh, used = place(config, devices, began_with, say)
         from attnjax.tasks.check import rehearse
 
-        mesh, used = place(config, devices, began_with, say)
         with _said_at_latest(say, _first_line(this, config, used)):
             task = config.task(this.folder if trained else None)
+            if not trained:
+                rehearse(task)
         for note in getattr(task, "notes", ()):
             say(note)
-        if not trained:
-            rehearse(task)
         if this.started and fresh:
             say(f"the run before is kept as {store.set_aside(this.folder)}")
         if not going_on:
@@ -116,6 +115,15 @@ def run(
         store.write_json(this.result_file, result)
         _show_result(this, result, shown)
         return Outcome(this, this.result(), fitted.step)
+
+
+@contextmanager
+def _task_errors() -> Iterator[None]:
+    """A task that is not what training needs is one line, code of its own that fails its own traceback."""
+    try:
+        yield
+    except TaskError as error:
+        raise error.__cause__ or InputError(str(error)) from None
 
 
 def _first_line(this: Run, config: Any, devices: int) -> str:
@@ -216,15 +224,6 @@ def _evaluated(
         "samples": evaluation.samples,
         "figures": [str(Path(figure).relative_to(this.folder)) for figure in evaluation.figures],
     }
-
-
-@contextmanager
-def _task_errors() -> Iterator[None]:
-    """A task that is not what training needs is one line, code of its own that fails its own traceback."""
-    try:
-        yield
-    except TaskError as error:
-        raise error.__cause__ or InputError(str(error)) from None
 
 
 def _observers(sinks: "Sequence[Sink]") -> list[Any]:

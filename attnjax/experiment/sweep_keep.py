@@ -16,7 +16,7 @@ from attnjax.tasks.errors import task_code
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Task
-    from attnjax.train.pack_lanes import Ended
+    from attnjax.train.pack_round import Ended
 
 Rank = tuple[float, int]
 

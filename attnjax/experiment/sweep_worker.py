@@ -21,8 +21,8 @@ from attnjax.tasks.errors import TaskError, task_code
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Task
-    from attnjax.train.pack_lanes import Ended
     from attnjax.train.pack_program import PackProgram, PackTrial
+    from attnjax.train.pack_round import Ended
 
 
 class Watcher:
@@ -213,11 +213,8 @@ class Worker:
         found: dict[str, Any] = {"validation": end.validation, "metrics": metrics}
         value = measured(found, self.spec.measure, self.plan.monitor[0])
         self._keeper.before_result(task, end, value)
-        kept: dict[str, Any] = {
-            "params_hash": params_hash(end.params),
-            "parameters": count_parameters(end.params),
-        }
-        write_result(run, "done", end.step, **kept, **found)
+        digest, count = params_hash(end.params), count_parameters(end.params)
+        write_result(run, "done", end.step, params_hash=digest, parameters=count, **found)
         return value
 
 

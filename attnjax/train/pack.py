@@ -12,8 +12,9 @@ from pathlib import Path
 
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.interrupt import interrupt_on_signals
-from attnjax.train.pack_lanes import Ended, PackLanes, Prune, Round
+from attnjax.train.pack_lanes import PackLanes
 from attnjax.train.pack_program import PackProgram, PackTrial
+from attnjax.train.pack_round import Ended, Prune, Round
 
 
 def fit_pack(
