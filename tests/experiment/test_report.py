@@ -113,7 +113,7 @@ def test_every_file_tells_the_same(sweep: Sweep) -> None:
     assert table["mean"].to_list() == [setting.mean for setting in report.found.settings]
     page = (folder / "report.html").read_text()
     for mean in table["mean"]:
-        assert f"<td>{mean:.5g}</td>" in page
+        assert f"<td data-value='{mean}'>" in page or f"<td>{mean}</td>" in page
     assert all((folder / f"{name}.png").read_bytes().startswith(PNG) for name in ("heatmap", "curves"))
 
 
@@ -129,6 +129,22 @@ def test_the_page_holds_all_that_it_shows_and_escapes_what_it_quotes(sweep: Swee
     assert "A &amp; B" in page
     assert "loss nan &lt;here&gt;" in page
     assert "17 done, 1 failed" in page
+
+
+def test_a_phone_shows_the_page_and_no_value_has_more_digits_than_it_means(tmp_path: Path) -> None:
+    rates = np.random.default_rng(0).uniform(0.1, 1, 20)
+    scores = [(i, seed, 81.61 - i + 6 * (seed - 1)) for i in range(20) for seed in (0, 1, 2)]
+    trials = [({"train.rate": rates[i], "seed": seed}, done(score)) for i, seed, score in scores]
+    sweep = made(tmp_path / "made", trials)
+    write_report(sweep)
+    page = (sweep.folder / "report" / "report.html").read_text()
+    assert "<meta name='viewport' content='width=device-width, initial-scale=1'>" in page
+    wide = re.findall(r"(.{18})<(?:table|img)", page)
+    assert len(wide) == 3
+    assert set(wide) == {"<div class='wide'>"}  # A box of its own, which scrolls.
+    shown = re.sub(r"<style>.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL)
+    assert not re.search(r"\d\.\d{5}", shown)
+    assert "Best setting:  82  ± 6 over 3 seeds" in shown
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
