@@ -22,6 +22,8 @@ def experiment_arguments(parser: argparse.ArgumentParser) -> None:
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     experiment_arguments(parser)
     device_argument(parser)
+    sweep_command.code_argument(parser)
+    sweep_command.fresh_argument(parser)
     sinks = ("tensorboard", "wandb", "mlflow")
     text = "also log to: " + ", ".join(sinks)
     parser.add_argument("--sinks", nargs="+", choices=sinks, default=[], metavar="SINK", help=text)
@@ -86,7 +88,14 @@ def run(options: argparse.Namespace, say: Say) -> int:
     try:
         with sigterm_raises():
             outcome = start(
-                entry, config, runs=options.runs, devices=options.devices, sinks=options.sinks, say=say
+                entry,
+                config,
+                runs=options.runs,
+                devices=options.devices,
+                sinks=options.sinks,
+                accept_changed_code=options.accept_changed_code,
+                fresh=options.fresh,
+                say=say,
             )
     except Terminated:
         say(f"stopped: {again}")

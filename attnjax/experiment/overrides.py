@@ -5,6 +5,7 @@ The only file that touches tyro. Its boxed errors become one line; unknown field
 
 import contextlib
 import io
+import itertools
 import os
 import re
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ def apply(config: Any, arguments: Sequence[str], *, program: str) -> Any:
         with contextlib.redirect_stderr(message), wide:
             changed, rest = tyro.cli(
                 type(config),
-                args=arguments,
+                args=_with_values(arguments, type(config)),
                 default=config,
                 prog=program,
                 description=type(config).__doc__,
@@ -49,6 +50,17 @@ def apply(config: Any, arguments: Sequence[str], *, program: str) -> Any:
     if rest:
         raise InputError(_unknown(rest[0], type(config)))
     return changed
+
+
+def _with_values(arguments: Sequence[str], cls: type) -> list[str]:
+    """The arguments with True behind each flag of a True or False field that stands alone."""
+    flags = {f"--{name}" for name, annotation in field_types(cls) if annotation is bool}
+    given = []
+    for argument, following in itertools.zip_longest(arguments, arguments[1:], fillvalue="--"):
+        given.append(argument)
+        if argument in flags and following.startswith("--"):
+            given.append("True")
+    return given
 
 
 def _unknown(argument: str, cls: type) -> str:

@@ -1,6 +1,6 @@
 """One run from config to result: claim the folder, train (or go on training), evaluate, keep the result."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from attnjax.experiment import provenance, store, topology
 from attnjax.experiment.errors import RunFailed
+from attnjax.experiment.provenance import Say
 from attnjax.experiment.registry import Experiment
+from attnjax.experiment.serialize import encode
 from attnjax.experiment.store import Run
 
 if TYPE_CHECKING:
     import jax
 
     from attnjax.train.loop import FitResult
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -37,38 +37,50 @@ def run(
     runs: Path,
     devices: int | None = None,
     sinks: Sequence[str] = (),
+    accept_changed_code: bool = False,
+    fresh: bool = False,
     say: Say = print,
 ) -> Outcome:
     """Runs `config` in its folder under `runs`, or shows at once what a finished run stored.
 
     An unfinished run continues from its last checkpoint, on as many devices as it began with (their number
-    decides the order of sums, so the bits). Nothing is written before the config and the data are known to be
-    good. `say` gets notes for the user.
+    decides the order of sums, so the bits). A `fresh` one begins anew, and the folder of the one before is
+    renamed. Nothing is written before the config and the data are known to be good. `say` gets notes for the
+    user: the task's `notes`, and other versions and devices than at the start before.
 
     Raises InputError for what the user can mend: bad data, a folder that cannot be written or belongs to
-    another config, a run that another process works on.
+    another config, a run that another process works on, one whose code has changed unless that is accepted.
     """
     config = absolute_paths(config)
     this = store.run_for(entry, config, runs)
     this.check_owner(entry, config)
-    if (result := this.result()) is not None:
-        return Outcome(this, result, result["step"], stored=True)
+    going_on = this.started and not fresh
+    if going_on:
+        provenance.require_same_code(this, entry, accept=accept_changed_code, say=say)
+        if (result := this.result()) is not None:
+            return Outcome(this, result, result["step"], stored=True)
     store.check_writable(runs)
     with ExitStack() as stack:
         if this.started:
             stack.enter_context(this.lock())
-        before = provenance.starts(this)[:1]
+        before = provenance.starts(this)[:1] if going_on else []
         began_with = before[0]["devices"] if before else None
         topology.start_jax(devices or began_with)
-        task = config.task(this.folder if this.started else None)
+        task = config.task(this.folder if going_on else None)
+        for note in getattr(task, "notes", ()):
+            say(note)
         mesh, used = place(config, devices, began_with, say)
         observers = _observers(sinks, this)
-        if not this.started:
+        if this.started and fresh:
+            say(f"the run before is kept as {store.set_aside(this.folder)}")
+        if not going_on:
             store.prepare_folder(this.folder)
             stack.enter_context(this.lock())
             task.save(this.folder)
+        # A run that began when the config had fewer fields keeps from now on the values it goes on with.
+        if not going_on or this.record()["config"] != encode(config):
             this.write_config(entry, config)
-        provenance.record_start(this, provenance.collect(entry, seed=config.seed, devices=used))
+        provenance.record_start(this, provenance.collect(entry, seed=config.seed, devices=used), say)
         return _train_and_evaluate(this, task, config, mesh, observers, say)
 
 

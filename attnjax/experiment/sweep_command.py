@@ -38,6 +38,7 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     ways.add_argument("--name", help="of the sweep's folder (default: the experiment's)")
     how = parser.add_argument_group("how to run it")
     run_arguments(how)
+    fresh_argument(how)
     how.add_argument("--skip-invalid", action="store_true", help="leave out combinations that can't be")
     how.add_argument(
         "--dry-run", action="store_true", help="print trials, shapes and an estimate of the time"
@@ -52,6 +53,17 @@ def run_arguments(parser: Any) -> None:
     parser.add_argument("--devices", type=count, metavar="N", help="devices to share a pack (default: all)")
     text = "of which trials the final state is kept, as a checkpoint in the trial's folder (default: best)"
     parser.add_argument("--keep-params", choices=KEPT, help=text)
+    code_argument(parser)
+
+
+def code_argument(parser: Any) -> None:
+    text = "go on although the experiment's file, or a module of yours that it imports, has changed"
+    parser.add_argument("--accept-changed-code", action="store_true", help=text)
+
+
+def fresh_argument(parser: Any) -> None:
+    text = "start anew; what is there already is kept under another name"
+    parser.add_argument("--fresh", action="store_true", help=text)
 
 
 def name_argument(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +73,7 @@ def name_argument(parser: argparse.ArgumentParser) -> None:
 def resume_arguments(parser: argparse.ArgumentParser) -> None:
     name_argument(parser)
     run_arguments(parser)
+    parser.set_defaults(fresh=False)
 
 
 def status_arguments(parser: argparse.ArgumentParser) -> None:
@@ -233,6 +246,8 @@ def _run(spec: SweepSpec, sweep: Sweep, options: argparse.Namespace, say: Say) -
                 wished=_wished(options),
                 launch=options.launch,
                 watcher=LiveTable(spec),
+                accept_changed_code=options.accept_changed_code,
+                fresh=options.fresh,
                 say=say,
             )
     except Terminated:

@@ -126,7 +126,7 @@ def attention(
     engine = choose(problem, implementation, return_lse).engine
     out, lse = _run(engine, problem)
     batch = problem.rules.sizes.batch
-    out = out.reshape(*batch, *out.shape[1:]).astype(jnp.result_type(query))
+    out = out.reshape(*batch, *out.shape[1:]).astype(problem.query.dtype)
     return (out, lse.reshape(*batch, *lse.shape[1:])) if return_lse else out
 
 

@@ -25,7 +25,10 @@ class Evaluation:
 
 
 class Task(Protocol):
-    """A data source, a model, a loss and metrics, bound together."""
+    """A data source, a model, a loss and metrics, bound together.
+
+    A task may have `notes` too: lines that a user should read before training begins.
+    """
 
     @property
     def monitor(self) -> tuple[str, Literal["max", "min"]]:

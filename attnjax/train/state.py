@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from attnjax.train.optimizer import init_optimizer
+from attnjax.train.optimizer import init_optimizer, widened
 
 
 class TrainState(NamedTuple):
@@ -19,8 +19,8 @@ class TrainState(NamedTuple):
 
 
 def init_state(params: Any, *, ema: bool) -> TrainState:
-    """The state before the first update; the average starts as a copy of the parameters."""
-    average = jax.tree.map(jnp.copy, params) if ema else None
+    """The state before the first update; the average starts as a copy in at least float32."""
+    average = widened(params) if ema else None
     return TrainState(jnp.zeros((), jnp.int32), params, init_optimizer(params), average)
 
 
