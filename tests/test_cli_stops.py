@@ -54,7 +54,7 @@ def test_sigterm_saves_and_the_next_start_ends_in_the_same_bits(attnjax, monkeyp
     with monkeypatch.context() as terminated:
         terminated.setenv("TOY_TERMINATED_IN_STEP", "7")
         code, out, err = attnjax(*RUN)
-    assert (code, out) == (0, ""), err
+    assert (code, out) == (143, ""), err
     assert re.search(
         r"attnjax: stopped and saved at step (5|10|15): the same command continues from there", err
     )
@@ -91,7 +91,7 @@ def test_sigterm_in_the_evaluation_leaves_it_to_the_next_start(attnjax, monkeypa
     with monkeypatch.context() as terminated:
         terminated.setenv("TOY_TERMINATED_IN_EVALUATION", "1")
         code, out, err = attnjax(*RUN)
-    assert (code, out) == (0, "")
+    assert (code, out) == (143, "")
     assert "attnjax: stopped: the same command continues from there" in err
     assert attnjax(*RUN)[0] == 0
     assert result(only_run())["resumed_from"] == 20

@@ -14,7 +14,7 @@ from attnjax.cli import runs
 from attnjax.config import InputError
 from attnjax.experiment import console, registry, sweep_command
 from attnjax.experiment.errors import RunFailed
-from attnjax.experiment.interrupt import Terminated
+from attnjax.experiment.interrupt import STOPPED_BY_CTRL_C, STOPPED_BY_SIGTERM, Terminated
 from attnjax.explain import mask_command
 from attnjax.launch.options import launching, with_launcher
 
@@ -23,7 +23,7 @@ EPILOG = "`attnjax COMMAND --help` says more; `attnjax run EXPERIMENT --help` li
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0 done, 1 failed, 2 bad input, 130 Ctrl-C."""
+    """Runs one command and returns its exit code: 0 done, 1 failed, 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with console.warnings_to(_note):
@@ -42,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RunFailed as error:
         return _fail(1, str(error))
     except Terminated:
-        return _fail(1, "stopped by SIGTERM")
+        return _fail(STOPPED_BY_SIGTERM, "stopped by SIGTERM")
     except KeyboardInterrupt:
-        return _fail(130, "interrupted")
+        return _fail(STOPPED_BY_CTRL_C, "interrupted")
     except OSError as error:
         if error.errno in UNWRITABLE:
             return _fail(2, f"cannot write to {error.filename or options.runs}: {error.strerror}")

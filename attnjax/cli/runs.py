@@ -7,7 +7,12 @@ from typing import Any
 
 from attnjax.config import InputError
 from attnjax.experiment import console, registry, sweep_command
-from attnjax.experiment.interrupt import Terminated, sigterm_raises
+from attnjax.experiment.interrupt import (
+    STOPPED_BY_CTRL_C,
+    STOPPED_BY_SIGTERM,
+    Terminated,
+    sigterm_raises,
+)
 from attnjax.experiment.run import Say
 
 
@@ -24,9 +29,9 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     device_argument(parser)
     sweep_command.code_argument(parser)
     sweep_command.fresh_argument(parser)
-    sinks = ("tensorboard", "wandb", "mlflow")
-    text = "also log to: " + ", ".join(sinks)
-    parser.add_argument("--sinks", nargs="+", choices=sinks, default=[], metavar="SINK", help=text)
+    sweep_command.sinks_argument(parser)
+    text = "which weights to evaluate: after the last step, or of the best validation (default: last)"
+    parser.add_argument("--weights", choices=("best", "last"), help=text)
 
 
 def device_argument(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +51,7 @@ def reproduce_arguments(parser: argparse.ArgumentParser) -> None:
 
 def compare_arguments(parser: argparse.ArgumentParser) -> None:
     one_run_arguments(parser)
-    parser.add_argument("other", metavar="RUN", help="the run to compare it with")
+    parser.add_argument("others", nargs="+", metavar="RUN", help="the runs to compare it with")
 
 
 def translate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +60,8 @@ def translate_arguments(parser: argparse.ArgumentParser) -> None:
         "texts", metavar="TEXT", nargs="*", help="what to translate (default: lines of stdin)"
     )
     parser.add_argument("--alignment", action="store_true", help="show where each piece of output looked")
-    parser.add_argument("--best", action="store_true", help="use the weights of the best validation")
+    text = "those after the last step, or of the best validation (default: last)"
+    parser.add_argument("--weights", choices=("best", "last"), default="last", help=text)
 
 
 def list_experiments(options: argparse.Namespace, say: Say) -> int:
@@ -95,17 +101,18 @@ def run(options: argparse.Namespace, say: Say) -> int:
                 sinks=options.sinks,
                 accept_changed_code=options.accept_changed_code,
                 fresh=options.fresh,
+                weights=options.weights,
                 say=say,
             )
     except Terminated:
         say(f"stopped: {again}")
-        return 0
+        return STOPPED_BY_SIGTERM
     except KeyboardInterrupt:
         say(f"interrupted: {again}")
-        return 130
+        return STOPPED_BY_CTRL_C
     if outcome.result is None:
         say(f"stopped and saved at step {outcome.step}: {again}")
-        return 0
+        return STOPPED_BY_SIGTERM
     console.print_result(outcome.run, outcome.result, stored=outcome.stored)
     return 0
 
@@ -118,15 +125,15 @@ def reproduce(options: argparse.Namespace, say: Say) -> int:
     with sigterm_raises():
         outcome = train_again(run, devices=options.devices, say=say)
     print(console.reproduction(outcome))
-    return 0 if outcome.same else 1
+    return 0 if outcome.same else STOPPED_BY_SIGTERM if outcome.actual is None else 1
 
 
 def compare(options: argparse.Namespace, say: Say) -> int:
-    """print where two runs' configs differ, and their results side by side"""
+    """print where the configs of two runs or more differ, and their results side by side"""
     from attnjax.experiment.compare import compare as compared
 
-    runs = [_chosen_run(options, name) for name in (options.run, options.other)]
-    console.print_comparison(compared(*runs))
+    chosen = [_chosen_run(options, name) for name in (options.run, *options.others)]
+    console.print_comparison(compared(chosen))
     return 0
 
 
@@ -148,7 +155,7 @@ def translate(options: argparse.Namespace, say: Say) -> int:
     from attnjax.experiment.translate import translate_lines
 
     texts = options.texts or decoded_lines(sys.stdin.buffer, "standard input")
-    for line in translate_lines(run, texts, alignment=options.alignment, best=options.best):
+    for line in translate_lines(run, texts, alignment=options.alignment, weights=options.weights):
         print(line, flush=True)
     return 0
 

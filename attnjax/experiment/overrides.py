@@ -4,6 +4,7 @@ The only file that touches tyro. Its boxed errors become one line; unknown field
 """
 
 import contextlib
+import dataclasses
 import io
 import itertools
 import os
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 from unittest import mock
 
-from attnjax.config import InputError
+from attnjax.config import InputError, followed
 from attnjax.experiment.registry import nearest
 from attnjax.experiment.serialize import field_types, holds_several, type_name
 
@@ -34,7 +35,7 @@ def apply(config: Any, arguments: Sequence[str], *, program: str) -> Any:
             changed, rest = tyro.cli(
                 type(config),
                 args=_with_values(arguments, type(config)),
-                default=config,
+                default=_followed(config, arguments),
                 prog=program,
                 description=type(config).__doc__,
                 return_unknown_args=True,
@@ -96,6 +97,21 @@ def _registry() -> Any:
         )
 
     return registry
+
+
+def _followed(config: Any, arguments: Sequence[str], prefix: str = "") -> Any:
+    """The config with the whole numbers of the command line, and what follows them instead of defaults."""
+    given = {}
+    for field in dataclasses.fields(config):
+        text = _given(f"--{prefix}{field.name}", arguments) or ""
+        if dataclasses.is_dataclass(inner := getattr(config, field.name)):
+            given[field.name] = _followed(inner, arguments, f"{prefix}{field.name}.")
+        elif text.isdecimal() and type(inner) is int:
+            given[field.name] = int(text)
+    try:
+        return dataclasses.replace(config, **followed(config, given))
+    except ValueError:
+        return config  # What it refuses is told when all of the command line is read.
 
 
 def _unknown(argument: str, cls: type) -> str:

@@ -24,6 +24,7 @@ from attnjax.config import InputError, require_seed
 from attnjax.experiment.identity import contents, fingerprint, run_id, same_values, what_changed
 from attnjax.experiment.registry import Experiment, default_config, find, load_file
 from attnjax.experiment.serialize import decode, encode
+from attnjax.train import strict_json
 
 READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 """Why a file of a folder cannot be opened to write, where it could be read."""
@@ -73,13 +74,13 @@ class Run:
             "samples": list,
             "figures": list,
         }
-        return read_record(self.result_file, kinds)
+        return {"weights": "last", **read_result(self.result_file, kinds)}
 
     def outcome(self) -> dict[str, Any] | None:
         """What the result of a run and that of a sweep's trial have in common; None while there is none."""
         if not self.result_file.is_file():
             return None
-        return read_record(self.result_file, {"step": int, "metrics": dict})
+        return read_result(self.result_file, {"step": int, "metrics": dict})
 
     def write_config(self, entry: Experiment, config: Any) -> None:
         """Claims the folder for this config."""
@@ -256,9 +257,18 @@ def read_record(path: Path, kinds: dict[str, type]) -> dict[str, Any]:
     return data
 
 
+def read_result(path: Path, kinds: dict[str, type]) -> dict[str, Any]:
+    """A result as `read_record` reads it, with NaN for what the evaluation could not measure."""
+    result = read_record(path, kinds)
+    return {**result, "metrics": {row: strict_json.numbers(own) for row, own in result["metrics"].items()}}
+
+
 def write_json(path: Path, data: Any) -> None:
-    """Replaces `path` in one step: a reader, or a crash, sees the old content or the new."""
-    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    """Replaces `path` in one step: a reader, or a crash, sees the old content or the new.
+
+    Numbers that are not finite are written as null.
+    """
+    text = strict_json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     # The run's lock keeps other writers away, so a fixed name will do; what a crash left is overwritten.
     temporary = path.with_name(f".{path.name}.new")
     with temporary.open("w", encoding="utf-8") as file:

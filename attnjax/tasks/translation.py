@@ -95,10 +95,14 @@ class TranslationTask:
 
     def validate(self, params: Params) -> dict[str, float]:
         """Exact match and chrF, in percent, on the first few hundred validation examples."""
-        examples = self._splits["validation"][:VALIDATION_EXAMPLES]
+        examples = self._validated
         outputs = self._outputs(params, examples)
         references = [example.target for example in examples]
         return {"exact_match": exact_match(outputs, references), "chrf": chrf(outputs, references)}
+
+    def held_out(self) -> Arrays:
+        """The examples of `validate`."""
+        return self._held_out
 
     def evaluate(self, params: Params, folder: Path) -> Evaluation:
         """The table over the test parts, a dozen samples, and heat maps of the decoder's attention."""
@@ -152,6 +156,14 @@ class TranslationTask:
     @property
     def _splits(self) -> dict[str, list[Example]]:
         return self._corpus.parts
+
+    @property
+    def _validated(self) -> list[Example]:
+        return self._splits["validation"][:VALIDATION_EXAMPLES]
+
+    @cached_property
+    def _held_out(self) -> Arrays:
+        return self.encoder.arrays(self._validated)
 
     @cached_property
     def _corpus(self) -> Corpus:

@@ -23,10 +23,12 @@ def hyperparameters(config: TrainConfig) -> dict[str, Float[Array, ""]]:
 
 
 def schedule(step: Int[Array, ""], config: TrainConfig) -> Float[Array, ""]:
-    """The unit schedule: linear from 1/warmup_steps to 1, then a cosine towards 0 after the last step.
+    """The unit schedule: linear from 1/warmup_steps to 1, then 1, or a cosine towards 0 after the last step.
 
     Update 0 uses schedule(1) of optax, so that no update has a rate of zero.
     """
+    if config.schedule == "constant":
+        return jnp.minimum(1.0, (step + 1) / max(config.warmup_steps, 1))
     unit = optax.schedules.warmup_cosine_decay_schedule(0.0, 1.0, config.warmup_steps, config.steps + 1)
     return jnp.asarray(unit(step + 1))
 

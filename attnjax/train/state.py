@@ -29,6 +29,15 @@ def evaluation_params(state: TrainState) -> Any:
     return state.params if state.ema is None else state.ema
 
 
+def count_parameters(params: Any) -> int:
+    """How many numbers the arrays of a tree hold.
+
+    >>> count_parameters({"kernel": jnp.zeros((2, 3)), "bias": jnp.zeros(3)})
+    9
+    """
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
 def update_ema(ema: Any, params: Any, decay: Array, step: Int[Array, ""]) -> Any:
     """`d·ema + (1 − d)·params` with d = min(decay, (1 + step) / (10 + step)).
 

@@ -99,7 +99,7 @@ def test_a_sweep_killed_at_ten_points_ends_in_the_same_table(whole: list) -> Non
 def test_sigterm_stops_cleanly_and_resume_goes_on(whole: list, capsys: pytest.CaptureFixture) -> None:
     env = {**os.environ, "TOY_TERMINATED_IN_STEP": "7"}
     done = subprocess.run(command(*GRID, *FAST), env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0
+    assert done.returncode == 143
     assert "stopped and saved" in done.stderr
     assert run("status") == 0
     assert "12 waiting" not in capsys.readouterr().out
