@@ -216,6 +216,9 @@ def print_report(report: Report) -> None:
     if found.nothing_varies:
         console.print("nothing varies: all settings have the same mean")
     _print_failures(console, found.trials)
+    for trial in found.unmeasured:
+        text = f"trial {trial.number} ({changes_text(trial.changes)}): {found.measure} is no finite number"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
     kept = [t for t in found.trials if t.number in found.values and (t.folder / "checkpoints").is_dir()]
     if kept:
         sign = 1 if found.mode == "max" else -1

@@ -91,10 +91,27 @@ def test_settings_have_mean_sample_sd_and_count_over_seeds(sweep: Sweep) -> None
     assert found.axes == {"model.heads": [2, 4], "model.dim": [16, 32, 64]}
 
 
-def test_a_measure_that_is_no_number_is_not_averaged(tmp_path: Path) -> None:
-    trials = [({"seed": 0}, done(3.0)), ({"seed": 1}, done(float("nan")))]
-    found = findings(made(tmp_path / "made", trials))
-    assert (found.best.values, found.values) == ([3.0], {0: 3.0})
+@pytest.mark.parametrize("nothing", [float("nan"), float("inf"), None])
+def test_a_measure_that_is_no_number_is_not_averaged_and_told(tmp_path: Path, capsys, nothing) -> None:
+    results = [done(3.0), done(0.0)]
+    results[1]["metrics"]["test"]["score"] = results[1]["validation"]["loss"] = nothing
+    sweep = made(tmp_path / "made", [({"model.dim": dim}, results[dim]) for dim in (0, 1)])
+    rows = [{"split": "validation", "step": step, "loss": nothing} for step in (1, 2)]
+    write(sweep.trial(1).folder / "metrics.jsonl", rows[0])
+    assert main(["report", str(sweep.folder)]) == 0
+    assert "trial 1 (dim=1): test/score is no finite number\n" in capsys.readouterr().out
+    assert findings(sweep).values == {0: 3.0}
+    page = (sweep.folder / "report" / "report.html").read_text()
+    assert (
+        "test/score is no finite number here; no mean counts these trials.</p>\n<ul><li>trial 1 (dim=1)"
+        in page
+    )
+    none = made(tmp_path / "none", [({"model.dim": dim}, results[1]) for dim in (0, 1)])
+    for measure in ("test/score", None):
+        with pytest.raises(
+            InputError, match=f"{measure or 'validation loss'} is no finite number in any of 2"
+        ):
+            findings(made(none.folder, [({}, results[1])] * 2, measure=measure))
 
 
 def test_every_file_tells_the_same(sweep: Sweep) -> None:

@@ -1,5 +1,6 @@
 """The figures of a report on a sweep."""
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -195,7 +196,9 @@ def training(found: Findings, monitor: str) -> tuple[Figure, str] | None:
     label = f"validation {monitor}"
     if not any(len(curve) > 1 for curve in curves):
         curves, label = [trial.losses() for trial in found.trials], "training loss"
-    drawn = sum(bool(curve) for curve in curves)
+    # None stands for what is no finite number.
+    curves = [{step: math.nan if y is None else y for step, y in curve.items()} for curve in curves]
+    drawn = sum(any(map(math.isfinite, curve.values())) for curve in curves)
     if not drawn:
         return None
     several = len(found.settings) > 1
@@ -222,7 +225,7 @@ def training(found: Findings, monitor: str) -> tuple[Figure, str] | None:
             label="" if name in seen else escaped(textwrap.shorten(name, 75, placeholder=" …")),
         )
         seen.add(name)
-    values = [value for curve in curves for value in curve.values()]
+    values = [value for curve in curves for value in curve.values() if math.isfinite(value)]
     scale(axes, "y", values, spans_much(values), each=False)
     axes.locator_params(axis="x", nbins=6)
     axes.set(xlabel="step", ylabel=label)

@@ -70,6 +70,10 @@ def _unexplained(found: Findings) -> list[str]:
 
 def _unfinished(found: Findings) -> list[str]:
     parts = []
+    if found.unmeasured:
+        items = [f"<li>trial {t.number} ({text(changes_text(t.changes))})</li>" for t in found.unmeasured]
+        reason = f"{text(found.measure)} is no finite number here; no mean counts these trials."
+        parts += ["<h2>Without a value</h2>", f"<p>{reason}</p>", f"<ul>{''.join(items)}</ul>"]
     for title, status in (("Failures", "failed"), ("Stopped early", "pruned")):
         items = [
             f"<li>trial {trial.number} ({text(changes_text(trial.changes))}): {text(reason_of(trial))}</li>"

@@ -121,5 +121,7 @@ def _parts(found: Findings) -> dict[str, Findings]:
     """What was found by each row of the evaluation table that has a number in the measure's column."""
     column = found.measure.partition("/")[2]
     table = next(t.result["metrics"] for t in found.trials if t.number in found.values and t.result)
-    rows = [row for row, cells in table.items() if math.isfinite(cells.get(column, math.nan))]
+    cells = {row: columns.get(column) for row, columns in table.items()}
+    # None stands for what is no finite number.
+    rows = [row for row, value in cells.items() if value is not None and math.isfinite(value)]
     return {row: findings(found.sweep, f"{row}/{column}") for row in rows}

@@ -84,6 +84,11 @@ class Findings:
         return dict(Counter(trial.status for trial in self.trials))
 
     @property
+    def unmeasured(self) -> list[TrialRecord]:
+        """The finished trials whose measure is no finite number: no mean counts them."""
+        return [trial for trial in self.trials if trial.status == "done" and trial.number not in self.values]
+
+    @property
     def best(self) -> Setting:
         return self.settings[0]
 
@@ -112,6 +117,11 @@ def findings(sweep: Sweep, measure: str | None = None, mode: str | None = None) 
     if not values:
         table = (done[0].result or {"metrics": {}})["metrics"]
         cells = [f"{row}/{column}" for row, columns in table.items() for column in columns]
+        if measure is None or measure in cells:
+            name = measure or f"validation {monitor}"
+            raise InputError(
+                f"{sweep.name}: {name} is no finite number in any of {counted(len(done), 'trial')}"
+            )
         raise InputError(f"{sweep.name}: no trial has the measure {measure!r}; there are {', '.join(cells)}")
     mode = mode or record["mode"] or better
     settings = _settings(trials, values, mode)
