@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from attnjax.experiment.meanings import meanings
 from attnjax.experiment.registry import Experiment, default_config
-from attnjax.experiment.serialize import encode, flatten
+from attnjax.experiment.serialize import encode, field_types, flatten, type_name
 from attnjax.experiment.sweep_registry import known_sweeps
 from attnjax.experiment.words import changes_text, duration
 
@@ -35,12 +36,20 @@ def experiments(entries: Sequence[Experiment]) -> str:
 
 
 def description(entry: Experiment, config: Any, run: "Run", command: str) -> str:
-    """An experiment's docstring, its resolved config (with the default of changed values) and its command."""
+    """An experiment's docstring, its resolved config and its command.
+
+    Each field has its default where it was changed, and below it what it means.
+    """
+    meaning, types = meanings(type(config)), dict(field_types(type(config)))
     defaults = flatten(encode(default_config(entry)))
     lines = []
     for name, value in flatten(encode(config)).items():
         changed = "" if value == defaults[name] else f"    (default: {_plain(defaults[name])})"
         lines.append(f"  {name} = {_plain(value)}{changed}")
+        text = f"{meaning.get(name, '')} {_choices(types.get(name))}"
+        lines += textwrap.wrap(
+            text.strip(), 100, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False
+        )
     state = "finished" if run.result() is not None else "started" if run.started else "not started"
     return "\n".join(
         [
@@ -212,6 +221,12 @@ def _samples(samples: Iterable[dict[str, str]]) -> Any:
 
 def _line(console: Any, label: str, text: str) -> None:
     console.print(f"{label}: {text}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _choices(annotation: Any) -> str:
+    """The values that a field may have, where these are a few words."""
+    text = type_name(annotation)
+    return f"({text})" if "one of" in text else ""
 
 
 def _plain(value: Any) -> str:
