@@ -10,14 +10,13 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
-import jax
-
 from attnjax.ops.engines import blockwise, cudnn, pallas_gpu, reference, splash
 from attnjax.ops.engines.blocks import Blocking
 from attnjax.ops.engines.kernels import WithKernels
 from attnjax.ops.engines.problem import Problem, Result
 from attnjax.ops.engines.support import Kernel, pattern_of, refusal
 from attnjax.ops.grid import Sizes
+from attnjax.ops.tree import traced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +132,7 @@ def _asked(kernel: Kernel, problem: Problem, return_lse: bool) -> Choice:
 
 def _runs_on_cpu(problem: Problem) -> bool:
     """Whether that is certain: outside of every trace, where the arrays lie on a CPU."""
-    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(problem)):
+    if traced(problem):
         return False
     return all(d.platform == "cpu" for x in (problem.query, problem.key) for d in x.devices())
 

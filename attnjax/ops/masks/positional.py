@@ -188,7 +188,7 @@ class Dilated(Positional):
         lowest = q_first + _value(self.offset) - k_last
         highest = q_last + _value(self.offset) - k_first
         some = highest // self.step * self.step >= lowest
-        return Bounds(some, jnp.array(self.step == 1))
+        return Bounds(some, np.array(self.step == 1))
 
     def __repr__(self) -> str:
         return _called("dilated", self.step, offset=self.offset)
@@ -214,9 +214,8 @@ class GlobalTokens(Positional):
 
     def _count(self, first: Any, last: Any) -> Array:
         """How many indices lie in [first, last]."""
-        indices = jnp.asarray(self.indices, jnp.int32).reshape(-1)
-        first, last = jnp.asarray(first)[..., None], jnp.asarray(last)[..., None]
-        return jnp.sum((first <= indices) & (indices <= last), axis=-1)
+        indices = np.asarray(self.indices, np.int32) if isinstance(self.indices, tuple) else self.indices
+        return ((first[..., None] <= indices) & (indices <= last[..., None])).sum(axis=-1)
 
     def __repr__(self) -> str:
         return _called("global_tokens", self.indices, offset=self.offset)
