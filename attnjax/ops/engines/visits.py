@@ -14,7 +14,7 @@ from attnjax.ops.masks.algebra import And, Mask, classes
 from attnjax.ops.masks.content import Predicate, Segments
 from attnjax.ops.masks.positional import block_diagonal
 from attnjax.ops.masks.tiles import EMPTY, FULL, PARTIAL, Tiles
-from attnjax.ops.tree import library, traced
+from attnjax.ops.tree import known, library, traced
 
 PACKED = 512
 # Products that a turn of a loop over rows of one block takes: XLA on CPU runs one small product on one core,
@@ -58,9 +58,10 @@ def tile_kinds(mask: Mask | None, tiles: Tiles) -> Any:
     """
     if traced(mask):
         return _kinds(mask, tiles)
+    mask = jax.tree.map(_on_host, mask)
+    found = _kinds(mask, tiles)
     # A mask of a user's own may compute its bounds by jax.numpy.
-    with jax.ensure_compile_time_eval():
-        return np.asarray(_kinds(jax.tree.map(_on_host, mask), tiles))
+    return found if isinstance(found, np.ndarray) else known(lambda: _kinds(mask, tiles))
 
 
 def _on_host(x: Any) -> Any:
