@@ -24,7 +24,8 @@ class Engine:
     """An engine and what it can do, as data.
 
     `routes`: the kinds of normaliser (see `Normalizer.route`). `scores`: the B·N·T·S it is preferred for.
-    `any_length`: whether T and S may be symbols of `jax.export`. `blocks`: the blocks of a call and their kinds, for an engine that has blocks.
+    `any_length`: whether T and S may be symbols of `jax.export`. `blocks`: the blocks of a call and their
+    kinds, for an engine that has blocks.
     """
 
     name: str

@@ -57,11 +57,8 @@ def blocking_of(
     sizes, key_heads = problem.rules.sizes, problem.key.shape[2]
     on_cpu = jax.default_backend() == "cpu"
     known = fixed(sizes.flat_batch)  # Of a symbol there is no telling how many elements make a block.
-    whole = (
-        not on_cpu
-        or not known
-        or (jax.device_count() > 1 and not jax.sharding.get_abstract_mesh().manual_axes)
-    )
+    shared = jax.device_count() > 1 and not jax.sharding.get_abstract_mesh().manual_axes
+    whole = not on_cpu or shared or not known
     tiles = Tiles(sizes, block_q or 0, block_k or 0)
     if block_q is None or block_k is None:
         scores = WHOLE_SCORES if on_cpu else ACCELERATOR_SCORES
