@@ -1,7 +1,7 @@
 """Every experiment, on inputs so long that the blockwise engine is chosen.
 
-python -m tests.long_inputs DEVICES FOLDER: in a process of its own, because what was computed before hides what
-would be moved to a device while a step is traced.
+python -m tests.long_inputs DEVICES FOLDER: in a process of its own, because what was computed before hides
+what would be moved to a device while a step is traced.
 """
 
 import os

@@ -12,7 +12,7 @@ from attnjax import nn
 from tests.contracts.attention_cases import close
 
 N, H = 2, 4
-LAYER = nn.Attention(N * H, N, positions="rope", rngs=nnx.Rngs(0))
+LAYER = nn.Attention(N * H, N, rope="halves", rngs=nnx.Rngs(0))
 
 
 def attend(q, ids, lengths, **options):
@@ -45,7 +45,7 @@ def normalisers(q, ids, lengths):
 
 def layer(q, ids, lengths):
     x = q.reshape(*q.shape[:2], N * H)
-    return LAYER(x, mask=aj.causal() & aj.segments(ids)).output
+    return LAYER(x, mask=aj.causal() & aj.segments(ids))
 
 
 def recurrences(q, ids, lengths):
