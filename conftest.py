@@ -49,6 +49,7 @@ QUICKLY = (
     "tests/ops/test_normalizers",
     "tests/ops/test_positions",
     "tests/ops/test_properties",
+    "tests/ops/test_symbolic_sizes",
 )
 
 

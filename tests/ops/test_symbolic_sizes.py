@@ -16,7 +16,7 @@ LAYER = nn.Attention(N * H, N, rope="halves", rngs=nnx.Rngs(0))
 
 
 def attend(q, ids, lengths, **options):
-    """Everything that an exported model has: it is one program, and one compilation."""
+    """Everything at once, for one compilation."""
     mask = (
         (aj.causal() | aj.prefix(2) | aj.global_tokens([3]))
         & aj.sliding_window(9, 4)
@@ -34,7 +34,8 @@ def attend(q, ids, lengths, **options):
 
 
 def gradient(q, ids, lengths):
-    return jax.grad(lambda q: jnp.sin(attend(q, ids, lengths)).sum())(q)
+    out, pull = jax.vjp(lambda q: attend(q, ids, lengths), q)
+    return out, pull(jnp.cos(out))
 
 
 def normalisers(q, ids, lengths):
@@ -80,19 +81,19 @@ def exported(fn, shape):
     return export.export(jax.jit(fn))(*like)
 
 
-@pytest.mark.parametrize("fn", [attend, gradient, normalisers, layer, recurrences], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("fn", [gradient, normalisers, layer, recurrences], ids=lambda f: f.__name__)
 def test_one_program_answers_for_every_batch_and_length(fn):
     program = exported(fn, "b, t")
-    for batch, length in ((1, 1), (3, 2), (2, 35)):
+    for batch, length in ((1, 1), (3, 35)):
         args = inputs(batch, length)
-        jax.tree.map(lambda a, b: close(a, b, 2e-5), program.call(*args), fn(*args))
+        jax.tree.map(lambda a, b: close(a, b, 2e-5), program.call(*args), jax.jit(fn)(*args))
 
 
 def test_blocks_take_a_symbol_for_the_batch():
     program = exported(lambda *args: attend(*args, implementation="blockwise"), "b, 12")
     for batch in (1, 3):
         args = inputs(batch, 12)
-        close(program.call(*args), attend(*args, implementation="reference"), 2e-5)
+        close(program.call(*args), jax.jit(attend)(*args), 2e-5)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from attnjax.ops.engines.support import Kernel, pattern_of, refusal
 from attnjax.ops.grid import Sizes, fixed, surely
 from attnjax.ops.tree import traced
 
+UNBOUNDED = 2**62
+
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
@@ -48,7 +50,8 @@ class Engine:
 
     def prefers(self, scores: Any) -> bool:
         """Whether so many scores are certainly in its range: a symbol may stand for many or few."""
-        return surely(lambda: scores >= self.scores.start) and surely(lambda: scores < self.scores.stop)
+        within = self.scores.stop == UNBOUNDED or surely(lambda: scores < self.scores.stop)
+        return within and surely(lambda: scores >= self.scores.start)
 
 
 # Up to so many scores (B·N·T·S) their array stays in the caches of a CPU, and one product for all is fastest.
@@ -70,7 +73,7 @@ ENGINES = MappingProxyType(
                 "blockwise",
                 blockwise.run,
                 frozenset({"online", "pairwise"}),
-                range(DENSE_SCORES + 1, 2**62),
+                range(DENSE_SCORES + 1, UNBOUNDED),
                 blocks=blockwise.blocks,
             ),
         )
@@ -132,7 +135,7 @@ def _asked(kernel: Kernel, problem: Problem, return_lse: bool) -> Choice:
     if reason or pattern is None:
         raise ValueError(f"implementation {kernel.name!r} can't do this: {reason}")
     run = WithKernels((kernel,), pattern, str(problem.query.dtype), asked=kernel.name)
-    engine = Engine(kernel.name, run, frozenset({"online"}), range(2**62))
+    engine = Engine(kernel.name, run, frozenset({"online"}), range(UNBOUNDED))
     others = {n: e.refusal(problem) or "not asked for" for n, e in ENGINES.items()}
     for name, other in KERNELS.items():
         if other is not kernel:
