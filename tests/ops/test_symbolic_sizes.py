@@ -28,6 +28,7 @@ def attend(q, ids, lengths, **options):
         aj.alibi(jnp.array([0.5, 0.25])),
         aj.relative_bias(jnp.cos(jnp.arange(16.0)).reshape(8, N)),
         aj.score_fn(lambda s, b, h, i, j: s * jnp.where(ids[b, j] > 0, 0.5, 1.0)),
+        aj.forget_gate(-jnp.abs(q[..., 0])),
         aj.softcap(3.0),
     ]
     return aj.attention(q, q, q, mask=mask, score=score, bias=ids[:, None, None] / 9.0, **options)

@@ -133,7 +133,7 @@ def grouped(found: Any, blocking: Blocking) -> Any:
     """The kinds of blocks of several batch elements and heads: each as full as its least full tile."""
     np_ = library(found)
     for axis in (0, 1):
-        if found.shape[axis] > 1:
+        if found.shape[axis] not in (0, 1):
             count = blocking.counts[axis]
             parts = found.reshape(*found.shape[:axis], count, -1, *found.shape[axis + 1 :])
             low, high = parts.min(axis + 1), parts.max(axis + 1)
@@ -205,7 +205,7 @@ def fold_rows(
 
 def _of(x: Any, here: Index) -> Array:
     """Of an array [B|1, N|1, ...] the part for the blocks of batch elements and heads."""
-    return jnp.asarray(x)[tuple(i if n > 1 else 0 for i, n in zip(here[:2], x.shape, strict=False))]
+    return jnp.asarray(x)[tuple(0 if n == 1 else i for i, n in zip(here[:2], x.shape, strict=False))]
 
 
 def _repeat(body: Callable[[Array, Any], Any], carry: Any, count: Any, most: int, transposable: bool) -> Any:
