@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from attnjax.ops.explicit_axes import automatic
+from attnjax.ops.grid import surely
 from attnjax.ops.linear.chunked import chunked
 from attnjax.ops.linear.parallel import parallel
 from attnjax.ops.linear.problem import Form, Problem, check_form, make_problem, spread
@@ -177,6 +178,6 @@ def _run(problem: Problem, form: Form | None, chunk_size: int | None, read: Read
 def _choose(form: Form | None, chunk_size: int | None, length: int) -> Callable[..., tuple[Array, Array]]:
     if form == "parallel":
         return parallel
-    if form == "recurrent" or (form is None and chunk_size is None and length <= FEW):
+    if form == "recurrent" or (form is None and chunk_size is None and surely(lambda: length <= FEW)):
         return recurrent
     return functools.partial(chunked, chunk_size=chunk_size)
