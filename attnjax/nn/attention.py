@@ -61,6 +61,7 @@ class Attention(nnx.Module):
       ValueError: sizes below 1 or that do not divide, an unknown rope, or one of an odd head size; an unknown
         mechanism or option, one out of its range, or one that does not go with the mechanism.
 
+    >>> from attnjax.ops import masks
     >>> attention = Attention(8, 4, kv_heads=2, rope="halves", rngs=nnx.Rngs(0))
     >>> attention(jnp.ones((2, 5, 8)), mask=masks.causal()).shape
     (2, 5, 8)
