@@ -51,6 +51,7 @@ QUICKLY = (
     "tests/ops/test_positions",
     "tests/ops/test_properties",
     "tests/ops/test_symbolic_sizes",
+    "tests/test_cli_corpora",
 )
 
 

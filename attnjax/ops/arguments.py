@@ -145,7 +145,7 @@ def _is_key(key: Any) -> bool:
         return False
     # jax.random.PRNGKey still gives raw words.
     return (jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()) or (
-        dtype == jnp.uint32 and shape == jax.eval_shape(jax.random.PRNGKey, 0).shape
+        dtype == jnp.uint32 and shape == jax.eval_shape(lambda: jax.random.PRNGKey(0)).shape
     )
 
 

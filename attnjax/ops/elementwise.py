@@ -65,7 +65,7 @@ def hoisted(fn: Callable[..., Any], *example: Any) -> tuple[Closed, list[Any], A
     """
     # Under another function each time: JAX would remember what an earlier closure held.
     closed, result = jax.make_jaxpr(lambda *args: fn(*args), return_shape=True)(*example)
-    values = [x for x in closed.consts if _moves(x)]
+    values: list[Any] = [x for x in closed.consts if _moves(x)]
     fixed = tuple(None if _moves(x) else x for x in closed.consts)
     return Closed(fn, closed.jaxpr, fixed), values, result
 
@@ -76,8 +76,10 @@ def _moves(x: Any) -> bool:
     Not integers that vary over a `shard_map`'s axes: the program of a function says over which its values
     vary, and would not fit scores that vary over others. The reference engine takes them where they are.
     """
+    if not isinstance(x, jax.core.Tracer):
+        return False
     varies = getattr(getattr(jax.typeof(x), "manual_axis_type", None), "varying", ())
-    return isinstance(x, jax.core.Tracer) and (jnp.issubdtype(x.dtype, jnp.inexact) or not varies)
+    return jnp.issubdtype(x.dtype, jnp.inexact) or not varies
 
 
 def needed(fn: Callable[..., Any], *example: Any) -> tuple[bool, ...]:

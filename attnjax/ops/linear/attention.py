@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from attnjax.ops.explicit_axes import automatic
 from attnjax.ops.grid import surely
 from attnjax.ops.linear.chunked import chunked
 from attnjax.ops.linear.parallel import parallel
-from attnjax.ops.linear.problem import Form, Problem, check_form, make_problem
+from attnjax.ops.linear.problem import Form, Problem, check_form, make_problem, spread
 from attnjax.ops.linear.recurrent import recurrent
 from attnjax.ops.linear.tokens import Read, normal_form
 
@@ -148,6 +149,7 @@ def linear_attention(
     return (out, state) if return_state else out
 
 
+@automatic(functools.partial(spread, return_state=True))
 def linear_recurrence(
     query: Any,
     key: Any,

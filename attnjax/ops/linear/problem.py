@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from attnjax.ops.checks import array, count, floats, scalar
+from attnjax.ops.explicit_axes import mesh_axes, spec
 from attnjax.ops.grid import broadcasts_to
 
 Form = Literal["recurrent", "chunked", "parallel"]
@@ -71,6 +72,13 @@ def make_problem(
         initial_state,
         *segments_and_lengths(segment_ids, lengths, batch, length),
     )
+
+
+def spread(query: Any, key: Any = None, value: Any = None, *, return_state: bool = False, **_: Any) -> Any:
+    """How the result of a call, with its state or without, is spread over explicit axes of a mesh."""
+    queries, values = (mesh_axes(x) or (None, None, None) for x in (query, value))
+    out = spec(*queries[:-2], queries[-2] or values[-2], values[-1])
+    return (out, spec(*queries[:-3])) if return_state else out
 
 
 def segments_and_lengths(
