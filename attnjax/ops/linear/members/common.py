@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float
 from attnjax.ops.checks import floats
 from attnjax.ops.explicit_axes import automatic
 from attnjax.ops.linear.problem import Form, make_problem, spread
+from attnjax.ops.ranks import of_rank
 from attnjax.ops.tree import varying
 
 Arguments = ParamSpec("Arguments")
@@ -73,7 +74,8 @@ def entrance(query: Any, key: Any, value: Any, options: Options) -> tuple[Array,
 
 def live(lengths: Any, batch: tuple[int, ...], length: int) -> Bool[Array, "*B T"]:
     """True for the tokens before each row's length."""
-    return jnp.arange(length) < jnp.broadcast_to(jnp.asarray(lengths), batch)[..., None]
+    ends = jnp.broadcast_to(jnp.asarray(lengths), batch)[..., None]
+    return of_rank(jnp.arange(length), ends.ndim) < ends
 
 
 def blank(x: Array, lengths: Any, batch: int) -> Array:

@@ -25,6 +25,7 @@ from attnjax.ops.linear.members.common import (
     passed,
 )
 from attnjax.ops.linear.members.two_sided import both_directions
+from attnjax.ops.ranks import of_rank
 
 
 def normalized(
@@ -172,7 +173,8 @@ def cosformer(
 
     def turned(x: Array) -> Array:
         x = jax.nn.relu(at_least_float32(x))
-        angle = (math.pi / 2 / horizon * jnp.arange(length)).astype(x.dtype)[:, None, None]
+        at = of_rank(jnp.arange(length, dtype=x.dtype)[:, None, None], x.ndim)
+        angle = (math.pi / 2 / horizon * at).astype(x.dtype)
         return jnp.concatenate([jnp.cos(angle) * x, jnp.sin(angle) * x], -1)
 
     answer = normalized(turned(query), turned(key), value, two_sided, options)
@@ -181,7 +183,8 @@ def cosformer(
     out, state = answer
     lengths = options.get("lengths")
     moved = length if lengths is None else jnp.minimum(jnp.asarray(lengths), length)
-    angle = jnp.broadcast_to(math.pi / 2 / horizon * moved, state.shape[:-3]).astype(state.dtype)
+    angle = math.pi / 2 / horizon * jnp.asarray(moved, state.dtype)
+    angle = jnp.broadcast_to(angle, state.shape[:-3]).astype(state.dtype)
     cosine, sine = (f(angle)[..., None, None, None] for f in (jnp.cos, jnp.sin))
     along, across = jnp.split(state, 2, axis=-2)
     return out, jnp.concatenate([cosine * along + sine * across, cosine * across - sine * along], -2)
