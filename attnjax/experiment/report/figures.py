@@ -75,7 +75,7 @@ def _coloured(
     texts = [[_cell(cell, len(counts) > 1) for cell in row] for row in cells]
     names = labels(xs)
     wide = 0.07 * max(len(line) for row in texts for text in row for line in text.splitlines()) + 0.2
-    slanted = max(map(len, names)) > 11 * wide
+    slanted = max(map(len, names)) > 14 * wide
     margin = 0.8 + 0.075 * max(map(len, labels(ys)))
     figure, axes = new(max(4.0, margin + wide * len(xs)), 1.25 + 0.4 * len(ys) + 0.4 * slanted)
     means = [[cell.mean if cell else float("nan") for cell in row] for row in cells]
@@ -132,7 +132,7 @@ def curves(found: Findings, x: str, lines: str | None) -> Figure:
     else:
         axes.set_xticks(xs, [escaped(name) for name in labels(found.axes[x])], rotation=30, ha="right")
         axes.margins(x=0.1)
-    axes.set(xlabel=x, ylabel=found.measure)
+    axes.set(xlabel=x, ylabel=_measure(found))
     _title(axes, f"{_means(found, x, *([lines] if lines else []))}\n{rests_on(found)}")
     if lines:
         _legend(figure, columns=3, title=lines)
@@ -161,7 +161,7 @@ def scatter(found: Findings, names: Sequence[str]) -> Figure:
             texts = [escaped(text) for text in labels(found.axes[name])]
             panel.set_xticks(range(len(texts)), texts, rotation=30, ha="right")
             panel.margins(x=0.15)
-        panel.set(xlabel=name, ylabel="" if i % columns else found.measure)
+        panel.set(xlabel=name, ylabel="" if i % columns else _measure(found))
     scale(panels.flat[0], "y", ys, spans_much(ys), each=False)
     for panel in panels.flat[len(names) :]:
         panel.set_axis_off()
@@ -261,6 +261,11 @@ def _legend(figure: Figure, *, columns: int, title: str | None = None, best_firs
         frameon=False,
         loc="outside lower center",
     )
+
+
+def _measure(found: Findings) -> str:
+    """As a label beside an axis, which is not long: row and column of the evaluation below each other."""
+    return found.measure.replace("/", "\n") if len(found.measure) > 28 else found.measure
 
 
 def _means(found: Findings, *names: str) -> str:
