@@ -10,15 +10,19 @@ from attnjax.experiment.meanings import meanings
 from attnjax.experiment.registry import Experiment, default_config
 from attnjax.experiment.serialize import encode, field_types, flatten, type_name
 from attnjax.experiment.sweep_registry import known_sweeps
+from attnjax.experiment.words import changes_text, duration
 
 if TYPE_CHECKING:
     from attnjax.experiment.compare import Comparison
     from attnjax.experiment.doctor import Finding
+    from attnjax.experiment.listing import Listed
+    from attnjax.experiment.report.run_report import RunReport
     from attnjax.experiment.reproduce import Reproduction
     from attnjax.experiment.store import Run
 
 ACROSS = 4
 """Runs that a comparison shows side by side; more of them one below the other."""
+SHOWN_ELSE = ("step", "split", "grad_norm", "learning_rate", "tokens")
 MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "broken": "[red]broken[/]"}
 
 
@@ -60,6 +64,17 @@ def description(entry: Experiment, config: Any, run: "Run", command: str) -> str
     )
 
 
+def runs(entries: Iterable["Listed"]) -> str:
+    """A line for each run: name, state, score, age, and last what it changes, which may be long."""
+    rows = [("run", "state", "score", "age", "changes from the default")]
+    for entry in entries:
+        changes = "?" if entry.changes is None else changes_text(entry.changes)
+        rows.append((entry.name, entry.state, entry.score, duration(entry.seconds), changes))
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def print_result(run: "Run", result: dict[str, Any], *, stored: bool) -> None:
     """The table at the end of a run: scores, samples, and where everything lies."""
     from rich.console import Console
@@ -75,6 +90,31 @@ def print_result(run: "Run", result: dict[str, Any], *, stored: bool) -> None:
     _line(console, "run folder", str(run.folder))
     for figure in result["figures"]:
         _line(console, "picture", str(run.folder / figure))
+
+
+def print_run_report(report: "RunReport") -> None:
+    """What a run is, how far it is, and the files that show it."""
+    from rich.console import Console
+
+    from attnjax.experiment.report.run_report import seconds_and_speed
+
+    console, result = Console(), report.result
+    changes = "?" if report.changes is None else changes_text(report.changes) or "none"
+    step, steps = report.rows[-1]["step"], report.record["config"]["train"]["steps"]
+    _line(console, "run", f"{report.run.name}, {'finished' if result else f'at step {step} of {steps}'}")
+    _line(console, "changes", changes)
+    _line(console, "time", seconds_and_speed(report.times))
+    if result:
+        console.print(_scores(result["metrics"]))
+    for split in ("train", "validation"):
+        row = next((row for row in reversed(report.rows) if row["split"] == split), {})
+        numbers = [
+            f"{name.replace('_', ' ')} {_plain(x)}" for name, x in row.items() if name not in SHOWN_ELSE
+        ]
+        if numbers:
+            _line(console, f"last {split}", f"step {row['step']}: {', '.join(numbers)}")
+    for file in report.files:
+        console.print(str(file), highlight=False, markup=False, soft_wrap=True)
 
 
 def print_comparison(comparison: "Comparison") -> None:
@@ -145,7 +185,8 @@ def _account(result: dict[str, Any]) -> dict[str, str]:
     }
     if best := result.get("best"):
         monitor = next(name for name in best if name != "step")
-        last = " (--weights best evaluates those)" if result["weights"] == "last" else ""
+        other = result["weights"] == "last" and best["step"] != result["step"]
+        last = " (--weights best evaluates those)" if other else ""
         text = f"best validation at step {best['step']}: {monitor.replace('_', ' ')} {_plain(best[monitor])}"
         found["weights"] = f"{result['weights']}; {text}{last}"
     return found

@@ -17,9 +17,10 @@ from attnjax.experiment.report.write import Report
 from attnjax.experiment.space import Changes
 from attnjax.experiment.store import Run
 from attnjax.experiment.sweep_spec import SweepSpec
-from attnjax.experiment.sweep_store import Sweep, TrialRecord, measured, read_plan
+from attnjax.experiment.sweep_store import TRACEBACK, Sweep, TrialRecord, measured, read_plan
 from attnjax.experiment.sweep_worker import Watcher
 from attnjax.experiment.trials import Trial
+from attnjax.experiment.words import duration
 
 SHOWN = 20
 STATUSES = ("done", "running", "failed", "pruned", "waiting")
@@ -59,7 +60,9 @@ class LiveTable(Watcher):
         self._task = self._bar.add_task("", total=steps, left="")
         if self._console.is_terminal:
             self._live.start()
-        self._show()
+            self._show()
+        else:
+            self._print_line(self._left())
 
     def started(self, trials: int) -> None:
         self._running += trials
@@ -235,14 +238,6 @@ def _print_failures(console: Console, records: Sequence[TrialRecord]) -> None:
     for record in records:
         if record.status == "failed":
             text = f"trial {record.number} ({changes_text(record.changes)}) failed: {reason_of(record)}"
+            if (details := record.folder / TRACEBACK).is_file():
+                text += f"; its traceback: {details}"
             console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    """
-    >>> duration(42), duration(90), duration(5400)
-    ('42 s', '1.5 min', '1.5 h')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

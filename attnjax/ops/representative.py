@@ -43,7 +43,13 @@ class Representative(NamedTuple):
 
     def params(self, params: Any) -> Any:
         """The parameters; without gradient when the block holds no attended pair at all."""
-        return jax.tree.map(lambda p: jnp.where(self.any, p, jax.lax.stop_gradient(p)), params)
+
+        def guarded(p: Any) -> Any:
+            if not jnp.issubdtype(jnp.asarray(p).dtype, jnp.inexact):
+                return p
+            return jnp.where(self.any, p, jax.lax.stop_gradient(p))
+
+        return jax.tree.map(guarded, params)
 
 
 def representative(attended: Array, shape: tuple[int, ...]) -> Representative:
@@ -51,6 +57,6 @@ def representative(attended: Array, shape: tuple[int, ...]) -> Representative:
     attended = jnp.broadcast_to(attended, shape)
     flat = attended.reshape(-1, shape[2] * shape[3])
     alive = flat.any(axis=1)
-    owner = jnp.where(alive, jnp.arange(len(flat)), jnp.argmax(alive))
+    owner = jnp.where(alive, jnp.arange(flat.shape[0]), jnp.argmax(alive))
     pair = jnp.argmax(flat, axis=1)[owner].reshape(shape[0], shape[1], 1, 1)
     return Representative(attended, owner.reshape(shape[:2]), pair // shape[3], pair % shape[3], alive.any())

@@ -27,8 +27,8 @@ PIECE = 0.14
 class Translation:
     """A translated text and how each of its pieces looked at the source when it was emitted.
 
-    `alignment` is [T, S]: rows are target pieces, columns source pieces, each row sums to 1. It comes from
-    the layer and heads that `weights_of` names.
+    `alignment` is [T, S]: rows are target pieces, columns source pieces, each row sums to 1. `weights_of`
+    names the layer and heads that it comes from.
     """
 
     text: str

@@ -8,7 +8,7 @@ import numpy as np
 from attnjax.ops.engines.blocks import Blocking
 from attnjax.ops.engines.problem import Problem
 from attnjax.ops.engines.visits import likely, reach, tile_kinds
-from attnjax.ops.grid import Sizes
+from attnjax.ops.grid import Sizes, fixed
 from attnjax.ops.masks.tiles import FULL, PARTIAL, Tiles
 
 
@@ -56,15 +56,16 @@ def blocking_of(
     """
     sizes, key_heads = problem.rules.sizes, problem.key.shape[2]
     on_cpu = jax.default_backend() == "cpu"
-    whole = not on_cpu or (jax.device_count() > 1 and not jax.sharding.get_abstract_mesh().manual_axes)
+    known = fixed(sizes.flat_batch)  # Of a symbol there is no telling how many elements make a block.
+    shared = jax.device_count() > 1 and not jax.sharding.get_abstract_mesh().manual_axes
+    whole = not on_cpu or shared or not known
     tiles = Tiles(sizes, block_q or 0, block_k or 0)
     if block_q is None or block_k is None:
         scores = WHOLE_SCORES if on_cpu else ACCELERATOR_SCORES
-        heads = max(1, sizes.flat_batch * sizes.heads)
+        heads = max(1, (sizes.flat_batch if known else 1) * sizes.heads)
         tiles, span = _cheapest(problem, scores // heads if whole else None)
     pairs = tiles.block_q * span * tiles.block_k
-    short = tiles.nq == tiles.nk == 1 and sizes.flat_batch * sizes.heads * pairs <= CALL_SCORES
-    if whole or short:
+    if whole or (tiles.nq == tiles.nk == 1 and sizes.flat_batch * sizes.heads * pairs <= CALL_SCORES):
         return Blocking(tiles, key_heads, sizes.flat_batch, key_heads, span)
     room = max(1, BLOCK_SCORES // pairs)
     groups = _divisor(key_heads, room * key_heads // sizes.heads)

@@ -4,10 +4,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from attnjax.ops import checks
-from attnjax.ops.grid import Block, Grid, Sizes
+from attnjax.ops.grid import Block, Grid, Sizes, fixed
 from attnjax.ops.masks.algebra import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
 
@@ -33,6 +34,10 @@ class RandomBlocks(Mask):
     count: int
 
     def bind(self, sizes: Sizes) -> Mask:
+        if not fixed(sizes.queries, sizes.keys):
+            raise ValueError(
+                f"random_blocks got T={sizes.queries} and S={sizes.keys}: expected numbers, to draw for"
+            )
         rows, columns = (max(1, -(-n // self.size)) for n in (sizes.queries, sizes.keys))
         order = jax.vmap(lambda key: jax.random.permutation(key, columns))(jax.random.split(self.key, rows))
         chosen = order[:, : self.count][jnp.arange(sizes.queries) // self.size]
@@ -54,9 +59,9 @@ class ChosenBlocks(Mask):
 
     def bounds(self, tiles: Tiles) -> Bounds:
         first, last = (k // self.size for k in tiles.k_range)
-        some = every = jnp.zeros((1, 1, tiles.nq, tiles.nk), bool)
+        some = every = np.zeros((1, 1, tiles.nq, tiles.nk), bool)
         for c in self.chosen:
-            low, high = tiles.reduce(jnp.min, c), tiles.reduce(jnp.max, c)
-            some |= (low <= last) & (first <= high)
-            every |= (low == last) & (first == high)
+            low, high = tiles.reduce("min", c), tiles.reduce("max", c)
+            some = some | ((low <= last) & (first <= high))
+            every = every | ((low == last) & (first == high))
         return Bounds(some, every)
