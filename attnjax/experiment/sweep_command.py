@@ -32,7 +32,10 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "attnjax sweep SWEEP|EXPERIMENT [options] [--FIELD VALUE ...]"
     parser.add_argument("target", metavar="SWEEP", help="a sweep or an experiment that `attnjax list` prints")
     ways = parser.add_argument_group("what to vary, for an experiment")
-    ways.add_argument("--grid", nargs="+", metavar="F=A,B", help="every combination of these values")
+    quotes = "quotes around one keep its commas"
+    ways.add_argument(
+        "--grid", nargs="+", metavar="F=A,B", help=f"every combination of these values; {quotes}"
+    )
     ways.add_argument("--zip", nargs="+", metavar="F=A,B", help="first values together, second ones, …")
     ways.add_argument("--random", type=count, metavar="N", help="N draws from --space")
     ways.add_argument("--space", nargs="+", metavar="F=L..H", help="ranges (log:L..H) and lists to draw from")
