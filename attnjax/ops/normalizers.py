@@ -122,29 +122,50 @@ class Softmax(Normalizer):
         return Softmax(self.sink.astype(dtype))
 
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, Array]:
-        highest = finite(jax.lax.stop_gradient(jnp.max(scores, axis=-1, initial=-jnp.inf)))
-        exponentials = self.pair_weights(scores, highest, attended)
-        share, lse = self.share(highest, exponentials.sum(axis=-1))
-        return exponentials * share[..., None], lse
+        weights, lse, _ = _softmax(scores, self.sink, attended)
+        return weights, lse
 
     def pair_weights(self, scores: Array, level: Array, attended: Array | None) -> Array:
         weights = jnp.exp(scores - finite(level)[..., None])
         return weights if attended is None else jnp.where(attended, weights, 0)
 
-    def share(self, highest: Float[Array, "B N t"], total: Float[Array, "B N t"]) -> tuple[Array, Array]:
-        """What Σ_j exp(s_j - highest) = `total` makes of the exponentials: their factor, and the log-sum-exp.
+    def shares(
+        self, highest: Float[Array, "B N t"], total: Float[Array, "B N t"]
+    ) -> tuple[Array, Array, Array]:
+        """What makes weights of the exponentials of rows, the weight of the sink, and the log-sum-exp.
 
-        A sink is one more term. The factor is no exponential of a log-sum-exp, which rounds log(total) away
-        where the scores are far from 0. Without keys, where total is 0, the log-sum-exp is -inf.
+        `total` is Σ_j exp(s_j - highest), 0 without keys, where the log-sum-exp is -inf. The sink is one more
+        term. No weight is made of the log-sum-exp: far from 0 it has rounded the log of the sum away.
         """
-        level, kept, whole, empty = highest, jnp.ones_like(total), total, total == 0
+        level, kept, sunk, empty = highest, jnp.ones_like(total), jnp.zeros_like(total), total == 0
         if self.sink is not None:
             sink = self.sink[None, :, None]
             level = jax.lax.stop_gradient(jnp.maximum(highest, sink))
-            kept = jnp.exp(highest - level)
-            whole = total * kept + jnp.exp(sink - level)
-        whole = jnp.where(empty, 1, whole)
-        return kept / whole, jnp.where(empty, -jnp.inf, level + jnp.log(whole))
+            kept, sunk = jnp.exp(highest - level), jnp.where(empty, 0, jnp.exp(sink - level))
+        whole = jnp.where(empty, 1, total * kept + sunk)
+        return kept / whole, sunk / whole, jnp.where(empty, -jnp.inf, level + jnp.log(whole))
+
+
+@jax.custom_jvp
+def _softmax(scores: Array, sink: Array | None, attended: Array | None) -> tuple[Array, Array, Array]:
+    """The weights of rows, their log-sum-exp, and the weight of the sink.
+
+    Its derivative needs the weights alone: a gradient keeps no exponentials beside them.
+    """
+    softmax = Softmax(sink)
+    highest = finite(jnp.max(scores, axis=-1, initial=-jnp.inf))
+    exponentials = softmax.pair_weights(scores, highest, attended)
+    share, sunk, lse = softmax.shares(highest, exponentials.sum(axis=-1))
+    return exponentials * share[..., None], lse, sunk
+
+
+@_softmax.defjvp
+def _softmax_jvp(primals: Any, tangents: Any) -> Any:
+    weights, lse, sunk = _softmax(*primals)
+    d_scores, d_sink, _ = tangents
+    d_sink = 0 if d_sink is None else d_sink[None, :, None]
+    d_lse = (weights * d_scores).sum(axis=-1) + sunk * d_sink
+    return (weights, lse, sunk), (weights * (d_scores - d_lse[..., None]), d_lse, sunk * (d_sink - d_lse))
 
 
 class Sigmoid(Normalizer):

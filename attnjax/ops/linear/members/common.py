@@ -140,13 +140,13 @@ def scan_chunks(
     that writes, forgets and reads nothing.
     """
     length = jax.tree.leaves(tokens)[0].shape[0]
-    missing = -length % chunk
+    chunks = -(-length // chunk)
 
     def split(x: Array) -> Array:
         integers = jnp.issubdtype(x.dtype, jnp.integer)
-        widths = [(0, missing), *[(0, 0)] * (x.ndim - 1)]
+        widths = [(0, chunks * chunk - length), *[(0, 0)] * (x.ndim - 1)]
         x = jnp.pad(x, widths, mode="edge" if integers else "constant")
-        return x.reshape(x.shape[0] // chunk, chunk, *x.shape[1:])
+        return x.reshape(chunks, chunk, *x.shape[1:])
 
     state, tokens = varying((state, tokens), tokens)
     state, out = jax.lax.scan(jax.checkpoint(step), state, jax.tree.map(split, tokens))

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from attnjax.ops.checks import count, floats, scalar_above
+from attnjax.ops.grid import surely
 from attnjax.ops.linear.attention import linear_recurrence
 from attnjax.ops.linear.members.common import (
     Options,
@@ -166,7 +167,8 @@ def cosformer(
     query, key, value = entrance(query, key, value, options)
     length = key.shape[-3]
     horizon = scalar_above("horizon", horizon, 0)
-    if options.get("segment_ids") is None and not isinstance(horizon, jax.core.Tracer) and horizon < length:
+    known = options.get("segment_ids") is None and not isinstance(horizon, jax.core.Tracer)
+    if known and surely(lambda: horizon < length):
         raise ValueError(f"horizon is {horizon} with T = {length} tokens: expected at least T")
 
     def turned(x: Array) -> Array:
