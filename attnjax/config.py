@@ -5,6 +5,7 @@ A config field is *static* (shapes and structure: it decides what is compiled) u
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 
@@ -28,6 +29,32 @@ def traced(default: Any) -> Any:
 def traced_fields(config: Any) -> dict[str, Any]:
     """The traced fields of one (not nested) config dataclass, by name."""
     return {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.metadata.get("traced")}
+
+
+def following(default: Any, other: str, rule: Callable[[Any, Any], Any]) -> Any:
+    """A dataclass field whose default goes along when only the field `other` beside it is changed.
+
+    `rule(default, new value of other)` gives what it then is.
+    """
+    return dataclasses.field(default=default, metadata={"follows": (other, rule)})
+
+
+def followed(config: Any, changes: dict[str, Any]) -> dict[str, Any]:
+    """Returns changes of one config dataclass with those of the fields that follow them.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Config:
+    ...     steps: int = 1000
+    ...     warmup: int = following(100, "steps", min)
+    >>> followed(Config(), {"steps": 40}), followed(Config(), {"steps": 40, "warmup": 7})
+    ({'steps': 40, 'warmup': 40}, {'steps': 40, 'warmup': 7})
+    """
+    found = dict(changes)
+    for field in dataclasses.fields(config):
+        other, rule = field.metadata.get("follows", (None, None))
+        if other in changes and field.name not in changes:
+            found[field.name] = rule(getattr(config, field.name), changes[other])
+    return found
 
 
 def require(condition: bool, message: str) -> None:

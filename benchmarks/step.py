@@ -41,6 +41,7 @@ from attnjax.experiment import registry, topology
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks.translation import TranslationTask
 from attnjax.train.loop import fit
+from attnjax.train.observer import Observer
 from attnjax.train.optimizer import decays
 from attnjax.train.progress import ProgressBar
 
@@ -80,21 +81,15 @@ class Setting:
         )
 
 
-class _Clock:
-    """An observer that notes when each row of metrics came."""
+class _Clock(Observer):
+    """Notes when each row of metrics came."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
 
-    def start(self, step: int, steps: int) -> None:
-        pass
-
     def row(self, row: dict[str, Any]) -> None:
         if row["split"] == "train":
             self.times.append(time.perf_counter())
-
-    def close(self) -> None:
-        pass
 
 
 def ours(setting: Setting) -> Measure:

@@ -37,7 +37,7 @@ class Translation:
     """Translate dates in 30 languages, or your own parallel corpus, with an encoder-decoder Transformer."""
 
     model: TransformerConfig = TransformerConfig(dim=80)
-    data: TranslationData = TranslationData(word_dropout=0.1)
+    data: TranslationData = TranslationData()
     train: TrainConfig = TrainConfig(
         log_every=20,
         checkpoint_every=300,

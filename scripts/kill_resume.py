@@ -199,7 +199,7 @@ def _kill(process: Any, run: Path) -> str:
         return "after the end"
     if _saving(run):
         return "inside a save"
-    return "between saves" if any(_home(run).rglob("metrics.jsonl")) else "before the first row"
+    return "between saves" if "metrics.jsonl" in _names(_home(run)) else "before the first row"
 
 
 def _home(run: Path) -> Path:
@@ -209,7 +209,12 @@ def _home(run: Path) -> Path:
 
 def _saving(run: Path) -> bool:
     """Whether Orbax's temporary folder of an unfinished save is there."""
-    return any("tmp" in path.name for path in _home(run).rglob("checkpoints/*"))
+    return any("tmp" in name for name in _names(_home(run)))
+
+
+def _names(folder: Path) -> set[str]:
+    """Of all files and folders below. Others rename and remove them meanwhile, which `Path.rglob` refuses."""
+    return {name for _, folders, files in os.walk(folder) for name in (*folders, *files)}
 
 
 def _finish(run: Path, process: Any, reference: Outcome, report: Report) -> None:

@@ -76,6 +76,15 @@ def test_show_prints_docstring_resolved_config_command_and_run(attnjax):
     assert "run:     runs/toy-" in out
 
 
+def test_a_flag_alone_is_true(attnjax):
+    code, out, _ = attnjax(
+        "show", "translation", "--data.skip_malformed", "--model.bias=False", "--model.qk_norm"
+    )
+    assert code == 0
+    for changed in ("data.skip_malformed = True", "model.bias = False", "model.qk_norm = True"):
+        assert f"  {changed}    (default: " in out
+
+
 def test_help_of_an_experiment_lists_its_fields(attnjax):
     code, out, _ = attnjax("run", "translation", "--help")
     assert code == 0
@@ -86,7 +95,7 @@ def test_help_of_an_experiment_lists_its_fields(attnjax):
 
 
 def test_the_help_says_something_about_every_field(attnjax, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "120")  # In a wider one tyro sets the groups side by side.
     _, out, _ = attnjax("run", "translation", "--help")
     fields = re.findall(r"^[│ ]*--([a-z_0-9.]+) .*\n[│ ]*(.*)$", out.rpartition("usage:")[2], re.MULTILINE)
     assert {"model.dim", "data.holdout", "train.beta1", "seed"} <= {name for name, _ in fields}

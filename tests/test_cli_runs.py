@@ -1,5 +1,7 @@
 """The command line around training, on a toy experiment: run, resume, reproduce, compare, doctor."""
 
+import json
+import math
 import re
 import subprocess
 import sys
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from attnjax.experiment import run as running
 from attnjax.experiment.store import Run
 from tests.toy_runs import RUN, TOY, WHERE, edit, only_run, provenance, result
 
@@ -26,6 +29,62 @@ def test_a_run_leaves_its_files_and_prints_its_table(attnjax):
     for text in ("all points", "✓ right", f"run folder: {folder}", f"picture: {folder}/line.png"):
         assert text in out
     assert result(folder)["step"] == 20
+
+
+def test_a_run_says_at_once_what_it_is_and_when_it_is_compiled(attnjax):
+    _, out, err = attnjax(*RUN)
+    name = only_run().name
+    begun, compiling, compiled, *_ = err.splitlines()
+    assert begun == f"attnjax: {name} in runs/{name}: 20 steps (2 of them warm-up) on 1 cpu device(s)"
+    assert compiling == "step 0/20  compiling, 2 parameters"
+    assert re.fullmatch(r"compiled in \d+\.\d s", compiled)
+    assert "parameters: 2, sha256 " in out
+    assert result(only_run())["parameters"] == 2
+
+
+def test_data_that_takes_long_does_not_keep_the_first_line_back(attnjax, monkeypatch):
+    monkeypatch.setattr(running, "PATIENCE", 0.0)
+    Path("points.txt").write_text("three\n")
+    monkeypatch.setenv("TOY_SECONDS_TO_READ", "0.2")
+    _, _, err = attnjax(*RUN, "--line.points", "points.txt")
+    assert "20 steps" in err.splitlines()[0]
+
+
+def test_the_warm_up_follows_fewer_steps(attnjax):
+    assert attnjax(*RUN, "--train.steps", "1")[0] == 0
+    assert json.loads((only_run() / "config.json").read_text())["config"]["train"]["warmup_steps"] == 0
+    _, _, err = attnjax(*RUN, "--train.steps", "1", "--train.warmup_steps", "2")
+    assert "train.warmup_steps is 2: it must be at most train.steps (1)" in err
+
+
+def test_a_measure_that_is_not_a_number_is_null_in_files_and_nan_again(attnjax, monkeypatch):
+    monkeypatch.setenv("TOY_NAN_SLOPE", "2.0")
+    assert "nan" in attnjax(*RUN)[1]
+
+    def refuse(text: str) -> None:
+        raise AssertionError(f"bare {text}")
+
+    text = (only_run() / "result.json").read_text()
+    assert json.loads(text, parse_constant=refuse)["metrics"] == {"all points": {"error": None}}
+    assert "nan" in attnjax(*RUN)[1]
+    assert math.isnan(Run(only_run()).outcome()["metrics"]["all points"]["error"])
+
+
+def test_the_final_table_is_that_of_the_weights_one_chooses(attnjax):
+    # The rate is so high that the last step is worse than the one before.
+    run = [*RUN, "--train.learning_rate", "2.5", "--train.warmup_steps", "0", "--train.schedule", "constant"]
+    attnjax(*run)
+    last = result(only_run())
+    assert last["weights"] == "last"
+    assert last["best"]["step"] == 10, "the last validation is the best one: nothing to choose"
+    code, out, err = attnjax(*run, "--weights", "best")
+    assert code == 0, err
+    best = result(only_run())
+    assert "weights: best; best validation at step 10" in out
+    assert best["metrics"] == {"all points": {"error": best["best"]["error"]}} != last["metrics"]
+    for name in ("step", "params_hash", "training_seconds"):
+        assert best[name] == last[name]
+    assert "This run is finished" in attnjax(*run)[1]
 
 
 def test_provenance_records_code_versions_devices_and_command(attnjax):
@@ -140,7 +199,7 @@ def test_reproduce_refuses_what_it_cannot_compare(attnjax):
     Path("points.txt").write_text("1\n2\n4\n")
     code, _, err = attnjax("reproduce", "toy", *WHERE)
     assert code == 2
-    assert "the data files of toy-" in err
+    assert f"line.points ({Path('points.txt').absolute()}) has changed since {only_run().name} began" in err
     (only_run() / "result.json").unlink()
     code, _, err = attnjax("reproduce", "toy", *WHERE)
     assert code == 2
@@ -189,6 +248,10 @@ def test_compare_shows_what_differs_and_the_results_side_by_side(attnjax):
     assert re.search(r"line\.slope +│ (2 +│ 3|3 +│ 2) ", out)
     assert "train.steps" not in out
     assert "all points: error" in out
+    runs += [runs[0]] * 3
+    code, out, _ = attnjax("compare", *runs, *WHERE)
+    lines = [line for line in out.splitlines() if "toy-" in line]
+    assert len(lines) == 2 * len(runs), "a line for each of many runs, in both tables"
 
 
 def test_doctor_says_what_is_fine_and_how_to_mend_the_rest(attnjax):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.toy_runs import RUN, WHERE, only_run, provenance, result
+from tests.toy_runs import RUN, WHERE, held, only_run, provenance, result
 
 pytestmark = pytest.mark.usefixtures("in_an_empty_directory")
 
@@ -30,6 +30,15 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen:
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
 
 
+def stop(process: subprocess.Popen, hold: Path) -> str:
+    """Ctrl-C in the midst of a training that is held; what is printed from the answer on."""
+    process.send_signal(signal.SIGINT)
+    # JAX may warn of its cache before.
+    answer = next(line for line in process.stderr if "saving" in line)
+    hold.unlink()
+    return answer + process.communicate()[1]
+
+
 def wait_for_rows(folder: Path, process: subprocess.Popen) -> Path:
     while process.poll() is None:
         for metrics in folder.glob("*/metrics.jsonl"):
@@ -45,7 +54,7 @@ def test_sigterm_saves_and_the_next_start_ends_in_the_same_bits(attnjax, monkeyp
     with monkeypatch.context() as terminated:
         terminated.setenv("TOY_TERMINATED_IN_STEP", "7")
         code, out, err = attnjax(*RUN)
-    assert (code, out) == (0, ""), err
+    assert (code, out) == (143, ""), err
     assert re.search(
         r"attnjax: stopped and saved at step (5|10|15): the same command continues from there", err
     )
@@ -64,8 +73,7 @@ def test_kill_9_costs_neither_bits_nor_rows(attnjax, tmp_path):
     (reference,) = Path("reference").iterdir()
     dice = random.Random(0)
     for starts in (1, 2, 3):
-        # Twenty steps take six seconds, a kill comes within the first four.
-        with start(*RUN, TOY_SECONDS_PER_STEP="0.3") as process:
+        with start(*RUN, TOY_SECONDS_PER_STEP="0.3", **held(18, tmp_path / "hold")) as process:
             folder = wait_for_rows(tmp_path / "runs", process)
             while process.poll() is None and len(provenance(folder)) < starts:
                 time.sleep(0.02)
@@ -83,17 +91,17 @@ def test_sigterm_in_the_evaluation_leaves_it_to_the_next_start(attnjax, monkeypa
     with monkeypatch.context() as terminated:
         terminated.setenv("TOY_TERMINATED_IN_EVALUATION", "1")
         code, out, err = attnjax(*RUN)
-    assert (code, out) == (0, "")
+    assert (code, out) == (143, "")
     assert "attnjax: stopped: the same command continues from there" in err
     assert attnjax(*RUN)[0] == 0
     assert result(only_run())["resumed_from"] == 20
 
 
 def test_ctrl_c_saves_and_leaves_with_130(attnjax, tmp_path):
-    with start(*RUN, TOY_SECONDS_PER_STEP="0.2") as process:
+    hold = tmp_path / "hold"
+    with start(*RUN, **held(12, hold)) as process:
         folder = wait_for_rows(tmp_path / "runs", process)
-        process.send_signal(signal.SIGINT)
-        message = process.communicate()[1]
+        message = stop(process, hold)
     assert process.returncode == 130, message
     assert "attnjax: warning: saving; Ctrl-C again leaves at once" in message
     assert "attnjax: interrupted: the same command continues" in message
@@ -104,11 +112,13 @@ def test_ctrl_c_saves_and_leaves_with_130(attnjax, tmp_path):
 
 
 def test_ctrl_c_twice_leaves_at_once(tmp_path):
-    with start(*RUN, TOY_SECONDS_PER_STEP="1") as process:
+    hold = tmp_path / "hold"
+    with start(*RUN, **held(12, hold)) as process:
         wait_for_rows(tmp_path / "runs", process)
         process.send_signal(signal.SIGINT)
         assert any("saving" in line for line in process.stderr)  # JAX may warn of its cache before.
         process.send_signal(signal.SIGINT)
+        hold.unlink()
         message = process.communicate()[1]
     assert process.returncode == 130, message
     assert "attnjax: interrupted" in message

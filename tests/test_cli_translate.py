@@ -94,11 +94,11 @@ def test_a_line_of_standard_input_that_is_not_utf_8_is_named(runs, capsys, monke
 
 
 def test_the_weights_of_the_best_validation_can_be_asked_for(runs, translate, tmp_path, capsys):
-    assert len(translate("12", "--best")) == 1
+    assert len(translate("12", "--weights", "best")) == 1
     shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
     for checkpoint in tmp_path.glob("*/checkpoints/*"):
         damage(checkpoint)
-    assert main(["translate", "translation", "12", "--best", "--runs", str(tmp_path)]) == 2
+    assert main(["translate", "translation", "12", "--weights", "best", "--runs", str(tmp_path)]) == 2
     assert "is damaged" in capsys.readouterr().err
 
 

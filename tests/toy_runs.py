@@ -4,6 +4,7 @@ All on one device, so that a run in this process and one in another have the sam
 """
 
 import json
+import os
 from pathlib import Path
 
 TOY = Path(__file__).parent / "experiment" / "user_folder" / "toy.py"
@@ -23,6 +24,12 @@ def result(folder: Path) -> dict:
 def provenance(folder: Path) -> list[dict]:
     """One record for each start of the run."""
     return json.loads((folder / "provenance.json").read_text())["starts"]
+
+
+def held(step: int, file: Path) -> dict[str, str]:
+    """The environment of a process whose trainings come no further than `step` while there is `file`."""
+    file.touch()
+    return {**os.environ, "TOY_HELD": f"{step}:{file.resolve()}"}
 
 
 def edit(file: Path, *path, value) -> None:

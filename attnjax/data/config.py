@@ -12,6 +12,7 @@ DATE_LOCALES = (
     "ru", "uk", "bg", "el", "tr", "id", "vi", "ja", "zh", "ko", "hi", "he", "ar", "fa",
 )
 # fmt: on
+DATES_WORD_DROPOUT = 0.1
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,11 @@ class TranslationData:
     """The longest source text that is accepted, in tokens."""
     max_target_length: int = 256
     """The longest target text that is accepted, in tokens, with its two end marks."""
-    word_dropout: float = 0.0
-    """Share of source tokens that training replaces by the unknown token, others at every step."""
+    skip_malformed: bool = False
+    """Leave out lines of yours that are malformed or too long; else they are named and nothing starts."""
+    word_dropout: float | None = None
+    """Share of source tokens that training replaces by the unknown token, others at every step; None: 0.1 of
+    the embedded dates, which are too regular, and none of your own texts."""
     examples: int = 200_000
     """Size of the generated training set (embedded dates only)."""
     evaluation_examples: int = 4000
@@ -60,7 +64,7 @@ class TranslationData:
     def __post_init__(self) -> None:
         require(0 < self.holdout < 0.5, f"data.holdout is {self.holdout}: it must lie between 0 and 0.5")
         require(
-            0 <= self.word_dropout < 1, f"data.word_dropout is {self.word_dropout}: it must lie in [0, 1)"
+            0 <= self.source_noise < 1, f"data.word_dropout is {self.word_dropout}: it must lie in [0, 1)"
         )
         require(
             self.tokenizer in ("characters", "bpe"),
@@ -74,6 +78,13 @@ class TranslationData:
         require(len(set(self.locales)) == len(self.locales), "data.locales names a locale twice")
         for side in ("train", "validation", "test"):
             self._check_side(side)
+
+    @property
+    def source_noise(self) -> float:
+        """The `word_dropout` that training uses."""
+        if self.word_dropout is None:
+            return DATES_WORD_DROPOUT if self.train is None else 0.0
+        return self.word_dropout
 
     def _check_side(self, side: str) -> None:
         source, target = getattr(self, side), getattr(self, f"{side}_target")

@@ -2,58 +2,40 @@
 
 import codecs
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from attnjax.config import InputError, require
 from attnjax.data.example import Example
 
 
-def read_parallel_text(source: Path, target: Path | None = None, *, group: str) -> list[Example]:
+def read_parallel_text(
+    source: Path, target: Path | None = None, *, group: str
+) -> tuple[list[Example], list[str]]:
     """Reads pairs from `source`, a TSV file (source<TAB>target), or from two line-aligned UTF-8 files.
 
-    Texts are stripped and put into Unicode's composed form (NFC). Every example gets the given group. Raises
-    InputError, with file and line, for a missing or empty file, text that is not UTF-8, a line without
-    exactly two columns, an empty side, and files of different lengths.
+    Texts are stripped and put into Unicode's composed form (NFC). Every example gets the given group.
+
+    Returns:
+      The examples, and "file:line: why" for every line that is none: text that is not UTF-8, another number
+      of columns than two, an empty side.
+
+    Raises:
+      InputError: a missing or empty file, files of different lengths.
     """
-    lines = _lines(source)
-    if target is None:
-        pairs = [_columns(line, f"{source}:{number}") for number, line in enumerate(lines, 1)]
-    else:
-        pairs = _aligned(source, lines, target, _lines(target))
-    for number, (text, translation) in enumerate(pairs, 1):
-        require(text != "", f"{source}:{number}: the source text is empty")
-        require(translation != "", f"{target or source}:{number}: the target text is empty")
-    return [Example(*texts, group, f"{source}:{number}") for number, texts in enumerate(pairs, 1)]
-
-
-def _aligned(source: Path, sources: list[str], target: Path, targets: list[str]) -> list[tuple[str, str]]:
-    if len(sources) != len(targets):
-        shorter, longer = (source, target) if len(sources) < len(targets) else (target, source)
-        count = min(len(sources), len(targets))
-        raise InputError(
-            f"{longer}:{count + 1}: no such line in {shorter}, which ends after line {count}: "
-            f"line-aligned files need equally many lines ({len(sources)} and {len(targets)} came)"
-        )
-    return list(zip(map(str.strip, sources), map(str.strip, targets), strict=True))
-
-
-def _columns(line: str, place: str) -> tuple[str, str]:
-    columns = line.split("\t")
-    if len(columns) != 2:
-        raise InputError(f"{place}: {len(columns)} tab-separated column(s), expected 2 (source<TAB>target)")
-    return columns[0].strip(), columns[1].strip()
-
-
-def _lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 file. Only line feeds (and carriage returns before them) end a line."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
-    if not content.strip():
-        raise InputError(f"{path}: the file is empty")
-    return list(decoded_lines(content.removesuffix(b"\n").split(b"\n"), str(path)))
+    files = [source] if target is None else [source, target]
+    lines = [_lines(file) for file in files]
+    if target is not None:
+        _require_aligned(source, len(lines[0]), target, len(lines[1]))
+    examples, malformed = [], []
+    for number, line in enumerate(zip(*lines, strict=True), 1):
+        try:
+            texts = _pair(line, [f"{file}:{number}" for file in files])
+        except InputError as error:
+            malformed.append(str(error))
+        else:
+            examples.append(Example(*texts, group, f"{source}:{number}"))
+    return examples, malformed
 
 
 def decoded_lines(lines: Iterable[bytes], source: str) -> Iterator[str]:
@@ -64,6 +46,40 @@ def decoded_lines(lines: Iterable[bytes], source: str) -> Iterator[str]:
     for number, line in enumerate(lines, 1):
         line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         yield _decoded(line.removesuffix(b"\n"), f"{source}:{number}")
+
+
+def _require_aligned(source: Path, sources: int, target: Path, targets: int) -> None:
+    shorter, longer = (source, target) if sources < targets else (target, source)
+    count = min(sources, targets)
+    require(
+        sources == targets,
+        f"{longer}:{count + 1}: no such line in {shorter}, which ends after line {count}: "
+        f"line-aligned files need equally many lines ({sources} and {targets} came)",
+    )
+
+
+def _pair(lines: Sequence[bytes], places: Sequence[str]) -> tuple[str, str]:
+    """The texts of one line of a TSV file, or of one line of each of two files."""
+    texts = [_decoded(line, place) for line, place in zip(lines, places, strict=True)]
+    if len(texts) == 1:
+        texts = texts[0].split("\t")
+        count = len(texts)
+        require(count == 2, f"{places[0]}: {count} tab-separated column(s), expected 2 (source<TAB>target)")
+    source, target = map(str.strip, texts)
+    require(source != "", f"{places[0]}: the source text is empty")
+    require(target != "", f"{places[-1]}: the target text is empty")
+    return source, target
+
+
+def _lines(path: Path) -> list[bytes]:
+    """The lines of a file. Only line feeds (and carriage returns before them) end a line."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+    if not content.strip():
+        raise InputError(f"{path}: the file is empty")
+    return content.removeprefix(codecs.BOM_UTF8).removesuffix(b"\n").split(b"\n")
 
 
 def _decoded(line: bytes, place: str) -> str:

@@ -1,7 +1,8 @@
 """Examples to padded arrays of token ids and back: two tokenizers and the widths that fix the shapes."""
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import numpy as np
 from jaxtyping import Int32
 
 from attnjax.config import InputError
-from attnjax.data.config import TranslationData
 from attnjax.data.example import Example
 from attnjax.data.tokenizer import BOS, EOS, PAD, Tokenizer
 
@@ -34,35 +34,22 @@ class TextEncoder:
     target_width: int
 
     @classmethod
-    def fit(
-        cls, splits: dict[str, list[Example]], data: TranslationData
-    ) -> tuple["TextEncoder", dict[str, Arrays]]:
-        """Trains the tokenizers on the "train" part and encodes every part, in widths that fit them all.
-
-        Raises InputError, by file and line, for a text longer than `data.max_source_length` or
-        `data.max_target_length` allows.
-        """
-        train = splits["train"]
-        tags = [f"<{locale}>" for locale in data.locales] if data.train is None else []
-        source = Tokenizer.train((e.source for e in train), data.tokenizer, data.vocab_size, tags=tags)
-        target = Tokenizer.train((e.target for e in train), data.tokenizer, data.vocab_size)
-        rows = {part: _rows(source, target, examples) for part, examples in splits.items()}
-        widths = [0, 0]
-        for part, sides in rows.items():
-            for i, name in enumerate(("source", "target")):
-                _require_fit(splits[part], sides[i], getattr(data, f"max_{name}_length"), name)
-                widths[i] = max(widths[i], *map(len, sides[i]))
-        encoder = cls(source, target, _rounded(widths[0]), _rounded(widths[1]))
-        return encoder, {part: encoder._arrays(*sides) for part, sides in rows.items()}
+    def fitting(
+        cls, source: Tokenizer, target: Tokenizer, parts: Iterable[tuple[Rows, Rows]]
+    ) -> "TextEncoder":
+        """The encoder whose arrays have room for the rows of all parts."""
+        widths = [max(map(len, itertools.chain(*sides)), default=0) for sides in zip(*parts, strict=True)]
+        return cls(source, target, *map(_rounded, widths))
 
     def arrays(self, examples: Sequence[Example]) -> Arrays:
         """The int32 arrays of the examples.
 
         They are "source" [n, S], "source_lengths" [n] and "target" [n, T] (BOS, tokens, EOS, padding).
         """
-        return self._arrays(*_rows(self.source, self.target, examples))
+        return self.padded(*encoded_rows(self.source, self.target, examples))
 
-    def _arrays(self, sources: Rows, targets: Rows) -> Arrays:
+    def padded(self, sources: Rows, targets: Rows) -> Arrays:
+        """The `arrays` of examples that are ids already."""
         lengths = np.array([len(row) for row in sources], np.int32)
         return {
             "source": _padded(sources, self.source_width),
@@ -100,21 +87,15 @@ class TextEncoder:
         return cls(Tokenizer.load(folder / _SOURCE), Tokenizer.load(folder / _TARGET), *sizes)
 
 
-def _rows(source: Tokenizer, target: Tokenizer, examples: Sequence[Example]) -> tuple[Rows, Rows]:
-    """The ids of both sides. Each distinct target is encoded once: dates repeat."""
+def encoded_rows(source: Tokenizer, target: Tokenizer, examples: Sequence[Example]) -> tuple[Rows, Rows]:
+    """The ids of both sides, the target's between BOS and EOS.
+
+    Each distinct target is encoded once: dates repeat.
+    """
     distinct = list(dict.fromkeys(example.target for example in examples))
     ids = dict(zip(distinct, target.encode(distinct), strict=True))
     targets = [[BOS, *ids[example.target], EOS] for example in examples]
     return source.encode([example.source for example in examples]), targets
-
-
-def _require_fit(examples: Sequence[Example], rows: Rows, most: int, side: str) -> None:
-    for example, row in zip(examples, rows, strict=True):
-        if len(row) > most:
-            raise InputError(
-                f"{example.place or example.group}: the {side} text has {len(row)} tokens, "
-                f"data.max_{side}_length is {most}: shorten the text or raise the limit"
-            )
 
 
 def _padded(rows: Rows, width: int) -> Int32[np.ndarray, "n width"]:

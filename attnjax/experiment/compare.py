@@ -1,29 +1,29 @@
-"""Two runs side by side: where their configs differ, and what came out."""
+"""Runs side by side: where their configs differ, and what came out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from attnjax.experiment.serialize import flatten
 from attnjax.experiment.store import Run
 
-Row = tuple[str, Any, Any]
+Row = tuple[Any, ...]
 ABSENT = "–"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows of (name, value in the first run, value in the second)."""
+    """Rows of a name and a value for each run."""
 
-    runs: tuple[Run, Run]
+    runs: tuple[Run, ...]
     config: list[Row]
     metrics: list[Row]
 
 
-def compare(first: Run, second: Run) -> Comparison:
-    """The config fields that differ, and every metric of either run; an unfinished run has no metrics."""
-    configs = [_described(run) for run in (first, second)]
-    changed = [row for row in _rows(*configs) if row[1] != row[2]]
-    return Comparison((first, second), changed, _rows(_metrics(first), _metrics(second)))
+def compare(runs: Sequence[Run]) -> Comparison:
+    """The config fields that differ, and every metric of any run; an unfinished run has no metrics."""
+    changed = [row for row in _rows([_described(run) for run in runs]) if _differ(row[1:])]
+    return Comparison(tuple(runs), changed, _rows([_metrics(run) for run in runs]))
 
 
 def _described(run: Run) -> dict[str, Any]:
@@ -38,8 +38,19 @@ def _metrics(run: Run) -> dict[str, Any]:
     scores = {
         f"{row}: {name}": value for row, values in result["metrics"].items() for name, value in values.items()
     }
-    return {**scores, "steps": result["step"], "parameters": (result["params_hash"] or ABSENT)[:12]}
+    return {
+        **scores,
+        "weights": result.get("weights", "last"),
+        "steps": result["step"],
+        "parameters": result.get("parameters", ABSENT),
+        "hash of the parameters": (result["params_hash"] or ABSENT)[:12],
+    }
 
 
-def _rows(first: dict[str, Any], second: dict[str, Any]) -> list[Row]:
-    return [(name, first.get(name, ABSENT), second.get(name, ABSENT)) for name in {**first, **second}]
+def _rows(columns: Sequence[dict[str, Any]]) -> list[Row]:
+    names = dict.fromkeys(name for column in columns for name in column)
+    return [(name, *(column.get(name, ABSENT) for column in columns)) for name in names]
+
+
+def _differ(values: Row) -> bool:
+    return any(value != values[0] for value in values)

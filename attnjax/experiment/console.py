@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from attnjax.experiment.reproduce import Reproduction
     from attnjax.experiment.store import Run
 
+ACROSS = 4
+"""Runs that a comparison shows side by side; more of them one below the other."""
 MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "broken": "[red]broken[/]"}
 
 
@@ -59,13 +61,8 @@ def print_result(run: "Run", result: dict[str, Any], *, stored: bool) -> None:
     console.print(_scores(result["metrics"]))
     if result["samples"]:
         console.print(_samples(result["samples"]))
-    seconds = f"{result['training_seconds']:.0f} s of training"
-    resumed = f" from step {result['resumed_from']} on" if result["resumed_from"] else ""
-    _line(
-        console,
-        "trained",
-        f"{result['step']} steps, {seconds}{resumed}, parameters {result['params_hash'][:12]}",
-    )
+    for label, text in _account(result).items():
+        _line(console, label, text)
     _line(console, "run folder", str(run.folder))
     for figure in result["figures"]:
         _line(console, "picture", str(run.folder / figure))
@@ -77,9 +74,12 @@ def print_comparison(comparison: "Comparison") -> None:
 
     console = Console()
     for title, rows in (("config", comparison.config), ("result", comparison.metrics)):
-        table = Table("", *(run.name for run in comparison.runs), title=title, title_justify="left")
-        for name, *values in rows:
-            table.add_row(name, *map(_plain, values))
+        # Many runs have a line each: few terminals are as wide as their columns.
+        columns = [("", *(run.name for run in comparison.runs)), *rows]
+        lines = list(zip(*columns, strict=True)) if len(comparison.runs) > ACROSS else columns
+        table = Table(*map(_plain, lines[0]), title=title, title_justify="left")
+        for line in lines[1:]:
+            table.add_row(*map(_plain, line))
         console.print(table if rows else f"{title}: no difference")
 
 
@@ -123,6 +123,23 @@ def warnings_to(say: Callable[[str], None]) -> Iterator[None]:
     finally:
         logger.propagate = True
         logger.removeHandler(handler)
+
+
+def _account(result: dict[str, Any]) -> dict[str, str]:
+    """What was trained and which of its weights were evaluated, by label."""
+    seconds = f"{result['training_seconds']:.0f} s of training"
+    resumed = f" from step {result['resumed_from']} on" if result["resumed_from"] else ""
+    count = f"{result['parameters']:,}, " if "parameters" in result else ""
+    found = {
+        "trained": f"{result['step']} steps, {seconds}{resumed}",
+        "parameters": f"{count}sha256 {result['params_hash'][:12]}",
+    }
+    if best := result.get("best"):
+        monitor = next(name for name in best if name != "step")
+        last = " (--weights best evaluates those)" if result["weights"] == "last" else ""
+        text = f"best validation at step {best['step']}: {monitor.replace('_', ' ')} {_plain(best[monitor])}"
+        found["weights"] = f"{result['weights']}; {text}{last}"
+    return found
 
 
 def _scores(metrics: dict[str, dict[str, float]]) -> Any:

@@ -1,4 +1,8 @@
-"""Which run a config is: `NAME-<8 hex digits>` from the sha256 of its canonical JSON form.
+"""Which run a config is. Two configs are one where all their values are equal and their files hold the same.
+
+A run is named `NAME-<8 hex digits>`, from the sha256 of its config's canonical JSON form. That is only where
+it is looked for first: a folder from when the config had fewer fields has another name, and is known by the
+config that it stores, in which the new fields take their defaults.
 
 Where a file lies does not matter, what it holds does: a `Path` enters as the hash of its content. So a corpus
 that was moved keeps its run, and one that was edited gets a new run instead of the result of the old lines.
@@ -11,23 +15,60 @@ from pathlib import Path
 from typing import Any
 
 from attnjax.config import InputError
-from attnjax.experiment.serialize import encode
+from attnjax.experiment.serialize import decode, encode
 
 
-def canonical(experiment: str, config: Any) -> str:
-    """The text whose hash names the run: JSON with sorted keys, no spaces, contents in place of paths."""
-    data = {"experiment": experiment, "config": encode(config, write_path=content_hash)}
+def canonical(experiment: str, config: Any, stored: dict[str, Any] | None = None) -> str:
+    """The text that is hashed: JSON with sorted keys, no spaces, contents in place of paths.
+
+    `stored` is the JSON form of the same config from when it had fewer fields: then only those enter.
+    """
+    values = encode(config) if stored is None else stored
+    data = {"experiment": experiment, "config": _with_contents(values, contents(config))}
     return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
-def fingerprint(experiment: str, config: Any) -> str:
+def fingerprint(experiment: str, config: Any, stored: dict[str, Any] | None = None) -> str:
     """sha256 of the canonical form, 64 hex digits."""
-    return hashlib.sha256(canonical(experiment, config).encode()).hexdigest()
+    return hashlib.sha256(canonical(experiment, config, stored).encode()).hexdigest()
 
 
 def run_id(experiment: str, config: Any) -> str:
-    """The name of the run folder: the experiment's name and the first 8 hex digits of the fingerprint."""
+    """The name of a new run's folder: the experiment's name and the first 8 hex digits of the fingerprint."""
     return f"{experiment}-{fingerprint(experiment, config)[:8]}"
+
+
+def same_values(config: Any, stored: dict[str, Any]) -> bool:
+    """Whether a stored config has the values of this one, whatever its files hold and wherever they lie."""
+    try:
+        found = decode(type(config), stored)
+    except InputError:
+        return False
+    return encode(found, write_path=_any_path) == encode(config, write_path=_any_path)
+
+
+def contents(config: Any) -> dict[str, str]:
+    """The hash of what lies at each path of a config, by the field's dotted name."""
+    found: dict[str, str] = {}
+
+    def note(name: str, path: Path) -> str:
+        found[name] = content_hash(name, path)
+        return found[name]
+
+    encode(config, write_path=note)
+    return found
+
+
+def what_changed(record_file: Path, record: dict[str, Any], config: Any) -> str:
+    """Why a record's fingerprint is no longer that of its config: a data file, or the record itself."""
+    before, paths = record.get("files", {}), dict[str, Path]()
+    encode(config, write_path=lambda name, path: paths.setdefault(name, path))
+    now = contents(config)
+    changed = [f"{name} ({paths[name]})" for name in now if before.get(name, now[name]) != now[name]]
+    if changed:
+        return f"{', '.join(changed)} has changed since {record_file.parent.name} began"
+    unknown = [name for name in now if name not in before]
+    return f"{record_file} was edited" + (f", or the file of {', '.join(unknown)}" if unknown else "")
 
 
 def content_hash(name: str, path: Path) -> str:
@@ -52,3 +93,18 @@ def content_hash(name: str, path: Path) -> str:
 def _file_hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _with_contents(data: Any, hashes: dict[str, str], name: str = "") -> Any:
+    """A config's JSON form with hashes in place of the paths, which have these names."""
+    if name in hashes:
+        return hashes[name]
+    if isinstance(data, dict):
+        return {k: _with_contents(v, hashes, f"{name}.{k}" if name else k) for k, v in data.items()}
+    if isinstance(data, list):
+        return [_with_contents(item, hashes, f"{name}[{i}]") for i, item in enumerate(data)]
+    return data
+
+
+def _any_path(name: str, path: Path) -> str:
+    return "path"

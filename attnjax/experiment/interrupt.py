@@ -4,6 +4,10 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+STOPPED_BY_SIGTERM = 143
+STOPPED_BY_CTRL_C = 130
+"""Exit codes of what was not finished, as shells give them: 128 and the number of the signal."""
+
 
 class Terminated(BaseException):
     """SIGTERM came. Not an Exception, so that nothing on the way takes it for an error."""

@@ -4,14 +4,16 @@ The only file that touches tyro. Its boxed errors become one line; unknown field
 """
 
 import contextlib
+import dataclasses
 import io
+import itertools
 import os
 import re
 from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
-from attnjax.config import InputError
+from attnjax.config import InputError, followed
 from attnjax.experiment.registry import nearest
 from attnjax.experiment.serialize import field_types, type_name
 
@@ -32,8 +34,8 @@ def apply(config: Any, arguments: Sequence[str], *, program: str) -> Any:
         with contextlib.redirect_stderr(message), wide:
             changed, rest = tyro.cli(
                 type(config),
-                args=arguments,
-                default=config,
+                args=_with_values(arguments, type(config)),
+                default=_followed(config, arguments),
                 prog=program,
                 description=type(config).__doc__,
                 return_unknown_args=True,
@@ -49,6 +51,32 @@ def apply(config: Any, arguments: Sequence[str], *, program: str) -> Any:
     if rest:
         raise InputError(_unknown(rest[0], type(config)))
     return changed
+
+
+def _with_values(arguments: Sequence[str], cls: type) -> list[str]:
+    """The arguments with True behind each flag of a True or False field that stands alone."""
+    flags = {f"--{name}" for name, annotation in field_types(cls) if annotation is bool}
+    given = []
+    for argument, following in itertools.zip_longest(arguments, arguments[1:], fillvalue="--"):
+        given.append(argument)
+        if argument in flags and following.startswith("--"):
+            given.append("True")
+    return given
+
+
+def _followed(config: Any, arguments: Sequence[str], prefix: str = "") -> Any:
+    """The config with the whole numbers of the command line, and what follows them instead of defaults."""
+    given = {}
+    for field in dataclasses.fields(config):
+        text = _given(f"--{prefix}{field.name}", arguments) or ""
+        if dataclasses.is_dataclass(inner := getattr(config, field.name)):
+            given[field.name] = _followed(inner, arguments, f"{prefix}{field.name}.")
+        elif text.isdecimal() and type(inner) is int:
+            given[field.name] = int(text)
+    try:
+        return dataclasses.replace(config, **followed(config, given))
+    except ValueError:
+        return config  # What it refuses is told when all of the command line is read.
 
 
 def _unknown(argument: str, cls: type) -> str:

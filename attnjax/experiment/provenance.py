@@ -6,15 +6,20 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import attnjax
 from attnjax.config import InputError
+from attnjax.experiment import code
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.store import Run, read_json, write_json
+
+Say = Callable[[str], None]
 
 PACKAGES = ("attnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain", "tokenizers")
 # What may change the bits of a run; the rest of the record is for people.
@@ -33,7 +38,7 @@ def collect(entry: Experiment, *, seed: int, devices: int) -> dict[str, Any]:
         "code": {
             "attnjax": _git(Path(attnjax.__file__)),
             "experiment": _git(entry.file),
-            "experiment_sha256": hashlib.sha256(entry.file.read_bytes()).hexdigest(),
+            "modules": code.hashes(entry),
         },
         "versions": versions(),
         "platform": jax.default_backend(),
@@ -55,9 +60,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def record_start(run: Run, record: dict[str, Any]) -> None:
-    """Adds one start to the run's provenance; the first is the one that created it."""
-    write_json(run.provenance_file, {"starts": [*starts(run), record]})
+def record_start(run: Run, record: dict[str, Any], say: Say) -> None:
+    """Adds one start to the run's provenance; the first is the one that created it.
+
+    Says what may change the bits and is not as at the start before.
+    """
+    before = starts(run)
+    if before and (changed := differences(before[-1], record)):
+        say(f"{'; '.join(changed)}: {run.name} goes on, its bits may differ")
+    write_json(run.provenance_file, {"starts": [*before, record]})
 
 
 def starts(run: Run) -> list[dict[str, Any]]:
@@ -71,8 +82,30 @@ def starts(run: Run) -> list[dict[str, Any]]:
     return found
 
 
+def require_same_code(run: Run, entry: Experiment, *, accept: bool, say: Say) -> None:
+    """Raises InputError, naming the files, where the user's code is not that of the last start.
+
+    With `accept` it is a note.
+    """
+    changed = changed_code(starts(run)[-1:], entry)
+    if changed and not accept:
+        raise InputError(
+            f"{'; '.join(changed)} since the last start of {run.name}: --accept-changed-code goes on all the "
+            "same, --fresh starts anew and keeps what is there"
+        )
+    if changed:
+        say(f"with changed code: {'; '.join(changed)}")
+
+
+def changed_code(records: Iterable[dict[str, Any]], entry: Experiment) -> list[str]:
+    """One line for each of the user's modules that is not what it was at one of these starts."""
+    now = code.hashes(entry)
+    lines = [code.changes(record["code"].get("modules", now), now, entry) for record in records]
+    return list(dict.fromkeys(chain(*lines)))
+
+
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """One line for each thing that may change the bits and differs between two records."""
+    """One line for each thing but the user's code that may change the bits and differs between two starts."""
     before, after = _decisive(old), _decisive(new)
     return [
         f"{name} was {before.get(name, 'absent')} and is {after.get(name, 'absent')}"
@@ -82,14 +115,12 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def _decisive(record: dict[str, Any]) -> dict[str, Any]:
-    code = record["code"]
-    git = code["attnjax"] or {"commit": "unknown", "diff": ""}
+    git = record["code"]["attnjax"] or {"commit": "unknown", "diff": ""}
     return {
         **record["versions"],
         **{key: record[key] for key in DECISIVE},
         "commit of attnjax": git["commit"],
         "uncommitted change of attnjax": _digest(git["diff"]) if git["diff"] else "none",
-        "experiment file": code["experiment_sha256"][:12],
     }
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from attnjax.config import InputError
 from attnjax.experiment import provenance, topology
-from attnjax.experiment.identity import fingerprint
 from attnjax.experiment.run import Say, place, train
 from attnjax.experiment.store import Run, check_writable
 
@@ -40,8 +39,7 @@ def reproduce(run: Run, *, devices: int | None = None, say: Say = print) -> Repr
     if result is None:
         raise InputError(f"{run.name} is not finished: there is nothing to compare with")
     entry, config = run.load()
-    if fingerprint(entry.name, config) != run.record()["fingerprint"]:
-        raise InputError(f"the data files of {run.name} have changed, or its config.json was edited")
+    run.check_files(entry, config)
     check_writable(run.folder.parent)
     starts = provenance.starts(run)
     if not starts:
@@ -52,7 +50,8 @@ def reproduce(run: Run, *, devices: int | None = None, say: Say = print) -> Repr
 
     task = config.task(None)
     mesh, used = place(config, devices, before["devices"], say)
-    differences = provenance.differences(before, provenance.collect(entry, seed=config.seed, devices=used))
+    here = provenance.collect(entry, seed=config.seed, devices=used)
+    differences = provenance.differences(before, here) + provenance.changed_code(starts, entry)
     for line in differences:
         say(f"this run may differ: {line}")
     with tempfile.TemporaryDirectory(prefix=f".reproduce-{run.name}-", dir=run.folder.parent) as folder:

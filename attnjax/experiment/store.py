@@ -7,20 +7,27 @@ runs/NAME-1a2b3c4d/
     result.json       evaluation and parameter hash: the run is finished
 """
 
+import errno
 import fcntl
+import glob
+import itertools
 import json
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from attnjax.config import InputError, require_seed
-from attnjax.experiment.identity import fingerprint, run_id
+from attnjax.experiment.identity import contents, fingerprint, run_id, same_values, what_changed
 from attnjax.experiment.registry import Experiment, default_config, find, load_file
 from attnjax.experiment.serialize import decode, encode
+from attnjax.train import strict_json
+
+READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
+"""Why a file of a folder cannot be opened to write, where it could be read."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +74,13 @@ class Run:
             "samples": list,
             "figures": list,
         }
-        return read_record(self.result_file, kinds)
+        return {"weights": "last", **read_result(self.result_file, kinds)}
 
     def outcome(self) -> dict[str, Any] | None:
         """What the result of a run and that of a sweep's trial have in common; None while there is none."""
         if not self.result_file.is_file():
             return None
-        return read_record(self.result_file, {"step": int, "metrics": dict})
+        return read_result(self.result_file, {"step": int, "metrics": dict})
 
     def write_config(self, entry: Experiment, config: Any) -> None:
         """Claims the folder for this config."""
@@ -81,24 +88,32 @@ class Run:
             "experiment": entry.name,
             "fingerprint": fingerprint(entry.name, config),
             "file": str(entry.file),
+            "files": contents(config),
             "config": encode(config),
         }
         write_json(self.config_file, record)
 
+    def belongs_to(self, entry: Experiment, config: Any) -> bool:
+        """Whether the folder was made for this config, if with its files elsewhere and with fewer fields."""
+        record = self.record()
+        return (
+            record["experiment"] == entry.name
+            and same_values(config, record["config"])
+            and record["fingerprint"] == fingerprint(entry.name, config, record["config"])
+        )
+
     def check_owner(self, entry: Experiment, config: Any) -> None:
         """Raises InputError when the folder exists and belongs to another config."""
-        if not self.started:
-            return
-        record = self.record()
-        here = encode(config, write_path=_any_path)
-        try:
-            stored = encode(decode(type(config), record["config"]), write_path=_any_path)
-        except InputError:
-            stored = None
-        if record["fingerprint"] != fingerprint(entry.name, config) or stored != here:
+        if self.started and not self.belongs_to(entry, config):
             raise InputError(
                 f"{self.folder} belongs to another config: move it away, or choose another --runs folder"
             )
+
+    def check_files(self, entry: Experiment, config: Any) -> None:
+        """Raises InputError, naming which, when a file of the config or config.json is not what it was."""
+        record = self.record()
+        if record["fingerprint"] != fingerprint(entry.name, config, record["config"]):
+            raise InputError(what_changed(self.config_file, record, config))
 
     def load(self) -> tuple[Experiment, Any]:
         """The experiment and the config that the folder was made for.
@@ -117,14 +132,22 @@ class Run:
     def lock(self, *, shared: bool = False) -> Iterator[None]:
         """Holds the run for this process; `shared` for readers, who only keep writers away.
 
+        A reader of a folder that it cannot write to goes without where there is no lock to share.
+
         Raises InputError when another process works on the run. The kernel drops the lock with the process,
         however it ends: there is no stale lock to clear.
         """
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        place = self.folder / ".lock"
         try:
-            file = (self.folder / ".lock").open("a+")
+            file = place.open("a+")
         except OSError as error:
-            raise InputError(f"cannot write to {self.folder}: {error.strerror}") from None
+            if not shared or error.errno not in READ_ONLY:
+                raise InputError(f"cannot write to {self.folder}: {error.strerror}") from None
+            if not os.access(place, os.R_OK):
+                yield
+                return
+            file = place.open()
         with file:
             try:
                 fcntl.flock(file, kind | fcntl.LOCK_NB)
@@ -145,7 +168,26 @@ class Run:
 def run_for(entry: Experiment, config: Any, runs: Path) -> Run:
     """The folder under `runs` where this config's run lives. Raises InputError for a seed that is none."""
     require_seed("seed", config.seed)
-    return Run(runs / run_id(entry.name, config))
+    folder = runs / run_id(entry.name, config)
+    return Run(this_or_alike(folder, "config.json", lambda other: Run(other).belongs_to(entry, config)))
+
+
+def this_or_alike(folder: Path, marker: str, belongs: Callable[[Path], bool]) -> Path:
+    """A folder called NAME-HASH; where it has no `marker` file, the one with another hash that `belongs`."""
+    if not (folder / marker).is_file():
+        name, _, own = folder.name.rpartition("-")
+        pattern = f"{glob.escape(name)}-{'[0-9a-f]' * len(own)}/{marker}"
+        for other in sorted(file.parent for file in folder.parent.glob(pattern)):
+            with suppress(InputError):  # Damaged, or of a config that has lost a field.
+                if belongs(other):
+                    return other
+    return folder
+
+
+def set_aside(folder: Path) -> Path:
+    """Renames a folder to NAME-old-1, or to the next number that is free; returns the new place."""
+    free = (folder.with_name(f"{folder.name}-old-{i}") for i in itertools.count(1))
+    return folder.rename(next(place for place in free if not place.exists()))
 
 
 def resolve(run: str, runs: Path) -> Run:
@@ -215,9 +257,18 @@ def read_record(path: Path, kinds: dict[str, type]) -> dict[str, Any]:
     return data
 
 
+def read_result(path: Path, kinds: dict[str, type]) -> dict[str, Any]:
+    """A result as `read_record` reads it, with NaN for what the evaluation could not measure."""
+    result = read_record(path, kinds)
+    return {**result, "metrics": {row: strict_json.numbers(own) for row, own in result["metrics"].items()}}
+
+
 def write_json(path: Path, data: Any) -> None:
-    """Replaces `path` in one step: a reader, or a crash, sees the old content or the new."""
-    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    """Replaces `path` in one step: a reader, or a crash, sees the old content or the new.
+
+    Numbers that are not finite are written as null.
+    """
+    text = strict_json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     # The run's lock keeps other writers away, so a fixed name will do; what a crash left is overwritten.
     temporary = path.with_name(f".{path.name}.new")
     with temporary.open("w", encoding="utf-8") as file:
@@ -225,10 +276,6 @@ def write_json(path: Path, data: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
-
-
-def _any_path(name: str, path: Path) -> str:
-    return "path"
 
 
 def _find_or_load(name: str, file: Path) -> Experiment:

@@ -37,24 +37,29 @@ def run_sweep(
     wished: Wished = ANYTHING,
     launch: Launch = Local,
     watcher: Watcher | None = None,
+    accept_changed_code: bool = False,
+    fresh: bool = False,
     say: Say = print,
 ) -> SweepOutcome:
     """Runs every trial that has no result yet, in packs of one shape, in the folder of `sweep`.
 
     What is `wished` for is settled at the first start, by a measurement where nothing is, and then kept: the
-    bits of a trial may depend on it.
+    bits of a trial may depend on it. A `fresh` sweep begins anew; the folder of the one before is renamed.
 
     Raises InputError for what the user can mend, before anything is written: data that is not good, a folder
     that cannot be written, belongs to another sweep, or that another process works on, a layout that is not
-    the sweep's.
+    the sweep's, code that has changed since the sweep was begun unless that is accepted.
     """
     watcher = watcher or Watcher()
     check_owner(spec, sweep)
-    if _finished(spec, sweep):
-        note_measure(spec, sweep)
-        return SweepOutcome(sweep, True)
+    going_on = sweep.sweep_file.is_file() and not fresh
+    if going_on:
+        provenance.require_same_code(Run(sweep.folder), spec.entry, accept=accept_changed_code, say=say)
+        if _finished(spec, sweep):
+            note_measure(spec, sweep)
+            return SweepOutcome(sweep, True)
     store.check_writable(sweep.folder)
-    begun = read_plan(sweep)
+    begun = read_plan(sweep) if going_on else None
     if begun and spec.search and not begun["per_pack"]:
         raise InputError(
             f"{sweep.name} was begun by an earlier version, which asked otherwise: --name a new one"
@@ -62,19 +67,18 @@ def run_sweep(
     launcher = launch(spec, sweep, watcher, say)
     plan = launcher.plan(_as_begun(sweep, wished, begun), begun)
     with ExitStack() as stack:
+        if fresh and sweep.folder.is_dir():
+            with Run(sweep.folder).lock():
+                say(f"the sweep before is kept as {store.set_aside(sweep.folder)}")
         store.prepare_folder(sweep.folder)
         stack.enter_context(Run(sweep.folder).lock())
         if read_plan(sweep) != begun:
             raise InputError(f"another process has begun {sweep.name} meanwhile: start again to join in")
+        write_spec(spec, sweep)
         if not begun:
-            write_spec(spec, sweep)
             store.write_json(sweep.plan_file, plan.record())
-        else:
-            note_measure(spec, sweep)
-        provenance.record_start(
-            Run(sweep.folder),
-            provenance.collect(spec.entry, seed=spec.config.seed, devices=plan.layout.devices),
-        )
+        here = provenance.collect(spec.entry, seed=spec.config.seed, devices=plan.layout.devices)
+        provenance.record_start(Run(sweep.folder), here, say)
         watcher.begin(sweep, spec.count, _steps_left(spec, sweep))
         stack.callback(watcher.close)
         rounds = _generations(spec, plan) if spec.search else [_packs(spec, launcher)]
@@ -119,7 +123,5 @@ def _as_begun(sweep: Sweep, wished: Wished, begun: dict[str, Any] | None) -> Wis
 
 
 def _finished(spec: SweepSpec, sweep: Sweep) -> bool:
-    if not sweep.sweep_file.is_file():
-        return False
     trials = sweep.trials()
     return len(trials) == spec.count and all(trial.result for trial in trials)

@@ -6,7 +6,12 @@ from typing import Any, get_args
 
 from attnjax.config import InputError, require
 from attnjax.experiment import overrides, registry, trials
-from attnjax.experiment.interrupt import Terminated, sigterm_raises
+from attnjax.experiment.interrupt import (
+    STOPPED_BY_CTRL_C,
+    STOPPED_BY_SIGTERM,
+    Terminated,
+    sigterm_raises,
+)
 from attnjax.experiment.run import absolute_paths
 from attnjax.experiment.search import PRUNERS, SAMPLERS, Search
 from attnjax.experiment.space import Choice, Range, parse_axes, parse_space
@@ -14,9 +19,10 @@ from attnjax.experiment.sweep import run_sweep
 from attnjax.experiment.sweep_launch import Local, Wished, without_refused
 from attnjax.experiment.sweep_plan import KEPT
 from attnjax.experiment.sweep_registry import Mode, NamedSweep, find_sweep, known_sweeps
+from attnjax.experiment.sweep_sinks import SinksWatcher
 from attnjax.experiment.sweep_spec import SweepSpec, read_spec
 from attnjax.experiment.sweep_store import FOLDER, Sweep, resolve
-from attnjax.experiment.sweep_worker import Watcher
+from attnjax.experiment.sweep_worker import Watcher, Watchers
 
 Say = Callable[[str], None]
 
@@ -38,6 +44,7 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     ways.add_argument("--name", help="of the sweep's folder (default: the experiment's)")
     how = parser.add_argument_group("how to run it")
     run_arguments(how)
+    fresh_argument(how)
     how.add_argument("--skip-invalid", action="store_true", help="leave out combinations that can't be")
     how.add_argument(
         "--dry-run", action="store_true", help="print trials, shapes and an estimate of the time"
@@ -52,6 +59,24 @@ def run_arguments(parser: Any) -> None:
     parser.add_argument("--devices", type=count, metavar="N", help="devices to share a pack (default: all)")
     text = "of which trials the final state is kept, as a checkpoint in the trial's folder (default: best)"
     parser.add_argument("--keep-params", choices=KEPT, help=text)
+    sinks_argument(parser)
+    code_argument(parser)
+
+
+def sinks_argument(parser: Any) -> None:
+    sinks = ("tensorboard", "wandb", "mlflow")
+    text = "also log to: " + ", ".join(sinks)
+    parser.add_argument("--sinks", nargs="+", choices=sinks, default=[], metavar="SINK", help=text)
+
+
+def code_argument(parser: Any) -> None:
+    text = "go on although the experiment's file, or a module of yours that it imports, has changed"
+    parser.add_argument("--accept-changed-code", action="store_true", help=text)
+
+
+def fresh_argument(parser: Any) -> None:
+    text = "start anew; what is there already is kept under another name"
+    parser.add_argument("--fresh", action="store_true", help=text)
 
 
 def name_argument(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +86,7 @@ def name_argument(parser: argparse.ArgumentParser) -> None:
 def resume_arguments(parser: argparse.ArgumentParser) -> None:
     name_argument(parser)
     run_arguments(parser)
+    parser.set_defaults(fresh=False)
 
 
 def status_arguments(parser: argparse.ArgumentParser) -> None:
@@ -219,7 +245,7 @@ def _measure(options: argparse.Namespace) -> str | None:
 
 
 def _run(spec: SweepSpec, sweep: Sweep, options: argparse.Namespace, say: Say) -> int:
-    from attnjax.experiment.sweep_console import LiveTable, print_status
+    from attnjax.experiment.sweep_console import LiveTable, print_end, print_status
 
     def stopped(how: str) -> None:
         begun = sweep.sweep_file.is_file()
@@ -232,23 +258,31 @@ def _run(spec: SweepSpec, sweep: Sweep, options: argparse.Namespace, say: Say) -
                 sweep,
                 wished=_wished(options),
                 launch=options.launch,
-                watcher=LiveTable(spec),
+                watcher=Watchers([LiveTable(spec), *_shown_in(options.sinks)]),
+                accept_changed_code=options.accept_changed_code,
+                fresh=options.fresh,
                 say=say,
             )
     except Terminated:
         stopped("stopped")
-        return 0
+        return STOPPED_BY_SIGTERM
     except KeyboardInterrupt:
         stopped("interrupted")
-        return 130
+        return STOPPED_BY_CTRL_C
     print_status(outcome.sweep)
+    print_end(outcome.sweep)
     if not outcome.finished:
         stopped("stopped and saved")
+        return STOPPED_BY_SIGTERM
     return 0
 
 
 def _wished(options: argparse.Namespace) -> Wished:
     return Wished(options.devices, options.lowering, options.width, options.keep_params)
+
+
+def _shown_in(sinks: list[str]) -> list[Watcher]:
+    return [SinksWatcher(sinks)] if sinks else []
 
 
 def _dry_run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:

@@ -158,6 +158,25 @@ def print_status(sweep: Sweep) -> None:
         console.print(f"  `attnjax resume {sweep.name}` goes on", highlight=False, soft_wrap=True)
 
 
+def print_end(sweep: Sweep) -> None:
+    """Where a sweep lies, its best trial so far, and the command that reports on it."""
+    console = Console()
+    record, plan = sweep.record(), read_plan(sweep) or {"monitor": ["", "max"]}
+    measure, (monitor, better) = record["measure"], plan["monitor"]
+    sign = 1 if (record["mode"] or better) == "max" else -1
+    done = [trial for trial in sweep.trials() if trial.status == "done"]
+    values = [(trial, measured(trial.result, measure, monitor)) for trial in done]
+    known = [(sign * value, -trial.number, trial) for trial, value in values if value is not None]
+    lines = [f"folder: {sweep.folder}"]
+    if known:
+        value, _, best = max(known)
+        text = f"{measure or f'validation {monitor}'} {sign * value:.4g}"
+        lines.append(f"best:   trial {best.number} ({changes_text(best.changes)}), {text}: {best.folder}")
+        lines.append(f"report: attnjax report {sweep.name}")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 def print_trials(spec: SweepSpec, groups: Sequence[Sequence[Any]], estimate: str) -> None:
     """What a dry run shows: the trials by shape, and the time they would take."""
     console = Console()

@@ -83,6 +83,8 @@ class Local:
             count = sum(len(groups[place]) for place in refused)
             raise InputError(refusal(list(refused.values()), count, sum(map(len, groups))))
         self.groups = [group for place, group in enumerate(groups) if place not in refused]
+        for note in getattr(self.programs.task(self.groups[-1][0]), "notes", ()):
+            self._say(note)
         if begun:
             self._plan = Plan.from_record(begun)
         else:

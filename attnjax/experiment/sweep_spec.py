@@ -9,7 +9,7 @@ from typing import Any
 
 from attnjax.config import InputError, require
 from attnjax.experiment import store
-from attnjax.experiment.identity import canonical
+from attnjax.experiment.identity import canonical, contents, same_values, what_changed
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.search import Asker, Search
 from attnjax.experiment.serialize import encode
@@ -44,13 +44,16 @@ class SweepSpec:
     search: Search | None = None
     """Asks for the trials; `trials` is empty then."""
 
-    def fingerprint(self) -> str:
-        """sha256 of what is computed; the measure is a way to look at it, unless a search asks by it."""
+    def fingerprint(self, stored: dict[str, Any] | None = None) -> str:
+        """sha256 of what is computed; the measure is a way to look at it, unless a search asks by it.
+
+        `stored`: the base config as it was written when it had fewer fields.
+        """
         changes = [encoded_changes(self.config, trial.changes) for trial in self.trials]
         asked = self.search.record() if self.search else None
         if asked and (self.measure or self.mode):
             asked |= {"measure": self.measure, "mode": self.mode}
-        return fingerprint([canonical(self.entry.name, self.config), changes, asked])
+        return fingerprint([canonical(self.entry.name, self.config, stored), changes, asked])
 
     def some(self) -> Sequence[Trial]:
         """All trials, or the first that the search will ask for: enough to choose how to compute them."""
@@ -75,7 +78,9 @@ class SweepSpec:
         return self.search.trials if self.search else len(self.trials)
 
     def folder(self, runs: Path) -> Sweep:
-        return Sweep(runs / FOLDER / f"{self.name}-{self.fingerprint()[:8]}")
+        """Where this sweep lives under `runs`."""
+        folder = runs / FOLDER / f"{self.name}-{self.fingerprint()[:8]}"
+        return Sweep(store.this_or_alike(folder, "sweep.json", lambda other: belongs_to(Sweep(other), self)))
 
 
 def spec_record(spec: SweepSpec) -> dict[str, Any]:
@@ -86,6 +91,7 @@ def spec_record(spec: SweepSpec) -> dict[str, Any]:
         "experiment": spec.entry.name,
         "file": str(spec.entry.file),
         "fingerprint": spec.fingerprint(),
+        "files": contents(spec.config),
         "config": encode(spec.config),
         "trials": [
             {"number": trial.number, "changes": encoded_changes(spec.config, trial.changes)}
@@ -99,8 +105,11 @@ def spec_record(spec: SweepSpec) -> dict[str, Any]:
 
 
 def write_spec(spec: SweepSpec, sweep: Sweep) -> None:
-    """Claims the folder for this sweep."""
-    store.write_json(sweep.sweep_file, spec_record(spec))
+    """Claims the folder for this sweep; the command that began it stays."""
+    record = spec_record(spec)
+    if sweep.sweep_file.is_file():
+        record["command"] = sweep.record().get("command", record["command"])
+    store.write_json(sweep.sweep_file, record)
 
 
 def note_measure(spec: SweepSpec, sweep: Sweep) -> None:
@@ -113,10 +122,18 @@ def note_measure(spec: SweepSpec, sweep: Sweep) -> None:
 
 def check_owner(spec: SweepSpec, sweep: Sweep) -> None:
     """Raises InputError when the folder exists and was made for another sweep."""
-    if sweep.sweep_file.is_file() and read_spec(sweep).fingerprint() != spec.fingerprint():
+    if sweep.sweep_file.is_file() and not belongs_to(sweep, spec):
         raise InputError(
             f"{sweep.folder} belongs to another sweep: move it away, or choose another --runs folder"
         )
+
+
+def belongs_to(sweep: Sweep, spec: SweepSpec) -> bool:
+    """Whether the folder was made for this sweep, if with its files elsewhere and with fewer fields."""
+    record = sweep.record()
+    return same_values(spec.config, record["config"]) and record["fingerprint"] == spec.fingerprint(
+        record["config"]
+    )
 
 
 def read_spec(sweep: Sweep) -> SweepSpec:
@@ -142,10 +159,8 @@ def spec_of(sweep: Sweep, record: dict[str, Any]) -> SweepSpec:
         record["summary"],
         Search.from_record(asked) if asked else None,
     )
-    if spec.fingerprint() != record["fingerprint"]:
-        raise InputError(
-            f"{sweep.folder} does not fit its sweep.json: the data files or the file have changed"
-        )
+    if spec.fingerprint(record["config"]) != record["fingerprint"]:
+        raise InputError(what_changed(sweep.sweep_file, record, config))
     return spec
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from attnjax.experiment.space import Changes
-from attnjax.experiment.store import Run, named, read_record, write_json
+from attnjax.experiment.store import Run, named, read_record, read_result, write_json
 
 Status = Literal["waiting", "running", "done", "failed", "pruned"]
 FOLDER = "sweeps"
@@ -77,7 +77,7 @@ class Sweep:
         """How a trial ended; None while it waits or runs. InputError for a file that is not ours."""
         file = self.trial(number).result_file
         kinds = {"status": str, "step": int, "validation": dict, "metrics": dict}
-        return read_record(file, kinds) if file.is_file() else None
+        return read_result(file, kinds) if file.is_file() else None
 
     def record(self) -> dict[str, Any]:
         """What sweep.json holds. InputError when it is not ours."""
@@ -124,15 +124,18 @@ def write_result(
     *,
     reason: str | None = None,
     params_hash: str | None = None,
+    parameters: int | None = None,
     validation: dict[str, float] | None = None,
     metrics: dict[str, dict[str, float]] | None = None,
 ) -> None:
     """Ends a trial. Holds nothing that differs between two sweeps of the same trials: no times, no paths.
 
-    `reason`: why it failed or was pruned. `validation`: the values of the last validation. `metrics`: the
+    `reason`: why it failed or was pruned. `parameters`: how many there are.
+    `validation`: the values of the last validation. `metrics`: the
     final evaluation, row → column → value.
     """
     result = {"status": status, "step": step, "reason": reason, "params_hash": params_hash}
+    result["parameters"] = parameters
     write_json(run.result_file, {**result, "validation": validation or {}, "metrics": metrics or {}})
 
 

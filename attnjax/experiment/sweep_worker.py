@@ -44,6 +44,37 @@ class Watcher:
         """After the last pack."""
 
 
+class Watchers(Watcher):
+    """Several that look on together."""
+
+    def __init__(self, watchers: Sequence[Watcher]) -> None:
+        self._watchers = watchers
+
+    def begin(self, sweep: Sweep, trials: int, steps: int) -> None:
+        for watcher in self._watchers:
+            watcher.begin(sweep, trials, steps)
+
+    def started(self, trials: int) -> None:
+        for watcher in self._watchers:
+            watcher.started(trials)
+
+    def computed(self, steps: int) -> None:
+        for watcher in self._watchers:
+            watcher.computed(steps)
+
+    def ended(self, trial: Trial, status: str, value: float | None, reason: str | None) -> None:
+        for watcher in self._watchers:
+            watcher.ended(trial, status, value, reason)
+
+    def refused(self, number: int, reason: str) -> None:
+        for watcher in self._watchers:
+            watcher.refused(number, reason)
+
+    def close(self) -> None:
+        for watcher in self._watchers:
+            watcher.close()
+
+
 @dataclass(frozen=True)
 class Pack:
     """The numbers of trials of one shape that share lanes, and the folder of what they share."""
@@ -127,21 +158,25 @@ class Worker:
 
     def _end(self, program: "PackProgram", trial: Trial, end: "Ended") -> None:
         from attnjax.train.hashing import params_hash
+        from attnjax.train.state import count_parameters
 
         run, steps = self.sweep.trial(trial.number), trial.config.train.steps
         if self.sweep.result(trial.number) is not None:
             return  # It ended after the checkpoint that this start went on from, and has now ended again.
-        metrics, digest = {}, None
+        metrics, kept = {}, dict[str, Any]()
         if end.params is not None:
             metrics = program.task.evaluate(end.params, run.folder).metrics
             if self._keeper.best() is None:
                 _check_measure(self.spec.measure, metrics)
-            digest = params_hash(end.params)
+            kept = {
+                "params_hash": params_hash(end.params),
+                "parameters": count_parameters(end.params),
+            }
         found: dict[str, Any] = {"validation": end.validation, "metrics": metrics}
         value = measured(found, self.spec.measure, self.plan.monitor[0]) if end.status == "done" else None
         if end.status == "done":
             self._keeper.before_result(program.task, end, value)
-        write_result(run, end.status, end.step, reason=end.reason, params_hash=digest, **found)
+        write_result(run, end.status, end.step, reason=end.reason, **kept, **found)
         self._keeper.after_result(trial.number, value)
         self.watcher.computed(steps - end.step)  # Those that it has left will not be.
         self.watcher.ended(trial, end.status, value, end.reason)

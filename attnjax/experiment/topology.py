@@ -45,7 +45,7 @@ def start_jax(devices: int | None = None) -> None:
 def choose_devices(
     batch_size: int, devices: int | None = None, began_with: int | None = None
 ) -> tuple[int, str | None]:
-    """How many devices share a batch of `batch_size`, and a note where that is not the number wished for.
+    """How many devices share a batch of `batch_size`, and a note where it does not divide over more.
 
     `devices` is what the user demands; without it a run stays on as many devices as it `began_with`, because
     their number decides the order of sums; else all are used. Raises InputError when the user demands more
@@ -58,13 +58,9 @@ def choose_devices(
         raise InputError(f"--devices is {devices}: jax has {available} {jax.default_backend()} device(s)")
     wanted = devices or began_with or available
     usable = next(n for n in range(min(wanted, available, batch_size), 0, -1) if batch_size % n == 0)
+    wanted = min(wanted, available)
     if usable == wanted:
         return usable, None
-    if wanted > available:
-        return (
-            usable,
-            f"the run began on {wanted} devices, here it goes on with {usable}: its bits may differ",
-        )
     return usable, f"a (micro-)batch of {batch_size} does not divide over {wanted} devices: using {usable}"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from attnjax.config import InputError
 from attnjax.experiment import topology
+from attnjax.experiment.run import Weights
 from attnjax.experiment.store import Run
 
 # Long inputs go in pieces of this size, so that few batch shapes are compiled and output comes early.
@@ -13,16 +14,16 @@ BATCH = 64
 
 
 def translate_lines(
-    run: Run, texts: Iterable[str], *, alignment: bool = False, best: bool = False
+    run: Run, texts: Iterable[str], *, alignment: bool = False, weights: Weights = "last"
 ) -> Iterator[str]:
     """The translation of each text, in order; with `alignment`, each followed by a picture of it.
 
-    The weights are the newest ones, with `best` those of the best validation. An empty text has an empty
+    The weights are the "last" ones or those of the "best" validation. An empty text has an empty
     translation, so that output lines stay aligned with input lines.
 
     Raises InputError when the run cannot translate, has no such checkpoint, or is being trained right now.
     """
-    translate = _translator(run, best)
+    translate = _translator(run, weights)
     lines = (line.rstrip("\n") for line in texts)
     while batch := list(itertools.islice(lines, BATCH)):
         translations = iter(translate([text for text in batch if text.strip()]))
@@ -36,7 +37,7 @@ def translate_lines(
                 yield _picture(translation)
 
 
-def _translator(run: Run, best: bool) -> Callable[[Sequence[str]], Any]:
+def _translator(run: Run, weights: Weights) -> Callable[[Sequence[str]], Any]:
     _, config = run.load()
     topology.start_jax(1)
     from attnjax.train.loop import load_params
@@ -47,7 +48,7 @@ def _translator(run: Run, best: bool) -> Callable[[Sequence[str]], Any]:
         if not hasattr(task, "translate"):
             raise InputError(f"{run.name} is not a translation run")
         try:
-            params = load_params(task, config.train, folder=run.folder, best=best)
+            params = load_params(task, config.train, folder=run.folder, best=weights == "best")
         except FileNotFoundError as error:
             raise InputError(f"{error}: train the run first") from None
     return lambda texts: task.translate(params, texts) if texts else []

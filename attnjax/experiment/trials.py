@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from attnjax.config import InputError, require, require_seed
+from attnjax.config import InputError, followed, require, require_seed
 from attnjax.experiment.serialize import decode_value, encode, encode_value
 from attnjax.experiment.space import Changes, Choice, Range, field_type
 
@@ -92,6 +92,8 @@ def with_changes(config: Any, changes: Changes) -> Any:
     >>> from attnjax.train.config import TrainConfig
     >>> with_changes(TrainConfig(), {"steps": 10, "warmup_steps": 2}).steps
     10
+    >>> with_changes(TrainConfig(), {"steps": 50}).warmup_steps  # Of 100 by default.
+    5
 
     Raises InputError for an unknown field, a value of the wrong type, and what the config itself refuses.
     """
@@ -200,7 +202,7 @@ def _replaced(config: Any, changes: Changes) -> Any:
         else:
             own[field] = value
     parts = {field: _replaced(getattr(config, field), below) for field, below in inner.items()}
-    return dataclasses.replace(config, **own, **parts)
+    return dataclasses.replace(config, **followed(config, own), **parts)
 
 
 def _require_different(changes_list: list[Changes]) -> None:

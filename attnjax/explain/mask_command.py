@@ -4,6 +4,7 @@ import argparse
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from attnjax.config import InputError, require
@@ -27,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE.png", help=picture)
 
 
-def show(options: argparse.Namespace) -> int:
+def show(options: argparse.Namespace, say: Callable[[str], None]) -> int:
     """draw which blocks of a mask attention computes, and count them"""
     for name in ("length", "keys", "block_q", "block_k", "heads", "batch"):
         value = getattr(options, name)

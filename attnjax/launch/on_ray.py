@@ -26,6 +26,9 @@ from attnjax.experiment.sweep_worker import Pack, Watcher, Worker
 from attnjax.experiment.trials import Trial
 from attnjax.launch.follow import Follower
 
+ACCELERATORS = {"GPU", "TPU"}
+# Ray leaves a worker that asked for no GPU the machine's CUDA_VISIBLE_DEVICES: each would take every GPU.
+ON_CPU = {"JAX_PLATFORMS": "cpu"}
 RETRIES = 3  # Of a pack whose process or machine died.
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_TO_ANSWER = 10.0
@@ -58,6 +61,7 @@ class OnRay:
             "num_gpus": self._wanted.get("GPU", 0),
             "resources": own,
             "max_retries": RETRIES,
+            "runtime_env": {"env_vars": {} if self._wanted.keys() & ACCELERATORS else ON_CPU},
         }
         self._devices = max(1, int(resources.get("GPU") or resources.get("TPU") or resources.get("CPU", 1)))
         self._require_room()

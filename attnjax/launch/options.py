@@ -21,7 +21,7 @@ def with_launcher(prepare: Prepare) -> Prepare:
         group = parser.add_argument_group("where to run it")
         group.add_argument("--launcher", choices=("local", "ray"), default="local", help="default: local")
         group.add_argument("--address", help="of a Ray cluster (default: one of this machine's cores)")
-        text = "of a pack on Ray: CPU=4, GPU=1, TPU=4 … (default: CPU=1)"
+        text = "of a pack on Ray: CPU=4, GPU=1, TPU=4 … (default: CPU=1); else jax uses the CPU"
         group.add_argument("--resources", nargs="+", metavar="NAME=N", type=_resource, help=text)
 
     return both

@@ -47,7 +47,8 @@ def greedy_decode(
       capture: weights of the decoder to return; row t belongs to the step that emitted token t.
 
     Raises:
-      ValueError: max_length is not positive, or the capture is out of range.
+      ValueError: max_length is not positive, or more than there are learned positions, or the capture is out
+        of range.
 
     >>> from attnjax.models import TransformerConfig
     >>> model = Transformer(TransformerConfig(dim=8), source_vocab=11, target_vocab=7, rngs=nnx.Rngs(0))
@@ -57,6 +58,7 @@ def greedy_decode(
     """
     if max_length < 1:
         raise ValueError(f"max_length {max_length}: expected 1 or more")
+    model.target_embedding.require_rows(max_length)
     graphdef, params = nnx.split(model, nnx.Param)
     marks = jnp.array([bos, eos, pad], jnp.int32)
     tokens, lengths = _greedy(graphdef, params, source, source_lengths, marks, max_length)

@@ -108,7 +108,12 @@ class LanguageModel(nnx.Module):
         return without_none(logits, left_cache, None if capture is None else captured)
 
     def init_cache(self, batch: int, length: int) -> LanguageModelCache:
-        """An empty cache for `length` tokens of `batch` sequences."""
+        """An empty cache for `length` tokens of `batch` sequences.
+
+        Raises:
+          ValueError: there are learned positions, but not so many.
+        """
+        self.embedding.require_rows(length)
         dtype = jnp.dtype(self.config.dtype)
         layers = tuple(block.attention.empty_cache((batch,), length, dtype) for block in self.blocks)
         width, dim = self.config.convolution, self.config.dim

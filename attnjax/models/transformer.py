@@ -184,7 +184,12 @@ class Transformer(nnx.Module):
     def init_cache(
         self, memory: Float[Array, "B S D"], source_lengths: Int[Array, " B"], length: int
     ) -> DecoderCache:
-        """An empty cache for `length` target tokens, with the memory projected for every layer."""
+        """An empty cache for `length` target tokens, with the memory projected for every layer.
+
+        Raises:
+          ValueError: shapes do not fit, or there are learned positions, but not so many.
+        """
+        self.target_embedding.require_rows(length)
         _check_lengths(memory, source_lengths)
         own = tuple(
             block.self_attention.empty_cache(memory.shape[:1], length, memory.dtype) for block in self.decoder

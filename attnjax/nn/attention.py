@@ -13,15 +13,15 @@ from jaxtyping import Array, Bool, Float, Int
 
 from attnjax.nn.attended import Attended, without_none
 from attnjax.nn.axes import named
-from attnjax.nn.cache import KeysValues, KVCache, StateCache
+from attnjax.nn.cache import KeysValues, KVCache, StateCache, require_floats
 from attnjax.nn.capture import Capture
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout
 from attnjax.nn.layout import make_layout, require_goes_with, require_rope, require_sizes
 from attnjax.nn.norm import make_norm
+from attnjax.nn.placing import counted, filled_slots, nan_without_offsets, require_offsets
 from attnjax.nn.projection import into_heads
 from attnjax.nn.recurrence import Projected, Recurrence
-from attnjax.ops import masks
 from attnjax.ops import positions as position_ops
 from attnjax.ops.attention import attention, attention_weights
 from attnjax.ops.masks import Mask
@@ -158,6 +158,7 @@ class Attention(nnx.Module):
         mask: MaskLike | None = None,
         score: Any = None,
         positions: Int[Array, "*#B T"] | None = None,
+        context_positions: Int[Array, "*#B S"] | None = None,
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
@@ -167,9 +168,11 @@ class Attention(nnx.Module):
         Args:
           x: the tokens that ask.
           context: what they attend to: x itself (None), other tokens, or what `project` made of them.
-          mask, score: as in `attnjax.attention`. With a cache, S is its capacity, and causal, sliding-window
-            and position-dependent scores take offset=cache.length; slots not yet filled are masked out here.
+          mask, score: as in `attnjax.attention`. With a cache, S is its capacity, and masks and scores by
+            position take offset=cache.length; slots not yet filled are masked out here.
           positions: of x for RoPE; they count from the cache's length, or 0, unless given.
+          context_positions: of a context for RoPE, given with `positions`; both count from 0 otherwise. One
+            that was projected has its own, and needs those of x.
           cache: earlier tokens of the same sequence, to which x is appended first.
           dropout: on the attention weights.
           capture: which heads and rows of the weights (before dropout) to return: [*B, |heads|, |rows|, S].
@@ -182,29 +185,31 @@ class Attention(nnx.Module):
 
         Raises:
           ValueError: x or context is not D wide; a cache together with a context, a cache that is full, or a
-            capture out of range; what the mechanism does not take. TypeError: a cache of another kind.
+            capture out of range; what the mechanism does not take; positions of x or of a context alone; a
+            mask or score of offset 0 and a cache that holds tokens (NaN where a traced length hides it).
+            TypeError: a cache of another kind.
         """
         self._require_width("x", x)
         kept: Any = self._fitting(cache, context)
-        if positions is None and self.rope is not None:
-            positions = jnp.arange(x.shape[-2]) + (0 if cache is None else cache.length)
+        self._require_none(context=context, score=score, dropout=dropout, capture=capture)
+        if self.rope is not None:
+            before = 0 if cache is None else cache.length
+            positions, context_positions = counted(x, context, positions, context_positions, before)
         if self.recurrence is not None:
-            self._require_none(context=context, score=score, dropout=dropout, capture=capture)
             place = partial(self._placed, positions=positions)
             out, kept = self.recurrence(x, self._projected(x), place, mask=mask, cache=kept)
             return Attended(self.out(out), kept, None)
+        require_offsets(cache, mask, score)
         query = self._place(self._normed(self.query(x), self.query_norm), positions)
         if isinstance(context, KeysValues):
             source = context
         else:
-            source = self.project(x if context is None else context, positions if context is None else None)
+            source = self.project(x if context is None else context, context_positions)
         if kept is not None:
             kept = kept.append(source)
             source = KeysValues(kept.keys, kept.values)
-            mask = _and(mask, masks.lengths(key=kept.length))
-        weights = None
-        if capture is not None:
-            weights = self._weights(capture, query, source.keys, mask, score)
+            mask = filled_slots(mask, kept.length)
+        weights = None if capture is None else self._weights(capture, query, source.keys, mask, score)
         out = attention(
             query,
             source.keys.astype(query.dtype),
@@ -215,23 +220,29 @@ class Attention(nnx.Module):
             dropout_rate=0.0 if dropout is None else dropout.rate,
             dropout_key=None if dropout is None else dropout.key,
         )
-        return Attended(self.out(out), kept, weights)
+        return Attended(nan_without_offsets(self.out(out), cache, mask, score), kept, weights)
 
     def project(
         self, context: Float[Array, "*B S D"], positions: Int[Array, "*#B S"] | None = None
     ) -> KeysValues:
-        """The keys and values of a context, to be attended to many times; positions, if any, are for RoPE.
+        """The keys and values of a context, to be attended to many times.
+
+        Args:
+          positions: of the context for RoPE; they count from 0 unless given.
 
         Raises:
           ValueError: the context is not D wide.
         """
         self._require_width("context", context)
         self._require_none(context=context)
+        if positions is None:
+            positions = jnp.arange(context.shape[-2])
         keys = self._place(self._normed(self.key(context), self.key_norm), positions)
         return KeysValues(keys, self.value(context))
 
     def empty_cache(self, batch: tuple[int, ...], capacity: int, dtype: DTypeLike) -> KVCache | StateCache:
         """A cache that fits this layer, for tokens of this dtype: of `capacity` free slots, or of a state."""
+        require_floats(dtype)
         if self.recurrence is None:
             sizes = {"kv_heads": self.kv_heads, "head_dim": self.head_dim, "value_dim": self.value_dim}
             return KVCache.empty(batch, capacity, dtype=dtype, **sizes)
@@ -274,8 +285,8 @@ class Attention(nnx.Module):
     def _normed(self, heads: Array, norm: Any) -> Array:
         return heads if norm is None else norm(heads)
 
-    def _place(self, heads: Array, positions: Array | None) -> Array:
-        if self.rope is None or positions is None:
+    def _place(self, heads: Array, positions: Any) -> Array:
+        if self.rope is None:
             return heads
         return position_ops.rope(heads, positions, interleaved=self.rope == "interleaved")
 
@@ -286,9 +297,3 @@ class Attention(nnx.Module):
         query, keys = jax.lax.optimization_barrier((query, keys))
         weights = attention_weights(query, keys, mask=mask, score=score, rows=capture.rows)
         return weights if capture.heads is None else weights[..., jnp.array(capture.heads), :, :]
-
-
-def _and(mask: MaskLike | None, other: Mask) -> Mask:
-    if mask is None:
-        return other
-    return (mask if isinstance(mask, Mask) else masks.dense(mask)) & other

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -147,10 +148,13 @@ class DecoderBlock(nnx.Module):
             **_of_weights(self.self_attention, folded(dropout, "self_weights"), capture),
         )
         x = self.self_residual.leave(x, own.out, folded(dropout, "self_attention"))
+        if not isinstance(context, KeysValues):
+            context = self.cross_attention.project(context)
         cross = self.cross_attention.attend(
             self.cross_residual.enter(x),
             context,
             mask=context_mask,
+            positions=jnp.arange(x.shape[-2]) + (0 if cache is None else cache.length),
             dropout=folded(dropout, "cross_weights"),
             capture=capture,
         )

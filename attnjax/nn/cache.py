@@ -45,7 +45,12 @@ class KVCache:
         value_dim: int | None = None,
         dtype: DTypeLike = jnp.float32,
     ) -> "KVCache":
-        """A cache of `capacity` free slots; value_dim is V, by default H."""
+        """A cache of `capacity` free slots; value_dim is V, by default H.
+
+        Raises:
+          TypeError: the dtype is not floating point.
+        """
+        require_floats(dtype)
 
         def slots(size: int) -> Array:
             return jnp.zeros((*batch, capacity, kv_heads, size), dtype)
@@ -63,10 +68,12 @@ class KVCache:
         Raises:
           ValueError: shapes do not fit, or the tokens do not. Inside jit the length is not known: there only
             T > capacity raises, and it is up to the caller to stop in time.
+          TypeError: the cache is not floating point.
         """
         for name, added, old in zip(("keys", "values"), new, (self.keys, self.values), strict=True):
             if added.shape[:-3] + added.shape[-2:] != old.shape[:-3] + old.shape[-2:]:
                 raise ValueError(f"{name} {list(added.shape)} (*B, T, K, H): the cache has {list(old.shape)}")
+            require_floats(old.dtype)
         tokens = new.keys.shape[-3]
         self._require_room(tokens)
         keys, values = self._write(self.keys, new.keys), self._write(self.values, new.values)
@@ -79,6 +86,12 @@ class KVCache:
 
     def _write(self, old: Array, new: Array) -> Array:
         return jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), self.length, axis=-3)
+
+
+def require_floats(dtype: DTypeLike) -> None:
+    """Raises TypeError for a cache of integers, which would cut off all that follows the point."""
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"dtype of the cache is {jnp.dtype(dtype)}: expected floating point")
 
 
 @jax.tree_util.register_dataclass

@@ -2,9 +2,11 @@
 
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 _LEVELS = 1 << 16
@@ -19,7 +21,7 @@ class Dropout:
     A rate of 0 gives x back exactly. Where a module takes `dropout: Dropout | None`, None is deterministic.
 
     Raises:
-      ValueError: a rate given as a number is not in [0, 1).
+      ValueError: a rate whose value is known is not in [0, 1).
 
     >>> dropout = Dropout(0.5, jax.random.key(0))
     >>> sorted(set(dropout(jnp.ones(64)).tolist()))
@@ -32,7 +34,9 @@ class Dropout:
     key: Key[Array, ""]
 
     def __post_init__(self) -> None:
-        if isinstance(self.rate, int | float) and not 0 <= self.rate < 1:
+        # Trees that are put together again hold anything here.
+        known = isinstance(self.rate, int | float | np.generic | np.ndarray | jax.Array)
+        if known and not isinstance(self.rate, jax.core.Tracer) and not _inside(self.rate):
             raise ValueError(f"dropout rate {self.rate}: expected a number in [0, 1)")
 
     def fold(self, branch: int | str) -> "Dropout":
@@ -49,6 +53,11 @@ class Dropout:
         dropped = jnp.minimum(dropped, _LEVELS - 1)
         scale = _LEVELS / (_LEVELS - dropped)
         return jnp.where(bits >= dropped, x * scale.astype(x.dtype), jnp.zeros((), x.dtype))
+
+
+def _inside(rate: Any) -> bool:
+    rate = np.asarray(rate)
+    return bool(np.all((rate >= 0) & (rate < 1)))
 
 
 def folded(dropout: Dropout | None, branch: int | str) -> Dropout | None:

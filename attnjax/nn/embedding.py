@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
@@ -24,7 +25,7 @@ class Embedding(nnx.Module):
 
     Raises:
       ValueError: positions is something else, or "learned" without max_length, or (in a call) more tokens
-        than max_length.
+        than max_length or positions, where they are known, that the table lacks. Traced ones give NaN.
       TypeError: (in a call) tokens are not integers.
 
     >>> embedding = Embedding(10, 4, positions="learned", max_length=8, rngs=nnx.Rngs(0))
@@ -71,22 +72,32 @@ class Embedding(nnx.Module):
         """The vectors of tokens at integer positions, which count from 0 unless given."""
         if not jnp.issubdtype(tokens.dtype, jnp.integer):
             raise TypeError(f"tokens have dtype {tokens.dtype}: expected integers")
-        length = tokens.shape[-1]
-        if self.max_length is not None and length > self.max_length:
-            raise ValueError(
-                f"tokens {list(tokens.shape)} (*B, T): the table of positions has {self.max_length} rows"
-            )
+        self.require_rows(tokens.shape[-1])
         vectors = self.tokens(tokens) * self.dim**0.5
         if positions is None:
-            positions = jnp.arange(length)
+            positions = jnp.arange(tokens.shape[-1])
         if self.table is not None:
+            _require_inside(positions, self.table.num_embeddings)
             return vectors + self.table(positions)
         if self.positions == "sinusoidal":
             return vectors + sinusoidal(positions, self.dim, dtype=vectors.dtype)
         return vectors
+
+    def require_rows(self, length: int) -> None:
+        """Raises ValueError for more tokens than a learned table has rows."""
+        if self.max_length is not None and length > self.max_length:
+            raise ValueError(f"{length} tokens: the table of positions has {self.max_length} rows")
 
     def attend(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
         """Logits x·Eᵀ over the tokens, accumulated and returned in float32 or better (Press & Wolf 2017)."""
         table = self.tokens.embedding[...].astype(x.dtype)
         accumulate = jnp.promote_types(x.dtype, jnp.float32)
         return jnp.einsum("...d,vd->...v", x, table, preferred_element_type=accumulate)
+
+
+def _require_inside(positions: Array, rows: int) -> None:
+    if isinstance(positions, jax.core.Tracer) or positions.size == 0:
+        return
+    low, high = int(positions.min()), int(positions.max())
+    if low < 0 or high >= rows:
+        raise ValueError(f"positions from {low} to {high}: the table of positions has {rows} rows")

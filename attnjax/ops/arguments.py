@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from attnjax.ops.checks import array, scalar
+from attnjax.ops.checks import array, floats, scalar
 from attnjax.ops.dropout import Dropout, dropout
 from attnjax.ops.engines.problem import Problem, Rules
 from attnjax.ops.grid import Sizes
@@ -68,9 +68,7 @@ def row_indices(rows: Any, queries: int) -> Array:
 
 
 def _tokens(name: str, x: Any) -> Array:
-    x = array(name, x)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"{name} is {x.dtype}{list(x.shape)}: expected floating point")
+    x = floats(name, x)
     if x.ndim < 3:
         raise ValueError(
             f"{name} has shape {list(x.shape)}: expected at least 3 axes (*B, length, heads, size)"
@@ -112,11 +110,9 @@ def _scores(score: Any, bias: Any, sizes: Sizes, dtype: Any) -> tuple[Score, ...
     scores = flatten(score)
     if bias is not None:
         bias = array("bias", bias)
-        if not jnp.issubdtype(bias.dtype, jnp.floating):
-            raise TypeError(
-                f"bias is an array of {bias.dtype}: expected floating point (a boolean one is a mask)"
-            )
-        scores = (*scores, PairBias(bias, "bias"))
+        if bias.dtype == jnp.bool_:
+            raise TypeError("bias is an array of bool: expected floating point (a boolean one is a mask)")
+        scores = (*scores, PairBias(floats("bias", bias), "bias"))
     return tuple(s.bind(sizes, dtype) for s in scores)
 
 
@@ -149,7 +145,7 @@ def _is_key(key: Any) -> bool:
         return False
     # jax.random.PRNGKey still gives raw words.
     return (jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()) or (
-        dtype == jnp.uint32 and shape == (2,)
+        dtype == jnp.uint32 and shape == jax.eval_shape(jax.random.PRNGKey, 0).shape
     )
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from attnjax.ops.arguments import make_problem, row_indices
 from attnjax.ops.engines import reference
 from attnjax.ops.engines.choose import Engine, choose, platforms
+from attnjax.ops.engines.noted import note
 from attnjax.ops.engines.problem import Problem, Result
 from attnjax.ops.masks import Mask
 from attnjax.ops.normalizers import Normalizer
@@ -124,9 +125,10 @@ def attention(
     )
     _check_lse(problem, return_lse)
     engine = choose(problem, implementation, return_lse).engine
+    note(engine)
     out, lse = _run(engine, problem)
     batch = problem.rules.sizes.batch
-    out = out.reshape(*batch, *out.shape[1:]).astype(jnp.result_type(query))
+    out = out.reshape(*batch, *out.shape[1:]).astype(problem.query.dtype)
     return (out, lse.reshape(*batch, *lse.shape[1:])) if return_lse else out
 
 

@@ -24,6 +24,11 @@ def floats(name: str, x: Any) -> Array:
     x = array(name, x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(f"{name} is an array of {x.dtype}: expected floating point")
+    if jnp.finfo(x.dtype).bits < 16:
+        # jax promotes them to nothing, because they mean little without a scale.
+        raise TypeError(
+            f"{name} is an array of {x.dtype}: expected 16 bits or more (cast it, times its scale)"
+        )
     return x
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 QUERY_AXIS, KEY_AXIS = 2, 3
+_INT32 = np.iinfo(np.int32).min, np.iinfo(np.int32).max
 
 
 class Sizes(NamedTuple):
@@ -104,8 +105,8 @@ def batch_grid(name: str, x: Any, sizes: Sizes) -> Grid:
             f"{name} has shape {list(jnp.shape(x))}: expected a scalar or one that broadcasts to "
             f"the batch axes {list(sizes.batch)} (*B)"
         )
-    # A Python int stays known while tracing.
-    x = np.asarray(x, np.int32) if isinstance(x, int) else jnp.asarray(x)
+    # A Python int stays known while tracing, and one beyond int32 is beyond every position too.
+    x = np.asarray(np.clip(x, *_INT32), np.int32) if isinstance(x, int) else jnp.asarray(x)
     x = x.reshape((1,) * (len(sizes.batch) - x.ndim) + x.shape + (1, 1, 1))
     return Grid(_flatten_batch(x, sizes))
 

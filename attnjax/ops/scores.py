@@ -36,8 +36,16 @@ class Score(Node):
         return Chain((*flatten(self), *flatten(other)))
 
 
+@jax.tree_util.register_pytree_node_class
 class Chain(tuple[Score, ...]):
     """Scores one after the other."""
+
+    def tree_flatten(self) -> tuple[tuple[Score, ...], None]:
+        return tuple(self), None
+
+    @classmethod
+    def tree_unflatten(cls, aux: None, scores: Iterable[Score]) -> "Chain":
+        return cls(scores)
 
     def __rshift__(self, other: "Score | Chain") -> "Chain":
         return Chain((*self, *flatten(other)))

@@ -27,6 +27,11 @@ class Node:
     A field that holds a Python number, string, function or a tuple of these is static; any other is a child.
     Which fields are children is remembered, so that a tree whose leaves were replaced (by None, by ints as
     for `vmap`'s in_axes) keeps its structure.
+
+    Nodes are equal, and hash alike, when they are built alike of equal numbers and functions and of the same
+    arrays: so they can be static arguments, and modules that hold equal ones have one structure. Arrays are
+    told apart by identity alone, because the values of some are traced; a node with an array of NumPy, which
+    may change, equals only itself.
     """
 
     _children: tuple[str, ...]
@@ -44,6 +49,13 @@ class Node:
         children = tuple(n for n in names if isinstance(getattr(self, n), Node) or self._is_child(n))
         object.__setattr__(self, "_children", children)
 
+    def __eq__(self, other: object) -> bool:
+        return self._identity() == other._identity() if isinstance(other, Node) else NotImplemented
+
+    def __hash__(self) -> int:
+        # jax hashes no more than the shape of a tree.
+        return hash((self._flatten()[1], self._identity()))
+
     def __repr__(self) -> str:
         name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
         values = (getattr(self, f.name) for f in dataclasses.fields(self))  # type: ignore[arg-type]
@@ -51,6 +63,15 @@ class Node:
 
     def _is_child(self, name: str) -> bool:
         return not _is_static(getattr(self, name))
+
+    def _identity(self) -> tuple[Any, ...]:
+        leaves, structure = jax.tree.flatten(self)
+
+        def key(leaf: Any) -> Any:
+            known = isinstance(leaf, (int, float, np.generic))
+            return leaf if known else id(self if isinstance(leaf, np.ndarray) else leaf)
+
+        return structure, *map(key, leaves)
 
     def _flatten(self) -> tuple[list[tuple[Any, Any]], Any]:
         children = [(jax.tree_util.GetAttrKey(n), getattr(self, n)) for n in self._children]

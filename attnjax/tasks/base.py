@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -25,7 +25,10 @@ class Evaluation:
 
 
 class Task(Protocol):
-    """A data source, a model, a loss and metrics, bound together."""
+    """A data source, a model, a loss and metrics, bound together.
+
+    A task may have `notes` too: lines that a user should read before training begins.
+    """
 
     @property
     def monitor(self) -> tuple[str, Literal["max", "min"]]:
@@ -58,3 +61,11 @@ class Task(Protocol):
 
     def save(self, folder: Path) -> None:
         """Writes what a trained run needs besides its parameters."""
+
+
+@runtime_checkable
+class HoldsOut(Protocol):
+    """A task that can also show examples which it does not train on: its runs get a validation loss."""
+
+    def held_out(self) -> Mapping[str, np.ndarray]:
+        """Held-out examples, in the form of `Task.batch`; the same ones at every call."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 
 def exact_match(outputs: Sequence[str], references: Sequence[str]) -> float:
@@ -11,8 +12,9 @@ def exact_match(outputs: Sequence[str], references: Sequence[str]) -> float:
     >>> exact_match(["2003-02-01", "2003-01-02"], ["2003-02-01", "2003-02-01"])
     50.0
     """
-    pairs = list(zip(outputs, references, strict=True))
-    return 100 * sum(output == reference for output, reference in pairs) / len(pairs)
+    _require_pairs(outputs, references)
+    pairs = zip(outputs, references, strict=True)
+    return 100 * sum(output == reference for output, reference in pairs) / len(outputs)
 
 
 def chrf(outputs: Sequence[str], references: Sequence[str]) -> float:
@@ -21,6 +23,7 @@ def chrf(outputs: Sequence[str], references: Sequence[str]) -> float:
     >>> chrf(["2003-02-01"], ["2003-02-01"])
     100.0
     """
+    _require_pairs(outputs, references)
     return CHRF().corpus_score(outputs, [references]).score
 
 
@@ -30,4 +33,22 @@ def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
     >>> round(bleu(["the cat sat on the mat"], ["the cat sat on the mat"]), 6)
     100.0
     """
+    _require_pairs(outputs, references)
     return BLEU().corpus_score(outputs, [references]).score
+
+
+def words(text: str) -> int:
+    """How many words `bleu` takes a text for.
+
+    >>> words("file: not found")
+    4
+    """
+    return len(Tokenizer13a()(text).split())
+
+
+def _require_pairs(outputs: Sequence[str], references: Sequence[str]) -> None:
+    """Raises ValueError for texts without a partner, which sacrebleu passes over, and for none at all."""
+    if len(outputs) != len(references) or not outputs:
+        raise ValueError(
+            f"{len(outputs)} outputs and {len(references)} references came: expected as many, at least one"
+        )

@@ -79,6 +79,10 @@ class SequenceTask:
         scores = score(self._validation["answers"], self._given(params, self._validation))
         return {"answers": scores[ANSWERS], "sequences": scores[SEQUENCES]}
 
+    def held_out(self) -> Arrays:
+        """The sequences of `validate`."""
+        return self._validation
+
     def evaluate(self, params: Params, folder: Path) -> Evaluation:
         """A row with the percentages of `validate` for every setting of the source, and samples of each."""
         metrics: dict[str, dict[str, float]] = {}

@@ -11,10 +11,10 @@ from jaxtyping import Array, Float, Key
 
 from attnjax.config import require
 from attnjax.data.config import TranslationData
+from attnjax.data.corpus import Corpus, read_corpus
 from attnjax.data.example import Example
 from attnjax.data.noise import word_dropout
 from attnjax.data.pipeline import Batches
-from attnjax.data.splits import translation_splits
 from attnjax.data.text_encoder import Arrays, TextEncoder
 from attnjax.data.tokenizer import BOS, EOS, PAD
 from attnjax.models.config import TransformerConfig
@@ -25,17 +25,21 @@ from attnjax.tasks.alignment import Translation
 from attnjax.tasks.base import Evaluation, Params
 from attnjax.tasks.batched import in_batches
 from attnjax.tasks.cross_entropy import smoothed_cross_entropy
-from attnjax.tasks.metrics import bleu, chrf, exact_match
+from attnjax.tasks.metrics import bleu, chrf, exact_match, words
 from attnjax.tasks.translation_report import report
 
 VALIDATION_EXAMPLES = 512
+HELD_OUT = ("validation", "test")
+NGRAM = 4
+"""Words in the longest runs that BLEU counts."""
 
 
 class TranslationTask:
     """Translates texts with a `Transformer`, trained by label-smoothed cross-entropy on each next token.
 
     With a `folder` in which `save` left its tokenizers, they are used as they are, and the data is read only
-    when it is needed; else data is read and tokenizers are trained at once.
+    when it is needed; else data is read and tokenizers are trained at once. `notes` are what a user should
+    know of the data before training begins.
 
     Raises InputError for data that cannot be used, and for texts longer than the model's learned positions.
     """
@@ -52,9 +56,8 @@ class TranslationTask:
         if folder is not None and TextEncoder.saved_in(folder):
             self.encoder = TextEncoder.load(folder)
         else:
-            self._splits = translation_splits(data)
-            self.encoder, encoded = TextEncoder.fit(self._splits, data)
-            self._train_arrays = encoded["train"]
+            self._corpus = read_corpus(data)
+            self.encoder = self._corpus.encoder
         self._require_positions(self.encoder.source_width, self.encoder.target_width)
         self._graphdef = nnx.split(nnx.eval_shape(lambda: self._transformer(jax.random.key(0))), nnx.Param)[0]
         self._decode = jax.jit(self._decoded_batch)
@@ -72,10 +75,10 @@ class TranslationTask:
     def batch(self, step: int) -> Arrays:
         """The arrays of `TextEncoder.arrays` for a step, the source with `data.word_dropout`."""
         batch = self._batches[step]
-        if self._data.word_dropout == 0:
+        if self._data.source_noise == 0:
             return batch
         seed = [self._data.seed, step, jax.process_index()]
-        return {**batch, "source": word_dropout(batch["source"], self._data.word_dropout, seed)}
+        return {**batch, "source": word_dropout(batch["source"], self._data.source_noise, seed)}
 
     def loss(
         self,
@@ -92,17 +95,22 @@ class TranslationTask:
 
     def validate(self, params: Params) -> dict[str, float]:
         """Exact match and chrF, in percent, on the first few hundred validation examples."""
-        examples = self._splits["validation"][:VALIDATION_EXAMPLES]
+        examples = self._validated
         outputs = self._outputs(params, examples)
         references = [example.target for example in examples]
         return {"exact_match": exact_match(outputs, references), "chrf": chrf(outputs, references)}
+
+    def held_out(self) -> Arrays:
+        """The examples of `validate`."""
+        return self._held_out
 
     def evaluate(self, params: Params, folder: Path) -> Evaluation:
         """The table over the test parts, a dozen samples, and heat maps of the decoder's attention."""
         columns = {"exact match %": exact_match, "chrF": chrf}
         labels = {"dates": "held-out dates", "pairs": "unseen locale×format pairs"}
         if self._data.train is not None:
-            columns = {"exact match %": exact_match, "BLEU": bleu, "chrF": chrf}
+            # BLEU last: it says nothing of short texts.
+            columns = {"chrF": chrf, "exact match %": exact_match, "BLEU": bleu}
             labels = {"validation": "validation", "test": "test"}
         parts = {label: self._splits[part] for part, label in labels.items() if self._splits[part]}
         outputs = {label: self._outputs(params, examples) for label, examples in parts.items()}
@@ -128,20 +136,42 @@ class TranslationTask:
         return translations
 
     def save(self, folder: Path) -> None:
-        """Writes the tokenizers and the widths of the arrays."""
+        """Writes the tokenizers, the widths of the arrays and the data's sizes (data.json)."""
+        self._corpus.save(folder)
         self.encoder.save(folder)
 
-    @cached_property
+    @property
+    def notes(self) -> list[str]:
+        """The corpus's, and where BLEU says nothing of its targets."""
+        if self._data.train is None:
+            return self._corpus.notes
+        targets = [example.target for part in HELD_OUT for example in self._splits[part]]
+        short = sum(words(target) < NGRAM for target in targets)
+        if 2 * short <= len(targets):
+            return self._corpus.notes
+        share = f"{100 * short / len(targets):.0f} % of the held-out targets have fewer than {NGRAM} words"
+        reason = f"BLEU counts runs of {NGRAM} words and is 0 without any: look at chrF and exact match"
+        return [*self._corpus.notes, f"{share}. {reason}"]
+
+    @property
     def _splits(self) -> dict[str, list[Example]]:
-        return translation_splits(self._data)
+        return self._corpus.parts
+
+    @property
+    def _validated(self) -> list[Example]:
+        return self._splits["validation"][:VALIDATION_EXAMPLES]
 
     @cached_property
-    def _train_arrays(self) -> Arrays:
-        return self.encoder.arrays(self._splits["train"])
+    def _held_out(self) -> Arrays:
+        return self.encoder.arrays(self._validated)
+
+    @cached_property
+    def _corpus(self) -> Corpus:
+        return read_corpus(self._data, self.encoder)
 
     @cached_property
     def _batches(self) -> Batches:
-        return Batches(self._train_arrays, self._batch_size, self._data.seed)
+        return Batches(self._corpus.train, self._batch_size, self._data.seed)
 
     def _transformer(self, key: Key[Array, ""]) -> Transformer:
         sizes = {"source_vocab": self.encoder.source.size, "target_vocab": self.encoder.target.size}

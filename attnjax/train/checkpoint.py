@@ -1,6 +1,7 @@
 """Checkpoints of a run: saved in the background, proved on restore. The only file that touches Orbax."""
 
 import logging
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -62,8 +63,12 @@ class Checkpoints:
 
     @property
     def best(self) -> tuple[int, float] | None:
-        """The step and score of the best checkpoint on disk, the earliest of equals; None without one."""
-        scores = {step: self._scores[step] for step in self.steps if step in self._scores}
+        """The step and score of the best checkpoint on disk, the earliest of equals; None without one.
+
+        A score that is NaN is none: no comparison with it is ever true.
+        """
+        scores = {step: self._scores.get(step, math.nan) for step in self.steps}
+        scores = {step: score for step, score in scores.items() if not math.isnan(score)}
         if not scores:
             return None
         step = max(scores, key=lambda step: (self._sign * scores[step], -step))

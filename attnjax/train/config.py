@@ -2,14 +2,19 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from attnjax.config import InputError, require, traced
+from attnjax.config import InputError, following, require, traced
 
 
 def _kept_average(decay: float) -> float:
     """One decay for all above 0: whether an average is kept decides the structure of the state."""
     return 0.5 if decay > 0 else 0.0
+
+
+def _warmup_within(warmup_steps: int, steps: int) -> int:
+    """A warm-up that would outlast the run is a tenth of it."""
+    return warmup_steps if warmup_steps <= steps else steps // 10
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,10 @@ class TrainConfig:
     """Validate and save at the first end of a dispatch at or after each multiple of this, and at the end."""
     keep: int = 2
     """Latest checkpoints kept; the best one by the task's metric is kept beside them."""
-    warmup_steps: int = 100
-    """Updates of linear warm-up to the learning rate; a cosine towards 0 follows."""
+    warmup_steps: int = following(100, "steps", _warmup_within)
+    """Updates of linear warm-up to the learning rate; where only `steps` is set, to fewer, a tenth of it."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """After the warm-up a cosine towards 0, or the same rate to the end: such a run can be prolonged."""
     learning_rate: float = traced(1e-3)
     """Its peak, at the end of the warm-up."""
     weight_decay: float = traced(0.01)
@@ -58,6 +65,10 @@ class TrainConfig:
         require(
             self.batch_size % self.accumulate == 0,
             f"train.accumulate is {self.accumulate}: it must divide train.batch_size ({self.batch_size})",
+        )
+        require(
+            self.schedule in ("cosine", "constant"),
+            f"train.schedule is {self.schedule!r}: it must be cosine or constant",
         )
         for name in ("learning_rate", "weight_decay"):
             value = getattr(self, name)

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +12,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attnjax.ops.engines.noted import noted_engines
 from attnjax.train.checkpoint import Checkpoints
+from attnjax.train.clock import Clock
 from attnjax.train.config import TrainConfig
 from attnjax.train.interrupt import interrupt_on_signals
 from attnjax.train.metrics import MetricsFile, Row, train_row
+from attnjax.train.observer import Observer
 from attnjax.train.optimizer import hyperparameters
 from attnjax.train.placement import Placement, on_one_device
 from attnjax.train.prefetch import prefetched
 from attnjax.train.progress import ProgressBar
 from attnjax.train.rngs import Stream, stream_key
-from attnjax.train.sinks import Observer
-from attnjax.train.state import TrainState, evaluation_params, init_state
+from attnjax.train.state import TrainState, count_parameters, evaluation_params, init_state
 from attnjax.train.step import make_train_chunk
+from attnjax.train.validation import Validation
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Task
@@ -77,8 +80,9 @@ def fit(
     """Trains `task` to `config.steps`, going on from the newest sound checkpoint in `folder`.
 
     The weights after the last step are the result: they are what gets evaluated. The best checkpoint by
-    `task.monitor` is kept beside the latest ones. `folder` gets checkpoints/ and metrics.jsonl. A run that
-    was killed and started again ends in the same bits and the same metrics file as one that never stopped.
+    `task.monitor` is kept beside the latest ones. `folder` gets checkpoints/, metrics.jsonl and times.jsonl.
+    A run that was killed and started again ends in the same bits and the same metrics file as one that never
+    stopped.
 
     `observers` see every row; None shows a progress bar. `task.init` must be traceable.
 
@@ -96,18 +100,20 @@ def fit(
         interrupt = stack.enter_context(interrupt_on_signals())
         first_step, state = _restore_or_init(task, config, seed, placement, checkpoints)
         metrics_file.cut_back(first_step)
+        clock = Clock(folder)
+        clock.start(first_step)
         for observer in observers:
             stack.callback(observer.close)
-            observer.start(first_step, config.steps)
+            observer.start(first_step, config.steps, count_parameters(state.params))
 
-        boundary = _Boundary(task, checkpoints, metrics_file, observers)
+        boundary = _Boundary(task, config, checkpoints, metrics_file, clock, observers)
         spans = spans_of(first_step, config)
 
         def load(span: Span) -> dict[str, jax.Array]:
             return placement.put_batches(stacked_batches(task, span))
 
         batches = stack.enter_context(prefetched(load, spans))
-        dispatch = _Dispatcher(task, config, seed, state, placement)
+        dispatch = _Dispatcher(task, config, seed, state, placement, boundary.compiled)
 
         # At the boundary after chunk i, in this order:
         #   1. dispatch chunk i + 1 (its batches are there), so that the device works during all that follows;
@@ -160,13 +166,24 @@ def load_params(task: "Task", config: TrainConfig, *, folder: Path, best: bool =
 
 
 class _Dispatcher:
-    """Owns the state: each call runs one chunk and replaces it."""
+    """Owns the state: each call runs one chunk and replaces it.
+
+    A chunk of a length that there was not before is compiled first; `on_compiled` then gets the step it
+    begins at, the seconds that took and the engines that compute its attention.
+    """
 
     def __init__(
-        self, task: "Task", config: TrainConfig, seed: int, state: TrainState, placement: Placement
+        self,
+        task: "Task",
+        config: TrainConfig,
+        seed: int,
+        state: TrainState,
+        placement: Placement,
+        on_compiled: Callable[[int, float, Sequence[str]], None] = lambda step, seconds, engines: None,
     ) -> None:
         self.state = state
         self._config = config
+        self._on_compiled, self._lengths = on_compiled, set[int]()
         self._hyper = jax.device_put(hyperparameters(config), placement.state)
         self._seed_key = jax.device_put(jax.random.key(seed), placement.state)
         self._chunk = jax.jit(
@@ -177,8 +194,12 @@ class _Dispatcher:
         self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
 
     def __call__(self, span: Span, batches: dict[str, jax.Array]) -> _Chunk:
-        with jax.transfer_guard("disallow"):
+        length, began = span.end - span.start, time.monotonic()
+        with jax.transfer_guard("disallow"), noted_engines() as engines:
             self.state, metrics = self._chunk(self.state, batches, self._hyper, self._seed_key)
+            if length not in self._lengths:
+                self._lengths.add(length)
+                self._on_compiled(span.start, time.monotonic() - began, list(engines))
             snapshot = self._copy(self.state) if checkpoint_due(span, self._config) else None
         return _Chunk(span.end, metrics, snapshot)
 
@@ -187,29 +208,49 @@ class _Boundary:
     """What happens between two chunks, for the chunk that is finished."""
 
     def __init__(
-        self, task: "Task", checkpoints: Checkpoints, metrics: MetricsFile, observers: Sequence[Observer]
+        self,
+        task: "Task",
+        config: TrainConfig,
+        checkpoints: Checkpoints,
+        metrics: MetricsFile,
+        clock: Clock,
+        observers: Sequence[Observer],
     ) -> None:
-        self._task = task
+        self._monitor, self._validation = task.monitor[0], Validation(task)
+        self._label_smoothing = config.label_smoothing
         self._checkpoints = checkpoints
-        self._metrics = metrics
+        self._metrics, self._clock = metrics, clock
         self._observers = observers
+        self._compiled = False
+
+    def compiled(self, step: int, seconds: float, engines: Sequence[str]) -> None:
+        """Tells of the first program; that of a shorter last chunk only concerns the clock."""
+        self._clock.compiled(step)
+        if not self._compiled:
+            self._compiled = True
+            for observer in self._observers:
+                observer.compiled(seconds, engines)
 
     def settle(self, chunk: _Chunk) -> None:
         metrics = jax.device_get(chunk.metrics)
         if reason := divergence(chunk.end, metrics):
             advice = "try a smaller train.learning_rate or a longer warm-up"
             raise TrainingDiverged(f"{reason}. The checkpoints before it are kept; {advice}")
-        self._write(train_row(chunk.end, metrics))
+        trained = train_row(chunk.end, metrics)
+        self._write(trained)
         if chunk.snapshot is not None:
-            values = self._task.validate(on_one_device(evaluation_params(chunk.snapshot)))
-            self._write({"step": chunk.end, "split": "validation", **values})
-            score = values[self._task.monitor[0]]
+            params = on_one_device(evaluation_params(chunk.snapshot))
+            losses = {"train_loss": trained["loss"], "label_smoothing": self._label_smoothing}
+            validated = self._validation.row(chunk.end, params, **losses)
+            self._write(validated)
+            score = validated[self._monitor]
             self._checkpoints.save(chunk.end, chunk.snapshot, score, first=self._metrics.sync)
 
     def _write(self, row: Row) -> None:
         self._metrics.append(row)
+        shown = self._clock.stamped(row) if row["split"] == "train" else row
         for observer in self._observers:
-            observer.row(row)
+            observer.row(shown)
 
 
 def _checkpoints(task: "Task", config: TrainConfig, folder: Path, *, read_only: bool = False) -> Checkpoints:

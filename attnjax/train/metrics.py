@@ -3,9 +3,12 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from attnjax.train import strict_json
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Row = dict[str, Any]
 
@@ -34,17 +37,17 @@ class MetricsFile:
 
     def rows(self) -> list[Row]:
         """All rows but a last one that was torn or is being written; none where there is no file yet."""
-        return [json.loads(line) for line in self._lines()]
+        return [strict_json.numbers(json.loads(line)) for line in self._lines()]
 
     def last(self) -> Row | None:
         """The last of the rows; None without any."""
         lines = self._lines()
-        return json.loads(lines[-1]) if lines else None
+        return strict_json.numbers(json.loads(lines[-1])) if lines else None
 
     def append(self, row: Row) -> None:
         """Writes one row; it is in the file when this returns."""
         with self._path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(row) + "\n")
+            lines.write(strict_json.dumps(row) + "\n")
 
     def _lines(self) -> list[str]:
         return self._path.read_text(encoding="utf-8").split("\n")[:-1] if self._path.exists() else []
@@ -56,12 +59,14 @@ class MetricsFile:
                 os.fsync(lines.fileno())
 
 
-def train_row(step: int, metrics: dict[str, np.ndarray]) -> Row:
+def train_row(step: int, metrics: "dict[str, np.ndarray]") -> Row:
     """The row of a chunk that ended at `step`, from its metrics per step, [K].
 
     The task's metrics are averaged over the chunk by weight, `tokens` is the sum of the weights, grad_norm
     and learning_rate are those of the last step.
     """
+    import numpy as np  # Commands that only read rows answer sooner without it.
+
     weight = metrics["weight"].astype(np.float64)
     last = {name: float(metrics[name][-1]) for name in ("grad_norm", "learning_rate")}
     means = {

@@ -23,10 +23,12 @@ def hyperparameters(config: TrainConfig) -> dict[str, Float[Array, ""]]:
 
 
 def schedule(step: Int[Array, ""], config: TrainConfig) -> Float[Array, ""]:
-    """The unit schedule: linear from 1/warmup_steps to 1, then a cosine towards 0 after the last step.
+    """The unit schedule: linear from 1/warmup_steps to 1, then 1, or a cosine towards 0 after the last step.
 
     Update 0 uses schedule(1) of optax, so that no update has a rate of zero.
     """
+    if config.schedule == "constant":
+        return jnp.minimum(1.0, (step + 1) / max(config.warmup_steps, 1))
     unit = optax.schedules.warmup_cosine_decay_schedule(0.0, 1.0, config.warmup_steps, config.steps + 1)
     return jnp.asarray(unit(step + 1))
 
@@ -34,7 +36,7 @@ def schedule(step: Int[Array, ""], config: TrainConfig) -> Float[Array, ""]:
 def init_optimizer(params: Any) -> optax.OptState:
     """The optimiser's state: moments of at least float32."""
     zero = dict.fromkeys(("clip_norm", "beta1", "beta2", "weight_decay"), jnp.zeros(()))
-    return _adamw(zero).init(_widened(params))
+    return _adamw(zero).init(widened(params))
 
 
 def update_params(
@@ -48,9 +50,17 @@ def update_params(
 
     params ← params − learning_rate · (m̂ / (√v̂ + 1e-8) + weight_decay · params). Loshchilov and Hutter, 2019.
     """
-    updates, opt_state = _adamw(hyper).update(_widened(grads), opt_state, _widened(params))
+    updates, opt_state = _adamw(hyper).update(widened(grads), opt_state, widened(params))
     updates = jax.tree.map(lambda update: -learning_rate * update, updates)
     return optax.apply_updates(params, updates), opt_state
+
+
+def widened(tree: Any) -> Any:
+    """Returns copies of the arrays in at least float32, for sums that small terms are added to.
+
+    In bfloat16 256 + 1 is 256, and what moves by less than 1/256 of itself stands still.
+    """
+    return jax.tree.map(lambda x: jnp.array(x, jnp.promote_types(x.dtype, jnp.float32)), tree)
 
 
 def decays(params: Any) -> Any:
@@ -69,8 +79,3 @@ def _adamw(hyper: Hyperparameters) -> optax.GradientTransformation:
         optax.scale_by_adam(hyper["beta1"], hyper["beta2"]),
         optax.add_decayed_weights(hyper["weight_decay"], mask=decays),
     )
-
-
-def _widened(tree: Any) -> Any:
-    """Moments and decay in at least float32, whatever the parameters are stored in."""
-    return jax.tree.map(lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32)), tree)

@@ -75,6 +75,7 @@ class PackLanes:
         self._steps: dict[int, int] = {}
         self._begun: list[int] = []
         self._running: set[int] = set()
+        self._losses: dict[int, float] = {}
         self._all_begun = False
         self._clock, self._states = 0, program.empty()
         self._thread, self._batches = thread, dict[Span, Future[dict[str, np.ndarray]]]()
@@ -205,7 +206,9 @@ class PackLanes:
                 if reason := divergence(end, own):
                     self._end(Ended(trial, "failed", end, _last_validation(trial), reason))
                 else:
-                    MetricsFile(trial.metrics).append(train_row(end, own))
+                    row = train_row(end, own)
+                    self._losses[trial.number] = row["loss"]
+                    MetricsFile(trial.metrics).append(row)
 
     def _validate(self, chunk: Round, states: TrainState) -> None:
         validated = {}
@@ -213,8 +216,13 @@ class PackLanes:
             span = chunk.spans[lane]
             if self._runs(trial) and checkpoint_due(span, self._config):
                 params = self._program.take(evaluation_params(states), lane)
-                found = self._program.task.validate(params)
-                MetricsFile(trial.metrics).append({"step": span.end, "split": "validation", **found})
+                found = self._program.validation.row(
+                    span.end,
+                    params,
+                    train_loss=self._losses[trial.number],
+                    label_smoothing=trial.config.label_smoothing,
+                )
+                MetricsFile(trial.metrics).append(found)
                 validated[trial.number] = span.end
         going_on = {number: step for number, step in validated.items() if step < self._config.steps}
         if self._prune and going_on:

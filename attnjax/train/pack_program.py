@@ -19,6 +19,7 @@ from attnjax.train.loop import Span, initial_state, next_span, stacked_batches
 from attnjax.train.optimizer import Hyperparameters
 from attnjax.train.state import TrainState
 from attnjax.train.step import Batch, Loss, Metrics, make_train_chunk
+from attnjax.train.validation import Validation
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Task
@@ -105,6 +106,7 @@ class PackProgram:
 
     def __init__(self, task: "Task", config: TrainConfig, layout: PackLayout) -> None:
         self.task, self.config, self.layout = task, config, layout
+        self.validation = Validation(task)
         self.chunk = make_pack_chunk(task.loss, config, layout)
         self.copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
         self._compiled = False

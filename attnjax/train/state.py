@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from attnjax.train.optimizer import init_optimizer
+from attnjax.train.optimizer import init_optimizer, widened
 
 
 class TrainState(NamedTuple):
@@ -19,14 +19,23 @@ class TrainState(NamedTuple):
 
 
 def init_state(params: Any, *, ema: bool) -> TrainState:
-    """The state before the first update; the average starts as a copy of the parameters."""
-    average = jax.tree.map(jnp.copy, params) if ema else None
+    """The state before the first update; the average starts as a copy in at least float32."""
+    average = widened(params) if ema else None
     return TrainState(jnp.zeros((), jnp.int32), params, init_optimizer(params), average)
 
 
 def evaluation_params(state: TrainState) -> Any:
     """The parameters that are validated, evaluated and handed on: the average where the run keeps one."""
     return state.params if state.ema is None else state.ema
+
+
+def count_parameters(params: Any) -> int:
+    """How many numbers the arrays of a tree hold.
+
+    >>> count_parameters({"kernel": jnp.zeros((2, 3)), "bias": jnp.zeros(3)})
+    9
+    """
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def update_ema(ema: Any, params: Any, decay: Array, step: Int[Array, ""]) -> Any:

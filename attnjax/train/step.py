@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from attnjax.nn.dropout import Dropout
 from attnjax.train.config import TrainConfig
-from attnjax.train.optimizer import Hyperparameters, schedule, update_params
+from attnjax.train.optimizer import Hyperparameters, schedule, update_params, widened
 from attnjax.train.rngs import Stream, stream_key
 from attnjax.train.state import TrainState, update_ema
 
@@ -62,27 +62,32 @@ def _gradients(
     """Gradient and metrics of the whole batch, computed in `accumulate` micro-batches.
 
     With nᵢ tokens in micro-batch i, the batch's loss is Σ nᵢ·lossᵢ / Σ nᵢ: averaging the micro-batches'
-    gradients instead would weigh the tokens of a sparse micro-batch more.
+    gradients instead would weigh the tokens of a sparse micro-batch more. Sums are in at least float32,
+    whatever the parameters and the task's loss are in, and come back so.
     """
 
     def weighted_loss(params: Any, micro_batch: Batch, index: Array) -> tuple[Array, Metrics]:
         dropout = Dropout(hyper["dropout"], jax.random.fold_in(key, index))
-        value, metrics = loss(params, micro_batch, dropout=dropout, label_smoothing=hyper["label_smoothing"])
+        found = loss(params, micro_batch, dropout=dropout, label_smoothing=hyper["label_smoothing"])
+        value, metrics = widened(found)
         weight = metrics["weight"]
         sums = {name: metric * weight for name, metric in metrics.items() if name != "weight"}
         return value * weight, {**sums, "weight": weight}
 
+    def of_micro_batch(micro_batch: Batch, index: Array) -> tuple[Any, Metrics]:
+        return widened(jax.grad(weighted_loss, has_aux=True)(params, micro_batch, index))
+
     def add_micro_batch(sums: Any, inputs: tuple[Batch, Array]) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, sums, jax.grad(weighted_loss, has_aux=True)(params, *inputs)), None
+        return jax.tree.map(jnp.add, sums, of_micro_batch(*inputs)), None
 
     inputs = (_micro_batches(batch, accumulate), jnp.arange(accumulate))
     first, rest = jax.tree.map(lambda x: x[0], inputs), jax.tree.map(lambda x: x[1:], inputs)
-    sums = jax.grad(weighted_loss, has_aux=True)(params, *first)
+    sums = of_micro_batch(*first)
     if accumulate > 1:
         sums, _ = jax.lax.scan(add_micro_batch, sums, rest)
     grads, metrics = sums
     weight = metrics.pop("weight")
-    grads, metrics = jax.tree.map(lambda total: (total / weight).astype(total.dtype), (grads, metrics))
+    grads, metrics = jax.tree.map(lambda total: total / weight, (grads, metrics))
     return grads, {**metrics, "weight": weight}
 
 

@@ -31,7 +31,14 @@ class BadInput(Engine):
     def test_11_integer_inputs(self, name):
         args = {"query": Q, "key": K, "value": V}
         args[name] = args[name].astype(jnp.int32)
-        with pytest.raises(TypeError, match=f"{name} is int32.*expected floating point"):
+        with pytest.raises(TypeError, match=f"{name} is an array of int32: expected floating point"):
+            self.attend(**args)
+
+    @pytest.mark.parametrize("name", ["query", "key", "value", "bias"])
+    def test_11_inputs_of_8_bits(self, name):
+        args = {"query": Q, "key": K, "value": V, "bias": jnp.zeros((3, 5))}
+        args[name] = args[name].astype(jnp.float8_e4m3fn)
+        with pytest.raises(TypeError, match=f"{name} is an array of float8_e4m3fn: expected 16 bits or more"):
             self.attend(**args)
 
     @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ def data(tmp_path):
 
 
 def test_the_share_is_held_out_for_validation_and_for_test(data):
-    splits = translation_splits(data)
+    splits, malformed = translation_splits(data)
+    assert malformed == []
     assert {part: len(examples) for part, examples in splits.items()} == {
         "train": 162,
         "validation": 20,
@@ -32,7 +33,7 @@ def test_the_share_is_held_out_for_validation_and_for_test(data):
 
 
 def test_no_held_out_source_is_trained_on(data):
-    splits = {part: {e.source for e in examples} for part, examples in translation_splits(data).items()}
+    splits = {part: {e.source for e in examples} for part, examples in translation_splits(data)[0].items()}
     assert not splits["train"] & (splits["validation"] | splits["test"])
     assert not splits["validation"] & splits["test"]
 
@@ -44,7 +45,7 @@ def test_the_split_depends_on_the_seed_only(data):
 
 def test_given_files_are_used_as_they_are(data, tmp_path):
     test = corpus(tmp_path / "test.tsv", [("a", "b")])
-    splits = translation_splits(dataclasses.replace(data, test=test))
+    splits, _ = translation_splits(dataclasses.replace(data, test=test))
     assert [(e.source, e.target) for e in splits["test"]] == [("a", "b")]
     assert len(splits["train"]) == 180
 

@@ -12,7 +12,7 @@ import pytest
 from attnjax.cli import main
 from attnjax.experiment import topology
 from tests.experiment.test_sweep import command, only_sweep, table
-from tests.toy_runs import WHERE
+from tests.toy_runs import WHERE, held
 
 GRID = ["sweep", "toy", "--grid", "train.learning_rate=0.1,0.2", "--seeds", "4", "--train.steps", "40"]
 FAST = ["--lowering", "map", "--width", "2", "--devices", "1"]
@@ -53,15 +53,20 @@ def rows_of_two_packs() -> bool:
 
 def test_two_workers_of_which_one_is_killed_end_in_the_table_of_one_process() -> None:
     assert main([*GRID, *FAST, *WHERE, "--runs", "whole"]) == 0
-    env = {**os.environ, "TOY_SECONDS_PER_STEP": "0.1", "SWEEP_TEST": str(Path.cwd())}
+    hold = Path("hold")
+    env = {**held(20, hold), "SWEEP_TEST": str(Path.cwd())}
     process = subprocess.Popen(
         command(*GRID, *FAST, "--launcher", "ray"), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     wait_for(rows_of_two_packs, process)
     workers = ray_workers()
     assert len(workers) == 2
+    # They asked for no GPU, and Ray hides none from them.
+    for pid in workers:
+        assert b"JAX_PLATFORMS=cpu\0" in Path(f"/proc/{pid}/environ").read_bytes()
     os.kill(min(workers), signal.SIGKILL)
     wait_for(lambda: len(ray_workers().keys() - workers.keys()) == 1, process)
+    hold.unlink()
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "8 done" in out.decode()
@@ -87,11 +92,13 @@ def test_bad_input_is_one_line_and_nothing_is_written(arguments, message) -> Non
 
 def test_a_search_of_one_shape_asks_for_as_many_trials_as_all_workers_take() -> None:
     search = (
-        "sweep toy --search tpe --trials 99 --train.steps 400 --space train.learning_rate=log:0.1..1".split()
+        "sweep toy --search tpe --trials 99 --train.steps 40 --space train.learning_rate=log:0.1..1".split()
     )
-    env = {**os.environ, "TOY_SECONDS_PER_STEP": "0.1"}
     process = subprocess.Popen(
-        command(*search, *FAST, "--launcher", "ray"), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command(*search, *FAST, "--launcher", "ray"),
+        env=held(20, Path("hold")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     wait_for(rows_of_two_packs, process)
     plan = json.loads(only_sweep().plan_file.read_text())
@@ -109,12 +116,14 @@ def test_a_search_that_is_stopped_on_a_cluster_goes_on_in_one_process_to_the_sam
     done = subprocess.run(command(*arguments, "--runs", "whole"), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "failed: train.accumulate is 7: it must divide" in done.stderr
-    env = {**os.environ, "TOY_SECONDS_PER_STEP": "0.1"}
-    process = subprocess.Popen(command(*arguments), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command(*arguments), env=held(20, Path("hold")), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     wait_for(rows_of_two_packs, process)
     process.terminate()
     process.communicate(timeout=300)
     assert len(only_sweep().trials()) < 48
+    Path("hold").unlink()
     assert main(["resume", "toy", *WHERE]) == 0
     assert table(only_sweep()) == table(only_sweep("whole"))
     assert {trial.status for trial in only_sweep().trials()} == {"done", "pruned", "failed"}

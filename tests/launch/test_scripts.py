@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from attnjax.cli import _parser
+from attnjax.cli.command_line import _parser
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 

@@ -129,3 +129,12 @@ def test_the_loop_carries_the_state_of_a_recurrence(mechanism: str, dtype: str) 
 def test_max_length_must_be_positive(model: Transformer) -> None:
     with pytest.raises(ValueError, match="max_length 0: expected 1 or more"):
         greedy_decode(model, *sources(), bos=BOS, eos=EOS, pad=PAD, max_length=0)
+
+
+def test_no_more_tokens_than_learned_positions() -> None:
+    config = TransformerConfig(dim=8, encoder_layers=1, decoder_layers=1, positions="learned", max_length=8)
+    small = Transformer(config, source_vocab=13, target_vocab=7, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="9 tokens: the table of positions has 8 rows"):
+        decode(small, *sources())
+    with pytest.raises(ValueError, match="9 tokens: the table of positions has 8 rows"):
+        small.init_cache(jnp.zeros((2, 8, 8)), jnp.array([8, 8]), LENGTH)

@@ -32,6 +32,11 @@ def build(**fields: Any) -> LanguageModel:
     return LanguageModel(config, vocab=V, rngs=nnx.Rngs(0))
 
 
+def filled(model: LanguageModel, length: int = T + 1) -> Any:
+    """A cache for so many tokens that holds T."""
+    return jax.jit(model.__call__)(TOKENS, cache=model.init_cache(B, length))[1]
+
+
 @every_variant
 def test_a_token_is_seen_by_itself_and_later_ones_and_decoding_is_one_pass(variant: dict) -> None:
     model = build(**variant)
@@ -87,6 +92,28 @@ def test_parameters_are_all_there_is_and_all_are_used_and_named(mechanism: str) 
     assert [len(name) for name in names] == [leaf.ndim for leaf in jax.tree.leaves(params)]
 
 
+def test_a_block_that_layers_share_stays_shared_through_jit_and_grad() -> None:
+    shared, apart = build(convolution=None), build(convolution=None)
+    shared.blocks[1] = shared.blocks[0]
+    nnx.update(apart.blocks[1], nnx.state(apart.blocks[0]))
+
+    @nnx.jit
+    def step(model: LanguageModel) -> Any:
+        gradient = nnx.grad(lambda model: jax.nn.log_softmax(model(TOKENS))[..., 0].mean())(model)
+        nnx.update(model, jax.tree.map(lambda x, g: x - g, nnx.state(model), gradient))
+        return nnx.to_pure_dict(gradient)["blocks"]
+
+    of_shared, of_each = step(shared), step(apart)
+    sums = jax.tree.map(jnp.add, of_each[0], of_each[1])
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6), of_shared[0], sums)
+    assert list(of_shared) == [0]
+    assert shared.blocks[1] is shared.blocks[0]
+    # As tasks hand parameters to the training step.
+    graphdef, params = nnx.split(shared, nnx.Param)
+    merged = nnx.merge(graphdef, nnx.State(nnx.to_pure_dict(params)))
+    assert merged.blocks[1] is merged.blocks[0]
+
+
 def test_weights_are_captured_by_path_and_dropout_takes_effect() -> None:
     model = build()
     logits, weights = model(TOKENS, capture=Capture(layers=(1,), rows=(3,)))
@@ -104,12 +131,25 @@ def test_weights_are_captured_by_path_and_dropout_takes_effect() -> None:
         (lambda model: model(TOKENS[0]), ValueError, r"tokens \[7\]: expected \(B, T\)"),
         (lambda model: model(TOKENS * 1.0), TypeError, "tokens have dtype float32: expected integers"),
         (lambda model: model(TOKENS, cache=model.init_cache(B, 6)), ValueError, "cache of 6 slots, 0 used"),
+        (
+            lambda model: model(TOKENS, cache=filled(model)),
+            ValueError,
+            "8 slots, 7 used: no room for 7",
+        ),
         (lambda model: model(TOKENS, capture=Capture(layers=(2,))), ValueError, r"capture.layers \(2,\)"),
     ],
 )
 def test_bad_input_is_refused(call: Any, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
-        call(build())
+        call(build(layers=1))
+
+
+def test_decoding_past_the_learned_positions_is_an_error() -> None:
+    model = build(layers=1, mechanism="gla", positions="learned", max_length=T)
+    with pytest.raises(ValueError, match="8 tokens: the table of positions has 7 rows"):
+        model.init_cache(B, T + 1)
+    with pytest.raises(ValueError, match="positions from 7 to 7: the table of positions has 7 rows"):
+        model(TOKENS[:, :1], cache=filled(model, T))
 
 
 @pytest.mark.parametrize(

@@ -86,12 +86,33 @@ def test_cross_attention_is_its_formula(kv_heads: int) -> None:
     np.testing.assert_allclose(module(x, projected, mask=masks.lengths(key=4)), expected, atol=2e-5)
 
 
-def test_a_context_has_positions_only_if_projected_with_them() -> None:
-    module, x, context = layer(head_dim=4, rope="halves"), normal(2, 5, DIM), normal(2, 5, DIM, seed=1)
-    plain, placed = module(x, context), module(x, module.project(context, jnp.arange(5)))
-    np.testing.assert_allclose(plain, module(x, module.project(context)), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(placed, by_formula(module, x, context, np.ones((5, 5))), atol=2e-5)
-    assert np.abs(plain - placed).max() > 0.01
+@pytest.mark.parametrize("rope", ["halves", "interleaved"])
+def test_a_context_stands_where_it_is_said_to_and_from_0_otherwise(rope: str) -> None:
+    module, x, context = layer(head_dim=4, rope=rope), normal(2, 5, DIM), normal(2, 7, DIM, seed=1)
+    placed, at = by_formula(module, x, context, np.ones((5, 7))), jnp.arange(7)
+    np.testing.assert_allclose(module(x, context), placed, atol=2e-5)
+    np.testing.assert_array_equal(module(x, x), module(x))
+    # Only distances count.
+    moved = module(x, context, positions=at[:5] + 40, context_positions=at + 40)
+    np.testing.assert_allclose(moved, placed, atol=2e-5)
+    later = module(x, module.project(context, at + 40), positions=at[:5] + 40)
+    np.testing.assert_allclose(later, placed, atol=2e-5)
+    projected = module.project(context)
+    for t in range(5):  # As in decoding.
+        token = module(x[:, t : t + 1], projected, positions=jnp.array([t]))
+        np.testing.assert_allclose(token, placed[:, t : t + 1], atol=2e-5)
+
+
+def test_positions_of_one_side_alone_are_an_error() -> None:
+    module, x, at = layer(head_dim=4, rope="halves"), normal(2, 5, DIM), jnp.arange(5)
+    with pytest.raises(ValueError, match=r"positions alone: expected positions \(of x\) and context_"):
+        module(x, x, positions=at)
+    with pytest.raises(ValueError, match="context_positions alone"):
+        module(x, x, context_positions=at)
+    with pytest.raises(ValueError, match="context_positions are given: expected a context"):
+        module(x, context_positions=at)
+    with pytest.raises(ValueError, match="positions None: a projected context stands where `project` placed"):
+        module(x, module.project(x))
 
 
 def test_positions_shift_without_effect_on_rope() -> None:

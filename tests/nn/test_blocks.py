@@ -54,3 +54,15 @@ def test_a_decoder_block_looks_at_itself_then_at_the_context_then_feeds_forward(
     expected = expected + feed(norms[2](expected))
     got = block(x, context, mask=mask, context_mask=context_mask).out
     np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_a_decoder_block_that_rotates_across_decodes_as_it_is_trained() -> None:
+    own, cross = (nn.Attention(DIM, 2, rope="halves", rngs=nnx.Rngs(seed)) for seed in range(2))
+    block = nn.DecoderBlock(own, cross, nn.FeedForward(DIM, 12, rngs=nnx.Rngs(2)), norm)
+    x, context = normal(2, 4, DIM), normal(2, 7, DIM, seed=1)
+    whole = block(x, context, mask=masks.causal()).out
+    cache, source = own.empty_cache((2,), 4, x.dtype), cross.project(context)
+    for t in range(4):
+        step = block(x[:, t : t + 1], source, mask=masks.causal(cache.length), cache=cache)
+        np.testing.assert_allclose(step.out, whole[:, t : t + 1], atol=1e-5)
+        cache = step.cache

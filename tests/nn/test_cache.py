@@ -1,5 +1,7 @@
 """The cache: prefill in one call, then token by token, equals one call without it."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from flax import nnx
 
 from attnjax import nn
-from attnjax.ops import masks
+from attnjax.ops import masks, scores
 
 CHUNKS = {"one by one": [1] * 9, "prefill": [5, 1, 1, 1, 1], "chunks": [3, 4, 2], "at once": [9]}
 
@@ -86,6 +88,42 @@ def test_overflow_is_an_error() -> None:
         jax.jit(lambda c: module(x, cache=c))(module.empty_cache((2,), 2, x.dtype))
     _, full = module(x[:, :1], cache=cache)  # The last slot may be used.
     assert int(full.length) == full.capacity
+
+
+BY_POSITION = {
+    "causal": {"mask": masks.causal()},
+    "window": {"mask": ~(masks.prefix(1) | ~masks.sliding_window(2, 0))},
+    "blocks": {"mask": masks.chunked_causal(8)},
+    "alibi": {"score": scores.alibi(jnp.ones(4))},
+    "after another": {"score": scores.softcap(9.0) >> scores.alibi(jnp.ones(4))},
+}
+
+
+@pytest.mark.parametrize("rule", BY_POSITION.values(), ids=BY_POSITION)
+def test_what_counts_from_0_beside_tokens_in_the_cache_is_an_error(rule: dict[str, Any]) -> None:
+    module = nn.Attention(16, 4, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (2, 4, 16))
+    prefill, cache = module(x[:, :3], **rule, cache=module.empty_cache((2,), 6, x.dtype))
+    with pytest.raises(ValueError, match=r"with a cache of 3 tokens: .* expected offset=cache\.length"):
+        module(x[:, 3:], **rule, cache=cache)
+    # A traced length hides it: nothing but NaN, or the right values.
+    step = jax.jit(lambda x, cache: module(x, **rule, cache=cache)[0])
+    assert jnp.isnan(step(x[:, 3:], cache)).all()
+    np.testing.assert_allclose(step(x[:, :3], module.empty_cache((2,), 6, x.dtype)), prefill, atol=1e-6)
+
+
+@pytest.mark.parametrize("mechanism", ["softmax", "gla"])
+def test_a_cache_of_integers_is_an_error(mechanism: str) -> None:
+    module = nn.Attention(16, 4, mechanism=mechanism, rngs=nnx.Rngs(0))
+    with pytest.raises(TypeError, match="dtype of the cache is int8: expected floating point"):
+        module.empty_cache((2,), 4, jnp.int8)
+
+
+def test_a_cache_made_by_hand_is_looked_at_too() -> None:
+    module = nn.Attention(16, 4, rngs=nnx.Rngs(0))
+    cache = jax.tree.map(lambda x: x.astype(int), module.empty_cache((2,), 4, jnp.float32))
+    with pytest.raises(TypeError, match="dtype of the cache is int32"):
+        module(jnp.ones((2, 3, 16)), cache=cache)
 
 
 def test_what_does_not_fit_is_named() -> None:

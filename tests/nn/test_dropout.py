@@ -47,7 +47,7 @@ def test_branches_are_independent_and_repeatable() -> None:
     np.testing.assert_array_equal(np.asarray(dropout.fold("weights")(x)) > 0, masks[2])
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1, 1.5])
+@pytest.mark.parametrize("rate", [-0.1, 1, 1.5, np.float32(1.5), jnp.float32(-1), np.nan])
 def test_a_rate_outside_the_unit_interval_is_an_error(rate: float) -> None:
     with pytest.raises(ValueError, match=rf"dropout rate {rate}: expected a number in \[0, 1\)"):
         Dropout(rate, jax.random.key(0))

@@ -5,6 +5,7 @@ That of `attention` itself is in tests/contracts/attention_bad_input.py, which e
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import attnjax as aj
@@ -32,6 +33,25 @@ def test_engines_that_cannot_be_had(options, error, message):
 def test_a_traced_dropout_rate_needs_a_key_too():
     with pytest.raises(ValueError, match="dropout_key is None"):
         jax.jit(lambda rate: aj.attention(Q, K, V, dropout_rate=rate))(0.1)
+
+
+def test_lists_are_arrays():
+    q, k, v = (np.asarray(x).tolist() for x in (Q, K, V))
+    out, lse = aj.attention(q, k, v, bias=[0.0] * 5, return_lse=True)
+    assert (out.shape, out.dtype, lse.shape) == ((2, 3, 4, 6), jnp.float32, (2, 4, 3))
+    assert aj.attention_weights(q, k).shape == (2, 4, 3, 5)
+    assert aj.merge_attention([out.tolist()], [lse.tolist()])[0].shape == out.shape
+
+
+@pytest.mark.parametrize("implementation", ["threefry2x32", "rbg"])
+def test_raw_keys_are_keys(implementation):
+    with jax.default_prng_impl(implementation):
+        raw, key = jax.random.PRNGKey(0), jax.random.key(0)
+        outs = [aj.attention(Q, K, V, dropout_rate=0.5, dropout_key=k) for k in (raw, key)]
+        np.testing.assert_array_equal(*outs)
+        for wrong in (raw[:1], jnp.stack([raw, raw]), jnp.stack([key, key]), jnp.zeros(raw.shape, int)):
+            with pytest.raises(TypeError, match="expected a key of jax"):
+                aj.attention(Q, K, V, dropout_rate=0.5, dropout_key=wrong)
 
 
 @pytest.mark.parametrize(

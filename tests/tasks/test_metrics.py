@@ -9,9 +9,12 @@ def test_exact_match_counts_equal_texts_in_percent():
     assert exact_match(["a", "b", "c", "d"], ["a", "b", "c", "D"]) == 75.0
 
 
-def test_texts_of_different_number_are_refused():
-    with pytest.raises(ValueError, match="longer"):
-        exact_match(["a"], ["a", "b"])
+@pytest.mark.parametrize("metric", [exact_match, chrf, bleu])
+def test_texts_of_different_number_and_none_at_all_are_refused(metric):
+    for outputs, references in ((["a b c d"] * 3, ["a b c d"]), (["a"], ["a", "b"]), ([], [])):
+        came = f"{len(outputs)} outputs and {len(references)} references came"
+        with pytest.raises(ValueError, match=came):
+            metric(outputs, references)
 
 
 @pytest.mark.parametrize("metric", [chrf, bleu])

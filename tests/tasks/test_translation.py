@@ -76,7 +76,7 @@ def test_validation_is_of_the_validation_part(task, trained, corpus, monkeypatch
     asked = []
     monkeypatch.setattr(translation_module, "exact_match", lambda _, references: asked.append(references))
     task.validate(trained)
-    assert asked == [[example.target for example in translation_splits(corpus)["validation"]]]
+    assert asked == [[example.target for example in translation_splits(corpus)[0]["validation"]]]
 
 
 def test_the_loss_is_the_smoothed_cross_entropy_of_the_tokens_without_padding(task, trained, loss):
@@ -175,7 +175,7 @@ def test_the_alignment_is_that_of_the_last_decoder_layer(corpus):
 def test_the_evaluation_of_a_corpus_has_rows_for_validation_and_test(task, trained, tmp_path):
     evaluation = task.evaluate(trained, tmp_path)
     assert list(evaluation.metrics) == ["validation", "test"]
-    assert list(evaluation.metrics["test"]) == ["exact match %", "BLEU", "chrF", "examples"]
+    assert list(evaluation.metrics["test"]) == ["chrF", "exact match %", "BLEU", "examples"]
     assert evaluation.metrics["test"]["exact match %"] > 90
     assert evaluation.figures == [tmp_path / "alignment.png"]
     assert evaluation.figures[0].is_file()

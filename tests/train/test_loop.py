@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -19,12 +19,16 @@ from attnjax.train.config import TrainConfig
 from attnjax.train.hashing import params_hash
 from attnjax.train.loop import FitResult, TrainingDiverged, fit, load_params
 from attnjax.train.metrics import MetricsFile
+from attnjax.train.observer import Observer
 from attnjax.train.state import init_state
-from tests.train.toy import ToyTask
+from tests.train.toy import DIM, TOKENS, ToyTask
 
 CONFIG = TrainConfig(
     steps=14, batch_size=8, log_every=4, checkpoint_every=6, warmup_steps=2, learning_rate=0.01, ema_decay=0.9
 )
+
+
+TIMES = ("seconds", "steps_per_second")
 
 
 class StopsAt(ToyTask):
@@ -140,7 +144,7 @@ def test_rows_are_on_the_disk_before_the_checkpoint_that_sigterm_leaves(
     for owner, name in ((MetricsFile, "append"), (MetricsFile, "sync"), (ocp.training.Checkpointer, "save")):
         monkeypatch.setattr(owner, name, _noted(events, name, getattr(owner, name)))
     assert _fit(tmp_path, task=Terminated()).interrupted
-    assert events == ["append", "sync", "save"]
+    assert events == ["append", "append", "sync", "save"]  # The metrics, and the time they were written.
 
 
 @pytest.mark.parametrize("step", [5, 9, 13])
@@ -204,15 +208,18 @@ def test_no_array_slips_onto_the_device_unseen() -> None:
 
 
 def test_observers_see_every_row_and_are_closed_after_a_failure(tmp_path: Path) -> None:
-    class Recorder:
+    class Recorder(Observer):
         def __init__(self) -> None:
             self.seen = []
 
-        def start(self, step: int, steps: int) -> None:
-            self.seen.append((step, steps))
+        def start(self, step: int, steps: int, parameters: int) -> None:
+            self.seen.append((step, steps, parameters))
+
+        def compiled(self, seconds: float, engines: Sequence[str]) -> None:
+            self.seen.append("compiled")
 
         def row(self, row: dict) -> None:
-            self.seen.append(row)
+            self.seen.append({name: x for name, x in row.items() if name not in TIMES})
 
         def close(self) -> None:
             self.seen.append("closed")
@@ -220,7 +227,12 @@ def test_observers_see_every_row_and_are_closed_after_a_failure(tmp_path: Path) 
     recorder = Recorder()
     with pytest.raises(OSError, match="the corpus is gone"):
         _fit(tmp_path, task=StopsAt(9), observers=(recorder,))
-    assert recorder.seen == [(0, 14), *_rows(tmp_path), "closed"]
+    parameters = TOKENS * DIM + DIM * DIM + DIM + DIM * TOKENS
+    assert recorder.seen == [(0, 14, parameters), "compiled", *_rows(tmp_path), "closed"]
+    times = [json.loads(line) for line in (tmp_path / "times.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in times] == [
+        row["step"] for row in _rows(tmp_path) if row["split"] == "train"
+    ]
 
 
 def test_divergence_names_the_step_and_keeps_the_checkpoints(tmp_path: Path) -> None:

@@ -1,26 +1,22 @@
 """What shows a run while it goes: the progress bar and the sinks."""
 
 import io
-import sys
-import types
 
-import pytest
 from rich.console import Console
 
-from attnjax.config import InputError
-from attnjax.train import sinks
 from attnjax.train.progress import ProgressBar
 
 ROW = {"step": 5, "split": "train", "loss": 1.25, "token_accuracy": 0.5, "tokens": 10.0}
 
 
 def _shown(*, terminal: bool, seconds_between_lines: float = 0.0) -> str:
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=160)
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=180)
     bar = ProgressBar(console, seconds_between_lines=seconds_between_lines)
-    bar.start(0, 20)
+    bar.start(0, 20, 392175)
+    bar.compiled(8.04, ["blockwise"])
     for step in (5, 10, 20):
-        bar.row({**ROW, "step": step})
-    bar.row({"step": 20, "split": "validation", "exact_match": 0.75})
+        bar.row({**ROW, "step": step, "steps_per_second": None if step == 20 else 7.129})
+    bar.row({"step": 20, "split": "validation", "exact_match": 0.75, "loss": 1.5})
     bar.close()
     return console.file.getvalue()
 
@@ -31,46 +27,28 @@ def test_a_terminal_shows_step_loss_accuracy_speed_and_time_left() -> None:
         "20/20",
         "loss 1.250",
         "token accuracy 0.500",
-        "steps/s",
+        "steps/s 7.13",
         "left",
         "validation exact match 0.750",
+        "validation loss 1.500",
     ):
         assert part in shown
 
 
 def test_elsewhere_plain_lines_come_now_and_then() -> None:
+    begun = ["step 0/20  compiling, 392,175 parameters", "compiled in 8.0 s, attention by blockwise"]
     every = _shown(terminal=False).splitlines()
-    assert [line.split("  ")[0] for line in every] == ["step 5/20", "step 10/20", "step 20/20"]
+    assert every[:2] == begun
+    assert [line.split("  ")[0] for line in every[2:]] == ["step 5/20", "step 10/20", "step 20/20"]
+    assert every[2].endswith("steps/s 7.13  2 s left")
     assert "\x1b" not in "".join(every)
     rare = _shown(terminal=False, seconds_between_lines=60.0).splitlines()
-    assert [line.split("  ")[0] for line in rare] == ["step 20/20"]
+    assert [line.split("  ")[0] for line in rare[2:]] == ["step 20/20"]
 
 
-@pytest.mark.parametrize(
-    ("package", "make"),
-    [
-        ("tensorboardX", lambda: sinks.TensorBoardSink("somewhere")),
-        ("wandb", lambda: sinks.WandbSink("run")),
-        ("mlflow", lambda: sinks.MLflowSink("run")),
-    ],
-)
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, package: str, make) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InputError, match=f"needs the package {package}: pip install {package}"):
-        make()
-
-
-def test_a_sink_gets_the_numbers_by_split_and_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    logged = []
-    fake = types.SimpleNamespace(
-        start_run=lambda **_: None,
-        log_metrics=lambda numbers, step: logged.append((step, numbers)),
-        end_run=lambda: logged.append("end"),
-    )
-    monkeypatch.setitem(sys.modules, "mlflow", fake)
-    sink = sinks.MLflowSink("run")
-    sink.start(0, 20)
-    sink.row(ROW)
-    sink.close()
-    numbers = {"train/loss": 1.25, "train/token_accuracy": 0.5, "train/tokens": 10.0}
-    assert logged == [(5, numbers), "end"]
+def test_nothing_is_compiled_where_no_step_is_left() -> None:
+    console = Console(file=io.StringIO())
+    bar = ProgressBar(console)
+    bar.start(20, 20, 3)
+    bar.close()
+    assert console.file.getvalue() == ""

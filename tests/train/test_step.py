@@ -117,6 +117,38 @@ def test_dropout_changes_with_the_step_and_the_seed() -> None:
     assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 6
 
 
+def test_the_average_of_bfloat16_parameters_moves_as_that_of_float32_ones() -> None:
+    def averaged(dtype: jnp.dtype) -> jax.Array:
+        """Of a weight that walks from 1 to 1.2 in 2000 steps."""
+        first = init_state({"w": jnp.ones(2, dtype)}, ema=True)
+
+        def walk(state, step):
+            params = {"w": jnp.full(2, 1 + 0.2 * step / 2000, dtype)}
+            return state._replace(ema=update_ema(state.ema, params, jnp.float32(0.99), step)), None
+
+        last, _ = jax.lax.scan(walk, first, jnp.arange(2000))
+        return evaluation_params(last)["w"]
+
+    assert averaged(jnp.bfloat16).dtype == jnp.float32
+    np.testing.assert_allclose(averaged(jnp.bfloat16), averaged(jnp.float32), atol=2**-8)
+    np.testing.assert_allclose(averaged(jnp.float32), 1.19, atol=1e-3)
+
+
+@pytest.mark.parametrize("accumulate", [1, 512])
+def test_sums_over_leaves_and_micro_batches_of_bfloat16_do_not_stand_still(accumulate: int) -> None:
+    # Each example has gradient 1 in each of 512 leaves. 256 + 1 is 256 in bfloat16.
+    def loss(params, batch, *, dropout, label_smoothing):
+        value = sum(params.values()) * jnp.mean(batch["x"])
+        return value, {"loss": value, "weight": jnp.bfloat16(batch["x"].size)}
+
+    config = dataclasses.replace(CONFIG, batch_size=512, accumulate=accumulate, clip_norm=1e9)
+    state = init_state({str(i): jnp.bfloat16(1 / 512) for i in range(512)}, ema=False)
+    batch = {"x": jnp.ones(512, jnp.bfloat16)}
+    _, metrics = make_train_step(loss, config)(state, batch, hyperparameters(config), KEY)
+    np.testing.assert_allclose(metrics["grad_norm"], 512**0.5, rtol=1e-3)
+    assert metrics["weight"] == 512
+
+
 def test_the_average_follows_the_parameters() -> None:
     ema, params = {"w": jnp.zeros(2)}, {"w": jnp.ones(2)}
     late = update_ema(ema, params, jnp.float32(0.9), jnp.int32(10_000))

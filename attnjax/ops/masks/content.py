@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from attnjax.ops.elementwise import elementwise, hoisted, needed
@@ -190,8 +191,10 @@ class Predicate(Mask):
 
 
 def _integers(name: str, value: Any) -> Any:
-    if value is None or is_grid(value) or (isinstance(value, int) and not isinstance(value, bool)):
+    if value is None or is_grid(value):
         return value
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return int(value)
     value = jnp.asarray(value)
     if not jnp.issubdtype(value.dtype, jnp.integer):
         raise TypeError(f"{name} is an array of {value.dtype}: expected integers")

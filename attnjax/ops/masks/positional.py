@@ -18,6 +18,7 @@ from attnjax.ops.masks.tiles import Bounds, Tiles
 from attnjax.ops.tree import replace, shown
 
 Position = int | Int[Array, "*B"]
+_FARTHEST = np.iinfo(np.int32).max
 
 
 def causal(offset: Position = 0) -> Mask:
@@ -66,7 +67,7 @@ def block_diagonal(size: int, offset: Position = 0) -> Mask:
     · · ■ ■
     · · ■ ■
     """
-    return BlockDiagonal(count("size", size), _position("offset", offset))
+    return BlockDiagonal(_clipped(count("size", size)), _position("offset", offset))
 
 
 def chunked_causal(size: int, offset: Position = 0) -> Mask:
@@ -90,7 +91,7 @@ def dilated(step: int, offset: Position = 0) -> Mask:
     ■ · ■ ·
     · ■ · ■
     """
-    return Dilated(count("step", step), _position("offset", offset))
+    return Dilated(_clipped(count("step", step)), _position("offset", offset))
 
 
 def global_tokens(indices: Sequence[int] | Int[Array, " G"], offset: Position = 0) -> Mask:
@@ -126,17 +127,18 @@ class Window(Positional):
     offset: Any
 
     def evaluate(self, at: Block) -> Array:
-        distance = at.k - at.q - _value(self.offset)
-        inside = distance <= self.right
-        return inside if self.left is None else inside & (distance >= -self.left)
+        distance, last = at.k - at.q, _moved(self.offset, self.right)
+        inside = distance <= last
+        return inside if self.left is None else inside & (distance >= _moved(self.offset, -self.left))
 
     def bounds(self, tiles: Tiles) -> Bounds:
         (q_first, q_last), (k_first, k_last) = tiles.q_range, tiles.k_range
-        lowest = k_first - q_last - _value(self.offset)
-        highest = k_last - q_first - _value(self.offset)
-        some, every = lowest <= self.right, highest <= self.right
+        lowest, highest = k_first - q_last, k_last - q_first
+        last = _moved(self.offset, self.right)
+        some, every = lowest <= last, highest <= last
         if self.left is not None:
-            some, every = some & (highest >= -self.left), every & (lowest >= -self.left)
+            first = _moved(self.offset, -self.left)
+            some, every = some & (highest >= first), every & (lowest >= first)
         return Bounds(some, every)
 
     def __repr__(self) -> str:
@@ -181,14 +183,16 @@ class Dilated(Positional):
     offset: Any
 
     def evaluate(self, at: Block) -> Array:
-        return (at.q + _value(self.offset) - at.k) % self.step == 0
+        return (at.q + self._phase() - at.k) % self.step == 0
 
     def bounds(self, tiles: Tiles) -> Bounds:
         (q_first, q_last), (k_first, k_last) = tiles.q_range, tiles.k_range
-        lowest = q_first + _value(self.offset) - k_last
-        highest = q_last + _value(self.offset) - k_first
+        lowest, highest = q_first + self._phase() - k_last, q_last + self._phase() - k_first
         some = highest // self.step * self.step >= lowest
         return Bounds(some, jnp.array(self.step == 1))
+
+    def _phase(self) -> Any:
+        return (self.offset.array if is_grid(self.offset) else self.offset) % self.step
 
     def __repr__(self) -> str:
         return _called("dilated", self.step, offset=self.offset)
@@ -223,7 +227,22 @@ class GlobalTokens(Positional):
 
 
 def _value(position: Any) -> Any:
-    return position.array if is_grid(position) else position
+    """The position as arithmetic takes it: a Python int beyond int32 is beyond every token too."""
+    return position.array if is_grid(position) else _clipped(position)
+
+
+def _clipped(n: int) -> int:
+    return max(-_FARTHEST, min(n, _FARTHEST))
+
+
+def _moved(position: Any, by: int) -> Any:
+    """position + by, which stays at an end of int32 instead of running over it."""
+    if not is_grid(position):
+        return _clipped(position + by)
+    start, xp = position.array, np if isinstance(position.array, np.ndarray) else jnp
+    moved = start + np.int32(_clipped(by))
+    over = moved < start if by >= 0 else moved > start
+    return xp.where(over, np.int32(_FARTHEST if by >= 0 else -_FARTHEST), moved)
 
 
 def _position(name: str, value: Any) -> Any:

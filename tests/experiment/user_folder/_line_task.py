@@ -24,6 +24,10 @@ class LineTask:
 
     def batch(self, step):
         time.sleep(float(os.environ.get("TOY_SECONDS_PER_STEP", 0)))
+        # "STEP:FILE": no batch from this step on is given while there is such a file.
+        held, _, file = os.environ.get("TOY_HELD", "").partition(":")
+        while held and step >= int(held) and Path(file).exists():
+            time.sleep(0.02)
         if step == int(os.environ.get("TOY_TERMINATED_IN_STEP", -1)):
             os.kill(os.getpid(), signal.SIGTERM)
         rows = np.random.default_rng(step).integers(0, len(self.x), self.batch_size)

@@ -3,6 +3,8 @@
 attnjax run toy --experiments tests/experiment/user_folder
 """
 
+import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -57,6 +59,7 @@ def slopes():
 def _points(line):
     if line.points is None:
         return [line.slope * x for x in range(8)]
+    time.sleep(float(os.environ.get("TOY_SECONDS_TO_READ", 0)))
     numbers = []
     for number, text in enumerate(line.points.read_text().splitlines(), start=1):
         try:

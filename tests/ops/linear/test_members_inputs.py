@@ -37,10 +37,10 @@ def arguments_of(name: str) -> dict[str, Any]:
 
 
 def call(name: str, **changed: Any) -> Any:
-    arguments = arguments_of(name)
+    arguments = arguments_of(name) | changed
     if MEMBERS[name].key == "log_forget":
-        arguments["log_forget"] = arguments.pop("key")
-    return MEMBERS[name].function(**arguments | changed)
+        arguments.setdefault("log_forget", arguments.pop("key"))
+    return MEMBERS[name].function(**arguments)
 
 
 def both(name: str, **changed: Any) -> Any:
@@ -57,6 +57,13 @@ def test_a_gate_of_another_shape(name, gate):
 def test_a_gate_of_integers(name, gate):
     with pytest.raises(TypeError, match=f"{gate} is an array of int32: expected floating point"):
         call(name, **{gate: jnp.ones((2, 9, 2), jnp.int32)})
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_lists_are_arrays(name):
+    lists = {n: np.asarray(x).tolist() if np.ndim(x) else x for n, x in arguments_of(name).items()}
+    shapes = [jax.eval_shape(lambda given=given: call(name, **given)) for given in ({}, lists)]
+    assert shapes[0] == shapes[1]
 
 
 @pytest.mark.parametrize(("name", "argument"), DECAYS)

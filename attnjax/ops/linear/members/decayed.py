@@ -34,6 +34,7 @@ def retention(query: Any, key: Any, value: Any, *, scale: Any = None, **options:
     >>> print(jnp.array_str(retention(x, x, x).ravel(), precision=3))
     [1.    1.969 2.907]
     """
+    key = floats("key", key)
     decay = np.log1p(-(2.0 ** (-5.0 - np.arange(_heads(key)))))
     return linear_attention(query, key, value, decay=_constant(decay, key), scale=scale, **options)
 
@@ -63,6 +64,7 @@ def lightning(
     """
     if not 0 <= whole("layer", layer) < count("layers", layers):
         raise ValueError(f"layer is {layer}: expected at least 0 and below layers = {layers}")
+    key = floats("key", key)
     slopes = _constant(alibi_slopes(_heads(key)), key)
     decay = -slopes * (1 - layer / max(layers - 1, 1) + 1e-5)
     return linear_attention(query, key, value, decay=decay, scale=scale, **options)
@@ -142,9 +144,9 @@ def mamba2(
     return (out, *state) if state else out
 
 
-def _heads(key: Any) -> int:
+def _heads(key: Array) -> int:
     """K, or 1 for a key that the recurrence will refuse."""
-    return (*floats("key", key).shape[-2:-1], 1)[0]
+    return (*key.shape[-2:-1], 1)[0]
 
 
 def _constant(decay: Any, key: Array) -> Array:

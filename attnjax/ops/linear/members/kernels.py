@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attnjax.ops.checks import count, scalar_above
+from attnjax.ops.checks import count, floats, scalar_above
 from attnjax.ops.linear.attention import linear_recurrence
 from attnjax.ops.linear.members.common import (
     Options,
@@ -111,7 +111,8 @@ def performer(
     """
     query, key, value = entrance(query, key, value, options)
     size = key.shape[-1]
-    projection = parameter("projection", projection, (*jnp.shape(projection)[:1], size), "F, H")
+    projection = floats("projection", projection)
+    projection = parameter("projection", projection, (*projection.shape[:1], size), "F, H")
 
     def exponents(x: Array) -> Array:
         x = at_least_float32(x) * size**-0.25

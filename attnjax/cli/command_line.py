@@ -1,0 +1,130 @@
+"""`attnjax …`: reads the command line, calls the command and turns its errors into exit codes."""
+
+import argparse
+import errno
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import attnjax
+from attnjax.cli import runs
+from attnjax.config import InputError
+from attnjax.experiment import console, registry, sweep_command
+from attnjax.experiment.errors import RunFailed
+from attnjax.experiment.interrupt import STOPPED_BY_CTRL_C, STOPPED_BY_SIGTERM, Terminated
+from attnjax.explain import mask_command
+from attnjax.launch.options import launching, with_launcher
+
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+EPILOG = "`attnjax COMMAND --help` says more; `attnjax run EXPERIMENT --help` lists what can be overridden."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code: 0 done, 1 failed, 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with console.warnings_to(_note):
+            options, overrides = _parser().parse_known_args(arguments)
+            if options.command == "translate" and not any(text.startswith("-") for text in overrides):
+                # argparse takes texts that stand behind an option for strangers.
+                options.texts, overrides = options.texts + overrides, []
+            options.overrides = overrides
+            options.runs = options.runs or Path(os.environ.get("ATTNJAX_RUNS") or "runs")
+            if overrides and not options.takes_overrides:
+                unexpected = next((o for o in overrides if o.startswith("-")), overrides[0])
+                raise InputError(f"unexpected argument {unexpected!r}")
+            return options.call(options, _note)
+    except InputError as error:
+        return _fail(2, str(error))
+    except RunFailed as error:
+        return _fail(1, str(error))
+    except Terminated:
+        return _fail(STOPPED_BY_SIGTERM, "stopped by SIGTERM")
+    except KeyboardInterrupt:
+        return _fail(STOPPED_BY_CTRL_C, "interrupted")
+    except OSError as error:
+        if error.errno in UNWRITABLE:
+            return _fail(2, f"cannot write to {error.filename or options.runs}: {error.strerror}")
+        if isinstance(error, PermissionError):
+            return _fail(2, f"cannot open {error.filename}: {error.strerror}")
+        if not isinstance(error, BrokenPipeError):
+            raise
+        # The reader of our output has left (`attnjax list | head`): nothing more to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def run_file(file: str) -> NoReturn:
+    """For the last lines of an experiment file: `python FILE …` does what `attnjax run NAME …` does."""
+    path = Path(file).resolve()
+    names = [entry.name for entry in registry.known() if entry.file == path]
+    name = path.stem if path.stem in names or not names else names[0]
+    sys.exit(main(["run", name, "--experiments", str(path.parent), *sys.argv[1:]]))
+
+
+def _fail(code: int, message: str) -> int:
+    print(f"attnjax: error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _note(message: str) -> None:
+    print(f"attnjax: {message}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        if wrong := re.match(r"argument COMMAND: invalid choice: '([^']*)'", message):
+            message = f"unknown command {wrong[1]!r}" + registry.nearest(wrong[1], COMMANDS)
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="attnjax", description=attnjax.__doc__.partition("\n")[0], epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"attnjax {attnjax.__version__}")
+    _place_arguments(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (call, prepare) in COMMANDS.items():
+        overridable = name in ("run", "show")
+        command = commands.add_parser(
+            name,
+            help=call.__doc__,
+            description=call.__doc__,
+            allow_abbrev=False,
+            add_help=not overridable,
+        )
+        command.set_defaults(call=call, takes_overrides=overridable or name == "sweep", parser=command)
+        prepare(command)
+        # Without defaults here: what was given before the command would be overwritten.
+        _place_arguments(command, argument_default=argparse.SUPPRESS)
+    return parser
+
+
+def _place_arguments(parser: argparse.ArgumentParser, *, argument_default: Any = None) -> None:
+    group = parser.add_argument_group("where things are", argument_default=argument_default)
+    group.add_argument("--experiments", type=Path, metavar="DIR", help="a folder of your own experiments")
+    where = "of run folders (default: $ATTNJAX_RUNS or ./runs)"
+    group.add_argument("--runs", type=Path, metavar="DIR", help=where)
+
+
+def _nothing(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+# The options of a command, and what it does with them; notes to the user go to its second argument.
+COMMANDS = {
+    "list": (runs.list_experiments, _nothing),
+    "show": (runs.show, runs.experiment_arguments),
+    "run": (runs.run, runs.run_arguments),
+    "reproduce": (runs.reproduce, runs.reproduce_arguments),
+    "compare": (runs.compare, runs.compare_arguments),
+    "doctor": (runs.doctor, _nothing),
+    "translate": (runs.translate, runs.translate_arguments),
+    "sweep": (launching(sweep_command.sweep), with_launcher(sweep_command.sweep_arguments)),
+    "status": (sweep_command.status, sweep_command.status_arguments),
+    "resume": (launching(sweep_command.resume), with_launcher(sweep_command.resume_arguments)),
+    "report": (sweep_command.report, sweep_command.report_arguments),
+    "mask": (mask_command.show, mask_command.arguments),
+}

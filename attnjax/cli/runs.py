@@ -1,0 +1,190 @@
+"""The commands on experiments and runs, from `list` to `doctor`: their options, and what they call."""
+
+import argparse
+import shlex
+import sys
+from typing import Any
+
+from attnjax.config import InputError
+from attnjax.experiment import console, registry, sweep_command
+from attnjax.experiment.interrupt import (
+    STOPPED_BY_CTRL_C,
+    STOPPED_BY_SIGTERM,
+    Terminated,
+    sigterm_raises,
+)
+from attnjax.experiment.run import Say
+
+
+def experiment_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "experiment", metavar="EXPERIMENT", nargs="?", help="a name that `attnjax list` prints"
+    )
+    parser.add_argument("-h", "--help", action="store_true", help="this text; after EXPERIMENT: its fields")
+    parser.usage = f"attnjax {parser.prog.split()[-1]} EXPERIMENT [--FIELD VALUE ...] [options]"
+
+
+def run_arguments(parser: argparse.ArgumentParser) -> None:
+    experiment_arguments(parser)
+    device_argument(parser)
+    sweep_command.code_argument(parser)
+    sweep_command.fresh_argument(parser)
+    sweep_command.sinks_argument(parser)
+    text = "which weights to evaluate: after the last step, or of the best validation (default: last)"
+    parser.add_argument("--weights", choices=("best", "last"), help=text)
+
+
+def device_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--devices", type=sweep_command.count, metavar="N", help="devices to share a batch (default: all)"
+    )
+
+
+def one_run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run's id, the start of one, or its folder")
+
+
+def reproduce_arguments(parser: argparse.ArgumentParser) -> None:
+    one_run_arguments(parser)
+    device_argument(parser)
+
+
+def compare_arguments(parser: argparse.ArgumentParser) -> None:
+    one_run_arguments(parser)
+    parser.add_argument("others", nargs="+", metavar="RUN", help="the runs to compare it with")
+
+
+def translate_arguments(parser: argparse.ArgumentParser) -> None:
+    one_run_arguments(parser)
+    parser.add_argument(
+        "texts", metavar="TEXT", nargs="*", help="what to translate (default: lines of stdin)"
+    )
+    parser.add_argument("--alignment", action="store_true", help="show where each piece of output looked")
+    text = "those after the last step, or of the best validation (default: last)"
+    parser.add_argument("--weights", choices=("best", "last"), default="last", help=text)
+
+
+def list_experiments(options: argparse.Namespace, say: Say) -> int:
+    """list experiments and sweeps, one line each"""
+    problems = registry.discover(options.experiments)
+    print(console.experiments(registry.known()))
+    for problem in problems:
+        say(f"error: {' '.join(problem.split())}")
+    return 2 if problems else 0
+
+
+def show(options: argparse.Namespace, say: Say) -> int:
+    """print an experiment's description, resolved config and command"""
+    entry, config = _configured(options)
+    from attnjax.experiment import store
+
+    run = store.run_for(entry, config, options.runs)
+    where = ["--experiments", str(options.experiments)] if options.experiments else []
+    command = shlex.join(["attnjax", "run", entry.name, *options.overrides, *where])
+    print(console.description(entry, config, run, command))
+    return 0
+
+
+def run(options: argparse.Namespace, say: Say) -> int:
+    """train and evaluate an experiment; a stopped run goes on, a finished one shows its result"""
+    entry, config = _configured(options)
+    from attnjax.experiment.run import run as start
+
+    again = "the same command continues from there"
+    try:
+        with sigterm_raises():
+            outcome = start(
+                entry,
+                config,
+                runs=options.runs,
+                devices=options.devices,
+                sinks=options.sinks,
+                accept_changed_code=options.accept_changed_code,
+                fresh=options.fresh,
+                weights=options.weights,
+                say=say,
+            )
+    except Terminated:
+        say(f"stopped: {again}")
+        return STOPPED_BY_SIGTERM
+    except KeyboardInterrupt:
+        say(f"interrupted: {again}")
+        return STOPPED_BY_CTRL_C
+    if outcome.result is None:
+        say(f"stopped and saved at step {outcome.step}: {again}")
+        return STOPPED_BY_SIGTERM
+    console.print_result(outcome.run, outcome.result, stored=outcome.stored)
+    return 0
+
+
+def reproduce(options: argparse.Namespace, say: Say) -> int:
+    """train a run's stored config again and compare the parameters bit for bit"""
+    run = _chosen_run(options, options.run)
+    from attnjax.experiment.reproduce import reproduce as train_again
+
+    with sigterm_raises():
+        outcome = train_again(run, devices=options.devices, say=say)
+    print(console.reproduction(outcome))
+    return 0 if outcome.same else STOPPED_BY_SIGTERM if outcome.actual is None else 1
+
+
+def compare(options: argparse.Namespace, say: Say) -> int:
+    """print where the configs of two runs or more differ, and their results side by side"""
+    from attnjax.experiment.compare import compare as compared
+
+    chosen = [_chosen_run(options, name) for name in (options.run, *options.others)]
+    console.print_comparison(compared(chosen))
+    return 0
+
+
+def doctor(options: argparse.Namespace, say: Say) -> int:
+    """check versions, devices, folders and experiments, and say how to mend what is wrong"""
+    from attnjax.experiment.doctor import examine
+
+    findings = []
+    for finding in examine(options.runs, registry.discover(options.experiments)):
+        console.print_finding(finding)
+        findings.append(finding)
+    return 1 if any(finding.state == "broken" for finding in findings) else 0
+
+
+def translate(options: argparse.Namespace, say: Say) -> int:
+    """translate texts, or the lines of standard input, with a trained run"""
+    run = _chosen_run(options, options.run)
+    from attnjax.data.parallel_text import decoded_lines
+    from attnjax.experiment.translate import translate_lines
+
+    texts = options.texts or decoded_lines(sys.stdin.buffer, "standard input")
+    for line in translate_lines(run, texts, alignment=options.alignment, weights=options.weights):
+        print(line, flush=True)
+    return 0
+
+
+def _configured(options: argparse.Namespace) -> tuple[registry.Experiment, Any]:
+    """The experiment that the options name and its config with the overrides, or the help they ask for."""
+    if options.experiment is None:
+        if not options.help:
+            raise InputError(
+                f"which experiment? `{options.parser.prog} NAME`; `attnjax list` prints the names"
+            )
+        options.parser.print_help()
+        sys.exit(0)
+    problems = registry.discover(options.experiments)
+    entry = registry.find(options.experiment, problems)
+    config = registry.default_config(entry)
+    if options.help:
+        options.parser.print_help()
+        print()
+    if options.help or options.overrides:
+        from attnjax.experiment import overrides
+
+        arguments = [*options.overrides, *(["--help"] if options.help else [])]
+        config = overrides.apply(config, arguments, program=f"{options.parser.prog} {entry.name}")
+    return entry, config
+
+
+def _chosen_run(options: argparse.Namespace, name: str) -> Any:
+    from attnjax.experiment import store
+
+    registry.discover(options.experiments)
+    return store.resolve(name, options.runs)

@@ -1,0 +1,52 @@
+"""What a validation finds: the task's own values, the loss of held-out examples, and its gap to training."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from attnjax.tasks.base import HoldsOut
+from attnjax.train.metrics import Row
+
+if TYPE_CHECKING:
+    from attnjax.tasks.base import Task
+
+ROWS = 64
+"""Held-out examples computed at a time: their logits take less room than those of training."""
+
+
+class Validation:
+    """Validates parameters of a task; its program is compiled once."""
+
+    def __init__(self, task: "Task") -> None:
+        self._task = task
+
+        def measure(params: Any, batch: Mapping[str, jax.Array], smoothing: float) -> tuple[Any, Any]:
+            metrics = task.loss(params, batch, dropout=None, label_smoothing=smoothing)[1]
+            return metrics["loss"], metrics["weight"]
+
+        self._measure = jax.jit(measure)
+
+    def row(self, step: int, params: Any, *, train_loss: float, label_smoothing: float) -> Row:
+        """Returns the row of a validation after `step` updates.
+
+        It holds what `task.validate` finds and, for a task that `HoldsOut` examples, "loss", the training's
+        loss of them without dropout, and "gap", by how much it is above `train_loss`.
+        """
+        row: Row = {"step": step, "split": "validation", **self._task.validate(params)}
+        if not isinstance(self._task, HoldsOut):
+            return row
+        loss = self._loss(params, self._task.held_out(), label_smoothing)
+        return {**row, "loss": loss, "gap": loss - train_loss}
+
+    def _loss(self, params: Any, examples: Mapping[str, np.ndarray], smoothing: float) -> float:
+        """Over as many whole pieces of equal size as there are: a rest would compile another program."""
+        count = len(next(iter(examples.values())))
+        rows = min(ROWS, count)
+        measured = [
+            self._measure(params, {name: x[start : start + rows] for name, x in examples.items()}, smoothing)
+            for start in range(0, count - rows + 1, rows)
+        ]
+        losses, weights = np.asarray(jax.device_get(measured), np.float64).T
+        return float(np.sum(losses * weights) / np.sum(weights))

