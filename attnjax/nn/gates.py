@@ -27,6 +27,7 @@ from attnjax.nn.projection import into_heads
 from attnjax.ops.linear.members.catalogue import MEMBERS, Gate
 from attnjax.ops.linear.members.common import at_least_float32
 from attnjax.ops.linear.members.kernels import orthogonal_features
+from attnjax.ops.tree import known
 
 RANK = 16
 TEMPERATURE = 16
@@ -137,8 +138,11 @@ class RandomFeatures(nnx.Module):
 
     def __call__(self, x: Any, key: Any) -> Float[Array, "F H"]:
         # Drawn while tracing: a program holds them as a constant.
-        with jax.ensure_compile_time_eval():
-            return orthogonal_features(jax.random.key(0), self.features, self.size)
+        return jnp.asarray(known(_directions, self.features, self.size))
+
+
+def _directions(features: int, size: int) -> Float[Array, "F H"]:
+    return orthogonal_features(jax.random.key(0), features, size)
 
 
 def unit(x: Float[Array, "*B H"]) -> Float[Array, "*B H"]:

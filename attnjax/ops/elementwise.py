@@ -1,29 +1,78 @@
 """A user's function of scalars, applied to every pair of a block."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import eval_jaxpr
 from jax.interpreters import partial_eval
 from jaxtyping import Array
 
 
-def hoisted(fn: Callable[..., Any], *example: Array) -> tuple[Callable[..., Any], list[Any]]:
-    """(fn', values) with fn(*args) = fn'(*args, *values): arrays that `fn` closes over and that may carry a
-    gradient become arguments, because engines differentiate by rules of their own."""
-    converted, values = jax.closure_convert(fn, *example)
-    # An unchanged function keeps its identity, and with it its place in jit's cache.
-    return (converted, values) if values else (fn, [])
+class Closed:
+    """A function that takes the traced arrays that it closed over, of any dtype, after its own arguments.
+
+    Equal to another of the same function that closes over equal arrays: so it keeps its place in jit's cache,
+    and loses it when what the function closes over has changed.
+    """
+
+    def __init__(self, fn: Callable[..., Any], jaxpr: Any, fixed: tuple[Any, ...]) -> None:
+        self.fn, self.jaxpr, self.fixed = fn, jaxpr, fixed
+        self.__name__ = getattr(fn, "__name__", str(fn))
+
+    def __call__(self, *args: Any) -> Any:
+        count = sum(x is None for x in self.fixed)
+        if count == 0:
+            return self.fn(*args)
+        given = iter(args[len(args) - count :])
+        closed_over = [next(given) if x is None else x for x in self.fixed]
+        return eval_jaxpr(self.jaxpr, closed_over, *jax.tree.leaves(args[: len(args) - count]))[0]
+
+    def __hash__(self) -> int:
+        return hash(self.fn)
+
+    def __eq__(self, other: Any) -> bool:
+        if not isinstance(other, Closed) or self.fn != other.fn or len(self.fixed) != len(other.fixed):
+            return False
+        same = all(_same(x, y) for x, y in zip(self.fixed, other.fixed, strict=True))
+        return same and self._text == other._text
+
+    @functools.cached_property
+    def _text(self) -> str:
+        return str(self.jaxpr)
 
 
-def needed(fn: Callable[..., Any], *example: Array) -> tuple[bool, ...]:
+def _same(x: Any, y: Any) -> bool:
+    if x is y:
+        return True
+    if x is None or y is None or x.dtype != y.dtype or x.shape != y.shape:
+        return False
+    return not jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended) and np.array_equal(x, y)
+
+
+def hoisted(fn: Callable[..., Any], *example: Any) -> tuple[Closed, list[Array], Any]:
+    """(fn', values, result) with fn(*args) = fn'(*args, *values), and the shape and dtype of its result.
+
+    Engines keep a function for rules of their own, in which traced arrays of its closure have no place; what
+    is known stays in the function.
+    """
+    # Under another function each time: JAX would remember what an earlier closure held.
+    closed, result = jax.make_jaxpr(lambda *args: fn(*args), return_shape=True)(*example)
+    values = [x for x in closed.consts if isinstance(x, jax.core.Tracer)]
+    fixed = tuple(None if isinstance(x, jax.core.Tracer) else x for x in closed.consts)
+    return Closed(fn, closed.jaxpr, fixed), values, result
+
+
+def needed(fn: Callable[..., Any], *example: Any) -> tuple[bool, ...]:
     """For each argument, whether the result of `fn` depends on it: what is left when dead code is cut.
 
     >>> needed(jax.jit(lambda b, i, j: i > j), *jnp.arange(3))
     (False, True, True)
     """
-    jaxpr = jax.make_jaxpr(fn)(*example).jaxpr
+    jaxpr = jax.make_jaxpr(lambda *args: fn(*args))(*example).jaxpr
     _, used = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
     return tuple(used)
 

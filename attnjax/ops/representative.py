@@ -43,7 +43,13 @@ class Representative(NamedTuple):
 
     def params(self, params: Any) -> Any:
         """The parameters; without gradient when the block holds no attended pair at all."""
-        return jax.tree.map(lambda p: jnp.where(self.any, p, jax.lax.stop_gradient(p)), params)
+
+        def guarded(p: Any) -> Any:
+            if not jnp.issubdtype(jnp.asarray(p).dtype, jnp.inexact):
+                return p
+            return jnp.where(self.any, p, jax.lax.stop_gradient(p))
+
+        return jax.tree.map(guarded, params)
 
 
 def representative(attended: Array, shape: tuple[int, ...]) -> Representative:

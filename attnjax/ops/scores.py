@@ -264,15 +264,13 @@ class ScoreFn(Score):
 
     def bind(self, sizes: Sizes, dtype: Any) -> Score:
         score, index = jax.ShapeDtypeStruct((), dtype), jax.ShapeDtypeStruct((), jnp.int32)
-        result = jax.eval_shape(self.fn, score, index, index, index, index, *self.params)
+        fn, closed_over, result = hoisted(self.fn, score, index, index, index, index, *self.params)
         if getattr(result, "shape", None) != ():
             raise ValueError(f"the score function gives {result} for a scalar score: expected shape []")
         if result.dtype != dtype:
             raise TypeError(
                 f"the score function gives {result.dtype} for a score of {dtype}: expected the same"
             )
-        example = [jnp.zeros((), dtype), *[jnp.zeros((), jnp.int32)] * 4]
-        fn, closed_over = hoisted(self.fn, *example, *self.params)
         return ScoreFn(fn, (*self.params, *closed_over))
 
     def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Callable
 from typing import Any, dataclass_transform
 
 import jax
@@ -107,6 +108,25 @@ def replace(node: Any, **fields: Any) -> Any:
     return dataclasses.replace(node, **fields)
 
 
+def library(*arrays: Any) -> Any:
+    """numpy if all the arrays are its own, which are known while tracing; else jax.numpy."""
+    return np if all(isinstance(x, (np.ndarray, np.generic)) for x in arrays) else jnp
+
+
+def known(fn: Callable[..., Any], *static: Any) -> Any:
+    """`fn(*static)` as NumPy arrays, computed at once even while tracing.
+
+    As one program without arrays as arguments: a `jax.transfer_guard` forbids what eager operations move, those
+    of `jax.ensure_compile_time_eval` too.
+    """
+    return jax.device_get(jax.jit(fn, static_argnums=range(len(static))).lower(*static).compile()())
+
+
+def traced(tree: Any) -> bool:
+    """Whether some array of the tree is unknown as yet."""
+    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tree))
+
+
 def varying(tree: Any, operands: Any) -> Any:
     """The arrays of a tree as varying over a `shard_map`'s axes as the operands together.
 
@@ -114,5 +134,11 @@ def varying(tree: Any, operands: Any) -> Any:
     """
     if not jax.sharding.get_abstract_mesh().manual_axes:
         return tree
-    nothing: Any = sum(jnp.where(False, x, 0).sum().astype(jnp.float32) for x in jax.tree.leaves(operands))
+    leaves = [_numbers(x) for x in jax.tree.leaves(operands)]
+    nothing: Any = sum(jnp.where(False, x, 0).sum().astype(jnp.float32) for x in leaves)
     return jax.tree.map(lambda x: x + nothing.astype(x.dtype), tree)
+
+
+def _numbers(x: Any) -> Any:
+    """Keys of jax.random as numbers; other arrays as they are."""
+    return jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x

@@ -28,7 +28,7 @@ class Call:
         self.shared = rules.sizes.heads // blocking.key_heads
         nodes = jax.tree.leaves(rules, is_leaf=is_grid)
         self._axes = [grid_axes(x.array) if is_grid(x) else Axes() for x in nodes]
-        self._float = [jnp.issubdtype(jnp.result_type(x), jnp.inexact) for x in jax.tree.leaves(rules)]
+        self._float = [jnp.issubdtype(x.dtype, jnp.inexact) for x in jax.tree.leaves(rules)]
 
     def params(self, leaves: list[Any]) -> list[Any]:
         """Those of the leaves of the rules that can have a derivative."""

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Int8
 
@@ -38,11 +37,9 @@ def census(mask: Mask | None, sizes: Sizes) -> Census:
     """The census of a bound mask. Every pair of a predicate is evaluated once, of any other mask none."""
     small = Tiles(sizes, *(max(1, min(SMALL, n)) for n in (sizes.queries, sizes.keys)))
     known, most = likely(mask), likely(mask, packed=None)
-    guess, bound = (tile_kinds(x, small) for x in (known, most))
-    if isinstance(bound, jax.core.Tracer):  # A predicate may close over a tracer that is no leaf of it.
-        known, guess = None, tile_kinds(None, small)
-        bound = guess
-    return Census(small, np.asarray(guess), np.asarray(bound), known is mask)
+    guess = tile_kinds(known, small)
+    bound = guess if most is known else tile_kinds(most, small)
+    return Census(small, guess, bound, known is mask)
 
 
 def _joined(kinds: np.ndarray, small: Tiles, tiles: Tiles) -> np.ndarray:

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
-import jax
-
 from attnjax.ops.engines import blockwise, cudnn, pallas_gpu, reference, splash
 from attnjax.ops.engines.blocks import Blocking
 from attnjax.ops.engines.kernels import WithKernels
@@ -20,6 +18,7 @@ from attnjax.ops.engines.support import Kernel, pattern_of, refusal
 from attnjax.ops.engines.tuning import blocking_of
 from attnjax.ops.engines.visits import likely
 from attnjax.ops.grid import Sizes
+from attnjax.ops.tree import traced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +134,7 @@ def _asked(kernel: Kernel, problem: Problem, return_lse: bool) -> Choice:
 
 def _runs_on_cpu(problem: Problem) -> bool:
     """Whether that is certain: outside of every trace, where the arrays lie on a CPU."""
-    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(problem)):
+    if traced(problem):
         return False
     return all(d.platform == "cpu" for x in (problem.query, problem.key) for d in x.devices())
 

@@ -17,6 +17,7 @@ from jaxtyping import Array
 from attnjax.ops.engines.problem import Problem
 from attnjax.ops.engines.support import Kernel, Pattern
 from attnjax.ops.grid import block
+from attnjax.ops.tree import known
 
 LANES = 128
 BLOCKS = (512, 256, 128)
@@ -76,7 +77,8 @@ def _built(pattern: Pattern, interpret: bool) -> tuple[Any, Any, bool]:
         block_q_dq=q,
         block_kv_dq=k,
     )
-    with jax.ensure_compile_time_eval():
+    # Splash moves the tables of its blocks to the device here, which is neither traced nor an input.
+    with jax.ensure_compile_time_eval(), jax.transfer_guard("allow"):
         kernel = splash.make_splash_mha(
             splash.MultiHeadMask(heads),
             head_shards=1,
@@ -94,13 +96,11 @@ def _is_computed(pattern: Pattern) -> bool:
 
 
 def _own_heads(pattern: Pattern) -> int:
-    with jax.ensure_compile_time_eval():
-        return jax.eval_shape(lambda: _pairs_of(pattern)).shape[1]
+    return jax.eval_shape(lambda: _pairs_of(pattern)).shape[1]
 
 
 def _pairs(pattern: Pattern) -> np.ndarray:
-    with jax.ensure_compile_time_eval():
-        return np.asarray(_pairs_of(pattern))[0]
+    return known(lambda: _pairs_of(pattern))[0]
 
 
 def _pairs_of(pattern: Pattern) -> Array:

@@ -18,6 +18,7 @@ from attnjax.ops.grid import Sizes, block, is_grid
 from attnjax.ops.masks.algebra import And, Mask
 from attnjax.ops.masks.positional import Window
 from attnjax.ops.normalizers import Softmax
+from attnjax.ops.tree import traced
 
 LEAF_BYTES = 2**16  # A mask by rule holds little; one with more would be hashed at each call.
 
@@ -126,11 +127,11 @@ def pattern_of(problem: Problem) -> Pattern | None:
     if mask is None:
         return Pattern(sizes, Band(None, None), None)
     leaves, structure = jax.tree.flatten(mask)
-    if any(isinstance(x, jax.core.Tracer) for x in leaves):
+    if traced(mask):
         return None
     if any(jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended) or x.nbytes > LEAF_BYTES for x in leaves):
         return None
-    arrays = [np.asarray(x) for x in leaves]
+    arrays = jax.device_get(leaves)
     frozen = Frozen(structure, tuple((x.dtype.str, x.shape, x.tobytes()) for x in arrays))
     band = _band(frozen.thaw())
     if band is None and _pair(frozen.thaw(), problem.rules.sizes).shape[0] > 1:
@@ -140,8 +141,7 @@ def pattern_of(problem: Problem) -> Pattern | None:
 
 def _pair(mask: Mask, sizes: Sizes) -> Any:
     """The shape of the mask's value on one query and key: 1 where it cannot differ along batch or heads."""
-    with jax.ensure_compile_time_eval():
-        return jax.eval_shape(lambda: mask.evaluate(block(sizes, jnp.zeros(1), jnp.zeros(1))))
+    return jax.eval_shape(lambda: mask.evaluate(block(sizes, jnp.zeros(1), jnp.zeros(1))))
 
 
 def _band(mask: Mask) -> Band | None:

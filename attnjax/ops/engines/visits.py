@@ -14,6 +14,7 @@ from attnjax.ops.masks.algebra import And, Mask, classes
 from attnjax.ops.masks.content import Lengths, Segments
 from attnjax.ops.masks.positional import Positional, block_diagonal
 from attnjax.ops.masks.tiles import EMPTY, FULL, PARTIAL, Tiles
+from attnjax.ops.tree import known, library, traced
 
 PACKED = 512
 # Products that a turn of a loop over rows of one block takes: XLA on CPU runs one small product on one core,
@@ -57,12 +58,16 @@ def tile_kinds(mask: Mask | None, tiles: Tiles) -> Any:
 
     A NumPy array, known while tracing, unless the mask holds tracers.
     """
-    if _traced(mask):
+    if traced(mask):
         return _kinds(mask, tiles)
-    with jax.ensure_compile_time_eval():
-        found = _kinds(mask, tiles)
-    # A predicate may close over a tracer that is no leaf of it.
-    return found if isinstance(found, jax.core.Tracer) else np.asarray(found)
+    mask = jax.tree.map(_on_host, mask)
+    found = _kinds(mask, tiles)
+    # A mask of a user's own may compute its bounds by jax.numpy.
+    return found if isinstance(found, np.ndarray) else known(lambda: _kinds(mask, tiles))
+
+
+def _on_host(x: Any) -> Any:
+    return x if jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended) else jax.device_get(x)
 
 
 def likely(mask: Mask | None, packed: int | None = PACKED) -> Mask | None:
@@ -72,7 +77,7 @@ def likely(mask: Mask | None, packed: int | None = PACKED) -> Mask | None:
     documents are taken to be `packed` tokens long, and all else to leave everything: with packed=None a
     bound, which leaves whatever the mask leaves.
     """
-    if not _traced(mask) and not _holds_data(mask):
+    if not traced(mask) and not _holds_data(mask):
         return mask
     if isinstance(mask, And):
         parts = [part for part in (likely(x, packed) for x in (mask.left, mask.right)) if part is not None]
@@ -85,21 +90,15 @@ def _holds_data(mask: Mask | None) -> bool:
     return any(isinstance(x, DATA) and jax.tree.leaves(x) for x in nodes)
 
 
-def _traced(mask: Mask | None) -> bool:
-    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(mask))
-
-
-def _kinds(mask: Mask | None, tiles: Tiles) -> Array:
-    if mask is None:
-        found = jnp.full((1, 1, tiles.nq, tiles.nk), FULL, jnp.int8)
-    else:
-        found = classes(mask, tiles)
+def _kinds(mask: Mask | None, tiles: Tiles) -> Any:
+    table = (1, 1, tiles.nq, tiles.nk)
+    found = np.full(table, FULL, np.int8) if mask is None else classes(mask, tiles)
     # A ragged block has pairs outside of the sequence, which are masked.
-    if tiles.nq * tiles.block_q != tiles.sizes.queries:
-        found = found.at[..., -1, :].min(PARTIAL)
-    if tiles.nk * tiles.block_k != tiles.sizes.keys:
-        found = found.at[..., -1].min(PARTIAL)
-    return found
+    ragged = np.zeros(table, bool)
+    ragged[..., -1, :] |= tiles.nq * tiles.block_q != tiles.sizes.queries
+    ragged[..., -1] |= tiles.nk * tiles.block_k != tiles.sizes.keys
+    xp = library(found)
+    return xp.where(ragged, xp.minimum(found, PARTIAL), found)
 
 
 def visits(found: Any, blocking: Blocking) -> Visits | Spans:
@@ -136,7 +135,7 @@ def covered(found: np.ndarray, blocking: Blocking) -> np.ndarray:
 
 def grouped(found: Any, blocking: Blocking) -> Any:
     """The kinds of blocks of several batch elements and heads: each as full as its least full tile."""
-    np_ = np if isinstance(found, np.ndarray) else jnp
+    np_ = library(found)
     for axis in (0, 1):
         if found.shape[axis] > 1:
             count = blocking.counts[axis]
@@ -147,7 +146,7 @@ def grouped(found: Any, blocking: Blocking) -> Any:
 
 
 def _list(chosen: Any) -> Listed:
-    np_ = np if isinstance(chosen, np.ndarray) else jnp
+    np_ = library(chosen)
     outer, nk = chosen.shape[:2], chosen.shape[3]
     ends = np_.cumsum(chosen.sum(-1), axis=-1).astype(np.int32)
     starts = np_.concatenate([np_.zeros((*outer, 1), np.int32), ends], axis=-1)

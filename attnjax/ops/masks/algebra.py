@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool
 
 from attnjax.ops.grid import Block, Sizes, block
 from attnjax.ops.masks.tiles import EMPTY, FULL, PARTIAL, Bounds, Tiles
-from attnjax.ops.tree import Node
+from attnjax.ops.tree import Node, library
 
 
 class Mask(Node):
@@ -27,8 +27,11 @@ class Mask(Node):
         raise NotImplementedError
 
     def bounds(self, tiles: Tiles) -> Bounds:
-        """For each tile: may some pair attend, do all pairs attend? The default knows nothing."""
-        return Bounds(jnp.array(True), jnp.array(False))
+        """For each tile: may some pair attend, do all pairs attend? The default knows nothing.
+
+        In numpy where the mask's arrays are numpy's: then it is known while tracing.
+        """
+        return Bounds(np.array(True), np.array(False))
 
     def __and__(self, other: "Mask") -> "Mask":
         return And(self, other) if isinstance(other, Mask) else NotImplemented
@@ -65,7 +68,7 @@ class Mask(Node):
         """
         sizes = Sizes(batch, heads, queries, keys)
         tiles = Tiles(sizes, block_q, block_k)
-        return classes(self.bind(sizes), tiles)
+        return jnp.asarray(classes(self.bind(sizes), tiles))
 
     def draw(
         self,
@@ -90,12 +93,12 @@ class Mask(Node):
         return "\n".join(" ".join("■" if pair else "·" for pair in row) for row in matrix)
 
 
-def classes(mask: Mask, tiles: Tiles) -> Array:
-    """The classes of a bound mask's tiles: int8, broadcastable to [B, N, nq, nk]."""
+def classes(mask: Mask, tiles: Tiles) -> Any:
+    """The classes of a bound mask's tiles: int8, [B|1, N|1, nq, nk]; numpy's where the mask's arrays are."""
     some, every = mask.bounds(tiles)
-    shape = (1, 1, tiles.nq, tiles.nk)
-    kind = jnp.where(every, FULL, jnp.where(some, PARTIAL, EMPTY)).astype(jnp.int8)
-    return jnp.broadcast_to(kind, jnp.broadcast_shapes(kind.shape, shape))
+    xp = library(some, every)
+    kind = xp.where(every, FULL, xp.where(some, PARTIAL, EMPTY)).astype(np.int8)
+    return xp.broadcast_to(kind, np.broadcast_shapes(kind.shape, (1, 1, tiles.nq, tiles.nk)))
 
 
 class And(Mask):

@@ -22,7 +22,9 @@ from attnjax.ops.grid import (
 )
 from attnjax.ops.masks.algebra import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
-from attnjax.ops.tree import shown
+from attnjax.ops.tree import known, shown, traced
+
+INDICES = [jax.ShapeDtypeStruct((), jnp.int32)] * 4
 
 
 def lengths(query: int | Int[Array, "*B"] | None = None, key: int | Int[Array, "*B"] | None = None) -> Mask:
@@ -94,7 +96,7 @@ class Lengths(Mask):
         return inside
 
     def bounds(self, tiles: Tiles) -> Bounds:
-        some = every = jnp.ones((1, 1, 1, 1), bool)
+        some = every = np.ones((1, 1, 1, 1), bool)
         for limit, (first, last) in ((self.query, tiles.q_range), (self.key, tiles.k_range)):
             if limit is not None:
                 some, every = some & (first < limit.array), every & (last < limit.array)
@@ -122,8 +124,8 @@ class Segments(Mask):
         return self.query_ids.array == self.key_ids.array
 
     def bounds(self, tiles: Tiles) -> Bounds:
-        q_low, q_high = (tiles.reduce(op, self.query_ids) for op in (jnp.min, jnp.max))
-        k_low, k_high = (tiles.reduce(op, self.key_ids) for op in (jnp.min, jnp.max))
+        q_low, q_high = tiles.reduce("min", self.query_ids), tiles.reduce("max", self.query_ids)
+        k_low, k_high = tiles.reduce("min", self.key_ids), tiles.reduce("max", self.key_ids)
         some = (q_low <= k_high) & (k_low <= q_high)
         return Bounds(some, (q_low == k_high) & (k_low == q_high))
 
@@ -142,7 +144,7 @@ class Dense(Mask):
         return self.array.array
 
     def bounds(self, tiles: Tiles) -> Bounds:
-        return Bounds(tiles.reduce(jnp.any, self.array), tiles.reduce(jnp.all, self.array))
+        return Bounds(tiles.reduce("any", self.array), tiles.reduce("all", self.array))
 
     def __repr__(self) -> str:
         return f"dense({shown(self.array)})"
@@ -153,11 +155,9 @@ class Predicate(Mask):
     constants: Any
 
     def bind(self, sizes: Sizes) -> Mask:
-        index = jax.ShapeDtypeStruct((), jnp.int32)
-        result = jax.eval_shape(self.fn, index, index, index, index)
+        fn, constants, result = hoisted(self.fn, *INDICES)
         if getattr(result, "shape", None) != () or getattr(result, "dtype", None) != jnp.bool_:
             raise TypeError(f"the predicate gives {result} for scalar indices: expected a bool scalar")
-        fn, constants = hoisted(self.fn, *[jnp.zeros((), jnp.int32)] * 4)
         return Predicate(fn, jax.lax.stop_gradient(tuple(constants)))
 
     def evaluate(self, at: Block) -> Array:
@@ -168,8 +168,8 @@ class Predicate(Mask):
 
         Exact; separate for batch elements and heads only where the function depends on them.
         """
-        sizes, zero = tiles.sizes, jnp.zeros((), jnp.int32)
-        by_batch, by_head, *_ = needed(lambda *index: self.fn(*index, *self.constants), *[zero] * 4)
+        sizes = tiles.sizes
+        by_batch, by_head, *_ = needed(lambda *index: self.fn(*index, *self.constants), *INDICES)
         shape = (sizes.flat_batch if by_batch else 1, sizes.heads if by_head else 1, tiles.nq, tiles.nk)
 
         def tile(place: Array) -> tuple[Array, Array]:
@@ -183,8 +183,11 @@ class Predicate(Mask):
             pairs = self.evaluate(Block(*(x.reshape(s) for x, s in zip(index, shapes, strict=True))))
             return pairs.any(), pairs.all()
 
-        some, every = jax.lax.map(tile, jnp.arange(math.prod(shape)))
-        return Bounds(some.reshape(shape), every.reshape(shape))
+        def table() -> Bounds:
+            some, every = jax.lax.map(tile, jnp.arange(math.prod(shape)))
+            return Bounds(some.reshape(shape), every.reshape(shape))
+
+        return table() if traced(self) else known(table)
 
     def __repr__(self) -> str:
         return f"predicate({getattr(self.fn, '__name__', self.fn)})"

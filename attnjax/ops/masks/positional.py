@@ -189,7 +189,7 @@ class Dilated(Positional):
         (q_first, q_last), (k_first, k_last) = tiles.q_range, tiles.k_range
         lowest, highest = q_first + self._phase() - k_last, q_last + self._phase() - k_first
         some = highest // self.step * self.step >= lowest
-        return Bounds(some, jnp.array(self.step == 1))
+        return Bounds(some, np.array(self.step == 1))
 
     def _phase(self) -> Any:
         return (self.offset.array if is_grid(self.offset) else self.offset) % self.step
@@ -218,9 +218,8 @@ class GlobalTokens(Positional):
 
     def _count(self, first: Any, last: Any) -> Array:
         """How many indices lie in [first, last]."""
-        indices = jnp.asarray(self.indices, jnp.int32).reshape(-1)
-        first, last = jnp.asarray(first)[..., None], jnp.asarray(last)[..., None]
-        return jnp.sum((first <= indices) & (indices <= last), axis=-1)
+        indices = np.asarray(self.indices, np.int32) if isinstance(self.indices, tuple) else self.indices
+        return ((first[..., None] <= indices) & (indices <= last[..., None])).sum(axis=-1)
 
     def __repr__(self) -> str:
         return _called("global_tokens", self.indices, offset=self.offset)

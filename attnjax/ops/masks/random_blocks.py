@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from attnjax.ops import checks
@@ -54,9 +55,9 @@ class ChosenBlocks(Mask):
 
     def bounds(self, tiles: Tiles) -> Bounds:
         first, last = (k // self.size for k in tiles.k_range)
-        some = every = jnp.zeros((1, 1, tiles.nq, tiles.nk), bool)
+        some = every = np.zeros((1, 1, tiles.nq, tiles.nk), bool)
         for c in self.chosen:
-            low, high = tiles.reduce(jnp.min, c), tiles.reduce(jnp.max, c)
-            some |= (low <= last) & (first <= high)
-            every |= (low == last) & (first == high)
+            low, high = tiles.reduce("min", c), tiles.reduce("max", c)
+            some = some | ((low <= last) & (first <= high))
+            every = every | ((low == last) & (first == high))
         return Bounds(some, every)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import Array
 from attnjax.ops.grid import Block, Sizes
 from attnjax.ops.masks.algebra import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
+from attnjax.ops.tree import library
 
 
 def neighborhood(shape: Sequence[int], window: int | Sequence[int]) -> Mask:
@@ -66,11 +68,11 @@ class Neighborhood(Mask):
         q_first, q_last = (q // stride for q in tiles.q_range)
         k_first, k_last = (k // stride for k in tiles.k_range)
         low, high = _start(q_first, length, window), _start(q_last, length, window) + window
-        return Bounds(jnp.asarray((k_last >= low) & (k_first < high)), jnp.array(False))
+        return Bounds((k_last >= low) & (k_first < high), np.array(False))
 
     def __repr__(self) -> str:
         return f"neighborhood({self.shape}, {self.window})"
 
 
-def _start(x: Array | np.ndarray, length: int, window: int) -> Array:
-    return jnp.clip(x - window // 2, 0, length - window)
+def _start(x: Any, length: int, window: int) -> Any:
+    return library(x).clip(x - window // 2, 0, length - window)

@@ -1,14 +1,17 @@
-"""Tiles of the pairs, and what interval reasoning can say about them."""
+"""Tiles of the pairs, and what interval reasoning can say about them.
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+In numpy for a mask whose arrays are numpy's, so that it is known while tracing; else in jax.numpy.
+"""
 
-import jax.numpy as jnp
+from typing import Any, Literal, NamedTuple
+
 import numpy as np
 
 from attnjax.ops.grid import KEY_AXIS, QUERY_AXIS, Grid, Sizes
+from attnjax.ops.tree import library
 
 EMPTY, PARTIAL, FULL = 0, 1, 2
+Op = Literal["min", "max", "any", "all"]
 
 
 class Bounds(NamedTuple):
@@ -45,8 +48,8 @@ class Tiles(NamedTuple):
         first, last = _ranges(self.nk, self.block_k, self.sizes.keys)
         return first[None, None, None, :], last[None, None, None, :]
 
-    def reduce(self, op: Callable[..., Any], grid: Grid) -> Any:
-        """`op` (jnp.min, jnp.max, jnp.any, jnp.all) of a Grid over each tile: [B|1, N|1, nq|1, nk|1]."""
+    def reduce(self, op: Op, grid: Grid) -> Any:
+        """`op` of a Grid over each tile: [B|1, N|1, nq|1, nk|1]."""
         x = _reduce_axis(op, grid.array, QUERY_AXIS, self.block_q, self.nq)
         return _reduce_axis(op, x, KEY_AXIS, self.block_k, self.nk)
 
@@ -56,12 +59,12 @@ def _ranges(count: int, size: int, length: int) -> tuple[np.ndarray, np.ndarray]
     return first, np.minimum(first + size, max(length, 1)).astype(np.int32) - 1
 
 
-def _reduce_axis(op: Callable[..., Any], x: Any, axis: int, size: int, count: int) -> Any:
-    length = x.shape[axis]
+def _reduce_axis(op: Op, x: Any, axis: int, size: int, count: int) -> Any:
+    length, xp = x.shape[axis], library(x)
     if length == 1:
         return x
     padding = [(0, 0)] * x.ndim
     padding[axis] = (0, count * size - length)
     # A repeated edge value changes no minimum, maximum, any or all.
-    x = jnp.pad(x, padding, mode="edge") if padding[axis][1] else x
-    return op(x.reshape(*x.shape[:axis], count, size, *x.shape[axis + 1 :]), axis=axis + 1)
+    x = xp.pad(x, padding, mode="edge") if padding[axis][1] else x
+    return getattr(xp, op)(x.reshape(*x.shape[:axis], count, size, *x.shape[axis + 1 :]), axis=axis + 1)

@@ -1,0 +1,56 @@
+"""Every experiment, on inputs so long that the blockwise engine is chosen.
+
+python -m tests.long_inputs DEVICES FOLDER: in a process of its own, because what was computed before hides what
+would be moved to a device while a step is traced.
+"""
+
+import os
+import random
+import sys
+from pathlib import Path
+
+from attnjax.cli import main
+from attnjax.experiment import registry
+from attnjax.ops import attention
+from attnjax.ops.engines import choose
+
+TRAIN = "--train.steps 2 --train.warmup_steps 1 --train.checkpoint_every 2 --train.log_every 1"
+MODEL = "--model.dim 16 --model.hidden 16"
+SYNTHETIC = f"--model.layers 1 --data.evaluation_examples 2 {MODEL} {TRAIN}"
+PAIRS = f"--data.train pairs.tsv --model.encoder_layers 1 --model.decoder_layers 1 {MODEL} {TRAIN}"
+LONG = {
+    "copying": f"--data.length 128 --train.batch_size 8 {SYNTHETIC}",
+    "recall": f"--data.length 512 --train.batch_size 4 {SYNTHETIC}",
+    "translation": f"--train.batch_size 32 {PAIRS}",
+}
+
+
+def run_all(devices: str) -> None:
+    write_pairs(Path("pairs.tsv"))
+    chosen: list[str] = []
+
+    def noted(*args):
+        choice = choose.choose(*args)
+        chosen.append(choice.engine.name)
+        return choice
+
+    attention.choose = noted
+    for name, options in LONG.items():
+        chosen.clear()
+        assert main(["run", name, *options.split(), "--devices", devices]) == 0, name
+        assert "blockwise" in chosen, f"{name} is not long enough"
+    ours = {e.name for e in registry.known() if e.file.parent == Path(__file__).parents[1] / "experiments"}
+    assert ours == set(LONG)
+
+
+def write_pairs(file: Path) -> None:
+    """40 pairs of 18 words."""
+    rng = random.Random(0)
+    words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
+    lines = [rng.choices(words, k=18) for _ in range(40)]
+    file.write_text("".join(f"{' '.join(line)}\t{' '.join(line[::-1])}\n" for line in lines))
+
+
+if __name__ == "__main__":
+    os.chdir(sys.argv[2])
+    run_all(sys.argv[1])
