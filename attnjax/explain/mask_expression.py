@@ -79,7 +79,7 @@ class _Reader:
             case ast.UnaryOp(ast.Invert(), operand):
                 return ~self.mask(operand, depth + 1)
             case ast.Call(ast.Name(name)):
-                return self.call(node, name)
+                return self.call(node, name, depth)
             case ast.Name(name) if name in MASKS:
                 self.refuse(node, f"{name} lacks its arguments: {_signature(name)}")
             case ast.Name(name):
@@ -88,19 +88,26 @@ class _Reader:
                 self.refuse(node, "masks are joined by & | ~ and parentheses only")
         self.refuse(node, f"expected a mask, such as causal(), got {self.source(node)}")
 
-    def call(self, node: ast.Call, name: str) -> Mask:
+    def call(self, node: ast.Call, name: str, depth: int) -> Mask:
         if name not in MASKS:
             self.unknown(node, name)
         named = {keyword.arg: keyword.value for keyword in node.keywords}
         if None in named:
             self.refuse(node, "** is not read")
-        positional = [self.literal(x, 0) for x in node.args]
+        positional = [self.argument(x, depth) for x in node.args]
         try:
             return MASKS[name](*positional, **{k: self.literal(v, 0) for k, v in named.items() if k})
         except InputError:
             raise
         except (TypeError, ValueError, OverflowError) as error:
             self.refuse(node, f"{self.source(node)}: {error} (it is {_signature(name)})")
+
+    def argument(self, node: ast.AST, depth: int) -> Any:
+        """A mask, as `relabel` takes, or a literal."""
+        is_mask = isinstance(node, (ast.Call, ast.BinOp)) or (
+            isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert)
+        )
+        return self.mask(node, depth + 1) if is_mask else self.literal(node, 0)
 
     def literal(self, node: ast.AST, depth: int) -> Any:
         """The value of an argument."""

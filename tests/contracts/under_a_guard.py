@@ -83,7 +83,9 @@ def main() -> None:
             tried(name, long, **options)
         for name, case in members.items():
             print(name, flush=True)
-            jax.eval_shape(lambda *x, n=name, c=case: call(n, c._replace(tokens=x[0], parameters=x[1])), *case[:2])
+            jax.eval_shape(
+                lambda *x, n=name, c=case: call(n, c._replace(tokens=x[0], parameters=x[1])), *case[:2]
+            )
 
 
 if __name__ == "__main__":

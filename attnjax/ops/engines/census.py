@@ -35,7 +35,7 @@ class Census(NamedTuple):
 
 def census(mask: Mask | None, sizes: Sizes) -> Census:
     """The census of a bound mask. Every pair of a predicate is evaluated once, of any other mask none."""
-    small = Tiles(sizes, *(max(1, min(SMALL, n)) for n in (sizes.queries, sizes.keys)))
+    small = Tiles(sizes, max(1, min(SMALL, sizes.queries)), max(1, min(SMALL, sizes.keys)))
     known, most = likely(mask), likely(mask, packed=None)
     guess = tile_kinds(known, small)
     bound = guess if most is known else tile_kinds(most, small)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
+import jax
+
 from attnjax.ops.engines import blockwise, cudnn, pallas_gpu, reference, splash
 from attnjax.ops.engines.blocks import Blocking
 from attnjax.ops.engines.kernels import WithKernels

@@ -11,17 +11,19 @@ from jaxtyping import Array, Int
 
 from attnjax.ops.engines.blocks import Blocking, Index
 from attnjax.ops.masks.algebra import And, Mask, classes
+from attnjax.ops.masks.block_maps import Blocks
 from attnjax.ops.masks.content import Lengths, Segments
+from attnjax.ops.masks.intervals import Interval
 from attnjax.ops.masks.positional import Positional, block_diagonal
 from attnjax.ops.masks.tiles import EMPTY, FULL, PARTIAL, Tiles
 from attnjax.ops.tree import known, library, traced
 
-PACKED = 512
+PACKED, ON = 512, 0.25
 # Products that a turn of a loop over rows of one block takes: XLA on CPU runs one small product on one core,
 # but those of several heads or rows at once.
 SIDE_BY_SIDE = 4
 # Masks whose arrays are data that differ from call to call, not structure.
-DATA = (Lengths, Segments, Positional)
+DATA = (Interval, Lengths, Segments, Positional)
 
 Step = Callable[[Any, Index, bool], Any]
 Row = Callable[[Any, Index, Callable[[Step, Any], Any]], Any]
@@ -71,18 +73,27 @@ def _on_host(x: Any) -> Any:
 
 
 def likely(mask: Mask | None, packed: int | None = PACKED) -> Mask | None:
-    """A guess at a mask, known while tracing, to choose the sizes of blocks by; if it can be, the mask itself.
+    """A guess at a mask, known while tracing, to choose blocks by; the mask itself if it can be.
 
     Of what is traced, and of lengths and ids, for whose every value a program would be compiled anew, packed
-    documents are taken to be `packed` tokens long, and all else to leave everything: with packed=None a
-    bound, which leaves whatever the mask leaves.
+    documents and intervals are taken to be `packed` tokens long, a share `ON` of a map's blocks to be on, and
+    all else to leave everything: with packed=None a bound, which leaves whatever the mask leaves.
     """
     if not traced(mask) and not _holds_data(mask):
         return mask
     if isinstance(mask, And):
         parts = [part for part in (likely(x, packed) for x in (mask.left, mask.right)) if part is not None]
         return parts[0] & parts[1] if len(parts) == 2 else next(iter(parts), None)
-    return block_diagonal(packed) if packed and isinstance(mask, Segments) else None
+    return _typical(mask, packed) if packed else None
+
+
+def _typical(mask: Mask | None, packed: int) -> Mask | None:
+    if isinstance(mask, (Segments, Interval)):
+        return block_diagonal(packed)
+    if isinstance(mask, Blocks):
+        on = np.random.default_rng(0).random(mask.array.shape) < ON
+        return Blocks(on, mask.size_q, mask.size_k)
+    return None
 
 
 def _holds_data(mask: Mask | None) -> bool:
