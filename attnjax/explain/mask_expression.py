@@ -38,7 +38,7 @@ def read_mask(text: str) -> Mask:
     """The mask that the text describes: calls of the mask constructors, joined by & | ~ and parentheses.
 
     Arguments are whole numbers, True, False, None, strings, and lists and tuples of these; `random_blocks`
-    takes a seed for its key. InputError, with the position, for anything else.
+    takes a seed for its key, `relabel` a mask. InputError, with the position, for anything else.
 
     >>> print(read_mask("causal() & ~(prefix(1) | dilated(2))").draw(4))
     · · · ·
@@ -94,20 +94,18 @@ class _Reader:
         named = {keyword.arg: keyword.value for keyword in node.keywords}
         if None in named:
             self.refuse(node, "** is not read")
-        positional = [self.argument(x, depth) for x in node.args]
+        places = [*inspect.signature(MASKS[name]).parameters, *[None] * len(node.args)]
+        positional = [self.argument(p, x, depth) for p, x in zip(places, node.args, strict=False)]
         try:
-            return MASKS[name](*positional, **{k: self.literal(v, 0) for k, v in named.items() if k})
+            return MASKS[name](*positional, **{k: self.argument(k, v, depth) for k, v in named.items() if k})
         except InputError:
             raise
         except (TypeError, ValueError, OverflowError) as error:
             self.refuse(node, f"{self.source(node)}: {error} (it is {_signature(name)})")
 
-    def argument(self, node: ast.AST, depth: int) -> Any:
-        """A mask, as `relabel` takes, or a literal."""
-        is_mask = isinstance(node, (ast.Call, ast.BinOp)) or (
-            isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert)
-        )
-        return self.mask(node, depth + 1) if is_mask else self.literal(node, 0)
+    def argument(self, parameter: str | None, node: ast.AST, depth: int) -> Any:
+        """The value for a parameter: a mask for that of this name."""
+        return self.mask(node, depth + 1) if parameter == "mask" else self.literal(node, 0)
 
     def literal(self, node: ast.AST, depth: int) -> Any:
         """The value of an argument."""

@@ -61,6 +61,17 @@ class BadInput(Engine):
                 ValueError,
                 r"lengths key has shape \[3\].*\[2\] \(\*B\)",
             ),
+            (
+                {"mask": aj.interval(jnp.zeros(3, int), jnp.zeros(4, int))},
+                ValueError,
+                r"interval stop has shape \[4\]: expected \[2, 3\] \(\*B, T\)",
+            ),
+            (
+                {"mask": aj.blocks(np.ones((3, 2), bool), 2)},
+                ValueError,
+                r"array of blocks has shape \[3, 2\].*\[2, 4, 2, 3\] \(\*B, N, ⌈T/2⌉, ⌈S/2⌉\)",
+            ),
+            ({"mask": aj.relabel(aj.causal(), np.arange(3))}, ValueError, r"key_positions has shape \[3\]"),
             ({"mask": aj.neighborhood((2, 2), 1)}, ValueError, "is for 4 tokens: got T=3 and S=5"),
             (
                 {"mask": aj.predicate(lambda b, h, q, k: q - k)},

@@ -232,7 +232,7 @@ def test_the_classes_of_windows_lengths_prefixes_and_arrays_are_exact(size, tile
         aj.lengths(3, 4),
         aj.prefix(right),
         aj.dense(np.tri(*size) > 0),
-        aj.blocks(np.tri(7, 7) > 0, 3),
+        aj.blocks(np.tri(-(-size[0] // 3), -(-size[1] // 3)) > 0, 3),
         aj.interval(np.maximum(np.arange(size[0]) - left, 0), np.arange(size[0]) + right + 1),
         aj.relabel(aj.causal(offset), np.arange(size[0]) + right, np.arange(size[1]) * 2),
     ):

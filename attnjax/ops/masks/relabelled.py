@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import numpy as np
 from jaxtyping import Array, Int
 
 from attnjax.ops import checks
@@ -29,7 +28,7 @@ def relabel(
     Raises TypeError for another mask or positions that are not integers, ValueError for other shapes.
 
     >>> import attnjax as aj
-    >>> print(relabel(aj.causal(), np.array([0, 2, 1, 3])).draw(4))
+    >>> print(relabel(aj.causal(), jax.numpy.array([0, 2, 1, 3])).draw(4))
     ■ · · ·
     ■ ■ ■ ·
     ■ · ■ ·
