@@ -35,6 +35,7 @@ def compile_quickly() -> Iterator[None]:
 # Compare many small programs, each compiled for one test, and hardly about what XLA makes of them.
 QUICKLY = (
     "attnjax/",
+    "tests/contracts/test_attention_semantics.py::TestBlockwise::test_12_forward_mode",
     "tests/contracts/test_attention_semantics.py::TestOneBlock",
     "tests/contracts/test_attention_semantics.py::TestReference",
     "tests/models/",

@@ -1,5 +1,6 @@
 """attention(), attention_weights(), merge_attention(), plan_attention(): the one entry to all engines."""
 
+import functools
 import inspect
 from collections.abc import Sequence
 from typing import Any, Literal, overload
@@ -98,7 +99,9 @@ def attention(
         out [*B, T, N, V] in the query's dtype; with `return_lse` also lse [*B, N, T], float32 (float64 for
         float64 inputs). Softmax and accumulation happen in that dtype.
 
-    A row without a key to attend gives output 0, lse -inf and zero gradients. NaN or inf in a key, value or
+    Weights are the softmax of the scores as they are rounded, however far from 0: a row that an additive bias
+    of -1e9 rules out attends its keys evenly. A row without a key to attend gives output 0, lse -inf and zero
+    gradients. NaN or inf in a key, value or
     bias that a row does not attend reaches neither its output nor a gradient, even where another row attends
     it; a row that does attend a non-finite key or value is not finite. The same inputs give the same bits.
 
@@ -126,7 +129,7 @@ def attention(
     _check_lse(problem, return_lse)
     engine = choose(problem, implementation, return_lse).engine
     note(engine)
-    out, lse = _run(engine, problem)
+    out, lse = _run(engine, problem, return_lse)
     batch = problem.rules.sizes.batch
     out = out.reshape(*batch, *out.shape[1:]).astype(problem.query.dtype)
     return (out, lse.reshape(*batch, *lse.shape[1:])) if return_lse else out
@@ -176,8 +179,10 @@ def merge_attention(
 
         lse = log Σ_p exp(lse_p),  out = Σ_p exp(lse_p - lse) · out_p
 
-    A part without keys (lse -inf) counts for nothing. Only one of the parts may have a softmax sink. Returns
-    out in the parts' dtype and lse [*B, N, T]; differentiable. ValueError when numbers or shapes differ.
+    A part without keys (lse -inf) counts for nothing. Only one of the parts may have a softmax sink. The
+    shares of the parts sum to 1 and are as exact as their lse: one number, which in float32 has no digits for
+    the log of the sum where all scores lie beyond ±1e7. Returns out in the parts' dtype and lse
+    [*B, N, T]; differentiable. ValueError when numbers or shapes differ.
 
     >>> import attnjax as aj
     >>> q, k = jnp.ones((2, 1, 4)), jnp.arange(24.0).reshape(6, 1, 4)
@@ -257,9 +262,11 @@ def _check_lse(problem: Problem, return_lse: bool) -> None:
         raise ValueError(f"return_lse is True with {name}: only softmax has a log-sum-exp")
 
 
-def _run_engine(engine: Engine, problem: Problem) -> Result:
-    return engine.run(problem)
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _run(engine: Engine, problem: Problem, return_lse: bool) -> Result:
+    """The output, and the log-sum-exp where it is asked for: its -inf stops a run under `debug_infs`."""
+    result = engine.run(problem)
+    return result if return_lse else result._replace(lse=None)
 
 
-_run = jax.jit(_run_engine, static_argnums=0)
 _weights = jax.jit(reference.weights)

@@ -122,28 +122,29 @@ class Softmax(Normalizer):
         return Softmax(self.sink.astype(dtype))
 
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, Array]:
-        highest = jax.lax.stop_gradient(jnp.max(scores, axis=-1, initial=-jnp.inf))
+        highest = finite(jax.lax.stop_gradient(jnp.max(scores, axis=-1, initial=-jnp.inf)))
         exponentials = self.pair_weights(scores, highest, attended)
-        lse = self.log_sum_exp(highest, exponentials.sum(axis=-1))
-        # Dividing by exp(lse - highest) equals exp(s - lse), without a second exponential of every pair.
-        share = jnp.exp(finite(highest) - finite(lse))
+        share, lse = self.share(highest, exponentials.sum(axis=-1))
         return exponentials * share[..., None], lse
 
     def pair_weights(self, scores: Array, level: Array, attended: Array | None) -> Array:
         weights = jnp.exp(scores - finite(level)[..., None])
         return weights if attended is None else jnp.where(attended, weights, 0)
 
-    def log_sum_exp(self, highest: Float[Array, "B N t"], total: Float[Array, "B N t"]) -> Array:
-        """The log-sum-exp of rows by their maximum and Σ_j exp(s_j - maximum); -inf without keys."""
-        empty = total == 0
-        lse = finite(highest) + jnp.log(jnp.where(empty, 1, total))
-        return self.add_sink(jnp.where(empty, -jnp.inf, lse))
+    def share(self, highest: Float[Array, "B N t"], total: Float[Array, "B N t"]) -> tuple[Array, Array]:
+        """What Σ_j exp(s_j - highest) = `total` makes of the exponentials: their factor, and the log-sum-exp.
 
-    def add_sink(self, lse: Float[Array, "B N t"]) -> Array:
-        """The log-sum-exp with the sink among the terms; a row without keys has none."""
-        if self.sink is None:
-            return lse
-        return jnp.where(jnp.isneginf(lse), lse, jnp.logaddexp(finite(lse), self.sink[None, :, None]))
+        A sink is one more term. The factor is no exponential of a log-sum-exp, which rounds log(total) away
+        where the scores are far from 0. Without keys, where total is 0, the log-sum-exp is -inf.
+        """
+        level, kept, whole, empty = highest, jnp.ones_like(total), total, total == 0
+        if self.sink is not None:
+            sink = self.sink[None, :, None]
+            level = jax.lax.stop_gradient(jnp.maximum(highest, sink))
+            kept = jnp.exp(highest - level)
+            whole = total * kept + jnp.exp(sink - level)
+        whole = jnp.where(empty, 1, whole)
+        return kept / whole, jnp.where(empty, -jnp.inf, level + jnp.log(whole))
 
 
 class Sigmoid(Normalizer):

@@ -16,7 +16,11 @@ from attnjax.ops.elementwise import elementwise, hoisted
 from attnjax.ops.grid import Block, Grid, Sizes, pair_grid
 from attnjax.ops.positions import relative_buckets
 from attnjax.ops.representative import Representative, representative
+from attnjax.ops.running_sums import running_sums
 from attnjax.ops.tree import Node, replace
+
+# A gate with a lower log is 0 in every float type, and a sum that holds it has no digits left for the others.
+LOWEST_GATE = -1000.0
 
 
 class Score(Node):
@@ -122,7 +126,9 @@ def forget_gate(log_f: Float[Array, "*B S N"], offset: Any = 0) -> Score:
     """s + Σ log f_l for l = j+1 … i+offset: Forgetting Transformer (Lin et al., 2025).
 
     `log_f` [*B, S, N] holds the log of each key position's gate. Meant for a causal mask: for j > i + offset
-    the sum runs backwards with the opposite sign. A query beyond the last key has no further gates.
+    the sum runs backwards with the opposite sign. A query beyond the last key has no further gates. A gate of
+    0 (a log of -inf, or any below -1000) is a border: the score of a pair across it is -inf, its weight 0 as
+    that of a masked pair, and the gate's gradient 0. Sums keep their digits at any length.
 
     Raises TypeError for gates that are not floating point, ValueError for another shape.
 
@@ -216,6 +222,14 @@ class RelativeBias(Score):
         return scores + jnp.moveaxis(self.table[:, at.h.ravel()][buckets], -1, 0)
 
 
+class Sums(Node):
+    """Of log f up to a position: rounded, what the rounding left out, and the number of gates of 0, apart."""
+
+    sums: Any
+    rests: Any
+    borders: Any
+
+
 class ForgetGate(Score):
     """After `bind`: sums of log f up to each query (`log_f`) and up to each key (`key_sums`)."""
 
@@ -229,17 +243,23 @@ class ForgetGate(Score):
             raise ValueError(
                 f"log_f has shape {list(self.log_f.shape)}: expected {list(expected)} (*B, S, N)"
             )
-        sums = jnp.cumsum(self.log_f.astype(dtype), axis=-2).reshape(sizes.flat_batch, *expected[-2:])
-        sums = jnp.swapaxes(sums, 1, 2)
-        position = jnp.arange(sizes.queries) + self.offset
+        log_f = self.log_f.astype(dtype).reshape(sizes.flat_batch, *expected[-2:])
+        log_f = jnp.swapaxes(log_f, 1, 2)
+        closed = log_f < LOWEST_GATE
+        sums = running_sums(jnp.where(closed, 0, log_f))
+        whole = (*sums, jnp.cumsum(closed, axis=2, dtype=jnp.int32))
+        before = (jnp.pad(x, ((0, 0), (0, 0), (1, 0))) for x in whole)  # The sum before position 0 is 0.
+        position = jnp.arange(sizes.queries) + self.offset + 1
         return replace(
             self,
-            log_f=Grid(jnp.take(sums, position, axis=2, mode="clip")[..., None]),
-            key_sums=Grid(sums[:, :, None, :]),
+            log_f=Sums(*(Grid(jnp.take(x, position, axis=2, mode="clip")[..., None]) for x in before)),
+            key_sums=Sums(*(Grid(x[:, :, None, :]) for x in whole)),
         )
 
     def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
-        return scores + (self.log_f.array - self.key_sums.array)
+        query, key = self.log_f, self.key_sums
+        between = query.sums.array - key.sums.array + (query.rests.array - key.rests.array)
+        return jnp.where(query.borders.array == key.borders.array, scores + between, -jnp.inf)
 
 
 class PairBias(Score):
@@ -274,7 +294,7 @@ class ScoreFn(Score):
         return ScoreFn(fn, (*self.params, *closed_over))
 
     def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
-        if attended is None:
+        if attended is None or 0 in scores.shape:
             return self._map(scores, at, self.params)
         stand_in: Representative = representative(attended, scores.shape)
         return self._map(stand_in.scores(scores), stand_in.indices(at), stand_in.params(self.params))

@@ -250,15 +250,27 @@ class Values(Engine):
         close(out, expected[0].reshape(*batch, 5, 4, 3))
         close(lse, expected[1].reshape(*batch, 4, 5))
 
-    @pytest.mark.parametrize(("t", "s"), [(0, 4), (3, 0), (0, 0)])
-    def test_no_queries_or_no_keys(self, t, s):
-        out, lse = self.attend(
-            jnp.ones((2, t, 2, 4)), jnp.ones((2, s, 1, 4)), jnp.ones((2, s, 1, 3)), return_lse=True
-        )
-        assert out.shape == (2, t, 2, 3)
-        assert lse.shape == (2, 2, t)
-        assert not np.any(out)
-        assert np.all(np.isneginf(lse))
+    @pytest.mark.parametrize(("b", "t", "s"), [(2, 0, 4), (2, 3, 0), (2, 0, 0), (0, 3, 4)])
+    def test_nothing_to_attend_under_any_rules(self, b, t, s):
+        args = jnp.ones((b, t, 2, 4)), jnp.ones((b, s, 1, 4)), jnp.ones((b, s, 1, 3))
+        scores = aj.score_fn(lambda s, b, h, i, j: 2 * s) >> aj.forget_gate(jnp.zeros((b, s, 2)))
+        for options in ({}, {"mask": aj.causal(), "score": scores}):
+            out, lse = self.attend(*args, return_lse=True, **options)
+            assert out.shape == (b, t, 2, 3)
+            assert lse.shape == (b, 2, t)
+            assert not np.any(out)
+            assert np.all(np.isneginf(lse))
+
+    def test_a_row_without_keys_holds_no_infinity_that_was_not_asked_for(self):
+        args = inputs((1, 5, 5, 2, 1, 4, 4))
+
+        def loss(*args):
+            options = {"mask": aj.causal(-1), "normalizer": aj.softmax(jnp.ones(2))}
+            return jnp.sum(self.attend(*args, **options) ** 2)
+
+        with jax.debug_infs(True):
+            loss(*args)
+            jax.grad(loss, argnums=(0, 1, 2))(*args)
 
     def test_large_scores_neither_overflow_nor_vanish(self):
         query, key, value = inputs(SHAPE)

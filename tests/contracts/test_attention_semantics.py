@@ -1,4 +1,4 @@
-"""The eleven semantics of attention (api.md): every engine that runs on every platform inherits one class.
+"""The semantics of attention (api.md): every engine that runs on every platform inherits one class.
 
 The kernels of other libraries run on one platform each and refuse much of the contract, which the blockwise
 engine then does in their place. tests/ops/test_kernels*.py hold them to what they accept, interpreted on the
@@ -11,11 +11,12 @@ from attnjax.ops.engines import choose
 from tests.contracts.attention_bad_input import BadInput
 from tests.contracts.attention_cases import small_blocks
 from tests.contracts.attention_derivatives import Derivatives
+from tests.contracts.attention_far_from_zero import FarFromZero
 from tests.contracts.attention_values import Values
 from tests.ops.test_kernels import INTERPRETED
 
 
-class AttentionSemantics(Values, Derivatives, BadInput):
+class AttentionSemantics(Values, Derivatives, FarFromZero, BadInput):
     """Every line of the contract; a subclass names the engine."""
 
     @pytest.fixture(autouse=True)

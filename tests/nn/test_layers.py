@@ -24,11 +24,22 @@ def perturb(module: nnx.Module) -> None:
 
 
 def test_layer_norm_is_its_formula() -> None:
-    norm, x = nn.make_norm("layer", 6, rngs=nnx.Rngs(0)), 3 * normal(4, 6) + 100
+    # Far from 0, where E[x²] - E[x]² in float32 has no digit of the variance.
+    norm, x = nn.make_norm("layer", 6, rngs=nnx.Rngs(0)), normal(4, 6) + 3000
     perturb(norm)
-    centred = x - x.mean(-1, keepdims=True)
-    expected = centred / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * norm.scale[...] + norm.bias[...]
-    np.testing.assert_allclose(norm(x), expected, atol=1e-5)
+    exact = np.asarray(x, np.float64)
+    centred = exact - exact.mean(-1, keepdims=True)
+    expected = centred / np.sqrt(exact.var(-1, keepdims=True) + 1e-6) * norm.scale[...] + norm.bias[...]
+    np.testing.assert_allclose(norm(x), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["layer", "rms"])
+def test_norms_of_half_precision_add_up_in_single(kind: str) -> None:
+    """A sum of ones in bfloat16 stops at 256."""
+    norm = nn.make_norm(kind, 8192, dtype=jnp.bfloat16, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    x = jnp.where(jnp.arange(8192) % 4 == 0, 3, 1).astype(jnp.bfloat16)
+    mean, square = (1.5, 0.75) if kind == "layer" else (0, 3)
+    np.testing.assert_allclose(norm(x).astype(jnp.float32), (x - mean) / np.sqrt(square), rtol=2**-7)
 
 
 def test_rms_norm_is_its_formula() -> None:

@@ -163,6 +163,24 @@ def test_forward_mode_second_order_and_vmap_work_although_the_kernel_has_none(na
 
 
 @pytest.mark.parametrize("name", INTERPRETED)
+def test_rows_far_from_zero_have_the_right_output_and_gradients_with_fewer_digits(name, on_cpu):
+    query, key, value = (jnp.round(2 * x) / 4 for x in inputs(128, batch=()))
+    key = key.at[..., 0].set(1)
+    for constant, digits in ((1e4, 1e-3), (1e6, 1e-1)):  # All products of a row hold it, and are exact.
+        args = query.at[..., 0].set(constant), key, value
+        (out, *got), (expected, *right) = (
+            values_and_gradients(args, n, scale=1.0) for n in (name, "reference")
+        )
+        np.testing.assert_allclose(out, expected, atol=5e-6)
+        for a, b in zip(
+            (got[0][..., 1:], got[1][..., 1:], got[2]),
+            (right[0][..., 1:], right[1][..., 1:], right[2]),
+            strict=True,
+        ):
+            np.testing.assert_allclose(a, b, atol=digits * np.abs(b).max())
+
+
+@pytest.mark.parametrize("name", INTERPRETED)
 def test_a_traced_scale_gets_its_gradient(name, on_cpu):
     args = inputs(130)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import attnjax as aj
+from attnjax.ops.normalizers import Softmax
 from attnjax.ops.sparse_softmax import entmax_weights, sparsemax_weights
 
 ROWS = 2 * jax.random.normal(jax.random.key(0), (5, 7))
@@ -92,6 +93,31 @@ def test_a_sink_takes_weight_that_goes_nowhere():
     x = jnp.zeros((3, 1, 4))
     weights = aj.attention_weights(x, x, normalizer=aj.softmax(jnp.zeros(1)))
     np.testing.assert_allclose(weights, 0.25, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "normalizer", [aj.softmax(), aj.softmax(jnp.array([1e4])), aj.sparsemax(), aj.entmax(1.5)]
+)
+def test_the_weights_of_rows_far_from_zero_are_those_of_what_is_left_of_the_scores(normalizer):
+    constants = jnp.array([0.0, 1e4, -1e6, 1e7, -1e9, np.finfo(np.float32).min, 1e30])
+    scores = jnp.arange(5) / 4 + constants[:, None]
+    query, key = jnp.zeros((len(constants), 1, 1)), jnp.zeros((5, 1, 1))
+    weights = aj.attention_weights(query, key, bias=scores, normalizer=normalizer)[0]
+    left = np.asarray(scores, np.float64)
+    near = aj.attention_weights(query, key, bias=left - left.max(-1, keepdims=True), normalizer=normalizer)[0]
+    if isinstance(normalizer, Softmax):
+        sink = -np.inf if normalizer.sink is None else 1e4
+        near = np.exp(left - np.maximum(left.max(-1, keepdims=True), sink))
+        near /= near.sum(-1, keepdims=True) + np.exp(sink - np.maximum(left.max(-1, keepdims=True), sink))
+    np.testing.assert_allclose(weights, near, rtol=1e-6, atol=1e-6)
+
+
+def test_the_log_sum_exp_of_many_keys_in_half_precision_is_added_up_in_single():
+    """A sum of ones in bfloat16 stops at 256."""
+    x = jnp.zeros((4096, 1, 2), jnp.bfloat16)
+    for implementation in ("reference", "blockwise"):
+        _, lse = aj.attention(x[:1], x, x, return_lse=True, implementation=implementation)
+        np.testing.assert_allclose(lse, np.log(4096), rtol=1e-6)
 
 
 def test_weights_of_rows_are_rows_of_the_weights():

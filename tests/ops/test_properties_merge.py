@@ -67,6 +67,23 @@ def test_merging_is_associative(seed):
     assert_same(merge(merge(a, b), c), merge(a, merge(b, c)))
 
 
+@pytest.mark.parametrize("constant", [1e4, -1e9, 1e30])
+def test_parts_far_from_zero_weigh_as_their_log_sum_exps_say(constant):
+    query, key, value, mask = draw(4)
+    bias = jnp.full(S, constant).at[:4].set(0)
+    near, far = (
+        aj.attention(query, key[:, s], value[:, s], bias=bias[s], return_lse=True)
+        for s in (slice(0, 4), slice(4, S))
+    )
+    out, lse = aj.merge_attention(*zip(near, far, strict=True))
+    whole = aj.attention(query, key, value, bias=bias, return_lse=True)
+    # Of two parts that are near each other, weights are as exact as their log-sum-exps; of others, exact.
+    np.testing.assert_allclose(out, whole[0], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(lse, whole[1], rtol=1e-12)
+    twice, _ = aj.merge_attention((far[0], 3 * far[0]), (far[1], far[1]))
+    np.testing.assert_allclose(twice, 2 * far[0], rtol=1e-12)
+
+
 def test_a_part_without_keys_changes_nothing():
     query, key, value, mask = draw(0)
     part = aj.attention(query, key, value, mask=mask, return_lse=True)

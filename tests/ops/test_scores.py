@@ -37,3 +37,39 @@ def test_a_score_counts_from_the_position_of_the_query(name):
     options = {"mask": aj.causal(OFFSET), "normalizer": aj.sigmoid()}
     got = aj.attention_weights(query, key, score=score, **options)
     np.testing.assert_allclose(got, jax.nn.sigmoid(expected), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("log_of_zero", [-np.inf, np.finfo(np.float32).min])
+def test_a_gate_of_zero_is_a_border_that_no_weight_crosses(log_of_zero):
+    gates = np.log([0.0, 0.5, 0.25, 0.0, 0.5, 0.5], where=np.arange(6) % 3 > 0, out=np.full(6, log_of_zero))
+    query, key, value = jax.random.normal(jax.random.key(0), (3, 6, 1, 4))
+    log_f = jnp.asarray(gates, jnp.float32)[:, None]
+
+    def out(log_f, implementation="reference"):
+        score, mask = aj.forget_gate(log_f), aj.causal(-1) | aj.dense(jnp.eye(6) > 0) & ~aj.global_tokens([3])
+        return aj.attention(query, key, value, score=score, mask=mask, implementation=implementation)
+
+    # Row 3 attends keys 0 to 2 alone, all behind the gate of 0 at 3: as if they were masked.
+    scores = np.einsum("tnh,snh->ts", query, key) / 2
+    weights = np.zeros((6, 6))
+    for i in (0, 1, 2, 4, 5):
+        keys = range(0 if i < 3 else 3, i + 1)
+        row = np.exp([scores[i, j] + gates[j + 1 : i + 1].sum() for j in keys])
+        weights[i, list(keys)] = row / row.sum()
+    expected = weights @ np.asarray(value[:, 0])
+    for implementation in ("reference", "blockwise"):
+        np.testing.assert_allclose(out(log_f, implementation)[:, 0], expected, rtol=1e-5, atol=1e-6)
+        gradient = jax.grad(lambda x, i=implementation: jnp.sum(jnp.sin(out(x, i))))(log_f)
+        assert np.isfinite(gradient).all()
+        np.testing.assert_array_equal(np.flatnonzero(gradient), [1, 2, 4, 5])
+
+
+def test_the_digits_of_a_forget_gate_do_not_depend_on_the_length():
+    length = 2**17
+    log_f = -np.random.default_rng(0).random((length, 1)).astype(np.float32)
+    log_f[:9] = -1e9  # An additive mask's border: the sums begin far from 0.
+    query, key = jnp.zeros((1, 1, 4)), jnp.zeros((length, 1, 4))
+    options = {"score": aj.forget_gate(log_f, length - 1), "mask": aj.causal(length - 1)}
+    weights = aj.attention_weights(query, key, **options)[0, 0, -60:]
+    sums = np.append(np.cumsum(log_f[:0:-1, 0], dtype=np.float64)[:59][::-1], 0)
+    np.testing.assert_allclose(weights, np.exp(sums) / np.exp(sums).sum(), rtol=5e-6)

@@ -3,11 +3,13 @@ but for the table of blocks (a number for each).
 
 The forward pass follows FlashAttention (Dao et al., 2022), the backward pass FlashAttention-2 (Dao, 2023):
 
-    dP = dO Vᵀ,  dS = W ∘ (dP + dlse - Σ dO ∘ O),  dQ = dS K,  dK = dSᵀ Q,  dV = Wᵀ dO,  W = exp(S - lse)
+    dP = dO Vᵀ,  dS = W ∘ (dP + dlse - Σ dO ∘ O),  dQ = dS K,  dK = dSᵀ Q,  dV = Wᵀ dO,
+    W = exp(S - highest) / total
 
-one block at a time, W recomputed in each. Blocks are taken from the arrays where they lie and stay in the
-cache; dK and dV of a block are computed transposed (Qᵀ dS), because XLA's CPU products of a transposed dS
-take twice as long.
+one block at a time, W recomputed in each. The highest score of a row and the sum of its exponentials stay
+apart: exp(S - lse) would lose the log of the sum where all scores are far from 0. Blocks are taken from the
+arrays where they lie and stay in the cache; dK and dV of a block are computed transposed (Qᵀ dS), because
+XLA's CPU products of a transposed dS take twice as long.
 """
 
 import dataclasses
@@ -61,15 +63,14 @@ def run(problem: Problem, blocking: Blocking | None = None, instead: Any = None)
     floats = [problem.query, problem.key, problem.value, problem.scale, *call.params(leaves)]
     fixed = Fixed(call.data(leaves), poison_of(problem), todo)
     # All floats alike: the cotangent of one that all devices of a `shard_map` share is summed over them.
-    out, lse = (instead or attend)(call, varying(floats, (floats, fixed)), fixed)
+    out, highest, total = (instead or attend)(call, varying(floats, (floats, fixed)), fixed)
     if not isinstance(normalizer, Softmax):
         return Result(out, None)
-    lse = jnp.moveaxis(lse, 1, 2)
-    if normalizer.sink is None:
-        return Result(out, lse)
-    whole = normalizer.add_sink(lse)
-    share = jnp.moveaxis(jnp.exp(finite(lse) - finite(whole)), 1, 2)
-    return Result(out * share[..., None], whole)
+    highest, total = jnp.moveaxis(highest, 1, 2), jnp.moveaxis(total, 1, 2)
+    share, lse = normalizer.share(highest, total)
+    if normalizer.sink is not None:
+        out *= jnp.moveaxis(share * total, 1, 2)[..., None]
+    return Result(out, lse)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +89,11 @@ def blocks(problem: Problem) -> tuple[Blocking, Any]:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]:
-    """out [B, T, N, V] and lse [B, T, N] (zeros where the normaliser has none)."""
+def attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array, Array]:
+    """out [B, T, N, V], and for each row [B, T, N] its highest score and its sum of exponentials above that.
+
+    Both are finite, 0 for a row without keys and where the normaliser has none.
+    """
     query, key, value, scale, *params = floats
     q, k, v = call.cut_queries(query), call.cut_keys(key), call.cut_keys(value)
     poison = None if fixed.poison is None else call.cut_poison(fixed.poison)
@@ -122,11 +126,11 @@ def attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]
         if poison is not None:
             total = jnp.where(total == 0, 0, total + poison[0][here])
         if call.online:
-            lse = Softmax(None).log_sum_exp(highest, total)
-            acc *= call.by_group(jnp.exp(finite(highest) - finite(lse)))[..., None]
+            acc *= call.by_group(inverse(total))[..., None]
         else:
-            lse, acc = zero, acc + call.by_group(0 * total)[..., None]
-        return [x.put(here, block) for x, block in zip(carry, (call.by_head(acc), lse), strict=True)]
+            highest, total, acc = zero, zero, acc + call.by_group(0 * total)[..., None]
+        found = call.by_head(acc), finite(highest), total
+        return [x.put(here, block) for x, block in zip(carry, found, strict=True)]
 
     levels = call.cut_queries(jnp.zeros_like(query[..., 0], call.dtype))
     out = call.cut_queries(
@@ -134,25 +138,26 @@ def attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array]
     )
     done = fold_rows(
         row,
-        varying([out, levels], (floats, fixed)),
+        varying([out, levels, levels], (floats, fixed)),
         fixed.visits,
         call.blocking,
         transposable=False,
         independent=True,
     )
     shape = query.shape[:-1]
-    return uncut(done[0], (*shape, value.shape[-1])), uncut(done[1], shape)
+    return uncut(done[0], (*shape, value.shape[-1])), uncut(done[1], shape), uncut(done[2], shape)
 
 
 @functools.partial(attend.defjvp, symbolic_zeros=True)
 def _attend_jvp(call: Call, primals: Any, tangents: Any) -> Any:
     floats, fixed = primals
-    out, lse = attend(call, floats, fixed)
+    out, highest, total = attend(call, floats, fixed)
     wanted = tuple(not isinstance(t, SymbolicZero) for t in tangents[0])
-    residuals, structure = jax.tree.flatten((floats, fixed, out, lse))
+    residuals, structure = jax.tree.flatten((floats, fixed, out, highest, total))
     forward, transpose = (functools.partial(fn, call, wanted, structure) for fn in (tangent, backward))
     moved = [t for t, w in zip(tangents[0], wanted, strict=True) if w]
-    return (out, lse), tuple(linear_map(forward, transpose, residuals, moved))
+    d_out, d_lse = linear_map(forward, transpose, residuals, moved)
+    return (out, highest, total), (d_out, jnp.zeros_like(highest), total * d_lse)
 
 
 def backward(
@@ -163,12 +168,14 @@ def backward(
     cotangents: list[Array],
     transposable: bool,
 ) -> list[Array]:
-    """The cotangents of the wanted floats from those of out and lse."""
-    floats, fixed, out, lse = jax.tree.unflatten(structure, residuals)
+    """The cotangents of the wanted floats from those of out and of the log-sum-exp."""
+    floats, fixed, out, highest, total = jax.tree.unflatten(structure, residuals)
     (query, key, value, scale, *params), (d_out, d_lse) = floats, cotangents
     # One number for each query stands for all that its other pairs do to a pair.
-    shift = d_lse - jnp.sum(d_out * out, axis=-1) if call.online else jnp.zeros_like(lse)
-    q, d_o, level, shifts = (call.cut_queries(x) for x in (query, d_out, lse, shift))
+    shift = d_lse - jnp.sum(d_out * out, axis=-1) if call.online else jnp.zeros_like(total)
+    if call.online:  # What divides the weights of a row divides its cotangents instead, once for all pairs.
+        shift, d_out = shift * inverse(total), d_out * inverse(total)[..., None]
+    q, d_o, level, shifts = (call.cut_queries(x) for x in (query, d_out, highest, shift))
     k, v = call.cut_keys(key), call.cut_keys(value)
     cut_params, cut_data = call.cut_params(params), call.cut_data(fixed.data)
     wants_query, wants_key, wants_value = wanted[0] or wanted[3], wanted[1], wanted[2]
@@ -238,8 +245,8 @@ def tangent(
     vectors: list[Array],
     transposable: bool,
 ) -> list[Array]:
-    """The tangents of out and lse from those of the wanted floats."""
-    floats, fixed, out, lse = jax.tree.unflatten(structure, residuals)
+    """The tangents of out and of the log-sum-exp from those of the wanted floats."""
+    floats, fixed, out, highest, total = jax.tree.unflatten(structure, residuals)
     given = iter(vectors)
     d_floats = [next(given) if w else jnp.zeros_like(x) for x, w in zip(floats, wanted, strict=True)]
 
@@ -248,7 +255,7 @@ def tangent(
         return [*tokens, *call.cut_params([scale, *params])]
 
     blocks, d_blocks = cut_floats(*floats), cut_floats(*d_floats)
-    level, cut_data = call.cut_queries(lse), call.cut_data(fixed.data)
+    level, cut_data = call.cut_queries(highest), call.cut_data(fixed.data)
 
     def row(carry: list[Blocked], here: Index, visit: Any) -> list[Blocked]:
         own_level = level[here]
@@ -273,11 +280,19 @@ def tangent(
         acc, added = visit(step, varying([acc, zero], (residuals, vectors)))
         return [x.put(here, block) for x, block in zip(carry, (call.by_head(acc), added), strict=True)]
 
-    start = [call.cut_queries(jnp.zeros_like(x)) for x in (out, lse)]
+    start = [call.cut_queries(jnp.zeros_like(x)) for x in (out, total)]
     start = varying(start, (residuals, vectors))
     done = fold_rows(row, start, fixed.visits, call.blocking, transposable=transposable, independent=True)
-    d_out, d_lse = (uncut(x, like.shape) for x, like in zip(done, (out, lse), strict=True))
-    return [d_out - d_lse[..., None] * out, d_lse] if call.online else [d_out, jnp.zeros_like(lse)]
+    d_out, d_total = (uncut(x, like.shape) for x, like in zip(done, (out, total), strict=True))
+    if not call.online:
+        return [d_out, jnp.zeros_like(total)]
+    d_lse = d_total * inverse(total)
+    return [d_out * inverse(total)[..., None] - d_lse[..., None] * out, d_lse]
+
+
+def inverse(total: Array) -> Array:
+    """1 / total; 1 in rows without keys."""
+    return 1 / jnp.where(total == 0, 1, total)
 
 
 def _dot(x: Array, y: Array, rules: Any) -> Array:

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from attnjax.ops.linear.pairs import pair_products, scaled
+from attnjax.ops.linear.pairs import between, log_sums, pair_products, scaled
 from attnjax.ops.linear.tokens import Read, Tokens
 from attnjax.ops.linear.triangular import unit_lower_inverse
 
@@ -81,16 +81,19 @@ def _on_cpu() -> bool:
 def _chunk(tokens: Tokens, read: Read) -> Chunk:
     query, key, value, decay, erase, write = tokens
     each, query = query.shape[1], query.reshape(-1, query.shape[-1])
-    after, before = (None, None) if decay is None else _sums(decay)
-    seen = after if read == "after" else before
-    seen = None if seen is None else jnp.repeat(seen, each, axis=0)
-    to_end = None if after is None else after[-1] - after
-    kept = None if after is None else jnp.exp(jnp.atleast_1d(after[-1]))
+    after = before = seen = since_start = to_end = kept = None
+    if decay is not None:
+        after = log_sums(decay)
+        before = jnp.concatenate([jnp.zeros_like(after[:, :1]), after[:, :-1]], axis=1)
+        seen = jnp.repeat(after if read == "after" else before, each, axis=1)
+        since_start, to_end = seen.sum(0), between(after[:, -1:], after)
+        kept = jnp.exp(jnp.atleast_1d(after[:, -1].sum(0)))
     scores = pair_products(query, key, seen, after, own=read == "after")
-    reads_state, written = scaled(query, seen), scaled(key, to_end)
+    reads_state, written = scaled(query, since_start), scaled(key, to_end)
     if erase is None:
         return Chunk(reads_state, scores, kept, written, value, None)
-    by_key, erases = pair_products(erase, key, before, after, own=False), scaled(erase, before)
+    by_key = pair_products(erase, key, before, after, own=False)
+    erases = scaled(erase, None if before is None else before.sum(0))
     if write is None:
         inverse = unit_lower_inverse(by_key)
         return Chunk(reads_state, scores, kept, written, inverse @ value, inverse @ erases)
@@ -101,16 +104,6 @@ def _chunk(tokens: Tokens, read: Read) -> Chunk:
     written = jnp.concatenate([written, scaled(write, to_end)])
     value = jnp.concatenate([value, -(inverse @ (by_key @ value))])
     return Chunk(reads_state, scores, kept, written, value, jnp.concatenate([jnp.zeros_like(taken), taken]))
-
-
-def _sums(decay: Float[Array, "C *H"]) -> tuple[Float[Array, "C *H"], Float[Array, "C *H"]]:
-    """The log-decays up to and with each token, and up to the token before.
-
-    As a product, at full precision: XLA would fuse a cumulative sum into all that reads it, again and again.
-    """
-    size = decay.shape[0]
-    after = jnp.matmul(jnp.tri(size, dtype=decay.dtype), decay, precision="highest")
-    return after, jnp.concatenate([jnp.zeros_like(after[:1]), after[:-1]])
 
 
 Transition = tuple[Array | None, Array | None, Array]

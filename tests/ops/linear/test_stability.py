@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import attnjax as aj
+from attnjax.ops.linear.members.catalogue import MEMBERS
 from attnjax.ops.linear.triangular import unit_lower_inverse
+from tests.ops.linear import member_cases
 
 LONG = 65536
 STRENGTHS = {"none": 0.0, "weak": 1e-4, "strong": 50.0, "everything": np.inf}
@@ -57,7 +59,28 @@ def test_64k_tokens_stay_finite(dtype, strength, per_channel):
 def test_chunks_are_as_exact_as_the_loop_in_single_precision(strength, per_channel):
     args = inputs(512, jnp.float32, STRENGTHS[strength], per_channel, size=8)
     chunked = aj.linear_attention(**args, form="chunked")
-    np.testing.assert_allclose(chunked, aj.linear_attention(**args, form="recurrent"), atol=2e-4)
+    np.testing.assert_allclose(chunked, aj.linear_attention(**args, form="recurrent"), atol=2e-5)
+
+
+DECAYING = [n for n, m in MEMBERS.items() if "log_decay" in (g.range for g in m.gates.values())]
+
+
+@pytest.mark.usefixtures("compile_quickly")
+@pytest.mark.parametrize("name", DECAYING)
+def test_gates_of_zero_cost_the_others_no_digits(name):
+    case = member_cases.draw(name, length=40)
+    forgets = np.random.default_rng(1).random(case.tokens["decay"].shape) < 0.5
+    case.tokens["decay"] = np.where(forgets, -np.inf, case.tokens["decay"] / 10)
+    single = case._replace(tokens={n: x.astype(np.float32) for n, x in case.tokens.items()})
+    expected = member_cases.answer(name, case)[0]
+
+    def loss(decay):
+        out = member_cases.call(name, single._replace(tokens=single.tokens | {"decay": decay}))
+        return jnp.sum(out**2), out
+
+    gradient, out = jax.grad(loss, has_aux=True)(single.tokens["decay"])
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=3e-6 * np.abs(expected).max())
+    assert np.isfinite(gradient).all()
 
 
 def test_one_key_for_all_tokens_is_no_trouble_for_the_inverse():

@@ -21,6 +21,7 @@ from attnjax.ops.linear.members.common import (
     scan_chunks,
 )
 from attnjax.ops.linear.members.segments import places
+from attnjax.ops.linear.pairs import between, log_sums
 from attnjax.ops.linear.problem import check_form, log_decay
 from attnjax.ops.linear.tokens import lowest_log
 
@@ -114,10 +115,10 @@ def _scores(
 def _chunk(carry: tuple[Array, Array], chunk: tuple[_Tokens, Array]) -> tuple[tuple[Array, Array], Array]:
     """The scores [C, G, M] of a chunk, and the keys [H, M] after it."""
     (keys, before), (x, segment) = carry, chunk
-    sums = jnp.cumsum(x.decay, axis=0)
+    sums = log_sums(x.decay)
     pairs = jnp.tril(segment[:, None] == segment)
-    shares = _exp_where(pairs[..., None], sums[:, None] - sums) * x.written
-    kept = _exp_where((segment == before)[:, None], sums)
+    shares = _exp_where(pairs[..., None], between(sums[:, :, None], sums[:, None])) * x.written
+    kept = _exp_where((segment == before)[:, None], sums.sum(0))
     scores = jnp.einsum("tgh,sh,tsm->tgm", x.query, x.key, shares)
     scores = scores + jnp.einsum("tgh,hm->tgm", x.query, keys) * kept[:, None]
     keys = keys * kept[-1] + x.key.T @ shares[-1]

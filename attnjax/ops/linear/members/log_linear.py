@@ -18,6 +18,7 @@ from attnjax.ops.linear.members.common import (
     scan_chunks,
 )
 from attnjax.ops.linear.members.segments import Places, places
+from attnjax.ops.linear.pairs import between, log_sums
 from attnjax.ops.linear.problem import check_form, log_decay
 from attnjax.ops.linear.tokens import lowest_log
 
@@ -110,15 +111,15 @@ def _chunk(carry: tuple[Array, Places], x: tuple[Array, ...]) -> tuple[tuple[Arr
     query, key, value, decay, weights = x[:5]
     at: Places = x[5]  # type: ignore[assignment]
     count = state.shape[0]
-    sums = jnp.cumsum(decay)
+    sums = log_sums(decay)
     pairs = jnp.tril(at.segment[:, None] == at.segment)
     level = _level(at.place[:, None], at.place, count)
-    shares = jnp.where(pairs, jnp.exp(jnp.where(pairs, sums[:, None] - sums, 0)), 0)
+    shares = jnp.where(pairs, jnp.exp(jnp.where(pairs, between(sums[..., None], sums[:, None]), 0)), 0)
     out = jnp.einsum(
         "tgh,sh,ts,sv->tgv", query, key, shares * jnp.take_along_axis(weights, level, axis=1), value
     )
 
-    carried = jnp.where(at.segment == before.segment, jnp.exp(sums), 0)
+    carried = jnp.where(at.segment == before.segment, jnp.exp(sums.sum(0)), 0)
     goes_to = _level(at.place[:, None], _members(before.place, count), count)
     out = out + jnp.einsum(
         "tgh,tl,lhv->tgv", query, jnp.take_along_axis(weights, goes_to, axis=1) * carried[:, None], state
