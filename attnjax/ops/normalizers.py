@@ -1,6 +1,6 @@
 """Normalisers: from scores (-inf where masked) to weights. Only softmax has a log-sum-exp."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,22 @@ from attnjax.ops.checks import floats, scalar_above
 from attnjax.ops.grid import Grid, Sizes
 from attnjax.ops.sparse_softmax import entmax_weights, sparsemax_weights
 from attnjax.ops.tree import Node
+
+
+class Sums(NamedTuple):
+    """Of each row the highest score, and the sum of all exponentials above it; both 0 for a row without keys.
+
+    A sink is one of the scores. The highest is a constant: its derivative is 0, and all is in the total's.
+    """
+
+    highest: Float[Array, "B N t"]
+    total: Float[Array, "B N t"]
+
+    @property
+    def lse(self) -> Float[Array, "B N t"]:
+        """The log-sum-exp; -inf without keys."""
+        empty = self.total == 0
+        return jnp.where(empty, -jnp.inf, self.highest + jnp.log(jnp.where(empty, 1, self.total)))
 
 
 class Normalizer(Node):
@@ -27,8 +43,8 @@ class Normalizer(Node):
 
     def weights(
         self, scores: Float[Array, "B N t S"], attended: Bool[Array, "..."] | None
-    ) -> tuple[Float[Array, "B N t S"], Float[Array, "B N t"] | None]:
-        """The weights of whole rows, and their log-sum-exp where there is one."""
+    ) -> tuple[Float[Array, "B N t S"], Sums | None]:
+        """The weights of whole rows, and their sums where the normaliser has such."""
         raise NotImplementedError
 
     def pair_weights(
@@ -121,21 +137,21 @@ class Softmax(Normalizer):
             raise ValueError(f"sink has shape {list(self.sink.shape)}: expected [{sizes.heads}] (N)")
         return Softmax(self.sink.astype(dtype))
 
-    def weights(self, scores: Array, attended: Array | None) -> tuple[Array, Array]:
+    def weights(self, scores: Array, attended: Array | None) -> tuple[Array, Sums]:
         highest = finite(jax.lax.stop_gradient(jnp.max(scores, axis=-1, initial=-jnp.inf)))
         exponentials = self.pair_weights(scores, highest, attended)
-        share, lse = self.share(highest, exponentials.sum(axis=-1))
-        return exponentials * share[..., None], lse
+        share, sums = self.share(highest, exponentials.sum(axis=-1))
+        return exponentials * share[..., None], sums
 
     def pair_weights(self, scores: Array, level: Array, attended: Array | None) -> Array:
         weights = jnp.exp(scores - finite(level)[..., None])
         return weights if attended is None else jnp.where(attended, weights, 0)
 
-    def share(self, highest: Float[Array, "B N t"], total: Float[Array, "B N t"]) -> tuple[Array, Array]:
-        """What Σ_j exp(s_j - highest) = `total` makes of the exponentials: their factor, and the log-sum-exp.
+    def share(self, highest: Float[Array, "B N t"], total: Float[Array, "B N t"]) -> tuple[Array, Sums]:
+        """What Σ_j exp(s_j - highest) = `total` makes of the exponentials: their factor, and the row's sums.
 
         A sink is one more term. The factor is no exponential of a log-sum-exp, which rounds log(total) away
-        where the scores are far from 0. Without keys, where total is 0, the log-sum-exp is -inf.
+        where the scores are far from 0.
         """
         level, kept, whole, empty = highest, jnp.ones_like(total), total, total == 0
         if self.sink is not None:
@@ -143,8 +159,7 @@ class Softmax(Normalizer):
             level = jax.lax.stop_gradient(jnp.maximum(highest, sink))
             kept = jnp.exp(highest - level)
             whole = total * kept + jnp.exp(sink - level)
-        whole = jnp.where(empty, 1, whole)
-        return kept / whole, jnp.where(empty, -jnp.inf, level + jnp.log(whole))
+        return kept / jnp.where(empty, 1, whole), Sums(level, jnp.where(empty, 0, whole))
 
 
 class Sigmoid(Normalizer):

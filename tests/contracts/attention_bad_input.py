@@ -114,6 +114,8 @@ class BadInput(Engine):
             ({"dropout_rate": 1.0, "dropout_key": jax.random.key(0)}, ValueError, "dropout_rate is 1.0"),
             ({"dropout_rate": -0.1, "dropout_key": jax.random.key(0)}, ValueError, "dropout_rate is -0.1"),
             ({"dropout_rate": np.ones(2)}, ValueError, r"dropout_rate has shape \[2\]"),
+            ({"normalizer": aj.sigmoid(), "normalize": False}, ValueError, "normalize is False with sigmoid"),
+            ({"return_lse": True, "normalize": False}, ValueError, "return_lse is True with normalize=False"),
             ({"normalizer": aj.sigmoid(), "return_lse": True}, ValueError, "return_lse is True with sigmoid"),
         ],
     )

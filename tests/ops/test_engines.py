@@ -43,8 +43,8 @@ def largest(run, length):
             aj.softcap(3.0),
         ]
         options = {"dropout_rate": 0.1, "dropout_key": jax.random.key(1)}
-        out, lse = run(make_problem(x, x, x, mask=mask, bias=bias, score=score, **options))
-        return jnp.sum(out) + jnp.sum(lse)
+        result = run(make_problem(x, x, x, mask=mask, bias=bias, score=score, **options))
+        return jnp.sum(result.out) + jnp.sum(result.sums.lse)
 
     gradient = jax.grad(loss, argnums=(0, 1, 2, 3))
     jaxpr = jax.make_jaxpr(gradient)(x, jnp.ones(length), -jnp.ones((length, 1)), jnp.array(0.1))

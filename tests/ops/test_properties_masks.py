@@ -121,7 +121,8 @@ def leaves(draw: Any, queries: int, keys: int, kind: str | None = None) -> Case:
 
 KINDS = (
     "causal", "window", "prefix", "lengths", "segments", "block diagonal", "chunked causal", "dilated",
-    "global tokens", "dense", "blocks", "interval", "predicate", "relabelled", "random blocks", "neighborhood",
+    "global tokens", "dense", "blocks", "interval", "predicate", "relabelled", "random blocks",
+    "neighborhood",
 )  # fmt: skip
 
 

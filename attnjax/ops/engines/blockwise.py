@@ -67,10 +67,10 @@ def run(problem: Problem, blocking: Blocking | None = None, instead: Any = None)
     if not isinstance(normalizer, Softmax):
         return Result(out, None)
     highest, total = jnp.moveaxis(highest, 1, 2), jnp.moveaxis(total, 1, 2)
-    share, lse = normalizer.share(highest, total)
+    share, sums = normalizer.share(highest, total)
     if normalizer.sink is not None:
         out *= jnp.moveaxis(share * total, 1, 2)[..., None]
-    return Result(out, lse)
+    return Result(out, sums)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -76,7 +76,8 @@ def predicate(fn: Callable[..., Any], *params: Any) -> Mask:
     """
     if not callable(fn):
         raise TypeError(f"predicate got {fn!r}: expected a function fn(b, h, q_index, k_index, *params)")
-    arrays = jax.tree.map(lambda x: np.asarray(x, jnp.result_type(x)) if jnp.isscalar(x) else x, params)
+    # Numbers as arrays, which stay known while tracing.
+    arrays = jax.tree.map(lambda x: x if hasattr(x, "dtype") else np.asarray(x, jnp.result_type(x)), params)
     return Predicate(fn, arrays)
 
 
@@ -164,10 +165,7 @@ class Predicate(Mask):
         fn, closed_over, result = hoisted(self.fn, *INDICES, *self.params)
         if getattr(result, "shape", None) != () or getattr(result, "dtype", None) != jnp.bool_:
             raise TypeError(f"the predicate gives {result} for scalar indices: expected a bool scalar")
-        params = jax.tree.map(
-            lambda x: np.asarray(x, jnp.result_type(x)) if jnp.isscalar(x) else x, self.params
-        )
-        return Predicate(fn, jax.lax.stop_gradient((*params, *closed_over)))
+        return Predicate(fn, jax.lax.stop_gradient((*self.params, *closed_over)))
 
     def evaluate(self, at: Block) -> Array:
         return elementwise(lambda *index: self.fn(*index, *self.params), *at)
