@@ -45,10 +45,13 @@ QUICKLY = (
     "tests/ops/linear/test_empty",
     "tests/ops/linear/test_forms",
     "tests/ops/linear/test_members",
+    "tests/ops/test_closures",
     "tests/ops/test_kernels",
     "tests/ops/test_normalizers",
     "tests/ops/test_positions",
     "tests/ops/test_properties",
+    "tests/ops/test_symbolic_sizes",
+    "tests/test_cli_corpora",
 )
 
 

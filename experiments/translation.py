@@ -8,7 +8,7 @@
 
 The embedded task turns dates written in CLDR's formats of 30 locales ("3. März 2021", "۲۰۲۱/۳/۳", with the
 locale as a tag where the format alone is ambiguous) into ISO dates ("2021-03-03"). A corpus of your own
-replaces it: a TSV file, or two files aligned by line.
+replaces it: a TSV file, or two files aligned by line. The dates alone get word dropout unless you ask for it.
 
 Expect about 99.4 % exact match on held-out dates and 96 % on locale×format pairs that training never saw,
 after 2 to 3 minutes on two CPU cores, and a picture (alignment.png in the run folder) in which month names

@@ -1,7 +1,7 @@
 """Every experiment, on inputs so long that the blockwise engine is chosen.
 
-python -m tests.long_inputs DEVICES FOLDER: in a process of its own, because what was computed before hides what
-would be moved to a device while a step is traced.
+python -m tests.long_inputs DEVICES FOLDER: in a process of its own, because what was computed before hides
+what would be moved to a device while a step is traced.
 """
 
 import os
@@ -19,8 +19,8 @@ MODEL = "--model.dim 16 --model.hidden 16"
 SYNTHETIC = f"--model.layers 1 --data.evaluation_examples 2 {MODEL} {TRAIN}"
 PAIRS = f"--data.train pairs.tsv --model.encoder_layers 1 --model.decoder_layers 1 {MODEL} {TRAIN}"
 LONG = {
-    "copying": f"--data.length 128 --train.batch_size 8 {SYNTHETIC}",
-    "recall": f"--data.length 512 --train.batch_size 4 {SYNTHETIC}",
+    "copying": f"--data.length 64 --train.batch_size 32 {SYNTHETIC}",
+    "recall": f"--data.length 128 --train.batch_size 32 {SYNTHETIC}",
     "translation": f"--train.batch_size 32 {PAIRS}",
 }
 

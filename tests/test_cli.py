@@ -31,7 +31,9 @@ def refused(outcome: tuple[int, str, str], folder: Path, *expected: str) -> None
     assert not (folder / "runs").exists()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["show", "translation"], ["run", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["list"], ["show", "translation"], ["run", "--help"], ["runs"]]
+)
 def test_the_quick_commands_import_nothing_heavy(arguments):
     code = (
         "import sys; from attnjax.cli import main\n"
@@ -44,7 +46,7 @@ def test_the_quick_commands_import_nothing_heavy(arguments):
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "usage: attnjax" in done.stdout or "translation" in done.stdout
+    assert any(text in done.stdout + done.stderr for text in ("usage: attnjax", "translation", "no runs"))
 
 
 def test_list_prints_a_line_for_each_experiment(attnjax):
@@ -71,6 +73,10 @@ def test_show_prints_docstring_resolved_config_command_and_run(attnjax):
     assert code == 0
     assert out.startswith("Does a line fit points on a line?")
     assert "  line.slope = 3    (default: 2)\n" in out
+    assert (
+        "  train.keep = 2\n      Latest checkpoints kept; the best one by the task's metric is kept " in out
+    )
+    assert "  line.kind = line\n      (one of line, parabola)\n" in out
     assert "  train.steps = 20\n" in out
     assert f"command: attnjax run toy --line.slope 3 --experiments {USER_FOLDER}\n" in out
     assert "run:     runs/toy-" in out
@@ -78,11 +84,13 @@ def test_show_prints_docstring_resolved_config_command_and_run(attnjax):
 
 def test_a_flag_alone_is_true(attnjax):
     code, out, _ = attnjax(
-        "show", "translation", "--data.skip_malformed", "--model.bias=False", "--model.qk_norm"
+        "show", "translation", "--data.skip-malformed", "--model.bias=false", "--model.qk_norm", "true"
     )
     assert code == 0
     for changed in ("data.skip_malformed = True", "model.bias = False", "model.qk_norm = True"):
         assert f"  {changed}    (default: " in out
+    _, out, _ = attnjax("show", "translation", "--model.no-bias")
+    assert "  model.bias = False    (default: True)\n" in out
 
 
 def test_help_of_an_experiment_lists_its_fields(attnjax):

@@ -1,12 +1,16 @@
 """What changes between two starts is noticed: one's code, the fields of a config, versions, data files."""
 
+import linecache
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from attnjax.config import InputError
 from attnjax.experiment import registry, topology
+from attnjax.experiment.run import Outcome, run
 from attnjax.experiment.store import Run
 from attnjax.experiment.sweep_store import Sweep
 from tests.toy_runs import TOY, edit, result
@@ -198,3 +202,39 @@ def test_what_differs_is_named(my, mine):
     refused(my("reproduce", "my"), f"{file} was edited")
     change(mine / "my.py", "    kind: Literal", "    sort: Literal")
     refused(my("reproduce", "my"), f"{file} does not fit {mine / 'my.py'}:", "line.kind is not a field of")
+
+
+CELL = """
+from dataclasses import dataclass
+from attnjax.experiment.registry import experiment
+from attnjax.train.config import TrainConfig
+
+@experiment
+@dataclass(frozen=True)
+class Mine:
+    'Fit a line.'
+    train: TrainConfig = TrainConfig(steps=10, batch_size=4, log_every=5, warmup_steps=0, checkpoint_every=5)
+    seed: int = 0
+    def task(self, folder=None):
+        from _my_task import LineTask
+        return LineTask([1.0, 2.0, 3.0], 4)
+"""
+
+
+def test_an_experiment_in_a_notebook_runs_and_its_cell_can_be_run_again(my, mine, monkeypatch):
+    """A cell's module has no file; its source is where Python looks for the lines of a traceback."""
+    main = types.ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    monkeypatch.setattr(registry, "_REGISTRY", {})
+    sys.path.append(str(mine))
+
+    def run_cell(number: int, text: str) -> Outcome:
+        name = f"/nowhere/ipykernel_1/{number}.py"
+        monkeypatch.setitem(linecache.cache, name, (len(text), None, text.splitlines(keepends=True), name))
+        exec(compile(text, name, "exec"), vars(main))
+        return run(registry.find("mine"), main.Mine(), runs=Path("runs"), devices=1, say=print)
+
+    assert run_cell(1, CELL).result["step"] == 10
+    assert run_cell(2, CELL + "# Again.\n").stored
+    with pytest.raises(InputError, match=r"/nowhere/ipykernel_1/3.py has changed since"):
+        run_cell(3, CELL.replace("1.0", "1.5"))

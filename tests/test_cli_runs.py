@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -87,6 +88,95 @@ def test_the_final_table_is_that_of_the_weights_one_chooses(attnjax):
     assert "This run is finished" in attnjax(*run)[1]
 
 
+def test_a_prolonged_run_ends_in_the_bits_of_one_that_was_longer_from_the_start(attnjax):
+    constant = [*RUN, "--train.schedule", "constant"]
+    attnjax(*constant, "--train.steps", "40", "--runs", "reference")
+    (reference,) = Path("reference").iterdir()
+    attnjax(*constant)
+    short = only_run()
+    before = {file: file.read_bytes() for file in short.glob("*.json*")}
+    code, _, err = attnjax("prolong", "toy", "--train.steps", "40", *WHERE)
+    assert code == 0, err
+    assert {file: file.read_bytes() for file in short.glob("*.json*")} == before
+    (longer,) = set(Path("runs").iterdir()) - {short}
+    assert longer.name == reference.name
+    assert result(longer)["params_hash"] == result(reference)["params_hash"]
+    assert result(longer)["resumed_from"] == 20
+    assert (longer / "metrics.jsonl").read_bytes() == (reference / "metrics.jsonl").read_bytes()
+    assert "This run is finished" in attnjax("prolong", short.name, "--train.steps", "40", *WHERE)[1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "steps", "message"),
+    [
+        ([], 40, "cannot be prolonged: its learning rate falls along a cosine to 0 at step 20"),
+        (["--train.schedule", "constant"], 20, "--train.steps is 20: toy-"),
+    ],
+)
+def test_a_run_that_cannot_be_prolonged_says_why(attnjax, fields, steps, message):
+    attnjax(*RUN, *fields)
+    before = only_run()
+    code, out, err = attnjax("prolong", "toy", "--train.steps", str(steps), *WHERE)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert only_run() == before
+
+
+def test_the_list_of_runs_has_the_newest_first(attnjax, monkeypatch):
+    attnjax(*RUN)
+    finished = only_run()
+    for file in finished.iterdir():
+        os.utime(file, (1, 1))
+    with monkeypatch.context() as terminated:
+        terminated.setenv("TOY_TERMINATED_IN_STEP", "12")
+        attnjax(*RUN, "--line.slope", "3", "--seed", "7")
+    stopped = next(folder for folder in Path("runs").iterdir() if folder != finished)
+    Path("runs/damaged").mkdir()
+    Path("runs/damaged/config.json").write_text("{")
+    os.utime("runs/damaged/config.json", (0, 0))
+    code, out, _ = attnjax("runs", *WHERE)
+    assert code == 0
+    head, first, second, third = (re.split(r"  +", line) for line in out.splitlines())
+    assert head == ["run", "state", "score", "age", "changes from the default"]
+    assert first[:2] == [stopped.name, f"stopped at {_last_step(stopped)}/20"]
+    assert first[2].startswith("validation: error ")
+    assert first[-1] == "line.slope=3.0 seed=7"
+    assert second[:2] == [finished.name, "finished"]
+    assert second[2] == f"all points: error {result(finished)['metrics']['all points']['error']:.4g}"
+    assert third[0] == "damaged"
+    assert third[1].startswith("damaged: ")
+    assert "there are no runs of recall in runs" in attnjax("runs", "recall", *WHERE)[2]
+
+
+def _last_step(folder: Path) -> int:
+    return json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["step"]
+
+
+def test_the_report_of_a_run_is_one_page_with_its_curves(attnjax, monkeypatch):
+    monkeypatch.setenv("TOY_NAN_SLOPE", "2.0")
+    attnjax(*RUN, "--seed", "1")
+    code, out, err = attnjax("report", "toy", *WHERE)
+    assert code == 0, err
+    report = only_run() / "report"
+    assert {file.name for file in report.iterdir()} == {
+        "report.html",
+        "training.png",
+        "training.svg",
+        "training.pdf",
+    }
+    assert str(report / "report.html") in out
+    page = (report / "report.html").read_text()
+    for text in (only_run().name, "seed=1", "2 parameters", "all points", "nan", "name='viewport'", "<img "):
+        assert text in page
+    assert "http" not in page, "a page that needs nothing else"
+    code, _, err = attnjax("report", "other", *WHERE)
+    assert code == 2
+    assert "neither a run in runs nor a sweep in runs/sweeps is called 'other'" in err
+    code, _, err = attnjax("report", "toy", "--mode", "max", *WHERE)
+    assert code == 2
+    assert "--mode is for a sweep" in err
+
+
 def test_provenance_records_code_versions_devices_and_command(attnjax):
     attnjax(*RUN)
     (record,) = provenance(only_run())
@@ -122,7 +212,7 @@ def test_another_config_is_another_run(attnjax):
 
 def test_a_second_process_on_an_unfinished_run_says_so_and_leaves(attnjax, monkeypatch):
     with monkeypatch.context() as terminated:
-        terminated.setenv("TOY_TERMINATED_IN_STEP", "0")
+        terminated.setenv("TOY_TERMINATED_IN_STEP", "1")
         attnjax(*RUN)
     with Run(only_run()).lock():
         code, out, err = attnjax(*RUN)

@@ -1,7 +1,6 @@
 """`attnjax …`: reads the command line, calls the command and turns its errors into exit codes."""
 
 import argparse
-import errno
 import os
 import re
 import sys
@@ -17,8 +16,8 @@ from attnjax.experiment.errors import RunFailed
 from attnjax.experiment.interrupt import STOPPED_BY_CTRL_C, STOPPED_BY_SIGTERM, Terminated
 from attnjax.explain import mask_command
 from attnjax.launch.options import launching, with_launcher
+from attnjax.tasks.errors import UNWRITABLE
 
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 EPILOG = "`attnjax COMMAND --help` says more; `attnjax run EXPERIMENT --help` lists what can be overridden."
 
 
@@ -118,6 +117,8 @@ COMMANDS = {
     "list": (runs.list_experiments, _nothing),
     "show": (runs.show, runs.experiment_arguments),
     "run": (runs.run, runs.run_arguments),
+    "runs": (runs.runs, runs.runs_arguments),
+    "prolong": (runs.prolong, runs.prolong_arguments),
     "reproduce": (runs.reproduce, runs.reproduce_arguments),
     "compare": (runs.compare, runs.compare_arguments),
     "doctor": (runs.doctor, _nothing),

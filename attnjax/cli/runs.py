@@ -26,9 +26,23 @@ def experiment_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     experiment_arguments(parser)
+    sweep_command.fresh_argument(parser)
+    _start_arguments(parser)
+
+
+def prolong_arguments(parser: argparse.ArgumentParser) -> None:
+    one_run_arguments(parser)
+    text = "how many there shall be in all"
+    parser.add_argument(
+        "--train.steps", dest="steps", type=sweep_command.count, metavar="N", required=True, help=text
+    )
+    parser.set_defaults(fresh=False)
+    _start_arguments(parser)
+
+
+def _start_arguments(parser: argparse.ArgumentParser) -> None:
     device_argument(parser)
     sweep_command.code_argument(parser)
-    sweep_command.fresh_argument(parser)
     sweep_command.sinks_argument(parser)
     text = "which weights to evaluate: after the last step, or of the best validation (default: last)"
     parser.add_argument("--weights", choices=("best", "last"), help=text)
@@ -73,6 +87,24 @@ def list_experiments(options: argparse.Namespace, say: Say) -> int:
     return 2 if problems else 0
 
 
+def runs(options: argparse.Namespace, say: Say) -> int:
+    """list runs, the newest first: state, score, age, and what each changes from the default"""
+    from attnjax.experiment.listing import listed_runs
+
+    registry.discover(options.experiments)
+    found = list(listed_runs(options.runs, options.experiment))
+    if not found:
+        of = f" of {options.experiment}" if options.experiment else ""
+        say(f"there are no runs{of} in {options.runs} (`attnjax status` lists sweeps)")
+    else:
+        print(console.runs(found))
+    return 0
+
+
+def runs_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", metavar="EXPERIMENT", nargs="?", help="only its runs (default: all)")
+
+
 def show(options: argparse.Namespace, say: Say) -> int:
     """print an experiment's description, resolved config and command"""
     entry, config = _configured(options)
@@ -87,7 +119,18 @@ def show(options: argparse.Namespace, say: Say) -> int:
 
 def run(options: argparse.Namespace, say: Say) -> int:
     """train and evaluate an experiment; a stopped run goes on, a finished one shows its result"""
-    entry, config = _configured(options)
+    return _start(*_configured(options), options, say)
+
+
+def prolong(options: argparse.Namespace, say: Say) -> int:
+    """go on from the end of a run whose schedule allows it, to more steps, in a folder of its own"""
+    run = _chosen_run(options, options.run)
+    from attnjax.experiment.prolong import prolonged
+
+    return _start(*prolonged(run, options.steps, options.runs), options, say)
+
+
+def _start(entry: registry.Experiment, config: Any, options: argparse.Namespace, say: Say) -> int:
     from attnjax.experiment.run import run as start
 
     again = "the same command continues from there"

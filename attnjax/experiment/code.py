@@ -32,7 +32,7 @@ class Module(NamedTuple):
 
 
 def hashes(entry: Experiment) -> Hashes:
-    """What identifies the code of each of the user's modules now. The experiment's has its stem as name."""
+    """What identifies the code of each of the user's modules now, by dotted name."""
     found: Hashes = {}
     for module in modules(entry):
         text = _text(module.file)
@@ -61,7 +61,8 @@ def changes(before: Hashes, now: Hashes, entry: Experiment) -> list[str]:
 def modules(entry: Experiment) -> list[Module]:
     """The experiment's file first, then the modules of the user's that it imports, however indirectly."""
     package = getattr(sys.modules.get(entry.make.__module__), "__package__", None)
-    first = Module(f"{package}.{entry.file.stem}" if package else entry.file.stem, entry.file)
+    stem = entry.file.stem if entry.file.is_file() else entry.name  # Each run of a cell has another "file".
+    first = Module(f"{package}.{stem}" if package else stem, entry.file)
     found, waiting = {first.file: first}, [first]
     while waiting:
         for module in _imported(waiting.pop(), entry.file.parent):

@@ -6,18 +6,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from attnjax.experiment.meanings import meanings
 from attnjax.experiment.registry import Experiment, default_config
-from attnjax.experiment.serialize import encode, flatten
+from attnjax.experiment.serialize import encode, field_types, flatten, type_name
 from attnjax.experiment.sweep_registry import known_sweeps
+from attnjax.experiment.words import changes_text, duration
 
 if TYPE_CHECKING:
     from attnjax.experiment.compare import Comparison
     from attnjax.experiment.doctor import Finding
+    from attnjax.experiment.listing import Listed
+    from attnjax.experiment.report.run_report import RunReport
     from attnjax.experiment.reproduce import Reproduction
     from attnjax.experiment.store import Run
 
 ACROSS = 4
 """Runs that a comparison shows side by side; more of them one below the other."""
+SHOWN_ELSE = ("step", "split", "grad_norm", "learning_rate", "tokens")
 MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "broken": "[red]broken[/]"}
 
 
@@ -31,12 +36,20 @@ def experiments(entries: Sequence[Experiment]) -> str:
 
 
 def description(entry: Experiment, config: Any, run: "Run", command: str) -> str:
-    """An experiment's docstring, its resolved config (with the default of changed values) and its command."""
+    """An experiment's docstring, its resolved config and its command.
+
+    Each field has its default where it was changed, and below it what it means.
+    """
+    meaning, types = meanings(type(config)), dict(field_types(type(config)))
     defaults = flatten(encode(default_config(entry)))
     lines = []
     for name, value in flatten(encode(config)).items():
         changed = "" if value == defaults[name] else f"    (default: {_plain(defaults[name])})"
         lines.append(f"  {name} = {_plain(value)}{changed}")
+        text = f"{meaning.get(name, '')} {_choices(types.get(name))}"
+        lines += textwrap.wrap(
+            text.strip(), 100, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False
+        )
     state = "finished" if run.result() is not None else "started" if run.started else "not started"
     return "\n".join(
         [
@@ -49,6 +62,17 @@ def description(entry: Experiment, config: Any, run: "Run", command: str) -> str
             f"run:     {run.folder} ({state})",
         ]
     )
+
+
+def runs(entries: Iterable["Listed"]) -> str:
+    """A line for each run: name, state, score, age, and last what it changes, which may be long."""
+    rows = [("run", "state", "score", "age", "changes from the default")]
+    for entry in entries:
+        changes = "?" if entry.changes is None else changes_text(entry.changes)
+        rows.append((entry.name, entry.state, entry.score, duration(entry.seconds), changes))
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def print_result(run: "Run", result: dict[str, Any], *, stored: bool) -> None:
@@ -66,6 +90,31 @@ def print_result(run: "Run", result: dict[str, Any], *, stored: bool) -> None:
     _line(console, "run folder", str(run.folder))
     for figure in result["figures"]:
         _line(console, "picture", str(run.folder / figure))
+
+
+def print_run_report(report: "RunReport") -> None:
+    """What a run is, how far it is, and the files that show it."""
+    from rich.console import Console
+
+    from attnjax.experiment.report.run_report import seconds_and_speed
+
+    console, result = Console(), report.result
+    changes = "?" if report.changes is None else changes_text(report.changes) or "none"
+    step, steps = report.rows[-1]["step"], report.record["config"]["train"]["steps"]
+    _line(console, "run", f"{report.run.name}, {'finished' if result else f'at step {step} of {steps}'}")
+    _line(console, "changes", changes)
+    _line(console, "time", seconds_and_speed(report.times))
+    if result:
+        console.print(_scores(result["metrics"]))
+    for split in ("train", "validation"):
+        row = next((row for row in reversed(report.rows) if row["split"] == split), {})
+        numbers = [
+            f"{name.replace('_', ' ')} {_plain(x)}" for name, x in row.items() if name not in SHOWN_ELSE
+        ]
+        if numbers:
+            _line(console, f"last {split}", f"step {row['step']}: {', '.join(numbers)}")
+    for file in report.files:
+        console.print(str(file), highlight=False, markup=False, soft_wrap=True)
 
 
 def print_comparison(comparison: "Comparison") -> None:
@@ -136,7 +185,8 @@ def _account(result: dict[str, Any]) -> dict[str, str]:
     }
     if best := result.get("best"):
         monitor = next(name for name in best if name != "step")
-        last = " (--weights best evaluates those)" if result["weights"] == "last" else ""
+        other = result["weights"] == "last" and best["step"] != result["step"]
+        last = " (--weights best evaluates those)" if other else ""
         text = f"best validation at step {best['step']}: {monitor.replace('_', ' ')} {_plain(best[monitor])}"
         found["weights"] = f"{result['weights']}; {text}{last}"
     return found
@@ -171,6 +221,12 @@ def _samples(samples: Iterable[dict[str, str]]) -> Any:
 
 def _line(console: Any, label: str, text: str) -> None:
     console.print(f"{label}: {text}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _choices(annotation: Any) -> str:
+    """The values that a field may have, where these are a few words."""
+    text = type_name(annotation)
+    return f"({text})" if "one of" in text else ""
 
 
 def _plain(value: Any) -> str:

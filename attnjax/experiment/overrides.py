@@ -10,12 +10,12 @@ import itertools
 import os
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 from unittest import mock
 
 from attnjax.config import InputError, followed
 from attnjax.experiment.registry import nearest
-from attnjax.experiment.serialize import field_types, type_name
+from attnjax.experiment.serialize import field_types, holds_several, type_name
 
 
 def apply(config: Any, arguments: Sequence[str], *, program: str) -> Any:
@@ -41,6 +41,7 @@ def apply(config: Any, arguments: Sequence[str], *, program: str) -> Any:
                 return_unknown_args=True,
                 use_underscores=True,
                 config=(tyro.conf.FlagConversionOff,),
+                registry=_registry(),
             )
     except InputError as error:
         raise InputError(str(error)) from None
@@ -54,14 +55,48 @@ def apply(config: Any, arguments: Sequence[str], *, program: str) -> Any:
 
 
 def _with_values(arguments: Sequence[str], cls: type) -> list[str]:
-    """The arguments with True behind each flag of a True or False field that stands alone."""
-    flags = {f"--{name}" for name, annotation in field_types(cls) if annotation is bool}
+    """The arguments with True behind each flag of a True or False field that stands alone.
+
+    `--model.no_bias` is `--model.bias False`.
+    """
+    fields = {f"--{name}": annotation for name, annotation in field_types(cls)}
+    flags = {
+        name
+        for name, annotation in fields.items()
+        if bool in (annotation, *get_args(annotation)) and not holds_several(annotation)
+    }
+    negated = {re.sub(r"(\w+)$", r"no_\1", name): name for name in flags}
     given = []
     for argument, following in itertools.zip_longest(arguments, arguments[1:], fillvalue="--"):
-        given.append(argument)
-        if argument in flags and following.startswith("--"):
-            given.append("True")
+        flag = f"--{argument[2:].replace('-', '_')}"
+        alone = following.startswith("--")
+        if alone and flag in negated and flag not in fields:
+            given += [negated[flag], "False"]
+        else:
+            given += [argument, "True"] if alone and flag in flags else [argument]
     return given
+
+
+def _registry() -> Any:
+    """tyro's rules, with true and false for True and False."""
+    import tyro
+
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def boolean(info: Any) -> Any:
+        if info.type is not bool:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="{True,False}",
+            instance_from_str=lambda texts: {"true": True, "false": False}[texts[0].lower()],
+            is_instance=lambda value: isinstance(value, bool),
+            str_from_instance=lambda value: [str(value)],
+            choices=("True", "False", "true", "false"),
+        )
+
+    return registry
 
 
 def _followed(config: Any, arguments: Sequence[str], prefix: str = "") -> Any:

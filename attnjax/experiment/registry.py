@@ -53,7 +53,8 @@ class Experiment(Entry):
     @property
     def description(self) -> str:
         """The docstring of the experiment's file: the question, the command, what to expect, how long."""
-        return (inspect.getdoc(sys.modules[self.make.__module__]) or inspect.getdoc(self.make) or "").strip()
+        text = inspect.getdoc(sys.modules[self.make.__module__]) if self.file.is_file() else None
+        return (text or inspect.getdoc(self.make) or "").strip()
 
 
 Kind = TypeVar("Kind", bound=Entry)
@@ -69,24 +70,30 @@ def experiment(made: Any = None, *, name: str | None = None) -> Any:
     """Registers a frozen config dataclass, or a function that returns one (a named preset).
 
     The config has the fields `train: TrainConfig` and `seed: int` and a method `task(folder) -> Task`.
-    Its name is the file's, unless `name=` gives another. Raises InputError for a name that is taken.
+    Its name is the file's, in a notebook that of the class or function, unless `name=` gives another. Raises
+    InputError for a name that is taken.
     """
     return (lambda made: _register(made, name)) if made is None else _register(made, name)
 
 
 def _register(made: Made, name: str | None) -> Made:
     file, line = origin(made)
-    register(Experiment(name or file.stem, made, file, line))
+    register(Experiment(name or (file.stem if file.is_file() else made.__name__.lower()), made, file, line))
     return made
 
 
 def origin(made: Callable[..., Any]) -> tuple[Path, int]:
-    """The file and line where a class or function is defined."""
+    """The file and line where a class or function is defined; in a notebook, what Python calls its cell."""
     try:
         line = inspect.getsourcelines(made)[1]
-    except OSError:
+    except (OSError, TypeError):
         line = 1
-    return Path(inspect.getfile(made)).resolve(), line
+    try:
+        file = Path(inspect.getfile(made))
+    except (OSError, TypeError):  # Nothing is known of a cell's class, but of its methods.
+        task = getattr(made, "task", None)
+        file = Path(inspect.getfile(task) if inspect.isfunction(task) else f"<{made.__module__}>")
+    return file.resolve() if file.is_file() else file, line
 
 
 def register(entry: Entry) -> None:
@@ -100,7 +107,9 @@ def register(entry: Entry) -> None:
 
 
 def _identity(entry: Entry) -> tuple[Any, ...]:
-    return entry.kind, entry.file, entry.make.__qualname__
+    # A cell that is run again has another file, or none.
+    place = entry.file if entry.file.is_file() else entry.make.__module__
+    return entry.kind, place, entry.make.__qualname__
 
 
 class DuplicateError(InputError):

@@ -7,12 +7,14 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from attnjax.config import InputError
 from attnjax.experiment import provenance, store, topology
 from attnjax.experiment.errors import RunFailed
 from attnjax.experiment.provenance import Say
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode, flatten
 from attnjax.experiment.store import Run
+from attnjax.tasks.errors import TaskError
 
 if TYPE_CHECKING:
     import jax
@@ -65,8 +67,8 @@ def run(
     this = store.run_for(entry, config, runs)
     this.check_owner(entry, config)
     going_on = this.started and not fresh
-    before = None
-    if going_on:
+    before, trained = None, going_on and this.trained
+    if trained:
         provenance.require_same_code(this, entry, accept=accept_changed_code, say=say)
         before = this.result()
     if before is not None and weights in (None, before["weights"]):
@@ -74,14 +76,19 @@ def run(
         return Outcome(this, before, before["step"], stored=True)
     store.check_writable(runs)
     with ExitStack() as stack:
+        stack.enter_context(_task_errors())
         if this.started:
             stack.enter_context(this.lock())
         starts = provenance.starts(this)[:1] if going_on else []
         began_with = starts[0]["devices"] if starts else None
         topology.start_jax(devices or began_with)
         mesh, used = place(config, devices, began_with, say)
+        from attnjax.tasks.check import rehearse
+
         with _said_at_latest(say, _first_line(this, config, used)):
-            task = config.task(this.folder if going_on else None)
+            task = config.task(this.folder if trained else None)
+            if not trained:
+                rehearse(task)
         for note in getattr(task, "notes", ()):
             say(note)
         if this.started and fresh:
@@ -89,6 +96,7 @@ def run(
         if not going_on:
             store.prepare_folder(this.folder)
             stack.enter_context(this.lock())
+        if not trained:
             task.save(this.folder)
         # A run that began when the config had fewer fields keeps from now on the values it goes on with.
         if not going_on or this.record()["config"] != encode(config):
@@ -107,6 +115,15 @@ def run(
         store.write_json(this.result_file, result)
         _show_result(this, result, shown)
         return Outcome(this, this.result(), fitted.step)
+
+
+@contextmanager
+def _task_errors() -> Iterator[None]:
+    """A task that is not what training needs is one line, code of its own that fails its own traceback."""
+    try:
+        yield
+    except TaskError as error:
+        raise error.__cause__ or InputError(str(error)) from None
 
 
 def _first_line(this: Run, config: Any, devices: int) -> str:
@@ -194,6 +211,7 @@ def _evaluated(
     this: Run, task: Any, config: Any, fitted: "FitResult", weights: Weights | None
 ) -> dict[str, Any]:
     """What a result says of the evaluation, and of which weights it is one."""
+    from attnjax.tasks.check import table
     from attnjax.train.loop import load_params
 
     params, weights = fitted.params, weights or "last"
@@ -202,7 +220,7 @@ def _evaluated(
     evaluation: Evaluation = task.evaluate(params, this.folder)
     return {
         "weights": weights,
-        "metrics": evaluation.metrics,
+        "metrics": table("evaluate", evaluation.metrics),
         "samples": evaluation.samples,
         "figures": [str(Path(figure).relative_to(this.folder)) for figure in evaluation.figures],
     }
@@ -219,7 +237,8 @@ def _open_sinks(names: Sequence[str], this: Run, stack: ExitStack, group: str | 
         return []
     from attnjax.train.sinks import Shown, open_sinks
 
-    shown = Shown(this.name, this.folder, flatten(this.record()["config"]), group)
+    name = f"{group}/{this.name}" if group else this.name
+    shown = Shown(name, this.folder, flatten(this.record()["config"]), group)
     return open_sinks(list(names), shown, stack)
 
 

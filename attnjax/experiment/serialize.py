@@ -1,10 +1,12 @@
 """A config as JSON and back, typed, without loss.
 
 The annotations decide the form: a `float` field that holds 0 is written as 0.0, a `Path` as a string, a tuple
-as a list. What is not plain data (a callable, an array, an object known only by its repr) is refused by name.
+as a list, a member of an `Enum` as its name. What is not plain data (a callable, an array, an object known
+only by its repr) is refused by name.
 """
 
 import dataclasses
+import enum
 import math
 import types
 import typing
@@ -15,6 +17,10 @@ from typing import Any
 from attnjax.config import InputError
 
 WritePath = Callable[[str, Path], Any]
+SEQUENCES = (tuple, list)
+"""The kinds of fields that hold several values."""
+_ANYTHING = bool | int | float | str | None
+"""What the elements of a list or tuple may be that does not say it."""
 
 
 def encode(config: Any, *, write_path: WritePath = lambda name, path: str(path)) -> dict[str, Any]:
@@ -74,11 +80,17 @@ def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def field_types(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The dotted name and annotation of every leaf field of a config dataclass."""
-    for name, annotation in _fields(cls).items():
+    for name, annotation in fields_of(cls).items():
         if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
             yield from field_types(annotation, f"{prefix}{name}.")
         else:
             yield prefix + name, annotation
+
+
+def fields_of(cls: type) -> dict[str, Any]:
+    """The annotation of each field of a dataclass that its constructor takes."""
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
 
 
 def type_name(annotation: Any) -> str:
@@ -89,6 +101,8 @@ def type_name(annotation: Any) -> str:
         return "True or False"
     if typing.get_origin(annotation) is typing.Literal:
         return "one of " + ", ".join(map(str, typing.get_args(annotation)))
+    if _is_enum(annotation):
+        return "one of " + ", ".join(annotation.__members__)
     if _is_union(annotation):
         return " or ".join(type_name(option) for option in typing.get_args(annotation))
     return (
@@ -98,17 +112,21 @@ def type_name(annotation: Any) -> str:
     )
 
 
+def holds_several(annotation: Any) -> bool:
+    """Whether a field of this annotation holds several values: a tuple or a list."""
+    return (typing.get_origin(annotation) or annotation) in SEQUENCES
+
+
 class _Mismatch(InputError):
     """A value that is not of its annotated type."""
 
 
-def _fields(cls: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
-
-
 def _is_union(annotation: Any) -> bool:
     return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+def _is_enum(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, enum.Enum)
 
 
 def _refuse(name: str, value: Any, annotation: Any) -> typing.NoReturn:
@@ -129,14 +147,16 @@ def _encode(value: Any, annotation: Any, name: str, write_path: WritePath) -> An
             _refuse(name, value, annotation)
         return {
             key: _encode(getattr(value, key), hint, _join(name, key), write_path)
-            for key, hint in _fields(annotation).items()
+            for key, hint in fields_of(annotation).items()
         }
     if annotation is Path and isinstance(value, Path):
         return write_path(name, value)
-    if typing.get_origin(annotation) is tuple and isinstance(value, tuple):
+    if holds_several(annotation) and type(value) is (typing.get_origin(annotation) or annotation):
         hints = _element_types(annotation, len(value), name, value)
         pairs = enumerate(zip(value, hints, strict=True))
         return [_encode(item, hint, f"{name}[{i}]", write_path) for i, (item, hint) in pairs]
+    if _is_enum(annotation) and type(value) is annotation:
+        return value.name
     return _scalar(value, annotation, name)
 
 
@@ -146,7 +166,7 @@ def _decode(data: Any, annotation: Any, name: str) -> Any:
     if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
         if not isinstance(data, dict):
             _refuse(name, data, annotation)
-        hints = _fields(annotation)
+        hints = fields_of(annotation)
         if unknown := data.keys() - hints.keys():
             raise InputError(f"{_join(name, min(unknown))} is not a field of {annotation.__qualname__}")
         return annotation(
@@ -154,9 +174,12 @@ def _decode(data: Any, annotation: Any, name: str) -> Any:
         )
     if annotation is Path and isinstance(data, str):
         return Path(data)
-    if typing.get_origin(annotation) is tuple and isinstance(data, list):
+    if holds_several(annotation) and isinstance(data, list):
         pairs = enumerate(zip(data, _element_types(annotation, len(data), name, data), strict=True))
-        return tuple(_decode(item, hint, f"{name}[{i}]") for i, (item, hint) in pairs)
+        make = typing.get_origin(annotation) or annotation
+        return make(_decode(item, hint, f"{name}[{i}]") for i, (item, hint) in pairs)
+    if _is_enum(annotation) and isinstance(data, str) and data in annotation.__members__:
+        return annotation[data]
     return _scalar(data, annotation, name)
 
 
@@ -166,6 +189,10 @@ def _join(prefix: str, key: str) -> str:
 
 def _element_types(annotation: Any, count: int, name: str, value: Any) -> tuple[Any, ...]:
     arguments = typing.get_args(annotation)
+    if not arguments:
+        return (_ANYTHING,) * count
+    if typing.get_origin(annotation) is list:
+        return arguments * count
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return (arguments[0],) * count
     if len(arguments) != count:

@@ -1,6 +1,7 @@
 """What a sweep varies, as the command line writes it: lists of values, and ranges to draw from.
 
 model.heads=2,4,8                    these values
+data.text="a, b",c                   likewise: what stands in quotes, of either kind, is one text
 train.dropout=0..0.3                 any number from 0 to 0.3
 train.learning_rate=log:1e-4..1e-2   likewise, evenly in its logarithm
 """
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnjax.config import InputError, require
 from attnjax.experiment.registry import nearest
-from attnjax.experiment.serialize import decode_value, field_types, type_name
+from attnjax.experiment.serialize import decode_value, field_types, holds_several, type_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 Changes = dict[str, Any]
 """Fields of a config and their new values, by dotted name."""
 
+# In quotes from end to end, or up to the next comma.
+_ITEM = re.compile(r"""\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<plain>[^,]*?))\s*,""")
 # A slash is never part of a number, but "../pairs.tsv" is a path.
 _RANGE = re.compile(r"(log:)?([^,/]+?)\.\.([^,/]+)")
 
@@ -126,7 +129,7 @@ def _given(config: Any, arguments: Sequence[str], flag: str) -> Iterator[tuple[s
         annotation = field_type(config, name, flag)
         require(name not in seen, f"{flag} {name} is given twice")
         require(
-            typing.get_origin(annotation) is not tuple,
+            not holds_several(annotation),
             f"{flag} {name} is a {type_name(annotation)}: expected a field that holds one value",
         )
         seen.add(name)
@@ -134,17 +137,28 @@ def _given(config: Any, arguments: Sequence[str], flag: str) -> Iterator[tuple[s
 
 
 def _values(text: str, annotation: Any, label: str) -> list[Any]:
-    items = [item.strip() for item in text.split(",")]
-    require(all(items), f"{label} is {text!r}: expected values with commas between them")
-    values = [_value(item, annotation, label) for item in items]
-    for index, value in enumerate(values):
-        require(value not in values[:index], f"{label} has {items[index]} twice")
+    values: list[Any] = []
+    for item, quoted in _items(text):
+        require(bool(item) or quoted, f"{label} is {text!r}: expected values with commas between them")
+        values.append(_value(item, annotation, label, quoted=quoted))
+        require(values[-1] not in values[:-1], f"{label} has {item} twice")
     return values
 
 
-def _value(text: str, annotation: Any, label: str) -> Any:
+def _items(text: str) -> Iterator[tuple[str, bool]]:
+    """What stands between the commas, and whether it stands in quotes.
+
+    >>> list(_items('1, "a, b",c'))
+    [('1', False), ('a, b', True), ('c', False)]
+    """
+    for match in _ITEM.finditer(f"{text},"):
+        kind = str(match.lastgroup)
+        yield match[kind], kind != "plain"
+
+
+def _value(text: str, annotation: Any, label: str, *, quoted: bool = False) -> Any:
     """The first reading of `text` that the annotation allows; the special ones come first."""
-    for data in _readings(text):
+    for data in [text] if quoted else _readings(text):
         try:
             return decode_value(annotation, data, label)
         except InputError:
@@ -153,7 +167,7 @@ def _value(text: str, annotation: Any, label: str) -> Any:
 
 
 def _readings(text: str) -> Iterator[Any]:
-    words = {"None": None, "True": True, "False": False}
+    words = {"None": None, "True": True, "true": True, "False": False, "false": False}
     if text in words:
         yield words[text]
     for number in (int, float):
@@ -166,7 +180,7 @@ def _readings(text: str) -> Iterator[Any]:
 
 def _domain(text: str, annotation: Any, label: str) -> Choice | Range:
     match = _RANGE.fullmatch(text)
-    if match is None:
+    if match is None or text.strip()[:1] in ("'", '"'):
         return Choice(tuple(_values(text, annotation, label)))
     number = _number(annotation)
     if number is None:

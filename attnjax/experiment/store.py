@@ -61,6 +61,12 @@ class Run:
         """Whether the folder is prepared for training: config.json is the last file of the preparation."""
         return self.config_file.is_file()
 
+    @property
+    def trained(self) -> bool:
+        """Whether there is anything in the folder that training has made."""
+        rows = self.metrics_file.is_file() and self.metrics_file.stat().st_size
+        return bool(rows) or self.result_file.is_file()
+
     def result(self) -> dict[str, Any] | None:
         """The stored result, or None while the run is unfinished. InputError when it is not ours."""
         if not self.result_file.is_file():

@@ -53,7 +53,7 @@ def run_sweep(
     watcher = watcher or Watcher()
     check_owner(spec, sweep)
     going_on = sweep.sweep_file.is_file() and not fresh
-    if going_on:
+    if going_on and any(Run(record.folder).trained for record in sweep.trials()):
         provenance.require_same_code(Run(sweep.folder), spec.entry, accept=accept_changed_code, say=say)
         if _finished(spec, sweep):
             note_measure(spec, sweep)
@@ -79,6 +79,9 @@ def run_sweep(
             store.write_json(sweep.plan_file, plan.record())
         here = provenance.collect(spec.entry, seed=spec.config.seed, devices=plan.layout.devices)
         provenance.record_start(Run(sweep.folder), here, say)
+        packs = f"packs of {plan.layout.width} ({plan.layout.lowering})"
+        where = f"{plan.layout.devices} {here['platform']} device(s)"
+        say(f"{sweep.name} in {sweep.folder}: {spec.count} trials in {packs} on {where}")
         watcher.begin(sweep, spec.count, _steps_left(spec, sweep))
         stack.callback(watcher.close)
         rounds = _generations(spec, plan) if spec.search else [_packs(spec, launcher)]

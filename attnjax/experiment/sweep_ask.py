@@ -8,8 +8,9 @@ from attnjax.experiment.space import Changes
 from attnjax.experiment.sweep_plan import Plan
 from attnjax.experiment.sweep_programs import Programs
 from attnjax.experiment.sweep_spec import SweepSpec, trial_of
-from attnjax.experiment.sweep_store import Sweep, TrialRecord, measured, write_result
+from attnjax.experiment.sweep_store import Sweep, TrialRecord, measured, write_failure
 from attnjax.experiment.trials import Trial, decoded_changes, encoded_changes, in_shape_of
+from attnjax.tasks.errors import TaskError
 
 Refused = Callable[[int, str], None]
 """Told the number of a trial that cannot be, and why."""
@@ -35,8 +36,8 @@ def asked_trials(
         try:
             trial = trial_of(spec, number, changes)
             programs.program(trial, plan.layout)
-        except ValueError as error:
-            _refuse(sweep, number, str(error), refused)
+        except (ValueError, TaskError) as error:
+            _refuse(sweep, number, error, refused)
             continue
         shape = shape or trial
         yield trial
@@ -93,10 +94,10 @@ def _in_shape_of(spec: SweepSpec, changes: Changes, trial: Trial) -> Changes:
     return encoded_changes(spec.config, in_shape_of(spec.config, drawn, trial.changes))
 
 
-def _refuse(sweep: Sweep, number: int, reason: str, refused: Refused) -> None:
+def _refuse(sweep: Sweep, number: int, error: Exception, refused: Refused) -> None:
     """Ends a trial that cannot be; not again, where an earlier start did."""
     run = sweep.trial(number)
     if sweep.result(number) is None:
         store.prepare_folder(run.folder)
-        write_result(run, "failed", 0, reason=reason)
-        refused(number, reason)
+        write_failure(run, 0, str(error), getattr(error, "details", None))
+        refused(number, str(error))

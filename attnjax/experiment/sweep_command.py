@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from attnjax.config import InputError, require
-from attnjax.experiment import overrides, registry, trials
+from attnjax.experiment import overrides, registry, store, trials
 from attnjax.experiment.interrupt import (
     STOPPED_BY_CTRL_C,
     STOPPED_BY_SIGTERM,
@@ -15,6 +15,7 @@ from attnjax.experiment.interrupt import (
 from attnjax.experiment.run import absolute_paths
 from attnjax.experiment.search import PRUNERS, SAMPLERS, Search
 from attnjax.experiment.space import Choice, Range, parse_axes, parse_space
+from attnjax.experiment.store import Run
 from attnjax.experiment.sweep import run_sweep
 from attnjax.experiment.sweep_launch import Local, Wished, without_refused
 from attnjax.experiment.sweep_plan import KEPT
@@ -134,7 +135,7 @@ def status(options: argparse.Namespace, say: Say) -> int:
 
 
 def report_arguments(parser: argparse.ArgumentParser) -> None:
-    name_argument(parser)
+    parser.add_argument("name", metavar="RUN|SWEEP", help="a folder, its name, or the start of that")
     text = "fields of the heat map's rows and columns, and of the curves (default: the most important ones)"
     parser.add_argument("--axes", nargs="+", metavar="FIELD", default=[], help=text)
     parser.add_argument("--measure", metavar="ROW/COLUMN", help="another cell than the sweep's that counts")
@@ -142,13 +143,39 @@ def report_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def report(options: argparse.Namespace, say: Say) -> int:
-    """write a sweep's tables, figures and page, and print what it found"""
+    """write the figures and the page of a run, or of a sweep with its tables, and print what it found"""
     from attnjax.experiment.report.write import write_report
     from attnjax.experiment.sweep_console import print_report
 
-    found = resolve(options.sweep, options.runs)
+    found = _run_or_sweep(options)
+    if isinstance(found, Run):
+        return _report_run(found, options)
     print_report(write_report(found, axes=options.axes, measure=_measure(options), mode=options.mode))
     return 0
+
+
+def _report_run(run: Run, options: argparse.Namespace) -> int:
+    from attnjax.experiment.console import print_run_report
+    from attnjax.experiment.report.run_report import write_run_report
+
+    for flag in ("axes", "measure", "mode"):
+        require(not getattr(options, flag), f"--{flag} is for a sweep: {run.name} is a run")
+    registry.discover(options.experiments)
+    print_run_report(write_run_report(run))
+    return 0
+
+
+def _run_or_sweep(options: argparse.Namespace) -> Run | Sweep:
+    """What the name of `attnjax report` means: the sweep where both a sweep and a run begin with it."""
+    name, runs = options.name, options.runs
+    for find in (resolve, store.resolve):
+        try:
+            return find(name, runs)
+        except InputError as error:
+            if "not unique" in str(error):
+                raise
+    where = f"neither a run in {runs} nor a sweep in {runs / FOLDER} is called {name!r}"
+    raise InputError(f"{where} (see `attnjax runs` and `attnjax status`)")
 
 
 def chosen_spec(options: argparse.Namespace) -> tuple[SweepSpec, list[str]]:
@@ -286,8 +313,9 @@ def _shown_in(sinks: list[str]) -> list[Watcher]:
 
 
 def _dry_run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:
-    from attnjax.experiment.sweep_console import duration, print_trials
+    from attnjax.experiment.sweep_console import print_trials
     from attnjax.experiment.sweep_plan import training_seconds
+    from attnjax.experiment.words import duration
 
     launcher = Local(spec, spec.folder(options.runs), Watcher(), say)
     plan = launcher.plan(_wished(options), None)

@@ -11,14 +11,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from attnjax.experiment.report.table import changes_text, reason_of
+from attnjax.experiment.report.digits import shown
+from attnjax.experiment.report.table import changes_text, mean_and_sd, reason_of
 from attnjax.experiment.report.write import Report
 from attnjax.experiment.space import Changes
 from attnjax.experiment.store import Run
 from attnjax.experiment.sweep_spec import SweepSpec
-from attnjax.experiment.sweep_store import Sweep, TrialRecord, measured, read_plan
+from attnjax.experiment.sweep_store import TRACEBACK, Sweep, TrialRecord, measured, read_plan
 from attnjax.experiment.sweep_worker import Watcher
 from attnjax.experiment.trials import Trial
+from attnjax.experiment.words import duration
 
 SHOWN = 20
 STATUSES = ("done", "running", "failed", "pruned", "waiting")
@@ -58,7 +60,9 @@ class LiveTable(Watcher):
         self._task = self._bar.add_task("", total=steps, left="")
         if self._console.is_terminal:
             self._live.start()
-        self._show()
+            self._show()
+        else:
+            self._print_line(self._left())
 
     def started(self, trials: int) -> None:
         self._running += trials
@@ -199,8 +203,8 @@ def print_report(report: Report) -> None:
     # Text, since a str may hold square brackets, which rich takes for markup.
     table = Table(*heads, title=Text(title, style="table.title"), title_justify="left")
     for i, setting in enumerate(found.settings[:SHOWN]):
-        cells = [Text(str(setting.changes.get(name, ""))) for name in found.axes]
-        numbers = ["—" if x is None else f"{x:.4g}" for x in (setting.mean, setting.sd)]
+        cells = [Text(shown(setting.changes.get(name, ""))) for name in found.axes]
+        numbers = list(mean_and_sd(setting))
         numbers += [str(count) for count in (len(setting.values), setting.failed, setting.pruned)]
         table.add_row(*cells, *numbers, style="bold" if i == 0 else None)
     console.print(table)
@@ -215,6 +219,9 @@ def print_report(report: Report) -> None:
     if found.nothing_varies:
         console.print("nothing varies: all settings have the same mean")
     _print_failures(console, found.trials)
+    for trial in found.unmeasured:
+        text = f"trial {trial.number} ({changes_text(trial.changes)}): {found.measure} is no finite number"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
     kept = [t for t in found.trials if t.number in found.values and (t.folder / "checkpoints").is_dir()]
     if kept:
         sign = 1 if found.mode == "max" else -1
@@ -222,21 +229,15 @@ def print_report(report: Report) -> None:
         text = f"trial {best.number} ({changes_text(best.changes)}) keeps its weights: {best.folder}"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
     for file in report.files:
-        console.print(str(file), highlight=False, markup=False, soft_wrap=True)
+        if file.suffix not in (".svg", ".pdf"):
+            beside = " (.svg and .pdf beside it)" if file.suffix == ".png" else ""
+            console.print(f"{file}{beside}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_failures(console: Console, records: Sequence[TrialRecord]) -> None:
     for record in records:
         if record.status == "failed":
             text = f"trial {record.number} ({changes_text(record.changes)}) failed: {reason_of(record)}"
+            if (details := record.folder / TRACEBACK).is_file():
+                text += f"; its traceback: {details}"
             console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    """
-    >>> duration(42), duration(90), duration(5400)
-    ('42 s', '1.5 min', '1.5 h')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

@@ -12,10 +12,11 @@ from attnjax.experiment.store import Run
 from attnjax.experiment.sweep_plan import Plan
 from attnjax.experiment.sweep_spec import SweepSpec
 from attnjax.experiment.sweep_store import Sweep, measured
+from attnjax.tasks.errors import task_code
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Task
-    from attnjax.train.pack_lanes import Ended
+    from attnjax.train.pack_round import Ended
 
 Rank = tuple[float, int]
 
@@ -79,7 +80,8 @@ def _save(run: Run, task: "Task", end: "Ended") -> None:
     from attnjax.train.checkpoint import Checkpoints
 
     _drop(run.folder)
-    task.save(run.folder)
+    with task_code("save"):
+        task.save(run.folder)
     with Checkpoints(run.folder / "checkpoints", keep=1, mode="max") as checkpoints:
         checkpoints.save(end.step, end.state)
 

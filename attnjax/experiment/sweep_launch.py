@@ -1,8 +1,8 @@
 """Where the packs of a sweep are computed: here, one after another, unless a launcher takes them away."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from attnjax.config import InputError
 from attnjax.experiment import topology
@@ -12,20 +12,32 @@ from attnjax.experiment.sweep_programs import Programs
 from attnjax.experiment.sweep_spec import SweepSpec
 from attnjax.experiment.sweep_store import Sweep
 from attnjax.experiment.sweep_worker import Pack, Watcher, Worker
-from attnjax.experiment.trials import Trial, make_trials, refusal, shape_groups
+from attnjax.experiment.trials import Trial, make_trials, refusal, shape_groups, shown
+from attnjax.tasks.errors import TaskError
 
 
 def without_refused(spec: SweepSpec, devices: int | None) -> tuple[SweepSpec, list[str]]:
     """The sweep without the trials whose task cannot be made, and a line for each of their shapes."""
     topology.start_jax(devices)
     groups = shape_groups(spec.trials)
-    refused = Programs(spec.entry).refusals(groups)
+    refused = _refusals(groups, Programs(spec.entry).faults(groups), InputError)
     left_out = {trial.number for place in refused for trial in groups[place]}
     if not left_out or len(left_out) == len(spec.trials):
         return spec, []
     kept = [trial.changes for trial in spec.trials if trial.number not in left_out]
     trials, _ = make_trials(spec.config, kept, skip_invalid=False)
     return replace(spec, trials=trials), list(refused.values())
+
+
+def _refusals(
+    groups: Sequence[Sequence[Trial]], faults: Mapping[int, Exception], kind: type[Exception] = Exception
+) -> dict[int, str]:
+    """A line for each group that has a fault of this kind, by the group's place."""
+    return {
+        place: f"{shown(groups[place][0].changes)}: {error}"
+        for place, error in faults.items()
+        if isinstance(error, kind)
+    }
 
 
 LEARNS = 8  # A search has as many times the trials that are computed together, or more.
@@ -51,7 +63,8 @@ class Launcher(Protocol):
     def plan(self, wished: Wished, begun: dict[str, Any] | None) -> Plan:
         """How packs are computed there; `begun`: the plan of a sweep that goes on. Writes nothing.
 
-        Raises InputError for data that is not good and for a layout that cannot be.
+        Raises InputError for data that is not good, for a layout that cannot be, and for an experiment whose
+        code fails whatever the trial.
         """
 
     def cut(self, group: Sequence[Trial]) -> list[Sequence[Trial]]:
@@ -78,21 +91,44 @@ class Local:
         topology.start_jax(wished.devices)
         groups = shape_groups(self._spec.some())
         devices, width = pack_size(self._at_a_time(groups), wished.devices, wished.width)
-        refused = self.programs.refusals(groups)
-        if refused and (len(refused) == len(groups) or not self._spec.search):
-            count = sum(len(groups[place]) for place in refused)
-            raise InputError(refusal(list(refused.values()), count, sum(map(len, groups))))
-        self.groups = [group for place, group in enumerate(groups) if place not in refused]
+        faults = self.programs.faults(groups)
+        refused = _refusals(groups, faults, InputError)
+        if len(faults) == len(groups):
+            self._refuse(groups, _refusals(groups, faults))
+        elif refused and not self._spec.search:
+            self._refuse(groups, refused)
+        self.groups = [group for place, group in enumerate(groups) if place not in faults]
         for note in getattr(self.programs.task(self.groups[-1][0]), "notes", ()):
             self._say(note)
         if begun:
             self._plan = Plan.from_record(begun)
         else:
+            self._rehearse()
             count = self._spec.count
             plan = choose_plan(self.groups, self.programs, wished.lowering, devices, width, count, self._say)
             per_pack = self._per_pack(plan) if self._spec.search else 0
             self._plan = replace(plan, per_pack=per_pack, keep_params=wished.keep_params or "best")
         return self._plan
+
+    def _refuse(self, groups: Sequence[Sequence[Trial]], refused: Mapping[int, str]) -> NoReturn:
+        count = sum(len(groups[place]) for place in refused)
+        raise InputError(refusal(list(refused.values()), count, sum(map(len, groups))))
+
+    def _rehearse(self) -> None:
+        """Leaves out groups whose task training cannot use, from the largest to the first that it can.
+
+        InputError where there is none. The trials of those left out will fail, and the others go on.
+        """
+        groups, faults = self.groups, dict[int, Exception]()
+        for place in sorted(range(len(groups)), key=lambda place: -len(groups[place])):
+            try:
+                self.programs.rehearse(groups[place][0])
+                break
+            except TaskError as error:
+                faults[place] = error
+        else:
+            self._refuse(groups, _refusals(groups, faults))
+        self.groups = [group for place, group in enumerate(groups) if place not in faults]
 
     def _at_a_time(self, groups: Sequence[Sequence[Trial]]) -> int:
         """How many trials to compute together at the most: a search shall learn from those before."""

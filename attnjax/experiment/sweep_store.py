@@ -5,7 +5,8 @@ runs/sweeps/NAME-1a2b3c4d/
     plan.json         lowering, width and devices, as measured or asked for at the first start
     provenance.json   every start: code, versions, devices, command line
     packs/…           what trials that are computed together need: checkpoints, the task's files
-    trials/0007/      a run folder: config.json, metrics.jsonl, result.json; checkpoints/ where they are kept
+    trials/0007/      a run folder: config.json, metrics.jsonl, result.json; checkpoints/ where they are kept,
+                      error.txt where the trial's own code failed
     report/           what `attnjax report` writes
 """
 
@@ -21,6 +22,7 @@ from attnjax.experiment.store import Run, named, read_record, read_result, write
 
 Status = Literal["waiting", "running", "done", "failed", "pruned"]
 FOLDER = "sweeps"
+TRACEBACK = "error.txt"
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,15 @@ def write_result(
     result = {"status": status, "step": step, "reason": reason, "params_hash": params_hash}
     result["parameters"] = parameters
     write_json(run.result_file, {**result, "validation": validation or {}, "metrics": metrics or {}})
+
+
+def write_failure(
+    run: Run, step: int, reason: str, details: str | None, validation: dict[str, float] | None = None
+) -> None:
+    """Ends a trial that failed, with the traceback of its own code where that was it."""
+    if details:
+        (run.folder / TRACEBACK).write_text(details, encoding="utf-8")
+    write_result(run, "failed", step, reason=reason, validation=validation)
 
 
 def measured(result: dict[str, Any] | None, measure: str | None, monitor: str) -> float | None:

@@ -2,24 +2,27 @@
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnjax.config import InputError
 from attnjax.experiment import store
+from attnjax.experiment.store import Run
 from attnjax.experiment.sweep_ask import asked_trials, pruner
 from attnjax.experiment.sweep_keep import Keeper
 from attnjax.experiment.sweep_plan import Plan
 from attnjax.experiment.sweep_programs import Programs
 from attnjax.experiment.sweep_spec import SweepSpec
-from attnjax.experiment.sweep_store import Sweep, measured, write_result
+from attnjax.experiment.sweep_store import Sweep, measured, write_failure, write_result
 from attnjax.experiment.trials import Trial
+from attnjax.tasks.errors import TaskError, task_code
 
 if TYPE_CHECKING:
-    from attnjax.train.pack_lanes import Ended
+    from attnjax.tasks.base import Task
     from attnjax.train.pack_program import PackProgram, PackTrial
+    from attnjax.train.pack_round import Ended
 
 
 class Watcher:
@@ -99,6 +102,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self._keeper = Keeper(self.spec, self.sweep, self.plan)
+        self._begun = set[int]()
 
     def run(self, pack: Pack) -> bool:
         """Trains and evaluates the trials of a pack that have no result yet; False when SIGTERM came."""
@@ -115,25 +119,32 @@ class Worker:
         first = next(trials, None)
         if first is None:
             return True  # None of what the search asked for can be.
-        program = self.programs.program(first, self.plan.layout)
 
         def packed() -> "Iterator[PackTrial]":
             for trial in chain([first], trials):
                 known[trial.number] = trial
                 yield self._packed(trial)
 
-        return fit_pack(
-            program,
-            packed(),
-            folder=pack.folder,
-            # What a search asks depends on what it knew: trials that ended after the checkpoint end again.
-            ended=() if search else ended,
-            on_begin=lambda trial: self._begin(known[trial.number]),
-            on_end=lambda end: self._end(program, known[end.trial.number], end),
-            on_step=lambda clock, steps: self.watcher.computed(steps),
-            prune=pruner(self.spec, self.sweep, self.plan) if search and search.pruner else None,
-            in_step=search is not None,
-        )
+        try:
+            program = self.programs.program(first, self.plan.layout)
+            with task_code("training"):
+                program.compile()
+            return fit_pack(
+                program,
+                packed(),
+                folder=pack.folder,
+                # What a search asks depends on what it knew: those that ended after the checkpoint end again.
+                ended=() if search else ended,
+                on_begin=lambda trial: self._begin(known[trial.number]),
+                on_end=lambda end: self._end(program, known[end.trial.number], end),
+                on_step=lambda clock, steps: self.watcher.computed(steps),
+                prune=pruner(self.spec, self.sweep, self.plan) if search and search.pruner else None,
+                in_step=search is not None,
+            )
+        except TaskError as error:  # What they share has failed, and with it all that have not ended.
+            for trial in chain([first], list(known.values()), trials):
+                self._fail(trial, error)
+            return True
 
     def _trials(self, pack: Pack) -> Iterator[Trial]:
         if self.spec.search is None:
@@ -154,32 +165,57 @@ class Worker:
             store.prepare_folder(run.folder)
             run.write_config(self.spec.entry, trial.config)
         if self.sweep.result(trial.number) is None:
+            self._begun.add(trial.number)
             self.watcher.started(1)
 
+    def _fail(self, trial: Trial, error: TaskError) -> None:
+        if self.sweep.result(trial.number) is not None:
+            return
+        from attnjax.train.metrics import MetricsFile
+
+        if trial.number not in self._begun:
+            self._begin(trial)
+        run = self.sweep.trial(trial.number)
+        row = MetricsFile(run.metrics_file).last()
+        step = row["step"] if row else 0
+        write_failure(run, step, str(error), error.details)
+        self.watcher.computed(trial.config.train.steps - step)
+        self.watcher.ended(trial, "failed", None, str(error))
+
     def _end(self, program: "PackProgram", trial: Trial, end: "Ended") -> None:
+        run = self.sweep.trial(trial.number)
+        if self.sweep.result(trial.number) is not None:
+            return  # It ended after the checkpoint that this start went on from, and has now ended again.
+        value = None
+        if end.status == "done":
+            try:
+                value = self._finish(run, program.task, end)
+            except TaskError as error:
+                end = replace(end, status="failed", reason=str(error), details=error.details)
+        if end.status == "failed":
+            write_failure(run, end.step, end.reason or "", end.details, end.validation)
+        elif end.status == "pruned":
+            write_result(run, "pruned", end.step, reason=end.reason, validation=end.validation)
+        self._keeper.after_result(trial.number, value)
+        self.watcher.computed(trial.config.train.steps - end.step)  # Those that it has left will not be.
+        self.watcher.ended(trial, end.status, value, end.reason)
+
+    def _finish(self, run: Run, task: "Task", end: "Ended") -> float | None:
+        """Evaluates a trial that came to its last step; its measure."""
+        from attnjax.tasks.check import table
         from attnjax.train.hashing import params_hash
         from attnjax.train.state import count_parameters
 
-        run, steps = self.sweep.trial(trial.number), trial.config.train.steps
-        if self.sweep.result(trial.number) is not None:
-            return  # It ended after the checkpoint that this start went on from, and has now ended again.
-        metrics, kept = {}, dict[str, Any]()
-        if end.params is not None:
-            metrics = program.task.evaluate(end.params, run.folder).metrics
-            if self._keeper.best() is None:
-                _check_measure(self.spec.measure, metrics)
-            kept = {
-                "params_hash": params_hash(end.params),
-                "parameters": count_parameters(end.params),
-            }
+        with task_code("evaluate"):
+            metrics = table("evaluate", task.evaluate(end.params, run.folder).metrics)
+        if self._keeper.best() is None:
+            _check_measure(self.spec.measure, metrics)
         found: dict[str, Any] = {"validation": end.validation, "metrics": metrics}
-        value = measured(found, self.spec.measure, self.plan.monitor[0]) if end.status == "done" else None
-        if end.status == "done":
-            self._keeper.before_result(program.task, end, value)
-        write_result(run, end.status, end.step, reason=end.reason, **kept, **found)
-        self._keeper.after_result(trial.number, value)
-        self.watcher.computed(steps - end.step)  # Those that it has left will not be.
-        self.watcher.ended(trial, end.status, value, end.reason)
+        value = measured(found, self.spec.measure, self.plan.monitor[0])
+        self._keeper.before_result(task, end, value)
+        digest, count = params_hash(end.params), count_parameters(end.params)
+        write_result(run, "done", end.step, params_hash=digest, parameters=count, **found)
+        return value
 
 
 def _check_measure(measure: str | None, metrics: Mapping[str, Mapping[str, float]]) -> None:

@@ -12,7 +12,7 @@ from attnjax.config import InputError, require
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    example = '"causal() & sliding_window(256, 0) | global_tokens([0])"'
+    example = '"causal() & (sliding_window(256, 0) | global_tokens([0]))"'
     parser.add_argument("mask", metavar="MASK", help=f"masks joined by & | ~ and parentheses: {example}")
     for name, metavar, default, text in (
         ("--length", "T", None, "queries"),

@@ -6,6 +6,8 @@ from typing import Any
 import jax
 from jaxtyping import Array, Float
 
+from attnjax.ops.explicit_axes import has_explicit_axes
+
 
 def flat_dot_general(
     x: Float[Array, "..."],
@@ -32,6 +34,9 @@ def flat_dot_general(
     expected = ((tuple(range(kept, x.ndim)), tuple(range(inner))), ((), ()))
     if ((tuple(left), tuple(right)), tuple(map(tuple, batch))) != expected:
         raise ValueError(f"dimension_numbers {dimension_numbers}: expected {expected}")
+    if has_explicit_axes(x, kernel):
+        # There it has to say how what it flattens is spread.
+        return jax.lax.dot_general(x, kernel, dimension_numbers, **options)
     size = math.prod(kernel.shape[:inner])
     flat = (((1,), (0,)), ((), ()))
     out = jax.lax.dot_general(x.reshape(-1, size), kernel.reshape(size, -1), flat, **options)

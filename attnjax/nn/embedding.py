@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from attnjax.nn.axes import named
+from attnjax.ops.explicit_axes import automatic, mesh_axes, spec
 from attnjax.ops.positions import sinusoidal
 
 
@@ -73,12 +74,12 @@ class Embedding(nnx.Module):
         if not jnp.issubdtype(tokens.dtype, jnp.integer):
             raise TypeError(f"tokens have dtype {tokens.dtype}: expected integers")
         self.require_rows(tokens.shape[-1])
-        vectors = self.tokens(tokens) * self.dim**0.5
+        vectors = _rows(self.tokens, tokens) * self.dim**0.5
         if positions is None:
             positions = jnp.arange(tokens.shape[-1])
         if self.table is not None:
             _require_inside(positions, self.table.num_embeddings)
-            return vectors + self.table(positions)
+            return vectors + _rows(self.table, positions)
         if self.positions == "sinusoidal":
             return vectors + sinusoidal(positions, self.dim, dtype=vectors.dtype)
         return vectors
@@ -93,6 +94,11 @@ class Embedding(nnx.Module):
         table = self.tokens.embedding[...].astype(x.dtype)
         accumulate = jnp.promote_types(x.dtype, jnp.float32)
         return jnp.einsum("...d,vd->...v", x, table, preferred_element_type=accumulate)
+
+
+@automatic(lambda table, index: spec(*mesh_axes(index), *mesh_axes(table.embedding[...])[1:]))
+def _rows(table: nnx.Embed, index: Int[Array, "*B"]) -> Float[Array, "*B D"]:
+    return table(index)
 
 
 def _require_inside(positions: Array, rows: int) -> None:

@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from attnjax.nn.axes import named
+from attnjax.ops.explicit_axes import automatic, mesh_axes, spec
 from attnjax.ops.linear.members.segments import places
 from attnjax.ops.linear.problem import segments_and_lengths
 
@@ -57,23 +58,32 @@ class ShortConvolution(nnx.Module):
           lengths: tokens of each row; what follows them is padding, which the tail does not see.
           segment_ids: tokens see none of another segment; they belong to calls without a tail.
         """
-        kernel = self.kernel[...].astype(x.dtype)
-        width, axis = kernel.shape[0], x.ndim - kernel.ndim
-        batch, length = x.shape[:axis], x.shape[axis]
-        segment_ids, lengths = segments_and_lengths(segment_ids, lengths, batch, length)
-        if tail is None:
-            tail = jnp.zeros((*batch, width - 1, *kernel.shape[1:]), x.dtype)
-        tokens = jnp.concatenate([tail.astype(x.dtype), x], axis)
-        place = None
-        if segment_ids is not None:
-            place = places(batch, length, {"segment_ids": segment_ids}).place.reshape(*batch, length)
-        total = kernel[0] * x
-        for lag in range(1, width):
-            earlier = jax.lax.slice_in_dim(tokens, width - 1 - lag, width - 1 - lag + length, axis=axis)
-            if place is not None:
-                earlier = jnp.where(_over(place >= lag, earlier), earlier, 0)
-            total = total + kernel[lag] * earlier
-        return jax.nn.silu(total), _last(tokens, width - 1, lengths, axis).astype(tail.dtype)
+        return _convolved(x, self.kernel[...], tail, lengths, segment_ids)
+
+
+def _spread(x: Any, *_: Any) -> Any:
+    return (spec(*mesh_axes(x)),) * 2
+
+
+@automatic(_spread)
+def _convolved(x: Array, kernel: Array, tail: Array | None, lengths: Any, segment_ids: Any) -> Any:
+    kernel = kernel.astype(x.dtype)
+    width, axis = kernel.shape[0], x.ndim - kernel.ndim
+    batch, length = x.shape[:axis], x.shape[axis]
+    segment_ids, lengths = segments_and_lengths(segment_ids, lengths, batch, length)
+    if tail is None:
+        tail = jnp.zeros((*batch, width - 1, *kernel.shape[1:]), x.dtype)
+    tokens = jnp.concatenate([tail.astype(x.dtype), x], axis)
+    place = None
+    if segment_ids is not None:
+        place = places(batch, length, {"segment_ids": segment_ids}).place.reshape(*batch, length)
+    total = kernel[0] * x
+    for lag in range(1, width):
+        earlier = jax.lax.slice_in_dim(tokens, width - 1 - lag, width - 1 - lag + length, axis=axis)
+        if place is not None:
+            earlier = jnp.where(_over(place >= lag, earlier), earlier, 0)
+        total = total + kernel[lag] * earlier
+    return jax.nn.silu(total), _last(tokens, width - 1, lengths, axis).astype(tail.dtype)
 
 
 def _last(tokens: Array, count: int, lengths: Any, axis: int) -> Array:

@@ -11,7 +11,7 @@ from jaxtyping import Array
 from attnjax.ops.checks import array, floats, scalar
 from attnjax.ops.dropout import Dropout, dropout
 from attnjax.ops.engines.problem import Problem, Rules
-from attnjax.ops.grid import Sizes
+from attnjax.ops.grid import Sizes, surely
 from attnjax.ops.masks import Mask, dense
 from attnjax.ops.normalizers import Normalizer, softmax
 from attnjax.ops.scores import PairBias, Score, flatten
@@ -62,7 +62,7 @@ def row_indices(rows: Any, queries: int) -> Array:
         raise ValueError(f"rows is {index.dtype}{list(index.shape)}: expected integers of one axis")
     if not isinstance(index, jax.core.Tracer) and index.size:
         low, high = int(index.min()), int(index.max())
-        if low < 0 or high >= queries:
+        if low < 0 or surely(lambda: high >= queries):
             raise ValueError(f"rows reach from {low} to {high}: expected them inside [0, {queries}) (T)")
     return index.astype(jnp.int32)
 
@@ -145,7 +145,7 @@ def _is_key(key: Any) -> bool:
         return False
     # jax.random.PRNGKey still gives raw words.
     return (jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()) or (
-        dtype == jnp.uint32 and shape == jax.eval_shape(jax.random.PRNGKey, 0).shape
+        dtype == jnp.uint32 and shape == jax.eval_shape(lambda: jax.random.PRNGKey(0)).shape
     )
 
 

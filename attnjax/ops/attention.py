@@ -14,6 +14,7 @@ from attnjax.ops.engines import reference
 from attnjax.ops.engines.choose import Engine, choose, platforms
 from attnjax.ops.engines.noted import note
 from attnjax.ops.engines.problem import Problem
+from attnjax.ops.explicit_axes import automatic, mesh_axes, spec
 from attnjax.ops.masks import Mask
 from attnjax.ops.normalizers import Normalizer
 from attnjax.ops.plan import Plan, plan_of
@@ -21,6 +22,16 @@ from attnjax.ops.scores import Score
 
 Scores = Score | Sequence[Score]
 Precision = Any
+
+
+def _spread(
+    query: Any, key: Any, value: Any, *, return_lse: bool = False, normalize: bool = True, **_: Any
+) -> Any:
+    axes = mesh_axes(query)
+    out, row = spec(*axes[:-1], *mesh_axes(value)[-1:]), spec(*axes[:-3], *reversed(axes[-3:-1]))
+    if not normalize:
+        return out, row, row
+    return (out, row) if return_lse else out
 
 
 @overload
@@ -83,6 +94,7 @@ def attention(
 ) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B N T"], Float[Array, "*B N T"]]: ...
 
 
+@automatic(_spread)
 def attention(
     query: Any,
     key: Any,
@@ -167,6 +179,12 @@ def attention(
     return (out, *rest) if rest else out
 
 
+def _spread_weights(query: Any, key: Any, *, rows: Any = None, **_: Any) -> Any:
+    axes = mesh_axes(query)
+    return spec(*axes[:-3], *axes[-2:-1], *(axes[-3:-2] if rows is None else (None,)), *mesh_axes(key)[-3:-2])
+
+
+@automatic(_spread_weights)
 def attention_weights(
     query: Float[Array, "*B T N H"],
     key: Float[Array, "*B S K H"],
@@ -203,6 +221,7 @@ def attention_weights(
     return weights.reshape(*problem.rules.sizes.batch, *weights.shape[1:])
 
 
+@automatic(lambda outs, lses: (spec(*mesh_axes(outs[0])), spec(*mesh_axes(lses[0]))))
 def merge_attention(
     outs: Sequence[Float[Array, "*B T N V"]] | Float[Array, "P *B T N V"],
     lses: Sequence[Float[Array, "*B N T"]] | Float[Array, "P *B N T"],

@@ -61,7 +61,7 @@ def hoisted(fn: Callable[..., Any], *example: Any) -> tuple[Closed, list[Array],
     """
     # Under another function each time: JAX would remember what an earlier closure held.
     closed, result = jax.make_jaxpr(lambda *args: fn(*args), return_shape=True)(*example)
-    values = [x for x in closed.consts if isinstance(x, jax.core.Tracer)]
+    values: list[Any] = [x for x in closed.consts if isinstance(x, jax.core.Tracer)]
     fixed = tuple(None if isinstance(x, jax.core.Tracer) else x for x in closed.consts)
     return Closed(fn, closed.jaxpr, fixed), values, result
 

@@ -12,12 +12,26 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.errors import InconclusiveDimensionOperation
 from jaxtyping import Array, Int
 
 from attnjax.ops.tree import library
 
 QUERY_AXIS, KEY_AXIS = 2, 3
 _INT32 = np.iinfo(np.int32).min, np.iinfo(np.int32).max
+
+
+def fixed(*sizes: Any) -> bool:
+    """Whether sizes are numbers; `jax.export` has symbols too, of which it knows that they are at least 1."""
+    return all(isinstance(n, (int, np.integer)) for n in sizes)
+
+
+def surely(holds: Callable[[], Any]) -> bool:
+    """Whether a comparison of sizes holds, whatever the symbols among them stand for."""
+    try:
+        return bool(holds())
+    except InconclusiveDimensionOperation:
+        return False
 
 
 class Sizes(NamedTuple):

@@ -57,6 +57,6 @@ def representative(attended: Array, shape: tuple[int, ...]) -> Representative:
     attended = jnp.broadcast_to(attended, shape)
     flat = attended.reshape(-1, shape[2] * shape[3])
     alive = flat.any(axis=1)
-    owner = jnp.where(alive, jnp.arange(len(flat)), jnp.argmax(alive))
+    owner = jnp.where(alive, jnp.arange(flat.shape[0]), jnp.argmax(alive))
     pair = jnp.argmax(flat, axis=1)[owner].reshape(shape[0], shape[1], 1, 1)
     return Representative(attended, owner.reshape(shape[:2]), pair // shape[3], pair % shape[3], alive.any())

@@ -32,7 +32,9 @@ def running_sums(x: Float[Array, "*axes S"]) -> tuple[Float[Array, "*axes S"], F
     inside = _added_up((terms, jnp.zeros_like(terms)))
     ends = _added_up((inside[0][-1], inside[1][-1]))
     before = jax.tree.map(lambda y: jnp.concatenate([jnp.zeros_like(y[:1]), y[:-1]]), ends)
-    sums, rests = (jnp.moveaxis(y, (0, 1), (-1, -2)).reshape(*x.shape[:-1], -1) for y in _add(before, inside))
+    sums, rests = (
+        jnp.moveaxis(y, (0, 1), (-1, -2)).reshape(*x.shape[:-1], spans * SPAN) for y in _add(before, inside)
+    )
     return sums[..., :length], rests[..., :length]
 
 

@@ -116,8 +116,8 @@ def library(*arrays: Any) -> Any:
 def known(fn: Callable[..., Any], *static: Any) -> Any:
     """`fn(*static)` as NumPy arrays, computed at once even while tracing.
 
-    As one program without arrays as arguments: a `jax.transfer_guard` forbids what eager operations move, those
-    of `jax.ensure_compile_time_eval` too.
+    As one program without arrays as arguments: a `jax.transfer_guard` forbids what eager operations move,
+    those of `jax.ensure_compile_time_eval` too.
     """
     return jax.device_get(jax.jit(fn, static_argnums=range(len(static))).lower(*static).compile()())
 

@@ -1,6 +1,7 @@
 """Pictures of what a translator looked at: heat maps as PNG, and in characters for the terminal."""
 
 import functools
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,28 +9,33 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.image import AxesImage
 from rich.cells import cell_len
 
+from attnjax.tasks.pictures import save
+
 FONT = FontProperties(family="DejaVu Sans Mono")  # Comes with matplotlib: pictures look alike everywhere.
 SHADES = " ░▒▓█"
 COLUMNS = 2
+PIECE = 0.14
+"""The width of a source piece, in inches."""
 
 
 @dataclass(frozen=True)
 class Translation:
     """A translated text and how each of its pieces looked at the source when it was emitted.
 
-    `alignment` is [T, S]: rows are target pieces, columns source pieces, each row sums to 1.
+    `alignment` is [T, S]: rows are target pieces, columns source pieces, each row sums to 1. `weights_of`
+    names the layer and heads that it comes from.
     """
 
     text: str
     source_pieces: list[str]
     target_pieces: list[str]
     alignment: Float[np.ndarray, "T S"]
+    weights_of: str = "attention"
 
 
 def drawable(text: str) -> bool:
@@ -42,19 +48,33 @@ def drawable(text: str) -> bool:
 
 
 def draw_alignments(translations: Sequence[Translation], titles: Sequence[str], path: Path) -> None:
-    """Writes a PNG with one heat map for each translation: source across, translation downwards."""
-    rows = -(-len(translations) // COLUMNS)
-    height = sum(0.2 * max(len(t.target_pieces) for t in translations) + 1.0 for _ in range(rows))
-    figure = Figure(figsize=(7.0 * COLUMNS, height + 0.6), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, COLUMNS, squeeze=False)
+    """Writes one heat map for each translation, source across, translation downwards: PNG, SVG and PDF."""
+    columns = min(COLUMNS, len(translations))
+    rows = -(-len(translations) // columns)
+    turned = any(len(piece) > 2 for t in translations for piece in t.source_pieces)
+    width = 0.8 + PIECE * max(len(t.source_pieces) for t in translations)
+    below = 0.08 * max(len(piece) for t in translations for piece in t.source_pieces) if turned else 0.2
+    heights = [
+        0.35 + below + 0.19 * max(len(t.target_pieces) for t in translations[i * columns : (i + 1) * columns])
+        for i in range(rows)
+    ]
+    figure = Figure(
+        figsize=(max(4.5, columns * width + 0.6), sum(heights) + 0.7),
+        layout="constrained",
+        facecolor="white",
+        dpi=150,
+    )
+    panels = figure.subplots(rows, columns, squeeze=False, height_ratios=heights)
     for panel, translation, title in zip(panels.flat, translations, titles, strict=False):
-        image = _draw_one(panel, translation, title)
+        image = _draw_one(panel, translation, title, turned)
     for panel in list(panels.flat)[len(translations) :]:
         panel.set_axis_off()
-    figure.colorbar(image, ax=panels, shrink=0.4, aspect=30, pad=0.01).outline.set_visible(False)
-    figure.suptitle("What the decoder looks at (across) when it writes each character (down)", fontsize=13)
-    figure.savefig(path, dpi=150)
+    figure.colorbar(image, ax=panels, shrink=0.6, aspect=30, pad=0.01).outline.set_visible(False)
+    sources = dict.fromkeys(t.weights_of for t in translations)
+    text = ["Where it looks (across) when it writes each piece (down)", *sources]
+    across = int(12 * figure.get_figwidth())
+    figure.suptitle("\n".join(textwrap.fill(line, across) for line in text), fontsize=10)
+    save(figure, path)
 
 
 def terminal_map(translation: Translation) -> str:
@@ -75,7 +95,7 @@ def terminal_map(translation: Translation) -> str:
     return "\n".join(lines)
 
 
-def _draw_one(panel: Axes, translation: Translation, title: str) -> AxesImage:
+def _draw_one(panel: Axes, translation: Translation, title: str, turned: bool) -> AxesImage:
     weights = translation.alignment
     image = panel.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     panel.set_title(title, fontsize=10, loc="left", color="0.35")
@@ -83,8 +103,10 @@ def _draw_one(panel: Axes, translation: Translation, title: str) -> AxesImage:
     panel.set_yticks(range(weights.shape[0]), translation.target_pieces)
     for label in [*panel.get_xticklabels(), *panel.get_yticklabels()]:
         label.set_fontproperties(FONT)
-        label.set_fontsize(10)
+        label.set_fontsize(9)
     panel.tick_params(length=0)
+    if turned:  # Pieces of several characters would run into each other.
+        panel.tick_params(axis="x", rotation=90)
     panel.set_xticks(np.arange(weights.shape[1] + 1) - 0.5, minor=True)
     panel.set_yticks(np.arange(weights.shape[0] + 1) - 0.5, minor=True)
     panel.grid(which="minor", color="0.92", linewidth=0.6)

@@ -28,10 +28,10 @@ class TaskError(Exception):
 
 
 @contextmanager
-def task_code(what: str) -> Iterator[None]:
+def task_code(what: str, *, but: type[Exception] = TaskError) -> Iterator[None]:
     """Turns what the task's code raises inside into a TaskError that says in which part of it, and where.
 
-    A disk that is full or read-only is nobody's code: that OSError passes, as do Ctrl-C and SIGTERM.
+    A disk that is full or read-only is nobody's code: that OSError passes, as do `but`, Ctrl-C and SIGTERM.
 
     >>> with task_code("loss"):
     ...     1 / 0
@@ -40,7 +40,7 @@ def task_code(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except TaskError:
+    except (TaskError, but):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno in UNWRITABLE:

@@ -132,7 +132,8 @@ class TranslationTask:
             pieces = self.encoder.source.pieces(text)
             names = self.encoder.target.names(emitted)
             seen = weights[i, : len(emitted), : len(pieces)]
-            translations.append(Translation(self.encoder.target.decode(emitted), pieces, names, seen))
+            output = self.encoder.target.decode(emitted)
+            translations.append(Translation(output, pieces, names, seen, self._weights_of))
         return translations
 
     def save(self, folder: Path) -> None:
@@ -209,6 +210,13 @@ class TranslationTask:
             bos=BOS,
             layers=(self._model.decoder_layers - 1,),
         )
+
+    @property
+    def _weights_of(self) -> str:
+        """What `_alignment_batch` takes, in words."""
+        layers, heads = self._model.decoder_layers, self._model.heads
+        mean = f"the mean of its {heads} heads" if heads > 1 else "its only head"
+        return f"cross-attention of decoder layer {layers} of {layers}, {mean}"
 
     def _require_room(self, texts: Sequence[str], arrays: Arrays) -> None:
         self._require_positions(arrays["source"].shape[1], self.encoder.target_width)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.interrupt import interrupt_on_signals
-from attnjax.train.pack_lanes import Ended, PackLanes, Prune, Round
+from attnjax.train.pack_lanes import PackLanes
 from attnjax.train.pack_program import PackProgram, PackTrial
+from attnjax.train.pack_round import Ended, Prune, Round
 
 
 def fit_pack(
@@ -34,9 +35,12 @@ def fit_pack(
 
     The next trial is asked for when a lane is free. A pack that was killed goes on from the checkpoint in
     `folder`, with the same trials in the same order; those numbered in `ended` are left alone. `on_begin` is
-    called for each trial that enters a lane, `on_end` when it ends: one whose loss is not finite fails alone,
-    and `prune` stops some after a validation. `on_step` gets the clock, which counts the steps of a lane that
-    is always in use, and how many steps of trials are new since the last call.
+    called for each trial that enters a lane, `on_end` when it ends: one whose loss is not finite, or whose
+    batch or validation fails, fails alone, and `prune` stops some after a validation. `on_step` gets the
+    clock, which counts the steps of a lane that is always in use, and how many steps of trials are new since
+    the last call.
+
+    Raises TaskError where the program that the trials share fails.
 
     The device computes the next chunk while the host looks at the one before, except `in_step`: then what
     `trials` and `prune` are asked, and when, is the same however often the pack is killed.

@@ -2,57 +2,22 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attnjax.tasks.errors import TaskError, task_code
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.loop import Span, checkpoint_due, crosses, divergence, next_span
 from attnjax.train.metrics import MetricsFile, train_row
 from attnjax.train.pack_program import PackProgram, PackTrial
+from attnjax.train.pack_round import Ended, Prune, Round
 from attnjax.train.state import TrainState, evaluation_params
 
 FREE = -1
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a trial ended. `state`: after the last step, for one that is done; `reason`: for the others."""
-
-    trial: PackTrial
-    status: Literal["done", "failed", "pruned"]
-    step: int
-    validation: dict[str, float]
-    reason: str | None = None
-    state: TrainState | None = None
-
-    @property
-    def params(self) -> Any:
-        """Those that are evaluated; None for a trial that is not done."""
-        return self.state and evaluation_params(self.state)
-
-
-Prune = Callable[[Mapping[int, int], Collection[int], Collection[int]], set[int]]
-"""(steps of the trials just validated, by number; numbers of those running; of those of the pack that ended
-before) → the numbers of the trials that shall go no further."""
-
-
-class Round(NamedTuple):
-    """One dispatched chunk of every lane in use: arrays that the device may still be computing."""
-
-    clock: int
-    begun: int
-    trials: dict[int, PackTrial]
-    spans: dict[int, Span]
-    metrics: list[tuple[list[int], Any]]
-    states: TrainState | None
-    save: bool
-    last: bool
-    """Whether a trial comes to its last step."""
 
 
 class PackLanes:
@@ -116,17 +81,19 @@ class PackLanes:
         if not self._lanes:
             return None
         spans = {lane: next_span(self._steps[lane], self._config) for lane in self._lanes}
+        made, failed = self._made(spans)
         lengths = {_length(span) for span in spans.values()}
         metrics = [
-            self._compute([lane for lane in spans if _length(spans[lane]) == n], spans) for n in lengths
+            self._compute([lane for lane in spans if _length(spans[lane]) == n], spans, made) for n in lengths
         ]
-        start, self._clock = self._clock, self._clock + max(lengths)
+        start, self._clock = self._clock, self._clock + max(lengths, default=0)
         save = crosses(start, self._clock, self._config.checkpoint_every)
         copied = save or any(checkpoint_due(span, self._config) for span in spans.values())
         states = self._program.copy(self._states) if copied else None
         last = any(span.end == self._config.steps for span in spans.values())
         trials = dict(self._lanes)
-        chunk = Round(self._clock, len(self._begun), trials, spans, metrics, states, save, last)
+        begun = len(self._begun)
+        chunk = Round(self._clock, begun, trials, spans, metrics, states, failed, save, last)
         for lane, span in spans.items():
             self._steps[lane] = span.end
             if span.end == self._config.steps:
@@ -139,6 +106,8 @@ class PackLanes:
 
         Returns how many steps of trials it held.
         """
+        for trial, step, error in chunk.failed:
+            self._fail(trial, step, error)
         steps = sum(_length(span) for lane, span in chunk.spans.items() if self._runs(chunk.trials[lane]))
         self._write_rows(chunk)
         if chunk.states is not None:
@@ -171,18 +140,33 @@ class PackLanes:
         self._lanes[lane], self._steps[lane] = trial, step
         self._running.add(trial.number)
 
-    def _compute(self, lanes: list[int], spans: Mapping[int, Span]) -> tuple[list[int], Any]:
+    def _compute(
+        self, lanes: list[int], spans: Mapping[int, Span], made: Mapping[Span, dict[str, np.ndarray]]
+    ) -> tuple[list[int], Any]:
         """Starts the chunks of these lanes, which are equally long, while the others stand still."""
         width = self._program.layout.width
         shown = [spans[lane] if lane in lanes else spans[lanes[0]] for lane in range(width)]
         alive = self._program.lanes([self._lanes.get(lane) for lane in range(width)], lanes)
-        self._states, metrics = self._program.chunk(
-            self._states, self._program.batches(shown, self._made), alive
-        )
+        with task_code("training"):
+            batches = self._program.batches(shown, made.__getitem__)
+            self._states, metrics = self._program.chunk(self._states, batches, alive)
         return lanes, metrics
 
-    def _made(self, span: Span) -> dict[str, np.ndarray]:
-        return self._batches[span].result() if span in self._batches else self._program.host_batches(span)
+    def _made(
+        self, spans: dict[int, Span]
+    ) -> tuple[dict[Span, dict[str, np.ndarray]], list[tuple[PackTrial, int, TaskError]]]:
+        """The batches of each lane's span, and the trials without: they leave their lanes, and `spans`."""
+        made, failed = {}, []
+        for span in set(spans.values()):
+            ready = self._batches.get(span)
+            try:
+                with task_code("batch"):
+                    made[span] = ready.result() if ready else self._program.host_batches(span)
+            except TaskError as error:
+                for lane in [lane for lane, own in spans.items() if own == span]:
+                    del spans[lane]
+                    failed.append((self._lanes.pop(lane), self._steps[lane], error))
+        return made, failed
 
     def _prepare(self, spans: Iterable[Span]) -> None:
         """Begins to make the next batches of these lanes, or of the trials that take their places."""
@@ -197,7 +181,8 @@ class PackLanes:
 
     def _write_rows(self, chunk: Round) -> None:
         for lanes, found in chunk.metrics:
-            metrics = jax.device_get(found)
+            with task_code("training"):
+                metrics = jax.device_get(found)
             for lane in lanes:
                 trial, end = chunk.trials[lane], chunk.spans[lane].end
                 own = {name: values[lane] for name, values in metrics.items()}
@@ -216,12 +201,17 @@ class PackLanes:
             span = chunk.spans[lane]
             if self._runs(trial) and checkpoint_due(span, self._config):
                 params = self._program.take(evaluation_params(states), lane)
-                found = self._program.validation.row(
-                    span.end,
-                    params,
-                    train_loss=self._losses[trial.number],
-                    label_smoothing=trial.config.label_smoothing,
-                )
+                try:
+                    with task_code("validate"):
+                        found = self._program.validation.row(
+                            span.end,
+                            params,
+                            train_loss=self._losses[trial.number],
+                            label_smoothing=trial.config.label_smoothing,
+                        )
+                except TaskError as error:
+                    self._fail(trial, span.end, error)
+                    continue
                 MetricsFile(trial.metrics).append(found)
                 validated[trial.number] = span.end
         going_on = {number: step for number, step in validated.items() if step < self._config.steps}
@@ -235,6 +225,11 @@ class PackLanes:
 
     def _done(self, trial: PackTrial, state: TrainState) -> None:
         self._end(Ended(trial, "done", self._config.steps, _last_validation(trial), state=state))
+
+    def _fail(self, trial: PackTrial, step: int, error: TaskError) -> None:
+        if self._runs(trial):
+            validation, details = _last_validation(trial), error.details
+            self._end(Ended(trial, "failed", step, validation, str(error), details=details))
 
     def _end(self, end: Ended) -> None:
         self._on_end(end)

@@ -104,7 +104,9 @@ class TensorBoardSink(Sink):
     service, package = "tensorboard", "tensorboardX"
 
     def _open(self, known: str | None) -> str:
-        self._writer = self._library.SummaryWriter(str(self._shown.folder / "tensorboard"))
+        self._writer = self._library.SummaryWriter(
+            str(self._shown.folder / "tensorboard"), filename_suffix=f".{uuid.uuid4().hex[:8]}"
+        )
         if known is None:
             self._writer.add_text("config", _table(self._shown.config))
         return "tensorboard"

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from attnjax.tasks.base import HoldsOut
+from attnjax.tasks.check import numbers
 from attnjax.train.metrics import Row
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Validation:
         It holds what `task.validate` finds and, for a task that `HoldsOut` examples, "loss", the training's
         loss of them without dropout, and "gap", by how much it is above `train_loss`.
         """
-        row: Row = {"step": step, "split": "validation", **self._task.validate(params)}
+        values = numbers("validate", self._task.validate(params))
+        row: Row = {"step": step, "split": "validation", **values}
         if not isinstance(self._task, HoldsOut):
             return row
         loss = self._loss(params, self._task.held_out(), label_smoothing)

@@ -83,9 +83,11 @@ def main() -> None:
             tried(name, long, **options)
         for name, case in members.items():
             print(name, flush=True)
-            jax.eval_shape(
-                lambda *x, n=name, c=case: call(n, c._replace(tokens=x[0], parameters=x[1])), *case[:2]
-            )
+
+            def member(tokens, parameters, name=name, case=case):
+                return call(name, case._replace(tokens=tokens, parameters=parameters))
+
+            jax.eval_shape(member, case.tokens, case.parameters)
 
 
 if __name__ == "__main__":

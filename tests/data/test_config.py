@@ -35,6 +35,14 @@ def test_bad_fields_are_refused_by_name(fields, message):
         TranslationData(**fields)
 
 
+def test_word_dropout_is_for_the_dates_unless_it_is_asked_for():
+    own = Path("pairs.tsv")
+    assert TranslationData().source_noise == 0.1
+    assert TranslationData(train=own).source_noise == 0
+    assert TranslationData(word_dropout=0.0).source_noise == 0
+    assert TranslationData(train=own, word_dropout=0.3).source_noise == 0.3
+
+
 def test_the_default_has_at_least_24_locales():
     assert len(TranslationData().locales) >= 24
 

@@ -91,10 +91,27 @@ def test_settings_have_mean_sample_sd_and_count_over_seeds(sweep: Sweep) -> None
     assert found.axes == {"model.heads": [2, 4], "model.dim": [16, 32, 64]}
 
 
-def test_a_measure_that_is_no_number_is_not_averaged(tmp_path: Path) -> None:
-    trials = [({"seed": 0}, done(3.0)), ({"seed": 1}, done(float("nan")))]
-    found = findings(made(tmp_path / "made", trials))
-    assert (found.best.values, found.values) == ([3.0], {0: 3.0})
+@pytest.mark.parametrize("nothing", [float("nan"), float("inf"), None])
+def test_a_measure_that_is_no_number_is_not_averaged_and_told(tmp_path: Path, capsys, nothing) -> None:
+    results = [done(3.0), done(0.0)]
+    results[1]["metrics"]["test"]["score"] = results[1]["validation"]["loss"] = nothing
+    sweep = made(tmp_path / "made", [({"model.dim": dim}, results[dim]) for dim in (0, 1)])
+    rows = [{"split": "validation", "step": step, "loss": nothing} for step in (1, 2)]
+    write(sweep.trial(1).folder / "metrics.jsonl", rows[0])
+    assert main(["report", str(sweep.folder)]) == 0
+    assert "trial 1 (dim=1): test/score is no finite number\n" in capsys.readouterr().out
+    assert findings(sweep).values == {0: 3.0}
+    page = (sweep.folder / "report" / "report.html").read_text()
+    assert (
+        "test/score is no finite number here; no mean counts these trials.</p>\n<ul><li>trial 1 (dim=1)"
+        in page
+    )
+    none = made(tmp_path / "none", [({"model.dim": dim}, results[1]) for dim in (0, 1)])
+    for measure in ("test/score", None):
+        with pytest.raises(
+            InputError, match=f"{measure or 'validation loss'} is no finite number in any of 2"
+        ):
+            findings(made(none.folder, [({}, results[1])] * 2, measure=measure))
 
 
 def test_every_file_tells_the_same(sweep: Sweep) -> None:
@@ -113,7 +130,7 @@ def test_every_file_tells_the_same(sweep: Sweep) -> None:
     assert table["mean"].to_list() == [setting.mean for setting in report.found.settings]
     page = (folder / "report.html").read_text()
     for mean in table["mean"]:
-        assert f"<td>{mean:.5g}</td>" in page
+        assert f"<td data-value='{mean}'>" in page or f"<td>{mean}</td>" in page
     assert all((folder / f"{name}.png").read_bytes().startswith(PNG) for name in ("heatmap", "curves"))
 
 
@@ -129,6 +146,22 @@ def test_the_page_holds_all_that_it_shows_and_escapes_what_it_quotes(sweep: Swee
     assert "A &amp; B" in page
     assert "loss nan &lt;here&gt;" in page
     assert "17 done, 1 failed" in page
+
+
+def test_a_phone_shows_the_page_and_no_value_has_more_digits_than_it_means(tmp_path: Path) -> None:
+    rates = np.random.default_rng(0).uniform(0.1, 1, 20)
+    scores = [(i, seed, 81.61 - i + 6 * (seed - 1)) for i in range(20) for seed in (0, 1, 2)]
+    trials = [({"train.rate": rates[i], "seed": seed}, done(score)) for i, seed, score in scores]
+    sweep = made(tmp_path / "made", trials)
+    write_report(sweep)
+    page = (sweep.folder / "report" / "report.html").read_text()
+    assert "<meta name='viewport' content='width=device-width, initial-scale=1'>" in page
+    wide = re.findall(r"(.{18})<(?:table|img)", page)
+    assert len(wide) == 3
+    assert set(wide) == {"<div class='wide'>"}  # A box of its own, which scrolls.
+    shown = re.sub(r"<style>.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL)
+    assert not re.search(r"\d\.\d{5}", shown)
+    assert "Best setting:  82  ± 6 over 3 seeds" in shown
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4])

@@ -1,5 +1,6 @@
+import enum
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,11 @@ from hypothesis import strategies as st
 
 from attnjax.config import InputError
 from attnjax.experiment.serialize import decode, encode, field_types, flatten
+
+
+class Order(enum.Enum):
+    FIRST = "1st"
+    LAST = 2
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,9 @@ class Outer:
     pair: tuple[str, float] = ("a", 0.5)
     rate: float = 0.1
     flag: bool = False
+    order: Order = Order.FIRST
+    orders: list[Order] = field(default_factory=list)
+    anything: list = field(default_factory=list)
 
 
 inners = st.builds(Inner, st.text(), st.sampled_from(["x", "y", 3]), st.none() | st.integers(-(2**70), 2**70))
@@ -40,6 +49,9 @@ outers = st.builds(
     st.tuples(st.text(), st.floats(allow_nan=False, allow_infinity=False)),
     st.floats(allow_nan=False, allow_infinity=False),
     st.booleans(),
+    st.sampled_from(Order),
+    st.lists(st.sampled_from(Order)),
+    st.lists(st.none() | st.booleans() | st.integers() | st.text()),
 )
 
 
@@ -72,6 +84,8 @@ def test_a_bool_is_no_number_and_a_number_no_bool():
         ({"sizes": [1, "2"]}, r"sizes\[1\] is '2': expected int"),
         ({"pair": ["a"]}, r"pair is \['a'\]: expected tuple"),
         ({"rate": "fast"}, "rate is 'fast': expected float"),
+        ({"order": "1st"}, "order is '1st': expected one of FIRST, LAST"),
+        ({"orders": "FIRST"}, r"orders is 'FIRST': expected list\[.*Order\]"),
         ({"inner": 3}, "inner is 3: expected Inner"),
     ],
 )

@@ -1,7 +1,8 @@
 """What a sweep varies, read from the command line: typed values, ranges, and one line for what is wrong."""
 
+import enum
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,11 @@ import pytest
 
 from attnjax.config import InputError
 from attnjax.experiment.space import Choice, Range, parse_axes, parse_space
+
+
+class Order(enum.Enum):
+    FIRST = "1st"
+    LAST = 2
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class Config:
     rate: float = 0.1
     limit: float | None = None
     flag: bool = False
+    which: Order = Order.FIRST
+    several: list[str] = field(default_factory=list)
     name: str = ""
     label: str | None = None
     file: Path | None = None
@@ -45,7 +53,10 @@ def same(values, expected) -> bool:
         ("model.kind=b,3", ["b", 3]),
         ("rate=0,1e-3", [0.0, 0.001]),
         ("limit=None,2", [None, 2.0]),
-        ("flag=True,False", [True, False]),
+        ("flag=True,false", [True, False]),
+        ("which=LAST,FIRST", [Order.LAST, Order.FIRST]),
+        ("""name="a, b",c,'d,"e"',it's,''""", ["a, b", "c", 'd,"e"', "it's", ""]),
+        ('label="None",None,"0..1"', ["None", None, "0..1"]),
         ("name=None,3,True,1.5,a=b", ["None", "3", "True", "1.5", "a=b"]),
         ("name= a, b ", ["a", "b"]),
         ("label=None,x", [None, "x"]),
@@ -86,7 +97,10 @@ def test_axes_keep_their_order():
         (["model.heads=None"], "--sweep model.heads is 'None': expected int"),
         (["model.hidden=x"], "--sweep model.hidden is 'x': expected int or None"),
         (["model.kind=c"], "--sweep model.kind is 'c': expected one of a, b, 3"),
-        (["flag=true"], "--sweep flag is 'true': expected True or False"),
+        (["flag=yes"], "--sweep flag is 'yes': expected True or False"),
+        (["which=1st"], "--sweep which is '1st': expected one of FIRST, LAST"),
+        (["several=a"], "--sweep several is a list[str]: expected a field that holds one value"),
+        (['seed="1"'], "--sweep seed is '1': expected int"),
         (["flag=1"], "--sweep flag is '1': expected True or False"),
         (["rate=nan"], "--sweep rate is 'nan': expected float"),
         (["rate=0,inf"], "--sweep rate is 'inf': expected float"),

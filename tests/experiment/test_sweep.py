@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -113,9 +114,17 @@ def test_a_trial_that_diverges_is_listed_with_its_reason(capsys: pytest.CaptureF
     assert [trial.status for trial in only_sweep().trials()] == ["done", "failed"]
 
 
-def test_a_named_sweep_runs_on_its_base_and_a_second_start_runs_nothing(monkeypatch) -> None:
+def test_a_named_sweep_runs_on_its_base_and_a_second_start_runs_nothing(capsys) -> None:
     assert run("sweep", "slopes", *FAST) == 0
     sweep = only_sweep()
+    said = capsys.readouterr()
+    begun = f"attnjax: {sweep.name} in {sweep.folder}: 6 trials in packs of 2 (map) on 1 cpu device(s)"
+    assert said.err.splitlines()[:2] == [begun, "6 waiting; best so far —; compiling"]
+    folder, best, report = said.out.splitlines()[-3:]
+    assert folder == f"folder: {sweep.folder}"
+    assert best.startswith("best:   trial 2 (slope=1.0 learning_rate=0.4), all points/error ")
+    assert best.endswith(f": {sweep.trial(2).folder}")
+    assert report == f"report: attnjax report {sweep.name}"
     assert [trial.result["step"] for trial in sweep.trials()] == [10] * 6
     assert (sweep.record()["measure"], sweep.record()["mode"]) == ("all points/error", "min")
     before = table(sweep)
@@ -142,6 +151,31 @@ def test_final_states_are_kept_as_those_of_runs(keep: tuple, kept: list[int], ca
     assert "all points: error" in capsys.readouterr().out
     assert run("reproduce", str(folders[0])) == 2
     assert "0000 is a trial of a sweep: expected a run" in capsys.readouterr().err
+
+
+def test_services_get_each_trial_as_a_run_of_the_sweeps_group_once(monkeypatch) -> None:
+    inits, finished = [], []
+
+    def init(**options):
+        inits.append(options)
+        run = SimpleNamespace(update=lambda cells: None)
+        return SimpleNamespace(
+            log=lambda numbers, step: None, summary=run, finish=lambda exit_code: finished.append(exit_code)
+        )
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init, Image=str))
+    grid = ["sweep", "toy", "--grid", "train.learning_rate=0.1,1e30", *FAST]
+    assert run(*grid) == 0
+    sweep = only_sweep()
+    (sweep.trial(1).result_file).unlink()
+    assert run(*grid, "--sinks", "wandb") == 0
+    assert [options["name"] for options in inits] == [f"{sweep.name}/0000", f"{sweep.name}/0001"]
+    assert {options["group"] for options in inits} == {sweep.name}
+    assert [options["config"]["train.learning_rate"] for options in inits] == [0.1, 1e30]
+    assert finished == [0, 1], "the second one diverged"
+    (sweep.trial(1).result_file).unlink()
+    assert run(*grid, "--sinks", "wandb") == 0
+    assert len(inits) == 2
 
 
 def test_two_processes_on_one_sweep_do_no_harm(whole: list) -> None:

@@ -51,7 +51,9 @@ def rows_of_two_packs() -> bool:
     return len({int(file.parent.name) // 2 for file in files if file.stat().st_size}) >= 2
 
 
-def test_two_workers_of_which_one_is_killed_end_in_the_table_of_one_process() -> None:
+def test_two_workers_of_which_one_is_killed_end_in_the_table_of_one_process(monkeypatch) -> None:
+    """The trials of one learning rate fail, by code of their own."""
+    monkeypatch.setenv("TOY_RAISES_ABOVE", "3")
     assert main([*GRID, *FAST, *WHERE, "--runs", "whole"]) == 0
     hold = Path("hold")
     env = {**held(20, hold), "SWEEP_TEST": str(Path.cwd())}
@@ -69,7 +71,9 @@ def test_two_workers_of_which_one_is_killed_end_in_the_table_of_one_process() ->
     hold.unlink()
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert "8 done" in out.decode()
+    assert "4 done, 4 failed" in out.decode()
+    assert "failed: RuntimeError in evaluate: too steep (_line_task.py:" in out.decode()
+    assert len(list(only_sweep().folder.glob("trials/*/error.txt"))) == 4
     assert table(only_sweep()) == table(only_sweep("whole"))
 
 

@@ -69,7 +69,7 @@ def test_merging_is_associative(seed):
 
 @pytest.mark.parametrize("constant", [1e4, -1e9, 1e30])
 def test_parts_far_from_zero_weigh_as_their_log_sum_exps_say(constant):
-    query, key, value, mask = draw(4)
+    query, key, value, _ = draw(4)
     bias = jnp.full(S, constant).at[:4].set(0)
     near, far = (
         aj.attention(query, key[:, s], value[:, s], bias=bias[s], return_lse=True)

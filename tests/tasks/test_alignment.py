@@ -12,7 +12,7 @@ from attnjax.tasks.alignment import Translation, draw_alignments, drawable, term
 
 def translation(source="2 мая", target="05", seed=0):
     weights = np.random.default_rng(seed).dirichlet(np.ones(len(source)), len(target))
-    return Translation(target, list(source), list(target), weights)
+    return Translation(target, list(source), list(target), weights, "layer 2 of 2, the mean of its 4 heads")
 
 
 @pytest.mark.parametrize("count", [1, 3, 6])
@@ -22,13 +22,15 @@ def test_the_png_has_a_panel_for_each_translation(tmp_path, count):
     pixels = matplotlib.image.imread(path)
     assert pixels.shape[1] > pixels.shape[0] / 2
     assert pixels[..., :3].std() > 0.05
+    assert {file.suffix for file in tmp_path.iterdir()} == {".png", ".svg", ".pdf"}
 
 
 def test_a_heat_map_has_the_source_across_and_the_translation_down(monkeypatch):
     figures = []
-    monkeypatch.setattr(alignment.Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    monkeypatch.setattr(alignment, "save", lambda figure, path: figures.append(figure))
     drawn = {"one": translation("abc", "xy"), "two": translation("de", "z", seed=1)}
     draw_alignments(list(drawn.values()), list(drawn), Path("unused.png"))
+    assert figures[0].get_suptitle().endswith("\nlayer 2 of 2, the mean of its 4 heads")
     for panel, (title, expected) in zip(
         figures[0].axes, drawn.items(), strict=False
     ):  # The colour bar is left.

@@ -149,6 +149,7 @@ def test_translations_come_with_an_alignment_of_their_pieces(task, trained):
         assert translation.target_pieces == list(text.upper())
         assert translation.alignment.shape == (len(text), len(text))
         np.testing.assert_allclose(translation.alignment.sum(1), 1, rtol=1e-5)
+        assert translation.weights_of == "cross-attention of decoder layer 1 of 1, the mean of its 2 heads"
 
 
 def test_a_translation_does_not_depend_on_its_neighbours(task, trained):

@@ -1,49 +1,83 @@
-"""The figures of a report, each as the bytes of a PNG."""
+"""The figures of a report on a sweep."""
 
-import io
+import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
+from attnjax.experiment.report.axes import (
+    ACCENT,
+    DPI,
+    GREY,
+    colours,
+    ends,
+    escaped,
+    new,
+    plain,
+    scale,
+    spans_much,
+    thin,
+)
+from attnjax.experiment.report.digits import bounds, labels, with_spread
 from attnjax.experiment.report.importance import numeric
-from attnjax.experiment.report.table import SEED, Findings, Pooled, counted, pooled, rests_on
+from attnjax.experiment.report.table import (
+    SEED,
+    Findings,
+    Pooled,
+    changes_text,
+    counted,
+    pooled,
+    rests_on,
+    searched_by_log,
+)
 
-DPI = 160
+WIDTH = 5.2
+"""In inches: a phone shows its text, of 8 points, at about 7 of its pixels."""
 LINES = 10
+NAMED = 9
+"""Of so many settings, and no more, each is named beside its lines."""
+OTHERS = [f"C{i}" for i in (0, 2, 4, 5, 6, 7, 8, 9)]
 MARKERS = "osD^vPX*<>"
-GREY = "0.35"
-POOLED = "mean over the other fields ± sd over seeds"
 
 
-def heatmap(found: Findings, rows: str, columns: str) -> bytes:
+def heatmap(found: Findings, rows: str, columns: str) -> Figure:
     """The mean measure for each pair of values of two fields, over all the others and the seeds."""
     ys, xs = found.axes[rows], found.axes[columns]
     cells = [[pooled(found, {rows: y, columns: x}) for x in xs] for y in ys]
-    return _coloured(cells, found.mode, found.measure, (rows, ys), (columns, xs))
+    title = f"{found.measure}\n{_means(found, rows, columns)}"
+    return _coloured(cells, found.mode, title, (rows, ys), (columns, xs))
 
 
-def parts(found: Findings, of_parts: Mapping[str, Findings], rows: str, column: str) -> bytes:
+def parts(found: Findings, of_parts: Mapping[str, Findings], rows: str, column: str) -> Figure:
     """One column of the evaluation table: a field's values downwards, the table's rows across.
 
     `of_parts`: what was found by each row of the table.
     """
     ys = found.axes[rows]
     cells = [[pooled(of_part, {rows: y}) for of_part in of_parts.values()] for y in ys]
-    return _coloured(cells, found.mode, column, (rows, ys), ("", list(of_parts)))
+    title = f"{column}\n{_means(found, rows)}"
+    return _coloured(cells, found.mode, title, (rows, ys), ("", list(of_parts)))
 
 
 def _coloured(
     cells: Sequence[Sequence[Pooled | None]],
     mode: str,
-    measure: str,
+    title: str,
     rows: tuple[str, Sequence[Any]],
     columns: tuple[str, Sequence[Any]],
-) -> bytes:
+) -> Figure:
     """Cells coloured by their means, each with its numbers; rows and columns have a name and values."""
     (ylabel, ys), (xlabel, xs) = rows, columns
-    figure, axes = _figure(1.6 + 1.15 * len(xs), 1.2 + 0.62 * len(ys))
+    counts = {cell.n for row in cells for cell in row if cell}
+    texts = [[_cell(cell, len(counts) > 1) for cell in row] for row in cells]
+    names = labels(xs)
+    wide = 0.07 * max(len(line) for row in texts for text in row for line in text.splitlines()) + 0.2
+    slanted = max(map(len, names)) > 11 * wide
+    margin = 0.8 + 0.075 * max(map(len, labels(ys)))
+    figure, axes = new(max(4.0, margin + wide * len(xs)), 1.25 + 0.4 * len(ys) + 0.4 * slanted)
     means = [[cell.mean if cell else float("nan") for cell in row] for row in cells]
     cmap = "viridis" if mode == "max" else "viridis_r"
     image: Any = axes.imshow(means, cmap=cmap, aspect="auto")
@@ -51,144 +85,191 @@ def _coloured(
         for j, cell in enumerate(row):
             shade = float(image.norm(means[i][j])) if cell else 0.0
             dark = shade < 0.6 if mode == "max" else shade > 0.4
-            axes.text(j, i, _cell(cell), ha="center", va="center", fontsize=8, color="w" if dark else "k")
-    axes.set_xticks(range(len(xs)), [_tick(x) for x in xs])
-    axes.set_yticks(range(len(ys)), [_tick(y) for y in ys])
+            colour = GREY if cell is None else "w" if dark else "k"
+            axes.text(j, i, texts[i][j], ha="center", va="center", fontsize=8, color=colour)
+    turn: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    axes.set_xticks(range(len(xs)), [escaped(name) for name in names], **turn)
+    axes.set_yticks(range(len(ys)), [escaped(name) for name in labels(ys)])
     axes.set(xlabel=xlabel, ylabel=ylabel)
-    axes.set_title(f"{measure}\n{POOLED}, n trials", fontsize=8, loc="left", color=GREY)
+    trials = "n trials" if len(counts) > 1 else f"{counted(max(counts), 'trial')} a cell"
+    _title(axes, f"{title}\n{trials}")
     axes.tick_params(length=0)
-    return _png(figure)
+    return figure
 
 
-def curves(found: Findings, x: str, lines: str | None) -> bytes:
+def curves(found: Findings, x: str, lines: str | None) -> Figure:
     """The measure against a field, a line for each value of another one, with ± sd over seeds."""
-    figure, axes = _figure(5.6, 3.5)
     chosen: list[Any] = found.axes[lines] if lines else [None]
+    rows = -(-len(chosen) // 3) if lines else 0
+    figure, axes = new(WIDTH, 3.3 + 0.2 * rows)
     numbers = numeric(found.axes[x])
     xs: list[Any] = found.axes[x] if numbers else list(range(len(found.axes[x])))
+    names = labels(chosen) if lines else [""]
+    limits = bounds(found.measure, found.values.values())
     for i, value in enumerate(chosen):
         points = [pooled(found, {x: at} | ({lines: value} if lines else {})) for at in found.axes[x]]
         kept = [(at, p) for at, p in zip(xs, points, strict=True) if p]
-        colour, marker = _colours(chosen)[i], MARKERS[i]
-        places = [at for at, _ in kept]
-        style = f"{marker}-" if numbers else marker
-        label = _tick(value) if lines else None
-        spread = [p.sd or 0.0 for _, p in kept]
         means = [p.mean for _, p in kept]
-        axes.errorbar(places, means, spread, fmt=style, color=colour, label=label, capsize=3, markersize=4)
+        bars = axes.errorbar(
+            [at for at, _ in kept],
+            means,
+            ends(means, [p.sd or 0.0 for _, p in kept], limits),
+            fmt=f"{MARKERS[i]}-" if numbers else MARKERS[i],
+            color=colours(chosen)[i],
+            label=escaped(names[i]) if lines else None,
+            linewidth=1.2,
+            elinewidth=0.9,
+            capsize=2,
+            markersize=4,
+        )
+        # Side by side, a few points apart: bars of lines that meet would hide each other.
+        aside = ScaledTranslation(3 * (i - (len(chosen) - 1) / 2) / 72, 0, figure.dpi_scale_trans)
+        for artist in bars.get_children():
+            artist.set_transform(axes.transData + aside)
     drawn = [at for at, value in zip(xs, found.axes[x], strict=True) if pooled(found, {x: value})]
-    if numbers and min(drawn) > 0 and max(drawn) / min(drawn) >= 100:
-        axes.set_xscale("log")
-        axes.minorticks_off()
-    if numbers and len(drawn) <= 8:
-        axes.set_xticks(drawn, [_tick(value) for value in drawn])
-    if not numbers:
-        axes.set_xticks(list(xs), [_tick(v) for v in found.axes[x]], rotation=30, ha="right")
+    if numbers:
+        scale(axes, "x", drawn, searched_by_log(found, x), each=True)
+    else:
+        axes.set_xticks(xs, [escaped(name) for name in labels(found.axes[x])], rotation=30, ha="right")
+        axes.margins(x=0.1)
     axes.set(xlabel=x, ylabel=found.measure)
-    axes.set_title(f"{POOLED}\n{rests_on(found)}", fontsize=8, loc="left", color=GREY)
+    _title(axes, f"{_means(found, x, *([lines] if lines else []))}\n{rests_on(found)}")
     if lines:
-        figure.legend(title=lines, fontsize=8, title_fontsize=8, frameon=False, loc="outside right upper")
-    return _png(figure)
+        _legend(figure, columns=3, title=lines)
+    thin(figure)
+    return figure
 
 
-def scatter(found: Findings, names: Sequence[str]) -> bytes:
-    """The measure of every setting against each field, for designs that are no grid."""
-    figure = Figure(figsize=(3.2 * len(names), 3.0), dpi=DPI, layout="constrained")
-    panels: Any = figure.subplots(1, len(names), squeeze=False)[0]
-    for panel, name in zip(panels, names, strict=True):
-        points = [(changes[name], mean) for changes, mean in found.means]
-        numbers = all(isinstance(x, int | float) for x, _ in points)
-        panel.plot([x if numbers else _tick(x) for x, _ in points], [y for _, y in points], "o", markersize=4)
-        if (
-            numbers
-            and min(x for x, _ in points) > 0
-            and max(x for x, _ in points) / min(p[0] for p in points) >= 100
-        ):
-            panel.set_xscale("log")
-        panel.set(xlabel=name, ylabel=found.measure)
-        _plain(panel)
+def scatter(found: Findings, names: Sequence[str]) -> Figure:
+    """The measure of every setting against each field, for designs that are no grid; the best in colour."""
+    columns = min(2, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(WIDTH, 0.8 + 2.0 * rows), dpi=DPI, layout="constrained")
+    panels: Any = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    ys = [mean for _, mean in found.means]
+    for i, (panel, name) in enumerate(zip(panels.flat, names, strict=False)):
+        xs = [changes[name] for changes, _ in found.means]
+        numbers = numeric(xs)
+        places = xs if numbers else [found.axes[name].index(x) for x in xs]
+        panel.plot(places, ys, "o", markersize=4, color="0.55", label="" if i else "a setting")
+        best = f"the best: {with_spread(found.best.mean or 0.0, found.best.sd)}"
+        panel.plot(places[:1], ys[:1], "o", markersize=6, color=ACCENT, label="" if i else best)
+        plain(panel)
+        if numbers:
+            scale(panel, "x", xs, searched_by_log(found, name), each=len(set(xs)) < len(xs))
+        else:
+            texts = [escaped(text) for text in labels(found.axes[name])]
+            panel.set_xticks(range(len(texts)), texts, rotation=30, ha="right")
+            panel.margins(x=0.15)
+        panel.set(xlabel=name, ylabel="" if i % columns else found.measure)
+    scale(panels.flat[0], "y", ys, spans_much(ys), each=False)
+    for panel in panels.flat[len(names) :]:
+        panel.set_axis_off()
+    _legend(figure, columns=2)
     figure.suptitle(rests_on(found), fontsize=8, color=GREY)
-    return _png(figure)
+    thin(figure)
+    return figure
 
 
-def importance(found: Findings) -> bytes:
+def importance(found: Findings) -> Figure:
     """Bars: how much of the variance between settings each field explains on its own."""
     rest = max(0.0, 1 - sum(found.importance.values()))
     shares = {**found.importance, "the rest: interactions, noise": rest}
-    figure, axes = _figure(5.6, 0.9 + 0.36 * len(shares))
+    figure, axes = new(WIDTH, 0.9 + 0.3 * len(shares))
     names = list(shares)[::-1]
     bars = axes.barh(names, [100 * shares[name] for name in names], color="#3b6ea5", height=0.6)
     bars[0].set_color("0.75")
     axes.bar_label(bars, fmt="%.0f %%", fontsize=8, padding=3)
-    axes.set_xlim(0, 112)
+    axes.set(xlim=(0, 115), xticks=range(0, 101, 25))
     axes.set_xlabel("share of the variance between settings, %")
-    axes.set_title(rests_on(found), fontsize=8, loc="left", color=GREY)
-    return _png(figure)
+    _title(axes, rests_on(found))
+    return figure
 
 
-def training(found: Findings, monitor: str) -> tuple[bytes, str] | None:
-    """Every trial by step, the best setting's in colour, and what is drawn; None without rows to draw.
+def training(found: Findings, monitor: str) -> tuple[Figure, str] | None:
+    """Every trial by step, and what is drawn; None without rows to draw.
 
-    The validations, or where no trial has two of them the training loss.
+    The validations, or where no trial has two of them the training loss. The best setting is in the page's
+    accent and named below, each other one too where they are few, else they are grey.
     """
     curves = [trial.validations(monitor) for trial in found.trials]
     label = f"validation {monitor}"
     if not any(len(curve) > 1 for curve in curves):
         curves, label = [trial.losses() for trial in found.trials], "training loss"
-    figure, axes = _figure(5.6, 3.3)
-    for trial, curve in zip(found.trials, curves, strict=True):
-        own = {name: value for name, value in trial.changes.items() if name != SEED}
-        best: dict[str, Any] = {"color": "#c8501e", "linewidth": 1.8, "markersize": 4, "zorder": 3}
-        other: dict[str, Any] = {"color": "0.7", "linewidth": 0.7, "markersize": 3}
-        style = best if own == found.best.changes else other
-        # A line of one point is not seen: what was pruned after its first validation.
-        axes.plot(list(curve), list(curve.values()), marker="o" if len(curve) == 1 else "", **style)
-    drawn = sum(bool(curve) for curve in curves)
+    # None stands for what is no finite number.
+    curves = [{step: math.nan if y is None else y for step, y in curve.items()} for curve in curves]
+    drawn = sum(any(map(math.isfinite, curve.values())) for curve in curves)
     if not drawn:
         return None
+    several = len(found.settings) > 1
+    named = found.settings if len(found.settings) <= NAMED else found.settings[:1]
+    kinds = [setting.changes for setting in named]
+    palette = [ACCENT, *OTHERS]
+    figure, axes = new(WIDTH, 3.0 + 0.2 * (len(kinds) + 1) * several)
+    seen: set[str] = set()
+    for trial, curve in zip(found.trials, curves, strict=True):
+        own = {name: value for name, value in trial.changes.items() if name != SEED}
+        which = kinds.index(own) if own in kinds else None
+        colour = "0.75" if which is None else palette[which]
+        best = which == 0
+        name = "each other setting" if which is None else f"{'best: ' * best}{changes_text(own)}"
+        # A line of one point is not seen: what was pruned after its first validation.
+        axes.plot(
+            list(curve),
+            list(curve.values()),
+            marker="o" if len(curve) == 1 else "",
+            color=colour,
+            linewidth=1.8 if best else 0.7 if which is None else 1.0,
+            markersize=4 if best else 3,
+            zorder=3 if best else 2,
+            label="" if name in seen else escaped(textwrap.shorten(name, 75, placeholder=" …")),
+        )
+        seen.add(name)
+    values = [value for curve in curves for value in curve.values() if math.isfinite(value)]
+    scale(axes, "y", values, spans_much(values), each=False)
+    axes.locator_params(axis="x", nbins=6)
     axes.set(xlabel="step", ylabel=label)
     trials, seeds = counted(drawn, "trial"), counted(found.seeds, "seed")
-    text = f"{trials}, up to {seeds} a setting; the best setting in colour"
+    _title(axes, f"{trials}, up to {seeds} a setting; a line is a trial")
+    if several:
+        _legend(figure, columns=1, best_first=True)
+    thin(figure)
+    return figure, label
+
+
+def _title(axes: Any, text: str) -> None:
     axes.set_title(text, fontsize=8, loc="left", color=GREY)
-    return _png(figure), label
 
 
-def _cell(cell: Pooled | None) -> str:
+def _legend(figure: Figure, *, columns: int, title: str | None = None, best_first: bool = False) -> None:
+    """Below the figure, where it takes no width from it."""
+    handles: list[Any] = []
+    names: list[str] = []
+    for axes in figure.axes:
+        own, texts = axes.get_legend_handles_labels()
+        handles, names = handles + own, names + texts
+    if best_first:
+        order = sorted(range(len(names)), key=lambda i: not names[i].startswith("best: "))
+        handles, names = [handles[i] for i in order], [names[i] for i in order]
+    figure.legend(
+        handles,
+        names,
+        title=title,
+        ncols=columns,
+        fontsize=8,
+        title_fontsize=8,
+        frameon=False,
+        loc="outside lower center",
+    )
+
+
+def _means(found: Findings, *names: str) -> str:
+    """What is shown for each value of these fields, or combination of them."""
+    over = "mean over the other fields" if set(found.axes) - set(names) else "mean"
+    return f"{over} ± sd over seeds" if found.seeds > 1 else over
+
+
+def _cell(cell: Pooled | None, count: bool) -> str:
     if cell is None:
         return "—"
-    spread = "" if cell.sd is None else f" ± {cell.sd:.2g}"
-    return f"{cell.mean:.4g}{spread}\nn={cell.n}"
-
-
-def _tick(value: Any) -> str:
-    """As a label says it; a dollar would begin a formula."""
-    return f"{value:g}" if isinstance(value, float) else str(value).replace("$", r"\$")
-
-
-def _colours(values: Sequence[Any]) -> list[Any]:
-    """Along a scale for numbers, as different as can be for others."""
-    from matplotlib import colormaps
-
-    if not numeric(values):
-        return [colormaps["tab10"](i) for i in range(len(values))]
-    return [colormaps["viridis"](0.9 * i / max(1, len(values) - 1)) for i in range(len(values))]
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    axes = figure.subplots()
-    _plain(axes)
-    return figure, axes
-
-
-def _plain(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
-    axes.xaxis.label.set_fontsize(9)
-    axes.yaxis.label.set_fontsize(9)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return with_spread(cell.mean, cell.sd) + f"\nn={cell.n}" * count

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from attnjax.config import InputError
+from attnjax.experiment.report.digits import pair, shown
 from attnjax.experiment.report.importance import importance, numeric
 from attnjax.experiment.sweep_store import Changes, Sweep, TrialRecord, measured, read_plan
 
@@ -83,6 +84,11 @@ class Findings:
         return dict(Counter(trial.status for trial in self.trials))
 
     @property
+    def unmeasured(self) -> list[TrialRecord]:
+        """The finished trials whose measure is no finite number: no mean counts them."""
+        return [trial for trial in self.trials if trial.status == "done" and trial.number not in self.values]
+
+    @property
     def best(self) -> Setting:
         return self.settings[0]
 
@@ -111,6 +117,11 @@ def findings(sweep: Sweep, measure: str | None = None, mode: str | None = None) 
     if not values:
         table = (done[0].result or {"metrics": {}})["metrics"]
         cells = [f"{row}/{column}" for row, columns in table.items() for column in columns]
+        if measure is None or measure in cells:
+            name = measure or f"validation {monitor}"
+            raise InputError(
+                f"{sweep.name}: {name} is no finite number in any of {counted(len(done), 'trial')}"
+            )
         raise InputError(f"{sweep.name}: no trial has the measure {measure!r}; there are {', '.join(cells)}")
     mode = mode or record["mode"] or better
     settings = _settings(trials, values, mode)
@@ -162,15 +173,38 @@ def rests_on(found: Findings) -> str:
 def changes_text(changes: Changes) -> str:
     """Fields without their prefix, and their values.
 
-    >>> changes_text({"model.heads": 8, "train.dropout": 0.1})
-    'heads=8 dropout=0.1'
+    >>> changes_text({"model.heads": 8, "train.learning_rate": 0.0031622776601683794})
+    'heads=8 learning_rate=0.003162'
     """
-    return " ".join(f"{name.rpartition('.')[2]}={value}" for name, value in changes.items())
+    return " ".join(f"{name.rpartition('.')[2]}={shown(value)}" for name, value in changes.items())
+
+
+def mean_and_sd(setting: Setting) -> tuple[str, str]:
+    """Both as a table shows them, "—" for one that the setting does not have."""
+    if setting.mean is None or setting.sd is None:
+        return "—" if setting.mean is None else shown(setting.mean), "—"
+    return pair(setting.mean, setting.sd)
+
+
+def searched_by_log(found: Findings, name: str) -> bool | None:
+    """Whether a search drew a field's numbers evenly in their logarithm; None where no search did."""
+    return _domain(found, name).get("log")
+
+
+def drawn_from_a_range(found: Findings, name: str) -> bool:
+    """Whether a search drew a field from all the numbers of a range."""
+    return _domain(found, name).get("integer") is False
 
 
 def reason_of(trial: TrialRecord) -> str:
     """Why a trial failed or was pruned."""
     return (trial.result or {}).get("reason") or ""
+
+
+def _domain(found: Findings, name: str) -> dict[str, Any]:
+    """As a search's record holds it; empty where no search drew the field."""
+    domain: dict[str, Any] = (found.sweep.record().get("search") or {"space": {}})["space"].get(name, {})
+    return domain
 
 
 def _complete(trials: Sequence[TrialRecord], config: dict[str, Any]) -> list[TrialRecord]:

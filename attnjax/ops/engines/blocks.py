@@ -50,8 +50,8 @@ class Blocking(NamedTuple):
     @property
     def counts(self) -> tuple[int, int, int, int]:
         """Blocks along batch, heads and queries, and tiles along keys."""
-        outer = self.tiles.sizes.flat_batch // max(1, self.batch), self.key_heads // self.groups
-        return max(1, outer[0]), outer[1], self.tiles.nq, self.tiles.nk
+        batch, heads = self.tiles.sizes.flat_batch, self.key_heads // self.groups
+        return 1 if self.batch == batch else batch // self.batch, heads, self.tiles.nq, self.tiles.nk
 
     def indices(self, at: Index) -> Block:
         """The indices of the pairs of a block."""

@@ -19,8 +19,10 @@ from attnjax.ops.engines.problem import Problem, Result
 from attnjax.ops.engines.support import Kernel, pattern_of, refusal
 from attnjax.ops.engines.tuning import blocking_of
 from attnjax.ops.engines.visits import likely
-from attnjax.ops.grid import Sizes
+from attnjax.ops.grid import Sizes, fixed, surely
 from attnjax.ops.tree import traced
+
+UNBOUNDED = 2**62
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +30,15 @@ class Engine:
     """An engine and what it can do, as data.
 
     `routes`: the kinds of normaliser (see `Normalizer.route`). `scores`: the B·N·T·S it is preferred for.
-    `blocks`: the blocks of a call and their kinds, for an engine that has blocks.
+    `any_length`: whether T and S may be symbols of `jax.export`. `blocks`: the blocks of a call and their
+    kinds, for an engine that has blocks.
     """
 
     name: str
     run: Callable[[Problem], Result]
     routes: frozenset[str]
     scores: range
+    any_length: bool = False
     blocks: Callable[[Problem], tuple[Blocking, Any]] | None = None
 
     def refusal(self, problem: Problem) -> str | None:
@@ -43,7 +47,15 @@ class Engine:
         if normalizer.route not in self.routes:
             name = type(normalizer).__name__.lower()
             return f"{name} needs {normalizer.route} rows, it handles {' and '.join(sorted(self.routes))}"
+        lengths = problem.rules.sizes[2:]
+        if not (self.any_length or fixed(*lengths)):
+            return "T = {} and S = {} are not both numbers, its blocks need such".format(*lengths)
         return None
+
+    def prefers(self, scores: Any) -> bool:
+        """Whether so many scores are certainly in its range: a symbol may stand for many or few."""
+        within = self.scores.stop == UNBOUNDED or surely(lambda: scores < self.scores.stop)
+        return within and surely(lambda: scores >= self.scores.start)
 
 
 # Up to so many scores (B·N·T·S) their array stays in the caches of a CPU, and one product for all is fastest.
@@ -59,13 +71,14 @@ ENGINES = MappingProxyType(
                 reference.run,
                 frozenset({"online", "pairwise", "whole"}),
                 range(DENSE_SCORES + 1),
+                any_length=True,
             ),
             Engine(
                 "blockwise",
                 blockwise.run,
                 frozenset({"online", "pairwise"}),
-                range(DENSE_SCORES + 1, 2**62),
-                blockwise.blocks,
+                range(DENSE_SCORES + 1, UNBOUNDED),
+                blocks=blockwise.blocks,
             ),
         )
     }
@@ -126,7 +139,7 @@ def _asked(kernel: Kernel, problem: Problem, return_lse: bool) -> Choice:
     if reason or pattern is None:
         raise ValueError(f"implementation {kernel.name!r} can't do this: {reason}")
     run = WithKernels((kernel,), pattern, str(problem.query.dtype), asked=kernel.name)
-    engine = Engine(kernel.name, run, frozenset({"online"}), range(2**62))
+    engine = Engine(kernel.name, run, frozenset({"online"}), range(UNBOUNDED))
     others = {n: e.refusal(problem) or "not asked for" for n, e in ENGINES.items()}
     for name, other in KERNELS.items():
         if other is not kernel:
@@ -166,18 +179,20 @@ def _portable(problem: Problem, implementation: str | None) -> Choice:
         return Choice(ENGINES[implementation], "asked for", others)
     scores = _scores(problem.rules.sizes)
     able = [e for n, e in ENGINES.items() if refusals[n] is None]
-    engine = next((e for e in able if scores in e.scores), able[0])
-    reason = _size_reason(engine, scores) if scores in engine.scores else "the only one that can"
+    engine = next((e for e in able if e.prefers(scores)), able[0])
+    reason = _size_reason(engine, scores) if engine.prefers(scores) else "the only one that can"
+    if len(able) > 1 and not engine.prefers(scores):
+        reason = f"it takes B·N·T·S of any size, here {scores}"
     others = {n: refusals[n] or _size_reason(e, scores) for n, e in ENGINES.items() if e is not engine}
     return Choice(engine, reason, others)
 
 
-def _scores(sizes: Sizes) -> int:
+def _scores(sizes: Sizes) -> Any:
     """How many scores a dense engine would hold; 0 for few queries: no more than there are keys."""
-    return 0 if sizes.queries < FEW_QUERIES else math.prod(sizes.pairs)
+    return 0 if surely(lambda: sizes.queries < FEW_QUERIES) else math.prod(sizes.pairs)
 
 
-def _size_reason(engine: Engine, scores: int) -> str:
+def _size_reason(engine: Engine, scores: Any) -> str:
     first, last = engine.scores.start, engine.scores.stop - 1
     if scores == 0:
         return f"preferred {'below' if first == 0 else 'from'} {FEW_QUERIES} queries"

@@ -40,7 +40,7 @@ def _weigh(problem: Problem, rows: Array | None) -> tuple[Array, Sums | None]:
     query, key = (clean(x.astype(problem.dtype), rules.mask is not None) for x in (query, problem.key))
     queries = _by_key_head(query * problem.scale, 2, key)
     products = jnp.einsum("btkgh,bskh->bkgts", queries, key, precision=rules.precision)
-    products = products.reshape(products.shape[0], rules.sizes.heads, len(index), rules.sizes.keys)
+    products = products.reshape(products.shape[0], rules.sizes.heads, index.shape[0], rules.sizes.keys)
     at = block(rules.sizes, index, jnp.arange(rules.sizes.keys))
     attended = None
     if poison is not None and rules.mask is not None:

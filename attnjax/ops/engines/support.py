@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attnjax.ops.engines.problem import Problem
-from attnjax.ops.grid import Sizes, block, is_grid
+from attnjax.ops.grid import Sizes, block, fixed, is_grid
 from attnjax.ops.masks.algebra import And, Mask
 from attnjax.ops.masks.positional import Window
 from attnjax.ops.normalizers import Softmax
@@ -91,6 +91,8 @@ def refusal(kernel: Kernel, problem: Problem, pattern: Pattern | None, return_ls
     precision = rules.precision or config.jax_default_matmul_precision
     varying = getattr(getattr(jax.typeof(q), "manual_axis_type", None), "varying", ())
     lengths, head_sizes = (q.shape[1], k.shape[1]), (heads, v.shape[-1])
+    if not fixed(*q.shape, *k.shape, *v.shape):
+        return "a size is a symbol of jax.export, it takes numbers"
     for holds, reason in (
         (0 in (*q.shape, *k.shape, *v.shape), "there is nothing to attend"),
         (not isinstance(rules.normalizer, Softmax), "it computes softmax only"),

@@ -10,7 +10,7 @@ from attnjax.ops.engines.blocks import Blocking
 from attnjax.ops.engines.census import Census, census
 from attnjax.ops.engines.problem import Problem
 from attnjax.ops.engines.visits import grouped, tile_kinds, widest
-from attnjax.ops.grid import Sizes
+from attnjax.ops.grid import Sizes, fixed
 from attnjax.ops.masks.tiles import FULL, PARTIAL, Tiles
 
 
@@ -101,7 +101,7 @@ def _outers(
     """
     batch, groups = _room(problem, tiles, span)
     yield 1.0, (batch, groups)
-    if _whole() or _short(problem, tiles, span):
+    if _whole(problem) or _short(problem, tiles, span):
         return
     if kinds.shape[0] > 1:
         yield from ((SPLIT, (b, groups)) for b in range(1, batch) if batch % b == 0)
@@ -116,7 +116,7 @@ def _room(problem: Problem, tiles: Tiles, span: int) -> tuple[int, int]:
     accelerators, which compute them side by side.
     """
     sizes, key_heads = problem.rules.sizes, problem.key.shape[2]
-    if _whole() or _short(problem, tiles, span):
+    if _whole(problem) or _short(problem, tiles, span):
         return sizes.flat_batch, key_heads
     room = max(1, BLOCK_SCORES // (tiles.block_q * span * tiles.block_k))
     groups = _divisor(key_heads, room * key_heads // sizes.heads)
@@ -130,16 +130,23 @@ def _short(problem: Problem, tiles: Tiles, span: int) -> bool:
     return tiles.nq == tiles.nk == 1 and sizes.flat_batch * sizes.heads * pairs <= CALL_SCORES
 
 
-def _whole() -> bool:
+def _whole(problem: Problem) -> bool:
     """Whether blocks have all batch elements and heads."""
-    sharded = jax.device_count() > 1 and not jax.sharding.get_abstract_mesh().manual_axes
-    return sharded or jax.default_backend() != "cpu"
+    shared = jax.device_count() > 1 and not jax.sharding.get_abstract_mesh().manual_axes
+    # Of a symbol there is no telling how many elements make a block.
+    return shared or jax.default_backend() != "cpu" or not fixed(problem.rules.sizes.flat_batch)
 
 
 def _most_scores(problem: Problem) -> int | None:
     """The most scores of one head in a block, if possible; None = no limit."""
-    scores = WHOLE_SCORES if jax.default_backend() == "cpu" else ACCELERATOR_SCORES
-    return scores // max(1, problem.rules.sizes.flat_batch * problem.rules.sizes.heads) if _whole() else None
+    if not _whole(problem):
+        return None
+    (batch, heads), on_cpu = (
+        (problem.rules.sizes.flat_batch, problem.rules.sizes.heads),
+        jax.default_backend() == "cpu",
+    )
+    scores = WHOLE_SCORES if on_cpu else ACCELERATOR_SCORES
+    return scores // max(1, (batch if fixed(batch) else 1) * heads)
 
 
 def _fitted(cost: Cost, sizes: Sizes) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from attnjax.ops.engines.blocks import Blocking, Index
+from attnjax.ops.grid import fixed
 from attnjax.ops.masks.algebra import And, Mask, classes
 from attnjax.ops.masks.block_maps import Blocks
 from attnjax.ops.masks.content import Lengths, Segments
@@ -91,7 +92,8 @@ def _typical(mask: Mask | None, packed: int) -> Mask | None:
     if isinstance(mask, (Segments, Interval)):
         return block_diagonal(packed)
     if isinstance(mask, Blocks):
-        on = np.random.default_rng(0).random(mask.array.shape) < ON
+        shape = [n if fixed(n) else 1 for n in mask.array.shape]
+        on = np.random.default_rng(0).random(shape) < ON
         return Blocks(on, mask.size_q, mask.size_k)
     return None
 
@@ -148,7 +150,7 @@ def grouped(found: Any, blocking: Blocking) -> Any:
     """The kinds of blocks of several batch elements and heads: each as full as its least full tile."""
     np_ = library(found)
     for axis in (0, 1):
-        if found.shape[axis] > 1:
+        if found.shape[axis] not in (0, 1):
             count = blocking.counts[axis]
             parts = found.reshape(*found.shape[:axis], count, -1, *found.shape[axis + 1 :])
             low, high = parts.min(axis + 1), parts.max(axis + 1)
@@ -220,7 +222,7 @@ def fold_rows(
 
 def _of(x: Any, here: Index) -> Array:
     """Of an array [B|1, N|1, ...] the part for the blocks of batch elements and heads."""
-    return jnp.asarray(x)[tuple(i if n > 1 else 0 for i, n in zip(here[:2], x.shape, strict=False))]
+    return jnp.asarray(x)[tuple(0 if n == 1 else i for i, n in zip(here[:2], x.shape, strict=False))]
 
 
 def _repeat(body: Callable[[Array, Any], Any], carry: Any, count: Any, most: int, transposable: bool) -> Any:

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from attnjax.ops.explicit_axes import automatic
+from attnjax.ops.grid import surely
 from attnjax.ops.linear.chunked import chunked
 from attnjax.ops.linear.parallel import parallel
-from attnjax.ops.linear.problem import Form, Problem, check_form, make_problem
+from attnjax.ops.linear.problem import Form, Problem, check_form, make_problem, spread
 from attnjax.ops.linear.recurrent import recurrent
 from attnjax.ops.linear.tokens import Read, normal_form
 
@@ -147,6 +149,7 @@ def linear_attention(
     return (out, state) if return_state else out
 
 
+@automatic(functools.partial(spread, return_state=True))
 def linear_recurrence(
     query: Any,
     key: Any,
@@ -175,6 +178,6 @@ def _run(problem: Problem, form: Form | None, chunk_size: int | None, read: Read
 def _choose(form: Form | None, chunk_size: int | None, length: int) -> Callable[..., tuple[Array, Array]]:
     if form == "parallel":
         return parallel
-    if form == "recurrent" or (form is None and chunk_size is None and length <= FEW):
+    if form == "recurrent" or (form is None and chunk_size is None and surely(lambda: length <= FEW)):
         return recurrent
     return functools.partial(chunked, chunk_size=chunk_size)

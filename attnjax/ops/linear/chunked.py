@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from attnjax.ops.grid import fixed
 from attnjax.ops.linear.pairs import between, log_sums, pair_products, scaled
 from attnjax.ops.linear.tokens import Read, Tokens
 from attnjax.ops.linear.triangular import unit_lower_inverse
@@ -48,9 +49,11 @@ def chunked(
     """out and the last state of one head. Any length: zeros that follow it leave the state as it was."""
     length = tokens.key.shape[0]
     chunk, group = (CPU_CHUNK, CPU_GROUP) if _on_cpu() else (ACCELERATOR_CHUNK, ACCELERATOR_GROUP)
-    size = min(chunk_size or chunk, max(length, 1))
+    size, at_once = chunk_size or chunk, 1
+    if fixed(length):  # Of a symbol there is no telling how many chunks there are.
+        size = min(size, max(length, 1))
+        at_once = max(1, min(-(-length // size), group // size))
     chunks = -(-length // size)
-    at_once = max(1, min(chunks, group // size))
     groups = -(-chunks // at_once)
     padded = groups * at_once * size
 
@@ -59,7 +62,7 @@ def chunked(
         return x.reshape(groups, at_once, size, *x.shape[1:])
 
     run: Callable[..., tuple[Array, Array]] = functools.partial(_group, read=read)
-    if groups > 1:
+    if not fixed(groups) or groups > 1:
         run = jax.checkpoint(run, prevent_cse=False)
     state, out = jax.lax.scan(run, state, jax.tree.map(grouped, tokens))
     return out.reshape(padded, tokens.query.shape[1], out.shape[-1])[:length], state

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Array
 
 from attnjax.ops.checks import array, count, floats, scalar
+from attnjax.ops.explicit_axes import mesh_axes, spec
+from attnjax.ops.grid import broadcasts_to
 
 Form = Literal["recurrent", "chunked", "parallel"]
 FORMS: tuple[Form, ...] = ("recurrent", "chunked", "parallel")
@@ -70,6 +72,13 @@ def make_problem(
         initial_state,
         *segments_and_lengths(segment_ids, lengths, batch, length),
     )
+
+
+def spread(query: Any, key: Any = None, value: Any = None, *, return_state: bool = False, **_: Any) -> Any:
+    """How the result of a call, with its state or without, is spread over explicit axes of a mesh."""
+    queries, values = (mesh_axes(x) or (None, None, None) for x in (query, value))
+    out = spec(*queries[:-2], queries[-2] or values[-2], values[-1])
+    return (out, spec(*queries[:-3])) if return_state else out
 
 
 def segments_and_lengths(
@@ -134,7 +143,7 @@ def _decay(decay: Any, key_shape: tuple[int, ...]) -> Array:
     decay, heads = floats("decay", decay), key_shape[-2]
     rank = len(key_shape)
     full = {0: (), 1: (heads,), rank - 1: key_shape[:-1], rank: key_shape}.get(decay.ndim)
-    if full is None or not _broadcasts(decay.shape, full) or (decay.ndim == 1 and decay.shape != full):
+    if full is None or not broadcasts_to(decay.shape, full) or (decay.ndim == 1 and decay.shape != full):
         raise ValueError(
             f"decay has shape {list(decay.shape)}: expected a scalar, [{heads}] (K), or one that "
             f"broadcasts to {list(key_shape[:-1])} (*B, T, K) or {list(key_shape)} (*B, T, K, H)"
@@ -155,15 +164,8 @@ def _integers(name: str, x: Any, full: tuple[int, ...], axes: str) -> Array:
     x = array(name, x)
     if not jnp.issubdtype(x.dtype, jnp.integer):
         raise TypeError(f"{name} is an array of {x.dtype}: expected integers")
-    if not _broadcasts(x.shape, full):
+    if not broadcasts_to(x.shape, full):
         raise ValueError(
             f"{name} has shape {list(x.shape)}: expected one that broadcasts to {list(full)} ({axes})"
         )
     return x
-
-
-def _broadcasts(shape: tuple[int, ...], full: tuple[int, ...]) -> bool:
-    try:
-        return np.broadcast_shapes(shape, full) == full
-    except ValueError:
-        return False

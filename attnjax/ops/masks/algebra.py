@@ -98,7 +98,7 @@ def classes(mask: Mask, tiles: Tiles) -> Any:
     some, every = mask.bounds(tiles)
     xp = library(some, every)
     kind = xp.where(every, FULL, xp.where(some, PARTIAL, EMPTY)).astype(np.int8)
-    return xp.broadcast_to(kind, np.broadcast_shapes(kind.shape, (1, 1, tiles.nq, tiles.nk)))
+    return xp.broadcast_to(kind, xp.broadcast_shapes(kind.shape, (1, 1, tiles.nq, tiles.nk)))
 
 
 class And(Mask):

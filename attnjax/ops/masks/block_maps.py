@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from attnjax.ops import checks
-from attnjax.ops.grid import Block, Sizes, broadcasts_to, flatten_batch
+from attnjax.ops.grid import Block, Sizes, broadcasts_to, fixed, flatten_batch
 from attnjax.ops.masks.algebra import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
 from attnjax.ops.tree import library, shown
@@ -66,7 +66,7 @@ class Blocks(Mask):
         sums = xp.pad(whole.cumsum(2).cumsum(3), ((0, 0), (0, 0), (1, 0), (1, 0)))
         top, bottom = (q // self.size_q + end for end, q in enumerate(tiles.q_range))
         left, right = (k // self.size_k + end for end, k in enumerate(tiles.k_range))
-        batch, heads = (np.arange(n) for n in sums.shape[:2])
+        batch, heads = (xp.arange(n) for n in sums.shape[:2])
 
         def before(q: Any, k: Any) -> Any:
             return sums[_inside(sums.shape, (batch[:, None, None, None], heads[:, None, None], q, k))]
@@ -75,7 +75,8 @@ class Blocks(Mask):
         return Bounds(on > 0, on == (bottom - top) * (right - left))
 
     def _counts(self, sizes: Sizes) -> tuple[int, int]:
-        return max(1, -(-sizes.queries // self.size_q)), max(1, -(-sizes.keys // self.size_k))
+        counts = -(-sizes.queries // self.size_q), -(-sizes.keys // self.size_k)
+        return counts if not fixed(*counts) else (max(1, counts[0]), max(1, counts[1]))
 
     def __repr__(self) -> str:
         size = self.size_q if self.size_q == self.size_k else (self.size_q, self.size_k)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from attnjax.ops import checks
-from attnjax.ops.grid import Block, Grid, Sizes
+from attnjax.ops.grid import Block, Grid, Sizes, fixed
 from attnjax.ops.masks.algebra import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
 
@@ -34,6 +34,10 @@ class RandomBlocks(Mask):
     count: int
 
     def bind(self, sizes: Sizes) -> Mask:
+        if not fixed(sizes.queries, sizes.keys):
+            raise ValueError(
+                f"random_blocks got T={sizes.queries} and S={sizes.keys}: expected numbers, to draw for"
+            )
         rows, columns = (max(1, -(-n // self.size)) for n in (sizes.queries, sizes.keys))
         order = jax.vmap(lambda key: jax.random.permutation(key, columns))(jax.random.split(self.key, rows))
         chosen = order[:, : self.count][jnp.arange(sizes.queries) // self.size]

@@ -67,7 +67,7 @@ class Tiles(NamedTuple):
     @property
     def by_batch(self) -> bool:
         """Whether positions differ between batch elements."""
-        return any(x is not None and x.array.shape[0] > 1 for x in (self.query, self.key))
+        return any(x is not None and x.array.shape[0] != 1 for x in (self.query, self.key))
 
     def block(self, b: Any, h: Any, i: Any, j: Any) -> Block:
         """The indices of one tile's pairs; a ragged tile repeats its last query and key."""
@@ -84,7 +84,7 @@ class Tiles(NamedTuple):
 def _of(positions: Grid, b: Any) -> Any:
     """The positions of a batch element."""
     array = jnp.asarray(positions.array)
-    return array[b if array.shape[0] > 1 else 0].reshape(-1)
+    return array[0 if array.shape[0] == 1 else b].reshape(-1)
 
 
 def _ranges(count: int, size: int, length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -50,6 +50,8 @@ class LineTask:
     def evaluate(self, params, folder):
         if os.environ.get("TOY_DIES_IN_EVALUATION"):
             os._exit(9)
+        if float(params["slope"]) > float(os.environ.get("TOY_RAISES_ABOVE", "inf")):
+            raise RuntimeError("too steep")
         if os.environ.get("TOY_TERMINATED_IN_EVALUATION"):
             os.kill(os.getpid(), signal.SIGTERM)
         picture = Path(folder) / "line.png"

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from attnjax.ops.checks import floats
-from attnjax.ops.linear.problem import Form, make_problem
+from attnjax.ops.explicit_axes import automatic
+from attnjax.ops.linear.problem import Form, make_problem, spread
 from attnjax.ops.tree import varying
 
 Arguments = ParamSpec("Arguments")
@@ -59,7 +60,7 @@ def known_arguments(member: Callable[Arguments, Answer]) -> Callable[Arguments, 
             )
         return member(*args, **kwargs)
 
-    return checked
+    return automatic(spread)(checked)
 
 
 def entrance(query: Any, key: Any, value: Any, options: Options) -> tuple[Array, Array, Array]:
