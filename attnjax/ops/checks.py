@@ -68,5 +68,7 @@ def positions(name: str, x: Any) -> Array:
     x = x if isinstance(x, np.ndarray) else array(name, x)
     if not jnp.issubdtype(x.dtype, jnp.integer):
         raise TypeError(f"{name} is an array of {x.dtype}: expected integers")
+    if x.dtype == jnp.int32:
+        return x
     own, limits = jnp.iinfo(x.dtype), jnp.iinfo(jnp.int32)
     return x.clip(max(own.min, limits.min), min(own.max, limits.max)).astype(jnp.int32)
