@@ -117,7 +117,7 @@ def test_ATTNJAX_RUNS_says_where_runs_lie(attnjax, monkeypatch):
 
 
 BAD_COMMANDS = {
-    "an unknown command": ("rnu", "unknown command 'rnu'; did you mean run?"),
+    "an unknown command": ("rnu", "unknown command 'rnu'; did you mean run"),
     "no command": ("", "required: COMMAND"),
     "no experiment": ("run", "which experiment?"),
     "an unknown experiment": ("run tyo", "unknown experiment 'tyo'; did you mean toy?"),

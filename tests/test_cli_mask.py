@@ -28,13 +28,16 @@ def test_it_prints_the_numbers_and_the_map(mask, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_output_writes_a_picture_and_says_where(mask, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "beginning"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.PDF", b"%PDF")]
+)
+def test_output_writes_a_picture_and_says_where(mask, tmp_path, name, beginning):
     code, out, _ = mask(
-        "causal()", "--length=64", "--keys=32", "--block-q=8", "--block-k=8", "--output", "a.png"
+        "causal()", "--length=64", "--keys=32", "--block-q=8", "--block-k=8", "--output", name
     )
     assert code == 0
-    assert out.endswith("\npicture: a.png\n")
-    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert out.endswith(f"\npicture: {name}\n")
+    assert (tmp_path / name).read_bytes().startswith(beginning)
 
 
 def test_batch_elements_have_lengths_of_their_own(mask):
@@ -63,7 +66,7 @@ BAD = {
         "segments query_ids has shape [2]: expected [1, 64]",
     ),
     "a length for each without --batch": (["lengths(key=[1, 2])"], "--batch sets the batch axes"),
-    "another picture format": (["causal()", "--output", "a.pdf"], "ends in .png"),
+    "another picture format": (["causal()", "--output", "a.gif"], "ends in .png, .svg or .pdf"),
     "no such folder": (["causal()", "--output", "no/a.png"], "there is no folder 'no'"),
     "a stray argument": (["causal()", "prefix(1)"], "unexpected argument 'prefix(1)'"),
 }

@@ -42,6 +42,17 @@ def test_it_carries_the_licence_and_declares_the_command(wheel):
     assert any(name.endswith("licenses/LICENSE") for name in contents(wheel))
 
 
+def test_its_description_has_no_picture_or_link_that_leads_nowhere(wheel):
+    """The README's are relative: they hold in the repository, and not on the page of a package."""
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        description = archive.read(metadata).decode()
+    assert "# attnjax" in description
+    assert "*Picture docs/alignment.png: " in description
+    places = re.findall(r"\]\(([^)]*)\)", re.sub(r"```.*?```", "", description, flags=re.DOTALL))
+    assert [place for place in places if not place.startswith("http")] == []
+
+
 def test_unpacked_elsewhere_it_lists_its_experiments(wheel, tmp_path):
     """The wheel's files shadow the checkout: what answers is the wheel, with this environment's libraries."""
     site = tmp_path / "site"

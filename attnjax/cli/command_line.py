@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import attnjax
 from attnjax.cli import runs
 from attnjax.config import InputError
-from attnjax.experiment import console, registry, sweep_command
+from attnjax.experiment import console, registry, report_command, sweep_command
 from attnjax.experiment.errors import RunFailed
 from attnjax.experiment.interrupt import STOPPED_BY_CTRL_C, STOPPED_BY_SIGTERM, Terminated
 from attnjax.explain import mask_command
@@ -126,6 +126,6 @@ COMMANDS = {
     "sweep": (launching(sweep_command.sweep), with_launcher(sweep_command.sweep_arguments)),
     "status": (sweep_command.status, sweep_command.status_arguments),
     "resume": (launching(sweep_command.resume), with_launcher(sweep_command.resume_arguments)),
-    "report": (sweep_command.report, sweep_command.report_arguments),
+    "report": (report_command.report, report_command.report_arguments),
     "mask": (mask_command.show, mask_command.arguments),
 }

@@ -73,7 +73,8 @@ def translate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "texts", metavar="TEXT", nargs="*", help="what to translate (default: lines of stdin)"
     )
-    parser.add_argument("--alignment", action="store_true", help="show where each piece of output looked")
+    alignment = "show where each piece of output looked: the last decoder layer, the mean of its heads"
+    parser.add_argument("--alignment", action="store_true", help=alignment)
     text = "those after the last step, or of the best validation (default: last)"
     parser.add_argument("--weights", choices=("best", "last"), default="last", help=text)
 

@@ -1,21 +1,21 @@
-"""`attnjax sweep`, `status`, `resume` and `report`: their options, and what these options mean."""
+"""`attnjax sweep`, `status` and `resume`: their options, and what these options mean."""
 
 import argparse
 from collections.abc import Callable
 from typing import Any, get_args
 
 from attnjax.config import InputError, require
-from attnjax.experiment import overrides, registry, store, trials
+from attnjax.experiment import overrides, registry, trials
 from attnjax.experiment.interrupt import (
     STOPPED_BY_CTRL_C,
     STOPPED_BY_SIGTERM,
     Terminated,
     sigterm_raises,
 )
+from attnjax.experiment.report_command import chosen_measure
 from attnjax.experiment.run import absolute_paths
 from attnjax.experiment.search import PRUNERS, SAMPLERS, Search
 from attnjax.experiment.space import Choice, Range, parse_axes, parse_space
-from attnjax.experiment.store import Run
 from attnjax.experiment.sweep import run_sweep
 from attnjax.experiment.sweep_launch import Local, Wished, without_refused
 from attnjax.experiment.sweep_plan import KEPT
@@ -32,7 +32,10 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "attnjax sweep SWEEP|EXPERIMENT [options] [--FIELD VALUE ...]"
     parser.add_argument("target", metavar="SWEEP", help="a sweep or an experiment that `attnjax list` prints")
     ways = parser.add_argument_group("what to vary, for an experiment")
-    ways.add_argument("--grid", nargs="+", metavar="F=A,B", help="every combination of these values")
+    quotes = "quotes around one keep its commas"
+    ways.add_argument(
+        "--grid", nargs="+", metavar="F=A,B", help=f"every combination of these values; {quotes}"
+    )
     ways.add_argument("--zip", nargs="+", metavar="F=A,B", help="first values together, second ones, …")
     ways.add_argument("--random", type=count, metavar="N", help="N draws from --space")
     ways.add_argument("--space", nargs="+", metavar="F=L..H", help="ranges (log:L..H) and lists to draw from")
@@ -134,50 +137,6 @@ def status(options: argparse.Namespace, say: Say) -> int:
     return code
 
 
-def report_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="RUN|SWEEP", help="a folder, its name, or the start of that")
-    text = "fields of the heat map's rows and columns, and of the curves (default: the most important ones)"
-    parser.add_argument("--axes", nargs="+", metavar="FIELD", default=[], help=text)
-    parser.add_argument("--measure", metavar="ROW/COLUMN", help="another cell than the sweep's that counts")
-    parser.add_argument("--mode", choices=get_args(Mode), help="which end of it is better")
-
-
-def report(options: argparse.Namespace, say: Say) -> int:
-    """write the figures and the page of a run, or of a sweep with its tables, and print what it found"""
-    from attnjax.experiment.report.write import write_report
-    from attnjax.experiment.sweep_console import print_report
-
-    found = _run_or_sweep(options)
-    if isinstance(found, Run):
-        return _report_run(found, options)
-    print_report(write_report(found, axes=options.axes, measure=_measure(options), mode=options.mode))
-    return 0
-
-
-def _report_run(run: Run, options: argparse.Namespace) -> int:
-    from attnjax.experiment.console import print_run_report
-    from attnjax.experiment.report.run_report import write_run_report
-
-    for flag in ("axes", "measure", "mode"):
-        require(not getattr(options, flag), f"--{flag} is for a sweep: {run.name} is a run")
-    registry.discover(options.experiments)
-    print_run_report(write_run_report(run))
-    return 0
-
-
-def _run_or_sweep(options: argparse.Namespace) -> Run | Sweep:
-    """What the name of `attnjax report` means: the sweep where both a sweep and a run begin with it."""
-    name, runs = options.name, options.runs
-    for find in (resolve, store.resolve):
-        try:
-            return find(name, runs)
-        except InputError as error:
-            if "not unique" in str(error):
-                raise
-    where = f"neither a run in {runs} nor a sweep in {runs / FOLDER} is called {name!r}"
-    raise InputError(f"{where} (see `attnjax runs` and `attnjax status`)")
-
-
 def chosen_spec(options: argparse.Namespace) -> tuple[SweepSpec, list[str]]:
     """The sweep that the command line names or describes, and what it leaves out."""
     problems = registry.discover(options.experiments)
@@ -199,7 +158,9 @@ def chosen_spec(options: argparse.Namespace) -> tuple[SweepSpec, list[str]]:
     name = options.name or entry.name
     require("/" not in name and not name.startswith("."), f"--name is {name!r}: expected a folder's name")
     summary = f"{entry.name}: {entry.summary}"
-    return SweepSpec(name, entry, config, made, _measure(options), options.mode, summary, search), refused
+    return SweepSpec(
+        name, entry, config, made, chosen_measure(options), options.mode, summary, search
+    ), refused
 
 
 def _search(config: Any, options: argparse.Namespace) -> Search | None:
@@ -263,12 +224,6 @@ def _overridden(config: Any, options: argparse.Namespace) -> Any:
     if not options.overrides:
         return config
     return overrides.apply(config, options.overrides, program=f"attnjax sweep {options.target}")
-
-
-def _measure(options: argparse.Namespace) -> str | None:
-    row, _, column = (options.measure or "ROW/COLUMN").partition("/")
-    require(bool(row and column), f"--measure is {options.measure!r}: expected ROW/COLUMN of the evaluation")
-    return options.measure
 
 
 def _run(spec: SweepSpec, sweep: Sweep, options: argparse.Namespace, say: Say) -> int:

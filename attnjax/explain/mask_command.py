@@ -24,8 +24,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     ):
         required = name == "--length"
         parser.add_argument(name, type=int, metavar=metavar, default=default, help=text, required=required)
-    picture = "also write the map as a picture (default: no picture)"
-    parser.add_argument("--output", type=Path, metavar="FILE.png", help=picture)
+    picture = "also write the map as a picture, whose name ends in .png, .svg or .pdf (default: no picture)"
+    parser.add_argument("--output", type=Path, metavar="FILE", help=picture)
 
 
 def show(options: argparse.Namespace, say: Callable[[str], None]) -> int:
@@ -39,7 +39,7 @@ def show(options: argparse.Namespace, say: Callable[[str], None]) -> int:
     if "jax" not in sys.modules:  # A picture needs no accelerator, which a running training may hold.
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
     from attnjax.explain.block_map import block_map
-    from attnjax.explain.mask_drawing import draw_png, report
+    from attnjax.explain.mask_drawing import picture, report
     from attnjax.explain.mask_expression import read_mask
     from attnjax.ops.grid import Sizes
 
@@ -51,7 +51,7 @@ def show(options: argparse.Namespace, say: Callable[[str], None]) -> int:
         hint = "" if options.batch > 1 or "(*B" not in str(error) else "; --batch sets the batch axes"
         raise InputError(f"the mask does not fit: {error}{hint}") from None
     if options.output is not None:
-        _write(options.output, draw_png(options.mask, drawn))
+        _write(options.output, picture(options.mask, drawn, options.output.suffix[1:].lower()))
     print(report(options.mask, drawn, shutil.get_terminal_size().columns))
     if options.output is not None:
         print(f"\npicture: {options.output}")
@@ -60,7 +60,8 @@ def show(options: argparse.Namespace, say: Callable[[str], None]) -> int:
 
 def _check_output(path: Path) -> None:
     """Before anything is computed."""
-    require(path.suffix.lower() == ".png", f"--output is {str(path)!r}: expected a name that ends in .png")
+    known = path.suffix.lower() in (".png", ".svg", ".pdf")
+    require(known, f"--output is {str(path)!r}: expected a name that ends in .png, .svg or .pdf")
     require(not path.is_dir(), f"--output is {str(path)!r}: that is a folder")
     require(path.parent.is_dir(), f"--output is {str(path)!r}: there is no folder {str(path.parent)!r}")
 

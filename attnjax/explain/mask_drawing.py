@@ -1,14 +1,16 @@
 """The map of a mask's blocks as text for the terminal and as a picture."""
 
-import io
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int8
 
 from attnjax.explain.block_map import BlockMap, Share
 from attnjax.ops.masks.tiles import EMPTY, FULL, PARTIAL, Tiles
+
+if TYPE_CHECKING:
+    from attnjax.tasks.pictures import Format
 
 SYMBOLS = {EMPTY: "·", PARTIAL: "▒", FULL: "■"}
 COLORS = {EMPTY: "#f1f3f5", PARTIAL: "#8db8de", FULL: "#1f5a94"}
@@ -51,16 +53,16 @@ def merged(kinds: Int8[np.ndarray, "b h nq nk"], most: int) -> tuple[Int8[np.nda
     return np.where(low == high, low, PARTIAL).astype(np.int8), step
 
 
-def draw_png(text: str, drawn: BlockMap) -> bytes:
-    """The map as a PNG: queries downwards, keys across, the expression and the numbers above."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def picture(text: str, drawn: BlockMap, format: "Format" = "png") -> bytes:
+    """The map as a picture: queries downwards, keys across, the expression and the numbers above."""
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
+    from attnjax.tasks.pictures import encoded
+
     cells, step = merged(drawn.kinds, PICTURE_CELLS)
-    figure = Figure(figsize=(8.0, 8.0), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(8.0, 8.0), layout="constrained", facecolor="white", dpi=120)
     axes = figure.subplots()
     height, width = cells.shape[0] * step * drawn.tiles.block_q, cells.shape[1] * step * drawn.tiles.block_k
     colors = ListedColormap([COLORS[kind] for kind in (EMPTY, PARTIAL, FULL)])
@@ -84,9 +86,7 @@ def draw_png(text: str, drawn: BlockMap) -> bytes:
     patches = [Patch(facecolor=COLORS[kind], edgecolor="0.7", label=meaning) for kind, meaning in meanings]
     figure.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     axes.text(0, -0.01, _scale(drawn, step), transform=axes.transAxes, va="top", fontsize=9, color="0.35")
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=120)
-    return picture.getvalue()
+    return encoded(figure, format)
 
 
 def _numbers(text: str, drawn: BlockMap) -> list[str]:

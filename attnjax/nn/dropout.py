@@ -52,7 +52,8 @@ class Dropout:
         # A rate just below 1 must not round to 1, where the scale is infinite.
         dropped = jnp.minimum(dropped, _LEVELS - 1)
         scale = _LEVELS / (_LEVELS - dropped)
-        return jnp.where(bits >= dropped, x * scale.astype(x.dtype), jnp.zeros((), x.dtype))
+        kept = bits >= dropped.astype(jnp.uint16)
+        return jnp.where(kept, x * scale.astype(x.dtype), jnp.zeros((), x.dtype))
 
 
 def _inside(rate: Any) -> bool:

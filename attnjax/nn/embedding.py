@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from attnjax.nn.axes import named
 from attnjax.ops.explicit_axes import automatic, mesh_axes, spec
 from attnjax.ops.positions import sinusoidal
+from attnjax.ops.ranks import of_rank
 
 
 class Embedding(nnx.Module):
@@ -79,9 +80,10 @@ class Embedding(nnx.Module):
             positions = jnp.arange(tokens.shape[-1])
         if self.table is not None:
             _require_inside(positions, self.table.num_embeddings)
-            return vectors + _rows(self.table, positions)
+            return vectors + of_rank(_rows(self.table, positions), vectors.ndim)
         if self.positions == "sinusoidal":
-            return vectors + sinusoidal(positions, self.dim, dtype=vectors.dtype)
+            at = sinusoidal(positions, self.dim, dtype=vectors.dtype)
+            return vectors + of_rank(at, vectors.ndim)
         return vectors
 
     def require_rows(self, length: int) -> None:

@@ -27,6 +27,7 @@ from attnjax.nn.projection import into_heads
 from attnjax.ops.linear.members.catalogue import MEMBERS, Gate
 from attnjax.ops.linear.members.common import at_least_float32
 from attnjax.ops.linear.members.kernels import orthogonal_features
+from attnjax.ops.ranks import of_rank
 from attnjax.ops.tree import known
 
 RANK = 16
@@ -116,7 +117,8 @@ class StepDecay(nnx.Module):
         self.rate = Constant(gates["rate"], axes, **options)
 
     def __call__(self, x: Float[Array, "*B T D"], key: Any) -> Float[Array, "*B T K"]:
-        return self.rate(x, key) * self.step(x, key)
+        steps = self.step(x, key)
+        return of_rank(self.rate(x, key), steps.ndim) * steps
 
 
 class KeyDirection(nnx.Module):
@@ -126,7 +128,7 @@ class KeyDirection(nnx.Module):
         self.gain = Constant(Gate("K H", "free"), axes, **options)
 
     def __call__(self, x: Any, key: Float[Array, "*B T K H"]) -> Float[Array, "*B T K H"]:
-        return unit(self.gain(x, key) * key)
+        return unit(of_rank(self.gain(x, key), key.ndim) * key)
 
 
 class RandomFeatures(nnx.Module):

@@ -13,6 +13,7 @@ from attnjax.nn.axes import named
 from attnjax.ops.explicit_axes import automatic, mesh_axes, spec
 from attnjax.ops.linear.members.segments import places
 from attnjax.ops.linear.problem import segments_and_lengths
+from attnjax.ops.ranks import of_rank
 
 
 class ShortConvolution(nnx.Module):
@@ -77,12 +78,12 @@ def _convolved(x: Array, kernel: Array, tail: Array | None, lengths: Any, segmen
     place = None
     if segment_ids is not None:
         place = places(batch, length, {"segment_ids": segment_ids}).place.reshape(*batch, length)
-    total = kernel[0] * x
+    total = of_rank(kernel[0], x.ndim) * x
     for lag in range(1, width):
         earlier = jax.lax.slice_in_dim(tokens, width - 1 - lag, width - 1 - lag + length, axis=axis)
         if place is not None:
             earlier = jnp.where(_over(place >= lag, earlier), earlier, 0)
-        total = total + kernel[lag] * earlier
+        total = total + of_rank(kernel[lag], x.ndim) * earlier
     return jax.nn.silu(total), _last(tokens, width - 1, lengths, axis).astype(tail.dtype)
 
 
@@ -91,7 +92,7 @@ def _last(tokens: Array, count: int, lengths: Any, axis: int) -> Array:
     if lengths is None:
         return jax.lax.slice_in_dim(tokens, tokens.shape[axis] - count, None, axis=axis)
     end = jnp.broadcast_to(jnp.clip(lengths, 0, tokens.shape[axis] - count), tokens.shape[:axis])
-    index = end[..., None] + jnp.arange(count)
+    index = end[..., None] + of_rank(jnp.arange(count), end.ndim + 1)
     return jnp.take_along_axis(tokens, _over(index, tokens), axis=axis)
 
 

@@ -265,10 +265,10 @@ def merge_attention(
     present = ~jnp.isneginf(stacked)
     highest = jax.lax.stop_gradient(jnp.max(jnp.where(present, stacked, -jnp.inf), axis=0))
     highest = jnp.where(jnp.isneginf(highest), 0, highest)
-    shares = jnp.where(present, jnp.exp(jnp.where(present, stacked, highest) - highest), 0)
+    shares = jnp.where(present, jnp.exp(jnp.where(present, stacked, highest[None]) - highest[None]), 0)
     total = shares.sum(axis=0)
     safe = jnp.where(total == 0, 1, total)
-    weights = jnp.swapaxes(shares / safe, -1, -2)[..., None]
+    weights = jnp.swapaxes(shares / safe[None], -1, -2)[..., None]
     parts = jnp.where(weights > 0, jnp.stack(outs).astype(dtype), 0)
     lse = jnp.where(total == 0, -jnp.inf, highest + jnp.log(safe))
     return (weights * parts).sum(axis=0).astype(outs[0].dtype), lse

@@ -48,12 +48,16 @@ class Closed:
 def _same(x: Any, y: Any) -> bool:
     if x is y:
         return True
-    if x is None or y is None or x.dtype != y.dtype or x.shape != y.shape:
+    if (
+        any(isinstance(z, jax.core.Tracer) or z is None for z in (x, y))
+        or x.dtype != y.dtype
+        or x.shape != y.shape
+    ):
         return False
     return not jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended) and np.array_equal(x, y)
 
 
-def hoisted(fn: Callable[..., Any], *example: Any) -> tuple[Closed, list[Array], Any]:
+def hoisted(fn: Callable[..., Any], *example: Any) -> tuple[Closed, list[Any], Any]:
     """(fn', values, result) with fn(*args) = fn'(*args, *values), and the shape and dtype of its result.
 
     Engines keep a function for rules of their own, in which traced arrays of its closure have no place; what
@@ -61,9 +65,21 @@ def hoisted(fn: Callable[..., Any], *example: Any) -> tuple[Closed, list[Array],
     """
     # Under another function each time: JAX would remember what an earlier closure held.
     closed, result = jax.make_jaxpr(lambda *args: fn(*args), return_shape=True)(*example)
-    values: list[Any] = [x for x in closed.consts if isinstance(x, jax.core.Tracer)]
-    fixed = tuple(None if isinstance(x, jax.core.Tracer) else x for x in closed.consts)
+    values: list[Any] = [x for x in closed.consts if _moves(x)]
+    fixed = tuple(None if _moves(x) else x for x in closed.consts)
     return Closed(fn, closed.jaxpr, fixed), values, result
+
+
+def _moves(x: Any) -> bool:
+    """Whether a constant becomes an argument.
+
+    Not integers that vary over a `shard_map`'s axes: the program of a function says over which its values
+    vary, and would not fit scores that vary over others. The reference engine takes them where they are.
+    """
+    if not isinstance(x, jax.core.Tracer):
+        return False
+    varies = getattr(getattr(jax.typeof(x), "manual_axis_type", None), "varying", ())
+    return jnp.issubdtype(x.dtype, jnp.inexact) or not varies
 
 
 def needed(fn: Callable[..., Any], *example: Any) -> tuple[bool, ...]:

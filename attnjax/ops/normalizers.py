@@ -138,28 +138,52 @@ class Softmax(Normalizer):
         return Softmax(self.sink.astype(dtype))
 
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, Sums]:
-        highest = finite(jax.lax.stop_gradient(jnp.max(scores, axis=-1, initial=-jnp.inf)))
-        exponentials = self.pair_weights(scores, highest, attended)
-        share, sums = self.share(highest, exponentials.sum(axis=-1))
-        return exponentials * share[..., None], sums
+        weights, sums, _ = _softmax(scores, self.sink, attended)
+        return weights, sums
 
     def pair_weights(self, scores: Array, level: Array, attended: Array | None) -> Array:
         weights = jnp.exp(scores - finite(level)[..., None])
         return weights if attended is None else jnp.where(attended, weights, 0)
 
-    def share(self, highest: Float[Array, "B N t"], total: Float[Array, "B N t"]) -> tuple[Array, Sums]:
-        """What Σ_j exp(s_j - highest) = `total` makes of the exponentials: their factor, and the row's sums.
+    def shares(
+        self, highest: Float[Array, "B N t"], total: Float[Array, "B N t"]
+    ) -> tuple[Array, Array, Sums]:
+        """What makes weights of the exponentials of rows, the weight of the sink, and the rows' sums.
 
-        A sink is one more term. The factor is no exponential of a log-sum-exp, which rounds log(total) away
-        where the scores are far from 0.
+        `total` is Σ_j exp(s_j - highest), 0 without keys. The sink is one more term. No weight is made of the
+        log-sum-exp: far from 0 it has rounded the log of the sum away.
         """
-        level, kept, whole, empty = highest, jnp.ones_like(total), total, total == 0
+        level, kept, sunk, empty = highest, jnp.ones_like(total), jnp.zeros_like(total), total == 0
         if self.sink is not None:
             sink = self.sink[None, :, None]
             level = jax.lax.stop_gradient(jnp.maximum(highest, sink))
-            kept = jnp.exp(highest - level)
-            whole = total * kept + jnp.exp(sink - level)
-        return kept / jnp.where(empty, 1, whole), Sums(level, jnp.where(empty, 0, whole))
+            kept, sunk = jnp.exp(highest - level), jnp.where(empty, 0, jnp.exp(sink - level))
+        sums = Sums(level, total * kept + sunk)
+        whole = jnp.where(empty, 1, sums.total)
+        return kept / whole, sunk / whole, sums
+
+
+@jax.custom_jvp
+def _softmax(scores: Array, sink: Array | None, attended: Array | None) -> tuple[Array, Sums, Array]:
+    """The weights of rows, their sums, and the weight of the sink.
+
+    Its derivative needs the weights alone: a gradient keeps no exponentials beside them.
+    """
+    softmax = Softmax(sink)
+    highest = finite(jnp.max(scores, axis=-1, initial=-jnp.inf))
+    exponentials = softmax.pair_weights(scores, highest, attended)
+    share, sunk, sums = softmax.shares(highest, exponentials.sum(axis=-1))
+    return exponentials * share[..., None], sums, sunk
+
+
+@_softmax.defjvp
+def _softmax_jvp(primals: Any, tangents: Any) -> Any:
+    weights, sums, sunk = _softmax(*primals)
+    d_scores, d_sink, _ = tangents
+    d_sink = 0 if d_sink is None else d_sink[None, :, None]
+    d_lse = (weights * d_scores).sum(axis=-1) + sunk * d_sink
+    d_sums = Sums(jnp.zeros_like(sums.highest), sums.total * d_lse)
+    return (weights, sums, sunk), (weights * (d_scores - d_lse[..., None]), d_sums, sunk * (d_sink - d_lse))
 
 
 class Sigmoid(Normalizer):

@@ -9,6 +9,8 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Int
 
+from attnjax.ops.ranks import of_rank
+
 
 def sinusoidal(
     positions: Int[ArrayLike, "*T"], dim: int, *, dtype: DTypeLike = jnp.float32
@@ -76,6 +78,7 @@ def rope(
     rotated = _check_rope(x, positions, base, fraction)
     compute = jnp.promote_types(x.dtype, jnp.float32)
     angles = _angles(positions, _frequencies(rotated, base), compute)[..., None, :]
+    angles = of_rank(angles, x.ndim)
     cos, sin = jnp.cos(angles), jnp.sin(angles)
     head, rest = x[..., :rotated].astype(compute), x[..., rotated:]
     if interleaved:
@@ -146,7 +149,7 @@ def relative_buckets(
         distance = jnp.abs(distance)
     bucket = jnp.clip(distance, 0, exact).astype(jnp.int32)
     for start in _logarithmic_starts(side, exact, max_distance):
-        bucket += distance >= start
+        bucket += (distance >= start).astype(jnp.int32)
     return after + bucket
 
 
@@ -169,6 +172,7 @@ def _angles(positions: Array, frequencies: np.ndarray, dtype: np.dtype) -> Array
     integers, whose overflow is a whole turn, and the tiny remainder of each frequency is added in float32.
     """
     positions = positions[..., None]
+    frequencies = frequencies.reshape((1,) * (positions.ndim - 1) + (-1,))
     if dtype == jnp.float64:
         return positions.astype(dtype) * frequencies
     turns = frequencies / (2 * np.pi) % 1.0 * 2.0**32

@@ -31,7 +31,7 @@ def running_sums(x: Float[Array, "*axes S"]) -> tuple[Float[Array, "*axes S"], F
     terms = jnp.moveaxis(terms.reshape(*x.shape[:-1], spans, SPAN), (-1, -2), (0, 1))
     inside = _added_up((terms, jnp.zeros_like(terms)))
     ends = _added_up((inside[0][-1], inside[1][-1]))
-    before = jax.tree.map(lambda y: jnp.concatenate([jnp.zeros_like(y[:1]), y[:-1]]), ends)
+    before = jax.tree.map(lambda y: jnp.concatenate([jnp.zeros_like(y[:1]), y[:-1]])[None], ends)
     sums, rests = (
         jnp.moveaxis(y, (0, 1), (-1, -2)).reshape(*x.shape[:-1], spans * SPAN) for y in _add(before, inside)
     )

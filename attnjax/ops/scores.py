@@ -225,7 +225,7 @@ class RelativeBias(Score):
             max_distance=self.max_distance,
             bidirectional=self.bidirectional,
         )
-        return scores + jnp.moveaxis(self.table[:, at.h.ravel()][buckets], -1, 0)
+        return scores + jnp.moveaxis(self.table[:, at.h.ravel()][buckets], -1, 0)[None]
 
 
 class Sums(Node):

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from attnjax.ops.ranks import of_rank
+
 
 def sparsemax_weights(scores: Float[Array, "*rows S"]) -> Float[Array, "*rows S"]:
     """[s - τ]₊ with τ so that a row sums to 1, by sorting (Martins & Astudillo, 2016, algorithm 1)."""
@@ -12,11 +14,11 @@ def sparsemax_weights(scores: Float[Array, "*rows S"]) -> Float[Array, "*rows S"
         return z
     # Entries that take no part are sorted behind all others: shifted scores of the support lie above -1.
     ordered = -jnp.sort(jnp.where(present, -jax.lax.stop_gradient(z), 2.0), axis=-1)
-    rank = jnp.arange(1, z.shape[-1] + 1)
+    rank = of_rank(jnp.arange(1, z.shape[-1] + 1, dtype=z.dtype), z.ndim)
     size = jnp.sum(1 + rank * ordered > jnp.cumsum(ordered, axis=-1), axis=-1, keepdims=True)
     last = jnp.take_along_axis(ordered, jnp.maximum(size - 1, 0), axis=-1)
     support = present & (jax.lax.stop_gradient(z) >= last)
-    count = jnp.maximum(support.sum(axis=-1, keepdims=True), 1)
+    count = jnp.maximum(support.sum(axis=-1, keepdims=True, dtype=z.dtype), 1)
     threshold = (jnp.where(support, z, 0).sum(axis=-1, keepdims=True) - 1) / count
     return jnp.where(support, z - threshold, 0)
 

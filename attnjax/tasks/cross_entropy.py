@@ -28,5 +28,5 @@ def smoothed_cross_entropy(
     counts = counted.astype(jnp.float32)
     weight = counts.sum()
     loss = (losses * counts).sum() / weight
-    accuracy = ((logits.argmax(-1) == labels) * counts).sum() / weight
+    accuracy = jnp.where(logits.argmax(-1) == labels, counts, 0).sum() / weight
     return loss, {"loss": loss, "token_accuracy": accuracy, "weight": weight}

@@ -30,7 +30,7 @@ def schedule(step: Int[Array, ""], config: TrainConfig) -> Float[Array, ""]:
     if config.schedule == "constant":
         return jnp.minimum(1.0, (step + 1) / max(config.warmup_steps, 1))
     unit = optax.schedules.warmup_cosine_decay_schedule(0.0, 1.0, config.warmup_steps, config.steps + 1)
-    return jnp.asarray(unit(step + 1))
+    return jnp.asarray(unit((step + 1).astype(jnp.float32)))
 
 
 def init_optimizer(params: Any) -> optax.OptState:

@@ -60,7 +60,7 @@ def test_it_fails_alone_and_no_later_start_ends_there(method, step, broken, caps
     assert (first.status, failed.status, last.status) == ("done", "failed", "done")
     assert failed.result["step"] == step
     assert "two is too" in (failed.folder / "error.txt").read_text()
-    assert f"trial 1 (slope=2.0) failed: RuntimeError in {part}" in capsys.readouterr().out
+    assert f"trial 1 (slope=2) failed: RuntimeError in {part}" in capsys.readouterr().out
     assert run("resume", "toy") == 0
     assert run("report", "toy") == 0
     assert "RuntimeError" in capsys.readouterr().out

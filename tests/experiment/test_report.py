@@ -166,8 +166,8 @@ def test_a_phone_shows_the_page_and_no_value_has_more_digits_than_it_means(tmp_p
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
 def test_a_design_of_any_number_of_axes_is_drawn(tmp_path: Path, count: int) -> None:
-    names = ["model.dim", "train.dropout", "model.norm", "data.words"][:count]
-    values = [(16, 32), (0.0, 0.3), ("pre", "post"), (None, 3)]
+    names = ["model.dim", "train.dropout", "model.bias", "data.words"][:count]
+    values = [(16, 32), (0.0, 0.3), (True, False), (None, 3)]
     rng, trials = np.random.default_rng(0), []
     for choice in np.ndindex(*(2,) * count):
         changes = {name: values[i][choice[i]] for i, name in enumerate(names)}

@@ -60,7 +60,7 @@ def test_the_best_setting_is_named_in_the_training_figure_and_others_where_they_
     (legend,) = figure.legends
     best, *others = [text.get_text() for text in legend.get_texts()]
     assert best == f"best: dim={16 * (count - 1)}"
-    assert others == (["dim=0", "dim=16"] if count == 3 else ["each other setting"])
+    assert others == (["dim=16", "dim=0"] if count == 3 else ["each other setting"])
     colours = [line.get_color() for line in figure.axes[0].lines]
     assert colours[-1] == colours[-2] == legend.get_lines()[0].get_color()
     assert colours[-1] not in colours[:-2]

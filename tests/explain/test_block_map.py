@@ -8,7 +8,7 @@ import attnjax as aj
 from attnjax.config import InputError
 from attnjax.explain import block_map as module
 from attnjax.explain.block_map import attending, block_map
-from attnjax.explain.mask_drawing import draw_png, merged, report, terminal_map
+from attnjax.explain.mask_drawing import merged, picture, report, terminal_map
 from attnjax.ops.grid import Sizes
 from attnjax.ops.masks.tiles import EMPTY, FULL, PARTIAL
 
@@ -100,6 +100,6 @@ def test_the_picture_is_a_png_in_the_colors_of_the_kinds():
     from matplotlib.image import imread
 
     drawn = block_map(aj.causal(), Sizes((), 1, 12, 8), 4, 4)
-    picture = imread(io.BytesIO(draw_png("causal() & " * 40, drawn)), format="png")
-    seen = {tuple(np.round(c * 255).astype(int)) for c in picture[300:800, 150:900, :3].reshape(-1, 3)}
+    pixels = imread(io.BytesIO(picture("causal() & " * 40, drawn)), format="png")
+    seen = {tuple(np.round(c * 255).astype(int)) for c in pixels[300:800, 150:900, :3].reshape(-1, 3)}
     assert {(0xF1, 0xF3, 0xF5), (0x8D, 0xB8, 0xDE), (0x1F, 0x5A, 0x94)} <= seen

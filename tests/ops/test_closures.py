@@ -10,9 +10,8 @@ import pytest
 from flax import nnx
 
 import attnjax as aj
-from attnjax.ops.engines import choose
 from attnjax.ops.grid import Sizes
-from tests.contracts.attention_cases import close, small_blocks
+from tests.contracts.attention_cases import close
 
 T, N, H = 10, 2, 4
 IDS = np.array([[0, 0, 0, 1, 1, 1, 1, 2, 2, 2], [5, 5, 5, 5, 5, 5, 7, 7, 7, 7]])
@@ -72,10 +71,6 @@ TRANSFORMATIONS = {
 
 
 class TestClosures:
-    @pytest.fixture(autouse=True)
-    def _small_blocks(self, monkeypatch):
-        monkeypatch.setattr(choose, "ENGINES", small_blocks())
-
     @pytest.mark.parametrize("engine", ["reference", "blockwise"])
     @pytest.mark.parametrize("transformation", TRANSFORMATIONS)
     def test_the_written_formula_and_the_engine_agree_under(self, transformation, engine):

@@ -137,3 +137,10 @@ def test_positions_far_outside_do_not_wrap(x64):
     far = jnp.array([2**40, -(2**40), 5], jnp.int64)
     got = aj.interval(jnp.zeros(3, jnp.uint8), far).materialize(3, 6)[0]
     assert got.sum(-1).tolist() == [6, 0, 5]
+
+
+@pytest.mark.parametrize("stop", [2, 3, 4])
+def test_a_tile_is_full_only_where_every_interval_ends_beyond_it(stop):
+    mask = aj.interval(np.zeros(6, int), np.full(6, stop))
+    got = mask.classify(6, 6, block_q=3, block_k=3)
+    assert got.tolist() == aj.dense(mask.materialize(6, 6)).classify(6, 6, block_q=3, block_k=3).tolist()

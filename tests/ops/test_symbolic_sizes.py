@@ -9,7 +9,9 @@ from jax import export
 
 import attnjax as aj
 from attnjax import nn
+from attnjax.ops.linear.members.catalogue import MEMBERS
 from tests.contracts.attention_cases import close
+from tests.ops.linear.member_cases import call, draw
 
 N, H = 2, 4
 LAYER = nn.Attention(N * H, N, rope="halves", rngs=nnx.Rngs(0))
@@ -110,6 +112,15 @@ def test_what_cannot_be_decided_falls_to_the_engine_that_can(shape, engine):
 
     exported(call, shape)
     assert set(found) == {engine}
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_every_member_takes_symbols(name):
+    case = jax.tree.map(jnp.float32, draw(name)._replace(fixed={}))
+    batch, length = export.symbolic_shape("b, t")
+    tokens = {n: jax.ShapeDtypeStruct((batch, length, *x.shape[2:]), x.dtype) for n, x in case.tokens.items()}
+    case = case._replace(fixed=draw(name).fixed)
+    assert jax.eval_shape(lambda x: call(name, case._replace(tokens=x)), tokens).shape[:2] == (batch, length)
 
 
 def test_blocks_refuse_a_symbol_for_a_length():

@@ -33,6 +33,7 @@ def plain(axes: Axes) -> None:
     """Takes off what carries no information, and makes the text of axes small."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
+    axes.ticklabel_format(useOffset=False)  # 146.21 to 146.28, not 0.01 to 0.08 above 146.2.
     axes.xaxis.label.set_fontsize(9)
     axes.yaxis.label.set_fontsize(9)
 
@@ -57,24 +58,25 @@ def scale(
         texts = [shown(place) for place in places]
     else:
         axes.locator_params(axis=which, nbins=MOST_TICKS)
-        axes.ticklabel_format(axis=which, useOffset=False)
         return
     axes.set(**{f"{which}ticks": places, f"{which}ticklabels": texts})
 
 
 def spans_much(values: Sequence[float]) -> bool:
-    """Returns whether numbers are better read by their logarithms: they are positive and span two decades, or
-    each is about the same multiple of the one before.
+    """Returns whether numbers are better read by their logarithms.
 
-    >>> spans_much([1e-4, 1e-2]), spans_much([2, 4, 8, 16]), spans_much([0.1, 0.2, 0.3]), spans_much([0, 1e9])
-    (True, True, False, False)
+    They are positive and span two decades, or each is about the same multiple of the one before.
+
+    >>> spans_much([1e-4, 1e-2]), spans_much([2, 4, 8, 16]), spans_much([0, 1e9])
+    (True, True, False)
+    >>> spans_much([0.1, 0.2, 0.3]), spans_much([52.1, 52.3, 60, 78])
+    (False, False)
     """
     ordered = sorted(set(values))
     if len(ordered) < 2 or ordered[0] <= 0:
         return False
-    steps = [after - before for before, after in itertools.pairwise(ordered)]
     ratios = [after / before for before, after in itertools.pairwise(ordered)]
-    regular = len(ordered) > 2 and max(ratios) / min(ratios) < 1.5 and max(steps) / min(steps) > 1.9
+    regular = len(ordered) > 2 and min(ratios) > 1.5 and max(ratios) < 1.3 * min(ratios)
     return regular or ordered[-1] / ordered[0] >= 100
 
 
@@ -88,7 +90,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     for steps in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
         places = [float(f"{step}e{decade}") for decade in range(first, last + 1) for step in steps]
         places = [place for place in places if low * 0.999 <= place <= high * 1.001]
-        if len(places) >= 3:
+        if len(places) >= (3 if steps != range(1, 10) else 2):
             return places[:: -(-len(places) // MOST_TICKS)]
     return [low, high]
 

@@ -24,10 +24,10 @@ def shown(value: Any, digits: int = DIGITS) -> str:
 def labels(values: Sequence[Any]) -> list[str]:
     """Returns the values of an axis with as few digits as tell them apart, three at least.
 
-    >>> labels([0.1, 0.25, 1 / 3]), labels([0.9999, 0.99999])
-    (['0.1', '0.25', '0.333'], ['0.9999', '0.99999'])
+    >>> labels([0.1, 0.25, 1 / 3]), labels([0.9999, 0.99999]), labels([True, None])
+    (['0.1', '0.25', '0.333'], ['0.9999', '0.99999'], ['True', 'None'])
     """
-    numbers = sorted({value for value in values if isinstance(value, int | float) and math.isfinite(value)})
+    numbers = sorted({value for value in values if type(value) in (int, float) and math.isfinite(value)})
     gap = min((after - before for before, after in itertools.pairwise(numbers)), default=math.inf)
     for digits in range(3, 17):
         if all(abs(float(shown(number, digits)) - number) <= gap / 20 for number in numbers):

@@ -75,7 +75,7 @@ def _coloured(
     texts = [[_cell(cell, len(counts) > 1) for cell in row] for row in cells]
     names = labels(xs)
     wide = 0.07 * max(len(line) for row in texts for text in row for line in text.splitlines()) + 0.2
-    slanted = max(map(len, names)) > 11 * wide
+    slanted = max(map(len, names)) > 14 * wide
     margin = 0.8 + 0.075 * max(map(len, labels(ys)))
     figure, axes = new(max(4.0, margin + wide * len(xs)), 1.25 + 0.4 * len(ys) + 0.4 * slanted)
     means = [[cell.mean if cell else float("nan") for cell in row] for row in cells]
@@ -132,7 +132,7 @@ def curves(found: Findings, x: str, lines: str | None) -> Figure:
     else:
         axes.set_xticks(xs, [escaped(name) for name in labels(found.axes[x])], rotation=30, ha="right")
         axes.margins(x=0.1)
-    axes.set(xlabel=x, ylabel=found.measure)
+    axes.set(xlabel=x, ylabel=_measure(found))
     _title(axes, f"{_means(found, x, *([lines] if lines else []))}\n{rests_on(found)}")
     if lines:
         _legend(figure, columns=3, title=lines)
@@ -151,9 +151,9 @@ def scatter(found: Findings, names: Sequence[str]) -> Figure:
         xs = [changes[name] for changes, _ in found.means]
         numbers = numeric(xs)
         places = xs if numbers else [found.axes[name].index(x) for x in xs]
-        panel.plot(places, ys, "o", markersize=4, color="0.55", label="" if i else "a setting")
+        panel.plot(places, ys, "o", markersize=4, color="0.55", label="a setting")
         best = f"the best: {with_spread(found.best.mean or 0.0, found.best.sd)}"
-        panel.plot(places[:1], ys[:1], "o", markersize=6, color=ACCENT, label="" if i else best)
+        panel.plot(places[:1], ys[:1], "o", markersize=6, color=ACCENT, label=best)
         plain(panel)
         if numbers:
             scale(panel, "x", xs, searched_by_log(found, name), each=len(set(xs)) < len(xs))
@@ -161,7 +161,7 @@ def scatter(found: Findings, names: Sequence[str]) -> Figure:
             texts = [escaped(text) for text in labels(found.axes[name])]
             panel.set_xticks(range(len(texts)), texts, rotation=30, ha="right")
             panel.margins(x=0.15)
-        panel.set(xlabel=name, ylabel="" if i % columns else found.measure)
+        panel.set(xlabel=name, ylabel="" if i % columns else _measure(found))
     scale(panels.flat[0], "y", ys, spans_much(ys), each=False)
     for panel in panels.flat[len(names) :]:
         panel.set_axis_off()
@@ -202,29 +202,27 @@ def training(found: Findings, monitor: str) -> tuple[Figure, str] | None:
     if not drawn:
         return None
     several = len(found.settings) > 1
-    named = found.settings if len(found.settings) <= NAMED else found.settings[:1]
-    kinds = [setting.changes for setting in named]
+    few = len(found.settings) <= NAMED
+    kinds = [setting.changes for setting in (found.settings if few else found.settings[:1])]
     palette = [ACCENT, *OTHERS]
     figure, axes = new(WIDTH, 3.0 + 0.2 * (len(kinds) + 1) * several)
-    seen: set[str] = set()
+    best, *others = [textwrap.shorten(changes_text(kind), 70, placeholder=" …") for kind in kinds]
+    names = [escaped(f"best: {best}"), *map(escaped, others), "each other setting"]
     for trial, curve in zip(found.trials, curves, strict=True):
         own = {name: value for name, value in trial.changes.items() if name != SEED}
-        which = kinds.index(own) if own in kinds else None
-        colour = "0.75" if which is None else palette[which]
-        best = which == 0
-        name = "each other setting" if which is None else f"{'best: ' * best}{changes_text(own)}"
+        which = kinds.index(own) if own in kinds else len(kinds)
+        named = which < len(kinds)
         # A line of one point is not seen: what was pruned after its first validation.
         axes.plot(
             list(curve),
             list(curve.values()),
             marker="o" if len(curve) == 1 else "",
-            color=colour,
-            linewidth=1.8 if best else 0.7 if which is None else 1.0,
-            markersize=4 if best else 3,
-            zorder=3 if best else 2,
-            label="" if name in seen else escaped(textwrap.shorten(name, 75, placeholder=" …")),
+            color=palette[which] if named else "0.75",
+            linewidth=1.8 if which == 0 else 1.0 if named else 0.7,
+            markersize=4 if which == 0 else 3,
+            zorder=3 if which == 0 else 2,
+            label=names[which],
         )
-        seen.add(name)
     values = [value for curve in curves for value in curve.values() if math.isfinite(value)]
     scale(axes, "y", values, spans_much(values), each=False)
     axes.locator_params(axis="x", nbins=6)
@@ -232,7 +230,7 @@ def training(found: Findings, monitor: str) -> tuple[Figure, str] | None:
     trials, seeds = counted(drawn, "trial"), counted(found.seeds, "seed")
     _title(axes, f"{trials}, up to {seeds} a setting; a line is a trial")
     if several:
-        _legend(figure, columns=1, best_first=True)
+        _legend(figure, columns=1, order=names)
     thin(figure)
     return figure, label
 
@@ -241,18 +239,15 @@ def _title(axes: Any, text: str) -> None:
     axes.set_title(text, fontsize=8, loc="left", color=GREY)
 
 
-def _legend(figure: Figure, *, columns: int, title: str | None = None, best_first: bool = False) -> None:
-    """Below the figure, where it takes no width from it."""
-    handles: list[Any] = []
-    names: list[str] = []
+def _legend(figure: Figure, *, columns: int, title: str | None = None, order: Sequence[str] = ()) -> None:
+    """Below the figure, where it takes no width from it; a name that several lines have stands there once."""
+    named: dict[str, Any] = {}
     for axes in figure.axes:
-        own, texts = axes.get_legend_handles_labels()
-        handles, names = handles + own, names + texts
-    if best_first:
-        order = sorted(range(len(names)), key=lambda i: not names[i].startswith("best: "))
-        handles, names = [handles[i] for i in order], [names[i] for i in order]
+        for artist, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(name, artist)
+    names = sorted(named, key=order.index) if order else list(named)
     figure.legend(
-        handles,
+        [named[name] for name in names],
         names,
         title=title,
         ncols=columns,
@@ -261,6 +256,11 @@ def _legend(figure: Figure, *, columns: int, title: str | None = None, best_firs
         frameon=False,
         loc="outside lower center",
     )
+
+
+def _measure(found: Findings) -> str:
+    """As a label beside an axis, which is not long: row and column of the evaluation below each other."""
+    return found.measure.replace("/", "\n") if len(found.measure) > 28 else found.measure
 
 
 def _means(found: Findings, *names: str) -> str:

@@ -67,7 +67,7 @@ def run(problem: Problem, blocking: Blocking | None = None, instead: Any = None)
     if not isinstance(normalizer, Softmax):
         return Result(out, None)
     highest, total = jnp.moveaxis(highest, 1, 2), jnp.moveaxis(total, 1, 2)
-    share, sums = normalizer.share(highest, total)
+    share, _, sums = normalizer.shares(highest, total)
     if normalizer.sink is not None:
         out *= jnp.moveaxis(share * total, 1, 2)[..., None]
     return Result(out, sums)
@@ -121,7 +121,7 @@ def attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array,
             return new, total + added, acc + seen
 
         zero = jnp.zeros_like(call.by_head(own[..., 0]))
-        acc = jnp.zeros_like(own[..., :1]) + jnp.zeros(value.shape[-1], call.dtype)
+        acc = jnp.zeros_like(own[..., :1]) + jnp.zeros((1, 1, 1, value.shape[-1]), call.dtype)
         highest, total, acc = visit(step, varying((zero - jnp.inf, zero, acc), (floats, fixed)))
         if poison is not None:
             total = jnp.where(total == 0, 0, total + poison[0][here])
@@ -134,7 +134,7 @@ def attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array,
 
     levels = call.cut_queries(jnp.zeros_like(query[..., 0], call.dtype))
     out = call.cut_queries(
-        jnp.zeros_like(query[..., :1], call.dtype) + jnp.zeros(value.shape[-1], call.dtype)
+        jnp.zeros_like(query[..., :1], call.dtype) + jnp.zeros((1, 1, 1, value.shape[-1]), call.dtype)
     )
     done = fold_rows(
         row,
@@ -276,7 +276,7 @@ def tangent(
             return [x + m for x, m in zip(state, moved, strict=True)]
 
         zero = jnp.zeros_like(own_level)
-        acc = call.by_group(zero)[..., None] + jnp.zeros(out.shape[-1], out.dtype)
+        acc = call.by_group(zero)[..., None] + jnp.zeros((1, 1, 1, out.shape[-1]), out.dtype)
         acc, added = visit(step, varying([acc, zero], (residuals, vectors)))
         return [x.put(here, block) for x, block in zip(carry, (call.by_head(acc), added), strict=True)]
 

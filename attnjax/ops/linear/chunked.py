@@ -124,7 +124,7 @@ def _composed(state: Array, transitions: Transition) -> tuple[Array, Array]:
     maps = jnp.ones((len(added), 1, 1), state.dtype) if kept is None else kept[..., None]
     apply: Callable[[Array, Array], Array] = jnp.multiply
     if product is not None:
-        maps, apply = maps * jnp.eye(len(state), dtype=state.dtype) - product, jnp.matmul
+        maps, apply = maps * jnp.eye(len(state), dtype=state.dtype)[None] - product, jnp.matmul
 
     def then(first: tuple[Array, Array], second: tuple[Array, Array]) -> tuple[Array, Array]:
         return apply(second[0], first[0]), apply(second[0], first[1]) + second[1]

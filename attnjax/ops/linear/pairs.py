@@ -71,6 +71,6 @@ def _by_channel(
         past @= scaled(written[:start], between(border, after[:, :start])).T
         log = between(seen[:, span, None], after[:, None, own])
         log = jnp.where(allowed[span, own, None], log, -jnp.inf)
-        present = (reads[span, None] * written[own] * jnp.exp(log)).sum(-1)
+        present = (reads[span, None] * written[None, own] * jnp.exp(log)).sum(-1)
         rows.append(jnp.pad(jnp.concatenate([past, present], -1), ((0, 0), (0, tokens - stop))))
     return jnp.concatenate(rows)

@@ -29,7 +29,7 @@ def _weights(tokens: Tokens, decay: Float[Array, "T D"], read: Read) -> Float[Ar
     @jax.checkpoint
     def add(weights: Array, channel: tuple[Array, Array, Array]) -> tuple[Array, None]:
         query, key, decay = channel
-        return weights + query[..., None] * key * _kept(decay, read)[:, None], None
+        return weights + query[..., None] * key[None, None] * _kept(decay, read)[:, None], None
 
     channels = jnp.moveaxis(tokens.query, -1, 0), tokens.key.T, decay.T
     zeros = jnp.zeros((*tokens.query.shape[:2], tokens.key.shape[0]), tokens.key.dtype)

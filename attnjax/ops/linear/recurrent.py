@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from attnjax.ops.linear.tokens import Read, Tokens
+from attnjax.ops.ranks import of_rank
 
 
 def recurrent(
@@ -14,7 +15,7 @@ def recurrent(
 
     def step(before: Array, token: Tokens) -> tuple[Array, Array]:
         # A decay per head is a scalar here, one per channel is [H].
-        state = before if token.decay is None else jnp.exp(token.decay)[..., None] * before
+        state = before if token.decay is None else of_rank(jnp.exp(token.decay)[..., None], 2) * before
         if token.erase is not None:
             written = token.key if token.write is None else token.write
             state = state - jnp.outer(written, token.erase @ before)

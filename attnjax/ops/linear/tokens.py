@@ -46,7 +46,7 @@ def normal_form(problem: Problem, read: Read) -> tuple[Tokens, Float[Array, "B K
         tokens = _reset(tokens, ids[:, 1:] != ids[:, :-1], read)
     if problem.lengths is not None:
         lengths = jnp.broadcast_to(problem.lengths, batch).reshape(rows, 1)
-        tokens = Tokens(*(_zero(x, jnp.arange(length) >= lengths) for x in tokens))
+        tokens = Tokens(*(_zero(x, jnp.arange(length)[None] >= lengths) for x in tokens))
     # Scaled when padding is zero already: a NaN there would reach the scale's gradient.
     query = tokens.query * problem.scale.astype(dtype)
     query = query.reshape(rows, heads, query.shape[1] // heads, length, size)

@@ -52,7 +52,7 @@ def _inverse_in_place(strict: Float[Array, "n b b"]) -> Float[Array, "n b b"]:
     position, block = jnp.arange(size), 1
     while block < size:
         pair, lower = position // (2 * block), position // block % 2 == 1
-        corner = (pair[:, None] == pair) & lower[:, None] & ~lower
-        inverse = inverse - inverse @ jnp.where(corner, strict, 0) @ inverse
+        corner = (pair[:, None] == pair[None]) & lower[:, None] & ~lower[None]
+        inverse = inverse - inverse @ jnp.where(corner[None], strict, 0) @ inverse
         block *= 2
     return inverse

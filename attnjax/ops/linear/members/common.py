@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float
 from attnjax.ops.checks import floats
 from attnjax.ops.explicit_axes import automatic
 from attnjax.ops.linear.problem import Form, make_problem, spread
+from attnjax.ops.ranks import of_rank
 from attnjax.ops.tree import varying
 
 Arguments = ParamSpec("Arguments")
@@ -73,7 +74,8 @@ def entrance(query: Any, key: Any, value: Any, options: Options) -> tuple[Array,
 
 def live(lengths: Any, batch: tuple[int, ...], length: int) -> Bool[Array, "*B T"]:
     """True for the tokens before each row's length."""
-    return jnp.arange(length) < jnp.broadcast_to(jnp.asarray(lengths), batch)[..., None]
+    ends = jnp.broadcast_to(jnp.asarray(lengths), batch)[..., None]
+    return of_rank(jnp.arange(length), ends.ndim) < ends
 
 
 def blank(x: Array, lengths: Any, batch: int) -> Array:
@@ -138,13 +140,13 @@ def scan_chunks(
     that writes, forgets and reads nothing.
     """
     length = jax.tree.leaves(tokens)[0].shape[0]
-    missing = -length % chunk
+    chunks = -(-length // chunk)
 
     def split(x: Array) -> Array:
         integers = jnp.issubdtype(x.dtype, jnp.integer)
-        widths = [(0, missing), *[(0, 0)] * (x.ndim - 1)]
+        widths = [(0, chunks * chunk - length), *[(0, 0)] * (x.ndim - 1)]
         x = jnp.pad(x, widths, mode="edge" if integers else "constant")
-        return x.reshape(x.shape[0] // chunk, chunk, *x.shape[1:])
+        return x.reshape(chunks, chunk, *x.shape[1:])
 
     state, tokens = varying((state, tokens), tokens)
     state, out = jax.lax.scan(jax.checkpoint(step), state, jax.tree.map(split, tokens))

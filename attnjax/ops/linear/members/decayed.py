@@ -20,6 +20,7 @@ from attnjax.ops.linear.members.common import (
 )
 from attnjax.ops.linear.problem import log_decay, segments_and_lengths
 from attnjax.ops.positions import alibi_slopes
+from attnjax.ops.ranks import of_rank
 
 
 @known_arguments
@@ -136,11 +137,12 @@ def mamba2(
     rate = log_decay("rate", parameter("rate", rate, (heads,), "K"))
     query, key = (jnp.repeat(x, heads // x.shape[-2], axis=-2) for x in (query, key))
     written = dt[..., None] * value
-    answer = linear_attention(query, key, written, decay=dt * rate, scale=scale, **options)
+    answer = linear_attention(query, key, written, decay=dt * of_rank(rate, dt.ndim), scale=scale, **options)
     if skip is None:
         return answer
     out, *state = answer if options.get("return_state") else (answer,)
-    out = out + (parameter("skip", skip, (heads,), "K")[:, None] * value).astype(out.dtype)
+    skip = of_rank(parameter("skip", skip, (heads,), "K")[:, None], value.ndim)
+    out = out + (skip * value).astype(out.dtype)
     return (out, *state) if state else out
 
 

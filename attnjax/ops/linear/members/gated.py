@@ -17,6 +17,7 @@ from attnjax.ops.linear.members.common import (
     per_channel,
 )
 from attnjax.ops.linear.problem import log_decay
+from attnjax.ops.ranks import of_rank
 
 
 @known_arguments
@@ -95,7 +96,8 @@ def rwkv6(
         query, key, value, decay=decay, scale=scale, read="before", **passed(options)
     )
     groups = query.reshape(*key.shape[:-1], query.shape[-2] // key.shape[-2], key.shape[-1])
-    own = jnp.einsum("...kgh,...kh->...kg", groups, bonus * key)[..., None] * value[..., None, :]
+    own = jnp.einsum("...kgh,...kh->...kg", groups, of_rank(bonus, key.ndim) * key)
+    own = own[..., None] * value[..., None, :]
     own = scalar("scale", scale) * own.reshape(out.shape)
     out = (out + own).astype(out.dtype)
     return (out, state) if options.get("return_state") else out

@@ -116,12 +116,12 @@ def _chunk(carry: tuple[Array, Array], chunk: tuple[_Tokens, Array]) -> tuple[tu
     """The scores [C, G, M] of a chunk, and the keys [H, M] after it."""
     (keys, before), (x, segment) = carry, chunk
     sums = log_sums(x.decay)
-    pairs = jnp.tril(segment[:, None] == segment)
-    shares = _exp_where(pairs[..., None], between(sums[:, :, None], sums[:, None])) * x.written
+    pairs = jnp.tril(segment[:, None] == segment[None])
+    shares = _exp_where(pairs[..., None], between(sums[:, :, None], sums[:, None])) * x.written[None]
     kept = _exp_where((segment == before)[:, None], sums.sum(0))
     scores = jnp.einsum("tgh,sh,tsm->tgm", x.query, x.key, shares)
     scores = scores + jnp.einsum("tgh,hm->tgm", x.query, keys) * kept[:, None]
-    keys = keys * kept[-1] + x.key.T @ shares[-1]
+    keys = keys * kept[-1:] + x.key.T @ shares[-1]
     return (keys, segment[-1]), scores
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from attnjax.ops.checks import count, floats, scalar_above
+from attnjax.ops.grid import surely
 from attnjax.ops.linear.attention import linear_recurrence
 from attnjax.ops.linear.members.common import (
     Options,
@@ -24,6 +25,7 @@ from attnjax.ops.linear.members.common import (
     passed,
 )
 from attnjax.ops.linear.members.two_sided import both_directions
+from attnjax.ops.ranks import of_rank
 
 
 def normalized(
@@ -165,12 +167,14 @@ def cosformer(
     query, key, value = entrance(query, key, value, options)
     length = key.shape[-3]
     horizon = scalar_above("horizon", horizon, 0)
-    if options.get("segment_ids") is None and not isinstance(horizon, jax.core.Tracer) and horizon < length:
+    known = options.get("segment_ids") is None and not isinstance(horizon, jax.core.Tracer)
+    if known and surely(lambda: horizon < length):
         raise ValueError(f"horizon is {horizon} with T = {length} tokens: expected at least T")
 
     def turned(x: Array) -> Array:
         x = jax.nn.relu(at_least_float32(x))
-        angle = (math.pi / 2 / horizon * jnp.arange(length)).astype(x.dtype)[:, None, None]
+        at = of_rank(jnp.arange(length, dtype=x.dtype)[:, None, None], x.ndim)
+        angle = (math.pi / 2 / horizon * at).astype(x.dtype)
         return jnp.concatenate([jnp.cos(angle) * x, jnp.sin(angle) * x], -1)
 
     answer = normalized(turned(query), turned(key), value, two_sided, options)
@@ -179,7 +183,8 @@ def cosformer(
     out, state = answer
     lengths = options.get("lengths")
     moved = length if lengths is None else jnp.minimum(jnp.asarray(lengths), length)
-    angle = jnp.broadcast_to(math.pi / 2 / horizon * moved, state.shape[:-3]).astype(state.dtype)
+    angle = math.pi / 2 / horizon * jnp.asarray(moved, state.dtype)
+    angle = jnp.broadcast_to(angle, state.shape[:-3]).astype(state.dtype)
     cosine, sine = (f(angle)[..., None, None, None] for f in (jnp.cos, jnp.sin))
     along, across = jnp.split(state, 2, axis=-2)
     return out, jnp.concatenate([cosine * along + sine * across, cosine * across - sine * along], -2)

@@ -112,15 +112,15 @@ def _chunk(carry: tuple[Array, Places], x: tuple[Array, ...]) -> tuple[tuple[Arr
     at: Places = x[5]  # type: ignore[assignment]
     count = state.shape[0]
     sums = log_sums(decay)
-    pairs = jnp.tril(at.segment[:, None] == at.segment)
-    level = _level(at.place[:, None], at.place, count)
+    pairs = jnp.tril(at.segment[:, None] == at.segment[None])
+    level = _level(at.place[:, None], at.place[None], count)
     shares = jnp.where(pairs, jnp.exp(jnp.where(pairs, between(sums[..., None], sums[:, None]), 0)), 0)
     out = jnp.einsum(
         "tgh,sh,ts,sv->tgv", query, key, shares * jnp.take_along_axis(weights, level, axis=1), value
     )
 
     carried = jnp.where(at.segment == before.segment, jnp.exp(sums.sum(0)), 0)
-    goes_to = _level(at.place[:, None], _members(before.place, count), count)
+    goes_to = _level(at.place[:, None], _members(before.place, count)[None], count)
     out = out + jnp.einsum(
         "tgh,tl,lhv->tgv", query, jnp.take_along_axis(weights, goes_to, axis=1) * carried[:, None], state
     )

@@ -20,6 +20,7 @@ from attnjax.ops.linear.members.common import (
     per_head,
 )
 from attnjax.ops.linear.problem import log_decay
+from attnjax.ops.ranks import of_rank
 from attnjax.ops.tree import varying
 
 
@@ -83,7 +84,7 @@ def mesa(
         return linear_recurrence(x, written, values, decay=decay, scale=1.0, **given)
 
     def regularized(x: Array) -> Array:
-        return recall(x, key, covariance)[0] + ridges * x
+        return recall(x, key, covariance)[0] + of_rank(ridges, x.ndim) * x
 
     def solve(matvec: Callable[[Array], Array], x: Array) -> Array:
         return conjugate_gradients(matvec, x, steps)

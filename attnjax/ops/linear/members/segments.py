@@ -26,7 +26,7 @@ def places(batch: tuple[int, ...], length: int, options: Options) -> Places:
     >>> print(places((), 5, {"segment_ids": jnp.array([7, 7, 3, 3, 3]), "lengths": 4}).place)
     [[0 1 0 1 1]]
     """
-    rows, at = math.prod(batch), jnp.arange(length, dtype=jnp.int32)
+    rows, at = math.prod(batch), jnp.arange(length, dtype=jnp.int32)[None]
     ids = options.get("segment_ids")
     ids = jnp.broadcast_to(jnp.asarray(0 if ids is None else ids), (*batch, length)).reshape(rows, length)
     begins = jnp.pad(ids[:, 1:] != ids[:, :-1], ((0, 0), (1, 0)))[:, :length]

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from attnjax.ops.linear.members.common import Options, at_least_float32, entrance, known_arguments, parameter
 from attnjax.ops.linear.members.kernels import normalized
+from attnjax.ops.ranks import of_rank
 
 
 @known_arguments
@@ -69,9 +70,11 @@ def rebased(
     def features(x: Array, which: str, gain: Any, shift: Any) -> Array:
         x = jax.nn.standardize(at_least_float32(x), epsilon=1e-5)
         if gain is not None:
-            x = x * parameter(f"{which}_gain", gain, x.shape[-1:], "H").astype(x.dtype)
+            gain = parameter(f"{which}_gain", gain, x.shape[-1:], "H")
+            x = x * of_rank(gain.astype(x.dtype), x.ndim)
         if shift is not None:
-            x = x + parameter(f"{which}_shift", shift, x.shape[-1:], "H").astype(x.dtype)
+            shift = parameter(f"{which}_shift", shift, x.shape[-1:], "H")
+            x = x + of_rank(shift.astype(x.dtype), x.ndim)
         return products(x)
 
     q = features(query, "query", query_gain, query_shift)
@@ -86,4 +89,4 @@ def products(x: Float[Array, "... H"]) -> Float[Array, "... F"]:
     """
     i, j = np.triu_indices(x.shape[-1])
     weight = jnp.asarray(np.where(i == j, 1, math.sqrt(2)), x.dtype)
-    return weight * x[..., i] * x[..., j]
+    return of_rank(weight, x.ndim) * x[..., i] * x[..., j]

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from attnjax.ops.linear.members.common import Options, blank, live, passed
+from attnjax.ops.ranks import of_rank
 
 Own = Literal["once", "halves"]
 
@@ -38,7 +39,8 @@ def _reversed(x: Array, batch: int, lengths: Any) -> Array:
     """x with the tokens before each row's length in reverse order, and the others where they are."""
     if lengths is None:
         return jnp.flip(x, batch)
-    at, alive = jnp.arange(x.shape[batch]), live(lengths, x.shape[:batch], x.shape[batch])
+    alive = live(lengths, x.shape[:batch], x.shape[batch])
+    at = of_rank(jnp.arange(x.shape[batch]), batch + 1)
     last = jnp.broadcast_to(jnp.asarray(lengths), x.shape[:batch])[..., None] - 1
     # A row may be said to be longer than it is.
     index = jnp.where(alive, jnp.minimum(last, x.shape[batch] - 1) - at, at)

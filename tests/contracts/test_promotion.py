@@ -1,0 +1,155 @@
+"""Everything traces where jax promotes nothing by itself: neither the ranks of arrays nor their dtypes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import attnjax as aj
+from attnjax import nn
+from attnjax.models import LanguageModel, LanguageModelConfig, Transformer, TransformerConfig, greedy_decode
+from attnjax.ops import positions
+from attnjax.ops.linear.members.bidirectional import bidirectional
+from attnjax.ops.linear.members.catalogue import MEMBERS
+from attnjax.tasks.cross_entropy import smoothed_cross_entropy
+from attnjax.train.config import TrainConfig
+from attnjax.train.optimizer import hyperparameters
+from attnjax.train.state import init_state
+from attnjax.train.step import make_train_chunk
+from tests.ops.linear.member_cases import draw
+
+B, T, N, H = 2, 4, 2, 8
+Q, IDS, LENGTHS = jnp.ones((B, T, N, H)), jnp.zeros((B, T), int), jnp.array([3, 4])
+CAUSAL = aj.causal()
+RULES: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "causal": {"mask": CAUSAL},
+    "offsets": {"mask": aj.causal(LENGTHS) & aj.sliding_window(2, 1, LENGTHS)},
+    "prefix": {"mask": aj.prefix(LENGTHS) | aj.dilated(2, LENGTHS)},
+    "lengths": {"mask": aj.lengths(LENGTHS, LENGTHS)},
+    "segments": {"mask": ~aj.segments(IDS)},
+    "blocks": {"mask": aj.chunked_causal(2, LENGTHS)},
+    "tokens": {"mask": aj.global_tokens([0, 1])},
+    "random blocks": {"mask": aj.random_blocks(jax.random.key(0), 2, 1)},
+    "neighborhood": {"mask": aj.neighborhood((2, 2), 1)},
+    "dense": {"mask": jnp.ones((T, T), bool)},
+    "predicate": {"mask": aj.predicate(lambda b, h, i, j: (i + h) % 2 == j)},
+    "bias": {"bias": jnp.ones((N, 1, T))},
+    "alibi": {"score": aj.alibi(jnp.ones(N)), "mask": CAUSAL},
+    "relative bias": {"score": aj.relative_bias(jnp.ones((8, N)))},
+    "forget gate": {"score": aj.forget_gate(jnp.ones((B, T, N)))},
+    "softcap": {"score": aj.softcap(2.0) >> aj.pair_bias(jnp.ones((T, T)))},
+    "score function": {"score": aj.score_fn(lambda s, b, h, i, j, x: s * x, jnp.ones(())), "mask": CAUSAL},
+    "sink": {"normalizer": aj.softmax(jnp.ones(N)), "mask": CAUSAL},
+    "sigmoid": {"normalizer": aj.sigmoid(jnp.ones(N)), "mask": CAUSAL},
+    "sparsemax": {"normalizer": aj.sparsemax(), "mask": CAUSAL},
+    "entmax": {"normalizer": aj.entmax(1.5), "mask": CAUSAL},
+    "dropout": {"dropout_rate": 0.5, "dropout_key": jax.random.key(0), "mask": CAUSAL},
+    "grouped": {"key": Q[:, :, :1], "value": Q[:, :, :1], "mask": CAUSAL},
+    "lse": {"return_lse": True, "mask": CAUSAL},
+}
+NOT_BLOCKWISE = (("sparsemax", "blockwise"), ("entmax", "blockwise"))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_promoted():
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        yield
+
+
+def traces(fn: Callable[..., Any], *args: Any, forward: bool = False) -> None:
+    """fn and its gradient, and its derivative forward."""
+
+    def total(*args: Any) -> Any:
+        return sum(jnp.sum(x) for x in jax.tree.leaves(fn(*args)) if jnp.issubdtype(x.dtype, jnp.floating))
+
+    jax.eval_shape(jax.grad(total), *args)
+    if forward:
+        jax.eval_shape(lambda *args: jax.jvp(total, args, args), *args)
+
+
+@pytest.mark.parametrize(
+    ("rule", "engine"),
+    [(r, e) for e in ("reference", "blockwise") for r in RULES if (r, e) not in NOT_BLOCKWISE],
+)
+def test_attention(rule, engine):
+    options = {"key": Q, "value": Q} | RULES[rule]
+    traces(lambda q: aj.attention(q, **options, implementation=engine), Q, forward=True)
+
+
+def test_what_stands_beside_attention():
+    traces(lambda q: aj.attention_weights(q, q, mask=CAUSAL, rows=[0, 2]), Q)
+    lse = jnp.ones((B, N, T))
+    traces(lambda q: aj.merge_attention([q, q], [lse, lse]), Q)
+    traces(lambda q: positions.rope(q, jnp.arange(T), interleaved=True, fraction=0.5), Q)
+    jax.eval_shape(lambda: positions.sinusoidal(jnp.arange(T), H))
+
+
+@pytest.mark.parametrize("form", ["recurrent", "chunked", "parallel"])
+def test_the_recurrence(form):
+    options = {"segment_ids": IDS, "lengths": LENGTHS, "form": form, "return_state": True}
+    for decay in (None, jnp.float32(-0.1), -jnp.ones((B, T, N)), -jnp.ones((B, T, N, H))):
+        traces(lambda q, decay=decay: aj.linear_attention(q, q, q, decay=decay, **options), Q)
+    if form != "parallel":
+        traces(lambda q: aj.linear_attention(q, q, q, erase=q, write=q, **options), Q)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_members(name):
+    case = draw(name, length=T)
+    arrays = {n: jnp.asarray(x, jnp.float32) for n, x in (case.tokens | case.parameters).items()}
+    query, key, value = (arrays.pop(n) for n in ("query", "key", "value"))
+    options = {"segment_ids": IDS, "lengths": LENGTHS} | case.fixed
+    traces(lambda q: MEMBERS[name].function(q, key, value, **arrays, **options), query)
+    if MEMBERS[name].two_sided:
+        traces(lambda q: bidirectional(name, q, key, value, **arrays, **options), query)
+
+
+@pytest.mark.parametrize("mechanism", ["softmax", *MEMBERS])
+def test_layers(mechanism):
+    rope = None if mechanism == "hgrn2" else "halves"
+    layer = nn.Attention(16, 2, mechanism=mechanism, rope=rope, rngs=nnx.Rngs(0))
+    mask = CAUSAL & aj.lengths(key=LENGTHS) & aj.segments(IDS)
+    jax.eval_shape(lambda x: layer(x, mask=mask), jnp.ones((B, T, 16)))
+    cache, token = layer.empty_cache((B,), T, jnp.float32), jnp.ones((B, 1, 16))
+    jax.eval_shape(lambda x, cache: layer(x, mask=aj.causal(cache.length), cache=cache), token, cache)
+
+
+CONFIGS: tuple[dict[str, Any], ...] = (
+    {"positions": "learned", "activation": "swiglu", "norm": "rms"},
+    {"positions": "sinusoidal", "norm_placement": "post", "tie_embeddings": True},
+    {"positions": "t5"},
+    {"positions": "rope", "mechanism": "window", "dtype": "bfloat16"},
+    {"positions": "none", "mechanism": "gated_delta_net"},
+)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_models_and_their_training(config):
+    shape = LanguageModelConfig(dim=8, heads=2, layers=1, max_length=8, convolution=2, **config)
+    model = LanguageModel(shape, vocab=5, rngs=nnx.Rngs(0))
+    graphdef, params = nnx.split(model, nnx.Param)
+
+    def loss(params: Any, batch: Any, *, dropout: Any, label_smoothing: Any) -> Any:
+        logits = nnx.merge(graphdef, params)(batch["tokens"], dropout=dropout)
+        return smoothed_cross_entropy(logits, batch["tokens"], batch["tokens"] > 0, label_smoothing)
+
+    train = TrainConfig(steps=4, batch_size=B, warmup_steps=1, accumulate=2)
+    state = jax.eval_shape(lambda: init_state(params, ema=True))
+    batches = {"tokens": np.zeros((3, B, T), np.int32)}
+    with jax.numpy_dtype_promotion("standard"):  # Adam of optax asks for it.
+        jax.eval_shape(
+            make_train_chunk(loss, train), state, batches, hyperparameters(train), jax.random.key(0)
+        )
+
+
+def test_translation():
+    shape = TransformerConfig(dim=8, heads=2, encoder_layers=1, decoder_layers=1)
+    model = Transformer(shape, source_vocab=5, target_vocab=5, rngs=nnx.Rngs(0))
+    options = {"bos": 1, "eos": 2, "pad": 0, "max_length": T}
+    jax.eval_shape(lambda: model(IDS, LENGTHS, IDS, dropout=nn.Dropout(0.5, jax.random.key(0))))
+    jax.eval_shape(lambda: greedy_decode(model, IDS, LENGTHS, **options).tokens)
