@@ -38,7 +38,7 @@ def read_mask(text: str) -> Mask:
     """The mask that the text describes: calls of the mask constructors, joined by & | ~ and parentheses.
 
     Arguments are whole numbers, True, False, None, strings, and lists and tuples of these; `random_blocks`
-    takes a seed for its key. InputError, with the position, for anything else.
+    takes a seed for its key, `relabel` a mask. InputError, with the position, for anything else.
 
     >>> print(read_mask("causal() & ~(prefix(1) | dilated(2))").draw(4))
     · · · ·
@@ -79,7 +79,7 @@ class _Reader:
             case ast.UnaryOp(ast.Invert(), operand):
                 return ~self.mask(operand, depth + 1)
             case ast.Call(ast.Name(name)):
-                return self.call(node, name)
+                return self.call(node, name, depth)
             case ast.Name(name) if name in MASKS:
                 self.refuse(node, f"{name} lacks its arguments: {_signature(name)}")
             case ast.Name(name):
@@ -88,19 +88,24 @@ class _Reader:
                 self.refuse(node, "masks are joined by & | ~ and parentheses only")
         self.refuse(node, f"expected a mask, such as causal(), got {self.source(node)}")
 
-    def call(self, node: ast.Call, name: str) -> Mask:
+    def call(self, node: ast.Call, name: str, depth: int) -> Mask:
         if name not in MASKS:
             self.unknown(node, name)
         named = {keyword.arg: keyword.value for keyword in node.keywords}
         if None in named:
             self.refuse(node, "** is not read")
-        positional = [self.literal(x, 0) for x in node.args]
+        places = [*inspect.signature(MASKS[name]).parameters, *[None] * len(node.args)]
+        positional = [self.argument(p, x, depth) for p, x in zip(places, node.args, strict=False)]
         try:
-            return MASKS[name](*positional, **{k: self.literal(v, 0) for k, v in named.items() if k})
+            return MASKS[name](*positional, **{k: self.argument(k, v, depth) for k, v in named.items() if k})
         except InputError:
             raise
         except (TypeError, ValueError, OverflowError) as error:
             self.refuse(node, f"{self.source(node)}: {error} (it is {_signature(name)})")
+
+    def argument(self, parameter: str | None, node: ast.AST, depth: int) -> Any:
+        """The value for a parameter: a mask for that of this name."""
+        return self.mask(node, depth + 1) if parameter == "mask" else self.literal(node, 0)
 
     def literal(self, node: ast.AST, depth: int) -> Any:
         """The value of an argument."""

@@ -13,7 +13,7 @@ from attnjax.ops.arguments import make_problem, row_indices
 from attnjax.ops.engines import reference
 from attnjax.ops.engines.choose import Engine, choose, platforms
 from attnjax.ops.engines.noted import note
-from attnjax.ops.engines.problem import Problem, Result
+from attnjax.ops.engines.problem import Problem
 from attnjax.ops.explicit_axes import automatic, mesh_axes, spec
 from attnjax.ops.masks import Mask
 from attnjax.ops.normalizers import Normalizer
@@ -24,10 +24,14 @@ Scores = Score | Sequence[Score]
 Precision = Any
 
 
-def _spread(query: Any, key: Any, value: Any, *, return_lse: bool = False, **_: Any) -> Any:
+def _spread(
+    query: Any, key: Any, value: Any, *, return_lse: bool = False, normalize: bool = True, **_: Any
+) -> Any:
     axes = mesh_axes(query)
-    out = spec(*axes[:-1], *mesh_axes(value)[-1:])
-    return (out, spec(*axes[:-3], *reversed(axes[-3:-1]))) if return_lse else out
+    out, row = spec(*axes[:-1], *mesh_axes(value)[-1:]), spec(*axes[:-3], *reversed(axes[-3:-1]))
+    if not normalize:
+        return out, row, row
+    return (out, row) if return_lse else out
 
 
 @overload
@@ -44,6 +48,7 @@ def attention(
     dropout_rate: float | Float[Array, ""] = ...,
     dropout_key: PRNGKeyArray | None = ...,
     return_lse: Literal[False] = ...,
+    normalize: Literal[True] = ...,
     implementation: str | None = ...,
     precision: Precision = ...,
 ) -> Float[Array, "*B T N V"]: ...
@@ -63,9 +68,30 @@ def attention(
     scale: float | Float[Array, ""] | None = ...,
     dropout_rate: float | Float[Array, ""] = ...,
     dropout_key: PRNGKeyArray | None = ...,
+    normalize: Literal[True] = ...,
     implementation: str | None = ...,
     precision: Precision = ...,
 ) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B N T"]]: ...
+
+
+@overload
+def attention(
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B S K H"],
+    value: Float[Array, "*B S K V"],
+    *,
+    normalize: Literal[False],
+    mask: Mask | Bool[Array, "..."] | None = ...,
+    bias: Float[Array, "..."] | None = ...,
+    score: Scores | None = ...,
+    normalizer: Normalizer | None = ...,
+    scale: float | Float[Array, ""] | None = ...,
+    dropout_rate: float | Float[Array, ""] = ...,
+    dropout_key: PRNGKeyArray | None = ...,
+    return_lse: Literal[False] = ...,
+    implementation: str | None = ...,
+    precision: Precision = ...,
+) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B N T"], Float[Array, "*B N T"]]: ...
 
 
 @automatic(_spread)
@@ -82,6 +108,7 @@ def attention(
     dropout_rate: Any = 0.0,
     dropout_key: Any = None,
     return_lse: bool = False,
+    normalize: bool = True,
     implementation: str | None = None,
     precision: Any = None,
 ) -> Any:
@@ -98,6 +125,7 @@ def attention(
         scale: scalar; None = 1/√H.
         dropout_rate: scalar in [0, 1), may be traced; other than 0 it needs `dropout_key`.
         return_lse: also return the log-sum-exp of the scores, differentiable (softmax only).
+        normalize: False = softmax without the division by the sum of a row, which is returned beside it.
         implementation: None chooses an engine, by the platform that the program is lowered for where kernels
             of other libraries can compute the call. A name ("reference", "blockwise"; on TPU "splash", on
             CUDA "cudnn" and "pallas_gpu") is honoured or raises.
@@ -106,6 +134,14 @@ def attention(
     Returns:
         out [*B, T, N, V] in the query's dtype; with `return_lse` also lse [*B, N, T], float32 (float64 for
         float64 inputs). Softmax and accumulation happen in that dtype.
+
+        With `normalize=False` (acc, max, sum), all in that dtype: max [*B, N, T] = max_j s_ij of the scores
+        s, after the mask; sum [*B, N, T] = Σ_j exp(s_ij - max_i); acc [*B, T, N, V] =
+        Σ_j dropout(exp(s_ij - max_i)) v_j, so that acc / sum is out and max + log(sum) lse. A softmax sink is
+        among the scores of max and sum; a row without a key has 0, -inf and 0. Two parts over other keys are
+        one with m = maximum(max_1, max_2), e_p = exp(max_p - m), sum = Σ_p e_p sum_p, acc = Σ_p e_p acc_p,
+        exactly at any distance of the scores from 0. max counts as a constant: its derivative is 0, those of
+        acc and sum are for a fixed max, and what is made of a whole of parts has its true derivative.
 
     Weights are the softmax of the scores as they are rounded, however far from 0: a row that an additive bias
     of -1e9 rules out attends its keys evenly. A row without a key to attend gives output 0, lse -inf and zero
@@ -134,13 +170,13 @@ def attention(
         dropout_key=dropout_key,
         precision=precision,
     )
-    _check_lse(problem, return_lse)
-    engine = choose(problem, implementation, return_lse).engine
+    beside = _beside(problem, return_lse, normalize)
+    engine = choose(problem, implementation, beside is not None).engine
     note(engine)
-    out, lse = _run(engine, problem, return_lse)
     batch = problem.rules.sizes.batch
-    out = out.reshape(*batch, *out.shape[1:]).astype(problem.query.dtype)
-    return (out, lse.reshape(*batch, *lse.shape[1:])) if return_lse else out
+    out, *rest = (x.reshape(*batch, *x.shape[1:]) for x in _run(engine, problem, beside))
+    out = out.astype(problem.query.dtype) if normalize else out
+    return (out, *rest) if rest else out
 
 
 def _spread_weights(query: Any, key: Any, *, rows: Any = None, **_: Any) -> Any:
@@ -245,6 +281,7 @@ def plan_attention(
     *,
     implementation: str | None = None,
     return_lse: bool = False,
+    normalize: bool = True,
     **options: Any,
 ) -> Plan:
     """What `attention` will do with the same arguments: print it, or read its fields.
@@ -265,23 +302,36 @@ def plan_attention(
     except TypeError as error:
         raise TypeError(f"plan_attention {error}") from None
     problem = make_problem(query, key, value, **options)
-    _check_lse(problem, return_lse)
-    choice = choose(problem, implementation, return_lse)
-    found = platforms(problem, choice, return_lse) if implementation is None else {}
+    further = _beside(problem, return_lse, normalize) is not None
+    choice = choose(problem, implementation, further)
+    found = platforms(problem, choice, further) if implementation is None else {}
     return plan_of(problem, choice, found)
 
 
-def _check_lse(problem: Problem, return_lse: bool) -> None:
-    if return_lse and problem.rules.normalizer.route != "online":
+def _beside(problem: Problem, return_lse: bool, normalize: bool) -> Literal["lse", "sums"] | None:
+    """What is asked for beside the output; ValueError where there is no such."""
+    if not (return_lse or not normalize):
+        return None
+    asked = "return_lse is True" if return_lse else "normalize is False"
+    if problem.rules.normalizer.route != "online":
         name = type(problem.rules.normalizer).__name__.lower()
-        raise ValueError(f"return_lse is True with {name}: only softmax has a log-sum-exp")
+        has = "a log-sum-exp" if return_lse else "a maximum and a sum"
+        raise ValueError(f"{asked} with {name}: only softmax has {has}")
+    if return_lse and not normalize:
+        raise ValueError("return_lse is True with normalize=False: there it is max + log(sum)")
+    return "lse" if return_lse else "sums"
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
-def _run(engine: Engine, problem: Problem, return_lse: bool) -> Result:
-    """The output, and the log-sum-exp where it is asked for: its -inf stops a run under `debug_infs`."""
-    result = engine.run(problem)
-    return result if return_lse else result._replace(lse=None)
+def _run(engine: Engine, problem: Problem, beside: Literal["lse", "sums"] | None) -> tuple[Array, ...]:
+    """The output and what is asked for beside it: an -inf that nobody asked for would stop `debug_infs`."""
+    out, sums = engine.run(problem)
+    if beside is None or sums is None:
+        return (out,)
+    if beside == "lse":
+        return out, sums.lse
+    acc = out * jnp.moveaxis(sums.total, 1, 2)[..., None]
+    return acc, jnp.where(sums.total == 0, -jnp.inf, sums.highest), sums.total
 
 
 _weights = jax.jit(reference.weights)

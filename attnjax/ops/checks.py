@@ -61,3 +61,14 @@ def count(name: str, x: Any) -> int:
     if whole(name, x) < 1:
         raise ValueError(f"{name} is {x}: expected at least 1")
     return int(x)
+
+
+def positions(name: str, x: Any) -> Array:
+    """x as an array of int32, of the nearest that int32 holds; TypeError for what are no integers."""
+    x = x if isinstance(x, np.ndarray) else array(name, x)
+    if not jnp.issubdtype(x.dtype, jnp.integer):
+        raise TypeError(f"{name} is an array of {x.dtype}: expected integers")
+    if x.dtype == jnp.int32:
+        return x
+    own, limits = jnp.iinfo(x.dtype), jnp.iinfo(jnp.int32)
+    return x.clip(max(own.min, limits.min), min(own.max, limits.max)).astype(jnp.int32)

@@ -15,6 +15,8 @@ import numpy as np
 from jax.errors import InconclusiveDimensionOperation
 from jaxtyping import Array, Int
 
+from attnjax.ops.tree import library
+
 QUERY_AXIS, KEY_AXIS = 2, 3
 _INT32 = np.iinfo(np.int32).min, np.iinfo(np.int32).max
 
@@ -109,7 +111,7 @@ def pair_grid(name: str, x: Array, sizes: Sizes) -> Grid:
             f"{list(sizes.pairs)} (*B, N, T, S)"
         )
     x = jnp.reshape(x, (1,) * (len(sizes.pairs) - jnp.ndim(x)) + jnp.shape(x))
-    return Grid(_flatten_batch(x, sizes))
+    return Grid(flatten_batch(x, sizes))
 
 
 def batch_grid(name: str, x: Any, sizes: Sizes) -> Grid:
@@ -122,25 +124,25 @@ def batch_grid(name: str, x: Any, sizes: Sizes) -> Grid:
     # A Python int stays known while tracing, and one beyond int32 is beyond every position too.
     x = np.asarray(np.clip(x, *_INT32), np.int32) if isinstance(x, int) else jnp.asarray(x)
     x = x.reshape((1,) * (len(sizes.batch) - x.ndim) + x.shape + (1, 1, 1))
-    return Grid(_flatten_batch(x, sizes))
+    return Grid(flatten_batch(x, sizes))
 
 
 def axis_grid(name: str, x: Any, sizes: Sizes, axis: int) -> Grid:
     """An array [*B, T] (axis=QUERY_AXIS) or [*B, S] (axis=KEY_AXIS) as a Grid."""
     length, letter = (sizes.queries, "T") if axis == QUERY_AXIS else (sizes.keys, "S")
-    x = jnp.asarray(x)
+    x = x if isinstance(x, np.ndarray) else jnp.asarray(x)
     if x.ndim == 0 or x.shape[-1] != length or not broadcasts_to(x.shape[:-1], sizes.batch):
         raise ValueError(
             f"{name} has shape {list(x.shape)}: expected {[*sizes.batch, length]} (*B, {letter})"
         )
     x = x.reshape((1,) * (len(sizes.batch) + 1 - x.ndim) + x.shape)
     tail = (1, length, 1) if axis == QUERY_AXIS else (1, 1, length)
-    return Grid(_flatten_batch(x.reshape(x.shape[:-1] + tail), sizes))
+    return Grid(flatten_batch(x.reshape(x.shape[:-1] + tail), sizes))
 
 
-def _flatten_batch(x: Array, sizes: Sizes) -> Array:
+def flatten_batch(x: Any, sizes: Sizes) -> Any:
     """[*B|1, n, t, s] to [B|1, n, t, s]; axes are broadcast only where some of several are 1."""
     batch, tail = x.shape[:-3], x.shape[-3:]
     if all(n == 1 for n in batch):
         return x.reshape((1, *tail))
-    return jnp.broadcast_to(x, (*sizes.batch, *tail)).reshape((sizes.flat_batch, *tail))
+    return library(x).broadcast_to(x, (*sizes.batch, *tail)).reshape((sizes.flat_batch, *tail))

@@ -1,6 +1,6 @@
 """Normalisers: from scores (-inf where masked) to weights. Only softmax has a log-sum-exp."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,22 @@ from attnjax.ops.checks import floats, scalar_above
 from attnjax.ops.grid import Grid, Sizes
 from attnjax.ops.sparse_softmax import entmax_weights, sparsemax_weights
 from attnjax.ops.tree import Node
+
+
+class Sums(NamedTuple):
+    """Of each row the highest score, and the sum of all exponentials above it; both 0 for a row without keys.
+
+    A sink is one of the scores. The highest is a constant: its derivative is 0, and all is in the total's.
+    """
+
+    highest: Float[Array, "B N t"]
+    total: Float[Array, "B N t"]
+
+    @property
+    def lse(self) -> Float[Array, "B N t"]:
+        """The log-sum-exp; -inf without keys."""
+        empty = self.total == 0
+        return jnp.where(empty, -jnp.inf, self.highest + jnp.log(jnp.where(empty, 1, self.total)))
 
 
 class Normalizer(Node):
@@ -27,8 +43,8 @@ class Normalizer(Node):
 
     def weights(
         self, scores: Float[Array, "B N t S"], attended: Bool[Array, "..."] | None
-    ) -> tuple[Float[Array, "B N t S"], Float[Array, "B N t"] | None]:
-        """The weights of whole rows, and their log-sum-exp where there is one."""
+    ) -> tuple[Float[Array, "B N t S"], Sums | None]:
+        """The weights of whole rows, and their sums where the normaliser has such."""
         raise NotImplementedError
 
     def pair_weights(
@@ -121,9 +137,9 @@ class Softmax(Normalizer):
             raise ValueError(f"sink has shape {list(self.sink.shape)}: expected [{sizes.heads}] (N)")
         return Softmax(self.sink.astype(dtype))
 
-    def weights(self, scores: Array, attended: Array | None) -> tuple[Array, Array]:
-        weights, lse, _ = _softmax(scores, self.sink, attended)
-        return weights, lse
+    def weights(self, scores: Array, attended: Array | None) -> tuple[Array, Sums]:
+        weights, sums, _ = _softmax(scores, self.sink, attended)
+        return weights, sums
 
     def pair_weights(self, scores: Array, level: Array, attended: Array | None) -> Array:
         weights = jnp.exp(scores - finite(level)[..., None])
@@ -131,41 +147,43 @@ class Softmax(Normalizer):
 
     def shares(
         self, highest: Float[Array, "B N t"], total: Float[Array, "B N t"]
-    ) -> tuple[Array, Array, Array]:
-        """What makes weights of the exponentials of rows, the weight of the sink, and the log-sum-exp.
+    ) -> tuple[Array, Array, Sums]:
+        """What makes weights of the exponentials of rows, the weight of the sink, and the rows' sums.
 
-        `total` is Σ_j exp(s_j - highest), 0 without keys, where the log-sum-exp is -inf. The sink is one more
-        term. No weight is made of the log-sum-exp: far from 0 it has rounded the log of the sum away.
+        `total` is Σ_j exp(s_j - highest), 0 without keys. The sink is one more term. No weight is made of the
+        log-sum-exp: far from 0 it has rounded the log of the sum away.
         """
         level, kept, sunk, empty = highest, jnp.ones_like(total), jnp.zeros_like(total), total == 0
         if self.sink is not None:
             sink = self.sink[None, :, None]
             level = jax.lax.stop_gradient(jnp.maximum(highest, sink))
             kept, sunk = jnp.exp(highest - level), jnp.where(empty, 0, jnp.exp(sink - level))
-        whole = jnp.where(empty, 1, total * kept + sunk)
-        return kept / whole, sunk / whole, jnp.where(empty, -jnp.inf, level + jnp.log(whole))
+        sums = Sums(level, total * kept + sunk)
+        whole = jnp.where(empty, 1, sums.total)
+        return kept / whole, sunk / whole, sums
 
 
 @jax.custom_jvp
-def _softmax(scores: Array, sink: Array | None, attended: Array | None) -> tuple[Array, Array, Array]:
-    """The weights of rows, their log-sum-exp, and the weight of the sink.
+def _softmax(scores: Array, sink: Array | None, attended: Array | None) -> tuple[Array, Sums, Array]:
+    """The weights of rows, their sums, and the weight of the sink.
 
     Its derivative needs the weights alone: a gradient keeps no exponentials beside them.
     """
     softmax = Softmax(sink)
     highest = finite(jnp.max(scores, axis=-1, initial=-jnp.inf))
     exponentials = softmax.pair_weights(scores, highest, attended)
-    share, sunk, lse = softmax.shares(highest, exponentials.sum(axis=-1))
-    return exponentials * share[..., None], lse, sunk
+    share, sunk, sums = softmax.shares(highest, exponentials.sum(axis=-1))
+    return exponentials * share[..., None], sums, sunk
 
 
 @_softmax.defjvp
 def _softmax_jvp(primals: Any, tangents: Any) -> Any:
-    weights, lse, sunk = _softmax(*primals)
+    weights, sums, sunk = _softmax(*primals)
     d_scores, d_sink, _ = tangents
     d_sink = 0 if d_sink is None else d_sink[None, :, None]
     d_lse = (weights * d_scores).sum(axis=-1) + sunk * d_sink
-    return (weights, lse, sunk), (weights * (d_scores - d_lse[..., None]), d_lse, sunk * (d_sink - d_lse))
+    d_sums = Sums(jnp.zeros_like(sums.highest), sums.total * d_lse)
+    return (weights, sums, sunk), (weights * (d_scores - d_lse[..., None]), d_sums, sunk * (d_sink - d_lse))
 
 
 class Sigmoid(Normalizer):

@@ -68,10 +68,13 @@ def flatten(score: Any) -> tuple[Score, ...]:
     )
 
 
-def alibi(slopes: Float[Array, " N"], offset: Any = 0) -> Score:
+def alibi(slopes: Float[Array, " N"], offset: Any = 0, *, signed: bool = False) -> Score:
     """s - slope_h · |i + offset - j|: Press et al., 2022 (the distance is symmetric without a causal mask).
 
-    `slopes` [N] as from `attnjax.ops.positions.alibi_slopes`; `offset` is the number of cached keys.
+    `slopes` [N] as from `attnjax.ops.positions.alibi_slopes`; `offset` is the number of cached keys. With
+    `signed` it is s + slope_h · (j - i - offset), which raises the scores of later keys as it lowers those of
+    earlier ones: the same where a causal mask leaves j ≤ i + offset. Its softmax is that of BLOOM's
+    s + slope_h · j, and negative slopes give the other sign.
 
     Raises TypeError for slopes that are not floating point, ValueError for other shapes.
 
@@ -81,7 +84,7 @@ def alibi(slopes: Float[Array, " N"], offset: Any = 0) -> Score:
     >>> print(jnp.array_str(weights, precision=2))
     [0.67 0.24 0.09]
     """
-    return Alibi(floats("slopes", slopes), scalar("offset", offset))
+    return Alibi(floats("slopes", slopes), scalar("offset", offset), signed)
 
 
 def softcap(c: float | Float[Array, ""]) -> Score:
@@ -181,13 +184,16 @@ def score_fn(fn: Callable[..., Any], *params: Any) -> Score:
 class Alibi(Score):
     slopes: Any
     offset: Any
+    signed: bool
 
     def bind(self, sizes: Sizes, dtype: Any) -> Score:
         slopes = _per_head("slopes", self.slopes, sizes).astype(dtype)
         return replace(self, slopes=Grid(slopes[None, :, None, None]))
 
     def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
-        return scores - self.slopes.array * jnp.abs(at.q + self.offset - at.k).astype(scores.dtype)
+        distance = at.q + self.offset - at.k
+        distance = distance if self.signed else jnp.abs(distance)
+        return scores - self.slopes.array * distance.astype(scores.dtype)
 
 
 class Softcap(Score):

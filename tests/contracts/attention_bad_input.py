@@ -61,6 +61,17 @@ class BadInput(Engine):
                 ValueError,
                 r"lengths key has shape \[3\].*\[2\] \(\*B\)",
             ),
+            (
+                {"mask": aj.interval(jnp.zeros(3, int), jnp.zeros(4, int))},
+                ValueError,
+                r"interval stop has shape \[4\]: expected \[2, 3\] \(\*B, T\)",
+            ),
+            (
+                {"mask": aj.blocks(np.ones((3, 2), bool), 2)},
+                ValueError,
+                r"array of blocks has shape \[3, 2\].*\[2, 4, 2, 3\] \(\*B, N, ⌈T/2⌉, ⌈S/2⌉\)",
+            ),
+            ({"mask": aj.relabel(aj.causal(), np.arange(3))}, ValueError, r"key_positions has shape \[3\]"),
             ({"mask": aj.neighborhood((2, 2), 1)}, ValueError, "is for 4 tokens: got T=3 and S=5"),
             (
                 {"mask": aj.predicate(lambda b, h, q, k: q - k)},
@@ -103,6 +114,8 @@ class BadInput(Engine):
             ({"dropout_rate": 1.0, "dropout_key": jax.random.key(0)}, ValueError, "dropout_rate is 1.0"),
             ({"dropout_rate": -0.1, "dropout_key": jax.random.key(0)}, ValueError, "dropout_rate is -0.1"),
             ({"dropout_rate": np.ones(2)}, ValueError, r"dropout_rate has shape \[2\]"),
+            ({"normalizer": aj.sigmoid(), "normalize": False}, ValueError, "normalize is False with sigmoid"),
+            ({"return_lse": True, "normalize": False}, ValueError, "return_lse is True with normalize=False"),
             ({"normalizer": aj.sigmoid(), "return_lse": True}, ValueError, "return_lse is True with sigmoid"),
         ],
     )

@@ -22,6 +22,9 @@ def masks_for(shape):
         "segments": aj.segments(jnp.arange(t) // 3, jnp.arange(s) // 4) | aj.prefix(1),
         "composed": aj.causal(1) & ~aj.dilated(3) | aj.global_tokens([0]),
         "dense": aj.dense(normal(1, b, 1, t, s) > 0),
+        "by data": aj.interval(jnp.arange(t) // 2, jnp.arange(t) + 2)
+        | aj.blocks(normal(1, shape[3], -(-t // 3), -(-s // 2)) > 0.5, (3, 2)),
+        "relabelled": aj.relabel(aj.causal() | aj.prefix(1), jnp.arange(t)[::-1], jnp.arange(s) * 5 % s),
         "predicate": aj.predicate(lambda b, h, i, j: (i + j + h) % 3 != b),
     }
 

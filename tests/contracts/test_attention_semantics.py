@@ -12,11 +12,12 @@ from tests.contracts.attention_bad_input import BadInput
 from tests.contracts.attention_cases import small_blocks
 from tests.contracts.attention_derivatives import Derivatives
 from tests.contracts.attention_far_from_zero import FarFromZero
+from tests.contracts.attention_parts import Parts
 from tests.contracts.attention_values import Values
 from tests.ops.test_kernels import INTERPRETED
 
 
-class AttentionSemantics(Values, Derivatives, FarFromZero, BadInput):
+class AttentionSemantics(Values, Derivatives, FarFromZero, Parts, BadInput):
     """Every line of the contract; a subclass names the engine."""
 
     @pytest.fixture(autouse=True)

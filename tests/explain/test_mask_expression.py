@@ -25,6 +25,11 @@ READ = {
     "dense([[True, False, True, True, True, True, True, True, True, True, True, False]])": aj.dense(
         jnp.array([[True, False, *[True] * 9, False]])
     ),
+    f"interval({[0] * 12}, stop={[1] * 12})": aj.interval(jnp.zeros(12, int), jnp.ones(12, int)),
+    "blocks([[True, False], [False, True]], (6, 6))": aj.blocks(np.eye(2) > 0, 6),
+    f"relabel(causal() & ~prefix(1), {list(range(11, -1, -1))})": aj.relabel(
+        aj.causal() & ~aj.prefix(1), np.arange(12)[::-1]
+    ),
     "random_blocks(3, 2, count=1)": aj.random_blocks(jax.random.key(3), 2, 1),
     "chunked_causal(4) | dilated(5) | block_diagonal(2)": aj.chunked_causal(4)
     | aj.dilated(5)
@@ -40,7 +45,7 @@ REFUSED = {
     "causal() & (prefix(2)))": "character 23: unmatched ')'",
     "casual()": "character 1: unknown mask 'casual'; did you mean causal",
     "causal() | windw(3, 0)": "character 12: unknown mask 'windw'",
-    "xyz()": "; there are block_diagonal, causal",
+    "xyz()": "; there are block_diagonal, blocks, causal",
     "causal": "causal lacks its arguments: causal(offset=0)",
     "causal() and prefix(2)": "joined by & | ~ and parentheses only",
     "not causal()": "joined by & | ~",
@@ -61,6 +66,8 @@ REFUSED = {
     "prefix(**{'n': 1})": "** is not read",
     "prefix(2.5)": "an argument is a whole number",
     "prefix(n := 3)": "an argument is a whole number",
+    "relabel(3, [0])": "character 9: expected a mask",
+    "causal(prefix(1))": "an argument is a whole number",
     "predicate(len)": "predicate takes a function",
     "causal(offsett=1)": "unexpected keyword argument 'offsett' (it is causal(offset=0))",
     "sliding_window(3)": "missing 1 required positional argument: 'right'",

@@ -12,10 +12,15 @@ import attnjax as aj
 from attnjax.nn import Attention
 
 SLOPES, IDS, KEY = jnp.ones(2), jnp.zeros(4, int), jax.random.key(0)
+MAP = jnp.ones((2, 2), bool)
 
 
 def even(b, h, i, j):
     return j % 2 == 0
+
+
+def is_in(b, h, i, j, ids):
+    return ids[i] == ids[j]
 
 
 def twice(s, b, h, i, j):
@@ -32,6 +37,10 @@ NODES = {
     "tokens": lambda: aj.global_tokens([0, 2]),
     "neighborhood": lambda: aj.neighborhood((2, 2), 1),
     "predicate": lambda: aj.predicate(even),
+    "predicate of an array": lambda: aj.predicate(is_in, IDS),
+    "map of blocks": lambda: aj.blocks(MAP, 2),
+    "interval": lambda: aj.interval(IDS, IDS),
+    "relabelled": lambda: aj.relabel(aj.causal(), IDS),
     "composed": lambda: ~(aj.causal() | aj.prefix(1)) & aj.dilated(2),
     "one array": lambda: aj.causal() & aj.segments(IDS),
     "one key": lambda: aj.random_blocks(KEY, 2, 1),
@@ -39,6 +48,7 @@ NODES = {
     "softcap, numpy's number": lambda: aj.softcap(np.float32(3)),
     "score function": lambda: aj.score_fn(twice),
     "score function of an array": lambda: aj.score_fn(twice, SLOPES),
+    "signed alibi": lambda: aj.alibi(SLOPES, signed=True),
     "scores": lambda: aj.softcap(3.0) >> aj.alibi(SLOPES),
     "softmax": lambda: aj.softmax(),
     "sink": lambda: aj.softmax(SLOPES),

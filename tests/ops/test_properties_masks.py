@@ -88,6 +88,25 @@ def leaves(draw: Any, queries: int, keys: int, kind: str | None = None) -> Case:
                 aj.predicate(lambda b, h, i, j: (i + 2 * j + h + b) % p == 0),
                 (i + 2 * j + h + b) % p == 0,
             )
+        case "blocks":
+            size = (draw(small), draw(small))
+            shape = [BATCH, HEADS, -(-queries // size[0]), -(-keys // size[1])]
+            shape = [draw(st.sampled_from((1, n))) for n in shape]
+            array = np.random.default_rng(draw(st.integers(0, 99))).random(shape) < 0.6
+            mask = aj.blocks(array, size if size[0] != size[1] else size[0])
+            literal = np.broadcast_to(array, (BATCH, HEADS, -(-queries // size[0]), -(-keys // size[1])))
+            literal = literal.repeat(size[0], 2).repeat(size[1], 3)[:, :, :queries, :keys]
+        case "interval":
+            ends = st.lists(st.integers(-2, keys + 2), min_size=BATCH * queries, max_size=BATCH * queries)
+            start, stop = (np.array(draw(ends)).reshape(BATCH, queries) for _ in range(2))
+            mask = aj.interval(start, stop)
+            literal = ((start[..., None] <= j[0, 0]) & (j[0, 0] < stop[..., None]))[:, None]
+        case "relabelled":
+            inner = draw(leaves(queries, keys))
+            q, k = (draw(st.permutations(range(n))) for n in (queries, keys))
+            q, k = np.array([q, q[::-1]]), np.array(k)
+            mask = aj.relabel(inner.mask, q, k)
+            literal = np.stack([inner.literal[0][:, q[0]], inner.literal[1][:, q[1]]])[..., k]
         case "random blocks":
             mask = aj.random_blocks(jax.random.key(draw(st.integers(0, 9))), draw(small), draw(small))
             literal = np.asarray(mask.materialize(queries, keys))
@@ -102,7 +121,8 @@ def leaves(draw: Any, queries: int, keys: int, kind: str | None = None) -> Case:
 
 KINDS = (
     "causal", "window", "prefix", "lengths", "segments", "block diagonal", "chunked causal", "dilated",
-    "global tokens", "dense", "predicate", "random blocks", "neighborhood",
+    "global tokens", "dense", "blocks", "interval", "predicate", "relabelled", "random blocks",
+    "neighborhood",
 )  # fmt: skip
 
 
@@ -213,6 +233,9 @@ def test_the_classes_of_windows_lengths_prefixes_and_arrays_are_exact(size, tile
         aj.lengths(3, 4),
         aj.prefix(right),
         aj.dense(np.tri(*size) > 0),
+        aj.blocks(np.tri(-(-size[0] // 3), -(-size[1] // 3)) > 0, 3),
+        aj.interval(np.maximum(np.arange(size[0]) - left, 0), np.arange(size[0]) + right + 1),
+        aj.relabel(aj.causal(offset), np.arange(size[0]) + right, np.arange(size[1]) * 2),
     ):
         whole = np.asarray(mask.materialize(*size))
         got = mask.classify(*size, block_q=tile, block_k=tile)[0, 0]

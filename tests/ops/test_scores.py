@@ -73,3 +73,17 @@ def test_the_digits_of_a_forget_gate_do_not_depend_on_the_length():
     weights = aj.attention_weights(query, key, **options)[0, 0, -60:]
     sums = np.append(np.cumsum(log_f[:0:-1, 0], dtype=np.float64)[:59][::-1], 0)
     np.testing.assert_allclose(weights, np.exp(sums) / np.exp(sums).sum(), rtol=5e-6)
+
+
+def test_signed_alibi_raises_later_keys_and_is_bloom_s():
+    query, key = jnp.zeros((T, N, 4)), jnp.zeros((S, N, 4))
+    i, j = np.ogrid[:T, :S]
+    signed = SLOPES[:, None, None] * (j - i - OFFSET)
+
+    def weights(score, normalizer=None):
+        return aj.attention_weights(query, key, score=score, normalizer=normalizer)
+
+    got = weights(aj.alibi(SLOPES, OFFSET, signed=True), aj.sigmoid())
+    np.testing.assert_allclose(got, jax.nn.sigmoid(signed), rtol=1e-6)
+    bloom = aj.pair_bias(SLOPES[:, None, None] * np.arange(S, dtype=np.float32))
+    np.testing.assert_allclose(weights(aj.alibi(SLOPES, signed=True)), weights(bloom), rtol=1e-5)

@@ -34,7 +34,7 @@ from attnjax.ops.engines.problem import (
     pair_scores,
     poison_of,
 )
-from attnjax.ops.engines.tuning import blocking_of
+from attnjax.ops.engines.tuning import cheapest
 from attnjax.ops.engines.visits import Spans, Visits, fold_rows, tile_kinds, visits
 from attnjax.ops.normalizers import Softmax, finite
 from attnjax.ops.tree import varying
@@ -53,11 +53,13 @@ def run(problem: Problem, blocking: Blocking | None = None, instead: Any = None)
     if 0 in problem.query.shape or 0 in problem.key.shape:  # No pairs, no blocks.
         return reference.run(problem)
     rules, normalizer = problem.rules, problem.rules.normalizer
-    blocking = blocking or blocking_of(problem)
+    blocking, kinds = (
+        blocks(problem) if blocking is None else (blocking, tile_kinds(rules.mask, blocking.tiles))
+    )
     if isinstance(normalizer, Softmax):  # A sink changes no weight's ratio to another: it can come last.
         rules = dataclasses.replace(rules, normalizer=Softmax(None))
     call, leaves = Call(rules, blocking, problem.dtype), jax.tree.leaves(rules)
-    todo = visits(tile_kinds(rules.mask, blocking.tiles), blocking)
+    todo = visits(kinds, blocking)
     floats = [problem.query, problem.key, problem.value, problem.scale, *call.params(leaves)]
     fixed = Fixed(call.data(leaves), poison_of(problem), todo)
     # All floats alike: the cotangent of one that all devices of a `shard_map` share is summed over them.
@@ -65,16 +67,25 @@ def run(problem: Problem, blocking: Blocking | None = None, instead: Any = None)
     if not isinstance(normalizer, Softmax):
         return Result(out, None)
     highest, total = jnp.moveaxis(highest, 1, 2), jnp.moveaxis(total, 1, 2)
-    share, _, lse = normalizer.shares(highest, total)
+    share, _, sums = normalizer.shares(highest, total)
     if normalizer.sink is not None:
         out *= jnp.moveaxis(share * total, 1, 2)[..., None]
-    return Result(out, lse)
+    return Result(out, sums)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """The engine in these blocks."""
+
+    blocking: Blocking
+
+    def __call__(self, problem: Problem) -> Result:
+        return run(problem, self.blocking)
 
 
 def blocks(problem: Problem) -> tuple[Blocking, Any]:
     """How `run` will cut the call, and the kind of every tile of its pairs."""
-    blocking = blocking_of(problem)
-    return blocking, tile_kinds(problem.rules.mask, blocking.tiles)
+    return cheapest(problem)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

@@ -10,11 +10,15 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
+import jax
+
 from attnjax.ops.engines import blockwise, cudnn, pallas_gpu, reference, splash
 from attnjax.ops.engines.blocks import Blocking
 from attnjax.ops.engines.kernels import WithKernels
 from attnjax.ops.engines.problem import Problem, Result
 from attnjax.ops.engines.support import Kernel, pattern_of, refusal
+from attnjax.ops.engines.tuning import blocking_of
+from attnjax.ops.engines.visits import likely
 from attnjax.ops.grid import Sizes, fixed, surely
 from attnjax.ops.tree import traced
 
@@ -98,14 +102,14 @@ def choose(problem: Problem, implementation: str | None, return_lse: bool = Fals
     """
     if implementation is not None and implementation in KERNELS:
         return _asked(KERNELS[implementation], problem, return_lse)
-    choice = _portable(problem, implementation)
+    choice = _cut(_portable(problem, implementation), problem)
     if implementation is not None or choice.engine.name != "blockwise" or _runs_on_cpu(problem):
         return choice
     found = dict.fromkeys(k for k, _ in platforms(problem, choice, return_lse).values() if k is not None)
     pattern = pattern_of(problem) if found else None
     if pattern is None:
         return choice
-    run = WithKernels(tuple(found), pattern, str(problem.query.dtype))
+    run = WithKernels(tuple(found), pattern, str(problem.query.dtype), blocking=_blocking(choice))
     return dataclasses.replace(choice, engine=dataclasses.replace(choice.engine, run=run))
 
 
@@ -148,6 +152,19 @@ def _runs_on_cpu(problem: Problem) -> bool:
     if traced(problem):
         return False
     return all(d.platform == "cpu" for x in (problem.query, problem.key) for d in x.devices())
+
+
+def _cut(choice: Choice, problem: Problem) -> Choice:
+    """The choice, with its blocks where arrays of the mask decide on them, which are known only out here."""
+    known = likely(problem.rules.mask)
+    if choice.engine.run is not blockwise.run or not jax.tree.leaves(known):
+        return choice
+    run = blockwise.Cut(blocking_of(problem))
+    return dataclasses.replace(choice, engine=dataclasses.replace(choice.engine, run=run))
+
+
+def _blocking(choice: Choice) -> Blocking | None:
+    return choice.engine.run.blocking if isinstance(choice.engine.run, blockwise.Cut) else None
 
 
 def _portable(problem: Problem, implementation: str | None) -> Choice:

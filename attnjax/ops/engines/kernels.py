@@ -21,6 +21,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
 from attnjax.ops.engines import blockwise
+from attnjax.ops.engines.blocks import Blocking
 from attnjax.ops.engines.by_platform import Body, Route, by_platform
 from attnjax.ops.engines.linear_map import linear_map
 from attnjax.ops.engines.problem import Problem, Result
@@ -32,16 +33,18 @@ from attnjax.ops.grid import block, take_rows
 class WithKernels:
     """An engine: each platform's kernel where one is given, else the blocks.
 
-    `asked`: the name of the kernel that was asked for, without which the program must not run.
+    `asked`: the name of the kernel that was asked for, without which the program must not run. `blocking`:
+    None = chosen when the program is traced.
     """
 
     kernels: tuple[Kernel, ...]
     pattern: Pattern
     dtype: str
     asked: str | None = None
+    blocking: Blocking | None = None
 
     def __call__(self, problem: Problem) -> Result:
-        return blockwise.run(problem, instead=functools.partial(_attend, self, False))
+        return blockwise.run(problem, self.blocking, instead=functools.partial(_attend, self, False))
 
     def run(self, default: Body, body: Any, like: Body, args: list[Array]) -> Any:
         """`default(args)`, or `body(kernel, args)` on the platforms of a kernel."""

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 from attnjax.ops.dropout import Dropout
 from attnjax.ops.grid import Block, Sizes
 from attnjax.ops.masks.algebra import Mask
-from attnjax.ops.normalizers import Normalizer
+from attnjax.ops.normalizers import Normalizer, Sums
 from attnjax.ops.scores import Score
 
 
@@ -45,10 +45,10 @@ class Problem:
 
 
 class Result(NamedTuple):
-    """In the problem's dtype; `lse` is None for normalisers that have none."""
+    """In the problem's dtype; `sums` is None for normalisers that have none."""
 
     out: Float[Array, "B T N V"]
-    lse: Float[Array, "B N T"] | None
+    sums: Sums | None
 
 
 def pair_scores(

@@ -12,16 +12,17 @@ from attnjax.ops.engines.problem import (
     poison_of,
 )
 from attnjax.ops.grid import block, take_rows
+from attnjax.ops.normalizers import Sums
 
 
 def run(problem: Problem) -> Result:
     """scale·(q·k) → scores → + bias → mask → normaliser → dropout → · value."""
     rules = problem.rules
-    weights, lse = _weigh(problem, None)
+    weights, sums = _weigh(problem, None)
     value = clean(problem.value.astype(problem.dtype), rules.mask is not None)
     weights = _by_key_head(dropped(weights, rules), 1, value)
     out = jnp.einsum("bkgts,bskv->btkgv", weights, value, precision=rules.precision)
-    return Result(out.reshape(*problem.query.shape[:3], value.shape[-1]), lse)
+    return Result(out.reshape(*problem.query.shape[:3], value.shape[-1]), sums)
 
 
 def weights(problem: Problem, rows: Array | None) -> Float[Array, "B N rows S"]:
@@ -29,8 +30,8 @@ def weights(problem: Problem, rows: Array | None) -> Float[Array, "B N rows S"]:
     return _weigh(problem, rows)[0]
 
 
-def _weigh(problem: Problem, rows: Array | None) -> tuple[Array, Array | None]:
-    """Weights [B, N, rows, S] and their log-sum-exp."""
+def _weigh(problem: Problem, rows: Array | None) -> tuple[Array, Sums | None]:
+    """Weights [B, N, rows, S], and the sums of their rows."""
     rules, poison, query = problem.rules, poison_of(problem), problem.query
     index = jnp.arange(rules.sizes.queries) if rows is None else rows
     if rows is not None:

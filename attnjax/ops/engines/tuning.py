@@ -1,13 +1,15 @@
 """The sizes of blocks: a table of what a pair costs in blocks of each size, and the choice by it."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from attnjax.ops.engines.blocks import Blocking
+from attnjax.ops.engines.census import Census, census
 from attnjax.ops.engines.problem import Problem
-from attnjax.ops.engines.visits import likely, reach, tile_kinds
+from attnjax.ops.engines.visits import grouped, tile_kinds, widest
 from attnjax.ops.grid import Sizes, fixed
 from attnjax.ops.masks.tiles import FULL, PARTIAL, Tiles
 
@@ -44,50 +46,107 @@ BLOCK_SCORES = 2**19
 CALL_SCORES = 2**20
 # The same where batch and heads are not cut: on a CPU, and on an accelerator, where nothing is measured yet.
 WHOLE_SCORES, ACCELERATOR_SCORES = 2**23, 2**28
+# Blocks with fewer heads than fit, for heads that the mask tells apart, must leave out so much more: their
+# turns are more.
+SPLIT = 1.15
 
 
 def blocking_of(
     problem: Problem, block_q: int | None = None, block_k: int | None = None, span: int = 1
 ) -> Blocking:
-    """The blocks of a call: of the cheapest size for what the mask leaves, with as many heads as fit.
+    """The blocks of a call: of the cheapest size where none is given, with as many heads as fit."""
+    if block_q is None or block_k is None:
+        return cheapest(problem)[0]
+    tiles = Tiles(problem.rules.sizes, block_q, block_k)
+    return Blocking(tiles, problem.key.shape[2], *_room(problem, tiles, span), span)
 
-    Batch and heads stay whole where several devices may share the call, for the compiler to divide, and on
+
+def cheapest(problem: Problem) -> tuple[Blocking, Any]:
+    """The blocks of least cost for what the mask leaves, and the kinds of their tiles."""
+    found = census(problem.rules.mask, problem.rules.sizes)
+    _, blocking = min(_ways(problem, found), key=lambda way: way[0])
+    kinds = found.kinds(blocking.tiles) if found.exact else tile_kinds(problem.rules.mask, blocking.tiles)
+    return blocking, kinds
+
+
+def _ways(problem: Problem, found: Census) -> Iterator[tuple[float, Blocking]]:
+    """Ways to cut a call, each with its cost for one head of a batch element."""
+    sizes, key_heads, most = problem.rules.sizes, problem.key.shape[2], _most_scores(problem)
+    for cost in COSTS:
+        tiles = Tiles(sizes, *_fitted(cost, sizes))
+        pairs = tiles.block_q * tiles.block_k
+        if most is None or pairs <= most or cost is COSTS[0]:
+            kinds = found.kinds(tiles)
+            for dearer, outer in _outers(problem, kinds, tiles):
+                blocking = Blocking(tiles, key_heads, *outer)
+                left = grouped(kinds, blocking)
+                prices = (left == FULL) * cost.full + (left == PARTIAL) * cost.partial
+                yield dearer * pairs * prices.mean(axis=(0, 1)).sum(), blocking
+        bound = found.bounding(tiles)
+        for dearer, outer in _outers(problem, bound, tiles, widest(bound.max(axis=(0, 1)))):
+            span = widest(grouped(bound, Blocking(tiles, key_heads, *outer)))
+            if span * pairs <= (most or BLOCK_SCORES):
+                yield (
+                    dearer * pairs * cost.single * tiles.nq * span,
+                    Blocking(tiles, key_heads, *outer, span),
+                )
+
+
+def _outers(
+    problem: Problem, kinds: np.ndarray, tiles: Tiles, span: int = 1
+) -> Iterator[tuple[float, tuple[int, int]]]:
+    """The most batch elements and key heads for a block, and fewer where the mask tells them apart.
+
+    Each with how much dearer a pair counts than where a block has the most.
+    """
+    batch, groups = _room(problem, tiles, span)
+    yield 1.0, (batch, groups)
+    if _whole(problem) or _short(problem, tiles, span):
+        return
+    if kinds.shape[0] > 1:
+        yield from ((SPLIT, (b, groups)) for b in range(1, batch) if batch % b == 0)
+    if kinds.shape[1] > 1:
+        yield from ((SPLIT, (1, g)) for g in range(1, groups) if groups % g == 0)
+
+
+def _room(problem: Problem, tiles: Tiles, span: int) -> tuple[int, int]:
+    """As many batch elements and key heads as fit into a block.
+
+    They stay whole where several devices may share the call, for the compiler to divide, and on
     accelerators, which compute them side by side.
     """
     sizes, key_heads = problem.rules.sizes, problem.key.shape[2]
-    on_cpu = jax.default_backend() == "cpu"
-    known = fixed(sizes.flat_batch)  # Of a symbol there is no telling how many elements make a block.
-    shared = jax.device_count() > 1 and not jax.sharding.get_abstract_mesh().manual_axes
-    whole = not on_cpu or shared or not known
-    tiles = Tiles(sizes, block_q or 0, block_k or 0)
-    if block_q is None or block_k is None:
-        scores = WHOLE_SCORES if on_cpu else ACCELERATOR_SCORES
-        heads = max(1, (sizes.flat_batch if known else 1) * sizes.heads)
-        tiles, span = _cheapest(problem, scores // heads if whole else None)
-    pairs = tiles.block_q * span * tiles.block_k
-    if whole or (tiles.nq == tiles.nk == 1 and sizes.flat_batch * sizes.heads * pairs <= CALL_SCORES):
-        return Blocking(tiles, key_heads, sizes.flat_batch, key_heads, span)
-    room = max(1, BLOCK_SCORES // pairs)
+    if _whole(problem) or _short(problem, tiles, span):
+        return sizes.flat_batch, key_heads
+    room = max(1, BLOCK_SCORES // (tiles.block_q * span * tiles.block_k))
     groups = _divisor(key_heads, room * key_heads // sizes.heads)
     batch = _divisor(sizes.flat_batch, room // sizes.heads) if groups == key_heads else 1
-    return Blocking(tiles, key_heads, batch, groups, span)
+    return batch, groups
 
 
-def _cheapest(problem: Problem, most: int | None) -> tuple[Tiles, int]:
-    """Tiles, and how many make a block, of least cost; `most` scores of one head in a block if possible."""
-    sizes, mask = problem.rules.sizes, likely(problem.rules.mask)
-    found: list[tuple[float, Tiles, int]] = []
-    for cost in COSTS:
-        tiles = Tiles(sizes, *_fitted(cost, sizes))
-        kinds: Any = np.asarray(tile_kinds(mask, tiles))
-        prices = (kinds == FULL) * cost.full + (kinds == PARTIAL) * cost.partial
-        pairs = tiles.block_q * tiles.block_k
-        if most is None or pairs <= most or not found:
-            found.append((prices.mean(axis=(0, 1)).sum() * pairs, tiles, 1))
-        span = reach(problem.rules.mask, tiles)
-        if span * pairs <= (most or BLOCK_SCORES):
-            found.append((cost.single * tiles.nq * span * pairs, tiles, span))
-    return min(found, key=lambda x: x[0])[1:]
+def _short(problem: Problem, tiles: Tiles, span: int) -> bool:
+    """Whether the call has one block."""
+    sizes, pairs = problem.rules.sizes, tiles.block_q * span * tiles.block_k
+    return tiles.nq == tiles.nk == 1 and sizes.flat_batch * sizes.heads * pairs <= CALL_SCORES
+
+
+def _whole(problem: Problem) -> bool:
+    """Whether blocks have all batch elements and heads."""
+    shared = jax.device_count() > 1 and not jax.sharding.get_abstract_mesh().manual_axes
+    # Of a symbol there is no telling how many elements make a block.
+    return shared or jax.default_backend() != "cpu" or not fixed(problem.rules.sizes.flat_batch)
+
+
+def _most_scores(problem: Problem) -> int | None:
+    """The most scores of one head in a block, if possible; None = no limit."""
+    if not _whole(problem):
+        return None
+    (batch, heads), on_cpu = (
+        (problem.rules.sizes.flat_batch, problem.rules.sizes.heads),
+        jax.default_backend() == "cpu",
+    )
+    scores = WHOLE_SCORES if on_cpu else ACCELERATOR_SCORES
+    return scores // max(1, (batch if fixed(batch) else 1) * heads)
 
 
 def _fitted(cost: Cost, sizes: Sizes) -> tuple[int, int]:

@@ -10,16 +10,21 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from attnjax.ops.engines.blocks import Blocking, Index
+from attnjax.ops.grid import fixed
 from attnjax.ops.masks.algebra import And, Mask, classes
-from attnjax.ops.masks.content import Predicate, Segments
-from attnjax.ops.masks.positional import block_diagonal
+from attnjax.ops.masks.block_maps import Blocks
+from attnjax.ops.masks.content import Lengths, Segments
+from attnjax.ops.masks.intervals import Interval
+from attnjax.ops.masks.positional import Positional, block_diagonal
 from attnjax.ops.masks.tiles import EMPTY, FULL, PARTIAL, Tiles
 from attnjax.ops.tree import known, library, traced
 
-PACKED = 512
+PACKED, ON = 512, 0.25
 # Products that a turn of a loop over rows of one block takes: XLA on CPU runs one small product on one core,
 # but those of several heads or rows at once.
 SIDE_BY_SIDE = 4
+# Masks whose arrays are data that differ from call to call, not structure.
+DATA = (Interval, Lengths, Segments, Positional)
 
 Step = Callable[[Any, Index, bool], Any]
 Row = Callable[[Any, Index, Callable[[Step, Any], Any]], Any]
@@ -69,22 +74,33 @@ def _on_host(x: Any) -> Any:
 
 
 def likely(mask: Mask | None, packed: int | None = PACKED) -> Mask | None:
-    """A guess at a mask, known while tracing, to choose the sizes of blocks by.
+    """A guess at a mask, known while tracing, to choose blocks by; the mask itself if it can be.
 
-    Of what is traced, packed documents are taken to be `packed` tokens long, and all else to leave
-    everything: with packed=None a bound, which leaves whatever the mask leaves.
+    Of what is traced, and of lengths and ids, for whose every value a program would be compiled anew, packed
+    documents and intervals are taken to be `packed` tokens long, a share `ON` of a map's blocks to be on, and
+    all else to leave everything: with packed=None a bound, which leaves whatever the mask leaves.
     """
+    if not traced(mask) and not _holds_data(mask):
+        return mask
     if isinstance(mask, And):
         parts = [part for part in (likely(x, packed) for x in (mask.left, mask.right)) if part is not None]
         return parts[0] & parts[1] if len(parts) == 2 else next(iter(parts), None)
-    if not traced(mask):
-        return None if _holds_predicate(mask) else mask  # Too dear to evaluate for every size.
-    return block_diagonal(packed) if packed and isinstance(mask, Segments) else None
+    return _typical(mask, packed) if packed else None
 
 
-def _holds_predicate(mask: Mask | None) -> bool:
-    nodes = jax.tree.leaves(mask, is_leaf=lambda x: isinstance(x, Predicate))
-    return any(isinstance(x, Predicate) for x in nodes)
+def _typical(mask: Mask | None, packed: int) -> Mask | None:
+    if isinstance(mask, (Segments, Interval)):
+        return block_diagonal(packed)
+    if isinstance(mask, Blocks):
+        shape = [n if fixed(n) else 1 for n in mask.array.shape]
+        on = np.random.default_rng(0).random(shape) < ON
+        return Blocks(on, mask.size_q, mask.size_k)
+    return None
+
+
+def _holds_data(mask: Mask | None) -> bool:
+    nodes = jax.tree.leaves(mask, is_leaf=lambda x: isinstance(x, DATA))
+    return any(isinstance(x, DATA) and jax.tree.leaves(x) for x in nodes)
 
 
 def _kinds(mask: Mask | None, tiles: Tiles) -> Any:
@@ -109,13 +125,14 @@ def visits(found: Any, blocking: Blocking) -> Visits | Spans:
 
 
 def reach(mask: Mask | None, tiles: Tiles) -> int:
-    """How many tiles of a row lie from the first that is not empty to the last, in the row that has most.
+    """`widest` of the tiles that a mask could leave, as far as is known while tracing."""
+    return widest(np.asarray(tile_kinds(likely(mask, packed=None), tiles)))
 
-    At least 1; no fewer where more may lie so, as far as is known while tracing.
-    """
-    found = np.asarray(tile_kinds(likely(mask, packed=None), tiles))
-    some = (found != EMPTY).any(axis=(0, 1))
-    ends = some.shape[1] - some[:, ::-1].argmax(-1)
+
+def widest(found: np.ndarray) -> int:
+    """How many tiles lie from the first of a row that is not empty to the last, where most do; at least 1."""
+    some = found != EMPTY
+    ends = some.shape[-1] - some[..., ::-1].argmax(-1)
     return int(np.where(some.any(-1), ends - some.argmax(-1), 0).max(initial=1))
 
 

@@ -4,7 +4,9 @@ Positions: query i stands at i + offset (offset = the number of cached keys when
 """
 
 from attnjax.ops.masks.algebra import Mask
+from attnjax.ops.masks.block_maps import blocks
 from attnjax.ops.masks.content import dense, lengths, predicate, segments
+from attnjax.ops.masks.intervals import interval
 from attnjax.ops.masks.positional import (
     block_diagonal,
     causal,
@@ -15,21 +17,25 @@ from attnjax.ops.masks.positional import (
     sliding_window,
 )
 from attnjax.ops.masks.random_blocks import random_blocks
+from attnjax.ops.masks.relabelled import relabel
 from attnjax.ops.masks.spatial import neighborhood
 
 __all__ = [
     "Mask",
     "block_diagonal",
+    "blocks",
     "causal",
     "chunked_causal",
     "dense",
     "dilated",
     "global_tokens",
+    "interval",
     "lengths",
     "neighborhood",
     "predicate",
     "prefix",
     "random_blocks",
+    "relabel",
     "segments",
     "sliding_window",
 ]

@@ -64,18 +64,21 @@ def dense(array: Bool[Array, "..."]) -> Mask:
     return Dense(array)
 
 
-def predicate(fn: Callable[..., Any]) -> Mask:
-    """Query i attends key j iff fn(b, h, i, j), a function of int32 scalars that gives a bool scalar.
+def predicate(fn: Callable[..., Any], *params: Any) -> Mask:
+    """Query i attends key j iff fn(b, h, i, j, *params): a function of int32 scalars that gives a bool.
 
-    b counts the batch elements in row-major order, h the query heads. TypeError for another result.
+    b counts the batch elements in row-major order, h the query heads. `params`: any pytrees of arrays, which
+    may be traced, as arrays that fn closes over; they have no gradient. TypeError for another result.
 
     >>> print(predicate(lambda b, h, q, k: k % 2 == 0).draw(2, 4))
     ■ · ■ ·
     ■ · ■ ·
     """
     if not callable(fn):
-        raise TypeError(f"predicate got {fn!r}: expected a function fn(b, h, q_index, k_index)")
-    return Predicate(fn, ())
+        raise TypeError(f"predicate got {fn!r}: expected a function fn(b, h, q_index, k_index, *params)")
+    # Numbers as arrays, which stay known while tracing.
+    arrays = jax.tree.map(lambda x: x if hasattr(x, "dtype") else np.asarray(x, jnp.result_type(x)), params)
+    return Predicate(fn, arrays)
 
 
 class Lengths(Mask):
@@ -152,16 +155,20 @@ class Dense(Mask):
 
 class Predicate(Mask):
     fn: Callable[..., Any]
-    constants: Any
+    params: Any
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "_children", ("params",))
 
     def bind(self, sizes: Sizes) -> Mask:
-        fn, constants, result = hoisted(self.fn, *INDICES)
+        fn, closed_over, result = hoisted(self.fn, *INDICES, *self.params)
         if getattr(result, "shape", None) != () or getattr(result, "dtype", None) != jnp.bool_:
             raise TypeError(f"the predicate gives {result} for scalar indices: expected a bool scalar")
-        return Predicate(fn, jax.lax.stop_gradient(tuple(constants)))
+        return Predicate(fn, jax.lax.stop_gradient((*self.params, *closed_over)))
 
     def evaluate(self, at: Block) -> Array:
-        return elementwise(lambda *index: self.fn(*index, *self.constants), *at)
+        return elementwise(lambda *index: self.fn(*index, *self.params), *at)
 
     def bounds(self, tiles: Tiles) -> Bounds:
         """By evaluation, one tile after the other: every pair is evaluated, one tile is in memory at a time.
@@ -169,25 +176,19 @@ class Predicate(Mask):
         Exact; separate for batch elements and heads only where the function depends on them.
         """
         sizes = tiles.sizes
-        by_batch, by_head, *_ = needed(lambda *index: self.fn(*index, *self.constants), *INDICES)
+        by_batch, by_head, *_ = needed(lambda *index: self.fn(*index, *self.params), *INDICES)
+        by_batch |= tiles.by_batch
         shape = (sizes.flat_batch if by_batch else 1, sizes.heads if by_head else 1, tiles.nq, tiles.nk)
 
         def tile(place: Array) -> tuple[Array, Array]:
-            b, h, i, j = jnp.unravel_index(place, shape)
-            q = i * tiles.block_q + jnp.arange(tiles.block_q)
-            k = j * tiles.block_k + jnp.arange(tiles.block_k)
-            # A ragged tile repeats its last query and key, which changes no any and no all.
-            q, k = jnp.minimum(q, max(sizes.queries, 1) - 1), jnp.minimum(k, max(sizes.keys, 1) - 1)
-            index = (x.astype(jnp.int32) for x in (b, h, q, k))
-            shapes = ((1, 1, 1, 1), (1, 1, 1, 1), (1, 1, -1, 1), (1, 1, 1, -1))
-            pairs = self.evaluate(Block(*(x.reshape(s) for x, s in zip(index, shapes, strict=True))))
+            pairs = self.evaluate(tiles.block(*jnp.unravel_index(place, shape)))
             return pairs.any(), pairs.all()
 
         def table() -> Bounds:
             some, every = jax.lax.map(tile, jnp.arange(math.prod(shape)))
             return Bounds(some.reshape(shape), every.reshape(shape))
 
-        return table() if traced(self) else known(table)
+        return table() if traced((self, tiles)) else known(table)
 
     def __repr__(self) -> str:
         return f"predicate({getattr(self.fn, '__name__', self.fn)})"

@@ -1,0 +1,56 @@
+"""Masks by an interval of keys for each query."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from attnjax.ops import checks
+from attnjax.ops.grid import QUERY_AXIS, Block, Grid, Sizes, axis_grid
+from attnjax.ops.masks.algebra import Mask
+from attnjax.ops.masks.tiles import Bounds, Tiles
+from attnjax.ops.tree import library, shown
+
+LIMITS = jnp.iinfo(jnp.int32)
+
+
+def interval(start: Int[Array, "*B T"], stop: Int[Array, "*B T"]) -> Mask:
+    """Query i attends key j iff start_i ≤ j < stop_i: what lies next to each other for every query.
+
+    A query whose stop is not above its start attends nothing. Arrays may be traced. Documents, windows of
+    changing width and attention sinks are few of these, joined by |; FlashMask (Wang et al., 2024) has
+    intervals of queries for each key.
+
+    Raises TypeError for arrays that are not integers, ValueError for other shapes.
+
+    >>> print(interval(jnp.array([0, 0, 2, 1]), jnp.array([1, 2, 2, 4])).draw(4))
+    ■ · · ·
+    ■ ■ · ·
+    · · · ·
+    · ■ ■ ■
+    """
+    return Interval(checks.positions("start", start), checks.positions("stop", stop))
+
+
+class Interval(Mask):
+    start: Any
+    stop: Any
+
+    def bind(self, sizes: Sizes) -> Mask:
+        ends = (("interval start", self.start), ("interval stop", self.stop))
+        return Interval(*(axis_grid(name, x, sizes, QUERY_AXIS) for name, x in ends))
+
+    def evaluate(self, at: Block) -> Array:
+        return (self.start.array <= at.k) & (at.k < self.stop.array)
+
+    def bounds(self, tiles: Tiles) -> Bounds:
+        start, stop, (first, last) = self.start.array, self.stop.array, tiles.k_range
+        xp = library(start, stop)
+        # A query that attends nothing reaches from beyond the end to before the beginning.
+        lowest = tiles.reduce("min", Grid(xp.where(start < stop, start, LIMITS.max)))
+        highest = tiles.reduce("max", Grid(xp.where(start < stop, stop, LIMITS.min)))
+        every = (tiles.reduce("max", self.start) <= first) & (last < tiles.reduce("min", self.stop))
+        return Bounds((lowest <= last) & (first < highest), every)
+
+    def __repr__(self) -> str:
+        return f"interval({shown(self.start)}, {shown(self.stop)})"

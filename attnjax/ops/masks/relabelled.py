@@ -1,0 +1,86 @@
+"""A mask for tokens that lie in another order than the one that it speaks of."""
+
+from typing import Any
+
+import jax
+from jaxtyping import Array, Int
+
+from attnjax.ops import checks
+from attnjax.ops.grid import KEY_AXIS, QUERY_AXIS, Block, Grid, Sizes, axis_grid, map_grids
+from attnjax.ops.masks.algebra import Mask
+from attnjax.ops.masks.tiles import Bounds, Tiles
+from attnjax.ops.tree import library, shown
+
+
+def relabel(
+    mask: Mask, query_positions: Int[Array, "*B T"], key_positions: Int[Array, "*B S"] | None = None
+) -> Mask:
+    """Query i attends key j iff `mask` lets query_positions[i] attend key_positions[j].
+
+    For tokens in another order than the mask's: images in tiles or along a Morton curve, a sequence dealt out
+    to devices, documents whose positions begin anew. `key_positions` = None takes `query_positions` for both.
+    Positions may be traced; arrays of the mask (ids, intervals, …) are read at them, at the nearest where
+    they lie outside.
+
+    A tile is skipped where the mask rules out all positions from the tile's lowest to its highest: an order
+    that keeps near what attends each other leaves few tiles.
+
+    Raises TypeError for another mask or positions that are not integers, ValueError for other shapes.
+
+    >>> import attnjax as aj
+    >>> print(relabel(aj.causal(), jax.numpy.array([0, 2, 1, 3])).draw(4))
+    ■ · · ·
+    ■ ■ ■ ·
+    ■ · ■ ·
+    ■ ■ ■ ■
+    """
+    if not isinstance(mask, Mask):
+        raise TypeError(f"mask is {mask!r}: expected a mask of attnjax")
+    query = checks.positions("query_positions", query_positions)
+    return Relabelled(
+        mask, query, None if key_positions is None else checks.positions("key_positions", key_positions)
+    )
+
+
+class Relabelled(Mask):
+    mask: Any
+    query: Any
+    key: Any  # None: as of the queries
+
+    def bind(self, sizes: Sizes) -> Mask:
+        key = self.query if self.key is None else self.key
+        query = _laid("relabel query_positions", self.query, sizes, QUERY_AXIS)
+        key = _laid("relabel key_positions", key, sizes, KEY_AXIS)
+
+        def read(x: Array) -> Array:
+            return _taken(_taken(x, query.array, QUERY_AXIS), key.array, KEY_AXIS)
+
+        return Relabelled(map_grids(read, self.mask.bind(sizes)), query, key)
+
+    def evaluate(self, at: Block) -> Array:
+        return self.mask.evaluate(at._replace(q=self.query.array, k=self.key.array))
+
+    def bounds(self, tiles: Tiles) -> Bounds:
+        return self.mask.bounds(tiles._replace(query=self.query, key=self.key))
+
+    def __repr__(self) -> str:
+        key = "" if self.key is None else f", {shown(self.key)}"
+        return f"relabel({self.mask!r}, {shown(self.query)}{key})"
+
+
+def _laid(name: str, positions: Any, sizes: Sizes, axis: int) -> Grid:
+    if not isinstance(positions, jax.core.Tracer):  # A small array, that stays known while tracing.
+        positions = jax.device_get(positions)
+    return axis_grid(name, positions, sizes, axis)
+
+
+def _taken(x: Any, positions: Any, axis: int) -> Any:
+    """x [B|1, N|1, T|1, S|1] at the positions [B|1, 1, T|1, S|1] along the axis."""
+    length, xp = x.shape[axis], library(x, positions)
+    if length == 1:
+        return x
+    positions = positions.clip(0, length - 1)
+    if positions.shape[0] == 1:
+        return xp.take(x, positions.reshape(-1), axis=axis)
+    x = xp.broadcast_to(x, (positions.shape[0], *x.shape[1:]))
+    return xp.take_along_axis(x, positions, axis=axis)
