@@ -29,6 +29,7 @@ def training(rows: list[Row]) -> Figure:
         _draw(panel, validated, name, name, ACCENT, "o")
         panel.set(ylabel=f"validation\n{name.replace('_', ' ')}")
     panels[-1].set(xlabel="step")
+    panels[-1].xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 
@@ -36,4 +37,5 @@ def _draw(panel: Any, rows: list[Row], name: str, label: str, colour: str, marke
     points = [(row["step"], row[name]) for row in rows if name in row]
     if points:
         steps, values = zip(*points, strict=True)
+        marker = marker or ("o" if len(points) == 1 else "")  # A line of one point is not seen.
         panel.plot(steps, values, color=colour, marker=marker, markersize=3.5, linewidth=1.3, label=label)
