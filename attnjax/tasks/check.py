@@ -29,13 +29,13 @@ def check_parts(task: Any) -> None:
 
 
 def rehearse(task: Task) -> None:
-    """Raises TaskError where a first batch, its loss or a first validation is not as training needs it.
+    """Raises TaskError where a first batch or its loss is not as training needs it.
 
-    The loss is traced and not computed; the validation is that of fresh parameters.
+    Both are traced and not compiled: the first step comes as soon as without.
     """
     check_parts(task)
     with task_code("init"):
-        params = jax.jit(task.init)(jax.random.key(0))
+        params = jax.eval_shape(task.init, jax.random.key(0))
     with task_code("batch"):
         batch = task.batch(0)
     _check_batch(batch)
@@ -47,10 +47,14 @@ def rehearse(task: Task) -> None:
     with task_code("loss"):
         found = jax.eval_shape(loss, params, batch, jnp.float32(0), jnp.float32(0))
     _check_loss(found)
-    with task_code("validate"):
-        values = task.validate(params)
-    if (name := task.monitor[0]) not in numbers("validate", values):
+
+
+def validation(task: Task, params: Any) -> dict[str, float]:
+    """Returns what the task's validation finds. Raises TaskError where that is not as training needs it."""
+    values = numbers("validate", task.validate(params))
+    if (name := task.monitor[0]) not in values:
         raise TaskError(f"validate returns {_names(values)}: expected {name!r} too, which monitor names")
+    return values
 
 
 def numbers(what: str, values: Any) -> dict[str, float]:

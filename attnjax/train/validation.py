@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from attnjax.tasks.base import HoldsOut
-from attnjax.tasks.check import numbers
+from attnjax.tasks.check import validation
 from attnjax.train.metrics import Row
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ class Validation:
         It holds what `task.validate` finds and, for a task that `HoldsOut` examples, "loss", the training's
         loss of them without dropout, and "gap", by how much it is above `train_loss`.
         """
-        values = numbers("validate", self._task.validate(params))
-        row: Row = {"step": step, "split": "validation", **values}
+        row: Row = {"step": step, "split": "validation", **validation(self._task, params)}
         if not isinstance(self._task, HoldsOut):
             return row
         loss = self._loss(params, self._task.held_out(), label_smoothing)
