@@ -1,6 +1,8 @@
 """What holds for every test and doctest; set before jax is imported."""
 
+import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +32,20 @@ def compile_quickly() -> Iterator[None]:
     jax.config.update(name, True)
     yield
     jax.config.update(name, before)
+
+
+MAPPINGS = 20_000
+"""Of memory, in a process; Linux gives it 65530, and what XLA compiles takes several for each program."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_programs() -> Iterator[None]:
+    """Lets go of compiled programs from time to time: out of mappings, XLA ends in a segmentation fault."""
+    yield
+    mappings = Path("/proc/self/maps")
+    if "jax" in sys.modules and mappings.exists() and mappings.read_text().count("\n") > MAPPINGS:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
 
 
 # Compare many small programs, each compiled for one test, and hardly about what XLA makes of them.

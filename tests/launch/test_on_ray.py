@@ -112,6 +112,7 @@ def test_a_search_of_one_shape_asks_for_as_many_trials_as_all_workers_take() -> 
     process.communicate(timeout=300)
 
 
+@pytest.mark.slow
 def test_a_search_that_is_stopped_on_a_cluster_goes_on_in_one_process_to_the_same_table() -> None:
     """Packs that are computed side by side, and ask as they go, know nothing of each other."""
     search = "sweep toy --search tpe --trials 48 --prune median --train.steps 40 --space".split()

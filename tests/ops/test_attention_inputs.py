@@ -119,7 +119,7 @@ SHOWN = {
     "softmax(float32[4])": aj.softmax(jnp.ones(4)),
     "sigmoid(-1.0)": aj.sigmoid(-1.0),
     "entmax(1.5)": aj.entmax(),
-    "alibi(float32[4], 0)": aj.alibi(jnp.ones(4)),
+    "alibi(float32[4], 0, False)": aj.alibi(jnp.ones(4)),
     "relative_bias(float32[8, 4], 128, True, 0)": aj.relative_bias(jnp.ones((8, 4))),
     "forget_gate(float32[5, 4], 0)": aj.forget_gate(jnp.ones((5, 4))),
 }

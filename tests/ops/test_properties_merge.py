@@ -136,7 +136,8 @@ def blocks_result(inputs, block_q, block_k):
         return blockwise.run(problem, blocking_of(problem, block_q, block_k))
 
     def loss(*args):
-        out, lse = run(*args)
+        result = run(*args)
+        out, lse = result.out, result.sums.lse
         return jnp.sum(jnp.sin(out)) + jnp.sum(jnp.where(jnp.isneginf(lse), 0, lse)), (out, lse)
 
     arguments = (*inputs[:3], bias, jnp.linspace(-1.0, 1.0, N))

@@ -29,7 +29,7 @@ def training(rows: list[Row]) -> Figure:
         _draw(panel, validated, name, name, ACCENT, "o")
         panel.set(ylabel=f"validation\n{name.replace('_', ' ')}")
     panels[-1].set(xlabel="step")
-    panels[-1].xaxis.get_major_locator().set_params(integer=True)
+    panels[-1].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     return figure
 
 
