@@ -26,8 +26,8 @@ from attention import timed
 from linear import directions, gated_delta
 
 import attnjax as aj
-from attnjax.train.loop import next_span
 from attnjax.train.pack_program import PackLayout, PackProgram, PackTrial
+from attnjax.train.spans import next_span
 
 CALLS = 10
 Cases = dict[str, Callable[[], float]]

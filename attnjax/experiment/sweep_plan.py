@@ -128,7 +128,7 @@ def training_seconds(plan: Plan, groups: Sequence[Sequence[Trial]], programs: Pr
 
 def _operations(layout: "PackLayout", trials: Sequence[Trial], programs: Programs) -> float:
     """How many floating-point operations the program of these trials counts, before it is compiled."""
-    from attnjax.train.loop import next_span
+    from attnjax.train.spans import next_span
 
     program = programs.program(trials[0], layout)
     batches = program.batches([next_span(0, program.config)] * layout.width)
@@ -143,8 +143,8 @@ def step_seconds(
     """What one step of a full pack of these trials takes: the least of some chunks, of one if it is long."""
     import jax
 
-    from attnjax.train.loop import next_span
     from attnjax.train.pack_program import PackTrial
+    from attnjax.train.spans import next_span
 
     program = programs.program(trials[0], layout)
     program.compile()

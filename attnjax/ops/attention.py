@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Sequence
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,20 @@ Scores = Score | Sequence[Score]
 Precision = Any
 
 
+class _Options(TypedDict, total=False):
+    """The keyword arguments of `attention` that do not change what it returns, for its signatures."""
+
+    mask: Mask | Bool[Array, "..."] | None
+    bias: Float[Array, "..."] | None
+    score: Scores | None
+    normalizer: Normalizer | None
+    scale: float | Float[Array, ""] | None
+    dropout_rate: float | Float[Array, ""]
+    dropout_key: PRNGKeyArray | None
+    implementation: str | None
+    precision: Precision
+
+
 def _spread(
     query: Any, key: Any, value: Any, *, return_lse: bool = False, normalize: bool = True, **_: Any
 ) -> Any:
@@ -40,17 +54,9 @@ def attention(
     key: Float[Array, "*B S K H"],
     value: Float[Array, "*B S K V"],
     *,
-    mask: Mask | Bool[Array, "..."] | None = ...,
-    bias: Float[Array, "..."] | None = ...,
-    score: Scores | None = ...,
-    normalizer: Normalizer | None = ...,
-    scale: float | Float[Array, ""] | None = ...,
-    dropout_rate: float | Float[Array, ""] = ...,
-    dropout_key: PRNGKeyArray | None = ...,
     return_lse: Literal[False] = ...,
     normalize: Literal[True] = ...,
-    implementation: str | None = ...,
-    precision: Precision = ...,
+    **options: Unpack[_Options],
 ) -> Float[Array, "*B T N V"]: ...
 
 
@@ -61,16 +67,8 @@ def attention(
     value: Float[Array, "*B S K V"],
     *,
     return_lse: Literal[True],
-    mask: Mask | Bool[Array, "..."] | None = ...,
-    bias: Float[Array, "..."] | None = ...,
-    score: Scores | None = ...,
-    normalizer: Normalizer | None = ...,
-    scale: float | Float[Array, ""] | None = ...,
-    dropout_rate: float | Float[Array, ""] = ...,
-    dropout_key: PRNGKeyArray | None = ...,
     normalize: Literal[True] = ...,
-    implementation: str | None = ...,
-    precision: Precision = ...,
+    **options: Unpack[_Options],
 ) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B N T"]]: ...
 
 
@@ -81,16 +79,8 @@ def attention(
     value: Float[Array, "*B S K V"],
     *,
     normalize: Literal[False],
-    mask: Mask | Bool[Array, "..."] | None = ...,
-    bias: Float[Array, "..."] | None = ...,
-    score: Scores | None = ...,
-    normalizer: Normalizer | None = ...,
-    scale: float | Float[Array, ""] | None = ...,
-    dropout_rate: float | Float[Array, ""] = ...,
-    dropout_key: PRNGKeyArray | None = ...,
     return_lse: Literal[False] = ...,
-    implementation: str | None = ...,
-    precision: Precision = ...,
+    **options: Unpack[_Options],
 ) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B N T"], Float[Array, "*B N T"]]: ...
 
 

@@ -1,6 +1,5 @@
 """The loop on the host: it acts between dispatches only, and never makes the device wait."""
 
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -24,6 +23,7 @@ from attnjax.train.placement import Placement, on_one_device
 from attnjax.train.prefetch import prefetched
 from attnjax.train.progress import ProgressBar
 from attnjax.train.rngs import Stream, stream_key
+from attnjax.train.spans import Span, checkpoint_due, spans_of
 from attnjax.train.state import TrainState, count_parameters, evaluation_params, init_state
 from attnjax.train.step import make_train_chunk
 from attnjax.train.validation import Validation
@@ -51,13 +51,6 @@ class FitResult:
     """The step of the checkpoint that this call started from; 0 for a fresh start."""
     seconds: float
     """Wall time of this call."""
-
-
-class Span(NamedTuple):
-    """The steps of one dispatch."""
-
-    start: int
-    end: int
 
 
 class _Chunk(NamedTuple):
@@ -269,27 +262,6 @@ def _restore_or_init(
     make = jax.jit(lambda key: initial_state(task, config, key), out_shardings=placement.state)
     state = make(jax.random.key(seed))
     return checkpoints.restore(state) or (0, state)
-
-
-def spans_of(start: int, config: TrainConfig) -> list[Span]:
-    """The chunks from `start` on: their ends do not depend on where a run was interrupted."""
-    ends = range(start + config.log_every, config.steps, config.log_every)
-    return [Span(*pair) for pair in itertools.pairwise([start, *ends, config.steps]) if pair[0] < pair[1]]
-
-
-def next_span(step: int, config: TrainConfig) -> Span:
-    """The chunk that begins at a step where one may end."""
-    return Span(step, min(step + config.log_every, config.steps))
-
-
-def checkpoint_due(span: Span, config: TrainConfig) -> bool:
-    """Whether a checkpoint is saved after this chunk."""
-    return crosses(span.start, span.end, config.checkpoint_every) or span.end == config.steps
-
-
-def crosses(start: int, end: int, every: int) -> bool:
-    """Whether a multiple of `every` lies in (start, end]."""
-    return start // every < end // every
 
 
 def stacked_batches(task: "Task", span: Span) -> dict[str, np.ndarray]:

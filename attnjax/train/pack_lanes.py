@@ -11,10 +11,11 @@ import numpy as np
 
 from attnjax.tasks.errors import TaskError, task_code
 from attnjax.train.checkpoint import Checkpoints
-from attnjax.train.loop import Span, checkpoint_due, crosses, divergence, next_span
+from attnjax.train.loop import divergence
 from attnjax.train.metrics import MetricsFile, train_row
 from attnjax.train.pack_program import PackProgram, PackTrial
 from attnjax.train.pack_round import Ended, Prune, Round
+from attnjax.train.spans import Span, checkpoint_due, crosses, next_span
 from attnjax.train.state import TrainState, evaluation_params
 
 FREE = -1

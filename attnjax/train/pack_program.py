@@ -15,8 +15,9 @@ from jaxtyping import Array, Bool
 
 from attnjax.config import traced_fields
 from attnjax.train.config import TrainConfig
-from attnjax.train.loop import Span, initial_state, next_span, stacked_batches
+from attnjax.train.loop import initial_state, stacked_batches
 from attnjax.train.optimizer import Hyperparameters
+from attnjax.train.spans import Span, next_span
 from attnjax.train.state import TrainState
 from attnjax.train.step import Batch, Loss, Metrics, make_train_chunk
 from attnjax.train.validation import Validation

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from attnjax.tasks.errors import TaskError
-from attnjax.train.loop import Span
 from attnjax.train.pack_program import PackTrial
+from attnjax.train.spans import Span
 from attnjax.train.state import TrainState, evaluation_params
 
 
