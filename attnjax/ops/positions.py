@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Int
 
-from attnjax.ops.ranks import of_rank
+from attnjax.ops.core.ranks import of_rank
 
 
 def sinusoidal(

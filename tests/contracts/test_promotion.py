@@ -15,7 +15,7 @@ from attnjax.models import LanguageModel, LanguageModelConfig, Transformer, Tran
 from attnjax.ops import positions
 from attnjax.ops.linear.members.bidirectional import bidirectional
 from attnjax.ops.linear.members.catalogue import MEMBERS
-from attnjax.tasks.cross_entropy import smoothed_cross_entropy
+from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.train.config import TrainConfig
 from attnjax.train.optimizer import hyperparameters
 from attnjax.train.state import init_state
