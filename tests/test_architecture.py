@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = {
     "config": 0,
+    "mechanisms": 1,
     "experiment": 2,
     "ops": 1,
     "nn": 2,
@@ -195,6 +196,7 @@ def heavy_after(statement: str) -> set[str]:
         "attnjax",
         "attnjax.cli",
         "attnjax.experiment.registry",
+        "attnjax.mechanisms",
         *(name for name in sources() if name.endswith("config")),
     ],
 )

@@ -3,6 +3,7 @@
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.layer import Attention
+from attnjax.nn.attention.make import make_attention
 from attnjax.nn.attention.output import AttentionOutput, without_none
 from attnjax.nn.attention.position_score import PositionScore
 from attnjax.nn.axes import logical_axes, named
@@ -32,6 +33,7 @@ __all__ = [
     "flat_dot_general",
     "folded",
     "logical_axes",
+    "make_attention",
     "make_norm",
     "named",
     "without_none",

@@ -78,14 +78,13 @@ class EncoderBlock(nnx.Module):
     ) -> AttentionOutput:
         """The output, the cache it leaves and the weights asked for, as in `Attention.attend`.
 
-        Dropout of weights and capture leave out a layer that has no weights.
+        Scores, dropout of weights and capture leave out a layer that has no weights.
         """
         attended = self.attention.attend(
             self.attention_residual.enter(x),
             mask=mask,
-            score=score,
             cache=cache,
-            **_of_weights(self.attention, folded(dropout, "weights"), capture),
+            **_of_weights(self.attention, score, folded(dropout, "weights"), capture),
         )
         x = self.attention_residual.leave(x, attended.out, folded(dropout, "attention"))
         return attended._replace(out=_feed(self, x, dropout))
@@ -138,14 +137,13 @@ class DecoderBlock(nnx.Module):
     ) -> DecoderAttended:
         """Arguments as in `Attention.attend`; mask, score and cache belong to the self-attention.
 
-        Dropout of weights and capture leave out a layer that has no weights.
+        Scores, dropout of weights and capture leave out a layer that has no weights.
         """
         own = self.self_attention.attend(
             self.self_residual.enter(x),
             mask=mask,
-            score=score,
             cache=cache,
-            **_of_weights(self.self_attention, folded(dropout, "self_weights"), capture),
+            **_of_weights(self.self_attention, score, folded(dropout, "self_weights"), capture),
         )
         x = self.self_residual.leave(x, own.out, folded(dropout, "self_attention"))
         if not isinstance(context, KeysValues):
@@ -162,8 +160,11 @@ class DecoderBlock(nnx.Module):
         return DecoderAttended(_feed(self, x, dropout), own.cache, own.weights, cross.weights)
 
 
-def _of_weights(attention: Attention, dropout: Dropout | None, capture: Capture | None) -> dict[str, Any]:
-    return {"dropout": dropout, "capture": capture} if attention.has_weights else {}
+def _of_weights(
+    attention: Attention, score: Any, dropout: Dropout | None, capture: Capture | None
+) -> dict[str, Any]:
+    given = {"score": score, "dropout": dropout, "capture": capture}
+    return given if attention.has_weights else {}
 
 
 def _feed(block: EncoderBlock | DecoderBlock, x: Array, dropout: Dropout | None) -> Array:

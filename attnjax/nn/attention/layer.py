@@ -25,6 +25,7 @@ from attnjax.nn.projection import into_heads
 from attnjax.ops import positions as position_ops
 from attnjax.ops.attention import attention, attention_weights
 from attnjax.ops.masks import Mask
+from attnjax.ops.normalizers import Normalizer
 
 MaskLike = Mask | Bool[Array, "*#B #N #T #S"]
 Rope = Literal["halves", "interleaved"]
@@ -36,12 +37,12 @@ class Attention(nnx.Module):
     kv_heads = heads is multi-head (Vaswani et al. 2017), 1 multi-query (Shazeer 2019), a divisor between them
     grouped-query attention (Ainslie et al. 2023): a key/value head serves heads/kv_heads query heads.
 
-    With the name of a linear or recurrent mechanism (`catalogue.MEMBERS`: "gla", "gated_delta_net", …) its
-    recurrence stands in place of the softmax: self-attention in time linear in T, whose cache has one size.
-    The layer then has the gates that the mechanism declares (`nn.gates`), a short convolution of query, key
-    and value where its paper has one, keys and queries of length 1 where it asks for them, and an RMSNorm of
-    each head before the last projection; no gate on the output. States have H·V entries a head, or what the
-    mechanism's `state` says.
+    With the name of a linear or recurrent mechanism ("gla", "gated_delta_net", …) its recurrence stands in
+    place of the softmax: self-attention in time linear in T, whose cache has one size. The layer then has the
+    gates that the mechanism declares (`nn.gates`), a short convolution of query, key and value where its
+    paper has one, keys and queries of length 1 where it asks for them, and an RMSNorm of each head before the
+    last projection; no gate on the output. States have H·V entries a head, or what the mechanism's `state`
+    says.
 
     Args:
       dim: D, of x, of the context and of the output.
@@ -163,6 +164,7 @@ class Attention(nnx.Module):
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
+        normalizer: Normalizer | None = None,
     ) -> AttentionOutput:
         """Attends from every token of x.
 
@@ -177,6 +179,7 @@ class Attention(nnx.Module):
           cache: earlier tokens of the same sequence, to which x is appended first.
           dropout: on the attention weights.
           capture: which heads and rows of the weights (before dropout) to return: [*B, |heads|, |rows|, S].
+          normalizer: as in `attnjax.attention`.
 
         A recurrence takes no context, score, dropout or capture. Its mask joins causal(), lengths(key=…) and
         segments(ids) by &: segments are runs of one id; without causal() it runs in both directions, as
@@ -210,13 +213,16 @@ class Attention(nnx.Module):
             kept = kept.append(source)
             source = KeysValues(kept.keys, kept.values)
             mask = filled_slots(mask, kept.length)
-        weights = None if capture is None else self._weights(capture, query, source.keys, mask, score)
+        weights = (
+            None if capture is None else self._weights(capture, query, source.keys, mask, score, normalizer)
+        )
         out = attention(
             query,
             source.keys.astype(query.dtype),
             source.values.astype(query.dtype),
             mask=mask,
             score=score,
+            normalizer=normalizer,
             implementation=self.implementation,
             dropout_rate=0.0 if dropout is None else dropout.rate,
             dropout_key=None if dropout is None else dropout.key,
@@ -291,10 +297,14 @@ class Attention(nnx.Module):
             return heads
         return position_ops.rope(heads, positions, interleaved=self.rope == "interleaved")
 
-    def _weights(self, capture: Capture, query: Array, keys: Array, mask: Any, score: Any) -> Array:
+    def _weights(
+        self, capture: Capture, query: Array, keys: Array, mask: Any, score: Any, normalizer: Any
+    ) -> Array:
         capture.require_within("heads", self.heads)
         capture.require_within("rows", query.shape[-3])
         # The barrier keeps the compiler from sharing work with the engine, which would change how it rounds.
         query, keys = jax.lax.optimization_barrier((query, keys))
-        weights = attention_weights(query, keys, mask=mask, score=score, rows=capture.rows)
+        weights = attention_weights(
+            query, keys, mask=mask, score=score, normalizer=normalizer, rows=capture.rows
+        )
         return weights if capture.heads is None else weights[..., jnp.array(capture.heads), :, :]
