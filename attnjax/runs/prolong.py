@@ -11,6 +11,7 @@ from attnjax.config import InputError, require
 from attnjax.runs import store
 from attnjax.experiment.registry import Experiment
 from attnjax.runs.store import Run
+from attnjax.train.config import ENDLESS_SCHEDULES
 
 KEPT = ("config.json", "result.json", "sinks.json", "report", "tensorboard", "wandb", ".lock")
 """What belongs to the shorter run alone."""
@@ -28,9 +29,9 @@ def prolonged(run: Run, steps: int, runs: Path) -> tuple[Experiment, Any]:
     entry, config = run.load()
     train = config.train
     require(
-        train.schedule == "constant",
-        f"{run.name} cannot be prolonged: its learning rate falls along a cosine to 0 at step {train.steps}, "
-        "and that of a longer run falls along another; runs with --train.schedule constant can be",
+        train.schedule in ENDLESS_SCHEDULES,
+        f"{run.name} cannot be prolonged: its learning rate ({train.schedule}) falls to 0 at step {train.steps}, "
+        "and that of a longer run falls otherwise; runs with --train.schedule constant can be",
     )
     require(steps > train.steps, f"--train.steps is {steps}: {run.name} has {train.steps}, expected more")
     longer = replace(config, train=replace(train, steps=steps))

@@ -86,11 +86,12 @@ def run(
         start_jax(devices or began_with)
         mesh, used = place(config, devices, began_with, say)
         from attnjax.tasks.check import rehearse
+        from attnjax.train.patterns import require_matches
 
         with _said_at_latest(say, _first_line(this, config, used)):
             task = config.task(this.folder if trained else None)
             if not trained:
-                rehearse(task)
+                require_matches(config.train, rehearse(task))
         for note in getattr(task, "notes", ()):
             say(note)
         if this.started and fresh:

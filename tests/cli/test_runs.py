@@ -109,7 +109,7 @@ def test_a_prolonged_run_ends_in_the_bits_of_one_that_was_longer_from_the_start(
 @pytest.mark.parametrize(
     ("fields", "steps", "message"),
     [
-        ([], 40, "cannot be prolonged: its learning rate falls along a cosine to 0 at step 20"),
+        ([], 40, "cannot be prolonged: its learning rate (cosine) falls to 0 at step 20"),
         (["--train.schedule", "constant"], 20, "--train.steps is 20: toy-"),
     ],
 )
