@@ -67,7 +67,7 @@ QUICKLY = (
     "tests/ops/test_positions",
     "tests/ops/test_properties",
     "tests/ops/test_symbolic_sizes",
-    "tests/test_cli_corpora",
+    "tests/cli/test_corpora",
 )
 
 
@@ -85,9 +85,10 @@ ONCE = (
     "tests/contracts/test_kill_resume.py::test_a_killed_run",
     "tests/data/",
     "tests/experiment/",
+    "tests/runs/",
+    "tests/sweeps/",
     "tests/explain/",
-    "tests/launch/",
-    "tests/nn/test_mechanisms",
+    "tests/nn/attention/test_mechanisms",
     "tests/ops/linear/test_derivatives",
     "tests/ops/linear/test_empty",
     "tests/ops/linear/test_forms",
@@ -95,7 +96,7 @@ ONCE = (
     "tests/ops/linear/test_stability",
     "tests/ops/test_properties",
     "tests/tasks/",
-    "tests/test_cli",
+    "tests/cli/",
 )
 
 

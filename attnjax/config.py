@@ -13,6 +13,10 @@ class InputError(ValueError):
     """What the user gave cannot be used: the command line prints it as one line and exits with 2."""
 
 
+class RunFailed(Exception):
+    """Training itself failed, as when it diverged; the message says what to do."""
+
+
 def traced(default: Any) -> Any:
     """A dataclass field that enters the compiled step as an array.
 

@@ -26,7 +26,7 @@ from attention import timed
 from linear import directions, gated_delta
 
 import attnjax as aj
-from attnjax.train.pack_program import PackLayout, PackProgram, PackTrial
+from attnjax.train.packs.program import PackLayout, PackProgram, PackTrial
 from attnjax.train.spans import next_span
 
 CALLS = 10

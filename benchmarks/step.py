@@ -36,14 +36,15 @@ from _peer_models import FlaxTranslator, torch_translator
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
-from attnjax.data.tokenizer import PAD
-from attnjax.experiment import registry, topology
+from attnjax.data.text.tokenizer import PAD
+from attnjax.experiment import registry
 from attnjax.nn.dropout import Dropout
-from attnjax.tasks.translation import TranslationTask
+from attnjax.runs.devices import choose_devices, cores, make_mesh, start_jax
+from attnjax.tasks.translation.task import TranslationTask
 from attnjax.train.loop import fit
-from attnjax.train.observer import Observer
+from attnjax.train.observers.base import Observer
+from attnjax.train.observers.progress import ProgressBar
 from attnjax.train.optimizer import decays
-from attnjax.train.progress import ProgressBar
 
 Measure = Callable[[], float]
 
@@ -52,7 +53,7 @@ class Setting:
     """What all cases share: the experiment's config, its data, the devices."""
 
     def __init__(self, steps: int) -> None:
-        topology.start_jax()
+        start_jax()
         registry.discover()
         config = registry.default_config(registry.find("translation"))
         self.steps = steps
@@ -61,8 +62,8 @@ class Setting:
         self.train = dataclasses.replace(config.train, warmup_steps=1, ema_decay=0.0, **chunks)
         data = dataclasses.replace(config.data, examples=20_000)
         self.task = TranslationTask(data, self.model, batch_size=self.train.batch_size)
-        self.devices, _ = topology.choose_devices(self.train.batch_size)
-        self.mesh = topology.make_mesh(self.devices)
+        self.devices, _ = choose_devices(self.train.batch_size)
+        self.mesh = make_mesh(self.devices)
 
     @property
     def vocabularies(self) -> tuple[int, int]:
@@ -177,7 +178,7 @@ def pytorch(setting: Setting) -> Measure:
     import torch
 
     train = setting.train
-    torch.set_num_threads(topology.cores())
+    torch.set_num_threads(cores())
     model = torch_translator(setting.model, setting.vocabularies, train.dropout)
     optimizer = torch.optim.AdamW(
         model.parameters(), train.learning_rate, (train.beta1, train.beta2), weight_decay=train.weight_decay

@@ -20,8 +20,8 @@ import jax
 from _measure import machine, report, seconds, summary
 
 from attnjax import cli
-from attnjax.experiment.sweep_worker import Worker
-from attnjax.train.pack_lanes import PackLanes
+from attnjax.sweeps.worker import Worker
+from attnjax.train.packs.lanes import PackLanes
 
 TRIALS = 32
 GRID = ["train.learning_rate=0.001,0.002,0.004,0.008", "train.dropout=0,0.1", "seed=0,1,2,3"]

@@ -30,10 +30,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnjax.data.synthetic_config import CopyingData, RecallData
+from attnjax.data.synthetic.config import CopyingData, RecallData
 from attnjax.experiment.registry import experiment
-from attnjax.experiment.sweep_registry import sweep
 from attnjax.models.config import LanguageModelConfig
+from attnjax.sweeps.registry import sweep
 from attnjax.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Recall:
     """Decides the initial parameters and the dropout; the data has a seed of its own."""
 
     def task(self, folder: Path | None = None) -> "SequenceTask":
-        from attnjax.data import recall
+        from attnjax.data.synthetic import recall
         from attnjax.tasks.sequences import SequenceTask
 
         return SequenceTask(recall.Recall(self.data), self.model, batch_size=self.train.batch_size)
@@ -87,7 +87,7 @@ class Copying:
     """Decides the initial parameters and the dropout; the data has a seed of its own."""
 
     def task(self, folder: Path | None = None) -> "SequenceTask":
-        from attnjax.data import copying
+        from attnjax.data.synthetic import copying
         from attnjax.tasks.sequences import SequenceTask
 
         return SequenceTask(copying.Copying(self.data), self.model, batch_size=self.train.batch_size)

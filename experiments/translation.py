@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnjax.data.config import TranslationData
+from attnjax.data.text.config import TranslationData
 from attnjax.experiment.registry import experiment
-from attnjax.experiment.sweep_registry import sweep
 from attnjax.models.config import TransformerConfig
+from attnjax.sweeps.registry import sweep
 from attnjax.train.config import TrainConfig
 
 if TYPE_CHECKING:
-    from attnjax.tasks.translation import TranslationTask
+    from attnjax.tasks.translation.task import TranslationTask
 
 
 @experiment
@@ -49,7 +49,7 @@ class Translation:
     """Decides the initial parameters and the dropout; the data has a seed of its own."""
 
     def task(self, folder: Path | None = None) -> "TranslationTask":
-        from attnjax.tasks.translation import TranslationTask
+        from attnjax.tasks.translation.task import TranslationTask
 
         return TranslationTask(self.data, self.model, batch_size=self.train.batch_size, folder=folder)
 

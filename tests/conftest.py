@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from attnjax.cli import main
-from attnjax.experiment import run as running
+from attnjax.runs import run as running
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-TOY = Path(__file__).parent / "experiment" / "user_folder" / "toy.py"
+TOY = Path(__file__).parent / "sweeps" / "user_folder" / "toy.py"
 WHERE = ["--experiments", str(TOY.parent)]
 RUN = ["run", "toy", "--devices", "1", *WHERE]
 

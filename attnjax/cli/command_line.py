@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import attnjax
-from attnjax.cli import runs
-from attnjax.config import InputError
-from attnjax.experiment import console, registry, report_command, sweep_command
-from attnjax.experiment.errors import RunFailed
-from attnjax.experiment.interrupt import STOPPED_BY_CTRL_C, STOPPED_BY_SIGTERM, Terminated
-from attnjax.explain import mask_command
-from attnjax.launch.options import launching, with_launcher
+from attnjax.cli import mask, report, run_tables, runs, sweeps
+from attnjax.cli.launching import launching, with_launcher
+from attnjax.config import InputError, RunFailed
+from attnjax.experiment import registry
+from attnjax.runs.exit_codes import STOPPED_BY_CTRL_C, STOPPED_BY_SIGTERM, Terminated
 from attnjax.tasks.errors import UNWRITABLE
 
 EPILOG = "`attnjax COMMAND --help` says more; `attnjax run EXPERIMENT --help` lists what can be overridden."
@@ -25,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0 done, 1 failed, 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with console.warnings_to(_note):
+        with run_tables.warnings_to(_note):
             options, overrides = _parser().parse_known_args(arguments)
             if options.command == "translate" and not any(text.startswith("-") for text in overrides):
                 # argparse takes texts that stand behind an option for strangers.
@@ -123,9 +121,9 @@ COMMANDS = {
     "compare": (runs.compare, runs.compare_arguments),
     "doctor": (runs.doctor, _nothing),
     "translate": (runs.translate, runs.translate_arguments),
-    "sweep": (launching(sweep_command.sweep), with_launcher(sweep_command.sweep_arguments)),
-    "status": (sweep_command.status, sweep_command.status_arguments),
-    "resume": (launching(sweep_command.resume), with_launcher(sweep_command.resume_arguments)),
-    "report": (report_command.report, report_command.report_arguments),
-    "mask": (mask_command.show, mask_command.arguments),
+    "sweep": (launching(sweeps.sweep), with_launcher(sweeps.sweep_arguments)),
+    "status": (sweeps.status, sweeps.status_arguments),
+    "resume": (launching(sweeps.resume), with_launcher(sweeps.resume_arguments)),
+    "report": (report.report, report.report_arguments),
+    "mask": (mask.show, mask.arguments),
 }

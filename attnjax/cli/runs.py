@@ -5,15 +5,16 @@ import shlex
 import sys
 from typing import Any
 
+from attnjax.cli import run_tables, sweeps
 from attnjax.config import InputError
-from attnjax.experiment import console, registry, sweep_command
-from attnjax.experiment.interrupt import (
+from attnjax.experiment import registry
+from attnjax.runs.exit_codes import (
     STOPPED_BY_CTRL_C,
     STOPPED_BY_SIGTERM,
     Terminated,
     sigterm_raises,
 )
-from attnjax.experiment.run import Say
+from attnjax.runs.run import Say
 
 
 def experiment_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,7 @@ def experiment_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     experiment_arguments(parser)
-    sweep_command.fresh_argument(parser)
+    sweeps.fresh_argument(parser)
     _start_arguments(parser)
 
 
@@ -34,7 +35,7 @@ def prolong_arguments(parser: argparse.ArgumentParser) -> None:
     one_run_arguments(parser)
     text = "how many there shall be in all"
     parser.add_argument(
-        "--train.steps", dest="steps", type=sweep_command.count, metavar="N", required=True, help=text
+        "--train.steps", dest="steps", type=sweeps.count, metavar="N", required=True, help=text
     )
     parser.set_defaults(fresh=False)
     _start_arguments(parser)
@@ -42,15 +43,15 @@ def prolong_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _start_arguments(parser: argparse.ArgumentParser) -> None:
     device_argument(parser)
-    sweep_command.code_argument(parser)
-    sweep_command.sinks_argument(parser)
+    sweeps.code_argument(parser)
+    sweeps.sinks_argument(parser)
     text = "which weights to evaluate: after the last step, or of the best validation (default: last)"
     parser.add_argument("--weights", choices=("best", "last"), help=text)
 
 
 def device_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--devices", type=sweep_command.count, metavar="N", help="devices to share a batch (default: all)"
+        "--devices", type=sweeps.count, metavar="N", help="devices to share a batch (default: all)"
     )
 
 
@@ -82,7 +83,7 @@ def translate_arguments(parser: argparse.ArgumentParser) -> None:
 def list_experiments(options: argparse.Namespace, say: Say) -> int:
     """list experiments and sweeps, one line each"""
     problems = registry.discover(options.experiments)
-    print(console.experiments(registry.known()))
+    print(run_tables.experiments(registry.known()))
     for problem in problems:
         say(f"error: {' '.join(problem.split())}")
     return 2 if problems else 0
@@ -90,7 +91,7 @@ def list_experiments(options: argparse.Namespace, say: Say) -> int:
 
 def runs(options: argparse.Namespace, say: Say) -> int:
     """list runs, the newest first: state, score, age, and what each changes from the default"""
-    from attnjax.experiment.listing import listed_runs
+    from attnjax.runs.listing import listed_runs
 
     registry.discover(options.experiments)
     found = list(listed_runs(options.runs, options.experiment))
@@ -98,7 +99,7 @@ def runs(options: argparse.Namespace, say: Say) -> int:
         of = f" of {options.experiment}" if options.experiment else ""
         say(f"there are no runs{of} in {options.runs} (`attnjax status` lists sweeps)")
     else:
-        print(console.runs(found))
+        print(run_tables.runs(found))
     return 0
 
 
@@ -109,12 +110,12 @@ def runs_arguments(parser: argparse.ArgumentParser) -> None:
 def show(options: argparse.Namespace, say: Say) -> int:
     """print an experiment's description, resolved config and command"""
     entry, config = _configured(options)
-    from attnjax.experiment import store
+    from attnjax.runs import store
 
     run = store.run_for(entry, config, options.runs)
     where = ["--experiments", str(options.experiments)] if options.experiments else []
     command = shlex.join(["attnjax", "run", entry.name, *options.overrides, *where])
-    print(console.description(entry, config, run, command))
+    print(run_tables.description(entry, config, run, command))
     return 0
 
 
@@ -126,13 +127,13 @@ def run(options: argparse.Namespace, say: Say) -> int:
 def prolong(options: argparse.Namespace, say: Say) -> int:
     """go on from the end of a run whose schedule allows it, to more steps, in a folder of its own"""
     run = _chosen_run(options, options.run)
-    from attnjax.experiment.prolong import prolonged
+    from attnjax.runs.prolong import prolonged
 
     return _start(*prolonged(run, options.steps, options.runs), options, say)
 
 
 def _start(entry: registry.Experiment, config: Any, options: argparse.Namespace, say: Say) -> int:
-    from attnjax.experiment.run import run as start
+    from attnjax.runs.run import run as start
 
     again = "the same command continues from there"
     try:
@@ -157,37 +158,37 @@ def _start(entry: registry.Experiment, config: Any, options: argparse.Namespace,
     if outcome.result is None:
         say(f"stopped and saved at step {outcome.step}: {again}")
         return STOPPED_BY_SIGTERM
-    console.print_result(outcome.run, outcome.result, stored=outcome.stored)
+    run_tables.print_result(outcome.run, outcome.result, stored=outcome.stored)
     return 0
 
 
 def reproduce(options: argparse.Namespace, say: Say) -> int:
     """train a run's stored config again and compare the parameters bit for bit"""
     run = _chosen_run(options, options.run)
-    from attnjax.experiment.reproduce import reproduce as train_again
+    from attnjax.runs.reproduce import reproduce as train_again
 
     with sigterm_raises():
         outcome = train_again(run, devices=options.devices, say=say)
-    print(console.reproduction(outcome))
+    print(run_tables.reproduction(outcome))
     return 0 if outcome.same else STOPPED_BY_SIGTERM if outcome.actual is None else 1
 
 
 def compare(options: argparse.Namespace, say: Say) -> int:
     """print where the configs of two runs or more differ, and their results side by side"""
-    from attnjax.experiment.compare import compare as compared
+    from attnjax.runs.compare import compare as compared
 
     chosen = [_chosen_run(options, name) for name in (options.run, *options.others)]
-    console.print_comparison(compared(chosen))
+    run_tables.print_comparison(compared(chosen))
     return 0
 
 
 def doctor(options: argparse.Namespace, say: Say) -> int:
     """check versions, devices, folders and experiments, and say how to mend what is wrong"""
-    from attnjax.experiment.doctor import examine
+    from attnjax.runs.doctor import examine
 
     findings = []
     for finding in examine(options.runs, registry.discover(options.experiments)):
-        console.print_finding(finding)
+        run_tables.print_finding(finding)
         findings.append(finding)
     return 1 if any(finding.state == "broken" for finding in findings) else 0
 
@@ -195,8 +196,8 @@ def doctor(options: argparse.Namespace, say: Say) -> int:
 def translate(options: argparse.Namespace, say: Say) -> int:
     """translate texts, or the lines of standard input, with a trained run"""
     run = _chosen_run(options, options.run)
-    from attnjax.data.parallel_text import decoded_lines
-    from attnjax.experiment.translate import translate_lines
+    from attnjax.data.text.parallel_text import decoded_lines
+    from attnjax.runs.translate import translate_lines
 
     texts = options.texts or decoded_lines(sys.stdin.buffer, "standard input")
     for line in translate_lines(run, texts, alignment=options.alignment, weights=options.weights):
@@ -228,7 +229,7 @@ def _configured(options: argparse.Namespace) -> tuple[registry.Experiment, Any]:
 
 
 def _chosen_run(options: argparse.Namespace, name: str) -> Any:
-    from attnjax.experiment import store
+    from attnjax.runs import store
 
     registry.discover(options.experiments)
     return store.resolve(name, options.runs)

@@ -1,1 +1,1 @@
-"""Floor 6: configs, registry, runs, store, provenance."""
+"""Floor 2: what an experiment is: its name, its config, its identity. Free of jax."""

@@ -11,11 +11,11 @@ _HOME = {
     "TransformerConfig": "attnjax.models.config",
     "LanguageModel": "attnjax.models.language_model",
     "LanguageModelCache": "attnjax.models.language_model",
-    "Transformer": "attnjax.models.transformer",
-    "DecoderCache": "attnjax.models.transformer",
-    "Decoded": "attnjax.models.decoding",
-    "alignment": "attnjax.models.decoding",
-    "greedy_decode": "attnjax.models.decoding",
+    "Transformer": "attnjax.models.encoder_decoder",
+    "DecoderCache": "attnjax.models.encoder_decoder",
+    "Decoded": "attnjax.models.decoding.greedy",
+    "alignment": "attnjax.models.decoding.greedy",
+    "greedy_decode": "attnjax.models.decoding.greedy",
 }
 
 __all__ = sorted(_HOME)

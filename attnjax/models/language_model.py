@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from attnjax.models.config import LanguageModelConfig
-from attnjax.models.parts import Parts
+from attnjax.models.factory import Parts
 from attnjax.nn import Capture, Dropout, folded, without_none
 from attnjax.ops import masks
 

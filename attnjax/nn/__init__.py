@@ -1,22 +1,22 @@
 """Floor 2: Flax NNX modules that compose ops."""
 
-from attnjax.nn.attended import Attended, without_none
-from attnjax.nn.attention import Attention
+from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
+from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.layer import Attention
+from attnjax.nn.attention.output import AttentionOutput, without_none
+from attnjax.nn.attention.position_score import PositionScore
 from attnjax.nn.axes import logical_axes, named
 from attnjax.nn.blocks import DecoderBlock, EncoderBlock, Residual
-from attnjax.nn.cache import KeysValues, KVCache, StateCache
-from attnjax.nn.capture import Capture
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.embedding import Embedding
 from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.norm import make_norm
-from attnjax.nn.position_score import PositionScore
 from attnjax.nn.short_convolution import ShortConvolution
 
 __all__ = [
-    "Attended",
     "Attention",
+    "AttentionOutput",
     "Capture",
     "DecoderBlock",
     "Dropout",

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from attnjax.nn.attended import Attended
-from attnjax.nn.attention import Attention, MaskLike
-from attnjax.nn.cache import KeysValues, KVCache, StateCache
-from attnjax.nn.capture import Capture
+from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
+from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.layer import Attention, MaskLike
+from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.feed_forward import FeedForward
 
@@ -75,7 +75,7 @@ class EncoderBlock(nnx.Module):
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
-    ) -> Attended:
+    ) -> AttentionOutput:
         """The output, the cache it leaves and the weights asked for, as in `Attention.attend`.
 
         Dropout of weights and capture leave out a layer that has no weights.

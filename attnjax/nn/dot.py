@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Float
 
-from attnjax.ops.explicit_axes import has_explicit_axes
+from attnjax.ops.core.explicit_axes import has_explicit_axes
 
 
 def flat_dot_general(

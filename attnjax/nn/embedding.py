@@ -9,9 +9,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from attnjax.nn.axes import named
-from attnjax.ops.explicit_axes import automatic, mesh_axes, spec
+from attnjax.ops.core.explicit_axes import automatic, mesh_axes, spec
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.positions import sinusoidal
-from attnjax.ops.ranks import of_rank
 
 
 class Embedding(nnx.Module):

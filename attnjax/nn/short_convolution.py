@@ -10,10 +10,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from attnjax.nn.axes import named
-from attnjax.ops.explicit_axes import automatic, mesh_axes, spec
+from attnjax.ops.core.explicit_axes import automatic, mesh_axes, spec
+from attnjax.ops.core.ranks import of_rank
+from attnjax.ops.linear.call import segments_and_lengths
 from attnjax.ops.linear.members.segments import places
-from attnjax.ops.linear.problem import segments_and_lengths
-from attnjax.ops.ranks import of_rank
 
 
 class ShortConvolution(nnx.Module):

@@ -1,4 +1,4 @@
-"""From the arguments of a call to a `Problem`: every check of the contract, before anything is computed."""
+"""From arguments to an `AttentionCall`: every check of the contract, before anything is computed."""
 
 import math
 from typing import Any
@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from attnjax.ops.checks import array, floats, scalar
-from attnjax.ops.dropout import Dropout, dropout
-from attnjax.ops.engines.problem import Problem, Rules
-from attnjax.ops.grid import Sizes, surely
+from attnjax.ops.core.checks import array, floats, scalar
+from attnjax.ops.core.dropout import Dropout, dropout
+from attnjax.ops.core.pairs import Sizes, surely
+from attnjax.ops.engines.call import AttentionCall, Semantics
 from attnjax.ops.masks import Mask, dense
 from attnjax.ops.normalizers import Normalizer, softmax
 from attnjax.ops.scores import PairBias, Score, flatten
@@ -32,7 +32,7 @@ def make_problem(
     dropout_rate: Any = 0.0,
     dropout_key: Any = None,
     precision: Any = None,
-) -> Problem:
+) -> AttentionCall:
     """The call in normal form; ValueError or TypeError naming the argument that does not fit.
 
     Without a value the weights alone can be asked for.
@@ -42,7 +42,7 @@ def make_problem(
     value = jnp.zeros((*key.shape[:-1], 0), key.dtype) if no_value else _tokens("value", value)
     sizes = _sizes(query, key, value, "" if no_value else f", value {list(value.shape)} (*B, S, K, V)")
     dtype = jnp.result_type(query, key, value, jnp.float32)
-    rules = Rules(
+    rules = Semantics(
         mask=_mask(mask, sizes),
         scores=_scores(score, bias, sizes, dtype),
         normalizer=_normalizer(normalizer).bind(sizes, dtype),
@@ -52,7 +52,7 @@ def make_problem(
     )
     scale = _scale(scale, query.shape[-1], dtype)
     query, key, value = (x.reshape(sizes.flat_batch, *x.shape[-3:]) for x in (query, key, value))
-    return Problem(query, key, value, scale, rules)
+    return AttentionCall(query, key, value, scale, rules)
 
 
 def row_indices(rows: Any, queries: int) -> Array:

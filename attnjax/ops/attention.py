@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from attnjax.ops.arguments import make_problem, row_indices
+from attnjax.ops.core.explicit_axes import automatic, mesh_axes, spec
 from attnjax.ops.engines import reference
+from attnjax.ops.engines.call import AttentionCall
 from attnjax.ops.engines.choose import Engine, choose, platforms
 from attnjax.ops.engines.noted import note
-from attnjax.ops.engines.problem import Problem
-from attnjax.ops.explicit_axes import automatic, mesh_axes, spec
 from attnjax.ops.masks import Mask
 from attnjax.ops.normalizers import Normalizer
 from attnjax.ops.plan import Plan, plan_of
@@ -298,7 +298,7 @@ def plan_attention(
     return plan_of(problem, choice, found)
 
 
-def _beside(problem: Problem, return_lse: bool, normalize: bool) -> Literal["lse", "sums"] | None:
+def _beside(problem: AttentionCall, return_lse: bool, normalize: bool) -> Literal["lse", "sums"] | None:
     """What is asked for beside the output; ValueError where there is no such."""
     if not (return_lse or not normalize):
         return None
@@ -313,7 +313,7 @@ def _beside(problem: Problem, return_lse: bool, normalize: bool) -> Literal["lse
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
-def _run(engine: Engine, problem: Problem, beside: Literal["lse", "sums"] | None) -> tuple[Array, ...]:
+def _run(engine: Engine, problem: AttentionCall, beside: Literal["lse", "sums"] | None) -> tuple[Array, ...]:
     """The output and what is asked for beside it: an -inf that nobody asked for would stop `debug_infs`."""
     out, sums = engine.run(problem)
     if beside is None or sums is None:

@@ -6,10 +6,10 @@ import math
 import jax
 import numpy as np
 
+from attnjax.ops.engines.call import AttentionCall
 from attnjax.ops.engines.choose import Choice
-from attnjax.ops.engines.problem import Problem
-from attnjax.ops.engines.support import Kernel
-from attnjax.ops.engines.visits import covered, grouped
+from attnjax.ops.engines.kernel import Kernel
+from attnjax.ops.engines.schedule import covered, grouped
 from attnjax.ops.masks.tiles import EMPTY, FULL
 
 
@@ -51,7 +51,9 @@ class Plan:
         return "\n".join(lines)
 
 
-def plan_of(problem: Problem, choice: Choice, found: dict[str, tuple[Kernel | None, dict[str, str]]]) -> Plan:
+def plan_of(
+    problem: AttentionCall, choice: Choice, found: dict[str, tuple[Kernel | None, dict[str, str]]]
+) -> Plan:
     """The plan of a call for which this engine, and these kernels on their platforms, were chosen."""
     name = choice.engine.name
     own = {p: (kernel.name if kernel else name, others) for p, (kernel, others) in found.items()}

@@ -13,13 +13,13 @@ from jaxtyping import Array, Float, Int, Key
 
 from attnjax.config import require
 from attnjax.data.hosts import host_rows
-from attnjax.data.sequences import NOT_ASKED, Arrays, Part, Sequences, stream
+from attnjax.data.synthetic.questions import NOT_ASKED, Arrays, Part, Sequences, stream
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks.base import Evaluation, Params
-from attnjax.tasks.batched import in_batches
-from attnjax.tasks.cross_entropy import smoothed_cross_entropy
+from attnjax.tasks.inference import in_batches
+from attnjax.tasks.losses import smoothed_cross_entropy
 
 ANSWERS, SEQUENCES = "answers %", "sequences %"
 SAMPLES = 2

@@ -15,14 +15,14 @@ from attnjax.ops.engines.noted import noted_engines
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.clock import Clock
 from attnjax.train.config import TrainConfig
-from attnjax.train.interrupt import interrupt_on_signals
 from attnjax.train.metrics import MetricsFile, Row, train_row
-from attnjax.train.observer import Observer
+from attnjax.train.observers.base import Observer
+from attnjax.train.observers.progress import ProgressBar
 from attnjax.train.optimizer import hyperparameters
-from attnjax.train.placement import Placement, on_one_device
 from attnjax.train.prefetch import prefetched
-from attnjax.train.progress import ProgressBar
 from attnjax.train.rngs import Stream, stream_key
+from attnjax.train.sharding import Placement, on_one_device
+from attnjax.train.signals import interrupt_on_signals
 from attnjax.train.spans import Span, checkpoint_due, spans_of
 from attnjax.train.state import TrainState, count_parameters, evaluation_params, init_state
 from attnjax.train.step import make_train_chunk

@@ -10,7 +10,7 @@ import attnjax as aj
 from attnjax.ops.engines import blockwise
 from attnjax.ops.engines.blocks import Blocking
 from attnjax.ops.engines.choose import ENGINES
-from attnjax.ops.engines.visits import reach
+from attnjax.ops.engines.schedule import reach
 from attnjax.ops.masks.tiles import Tiles
 
 # B, T, S, N, K, H, V: ragged for blocks of 4 × 3, T = 1, S = 1, MHA, GQA and MQA, V ≠ H.

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 import attnjax as aj
-from attnjax.ops.grid import Sizes
+from attnjax.ops.core.pairs import Sizes
 from tests.contracts.attention_cases import close
 
 T, N, H = 10, 2, 4

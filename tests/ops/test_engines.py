@@ -11,10 +11,10 @@ import attnjax as aj
 from attnjax.ops.arguments import make_problem
 from attnjax.ops.engines import blockwise
 from attnjax.ops.engines.blocks import Blocking
+from attnjax.ops.engines.call import poison_of
 from attnjax.ops.engines.choose import DENSE_SCORES, FEW_QUERIES
-from attnjax.ops.engines.problem import poison_of
+from attnjax.ops.engines.schedule import reach, tile_kinds
 from attnjax.ops.engines.tuning import blocking_of
-from attnjax.ops.engines.visits import reach, tile_kinds
 
 
 def tokens(length, heads=1, size=4):

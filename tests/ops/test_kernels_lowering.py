@@ -13,7 +13,7 @@ import attnjax as aj
 from attnjax.ops.arguments import make_problem
 from attnjax.ops.engines import choose
 from attnjax.ops.engines.by_platform import Route, by_platform
-from attnjax.ops.engines.support import pattern_of
+from attnjax.ops.engines.kernel import pattern_of
 
 GPU_CALL = export.DisabledSafetyCheck.custom_call("__gpu$xla.gpu.triton")
 LARGE = (jax.ShapeDtypeStruct((2, 1024, 4, 64), jnp.bfloat16),) * 3  # A kernel is preferred; nothing runs.

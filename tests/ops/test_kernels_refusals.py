@@ -7,7 +7,7 @@ import pytest
 import attnjax as aj
 from attnjax.ops.arguments import make_problem
 from attnjax.ops.engines import choose, cudnn
-from attnjax.ops.engines.support import Band, pattern_of, refusal
+from attnjax.ops.engines.kernel import Band, pattern_of, refusal
 from tests.ops.test_kernels import inputs
 from tests.ops.test_kernels_lowering import NEEDS_GPU
 

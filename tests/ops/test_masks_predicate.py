@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import attnjax as aj
-from attnjax.ops.grid import Sizes
+from attnjax.ops.core.pairs import Sizes
 from attnjax.ops.masks.tiles import EMPTY, FULL, PARTIAL, Tiles
 from tests.ops.test_engines import sizes_of
 

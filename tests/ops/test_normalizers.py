@@ -7,7 +7,7 @@ import pytest
 
 import attnjax as aj
 from attnjax.ops.normalizers import Softmax
-from attnjax.ops.sparse_softmax import entmax_weights, sparsemax_weights
+from attnjax.ops.normalizers.sparse_weights import entmax_weights, sparsemax_weights
 
 ROWS = 2 * jax.random.normal(jax.random.key(0), (5, 7))
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import attnjax as aj
-from attnjax.ops.grid import QUERY_AXIS, Sizes, block, map_grids
+from attnjax.ops.core.pairs import QUERY_AXIS, Sizes, block, map_grids
 
 BATCH, HEADS = 2, 2
 # Few, so that jax compiles its operations for few shapes.

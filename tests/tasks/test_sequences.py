@@ -9,10 +9,10 @@ import optax
 import pytest
 
 from attnjax.config import InputError
-from attnjax.data.copying import Copying
-from attnjax.data.recall import MOST, TWICE, Recall
-from attnjax.data.sequences import AS_TRAINED, NOT_ASKED
-from attnjax.data.synthetic_config import CopyingData, RecallData
+from attnjax.data.synthetic.config import CopyingData, RecallData
+from attnjax.data.synthetic.copying import Copying
+from attnjax.data.synthetic.questions import AS_TRAINED, NOT_ASKED
+from attnjax.data.synthetic.recall import MOST, TWICE, Recall
 from attnjax.models.config import LanguageModelConfig
 from attnjax.nn import Dropout
 from attnjax.tasks.sequences import SequenceTask

@@ -19,7 +19,7 @@ from attnjax.train.config import TrainConfig
 from attnjax.train.hashing import params_hash
 from attnjax.train.loop import FitResult, TrainingDiverged, fit, load_params
 from attnjax.train.metrics import MetricsFile
-from attnjax.train.observer import Observer
+from attnjax.train.observers.base import Observer
 from attnjax.train.state import init_state
 from tests.train.toy import DIM, TOKENS, ToyTask
 

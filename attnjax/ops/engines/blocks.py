@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from attnjax.ops.grid import Block
+from attnjax.ops.core.pairs import Block
 from attnjax.ops.masks.tiles import Tiles
 
 

@@ -21,34 +21,34 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
+from attnjax.ops.core.node import varying
 from attnjax.ops.engines import reference
 from attnjax.ops.engines.blocks import Blocked, Blocking, Index, uncut
-from attnjax.ops.engines.call import Call
-from attnjax.ops.engines.linear_map import linear_map
-from attnjax.ops.engines.problem import (
-    Poison,
-    Problem,
+from attnjax.ops.engines.call import (
+    AttentionCall,
+    Nonfinite,
     Result,
     clean,
     dropped,
     pair_scores,
     poison_of,
 )
+from attnjax.ops.engines.cutting import Cutting
+from attnjax.ops.engines.linear_map import linear_map
+from attnjax.ops.engines.schedule import Spans, Visits, fold_rows, tile_kinds, visits
 from attnjax.ops.engines.tuning import cheapest
-from attnjax.ops.engines.visits import Spans, Visits, fold_rows, tile_kinds, visits
 from attnjax.ops.normalizers import Softmax, finite
-from attnjax.ops.tree import varying
 
 
 class Fixed(NamedTuple):
     """Operands without a derivative: ids, lengths and random words of the rules; poison; what to visit."""
 
     data: list[Array]
-    poison: Poison | None
+    poison: Nonfinite | None
     visits: Visits | Spans
 
 
-def run(problem: Problem, blocking: Blocking | None = None, instead: Any = None) -> Result:
+def run(problem: AttentionCall, blocking: Blocking | None = None, instead: Any = None) -> Result:
     """The attention of the problem, block by block; `instead` may take the place of `attend`."""
     if 0 in problem.query.shape or 0 in problem.key.shape:  # No pairs, no blocks.
         return reference.run(problem)
@@ -58,7 +58,7 @@ def run(problem: Problem, blocking: Blocking | None = None, instead: Any = None)
     )
     if isinstance(normalizer, Softmax):  # A sink changes no weight's ratio to another: it can come last.
         rules = dataclasses.replace(rules, normalizer=Softmax(None))
-    call, leaves = Call(rules, blocking, problem.dtype), jax.tree.leaves(rules)
+    call, leaves = Cutting(rules, blocking, problem.dtype), jax.tree.leaves(rules)
     todo = visits(kinds, blocking)
     floats = [problem.query, problem.key, problem.value, problem.scale, *call.params(leaves)]
     fixed = Fixed(call.data(leaves), poison_of(problem), todo)
@@ -79,17 +79,17 @@ class Cut:
 
     blocking: Blocking
 
-    def __call__(self, problem: Problem) -> Result:
+    def __call__(self, problem: AttentionCall) -> Result:
         return run(problem, self.blocking)
 
 
-def blocks(problem: Problem) -> tuple[Blocking, Any]:
+def blocks(problem: AttentionCall) -> tuple[Blocking, Any]:
     """How `run` will cut the call, and the kind of every tile of its pairs."""
     return cheapest(problem)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array, Array]:
+def attend(call: Cutting, floats: list[Array], fixed: Fixed) -> tuple[Array, Array, Array]:
     """out [B, T, N, V], and for each row [B, T, N] its highest score and its sum of exponentials above that.
 
     Both are finite, 0 for a row without keys and where the normaliser has none.
@@ -149,7 +149,7 @@ def attend(call: Call, floats: list[Array], fixed: Fixed) -> tuple[Array, Array,
 
 
 @functools.partial(attend.defjvp, symbolic_zeros=True)
-def _attend_jvp(call: Call, primals: Any, tangents: Any) -> Any:
+def _attend_jvp(call: Cutting, primals: Any, tangents: Any) -> Any:
     floats, fixed = primals
     out, highest, total = attend(call, floats, fixed)
     wanted = tuple(not isinstance(t, SymbolicZero) for t in tangents[0])
@@ -161,7 +161,7 @@ def _attend_jvp(call: Call, primals: Any, tangents: Any) -> Any:
 
 
 def backward(
-    call: Call,
+    call: Cutting,
     wanted: tuple[bool, ...],
     structure: Any,
     residuals: list[Array],
@@ -238,7 +238,7 @@ def backward(
 
 
 def tangent(
-    call: Call,
+    call: Cutting,
     wanted: tuple[bool, ...],
     structure: Any,
     residuals: list[Array],

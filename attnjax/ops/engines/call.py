@@ -1,91 +1,101 @@
-"""The static part of a blockwise call, and the shapes that its arrays have in a block.
+"""What an engine is given, in normal form, and the arithmetic on pairs that all engines share."""
 
-By head, a block's queries are [b, N, t, ·], as masks, scores and normalisers see them. By group they are
-[b, k, G·t, ·]: one product for all the queries of a key head. One is a reshape of the other.
-"""
-
-from typing import Any
+import dataclasses
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Bool, Float
 
-from attnjax.ops.engines.blocks import Axes, Blocked, Blocking, Index, cut, grid_axes
-from attnjax.ops.engines.problem import Poison, Rules, clean
-from attnjax.ops.grid import Block, is_grid
+from attnjax.ops.core.dropout import Dropout
+from attnjax.ops.core.pairs import Block, Sizes
+from attnjax.ops.masks.base import Mask
+from attnjax.ops.normalizers import Normalizer, Sums
+from attnjax.ops.scores import Score
 
-# Axes of [B, T, N, ·] and [B, S, K, ·], and their order in a block.
-QUERY, KEY, ORDER = Axes(0, 2, queries=1), Axes(0, 2, keys=1), (0, 2, 1, 3)
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Semantics:
+    """What happens to the products of queries and keys; arrays per pair are Grids."""
+
+    mask: Mask | None
+    scores: tuple[Score, ...]
+    normalizer: Normalizer
+    dropout: Dropout | None
+    sizes: Sizes = dataclasses.field(metadata={"static": True})
+    precision: Any = dataclasses.field(metadata={"static": True})
 
 
-class Call:
-    """How the rules of a call are put together from arrays, and how all its arrays are cut."""
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class AttentionCall:
+    """One call of attention: the batch axes are one, masks and scores are bound to the sizes."""
 
-    def __init__(self, rules: Rules, blocking: Blocking, dtype: Any) -> None:
-        self.structure, self.blocking, self.dtype = jax.tree.structure(rules), blocking, dtype
-        self.masked = rules.mask is not None
-        self.online = rules.normalizer.route == "online"
-        self.shared = rules.sizes.heads // blocking.key_heads
-        nodes = jax.tree.leaves(rules, is_leaf=is_grid)
-        self._axes = [grid_axes(x.array) if is_grid(x) else Axes() for x in nodes]
-        self._float = [jnp.issubdtype(x.dtype, jnp.inexact) for x in jax.tree.leaves(rules)]
+    query: Float[Array, "B T N H"]
+    key: Float[Array, "B S K H"]
+    value: Float[Array, "B S K V"]
+    scale: Float[Array, ""]
+    rules: Semantics
 
-    def params(self, leaves: list[Any]) -> list[Any]:
-        """Those of the leaves of the rules that can have a derivative."""
-        return [x for x, f in zip(leaves, self._float, strict=True) if f]
+    @property
+    def dtype(self) -> Any:
+        """The dtype of scores, softmax and accumulation: float32, or float64 when an input is float64."""
+        return jnp.result_type(self.query, self.key, self.value, jnp.float32)
 
-    def data(self, leaves: list[Any]) -> list[Any]:
-        """The others."""
-        return [x for x, f in zip(leaves, self._float, strict=True) if not f]
 
-    def rules(self, params: list[Any], data: list[Any]) -> Rules:
-        """The inverse of `params` and `data`, for whole arrays and for blocks of them."""
-        pools = {True: iter(params), False: iter(data)}
-        return jax.tree.unflatten(self.structure, [next(pools[f]) for f in self._float])
+class Result(NamedTuple):
+    """In the problem's dtype; `sums` is None for normalisers that have none."""
 
-    def cut_params(self, params: list[Array]) -> list[Blocked]:
-        """Parameters, after any scalars, in their blocks."""
-        axes = self.params(self._axes)
-        axes = [Axes()] * (len(params) - len(axes)) + axes
-        return [cut(x, a, self.blocking) for x, a in zip(params, axes, strict=True)]
+    out: Float[Array, "B T N V"]
+    sums: Sums | None
 
-    def cut_data(self, data: list[Array]) -> list[Blocked]:
-        return [cut(x, a, self.blocking) for x, a in zip(data, self.data(self._axes), strict=True)]
 
-    def cut_queries(self, x: Array) -> Blocked:
-        """[B, T, N, ·] or [B, T, N] in blocks [b, N, t, ·] or [b, N, t]."""
-        return cut(x, QUERY, self.blocking, ORDER[: x.ndim])
+def pair_scores(
+    products: Float[Array, "B N t s"], rules: Semantics, at: Block, attended: Bool[Array, "..."] | None
+) -> Float[Array, "B N t s"]:
+    """From scale·(q·k) through the scores in their order to the mask (-inf), on one block.
 
-    def cut_keys(self, x: Array) -> Blocked:
-        """[B, S, K, ·] or [B, S, K] in blocks [b, k, s, ·] or [b, k, s]."""
-        return cut(x, KEY, self.blocking, ORDER[: x.ndim])
+    Masked pairs are set to 0 before every score, so that no NaN of theirs meets a derivative.
+    """
 
-    def cut_poison(self, poison: Poison) -> tuple[Blocked, Blocked]:
-        """For queries as `cut_queries`; for keys [b, k, s], which lie side by side for loops over scores."""
-        by_key = jnp.swapaxes(poison.key, 1, 2)
-        return self.cut_queries(poison.query), cut(by_key, Axes(0, 1, keys=2), self.blocking)
+    def guarded(scores: Array, fill: float) -> Array:
+        return scores if attended is None else jnp.where(attended, scores, fill)
 
-    def load(self, x: Array) -> Array:
-        """Vectors of a block in the softmax's dtype, finite where a mask may rule them out."""
-        return clean(x.astype(self.dtype), self.masked)
+    scores = products
+    for score in rules.scores:
+        scores = score.apply(guarded(scores, 0), at, attended)
+    return guarded(scores, -jnp.inf)
 
-    def by_group(self, x: Array) -> Array:
-        """[b, N, t, ·] or [b, N, t] by group: [b, k, G·t, ·] or [b, k, G·t]."""
-        return x.reshape(x.shape[0], self.blocking.groups, -1, *x.shape[3:])
 
-    def by_head(self, x: Array) -> Array:
-        """[b, k, G·t, ·] or [b, k, G·t] by head: [b, N, t, ·] or [b, N, t]."""
-        heads, block_q = self.blocking.groups * self.shared, self.blocking.tiles.block_q
-        return x.reshape(x.shape[0], heads, block_q, *x.shape[3:])
+def dropped(weights: Float[Array, "B N t s"], rules: Semantics) -> Float[Array, "B N t s"]:
+    """The weights after dropout."""
+    return weights if rules.dropout is None else rules.dropout(weights)
 
-    def per_head(self, x: Array) -> Array:
-        """[b, k, s] for the heads of each group: [b, N, 1, s]."""
-        return jnp.repeat(x, self.shared, axis=1)[:, :, None]
 
-    def pairs(self, rules: Rules, index: Index, masked: bool) -> tuple[Block, Array | None]:
-        """The indices of a block, and which of its pairs attend (None: all)."""
-        at = self.blocking.indices(index)
-        if not masked:
-            return at, None
-        attended = self.blocking.inside(at)
-        return at, attended if rules.mask is None else attended & rules.mask.evaluate(at)
+class Nonfinite(NamedTuple):
+    """NaN for each query, and each key or value, that holds NaN or inf, else 0; None where no mask is given.
+
+    Engines compute with `clean` vectors and add the poison to the scores of the pairs that attend. So it
+    comes back exactly there, and a masked vector reaches no row, forward or backward, although a matrix
+    product would multiply it by 0.
+    """
+
+    query: Float[Array, "B T N"]
+    key: Float[Array, "B S K"]
+
+
+def poison_of(problem: AttentionCall) -> Nonfinite | None:
+    if problem.rules.mask is None:
+        return None
+    # A product with zeros is NaN for just these, and the fastest pass over them.
+    query, key, value = (
+        jnp.matmul(x, jnp.zeros(x.shape[-1], x.dtype), precision="highest")
+        for x in jax.lax.stop_gradient((problem.query, problem.key, problem.value))
+    )
+    return Nonfinite(query.astype(problem.dtype), (key + value).astype(problem.dtype))
+
+
+def clean(x: Float[Array, "..."], masked: bool) -> Float[Array, "..."]:
+    """x with NaN and inf replaced by 0, where a mask is given."""
+    return jnp.where(jnp.isfinite(x), x, 0) if masked else x

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int8
 
-from attnjax.ops.engines.visits import likely, tile_kinds
-from attnjax.ops.grid import Sizes
-from attnjax.ops.masks.algebra import Mask
+from attnjax.ops.core.pairs import Sizes
+from attnjax.ops.engines.schedule import likely, tile_kinds
+from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.tiles import FULL, PARTIAL, Tiles
 
 SMALL = 64

@@ -12,15 +12,15 @@ from typing import Any
 
 import jax
 
+from attnjax.ops.core.node import traced
+from attnjax.ops.core.pairs import Sizes, fixed, surely
 from attnjax.ops.engines import blockwise, cudnn, pallas_gpu, reference, splash
 from attnjax.ops.engines.blocks import Blocking
-from attnjax.ops.engines.kernels import WithKernels
-from attnjax.ops.engines.problem import Problem, Result
-from attnjax.ops.engines.support import Kernel, pattern_of, refusal
+from attnjax.ops.engines.call import AttentionCall, Result
+from attnjax.ops.engines.kernel import Kernel, pattern_of, refusal
+from attnjax.ops.engines.schedule import likely
 from attnjax.ops.engines.tuning import blocking_of
-from attnjax.ops.engines.visits import likely
-from attnjax.ops.grid import Sizes, fixed, surely
-from attnjax.ops.tree import traced
+from attnjax.ops.engines.with_kernels import WithKernels
 
 UNBOUNDED = 2**62
 
@@ -35,13 +35,13 @@ class Engine:
     """
 
     name: str
-    run: Callable[[Problem], Result]
+    run: Callable[[AttentionCall], Result]
     routes: frozenset[str]
     scores: range
     any_length: bool = False
-    blocks: Callable[[Problem], tuple[Blocking, Any]] | None = None
+    blocks: Callable[[AttentionCall], tuple[Blocking, Any]] | None = None
 
-    def refusal(self, problem: Problem) -> str | None:
+    def refusal(self, problem: AttentionCall) -> str | None:
         """Why this engine cannot compute the call; None when it can."""
         normalizer = problem.rules.normalizer
         if normalizer.route not in self.routes:
@@ -95,7 +95,7 @@ class Choice:
     others: dict[str, str]
 
 
-def choose(problem: Problem, implementation: str | None, return_lse: bool = False) -> Choice:
+def choose(problem: AttentionCall, implementation: str | None, return_lse: bool = False) -> Choice:
     """The engine asked for, or the first that can compute the call and prefers its size.
 
     Raises ValueError for an unknown name, and for an explicit engine that cannot compute the call.
@@ -114,7 +114,7 @@ def choose(problem: Problem, implementation: str | None, return_lse: bool = Fals
 
 
 def platforms(
-    problem: Problem, choice: Choice, return_lse: bool
+    problem: AttentionCall, choice: Choice, return_lse: bool
 ) -> dict[str, tuple[Kernel | None, dict[str, str]]]:
     """For each platform that has kernels, the one that will run there, and why the others will not."""
     pattern, scores = pattern_of(problem), _scores(problem.rules.sizes)
@@ -133,7 +133,7 @@ def platforms(
     return found
 
 
-def _asked(kernel: Kernel, problem: Problem, return_lse: bool) -> Choice:
+def _asked(kernel: Kernel, problem: AttentionCall, return_lse: bool) -> Choice:
     pattern = pattern_of(problem)
     reason = refusal(kernel, problem, pattern, return_lse)
     if reason or pattern is None:
@@ -147,14 +147,14 @@ def _asked(kernel: Kernel, problem: Problem, return_lse: bool) -> Choice:
     return Choice(engine, "asked for", others)
 
 
-def _runs_on_cpu(problem: Problem) -> bool:
+def _runs_on_cpu(problem: AttentionCall) -> bool:
     """Whether that is certain: outside of every trace, where the arrays lie on a CPU."""
     if traced(problem):
         return False
     return all(d.platform == "cpu" for x in (problem.query, problem.key) for d in x.devices())
 
 
-def _cut(choice: Choice, problem: Problem) -> Choice:
+def _cut(choice: Choice, problem: AttentionCall) -> Choice:
     """The choice, with its blocks where arrays of the mask decide on them, which are known only out here."""
     known = likely(problem.rules.mask)
     if choice.engine.run is not blockwise.run or not jax.tree.leaves(known):
@@ -167,7 +167,7 @@ def _blocking(choice: Choice) -> Blocking | None:
     return choice.engine.run.blocking if isinstance(choice.engine.run, blockwise.Cut) else None
 
 
-def _portable(problem: Problem, implementation: str | None) -> Choice:
+def _portable(problem: AttentionCall, implementation: str | None) -> Choice:
     refusals = {name: engine.refusal(problem) for name, engine in ENGINES.items()}
     if implementation is not None:
         if implementation not in ENGINES:

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from attnjax.ops.engines.problem import Problem
-from attnjax.ops.engines.support import Band, Kernel, Pattern
+from attnjax.ops.engines.call import AttentionCall
+from attnjax.ops.engines.kernel import Band, Kernel, Pattern
 
 DETERMINISTIC = ("--xla_gpu_deterministic_ops", "--xla_gpu_exclude_nondeterministic_ops")
 
@@ -54,7 +54,7 @@ def _takes(band: Band) -> bool:
     return band == Band(None, None) or (band.high == 0 and (band.low is None or band.low <= 0))
 
 
-def _further(problem: Problem, pattern: Pattern) -> str | None:
+def _further(problem: AttentionCall, pattern: Pattern) -> str | None:
     queries, keys = pattern.sizes.queries, pattern.sizes.keys
     if pattern.mask is not None and queries != keys:
         return f"T ≠ S under a mask: {queries}, {keys}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import jax
 
-from attnjax.ops.engines.kernels import WithKernels
+from attnjax.ops.engines.with_kernels import WithKernels
 
 if TYPE_CHECKING:
     from attnjax.ops.engines.choose import Engine

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from attnjax.ops.engines.support import Band, Kernel, Pattern
+from attnjax.ops.engines.kernel import Band, Kernel, Pattern
 
 BLOCK = 128
 

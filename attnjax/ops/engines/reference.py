@@ -3,19 +3,19 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from attnjax.ops.engines.problem import (
-    Problem,
+from attnjax.ops.core.pairs import block, take_rows
+from attnjax.ops.engines.call import (
+    AttentionCall,
     Result,
     clean,
     dropped,
     pair_scores,
     poison_of,
 )
-from attnjax.ops.grid import block, take_rows
 from attnjax.ops.normalizers import Sums
 
 
-def run(problem: Problem) -> Result:
+def run(problem: AttentionCall) -> Result:
     """scale·(q·k) → scores → + bias → mask → normaliser → dropout → · value."""
     rules = problem.rules
     weights, sums = _weigh(problem, None)
@@ -25,12 +25,12 @@ def run(problem: Problem) -> Result:
     return Result(out.reshape(*problem.query.shape[:3], value.shape[-1]), sums)
 
 
-def weights(problem: Problem, rows: Array | None) -> Float[Array, "B N rows S"]:
+def weights(problem: AttentionCall, rows: Array | None) -> Float[Array, "B N rows S"]:
     """The weights before dropout of all query rows, or of `rows` [R] alone."""
     return _weigh(problem, rows)[0]
 
 
-def _weigh(problem: Problem, rows: Array | None) -> tuple[Array, Sums | None]:
+def _weigh(problem: AttentionCall, rows: Array | None) -> tuple[Array, Sums | None]:
     """Weights [B, N, rows, S], and the sums of their rows."""
     rules, poison, query = problem.rules, poison_of(problem), problem.query
     index = jnp.arange(rules.sizes.queries) if rows is None else rows

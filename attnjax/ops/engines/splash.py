@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from attnjax.ops.engines.problem import Problem
-from attnjax.ops.engines.support import Kernel, Pattern
-from attnjax.ops.grid import block
-from attnjax.ops.tree import known
+from attnjax.ops.core.node import known
+from attnjax.ops.core.pairs import block
+from attnjax.ops.engines.call import AttentionCall
+from attnjax.ops.engines.kernel import Kernel, Pattern
 
 LANES = 128
 BLOCKS = (512, 256, 128)
@@ -114,7 +114,7 @@ def _padded(x: Array) -> Array:
     return jnp.pad(x, widths)
 
 
-def _further(problem: Problem, pattern: Pattern) -> str | None:
+def _further(problem: AttentionCall, pattern: Pattern) -> str | None:
     if _is_computed(pattern):
         return None
     sizes = pattern.sizes

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from attnjax.ops.core.pairs import Sizes, fixed
 from attnjax.ops.engines.blocks import Blocking
+from attnjax.ops.engines.call import AttentionCall
 from attnjax.ops.engines.census import Census, census
-from attnjax.ops.engines.problem import Problem
-from attnjax.ops.engines.visits import grouped, tile_kinds, widest
-from attnjax.ops.grid import Sizes, fixed
+from attnjax.ops.engines.schedule import grouped, tile_kinds, widest
 from attnjax.ops.masks.tiles import FULL, PARTIAL, Tiles
 
 
@@ -52,7 +52,7 @@ SPLIT = 1.15
 
 
 def blocking_of(
-    problem: Problem, block_q: int | None = None, block_k: int | None = None, span: int = 1
+    problem: AttentionCall, block_q: int | None = None, block_k: int | None = None, span: int = 1
 ) -> Blocking:
     """The blocks of a call: of the cheapest size where none is given, with as many heads as fit."""
     if block_q is None or block_k is None:
@@ -61,7 +61,7 @@ def blocking_of(
     return Blocking(tiles, problem.key.shape[2], *_room(problem, tiles, span), span)
 
 
-def cheapest(problem: Problem) -> tuple[Blocking, Any]:
+def cheapest(problem: AttentionCall) -> tuple[Blocking, Any]:
     """The blocks of least cost for what the mask leaves, and the kinds of their tiles."""
     found = census(problem.rules.mask, problem.rules.sizes)
     _, blocking = min(_ways(problem, found), key=lambda way: way[0])
@@ -69,7 +69,7 @@ def cheapest(problem: Problem) -> tuple[Blocking, Any]:
     return blocking, kinds
 
 
-def _ways(problem: Problem, found: Census) -> Iterator[tuple[float, Blocking]]:
+def _ways(problem: AttentionCall, found: Census) -> Iterator[tuple[float, Blocking]]:
     """Ways to cut a call, each with its cost for one head of a batch element."""
     sizes, key_heads, most = problem.rules.sizes, problem.key.shape[2], _most_scores(problem)
     for cost in COSTS:
@@ -93,7 +93,7 @@ def _ways(problem: Problem, found: Census) -> Iterator[tuple[float, Blocking]]:
 
 
 def _outers(
-    problem: Problem, kinds: np.ndarray, tiles: Tiles, span: int = 1
+    problem: AttentionCall, kinds: np.ndarray, tiles: Tiles, span: int = 1
 ) -> Iterator[tuple[float, tuple[int, int]]]:
     """The most batch elements and key heads for a block, and fewer where the mask tells them apart.
 
@@ -109,7 +109,7 @@ def _outers(
         yield from ((SPLIT, (1, g)) for g in range(1, groups) if groups % g == 0)
 
 
-def _room(problem: Problem, tiles: Tiles, span: int) -> tuple[int, int]:
+def _room(problem: AttentionCall, tiles: Tiles, span: int) -> tuple[int, int]:
     """As many batch elements and key heads as fit into a block.
 
     They stay whole where several devices may share the call, for the compiler to divide, and on
@@ -124,20 +124,20 @@ def _room(problem: Problem, tiles: Tiles, span: int) -> tuple[int, int]:
     return batch, groups
 
 
-def _short(problem: Problem, tiles: Tiles, span: int) -> bool:
+def _short(problem: AttentionCall, tiles: Tiles, span: int) -> bool:
     """Whether the call has one block."""
     sizes, pairs = problem.rules.sizes, tiles.block_q * span * tiles.block_k
     return tiles.nq == tiles.nk == 1 and sizes.flat_batch * sizes.heads * pairs <= CALL_SCORES
 
 
-def _whole(problem: Problem) -> bool:
+def _whole(problem: AttentionCall) -> bool:
     """Whether blocks have all batch elements and heads."""
     shared = jax.device_count() > 1 and not jax.sharding.get_abstract_mesh().manual_axes
     # Of a symbol there is no telling how many elements make a block.
     return shared or jax.default_backend() != "cpu" or not fixed(problem.rules.sizes.flat_batch)
 
 
-def _most_scores(problem: Problem) -> int | None:
+def _most_scores(problem: AttentionCall) -> int | None:
     """The most scores of one head in a block, if possible; None = no limit."""
     if not _whole(problem):
         return None

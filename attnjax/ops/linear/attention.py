@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from attnjax.ops.explicit_axes import automatic
-from attnjax.ops.grid import surely
+from attnjax.ops.core.explicit_axes import automatic
+from attnjax.ops.core.pairs import surely
+from attnjax.ops.linear.call import Form, RecurrenceCall, check_form, make_problem, spread
 from attnjax.ops.linear.chunked import chunked
 from attnjax.ops.linear.parallel import parallel
-from attnjax.ops.linear.problem import Form, Problem, check_form, make_problem, spread
 from attnjax.ops.linear.recurrent import recurrent
 from attnjax.ops.linear.tokens import Read, normal_form
 
@@ -167,7 +167,9 @@ def linear_recurrence(
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _run(problem: Problem, form: Form | None, chunk_size: int | None, read: Read) -> tuple[Array, Array]:
+def _run(
+    problem: RecurrenceCall, form: Form | None, chunk_size: int | None, read: Read
+) -> tuple[Array, Array]:
     *batch, length, heads, _ = problem.query.shape
     run = _choose(form, chunk_size, length)
     out, state = jax.vmap(jax.vmap(functools.partial(run, read=read)))(*normal_form(problem, read))

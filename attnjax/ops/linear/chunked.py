@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from attnjax.ops.grid import fixed
+from attnjax.ops.core.pairs import fixed
 from attnjax.ops.linear.pairs import between, log_sums, pair_products, scaled
 from attnjax.ops.linear.tokens import Read, Tokens
 from attnjax.ops.linear.triangular import unit_lower_inverse

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.linear.tokens import Read, Tokens
-from attnjax.ops.ranks import of_rank
 
 
 def recurrent(

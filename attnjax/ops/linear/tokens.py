@@ -6,8 +6,8 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from attnjax.ops.linear.problem import Problem
-from attnjax.ops.tree import varying
+from attnjax.ops.core.node import varying
+from attnjax.ops.linear.call import RecurrenceCall
 
 Read = Literal["after", "before"]
 
@@ -28,7 +28,7 @@ class Tokens(NamedTuple):
     write: Float[Array, "T H"] | None
 
 
-def normal_form(problem: Problem, read: Read) -> tuple[Tokens, Float[Array, "B K H V"]]:
+def normal_form(problem: RecurrenceCall, read: Read) -> tuple[Tokens, Float[Array, "B K H V"]]:
     """The tokens of all rows and heads (axes B K in front), and the states before them.
 
     Everything is in the dtype of the state: float32, or float64 when an input is.
@@ -55,7 +55,7 @@ def normal_form(problem: Problem, read: Read) -> tuple[Tokens, Float[Array, "B K
     return tokens._replace(query=jnp.swapaxes(query, 2, 3)), varying(state.astype(dtype), tokens)
 
 
-def state_dtype(problem: Problem) -> Any:
+def state_dtype(problem: RecurrenceCall) -> Any:
     """float32, or float64 when an input is."""
     given = (problem.query, problem.key, problem.value, problem.decay, problem.erase, problem.write)
     return jnp.result_type(jnp.float32, *(x for x in (*given, problem.state) if x is not None))

@@ -3,7 +3,7 @@
 Positions: query i stands at i + offset (offset = the number of cached keys when decoding), key j at j.
 """
 
-from attnjax.ops.masks.algebra import Mask
+from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.block_maps import blocks
 from attnjax.ops.masks.content import dense, lengths, predicate, segments
 from attnjax.ops.masks.intervals import interval

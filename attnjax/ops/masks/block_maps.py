@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from attnjax.ops import checks
-from attnjax.ops.grid import Block, Sizes, broadcasts_to, fixed, flatten_batch
-from attnjax.ops.masks.algebra import Mask
+from attnjax.ops.core import checks
+from attnjax.ops.core.node import library, shown
+from attnjax.ops.core.pairs import Block, Sizes, broadcasts_to, fixed, flatten_batch
+from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
-from attnjax.ops.tree import library, shown
 
 
 def blocks(array: Bool[Array, "..."], size: int | tuple[int, int]) -> Mask:

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
-from attnjax.ops.elementwise import elementwise, hoisted, needed
-from attnjax.ops.grid import (
+from attnjax.ops.core.elementwise import elementwise, hoisted, needed
+from attnjax.ops.core.node import known, shown, traced
+from attnjax.ops.core.pairs import (
     KEY_AXIS,
     QUERY_AXIS,
     Block,
@@ -20,9 +21,8 @@ from attnjax.ops.grid import (
     is_grid,
     pair_grid,
 )
-from attnjax.ops.masks.algebra import Mask
+from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
-from attnjax.ops.tree import known, shown, traced
 
 INDICES = [jax.ShapeDtypeStruct((), jnp.int32)] * 4
 

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from attnjax.ops.checks import count, whole
-from attnjax.ops.grid import Block, Grid, Sizes, batch_grid, is_grid
-from attnjax.ops.masks.algebra import Mask
+from attnjax.ops.core.checks import count, whole
+from attnjax.ops.core.node import replace, shown
+from attnjax.ops.core.pairs import Block, Grid, Sizes, batch_grid, is_grid
+from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
-from attnjax.ops.tree import replace, shown
 
 Position = int | Int[Array, "*B"]
 _FARTHEST = np.iinfo(np.int32).max

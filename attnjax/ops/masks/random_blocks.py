@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from attnjax.ops import checks
-from attnjax.ops.grid import Block, Grid, Sizes, fixed
-from attnjax.ops.masks.algebra import Mask
+from attnjax.ops.core import checks
+from attnjax.ops.core.pairs import Block, Grid, Sizes, fixed
+from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
 
 

@@ -5,11 +5,11 @@ from typing import Any
 import jax
 from jaxtyping import Array, Int
 
-from attnjax.ops import checks
-from attnjax.ops.grid import KEY_AXIS, QUERY_AXIS, Block, Grid, Sizes, axis_grid, map_grids
-from attnjax.ops.masks.algebra import Mask
+from attnjax.ops.core import checks
+from attnjax.ops.core.node import library, shown
+from attnjax.ops.core.pairs import KEY_AXIS, QUERY_AXIS, Block, Grid, Sizes, axis_grid, map_grids
+from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
-from attnjax.ops.tree import library, shown
 
 
 def relabel(

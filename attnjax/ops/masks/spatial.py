@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from attnjax.ops.grid import Block, Sizes
-from attnjax.ops.masks.algebra import Mask
+from attnjax.ops.core.node import library
+from attnjax.ops.core.pairs import Block, Sizes
+from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
-from attnjax.ops.tree import library
 
 
 def neighborhood(shape: Sequence[int], window: int | Sequence[int]) -> Mask:

@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from attnjax.ops.grid import KEY_AXIS, QUERY_AXIS, Block, Grid, Sizes
-from attnjax.ops.tree import library
+from attnjax.ops.core.node import library
+from attnjax.ops.core.pairs import KEY_AXIS, QUERY_AXIS, Block, Grid, Sizes
 
 EMPTY, PARTIAL, FULL = 0, 1, 2
 Op = Literal["min", "max", "any", "all"]

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from attnjax.ops.explicit_axes import automatic
+from attnjax.ops.core.explicit_axes import automatic
+from attnjax.ops.linear.call import spread
 from attnjax.ops.linear.members.catalogue import MEMBERS
 from attnjax.ops.linear.members.common import Options
 from attnjax.ops.linear.members.two_sided import both_directions, refuse_states
-from attnjax.ops.linear.problem import spread
 
 
 @automatic(lambda member, *args, **kwargs: spread(*args, **kwargs))

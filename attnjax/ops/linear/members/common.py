@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from attnjax.ops.checks import floats
-from attnjax.ops.explicit_axes import automatic
-from attnjax.ops.linear.problem import Form, make_problem, spread
-from attnjax.ops.ranks import of_rank
-from attnjax.ops.tree import varying
+from attnjax.ops.core.checks import floats
+from attnjax.ops.core.explicit_axes import automatic
+from attnjax.ops.core.node import varying
+from attnjax.ops.core.ranks import of_rank
+from attnjax.ops.linear.call import Form, make_problem, spread
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")

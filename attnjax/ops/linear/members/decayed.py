@@ -6,8 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attnjax.ops.checks import count, floats, whole
+from attnjax.ops.core.checks import count, floats, whole
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.linear.attention import linear_attention
+from attnjax.ops.linear.call import log_decay, segments_and_lengths
 from attnjax.ops.linear.members.common import (
     Options,
     blank,
@@ -18,9 +20,7 @@ from attnjax.ops.linear.members.common import (
     parameter,
     per_head,
 )
-from attnjax.ops.linear.problem import log_decay, segments_and_lengths
 from attnjax.ops.positions import alibi_slopes
-from attnjax.ops.ranks import of_rank
 
 
 @known_arguments

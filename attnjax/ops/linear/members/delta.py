@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from attnjax.ops.linear.attention import linear_attention
+from attnjax.ops.linear.call import log_decay
 from attnjax.ops.linear.members.common import (
     Options,
     at_least_float32,
@@ -18,7 +19,6 @@ from attnjax.ops.linear.members.common import (
     per_channel,
     per_head,
 )
-from attnjax.ops.linear.problem import log_decay
 
 
 @known_arguments

@@ -5,10 +5,10 @@ from typing import Any, Unpack
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from attnjax.ops.checks import floats
+from attnjax.ops.core.checks import floats
+from attnjax.ops.linear.call import log_decay, segments_and_lengths
 from attnjax.ops.linear.members.common import Options, entrance, gate, known_arguments
 from attnjax.ops.linear.members.delta import delta_rule
-from attnjax.ops.linear.problem import log_decay, segments_and_lengths
 
 
 @known_arguments

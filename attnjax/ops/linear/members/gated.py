@@ -5,8 +5,10 @@ from typing import Any, Unpack
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from attnjax.ops.checks import scalar
+from attnjax.ops.core.checks import scalar
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.linear.attention import linear_attention, linear_recurrence
+from attnjax.ops.linear.call import log_decay
 from attnjax.ops.linear.members.common import (
     Options,
     at_least_float32,
@@ -16,8 +18,6 @@ from attnjax.ops.linear.members.common import (
     passed,
     per_channel,
 )
-from attnjax.ops.linear.problem import log_decay
-from attnjax.ops.ranks import of_rank
 
 
 @known_arguments

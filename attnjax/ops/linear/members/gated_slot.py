@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from attnjax.ops.checks import floats, scalar
+from attnjax.ops.core.checks import floats, scalar
 from attnjax.ops.linear.attention import linear_recurrence
+from attnjax.ops.linear.call import check_form, log_decay
 from attnjax.ops.linear.members.common import (
     Options,
     at_least_float32,
@@ -22,7 +23,6 @@ from attnjax.ops.linear.members.common import (
 )
 from attnjax.ops.linear.members.segments import places
 from attnjax.ops.linear.pairs import between, log_sums
-from attnjax.ops.linear.problem import check_form, log_decay
 from attnjax.ops.linear.tokens import lowest_log
 
 # Pairs inside a chunk are computed slot by slot, at this many times M numbers per token.

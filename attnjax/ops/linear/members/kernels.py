@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attnjax.ops.checks import count, floats, scalar_above
-from attnjax.ops.grid import surely
+from attnjax.ops.core.checks import count, floats, scalar_above
+from attnjax.ops.core.pairs import surely
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.linear.attention import linear_recurrence
 from attnjax.ops.linear.members.common import (
     Options,
@@ -25,7 +26,6 @@ from attnjax.ops.linear.members.common import (
     passed,
 )
 from attnjax.ops.linear.members.two_sided import both_directions
-from attnjax.ops.ranks import of_rank
 
 
 def normalized(

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from attnjax.ops.checks import floats, scalar
+from attnjax.ops.core.checks import floats, scalar
+from attnjax.ops.linear.call import check_form, log_decay
 from attnjax.ops.linear.members.common import (
     Options,
     entrance,
@@ -19,7 +20,6 @@ from attnjax.ops.linear.members.common import (
 )
 from attnjax.ops.linear.members.segments import Places, places
 from attnjax.ops.linear.pairs import between, log_sums
-from attnjax.ops.linear.problem import check_form, log_decay
 from attnjax.ops.linear.tokens import lowest_log
 
 CHUNK = 64

@@ -7,8 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from attnjax.ops.checks import count
+from attnjax.ops.core.checks import count
+from attnjax.ops.core.node import varying
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.linear.attention import linear_recurrence
+from attnjax.ops.linear.call import log_decay
 from attnjax.ops.linear.members.common import (
     Options,
     at_least_float32,
@@ -19,9 +22,6 @@ from attnjax.ops.linear.members.common import (
     passed,
     per_head,
 )
-from attnjax.ops.linear.problem import log_decay
-from attnjax.ops.ranks import of_rank
-from attnjax.ops.tree import varying
 
 
 class MesaState(NamedTuple):

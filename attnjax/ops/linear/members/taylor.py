@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.linear.members.common import Options, at_least_float32, entrance, known_arguments, parameter
 from attnjax.ops.linear.members.kernels import normalized
-from attnjax.ops.ranks import of_rank
 
 
 @known_arguments

@@ -6,8 +6,8 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.linear.members.common import Options, blank, live, passed
-from attnjax.ops.ranks import of_rank
 
 Own = Literal["once", "halves"]
 

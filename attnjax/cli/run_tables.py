@@ -1,0 +1,237 @@
+"""What the command line prints: plain text where it must be quick, rich tables at the end of longer work."""
+
+import logging
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from attnjax.experiment.meanings import meanings
+from attnjax.experiment.registry import Experiment, default_config
+from attnjax.experiment.serialize import encode, field_types, flatten, type_name
+from attnjax.experiment.words import changes_text, duration
+from attnjax.sweeps.registry import known_sweeps
+
+if TYPE_CHECKING:
+    from attnjax.runs.compare import Comparison
+    from attnjax.runs.doctor import Finding
+    from attnjax.runs.listing import Listed
+    from attnjax.runs.report.page import RunReport
+    from attnjax.runs.reproduce import Reproduction
+    from attnjax.runs.store import Run
+
+ACROSS = 4
+"""Runs that a comparison shows side by side; more of them one below the other."""
+SHOWN_ELSE = ("step", "split", "grad_norm", "learning_rate", "tokens")
+MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "broken": "[red]broken[/]"}
+
+
+def experiments(entries: Sequence[Experiment]) -> str:
+    """One line for each experiment, and below for each sweep of one of them: its name and summary."""
+    sweeps = [sweep for sweep in known_sweeps() if sweep.experiment in entries]
+    width = max((len(entry.name) for entry in [*entries, *sweeps]), default=0)
+    lines = [f"{entry.name:<{width}}  {entry.summary}" for entry in [*entries, *sweeps]]
+    heading = ["", "sweeps:"] if sweeps else []
+    return "\n".join([*lines[: len(entries)], *heading, *lines[len(entries) :]])
+
+
+def description(entry: Experiment, config: Any, run: "Run", command: str) -> str:
+    """An experiment's docstring, its resolved config and its command.
+
+    Each field has its default where it was changed, and below it what it means.
+    """
+    meaning, types = meanings(type(config)), dict(field_types(type(config)))
+    defaults = flatten(encode(default_config(entry)))
+    lines = []
+    for name, value in flatten(encode(config)).items():
+        changed = "" if value == defaults[name] else f"    (default: {_plain(defaults[name])})"
+        lines.append(f"  {name} = {_plain(value)}{changed}")
+        text = f"{meaning.get(name, '')} {_choices(types.get(name))}"
+        lines += textwrap.wrap(
+            text.strip(), 100, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False
+        )
+    state = "finished" if run.result() is not None else "started" if run.started else "not started"
+    return "\n".join(
+        [
+            entry.description,
+            "",
+            f"config ({entry.place}):",
+            *lines,
+            "",
+            f"command: {command}",
+            f"run:     {run.folder} ({state})",
+        ]
+    )
+
+
+def runs(entries: Iterable["Listed"]) -> str:
+    """A line for each run: name, state, score, age, and last what it changes, which may be long."""
+    rows = [("run", "state", "score", "age", "changes from the default")]
+    for entry in entries:
+        changes = "?" if entry.changes is None else changes_text(entry.changes)
+        rows.append((entry.name, entry.state, entry.score, duration(entry.seconds), changes))
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def print_result(run: "Run", result: dict[str, Any], *, stored: bool) -> None:
+    """The table at the end of a run: scores, samples, and where everything lies."""
+    from rich.console import Console
+
+    console = Console()
+    if stored:
+        console.print("This run is finished; here is its stored result.", style="dim")
+    console.print(_scores(result["metrics"]))
+    if result["samples"]:
+        console.print(_samples(result["samples"]))
+    for label, text in _account(result).items():
+        _line(console, label, text)
+    _line(console, "run folder", str(run.folder))
+    for figure in result["figures"]:
+        _line(console, "picture", str(run.folder / figure))
+
+
+def print_run_report(report: "RunReport") -> None:
+    """What a run is, how far it is, and the files that show it."""
+    from rich.console import Console
+
+    from attnjax.runs.report.page import seconds_and_speed
+
+    console, result = Console(), report.result
+    changes = "?" if report.changes is None else changes_text(report.changes) or "none"
+    step, steps = report.rows[-1]["step"], report.record["config"]["train"]["steps"]
+    _line(console, "run", f"{report.run.name}, {'finished' if result else f'at step {step} of {steps}'}")
+    _line(console, "changes", changes)
+    _line(console, "time", seconds_and_speed(report.times))
+    if result:
+        console.print(_scores(result["metrics"]))
+    for split in ("train", "validation"):
+        row = next((row for row in reversed(report.rows) if row["split"] == split), {})
+        numbers = [
+            f"{name.replace('_', ' ')} {_plain(x)}" for name, x in row.items() if name not in SHOWN_ELSE
+        ]
+        if numbers:
+            _line(console, f"last {split}", f"step {row['step']}: {', '.join(numbers)}")
+    for file in report.files:
+        console.print(str(file), highlight=False, markup=False, soft_wrap=True)
+
+
+def print_comparison(comparison: "Comparison") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for title, rows in (("config", comparison.config), ("result", comparison.metrics)):
+        # Many runs have a line each: few terminals are as wide as their columns.
+        columns = [("", *(run.name for run in comparison.runs)), *rows]
+        lines = list(zip(*columns, strict=True)) if len(comparison.runs) > ACROSS else columns
+        table = Table(*map(_plain, lines[0]), title=title, title_justify="left")
+        for line in lines[1:]:
+            table.add_row(*map(_plain, line))
+        console.print(table if rows else f"{title}: no difference")
+
+
+def reproduction(outcome: "Reproduction") -> str:
+    """The verdict, in words."""
+    if outcome.actual is None:
+        return f"{outcome.run.name}: stopped before the end, nothing to compare"
+    if outcome.same:
+        return f"{outcome.run.name} is reproduced bit for bit: parameters {outcome.actual}"
+    reasons = "; ".join(outcome.differences) or "nothing that the provenance records is different"
+    return (
+        f"{outcome.run.name} is NOT reproduced: parameters {outcome.actual[:16]}… "
+        f"instead of {outcome.expected[:16]}… ({reasons})"
+    )
+
+
+def print_finding(finding: "Finding") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    remedy = f"\n{'':>19}→ {escape(finding.remedy)}" if finding.remedy else ""
+    Console(soft_wrap=True, highlight=False).print(
+        f"{finding.name:<18} {MARKS[finding.state]}: {escape(finding.text)}{remedy}"
+    )
+
+
+@contextmanager
+def warnings_to(say: Callable[[str], None]) -> Iterator[None]:
+    """Each warning that attnjax logs goes to `say`, once."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(f"warning: {record.getMessage()}")
+
+    logger, handler = logging.getLogger("attnjax"), Handler(logging.WARNING)
+    logger.addHandler(handler)
+    # jax and its friends give the root logger a handler, which would print each warning again.
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.propagate = True
+        logger.removeHandler(handler)
+
+
+def _account(result: dict[str, Any]) -> dict[str, str]:
+    """What was trained and which of its weights were evaluated, by label."""
+    seconds = f"{result['training_seconds']:.0f} s of training"
+    resumed = f" from step {result['resumed_from']} on" if result["resumed_from"] else ""
+    count = f"{result['parameters']:,}, " if "parameters" in result else ""
+    found = {
+        "trained": f"{result['step']} steps, {seconds}{resumed}",
+        "parameters": f"{count}sha256 {result['params_hash'][:12]}",
+    }
+    if best := result.get("best"):
+        monitor = next(name for name in best if name != "step")
+        other = result["weights"] == "last" and best["step"] != result["step"]
+        last = " (--weights best evaluates those)" if other else ""
+        text = f"best validation at step {best['step']}: {monitor.replace('_', ' ')} {_plain(best[monitor])}"
+        found["weights"] = f"{result['weights']}; {text}{last}"
+    return found
+
+
+def _scores(metrics: dict[str, dict[str, float]]) -> Any:
+    from rich.table import Table
+
+    columns = list(dict.fromkeys(name for row in metrics.values() for name in row))
+    table = Table("", title="evaluation", title_justify="left")
+    for name in columns:
+        table.add_column(name.replace("_", " "), justify="right")
+    for label, row in metrics.items():
+        table.add_row(label, *(_plain(row.get(name, "")) for name in columns))
+    return table
+
+
+def _samples(samples: Iterable[dict[str, str]]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = list(samples)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(*columns, title="samples", title_justify="left")
+    for row in rows:
+        cells = {name: Text(textwrap.shorten(row.get(name, ""), 200)) for name in columns}
+        if "right" in row:
+            cells["right"] = Text("✓ right", "green") if row["right"] == "yes" else Text("✗ wrong", "red")
+        table.add_row(*cells.values())
+    return table
+
+
+def _line(console: Any, label: str, text: str) -> None:
+    console.print(f"{label}: {text}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _choices(annotation: Any) -> str:
+    """The values that a field may have, where these are a few words."""
+    text = type_name(annotation)
+    return f"({text})" if "one of" in text else ""
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return str(value)

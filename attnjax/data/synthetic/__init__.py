@@ -1,0 +1,1 @@
+"""Sequences that are made up, whose best possible score is known."""

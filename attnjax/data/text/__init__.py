@@ -1,0 +1,1 @@
+"""Texts: corpora, tokenizers, the embedded dates."""

@@ -1,0 +1,110 @@
+"""The data of a translation task, ready to train on: its parts, their encoder, and what was left out."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attnjax.config import InputError
+from attnjax.data.text.config import TranslationData
+from attnjax.data.text.encoder import Arrays, Rows, TextEncoder, encoded_rows
+from attnjax.data.text.example import Example
+from attnjax.data.text.splits import translation_splits, unusable
+from attnjax.data.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Examples by part, the encoder of their texts, and the arrays of the "train" part."""
+
+    parts: dict[str, list[Example]]
+    encoder: TextEncoder
+    train: Arrays
+    left_out: list[str]
+    """"file:line: why" for every line that is malformed or too long."""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Sizes, as JSON holds them."""
+        return {
+            "pairs": {part: len(examples) for part, examples in self.parts.items()},
+            "left_out": len(self.left_out),
+            "vocabulary": {"source": self.encoder.source.size, "target": self.encoder.target.size},
+        }
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know before training begins: how much was read, and what was not."""
+        sizes = ", ".join(f"{len(examples)} {part}" for part, examples in self.parts.items())
+        vocabulary = f"{self.encoder.source.size} source and {self.encoder.target.size} target tokens"
+        pairs = sum(map(len, self.parts.values()))
+        notes = [f"{pairs} pairs: {sizes}; a vocabulary of {vocabulary}"]
+        if self.left_out:
+            lines = unusable(self.left_out, pairs + len(self.left_out))
+            notes.append(f"left out, as data.skip_malformed says: {lines}")
+        return notes
+
+    def save(self, folder: Path) -> None:
+        """Writes data.json and, where lines were left out, left_out.txt with all of them."""
+        (folder / "data.json").write_text(json.dumps(self.record, indent=2) + "\n", encoding="utf-8")
+        if self.left_out:
+            lines = "".join(f"{line}\n" for line in self.left_out)
+            (folder / "left_out.txt").write_text(lines, encoding="utf-8")
+
+
+def read_corpus(data: TranslationData, encoder: TextEncoder | None = None) -> Corpus:
+    """Reads or generates the examples of `data` and encodes them, by a new encoder where none is given.
+
+    A new one knows the tokens of the "train" part, and its widths fit all parts.
+
+    Raises:
+      InputError: lines that are malformed, or longer than `data.max_source_length` or
+        `data.max_target_length` (all are counted, the first ones named), unless `data.skip_malformed` leaves
+        them out and every part keeps some; and as `translation_splits` does.
+    """
+    parts, malformed = translation_splits(data)
+    return encoded_corpus(parts, data, encoder, malformed)
+
+
+def encoded_corpus(
+    parts: dict[str, list[Example]],
+    data: TranslationData,
+    encoder: TextEncoder | None = None,
+    malformed: Sequence[str] = (),
+) -> Corpus:
+    """As `read_corpus`, of parts that are at hand and lines that were left out of them."""
+    tokenizers = (encoder.source, encoder.target) if encoder else _trained(parts["train"], data)
+    left_out = list(malformed)
+    kept: dict[str, list[Example]] = {}
+    rows: dict[str, tuple[Rows, Rows]] = {}
+    for part, examples in parts.items():
+        sources, targets = encoded_rows(*tokenizers, examples)
+        reasons = [_too_long(*pair, data=data) for pair in zip(sources, targets, strict=True)]
+        places = zip(examples, reasons, strict=True)
+        left_out += [f"{example.place or part}: {reason}" for example, reason in places if reason]
+        fitting = [i for i, reason in enumerate(reasons) if not reason]
+        kept[part] = [examples[i] for i in fitting]
+        rows[part] = [sources[i] for i in fitting], [targets[i] for i in fitting]
+    lost = [part for part, examples in parts.items() if examples and not kept[part]]
+    if left_out and (lost or not data.skip_malformed):
+        total = len(malformed) + sum(map(len, parts.values()))
+        advice = f"; nothing is left of {lost[0]}" if lost else " (--data.skip_malformed leaves them out)"
+        raise InputError(unusable(left_out, total) + advice)
+    encoder = encoder or TextEncoder.fitting(*tokenizers, rows.values())
+    return Corpus(kept, encoder, encoder.padded(*rows["train"]), left_out)
+
+
+def _trained(train: Sequence[Example], data: TranslationData) -> tuple[Tokenizer, Tokenizer]:
+    tags = [f"<{locale}>" for locale in data.locales] if data.train is None else []
+    source = Tokenizer.train((e.source for e in train), data.tokenizer, data.vocab_size, tags=tags)
+    return source, Tokenizer.train((e.target for e in train), data.tokenizer, data.vocab_size)
+
+
+def _too_long(source: Sequence[int], target: Sequence[int], *, data: TranslationData) -> str | None:
+    """Why an example is too long; None where it is not."""
+    limits = (("source", source, data.max_source_length), ("target", target, data.max_target_length))
+    for side, tokens, most in limits:
+        if len(tokens) > most:
+            return f"the {side} text has {len(tokens)} tokens, data.max_{side}_length is {most}"
+    return None

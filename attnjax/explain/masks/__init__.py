@@ -1,0 +1,1 @@
+"""Masks as pictures: which blocks of queries and keys an engine visits."""

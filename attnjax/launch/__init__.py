@@ -1,1 +1,0 @@
-"""Floor 7: leaving this machine."""

@@ -1,0 +1,1 @@
+"""Turning a model's predictions into sequences."""

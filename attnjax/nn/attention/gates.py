@@ -1,0 +1,171 @@
+"""Gates of the recurrent mechanisms: how a layer makes what `catalogue.Gate` declares.
+
+Each is called with the layer's input x [*B, T, D] and its keys, and gives the argument of the mechanism, in
+float32 or better. A gate of tokens is f(x W + b), with W of low rank where every channel has a value; one
+that all tokens share is f(b). b is such that the values start as declared:
+
+    strength   sigmoid
+    positive   softplus
+    rate       -exp
+    log_decay  logsigmoid / 16 (Gated Linear Attention, Yang et al., 2023)
+    free       as it is
+
+A log-decay per head is that of Mamba-2 (Dao & Gu, 2024) and Gated DeltaNet: rate · softplus(x W + b).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from attnjax.nn.axes import named
+from attnjax.nn.projection import into_heads
+from attnjax.ops.core.node import known
+from attnjax.ops.core.ranks import of_rank
+from attnjax.ops.linear.members.catalogue import MEMBERS, Gate
+from attnjax.ops.linear.members.common import at_least_float32
+from attnjax.ops.linear.members.kernels import orthogonal_features
+
+RANK = 16
+TEMPERATURE = 16
+
+_VALUE: Mapping[str, Callable[[Array], Array]] = {
+    "strength": jax.nn.sigmoid,
+    "positive": jax.nn.softplus,
+    "rate": lambda x: -jnp.exp(x),
+    "log_decay": lambda x: jax.nn.log_sigmoid(x) / TEMPERATURE,
+    "free": lambda x: x,
+}
+# Of the declared start; elsewhere b starts at 0.
+_INVERSE: Mapping[str, Callable[[Array], Array]] = {
+    "positive": lambda x: jnp.log(jnp.expm1(x)),
+    "rate": jnp.log,
+    "free": lambda x: x,
+}
+
+
+def make_gate(gate: Gate, axes: Mapping[str, int], dim: int, **options: Any) -> nnx.Module:
+    """The module of a gate.
+
+    Args:
+      axes: names and lengths of the gate's axes after those of the tokens.
+      dim: D.
+      options: dtype, param_dtype and rngs.
+
+    >>> strength = make_gate(Gate("*B T K", "strength"), {"kv_heads": 2}, 8, rngs=nnx.Rngs(0))
+    >>> strength(jnp.zeros((1, 2, 8)), None)[0, 0]
+    Array([0.5, 0.5], dtype=float32)
+    """
+    if gate.range == "random":
+        return RandomFeatures(*axes.values())
+    if gate.range == "unit":
+        return KeyDirection(axes, **options)
+    if not gate.per_token:
+        return Constant(gate, axes, **options)
+    if (gate.range, gate.axes) == ("log_decay", "*B T K"):
+        return StepDecay(axes, dim, **options)
+    return Projected(gate, axes, dim, **options)
+
+
+class Projected(nnx.Module):
+    """f(x W + b), one for every token; W = W₁W₂ of rank 16 where H is an axis."""
+
+    def __init__(
+        self, gate: Gate, axes: Mapping[str, int], dim: int, *, rngs: nnx.Rngs, **dtypes: Any
+    ) -> None:
+        self.range = gate.range
+        low_rank = "H" in gate.axes.split()
+        self.down = into_heads(dim, {"rank": RANK}, bias=False, rngs=rngs, **dtypes) if low_rank else None
+        size, source = (RANK, "rank") if low_rank else (dim, "embed")
+        self.up = into_heads(size, axes, source=source, bias_init=_start(gate), rngs=rngs, **dtypes)
+
+    def __call__(self, x: Float[Array, "*B T D"], key: Any) -> Array:
+        raw = self.up(x if self.down is None else self.down(x))
+        return _VALUE[self.range](at_least_float32(raw))
+
+
+class Constant(nnx.Module):
+    """f(b), the same for all tokens."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        axes: Mapping[str, int],
+        *,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.range = gate.range
+        raw = _start(gate)(rngs.params(), tuple(axes.values()), param_dtype)
+        self.raw = nnx.Param(raw, **named(*axes))
+
+    def __call__(self, x: Any, key: Any) -> Array:
+        return _VALUE[self.range](at_least_float32(self.raw[...]))
+
+
+class StepDecay(nnx.Module):
+    """Mamba-2's log-decay: its rate per head times its step per head and token."""
+
+    def __init__(self, axes: Mapping[str, int], dim: int, **options: Any) -> None:
+        gates = MEMBERS["mamba2"].gates
+        self.step = Projected(gates["dt"], axes, dim, **options)
+        self.rate = Constant(gates["rate"], axes, **options)
+
+    def __call__(self, x: Float[Array, "*B T D"], key: Any) -> Float[Array, "*B T K"]:
+        steps = self.step(x, key)
+        return of_rank(self.rate(x, key), steps.ndim) * steps
+
+
+class KeyDirection(nnx.Module):
+    """γ ⊙ key, of length 1: what RWKV-7 (Peng et al., 2025) removes; γ per head and channel starts at 1."""
+
+    def __init__(self, axes: Mapping[str, int], **options: Any) -> None:
+        self.gain = Constant(Gate("K H", "free"), axes, **options)
+
+    def __call__(self, x: Any, key: Float[Array, "*B T K H"]) -> Float[Array, "*B T K H"]:
+        return unit(of_rank(self.gain(x, key), key.ndim) * key)
+
+
+class RandomFeatures(nnx.Module):
+    """Directions that are no parameter: the same in every layer and run, so that no checkpoint holds them."""
+
+    def __init__(self, features: int, size: int) -> None:
+        self.features = features
+        self.size = size
+
+    def __call__(self, x: Any, key: Any) -> Float[Array, "F H"]:
+        # Drawn while tracing: a program holds them as a constant.
+        return jnp.asarray(known(_directions, self.features, self.size))
+
+
+def _directions(features: int, size: int) -> Float[Array, "F H"]:
+    return orthogonal_features(jax.random.key(0), features, size)
+
+
+def unit(x: Float[Array, "*B H"]) -> Float[Array, "*B H"]:
+    """x / |x| over the last axis, in x's dtype.
+
+    >>> print(unit(jnp.array([3.0, 4.0])).round(3))
+    [0.6 0.8]
+    """
+    full = at_least_float32(x)
+    return (full * jax.lax.rsqrt((full * full).sum(-1, keepdims=True) + 1e-6)).astype(x.dtype)
+
+
+def _start(gate: Gate) -> Callable[..., Array]:
+    def start(rng: Array, shape: tuple[int, ...], dtype: DTypeLike, out_sharding: Any = None) -> Array:
+        if gate.range not in _INVERSE:
+            return jnp.zeros(shape, dtype)
+        if isinstance(gate.start, tuple):
+            low, high = jnp.log(jnp.array(gate.start))
+            value = jnp.exp(jax.random.uniform(rng, shape, minval=low, maxval=high))
+        else:
+            value = jnp.full(shape, gate.start)
+        return _INVERSE[gate.range](value).astype(dtype)
+
+    return start

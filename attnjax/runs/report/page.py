@@ -1,0 +1,166 @@
+"""The report of one run: its curves, what it changes, its final table, samples and pictures, on one page."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attnjax.config import InputError
+from attnjax.runs import provenance
+from attnjax.runs import store
+from attnjax.runs.listing import changed_fields
+from attnjax.runs.report.document import document, figure, table, text
+from attnjax.runs.store import Run
+from attnjax.experiment.words import changes_text, duration
+from attnjax.train.metrics import MetricsFile, Row
+
+TYPES = {".png", ".jpg", ".jpeg", ".gif"}
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run has to show so far; `result` is None for one that is not finished."""
+
+    run: Run
+    record: dict[str, Any]
+    result: dict[str, Any] | None
+    rows: list[Row]
+    times: list[Row]
+    changes: dict[str, Any] | None
+    files: list[Path]
+
+
+def write_run_report(run: Run) -> RunReport:
+    """Writes report/ in the run's folder: report.html, and its curves as training.png, .svg and .pdf.
+
+    Raises InputError for a run that has no metrics yet.
+    """
+    rows = MetricsFile(run.metrics_file).rows()
+    if not rows:
+        raise InputError(f"{run.name} has no metrics yet: nothing to report")
+    times = MetricsFile(run.folder / "times.jsonl").rows()
+    found = RunReport(run, run.record(), _result(run), rows, times, changed_fields(run), [])
+    from attnjax.runs.report.figures import training
+    from attnjax.tasks.pictures import FORMATS, encoded
+
+    folder = run.folder / "report"
+    store.prepare_folder(folder)
+    drawn = training(rows)
+    for kind in FORMATS:
+        found.files.append(_write(folder / f"training.{kind}", encoded(drawn, kind)))
+    pictures = {folder / "training.png": "Loss and validations against the step."}
+    pictures |= {run.folder / name: Path(name).stem for name in (found.result or {}).get("figures", [])}
+    found.files.append(_write(folder / "report.html", _page(found, pictures).encode()))
+    return found
+
+
+def seconds_and_speed(times: list[Row]) -> str:
+    """How long training took and the median of its speeds, as far as they are known.
+
+    >>> seconds_and_speed([{"seconds": 90.0, "steps_per_second": 12.51}])
+    '1.5 min of training, 12.5 steps/s'
+    """
+    if not times:
+        return "times not known"
+    known = sorted(row["steps_per_second"] for row in times if row["steps_per_second"] is not None)
+    known = [rate for rate in known if rate == rate]
+    speed = f", {known[len(known) // 2]:.3g} steps/s" if known else ""
+    return f"{duration(times[-1]['seconds'])} of training{speed}"
+
+
+def _result(run: Run) -> dict[str, Any] | None:
+    """Of a run or of a sweep's trial."""
+    result = run.outcome()
+    return result and {"samples": [], "figures": [], **result}
+
+
+def _page(found: RunReport, pictures: Mapping[Path, str]) -> str:
+    run, record, result = found.run, found.record, found.result
+    changes = "" if found.changes is None else changes_text(found.changes) or "the experiment's defaults"
+    shown = [figure(file.read_bytes(), caption) for file, caption in pictures.items() if _shows(file)]
+    return document(
+        run.name,
+        [
+            f"<h1>{text(run.name)}</h1>",
+            f"<p class='lead'>{text(changes)}</p>",
+            f"<p>{text(_state(found))}</p>",
+            *([_scores(result["metrics"])] if result else []),
+            *shown,
+            *(_samples(result["samples"]) if result else []),
+            "<h2>Validations</h2>",
+            _validations(found.rows),
+            "<h2>Config</h2>",
+            _config(record["config"], found.changes or {}),
+            "<h2>How it was computed</h2>",
+            f"<pre>{text(_provenance(run))}</pre>",
+        ],
+    )
+
+
+def _state(found: RunReport) -> str:
+    step, steps = found.rows[-1]["step"], found.record["config"]["train"]["steps"]
+    speed = seconds_and_speed(found.times)
+    if found.result is None:
+        return f"Not finished: step {step} of {steps}, {speed}."
+    result = found.result
+    count = result.get("parameters")
+    parameters = f"{count:,} parameters, " if count else ""
+    weights = result.get("weights", "last")
+    return f"Finished: {step} steps, {parameters}{speed}. Evaluated: the {weights} weights."
+
+
+def _scores(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    columns = list(dict.fromkeys(name for row in metrics.values() for name in row))
+    rows = [[label, *(_number(row.get(name)) for name in columns)] for label, row in metrics.items()]
+    return table(["evaluation", *columns], rows)
+
+
+def _validations(rows: list[Row]) -> str:
+    found = [row for row in rows if row["split"] == "validation"]
+    columns = list(dict.fromkeys(name for row in found for name in row if name not in ("step", "split")))
+    return table(
+        ["step", *(name.replace("_", " ") for name in columns)],
+        [[str(row["step"]), *(_number(row.get(name)) for name in columns)] for row in found],
+    )
+
+
+def _samples(samples: list[dict[str, str]]) -> list[str]:
+    """A list: texts are too long for the columns of a table."""
+    if not samples:
+        return []
+    items = ("<br>".join(f"<b>{text(name)}</b> {text(x)}" for name, x in row.items()) for row in samples)
+    return ["<h2>Samples</h2>", f"<ul>{''.join(f'<li><p>{item}</p></li>' for item in items)}</ul>"]
+
+
+def _config(config: dict[str, Any], changes: Mapping[str, Any]) -> str:
+    """What is changed, and the whole of it on demand."""
+    changed = table(["changed field", "value"], [[name, str(value)] for name, value in changes.items()])
+    whole = f"<details><summary>All fields</summary><pre>{text(json.dumps(config, indent=2))}</pre></details>"
+    return (changed if changes else "") + whole
+
+
+def _provenance(run: Run) -> str:
+    starts = provenance.starts(run)
+    if not starts:
+        return "not recorded"
+    names = ("time", "command", "platform", "device_kind", "devices")
+    lines = {"starts": len(starts), **{name: starts[0].get(name) for name in names}, **starts[0]["versions"]}
+    return "\n".join(f"{name:<18} {value}" for name, value in lines.items())
+
+
+def _number(value: float | None) -> tuple[str, Any]:
+    return ("—", "") if value is None else (f"{value:.4g}", value)
+
+
+def _shows(file: Path) -> bool:
+    """Whether a page can show a picture: what an evaluation wrote may be of another kind, or gone."""
+    return file.suffix in TYPES and file.is_file() and file.stat().st_size > 0
+
+
+def _write(path: Path, data: bytes) -> Path:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+    return path

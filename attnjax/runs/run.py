@@ -1,0 +1,267 @@
+"""One run from config to result: claim the folder, train (or go on training), evaluate, keep the result."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from attnjax.config import InputError
+from attnjax.runs import provenance
+from attnjax.runs import store
+from attnjax.runs.devices import choose_devices, make_mesh, start_jax
+from attnjax.config import RunFailed
+from attnjax.runs.provenance import Say
+from attnjax.experiment.registry import Experiment
+from attnjax.experiment.serialize import encode, flatten
+from attnjax.runs.store import Run
+from attnjax.tasks.errors import TaskError
+
+if TYPE_CHECKING:
+    import jax
+
+    from attnjax.tasks.base import Evaluation
+    from attnjax.train.loop import FitResult
+    from attnjax.train.observers.sinks import Sink
+
+Weights = Literal["best", "last"]
+PATIENCE = 2.0
+"""Seconds. A bad corpus is one line, the error; a large one says before it is read what is begun."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: with a result, or interrupted at `step` (result None; the next start goes on)."""
+
+    run: Run
+    result: dict[str, Any] | None
+    step: int
+    stored: bool = False
+    """The result was there before: nothing ran."""
+
+
+def run(
+    entry: Experiment,
+    config: Any,
+    *,
+    runs: Path,
+    devices: int | None = None,
+    sinks: Sequence[str] = (),
+    accept_changed_code: bool = False,
+    fresh: bool = False,
+    weights: Weights | None = None,
+    say: Say = print,
+) -> Outcome:
+    """Runs `config` in its folder under `runs`, or shows at once what a finished run stored.
+
+    An unfinished run continues from its last checkpoint, on as many devices as it began with (their number
+    decides the order of sums, so the bits). A `fresh` one begins anew, and the folder of the one before is
+    renamed. Nothing is written before the config and the data are known to be good. `weights` says which are
+    evaluated: those after the last step (None, "last") or those of the best validation; a run that was
+    finished with the others is evaluated again. `say` gets notes for the user: the task's `notes`, and other
+    versions and devices than at the start before.
+
+    Raises InputError for what the user can mend: bad data, a folder that cannot be written or belongs to
+    another config, a run that another process works on, one whose code has changed unless that is accepted.
+    """
+    config = absolute_paths(config)
+    this = store.run_for(entry, config, runs)
+    this.check_owner(entry, config)
+    going_on = this.started and not fresh
+    before, trained = None, going_on and this.trained
+    if trained:
+        provenance.require_same_code(this, entry, accept=accept_changed_code, say=say)
+        before = this.result()
+    if before is not None and weights in (None, before["weights"]):
+        show_finished(this, before, sinks)
+        return Outcome(this, before, before["step"], stored=True)
+    store.check_writable(runs)
+    with ExitStack() as stack:
+        stack.enter_context(_task_errors())
+        if this.started:
+            stack.enter_context(this.lock())
+        starts = provenance.starts(this)[:1] if going_on else []
+        began_with = starts[0]["devices"] if starts else None
+        start_jax(devices or began_with)
+        mesh, used = place(config, devices, began_with, say)
+        from attnjax.tasks.check import rehearse
+
+        with _said_at_latest(say, _first_line(this, config, used)):
+            task = config.task(this.folder if trained else None)
+            if not trained:
+                rehearse(task)
+        for note in getattr(task, "notes", ()):
+            say(note)
+        if this.started and fresh:
+            say(f"the run before is kept as {store.set_aside(this.folder)}")
+        if not going_on:
+            store.prepare_folder(this.folder)
+            stack.enter_context(this.lock())
+        if not trained:
+            task.save(this.folder)
+        # A run that began when the config had fewer fields keeps from now on the values it goes on with.
+        if not going_on or this.record()["config"] != encode(config):
+            this.write_config(entry, config)
+        provenance.record_start(this, provenance.collect(entry, seed=config.seed, devices=used), say)
+        shown = _open_sinks(sinks, this, stack)
+        fitted = train(task, config, this.folder, mesh, _observers(shown))
+        if fitted.interrupted:
+            return Outcome(this, None, fitted.step)
+        say("evaluating")
+        result = {
+            **_trained(task, fitted),
+            **(before or {}),
+            **_evaluated(this, task, config, fitted, weights),
+        }
+        store.write_json(this.result_file, result)
+        _show_result(this, result, shown)
+        return Outcome(this, this.result(), fitted.step)
+
+
+@contextmanager
+def _task_errors() -> Iterator[None]:
+    """A task that is not what training needs is one line, code of its own that fails its own traceback."""
+    try:
+        yield
+    except TaskError as error:
+        raise error.__cause__ or InputError(str(error)) from None
+
+
+def _first_line(this: Run, config: Any, devices: int) -> str:
+    """What is known before the data is read."""
+    import jax
+
+    steps, warmup = config.train.steps, config.train.warmup_steps
+    return (
+        f"{this.name} in {this.folder}: {steps} steps ({warmup} of them warm-up) "
+        f"on {devices} {jax.default_backend()} device(s)"
+    )
+
+
+@contextmanager
+def _said_at_latest(say: Say, line: str) -> Iterator[None]:
+    """Says `line` after the block, or when that has taken PATIENCE already; not where it fails before."""
+    first = threading.Lock()
+
+    def now() -> None:
+        if first.acquire(blocking=False):
+            say(line)
+
+    timer = threading.Timer(PATIENCE, now)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    now()
+
+
+def place(
+    config: Any, devices: int | None, began_with: int | None, say: Say
+) -> "tuple[jax.sharding.Mesh | None, int]":
+    """The mesh for a config and its number of devices; says when that is not what was wished for."""
+    micro_batch = config.train.batch_size // config.train.accumulate
+    used, note = choose_devices(micro_batch, devices, began_with)
+    if note:
+        say(note)
+    return make_mesh(used), used
+
+
+def train(
+    task: Any,
+    config: Any,
+    folder: Path,
+    mesh: "jax.sharding.Mesh | None",
+    observers: Sequence[Any] | None = None,
+) -> "FitResult":
+    """Trains in `folder`, which may hold a part of the work already. Raises RunFailed when it diverges."""
+    from attnjax.train.loop import TrainingDiverged, fit
+
+    try:
+        return fit(task, config.train, seed=config.seed, folder=folder, mesh=mesh, observers=observers)
+    except TrainingDiverged as error:
+        raise RunFailed(str(error)) from error
+
+
+def absolute_paths(config: Any) -> Any:
+    """The config with every path made absolute: a stored config is read from other directories as well."""
+    if not is_dataclass(config) or isinstance(config, type):
+        return config.absolute() if isinstance(config, Path) else config
+    return replace(
+        config, **{f.name: absolute_paths(getattr(config, f.name)) for f in fields(config) if f.init}
+    )
+
+
+def _trained(task: Any, fitted: "FitResult") -> dict[str, Any]:
+    """What a result says of the training; the hash is that of the weights after the last step."""
+    from attnjax.train.hashing import params_hash
+    from attnjax.train.state import count_parameters
+
+    return {
+        "step": fitted.step,
+        "parameters": count_parameters(fitted.params),
+        "params_hash": params_hash(fitted.params),
+        "best": None if fitted.best is None else {"step": fitted.best[0], task.monitor[0]: fitted.best[1]},
+        "training_seconds": round(fitted.seconds, 1),
+        "resumed_from": fitted.resumed_from,
+    }
+
+
+def _evaluated(
+    this: Run, task: Any, config: Any, fitted: "FitResult", weights: Weights | None
+) -> dict[str, Any]:
+    """What a result says of the evaluation, and of which weights it is one."""
+    from attnjax.tasks.check import table
+    from attnjax.train.loop import load_params
+
+    params, weights = fitted.params, weights or "last"
+    if weights == "best":
+        params = load_params(task, config.train, folder=this.folder, best=True)
+    evaluation: Evaluation = task.evaluate(params, this.folder)
+    return {
+        "weights": weights,
+        "metrics": table("evaluate", evaluation.metrics),
+        "samples": evaluation.samples,
+        "figures": [str(Path(figure).relative_to(this.folder)) for figure in evaluation.figures],
+    }
+
+
+def _observers(sinks: "Sequence[Sink]") -> list[Any]:
+    from attnjax.train.observers.progress import ProgressBar
+
+    return [ProgressBar(), *sinks]
+
+
+def _open_sinks(names: Sequence[str], this: Run, stack: ExitStack, group: str | None = None) -> "list[Sink]":
+    if not names:
+        return []
+    from attnjax.train.observers.sinks import Shown, open_sinks
+
+    name = f"{group}/{this.name}" if group else this.name
+    shown = Shown(name, this.folder, flatten(this.record()["config"]), group)
+    return open_sinks(list(names), shown, stack)
+
+
+def _show_result(this: Run, result: dict[str, Any], sinks: "Sequence[Sink]") -> None:
+    figures = {Path(figure).stem: this.folder / figure for figure in result.get("figures", [])}
+    for sink in sinks:
+        sink.result(result["step"], result["metrics"], figures)
+
+
+def show_finished(this: Run, result: dict[str, Any], names: Sequence[str], group: str | None = None) -> None:
+    """Shows a run that has ended, or a sweep's trial, in those of the services that do not know its end."""
+    if not names:
+        return
+    from attnjax.train.observers.sinks import read_known
+
+    known = read_known(this.folder)
+    unaware = [name for name in names if known.get(name, {}).get("state") not in ("finished", "failed")]
+    with ExitStack() as stack:
+        sinks = _open_sinks(unaware, this, stack, group)
+        if result.get("status", "done") == "done":
+            _show_result(this, result, sinks)
+        else:
+            for sink in sinks:
+                sink.failed()

@@ -1,0 +1,1 @@
+"""Floor 7: many runs: grids and searches, packs of trials, launchers, tables."""

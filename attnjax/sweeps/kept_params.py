@@ -1,0 +1,90 @@
+"""Which trials of a sweep keep their final state: a checkpoint in their folder, as a run's.
+
+It is written before the trial's result, so a result that should have one has it, and that of a trial which is
+no longer the best goes after the better one's result is there: a kill at any moment loses nothing.
+"""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attnjax.runs.store import Run
+from attnjax.sweeps.plan import Plan
+from attnjax.sweeps.spec import SweepSpec
+from attnjax.sweeps.store import Sweep, measured
+from attnjax.tasks.errors import task_code
+
+if TYPE_CHECKING:
+    from attnjax.tasks.base import Task
+    from attnjax.train.packs.round import Ended
+
+Rank = tuple[float, int]
+
+
+class KeptParams:
+    """Keeps what `plan.keep_params` names: the state of the best trial ("best"), of "all" or of none."""
+
+    def __init__(self, spec: SweepSpec, sweep: Sweep, plan: Plan) -> None:
+        self._sweep, self._measure, self._plan = sweep, spec.measure, plan
+        self._sign = 1.0 if (spec.mode or plan.monitor[1]) == "max" else -1.0
+        self._best: Rank | None = None
+        self._looked = False
+
+    def before_result(self, task: "Task", end: "Ended", value: float | None) -> None:
+        """Writes the state of a trial that is done, if it is to be kept."""
+        best = self._plan.keep_params == "best" and self._is_best(self._rank(end.trial.number, value))
+        if best or self._plan.keep_params == "all":
+            _save(self._sweep.trial(end.trial.number), task, end)
+
+    def after_result(self, number: int, value: float | None) -> None:
+        """Lets go of the state that was the best until now, where this one is better."""
+        rank, before = self._rank(number, value), self.best()
+        if self._is_best(rank):
+            self._best = rank
+            if before and self._plan.keep_params == "best":
+                _drop(self._sweep.trial(-before[1]).folder)
+
+    def tidy(self) -> None:
+        """Leaves the best trial's state alone, whatever other processes thought was best."""
+        self._looked = False
+        best = self.best()
+        if best and self._plan.keep_params == "best":
+            kept = self._sweep.trial(-best[1]).folder
+            for folder in {file.parent for file in self._sweep.folder.glob("trials/*/checkpoints")} - {kept}:
+                _drop(folder)
+
+    def best(self) -> Rank | None:
+        """The best trial that has a result: what lies on the disk at first, then what was heard."""
+        if not self._looked:
+            self._looked = True
+            monitor = self._plan.monitor[0]
+            values = {
+                trial.number: measured(trial.result, self._measure, monitor)
+                for trial in self._sweep.trials()
+                if trial.status == "done"
+            }
+            ranks = [rank for number, value in values.items() if (rank := self._rank(number, value))]
+            self._best = max(ranks, default=None)
+        return self._best
+
+    def _is_best(self, rank: Rank | None) -> bool:
+        before = self.best()
+        return rank is not None and (before is None or rank > before)
+
+    def _rank(self, number: int, value: float | None) -> Rank | None:
+        """Greater is better; of equals, the first trial."""
+        return None if value is None else (self._sign * value, -number)
+
+
+def _save(run: Run, task: "Task", end: "Ended") -> None:
+    from attnjax.train.checkpoint import Checkpoints
+
+    _drop(run.folder)
+    with task_code("save"):
+        task.save(run.folder)
+    with Checkpoints(run.folder / "checkpoints", keep=1, mode="max") as checkpoints:
+        checkpoints.save(end.step, end.state)
+
+
+def _drop(folder: Path) -> None:
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)

@@ -1,0 +1,155 @@
+"""Where the packs of a sweep are computed: here, one after another, unless a launcher takes them away."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+from attnjax.config import InputError
+from attnjax.runs.devices import start_jax
+from attnjax.runs.run import Say
+from attnjax.sweeps.plan import Plan, choose_plan, pack_size
+from attnjax.sweeps.programs import Programs
+from attnjax.sweeps.spec import SweepSpec
+from attnjax.sweeps.store import Sweep
+from attnjax.sweeps.trials import Trial, make_trials, refusal, shape_groups, shown
+from attnjax.sweeps.worker import Pack, Watcher, Worker
+from attnjax.tasks.errors import TaskError
+
+
+def without_refused(spec: SweepSpec, devices: int | None) -> tuple[SweepSpec, list[str]]:
+    """The sweep without the trials whose task cannot be made, and a line for each of their shapes."""
+    start_jax(devices)
+    groups = shape_groups(spec.trials)
+    refused = _refusals(groups, Programs(spec.entry).faults(groups), InputError)
+    left_out = {trial.number for place in refused for trial in groups[place]}
+    if not left_out or len(left_out) == len(spec.trials):
+        return spec, []
+    kept = [trial.changes for trial in spec.trials if trial.number not in left_out]
+    trials, _ = make_trials(spec.config, kept, skip_invalid=False)
+    return replace(spec, trials=trials), list(refused.values())
+
+
+def _refusals(
+    groups: Sequence[Sequence[Trial]], faults: Mapping[int, Exception], kind: type[Exception] = Exception
+) -> dict[int, str]:
+    """A line for each group that has a fault of this kind, by the group's place."""
+    return {
+        place: f"{shown(groups[place][0].changes)}: {error}"
+        for place, error in faults.items()
+        if isinstance(error, kind)
+    }
+
+
+LEARNS = 8  # A search has as many times the trials that are computed together, or more.
+PACKS = 16  # A search of several packs, one for each shape it tries, has as many, unless devices were idle.
+ROUNDS = 2  # Such a pack asks for as many times the trials that it has lanes for, or fewer.
+
+
+class PackOptions(NamedTuple):
+    """What the user asks of packs and of what is kept; None: what a measurement finds, and the best."""
+
+    devices: int | None = None
+    lowering: str | None = None
+    width: int | None = None
+    keep_params: str | None = None
+
+
+ANYTHING = PackOptions()
+
+
+class Launcher(Protocol):
+    """Computes packs somewhere."""
+
+    def plan(self, wished: PackOptions, begun: dict[str, Any] | None) -> Plan:
+        """How packs are computed there; `begun`: the plan of a sweep that goes on. Writes nothing.
+
+        Raises InputError for data that is not good, for a layout that cannot be, and for an experiment whose
+        code fails whatever the trial.
+        """
+
+    def cut(self, group: Sequence[Trial]) -> list[Sequence[Trial]]:
+        """The packs of a shape's trials: the same at every start, so that each finds its checkpoint."""
+
+    def run(self, packs: Sequence[Pack]) -> bool:
+        """Computes packs that do not depend on each other; False when it was stopped before their end."""
+
+
+Launch = Callable[[SweepSpec, Sweep, Watcher, Say], Launcher]
+
+
+class Local:
+    """Computes packs in this process, `alone` or beside others: a search is one pack where it can be."""
+
+    def __init__(
+        self, spec: SweepSpec, sweep: Sweep, watcher: Watcher, say: Say, *, alone: bool = True
+    ) -> None:
+        self._spec, self._sweep, self._watcher, self._say = spec, sweep, watcher, say
+        self._one_pack = alone and spec.one_shape
+        self.programs = Programs(spec.entry)
+
+    def plan(self, wished: PackOptions, begun: dict[str, Any] | None) -> Plan:
+        start_jax(wished.devices)
+        groups = shape_groups(self._spec.some())
+        devices, width = pack_size(self._at_a_time(groups), wished.devices, wished.width)
+        faults = self.programs.faults(groups)
+        refused = _refusals(groups, faults, InputError)
+        if len(faults) == len(groups):
+            self._refuse(groups, _refusals(groups, faults))
+        elif refused and not self._spec.search:
+            self._refuse(groups, refused)
+        self.groups = [group for place, group in enumerate(groups) if place not in faults]
+        for note in getattr(self.programs.task(self.groups[-1][0]), "notes", ()):
+            self._say(note)
+        if begun:
+            self._plan = Plan.from_record(begun)
+        else:
+            self._rehearse()
+            count = self._spec.count
+            plan = choose_plan(self.groups, self.programs, wished.lowering, devices, width, count, self._say)
+            per_pack = self._per_pack(plan) if self._spec.search else 0
+            self._plan = replace(plan, per_pack=per_pack, keep_params=wished.keep_params or "best")
+        return self._plan
+
+    def _refuse(self, groups: Sequence[Sequence[Trial]], refused: Mapping[int, str]) -> NoReturn:
+        count = sum(len(groups[place]) for place in refused)
+        raise InputError(refusal(list(refused.values()), count, sum(map(len, groups))))
+
+    def _rehearse(self) -> None:
+        """Leaves out groups whose task training cannot use, from the largest to the first that it can.
+
+        InputError where there is none. The trials of those left out will fail, and the others go on.
+        """
+        groups, faults = self.groups, dict[int, Exception]()
+        for place in sorted(range(len(groups)), key=lambda place: -len(groups[place])):
+            try:
+                self.programs.rehearse(groups[place][0])
+                break
+            except TaskError as error:
+                faults[place] = error
+        else:
+            self._refuse(groups, _refusals(groups, faults))
+        self.groups = [group for place, group in enumerate(groups) if place not in faults]
+
+    def _at_a_time(self, groups: Sequence[Sequence[Trial]]) -> int:
+        """How many trials to compute together at the most: a search shall learn from those before."""
+        import jax
+
+        count = self._spec.count
+        if self._spec.search is None:
+            return max(map(len, groups))
+        lanes = count // (LEARNS if self._one_pack else ROUNDS * PACKS)
+        return max(lanes, min(count, len(jax.devices())))
+
+    def _per_pack(self, plan: Plan) -> int:
+        count, layout = self._spec.count, plan.layout
+        if self._one_pack:
+            return count
+        return min(ROUNDS * layout.width, max(count // PACKS, min(layout.devices, count // LEARNS), 1))
+
+    def cut(self, group: Sequence[Trial]) -> list[Sequence[Trial]]:
+        """One pack: its lanes are never idle while a trial of the shape waits."""
+        return [group]
+
+    def run(self, packs: Sequence[Pack]) -> bool:
+        worker = Worker(self._spec, self._sweep, self._plan, self.programs, self._watcher)
+        return all(worker.run(pack) for pack in packs)

@@ -1,0 +1,164 @@
+"""How the packs of a sweep are computed: a quick measurement at the first start, kept from then on."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attnjax.config import require
+from attnjax.runs.run import Say
+from attnjax.sweeps.programs import Programs
+from attnjax.sweeps.trials import Trial
+
+if TYPE_CHECKING:
+    from attnjax.train.packs.program import PackLayout
+
+CPU_WIDTH, ACCELERATOR_WIDTH = 8, 64  # benchmarks/gpu.py --only packs: wider ones gain little.
+LOWERINGS = ("map", "vmap")
+ENOUGH = 2.0  # Seconds.
+PAYS = 20  # Another lowering is measured where the sweep takes as many times as long as measuring this one.
+CLEARLY = 0.8  # By less, a noisy machine would choose now this one, now that one, and with it the bits.
+KEPT = ("best", "all", "none")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How packs are computed, and what is kept of them.
+
+    `seconds`: what a step of a pack took in each layout that was measured. `monitor`: of the task.
+    `per_pack`: how many trials of one shape a search asks for one after another; 0 for what is no search.
+    `keep_params`: of which trials the final state is kept, "best", "all" or "none". `packs`: how many of them
+    are computed side by side, on machines of their own.
+    """
+
+    layout: "PackLayout"
+    monitor: tuple[str, str]
+    seconds: dict[str, float]
+    per_pack: int = 0
+    keep_params: str = "best"
+    packs: int = 1
+
+    @property
+    def generation(self) -> int:
+        """How many trials the packs of a search ask for that are computed side by side."""
+        return self.per_pack * self.packs
+
+    def record(self) -> dict[str, Any]:
+        own = {"monitor": list(self.monitor), "seconds_per_step": self.seconds, "per_pack": self.per_pack}
+        return {**self.layout._asdict(), **own, "keep_params": self.keep_params, "packs": self.packs}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "Plan":
+        from attnjax.train.packs.program import PackLayout
+
+        layout = PackLayout(record["lowering"], record["width"], record["devices"])
+        own = [record[name] for name in ("seconds_per_step", "per_pack", "keep_params", "packs")]
+        return cls(layout, tuple(record["monitor"]), *own)
+
+
+def choose_plan(
+    groups: Sequence[Sequence[Trial]],
+    programs: Programs,
+    lowering: str | None,
+    devices: int,
+    width: int,
+    count: int,
+    say: Say,
+) -> Plan:
+    """The fastest layout for the largest group of a sweep of `count` trials.
+
+    Nothing is measured where the lowering is given, and only the one that is likelier to be the faster where
+    the whole sweep takes little longer than measuring.
+    """
+    import jax
+
+    from attnjax.train.packs.program import PackLayout
+
+    largest = max(groups, key=len)
+    monitor = programs.task(largest[0]).monitor
+    if lowering:
+        return Plan(PackLayout(lowering, width, devices), monitor, {})  # type: ignore[arg-type]
+    likely = LOWERINGS if jax.default_backend() == "cpu" else LOWERINGS[::-1]
+    layouts = [PackLayout(name, width, devices) for name in likely]  # type: ignore[arg-type]
+    say("measuring how fast a step is here")
+    began = time.perf_counter()
+    seconds = {likely[0]: step_seconds(layouts[0], largest, programs, chunks=1)}
+    measuring = time.perf_counter() - began
+    if seconds[likely[0]] * largest[0].config.train.steps * count / width > PAYS * measuring:
+        seconds = {layout.lowering: step_seconds(layout, largest, programs) for layout in layouts}
+    best = layouts[0]
+    if seconds.get(likely[1], math.inf) < CLEARLY * seconds[likely[0]]:
+        best = layouts[1]
+    shown = ", ".join(f"{name} {1e3 * value:.1f} ms" for name, value in seconds.items())
+    say(f"{best.lowering} it is: a step of {width} trials on {devices} device(s) takes {shown}")
+    return Plan(best, monitor, {name: round(value, 6) for name, value in seconds.items()})
+
+
+def pack_size(trials: int, devices: int | None, width: int | None) -> tuple[int, int]:
+    """How many devices share a pack, and how many trials are in it.
+
+    Raises InputError for more devices than there are, and a width that they do not divide.
+    """
+    import jax
+
+    available = len(jax.devices())
+    require(not devices or devices <= available, f"--devices is {devices}: jax has {available}")
+    used = devices or min(available, trials)
+    if width is None:
+        most = CPU_WIDTH if jax.default_backend() == "cpu" else ACCELERATOR_WIDTH
+        width = -(-min(most, trials) // used) * used
+    require(width % used == 0, f"--width is {width}: expected a multiple of the {used} devices that share it")
+    return used, width
+
+
+def training_seconds(plan: Plan, groups: Sequence[Sequence[Trial]], programs: Programs) -> float:
+    """What training these groups will take: the largest is measured, the others by their operations."""
+    largest = max(groups, key=len)
+    step = plan.seconds.get(plan.layout.lowering) or step_seconds(plan.layout, largest, programs)
+    work = [_operations(plan.layout, group, programs) for group in groups]
+    whole = work[groups.index(largest)]
+    packs = [len(group) / plan.layout.width for group in groups]
+    if not plan.per_pack:
+        packs = [math.ceil(n) for n in packs]  # The trials here are all; a search fills its packs.
+    steps = [n * group[0].config.train.steps for n, group in zip(packs, groups, strict=True)]
+    return sum(n * step * own / whole for n, own in zip(steps, work, strict=True))
+
+
+def _operations(layout: "PackLayout", trials: Sequence[Trial], programs: Programs) -> float:
+    """How many floating-point operations the program of these trials counts, before it is compiled."""
+    from attnjax.train.spans import next_span
+
+    program = programs.program(trials[0], layout)
+    batches = program.batches([next_span(0, program.config)] * layout.width)
+    lanes = program.lanes([None] * layout.width, [])
+    chunk: Any = program.chunk
+    return float(chunk.lower(program.empty(), batches, lanes).cost_analysis()["flops"])
+
+
+def step_seconds(
+    layout: "PackLayout", trials: Sequence[Trial], programs: Programs, *, chunks: int = 3
+) -> float:
+    """What one step of a full pack of these trials takes: the least of some chunks, of one if it is long."""
+    import jax
+
+    from attnjax.train.packs.program import PackTrial
+    from attnjax.train.spans import next_span
+
+    program = programs.program(trials[0], layout)
+    program.compile()
+    chosen = [trials[i % len(trials)] for i in range(layout.width)]
+    packed = [PackTrial(t.number, t.config.train, t.config.seed, Path()) for t in chosen]
+    span, states = next_span(0, program.config), program.empty()
+    for lane, trial in enumerate(packed):
+        states = program.begin(states, lane, trial.seed)
+    batches, lanes = program.batches([span] * layout.width), program.lanes(packed, range(layout.width))
+    jax.block_until_ready((states, batches, lanes))
+    took: list[float] = []
+    while len(took) < chunks and sum(took) < ENOUGH:
+        start = time.perf_counter()
+        states, metrics = program.chunk(states, batches, lanes)
+        jax.block_until_ready((states, metrics))
+        took.append(time.perf_counter() - start)
+    return min(took) / (span.end - span.start)

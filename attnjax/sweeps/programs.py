@@ -1,0 +1,80 @@
+"""The tasks and the compiled programs of a sweep's shapes."""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from attnjax.config import InputError
+from attnjax.experiment.identity import canonical
+from attnjax.experiment.registry import Experiment
+from attnjax.sweeps.trials import Trial, static_config
+from attnjax.tasks.errors import TaskError, task_code
+
+if TYPE_CHECKING:
+    from attnjax.tasks.base import Task
+    from attnjax.train.packs.program import PackLayout, PackProgram
+
+KEPT = 8  # Of each kind: a task holds its data, a program what it was compiled to.
+
+T = TypeVar("T")
+
+
+class Programs:
+    """Makes the task of a trial's shape and its program once; those used last are kept."""
+
+    def __init__(self, entry: Experiment) -> None:
+        self._entry = entry
+        self._tasks: dict[Hashable, Task] = {}
+        self._rehearsed: set[str] = set()
+        self._programs: dict[Hashable, PackProgram] = {}
+
+    def task(self, trial: Trial) -> "Task":
+        """The task of all trials that have the static fields of this one.
+
+        Raises InputError for data that is not good, TaskError where the task's code fails.
+        """
+
+        def make() -> "Task":
+            config = static_config(trial.config)
+            with task_code("task", but=InputError):
+                return config.task(None)
+
+        return _kept(self._tasks, self._shape(trial), make)
+
+    def rehearse(self, trial: Trial) -> None:
+        """Makes sure, once, that training can use the task of trials like this one. Raises as `task` does."""
+        from attnjax.tasks.check import rehearse
+
+        if (shape := self._shape(trial)) not in self._rehearsed:
+            rehearse(self.task(trial))
+            self._rehearsed.add(shape)
+
+    def faults(self, groups: Sequence[Sequence[Trial]]) -> dict[int, InputError | TaskError]:
+        """Why no task can be made for a group of one shape, by the group's place; none for those that can."""
+        found: dict[int, InputError | TaskError] = {}
+        for place, group in enumerate(groups):
+            try:
+                self.task(group[0])
+            except (InputError, TaskError) as error:
+                found[place] = error
+        return found
+
+    def program(self, trial: Trial, layout: "PackLayout") -> "PackProgram":
+        """The program for packs of such trials. Raises as `rehearse` does."""
+        from attnjax.train.packs.program import PackProgram
+
+        def make() -> PackProgram:
+            self.rehearse(trial)
+            return PackProgram(self.task(trial), static_config(trial.config).train, layout)
+
+        return _kept(self._programs, (self._shape(trial), layout), make)
+
+    def _shape(self, trial: Trial) -> str:
+        return canonical(self._entry.name, static_config(trial.config))
+
+
+def _kept(store: dict[Hashable, T], key: Hashable, make: Callable[[], T]) -> T:
+    value = store.pop(key) if key in store else make()
+    store[key] = value
+    if len(store) > KEPT:
+        del store[next(iter(store))]
+    return value

@@ -1,0 +1,96 @@
+"""The report on a sweep as one HTML page."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from attnjax.runs.report.digits import labels, shown, with_spread
+from attnjax.runs.report.document import document, figure, table, text
+from attnjax.sweeps.report.table import Findings, changes_text, counted, mean_and_sd, reason_of
+from attnjax.sweeps.store import read_plan
+
+
+def page(found: Findings, figures: Mapping[str, tuple[bytes, str]]) -> str:
+    """The page; `figures`: a PNG and its caption for each name."""
+    record = found.sweep.record()
+    config = json.dumps(record["config"], indent=2)
+    counts = ", ".join(f"{number} {status}" for status, number in found.counts.items())
+    parts = [
+        f"<h1>{text(record['name'])}</h1>",
+        f"<p class='lead'>{text(record.get('summary', ''))}</p>",
+        f"<p>{len(found.trials)} trials of <b>{text(record['experiment'])}</b>: {counts}. "
+        f"Measure: {text(found.measure)}, {'higher' if found.mode == 'max' else 'lower'} is better.</p>",
+        _best(found),
+        *(figure(*picture) for picture in figures.values()),
+        *_unexplained(found),
+        "<h2>Settings</h2>",
+        _table(found),
+        *_unfinished(found),
+        "<h2>How it was computed</h2>",
+        f"<pre>{text(_provenance(found))}</pre>",
+        f"<details><summary>Base config</summary><pre>{text(config)}</pre></details>",
+    ]
+    return document(record["name"], parts)
+
+
+def _best(found: Findings) -> str:
+    best = found.best
+    changes = ", ".join(f"{name} = {shown(value)}" for name, value in best.changes.items())
+    seeds = counted(len(best.values), "seed")
+    mean, plus, spread = with_spread(best.mean or 0.0, best.sd).partition(" ±")
+    return (
+        f"<div class='best'>Best setting: <strong>{mean}</strong>{plus}{spread} over {seeds}"
+        f"<br>{text(changes or 'the base config')}</div>"
+    )
+
+
+def _table(found: Findings) -> str:
+    names = list(found.axes)
+    few = {
+        name: dict(zip(map(str, v), labels(v), strict=True)) for name, v in found.axes.items() if len(v) <= 12
+    }
+    rows: list[list[Any]] = []
+    for setting in found.settings:
+        values = [setting.changes.get(name, "") for name in names]
+        row = [(few.get(n, {}).get(str(v), shown(v)), v) for n, v in zip(names, values, strict=True)]
+        mean, sd = mean_and_sd(setting)
+        counts = [len(setting.values), setting.failed, setting.pruned]
+        rows.append([*row, (mean, setting.mean), (sd, setting.sd), *counts])
+    heads = [*names, found.measure, "± sd", "n", "failed", "pruned"]
+    return table(heads, rows, first_is_best=True)
+
+
+def _unexplained(found: Findings) -> list[str]:
+    """What there is to say where the importance of a field cannot be drawn."""
+    if found.nothing_varies:
+        return ["<p>Nothing varies: all settings have the same mean.</p>"]
+    reason = "what it explains on its own cannot be told: it has another value in every setting."
+    return [f"<p>{text(name)}: {reason}</p>" for name in found.untold]
+
+
+def _unfinished(found: Findings) -> list[str]:
+    parts = []
+    if found.unmeasured:
+        items = [f"<li>trial {t.number} ({text(changes_text(t.changes))})</li>" for t in found.unmeasured]
+        reason = f"{text(found.measure)} is no finite number here; no mean counts these trials."
+        parts += ["<h2>Without a value</h2>", f"<p>{reason}</p>", f"<ul>{''.join(items)}</ul>"]
+    for title, status in (("Failures", "failed"), ("Stopped early", "pruned")):
+        items = [
+            f"<li>trial {trial.number} ({text(changes_text(trial.changes))}): {text(reason_of(trial))}</li>"
+            for trial in found.trials
+            if trial.status == status
+        ]
+        if items:
+            parts += [f"<h2>{title}</h2>", f"<ul>{''.join(items)}</ul>"]
+    return parts
+
+
+def _provenance(found: Findings) -> str:
+    plan, file = read_plan(found.sweep) or {}, found.sweep.folder / "provenance.json"
+    starts = json.loads(file.read_text())["starts"] if file.is_file() else []
+    lines = {"command": found.sweep.record().get("command", "")}
+    lines |= {name: plan.get(name) for name in ("lowering", "width", "devices")}
+    if starts:
+        lines |= {name: starts[0].get(name) for name in ("time", "platform", "device_kind")}
+        lines |= starts[0].get("versions", {})
+    return "\n".join(f"{name:<18} {value}" for name, value in lines.items())

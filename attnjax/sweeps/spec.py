@@ -1,0 +1,170 @@
+"""What a sweep computes: given by the command line or by name, kept in sweep.json, read again from there."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attnjax.config import InputError, require
+from attnjax.experiment.identity import canonical, contents, same_values, what_changed
+from attnjax.experiment.registry import Experiment
+from attnjax.experiment.serialize import encode
+from attnjax.runs import store
+from attnjax.sweeps.search import OptunaSearch, Search
+from attnjax.sweeps.space import Changes
+from attnjax.sweeps.store import FOLDER, Sweep, fingerprint
+from attnjax.sweeps.trials import (
+    Trial,
+    decoded_changes,
+    encoded_changes,
+    make_trials,
+    one_program,
+    possible,
+    with_changes,
+)
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """What a sweep computes: the trials of an experiment, as changes of a base config.
+
+    `measure` names a cell of the evaluation table as ROW/COLUMN (None: the task's monitor at the last
+    validation), `mode` which end of it is better (None: the monitor's).
+    """
+
+    name: str
+    entry: Experiment
+    config: Any
+    trials: Sequence[Trial]
+    measure: str | None = None
+    mode: str | None = None
+    summary: str = ""
+    search: Search | None = None
+    """Asks for the trials; `trials` is empty then."""
+
+    def fingerprint(self, stored: dict[str, Any] | None = None) -> str:
+        """sha256 of what is computed; the measure is a way to look at it, unless a search asks by it.
+
+        `stored`: the base config as it was written when it had fewer fields.
+        """
+        changes = [encoded_changes(self.config, trial.changes) for trial in self.trials]
+        asked = self.search.record() if self.search else None
+        if asked and (self.measure or self.mode):
+            asked |= {"measure": self.measure, "mode": self.mode}
+        return fingerprint([canonical(self.entry.name, self.config, stored), changes, asked])
+
+    def some(self) -> Sequence[Trial]:
+        """All trials, or the first that the search will ask for: enough to choose how to compute them."""
+        if self.search is None:
+            return self.trials
+        asker = OptunaSearch(self.search, self.mode or "max")
+        first = [asker.ask([], {}, {}, number) for number in range(min(8, self.search.trials))]
+        found = possible(self.config, [decoded_changes(self.config, changes) for changes in first])
+        require(bool(found), "--space: none of the first draws can be")
+        return found
+
+    @property
+    def one_shape(self) -> bool:
+        """Whether this is a search that varies nothing static: one program serves all that it may ask for."""
+        return self.search is not None and all(
+            one_program(self.config, name, domain.ends) for name, domain in self.search.space.items()
+        )
+
+    @property
+    def count(self) -> int:
+        """How many trials there will be."""
+        return self.search.trials if self.search else len(self.trials)
+
+    def folder(self, runs: Path) -> Sweep:
+        """Where this sweep lives under `runs`."""
+        folder = runs / FOLDER / f"{self.name}-{self.fingerprint()[:8]}"
+        return Sweep(store.this_or_alike(folder, "sweep.json", lambda other: belongs_to(Sweep(other), self)))
+
+
+def spec_record(spec: SweepSpec) -> dict[str, Any]:
+    """As sweep.json holds it."""
+    return {
+        "name": spec.name,
+        "summary": spec.summary,
+        "experiment": spec.entry.name,
+        "file": str(spec.entry.file),
+        "fingerprint": spec.fingerprint(),
+        "files": contents(spec.config),
+        "config": encode(spec.config),
+        "trials": [
+            {"number": trial.number, "changes": encoded_changes(spec.config, trial.changes)}
+            for trial in spec.trials
+        ],
+        "search": spec.search and spec.search.record(),
+        "measure": spec.measure,
+        "mode": spec.mode,
+        "command": shlex.join(["attnjax", *sys.argv[1:]]),
+    }
+
+
+def write_spec(spec: SweepSpec, sweep: Sweep) -> None:
+    """Claims the folder for this sweep; the command that began it stays."""
+    record = spec_record(spec)
+    if sweep.sweep_file.is_file():
+        record["command"] = sweep.record().get("command", record["command"])
+    store.write_json(sweep.sweep_file, record)
+
+
+def note_measure(spec: SweepSpec, sweep: Sweep) -> None:
+    """Keeps what the trials are judged by, which another start may have told otherwise."""
+    record = sweep.record()
+    own = {"measure": spec.measure, "mode": spec.mode}
+    if record != {**record, **own}:
+        store.write_json(sweep.sweep_file, {**record, **own})
+
+
+def check_owner(spec: SweepSpec, sweep: Sweep) -> None:
+    """Raises InputError when the folder exists and was made for another sweep."""
+    if sweep.sweep_file.is_file() and not belongs_to(sweep, spec):
+        raise InputError(
+            f"{sweep.folder} belongs to another sweep: move it away, or choose another --runs folder"
+        )
+
+
+def belongs_to(sweep: Sweep, spec: SweepSpec) -> bool:
+    """Whether the folder was made for this sweep, if with its files elsewhere and with fewer fields."""
+    record = sweep.record()
+    return same_values(spec.config, record["config"]) and record["fingerprint"] == spec.fingerprint(
+        record["config"]
+    )
+
+
+def read_spec(sweep: Sweep) -> SweepSpec:
+    """The sweep that a folder was made for."""
+    return spec_of(sweep, sweep.record())
+
+
+def spec_of(sweep: Sweep, record: dict[str, Any]) -> SweepSpec:
+    """The sweep that a record tells of. InputError where it is not that of the files as they are now."""
+    entry, config = store.decode_config(sweep.sweep_file, record)
+    changes, asked = [trial["changes"] for trial in record["trials"]], record["search"]
+    trials = []
+    if changes:
+        typed = [decoded_changes(config, entry) for entry in changes]
+        trials = make_trials(config, typed, skip_invalid=False)[0]
+    spec = SweepSpec(
+        record["name"],
+        entry,
+        config,
+        trials,
+        record["measure"],
+        record["mode"],
+        record["summary"],
+        Search.from_record(asked) if asked else None,
+    )
+    if spec.fingerprint(record["config"]) != record["fingerprint"]:
+        raise InputError(what_changed(sweep.sweep_file, record, config))
+    return spec
+
+
+def trial_of(spec: SweepSpec, number: int, changes: Changes) -> Trial:
+    """The trial with these changes, as JSON holds them. InputError where it cannot be."""
+    changes = decoded_changes(spec.config, changes)
+    return Trial(number, changes, with_changes(spec.config, changes))

@@ -1,0 +1,182 @@
+"""The folder of a sweep: what lies where, and how far each trial is. Any other index can be rebuilt from it.
+
+runs/sweeps/NAME-1a2b3c4d/
+    sweep.json        experiment, base config, trials or search, measure: who this folder belongs to
+    plan.json         lowering, width and devices, as measured or asked for at the first start
+    provenance.json   every start: code, versions, devices, command line
+    packs/…           what trials that are computed together need: checkpoints, the task's files
+    trials/0007/      a run folder: config.json, metrics.jsonl, result.json; checkpoints/ where they are kept,
+                      error.txt where the trial's own code failed
+    report/           what `attnjax report` writes
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from attnjax.runs.store import Run, named, read_record, read_result, write_json
+from attnjax.sweeps.space import Changes
+
+Status = Literal["waiting", "running", "done", "failed", "pruned"]
+FOLDER = "sweeps"
+TRACEBACK = "error.txt"
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as its folder tells it.
+
+    `changes`: the fields that the sweep sets and their values, by dotted name ("seed" among them). `result`:
+    what result.json holds, None for a trial that waits or runs.
+    """
+
+    number: int
+    changes: Changes
+    status: Status
+    result: dict[str, Any] | None
+    folder: Path
+
+    def validations(self, monitor: str) -> dict[int, float]:
+        """The task's monitor at each validation so far, by step."""
+        return {row["step"]: row[monitor] for row in self._rows("validation")}
+
+    def losses(self) -> dict[int, float]:
+        """The training loss so far, by step."""
+        return {row["step"]: row["loss"] for row in self._rows("train")}
+
+    def _rows(self, split: str) -> list[dict[str, Any]]:
+        from attnjax.train.metrics import MetricsFile
+
+        return [row for row in MetricsFile(Run(self.folder).metrics_file).rows() if row["split"] == split]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One sweep folder, which need not exist yet."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def sweep_file(self) -> Path:
+        return self.folder / "sweep.json"
+
+    @property
+    def plan_file(self) -> Path:
+        return self.folder / "plan.json"
+
+    def trial(self, number: int) -> Run:
+        """The run folder of a trial."""
+        return Run(self.folder / "trials" / f"{number:04d}")
+
+    def result(self, number: int) -> dict[str, Any] | None:
+        """How a trial ended; None while it waits or runs. InputError for a file that is not ours."""
+        file = self.trial(number).result_file
+        kinds = {"status": str, "step": int, "validation": dict, "metrics": dict}
+        return read_result(file, kinds) if file.is_file() else None
+
+    def record(self) -> dict[str, Any]:
+        """What sweep.json holds. InputError when it is not ours."""
+        kinds = {"name": str, "experiment": str, "file": str, "fingerprint": str, "config": dict}
+        return read_record(self.sweep_file, {**kinds, "trials": list})
+
+    def trials(self) -> list[TrialRecord]:
+        """Every trial known so far, by number: those of sweep.json, and those that a search has begun."""
+        known = {trial["number"]: trial["changes"] for trial in self.record()["trials"]}
+        for file in sorted(self.folder.glob("trials/*/trial.json")):
+            known |= [_asked(file)]
+        return [self._trial_record(number, known[number]) for number in sorted(known)]
+
+    def _trial_record(self, number: int, changes: Changes) -> TrialRecord:
+        run, result = self.trial(number), self.result(number)
+        if result is not None:
+            return TrialRecord(number, changes, result["status"], result, run.folder)
+        return TrialRecord(number, changes, "running" if run.started else "waiting", None, run.folder)
+
+    def asked(self, number: int) -> Changes | None:
+        """What a search asked for as this trial, as JSON holds it; None where it has not yet."""
+        file = self._trial_file(number)
+        return _asked(file)[1] if file.is_file() else None
+
+    def write_trial(self, number: int, changes: Changes) -> None:
+        """Notes a trial that a search has asked for."""
+        file = self._trial_file(number)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"number": number, "changes": changes})
+
+    def _trial_file(self, number: int) -> Path:
+        return self.trial(number).folder / "trial.json"
+
+
+def _asked(file: Path) -> tuple[int, Changes]:
+    record = read_record(file, {"number": int, "changes": dict})
+    return record["number"], record["changes"]
+
+
+def write_result(
+    run: Run,
+    status: Status,
+    step: int,
+    *,
+    reason: str | None = None,
+    params_hash: str | None = None,
+    parameters: int | None = None,
+    validation: dict[str, float] | None = None,
+    metrics: dict[str, dict[str, float]] | None = None,
+) -> None:
+    """Ends a trial. Holds nothing that differs between two sweeps of the same trials: no times, no paths.
+
+    `reason`: why it failed or was pruned. `parameters`: how many there are.
+    `validation`: the values of the last validation. `metrics`: the
+    final evaluation, row → column → value.
+    """
+    result = {"status": status, "step": step, "reason": reason, "params_hash": params_hash}
+    result["parameters"] = parameters
+    write_json(run.result_file, {**result, "validation": validation or {}, "metrics": metrics or {}})
+
+
+def write_failure(
+    run: Run, step: int, reason: str, details: str | None, validation: dict[str, float] | None = None
+) -> None:
+    """Ends a trial that failed, with the traceback of its own code where that was it."""
+    if details:
+        (run.folder / TRACEBACK).write_text(details, encoding="utf-8")
+    write_result(run, "failed", step, reason=reason, validation=validation)
+
+
+def measured(result: dict[str, Any] | None, measure: str | None, monitor: str) -> float | None:
+    """The number that a sweep compares its trials by; None where a trial has none, or none that is finite."""
+    if result is None:
+        return None
+    row, _, column = (measure or "").partition("/")
+    value = result["metrics"].get(row, {}).get(column) if measure else result["validation"].get(monitor)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def fingerprint(data: Any) -> str:
+    """sha256 of the JSON form, 64 hex digits."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def resolve(name: str, runs: Path) -> Sweep:
+    """The sweep that a command line names: a folder's name, the start of one, or a path."""
+    if (Path(name) / "sweep.json").is_file():
+        return Sweep(Path(name).resolve())
+    return Sweep(named("sweep", name, runs / FOLDER, "sweep.json"))
+
+
+def read_plan(sweep: Sweep) -> dict[str, Any] | None:
+    """How the sweep is computed, None before its first start."""
+    if not sweep.plan_file.is_file():
+        return None
+    kinds = {"lowering": str, "width": int, "devices": int, "monitor": list}
+    # What a sweep of an earlier version did not say.
+    earlier = {"per_pack": 0, "keep_params": "none", "packs": 1, "seconds_per_step": {}}
+    return earlier | read_record(sweep.plan_file, kinds)

@@ -1,0 +1,228 @@
+"""Computes packs of trials and writes what becomes of each."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attnjax.config import InputError
+from attnjax.runs import store
+from attnjax.runs.store import Run
+from attnjax.sweeps.ask import asked_trials, pruner
+from attnjax.sweeps.kept_params import KeptParams
+from attnjax.sweeps.plan import Plan
+from attnjax.sweeps.programs import Programs
+from attnjax.sweeps.spec import SweepSpec
+from attnjax.sweeps.store import Sweep, measured, write_failure, write_result
+from attnjax.sweeps.trials import Trial
+from attnjax.tasks.errors import TaskError, task_code
+
+if TYPE_CHECKING:
+    from attnjax.tasks.base import Task
+    from attnjax.train.packs.program import PackProgram, PackTrial
+    from attnjax.train.packs.round import Ended
+
+
+class Watcher:
+    """What may look on while a sweep runs; this one does nothing."""
+
+    def begin(self, sweep: Sweep, trials: int, steps: int) -> None:
+        """Before the first pack: how many trials there are and how many steps they have left together."""
+
+    def started(self, trials: int) -> None:
+        """So many trials more are running."""
+
+    def computed(self, steps: int) -> None:
+        """So many steps more, of one trial each, are behind us."""
+
+    def ended(self, trial: Trial, status: str, value: float | None, reason: str | None) -> None:
+        """A running trial ended."""
+
+    def refused(self, number: int, reason: str) -> None:
+        """A trial that a search asked for cannot be."""
+
+    def close(self) -> None:
+        """After the last pack."""
+
+
+class Watchers(Watcher):
+    """Several that look on together."""
+
+    def __init__(self, watchers: Sequence[Watcher]) -> None:
+        self._watchers = watchers
+
+    def begin(self, sweep: Sweep, trials: int, steps: int) -> None:
+        for watcher in self._watchers:
+            watcher.begin(sweep, trials, steps)
+
+    def started(self, trials: int) -> None:
+        for watcher in self._watchers:
+            watcher.started(trials)
+
+    def computed(self, steps: int) -> None:
+        for watcher in self._watchers:
+            watcher.computed(steps)
+
+    def ended(self, trial: Trial, status: str, value: float | None, reason: str | None) -> None:
+        for watcher in self._watchers:
+            watcher.ended(trial, status, value, reason)
+
+    def refused(self, number: int, reason: str) -> None:
+        for watcher in self._watchers:
+            watcher.refused(number, reason)
+
+    def close(self) -> None:
+        for watcher in self._watchers:
+            watcher.close()
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The numbers of trials of one shape that share lanes, and the folder of what they share."""
+
+    folder: Path
+    numbers: Sequence[int]
+
+    @classmethod
+    def of(cls, sweep: Sweep, numbers: Sequence[int]) -> "Pack":
+        return cls(sweep.folder / "packs" / f"{numbers[0]:04d}", numbers)
+
+
+@dataclass
+class Worker:
+    """Computes packs: one program for each shape."""
+
+    spec: SweepSpec
+    sweep: Sweep
+    plan: Plan
+    programs: Programs
+    watcher: Watcher = field(default_factory=Watcher)
+
+    def __post_init__(self) -> None:
+        self._keeper = KeptParams(self.spec, self.sweep, self.plan)
+        self._begun = set[int]()
+
+    def run(self, pack: Pack) -> bool:
+        """Trains and evaluates the trials of a pack that have no result yet; False when SIGTERM came."""
+        # A checkpoint's lanes lack trials that had failed before it and are wanted again: they come after it.
+        for _ in range(2):
+            ended = [number for number in pack.numbers if self.sweep.result(number) is not None]
+            if len(ended) < len(pack.numbers) and not self._train(pack, ended):
+                return False
+            shutil.rmtree(pack.folder / "checkpoints", ignore_errors=True)
+        shutil.rmtree(pack.folder, ignore_errors=True)
+        return True
+
+    def _train(self, pack: Pack, ended: Sequence[int]) -> bool:
+        from attnjax.train.packs.fit import fit_pack
+
+        search, known, trials = self.spec.search, dict[int, Trial](), self._trials(pack)
+        first = next(trials, None)
+        if first is None:
+            return True  # None of what the search asked for can be.
+
+        def packed() -> "Iterator[PackTrial]":
+            for trial in chain([first], trials):
+                known[trial.number] = trial
+                yield self._packed(trial)
+
+        try:
+            program = self.programs.program(first, self.plan.layout)
+            with task_code("training"):
+                program.compile()
+            return fit_pack(
+                program,
+                packed(),
+                folder=pack.folder,
+                # What a search asks depends on what it knew: those that ended after the checkpoint end again.
+                ended=() if search else ended,
+                on_begin=lambda trial: self._begin(known[trial.number]),
+                on_end=lambda end: self._end(program, known[end.trial.number], end),
+                on_step=lambda clock, steps: self.watcher.computed(steps),
+                prune=pruner(self.spec, self.sweep, self.plan) if search and search.pruner else None,
+                in_step=search is not None,
+            )
+        except TaskError as error:  # What they share has failed, and with it all that have not ended.
+            for trial in chain([first], list(known.values()), trials):
+                self._fail(trial, error)
+            return True
+
+    def _trials(self, pack: Pack) -> Iterator[Trial]:
+        if self.spec.search is None:
+            return (self.spec.trials[number] for number in pack.numbers)
+        return asked_trials(
+            self.spec, self.sweep, self.plan, self.programs, self.watcher.refused, pack.numbers
+        )
+
+    def _packed(self, trial: Trial) -> "PackTrial":
+        from attnjax.train.packs.program import PackTrial
+
+        file = self.sweep.trial(trial.number).metrics_file
+        return PackTrial(trial.number, trial.config.train, trial.config.seed, file)
+
+    def _begin(self, trial: Trial) -> None:
+        run = self.sweep.trial(trial.number)
+        if not run.started:
+            store.prepare_folder(run.folder)
+            run.write_config(self.spec.entry, trial.config)
+        if self.sweep.result(trial.number) is None:
+            self._begun.add(trial.number)
+            self.watcher.started(1)
+
+    def _fail(self, trial: Trial, error: TaskError) -> None:
+        if self.sweep.result(trial.number) is not None:
+            return
+        from attnjax.train.metrics import MetricsFile
+
+        if trial.number not in self._begun:
+            self._begin(trial)
+        run = self.sweep.trial(trial.number)
+        row = MetricsFile(run.metrics_file).last()
+        step = row["step"] if row else 0
+        write_failure(run, step, str(error), error.details)
+        self.watcher.computed(trial.config.train.steps - step)
+        self.watcher.ended(trial, "failed", None, str(error))
+
+    def _end(self, program: "PackProgram", trial: Trial, end: "Ended") -> None:
+        run = self.sweep.trial(trial.number)
+        if self.sweep.result(trial.number) is not None:
+            return  # It ended after the checkpoint that this start went on from, and has now ended again.
+        value = None
+        if end.status == "done":
+            try:
+                value = self._finish(run, program.task, end)
+            except TaskError as error:
+                end = replace(end, status="failed", reason=str(error), details=error.details)
+        if end.status == "failed":
+            write_failure(run, end.step, end.reason or "", end.details, end.validation)
+        elif end.status == "pruned":
+            write_result(run, "pruned", end.step, reason=end.reason, validation=end.validation)
+        self._keeper.after_result(trial.number, value)
+        self.watcher.computed(trial.config.train.steps - end.step)  # Those that it has left will not be.
+        self.watcher.ended(trial, end.status, value, end.reason)
+
+    def _finish(self, run: Run, task: "Task", end: "Ended") -> float | None:
+        """Evaluates a trial that came to its last step; its measure."""
+        from attnjax.tasks.check import table
+        from attnjax.train.hashing import params_hash
+        from attnjax.train.state import count_parameters
+
+        with task_code("evaluate"):
+            metrics = table("evaluate", task.evaluate(end.params, run.folder).metrics)
+        if self._keeper.best() is None:
+            _check_measure(self.spec.measure, metrics)
+        found: dict[str, Any] = {"validation": end.validation, "metrics": metrics}
+        value = measured(found, self.spec.measure, self.plan.monitor[0])
+        self._keeper.before_result(task, end, value)
+        digest, count = params_hash(end.params), count_parameters(end.params)
+        write_result(run, "done", end.step, params_hash=digest, parameters=count, **found)
+        return value
+
+
+def _check_measure(measure: str | None, metrics: Mapping[str, Mapping[str, float]]) -> None:
+    """Raises InputError for a cell that the evaluation lacks; the sweep goes on with another measure."""
+    cells = [f"{row}/{column}" for row, columns in metrics.items() for column in columns]
+    if measure is not None and measure not in cells:
+        raise InputError(f"--measure is {measure!r}: the evaluation has {', '.join(cells)}")

@@ -1,0 +1,1 @@
+"""What looks on while a run trains: the progress bar, services that show runs."""

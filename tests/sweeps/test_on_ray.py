@@ -1,0 +1,136 @@
+"""Sweeps on a real Ray cluster of this machine: the same table, also when a worker is killed in mid-pack."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from attnjax.cli import main
+from attnjax.runs import devices
+from tests.sweeps.test_run import command, only_sweep, table
+from tests.toy_runs import WHERE, held
+
+GRID = ["sweep", "toy", "--grid", "train.learning_rate=0.1,0.2", "--seeds", "4", "--train.steps", "40"]
+FAST = ["--lowering", "map", "--width", "2", "--devices", "1"]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def ray_workers() -> dict[int, int]:
+    """The processes that compute a pack now, and the folder each works in, by pid."""
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if (place / "cmdline").read_bytes().startswith(b"ray::_compute") and (
+                str(Path.cwd()).encode() in (place / "environ").read_bytes()
+            ):
+                found[int(place.name)] = place.stat().st_uid
+        except OSError:
+            continue
+    return found
+
+
+def wait_for(what, process: subprocess.Popen) -> None:
+    end = time.monotonic() + 300
+    while not what():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def rows_of_two_packs() -> bool:
+    """Whether two packs have begun to train."""
+    files = Path("runs").glob("sweeps/*/trials/*/metrics.jsonl")
+    return len({int(file.parent.name) // 2 for file in files if file.stat().st_size}) >= 2
+
+
+def test_two_workers_of_which_one_is_killed_end_in_the_table_of_one_process(monkeypatch) -> None:
+    """The trials of one learning rate fail, by code of their own."""
+    monkeypatch.setenv("TOY_RAISES_ABOVE", "3")
+    assert main([*GRID, *FAST, *WHERE, "--runs", "whole"]) == 0
+    hold = Path("hold")
+    env = {**held(20, hold), "SWEEP_TEST": str(Path.cwd())}
+    process = subprocess.Popen(
+        command(*GRID, *FAST, "--launcher", "ray"), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    wait_for(rows_of_two_packs, process)
+    workers = ray_workers()
+    assert len(workers) == 2
+    # They asked for no GPU, and Ray hides none from them.
+    for pid in workers:
+        assert b"JAX_PLATFORMS=cpu\0" in Path(f"/proc/{pid}/environ").read_bytes()
+    os.kill(min(workers), signal.SIGKILL)
+    wait_for(lambda: len(ray_workers().keys() - workers.keys()) == 1, process)
+    hold.unlink()
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "4 done, 4 failed" in out.decode()
+    assert "failed: RuntimeError in evaluate: too steep (_line_task.py:" in out.decode()
+    assert len(list(only_sweep().folder.glob("trials/*/error.txt"))) == 4
+    assert table(only_sweep()) == table(only_sweep("whole"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--launcher", "ray", "--resources", "TPU=4"], "--resources TPU=4: no node of the Ray cluster has"),
+        (["--launcher", "ray", "--resources", "TPU"], "'TPU': expected NAME=N with N above 0"),
+        (["--launcher", "ray", "--address", "127.0.0.1:9"], "--address is 127.0.0.1:9: "),
+        (["--launcher", "ray", "--train.dropout", "1.5"], "train.dropout is 1.5"),
+        (["--address", "127.0.0.1:9"], "--address is for --launcher ray"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(arguments, message) -> None:
+    done = subprocess.run(command(*GRID, *arguments), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr.strip().splitlines()[-1]
+    assert not Path("runs").exists()
+
+
+def test_a_search_of_one_shape_asks_for_as_many_trials_as_all_workers_take() -> None:
+    search = (
+        "sweep toy --search tpe --trials 99 --train.steps 40 --space train.learning_rate=log:0.1..1".split()
+    )
+    process = subprocess.Popen(
+        command(*search, *FAST, "--launcher", "ray"),
+        env=held(20, Path("hold")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    wait_for(rows_of_two_packs, process)
+    plan = json.loads(only_sweep().plan_file.read_text())
+    assert (plan["per_pack"], plan["packs"]) == (4, devices.cores())
+    wait_for(lambda: len(only_sweep().trials()) == 2 * devices.cores(), process)
+    process.terminate()
+    process.communicate(timeout=300)
+
+
+@pytest.mark.slow
+def test_a_search_that_is_stopped_on_a_cluster_goes_on_in_one_process_to_the_same_table() -> None:
+    """Packs that are computed side by side, and ask as they go, know nothing of each other."""
+    search = "sweep toy --search tpe --trials 48 --prune median --train.steps 40 --space".split()
+    search += ["train.learning_rate=log:1e-2..1", "line.slope=1,2", "train.accumulate=1,7"]
+    arguments = [*search, *FAST, "--launcher", "ray"]
+    done = subprocess.run(command(*arguments, "--runs", "whole"), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "failed: train.accumulate is 7: it must divide" in done.stderr
+    process = subprocess.Popen(
+        command(*arguments), env=held(20, Path("hold")), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    wait_for(rows_of_two_packs, process)
+    process.terminate()
+    process.communicate(timeout=300)
+    assert len(only_sweep().trials()) < 48
+    Path("hold").unlink()
+    assert main(["resume", "toy", *WHERE]) == 0
+    assert table(only_sweep()) == table(only_sweep("whole"))
+    assert {trial.status for trial in only_sweep().trials()} == {"done", "pruned", "failed"}
+    plan = json.loads(only_sweep().plan_file.read_text())
+    assert (plan["per_pack"], plan["packs"]) == (3, devices.cores())

@@ -1,0 +1,55 @@
+"""Data parallelism over two CPU devices: in a process of its own, since jax counts its devices once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from attnjax.config import InputError
+from attnjax.train.config import TrainConfig
+from attnjax.train.sharding import Placement
+
+TWO_DEVICES = """
+import sys
+from pathlib import Path
+import jax, numpy as np
+jax.config.update("jax_num_cpu_devices", 2)
+from attnjax.config import InputError
+from attnjax.train.config import TrainConfig
+from attnjax.train.hashing import params_hash
+from attnjax.train.loop import fit
+from tests.train.toy import ToyTask
+
+folder, task = Path(sys.argv[1]), ToyTask()
+config = TrainConfig(steps=6, batch_size=8, accumulate=2, log_every=2, warmup_steps=2, learning_rate=0.01)
+def train(name, mesh):
+    return fit(task, config, seed=0, folder=folder / name, mesh=mesh, observers=()).params
+mesh = jax.make_mesh((2,), ("data",))
+one, two, again = train("one", None), train("two", mesh), train("again", mesh)
+assert params_hash(two) == params_hash(again)
+resumed = train("two", None)  # a checkpoint of two devices on one
+assert params_hash(two) == params_hash(resumed)
+assert all(len(x.devices()) == 1 for x in jax.tree.leaves(two))
+jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), one, two)
+try:
+    fit(task, TrainConfig(batch_size=8, accumulate=8), seed=0, folder=folder / "odd", mesh=mesh)
+except InputError as error:
+    print(error)
+"""
+
+
+def test_two_devices_train_as_one_and_the_same_each_time(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", TWO_DEVICES, str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "train.batch_size / train.accumulate is 1: 2 devices must divide it\n"
+
+
+def test_a_mesh_without_the_axis_data_is_refused() -> None:
+    mesh = jax.sharding.Mesh(jax.devices()[:1], ("model",))
+    with pytest.raises(InputError, match="it must have 'data'"):
+        Placement(mesh, TrainConfig())
