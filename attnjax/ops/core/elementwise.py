@@ -11,7 +11,7 @@ from jax.core import eval_jaxpr
 from jax.interpreters import partial_eval
 from jaxtyping import Array
 
-from attnjax.ops.manual_axes import axes_of, evaluate, varying_over
+from attnjax.ops.core.manual_axes import axes_of, evaluate, varying_over
 
 
 class Closed:
