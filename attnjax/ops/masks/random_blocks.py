@@ -36,7 +36,8 @@ class RandomBlocks(Mask):
     def bind(self, sizes: Sizes) -> Mask:
         if not fixed(sizes.queries, sizes.keys):
             raise ValueError(
-                f"random_blocks got T={sizes.queries} and S={sizes.keys}: expected numbers, to draw for"
+                f"random_blocks got T={sizes.queries} and S={sizes.keys}: expected numbers, since how many "
+                "blocks there are decides the draw"
             )
         rows, columns = (max(1, -(-n // self.size)) for n in (sizes.queries, sizes.keys))
         order = jax.vmap(lambda key: jax.random.permutation(key, columns))(jax.random.split(self.key, rows))
