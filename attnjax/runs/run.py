@@ -141,7 +141,7 @@ def _first_line(this: Run, config: Any, devices: int) -> str:
 
 @contextmanager
 def _said_at_latest(notify: Notify, line: str) -> Iterator[None]:
-    """Says `line` after the block, or when that has taken PATIENCE already; not where it fails before."""
+    """Says `line` after the block, or when that has taken SECONDS_BEFORE_FIRST_LINE already; not where it fails before."""
     first = threading.Lock()
 
     def now() -> None:
