@@ -44,7 +44,7 @@ def test_a_run_says_at_once_what_it_is_and_when_it_is_compiled(attnjax):
 
 
 def test_data_that_takes_long_does_not_keep_the_first_line_back(attnjax, monkeypatch):
-    monkeypatch.setattr(running, "PATIENCE", 0.0)
+    monkeypatch.setattr(running, "SECONDS_BEFORE_FIRST_LINE", 0.0)
     Path("points.txt").write_text("three\n")
     monkeypatch.setenv("TOY_SECONDS_TO_READ", "0.2")
     _, _, err = attnjax(*RUN, "--line.points", "points.txt")
