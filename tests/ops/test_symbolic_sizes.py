@@ -49,7 +49,7 @@ def normalisers(q, ids, lengths):
 
 def layer(q, ids, lengths):
     x = q.reshape(*q.shape[:2], N * H)
-    return LAYER(x, mask=aj.causal() & aj.segments(ids))
+    return LAYER(x, mask=aj.causal() & aj.segments(ids)).out
 
 
 def recurrences(q, ids, lengths):
