@@ -19,6 +19,8 @@ from attnjax.train.packs.fit import fit_pack
 from attnjax.train.packs.program import PackLayout, PackProgram, PackTrial
 from tests.train.toy import ToyTask
 
+pytestmark = pytest.mark.optimised
+
 CONFIG = TrainConfig(steps=30, batch_size=8, log_every=4, checkpoint_every=10, warmup_steps=3)
 LAYOUTS = [PackLayout("map", 4), PackLayout("vmap", 4)]
 
