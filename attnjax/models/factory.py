@@ -15,6 +15,7 @@ from attnjax.nn import (
     FeedForward,
     PositionScore,
     ShortConvolution,
+    SoftmaxAttention,
     flat_dot_general,
     make_attention,
     make_norm,
@@ -59,8 +60,10 @@ class Parts:
         of_model = {"layer": layer, "layers": layers, "max_length": self.config.max_length}
         return self._attention(choice.of_model(**of_model), rope=_ROPE.get(self.config.positions))
 
-    def cross_attention(self) -> Attention:
-        return self._attention(Choice.of("softmax"))
+    def cross_attention(self) -> SoftmaxAttention:
+        layer = self._attention(Choice.of("softmax"))
+        assert isinstance(layer, SoftmaxAttention)
+        return layer
 
     def _attention(self, choice: Choice, *, rope: Any = None) -> Attention:
         config = self.config

@@ -1,13 +1,15 @@
 """Floor 2: Flax NNX modules that compose ops."""
 
+from attnjax.nn.attention.base import Attention
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
-from attnjax.nn.attention.layer import Attention
 from attnjax.nn.attention.make import make_attention
-from attnjax.nn.attention.output import AttentionOutput, without_none
+from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.position_score import PositionScore
+from attnjax.nn.attention.recurrent import RecurrentAttention
+from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.axes import logical_axes, named
-from attnjax.nn.blocks import DecoderBlock, EncoderBlock, Residual
+from attnjax.nn.blocks import BlockOutput, DecoderBlock, EncoderBlock, Residual
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.embedding import Embedding
@@ -18,6 +20,7 @@ from attnjax.nn.short_convolution import ShortConvolution
 __all__ = [
     "Attention",
     "AttentionOutput",
+    "BlockOutput",
     "Capture",
     "DecoderBlock",
     "Dropout",
@@ -27,8 +30,10 @@ __all__ = [
     "KVCache",
     "KeysValues",
     "PositionScore",
+    "RecurrentAttention",
     "Residual",
     "ShortConvolution",
+    "SoftmaxAttention",
     "StateCache",
     "flat_dot_general",
     "folded",
@@ -36,5 +41,4 @@ __all__ = [
     "make_attention",
     "make_norm",
     "named",
-    "without_none",
 ]

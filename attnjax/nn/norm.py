@@ -8,6 +8,8 @@ from jax.typing import DTypeLike
 
 from attnjax.nn.axes import named
 
+Norm = nnx.LayerNorm | nnx.RMSNorm
+
 
 def make_norm(
     kind: Literal["layer", "rms"],
@@ -17,7 +19,7 @@ def make_norm(
     dtype: DTypeLike | None = None,
     param_dtype: DTypeLike = jnp.float32,
     rngs: nnx.Rngs,
-) -> nnx.LayerNorm | nnx.RMSNorm:
+) -> Norm:
     """A LayerNorm (Ba et al. 2016) or an RMSNorm (Zhang & Sennrich 2019); statistics in float32 or better.
 
     Args:

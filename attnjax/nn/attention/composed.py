@@ -2,24 +2,29 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from attnjax.mechanisms import Choice, Recipe, read
+from attnjax.mechanisms import Recipe, read
 from attnjax.mechanisms.pattern import Part
-from attnjax.nn.attention.cache import KVCache
+from attnjax.nn.attention.base import MaskLike, ScoreLike, Settings, require_kind
+from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.calling import taken
-from attnjax.nn.attention.layer import Attention
+from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.mask_reading import MaskReading, without_causal
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.recipes import ForgetGate
+from attnjax.nn.attention.softmax import SoftmaxAttention
+from attnjax.nn.dropout import Dropout
 from attnjax.ops import masks
 from attnjax.ops.masks import Mask
+from attnjax.ops.normalizers import Normalizer
+from attnjax.ops.scores.base import flatten
 
 
 @jax.tree_util.register_dataclass
@@ -30,7 +35,7 @@ class GatedKVCache(KVCache):
     log_gates: Float[Array, "*B L N"]
 
 
-class ComposedAttention(Attention):
+class ComposedAttention(SoftmaxAttention):
     """Self-attention with the masks, scores and normaliser of recipes.
 
     A causal() in the mask that it is called with tells the recipes that what lies ahead is not seen, and
@@ -38,26 +43,34 @@ class ComposedAttention(Attention):
 
     Args:
       dim, heads: D and N.
-      choice: the recipes, with all their options.
-      settings: those of `Attention`.
+      mechanism: the recipes, joined by &.
+      settings: those of `SoftmaxAttention`.
 
     Raises:
       ValueError: As in `Attention`.
 
     Example:
       >>> from attnjax.ops import masks
-      >>> choice = read("window(size=2) & sink")[0]
-      >>> layer = ComposedAttention(8, 2, choice=choice, rngs=nnx.Rngs(0))
-      >>> layer(jnp.ones((1, 5, 8)), mask=masks.causal()).shape
+      >>> layer = ComposedAttention(8, 2, mechanism="window(size=2) & sink", rngs=nnx.Rngs(0))
+      >>> layer(jnp.ones((1, 5, 8)), mask=masks.causal()).out.shape
       (1, 5, 8)
     """
 
-    def __init__(self, dim: int, heads: int, *, choice: Choice, rngs: nnx.Rngs, **settings: Any) -> None:
-        super().__init__(dim, heads, rngs=rngs, **settings)
-        choice = choice.of_model()
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        *,
+        mechanism: str,
+        implementation: str | None = None,
+        rngs: nnx.Rngs,
+        **settings: Unpack[Settings],
+    ) -> None:
+        super().__init__(dim, heads, implementation=implementation, rngs=rngs, **settings)
+        choice = read(mechanism)[0].of_model()
         self.mechanism = str(choice)
-        given: dict[str, Any] = {"dim": dim, "heads": heads, "rngs": rngs}
-        given |= {name: settings[name] for name in ("dtype", "param_dtype") if name in settings}
+        given = {"dim": dim, "heads": heads, "rngs": rngs, "dtype": settings.get("dtype")}
+        given["param_dtype"] = settings.get("param_dtype", jnp.float32)
         self.made: Any = nnx.Dict(
             {
                 part.row.name: _call(part.row.function, given, part.options)
@@ -66,56 +79,79 @@ class ComposedAttention(Attention):
             }
         )
 
-    def attend(self, x: Float[Array, "*B T D"], context: Any = None, **options: Any) -> AttentionOutput:
-        """Attends from every token of x; arguments as in `Attention.attend`, but for a context.
+    def __call__(
+        self,
+        x: Float[Array, "*B T D"],
+        context: Float[Array, "*B S D"] | KeysValues | None = None,
+        *,
+        mask: MaskLike | None = None,
+        score: ScoreLike | None = None,
+        positions: Int[Array, "*#B T"] | None = None,
+        context_positions: Int[Array, "*#B S"] | None = None,
+        cache: KVCache | StateCache | None = None,
+        dropout: Dropout | None = None,
+        capture: Capture | None = None,
+    ) -> AttentionOutput:
+        """Attends from every token of x; arguments as in `SoftmaxAttention`, but for a context.
 
         Raises:
-          ValueError: a context is given, or the mask is not causal where a recipe is causal only.
+          ValueError: A context is given, or the mask is not causal where a recipe is causal only.
         """
         if context is not None:
             raise ValueError(f"context is given: {self.mechanism} takes none, it is of self-attention")
-        cache, recipes = options.pop("cache", None), read(self.mechanism)[0].recipes
-        reading, others = without_causal(options.pop("mask", None))
-        for part in recipes:
+        require_kind(cache, KVCache if self._forget_gate is None else GatedKVCache, self.mechanism)
+        reading, others = without_causal(mask)
+        for part in self._recipes:
             if part.row.causal_only and not reading.causal:
                 raise ValueError(f"mask {others!r}: {part.row.name} is causal only, expected causal() in it")
-        gates = self._gates(x, cache)
+        held: Any = cache
+        gates = self._gates(x, held)
         given = {"offset": reading.offset, "causal": reading.causal, "heads": self.heads, "log_gates": gates}
-        given |= {"queries": x.shape[-2], "keys": x.shape[-2] if cache is None else cache.capacity}
-        made: dict[str, list[Any]] = {"mask": [], "score": [options.pop("score", None)], "normalizer": [None]}
-        for part in recipes:
-            recipe = _recipe(part)
-            if recipe.of_layer:
-                rule = _call(self.made[recipe.name], given, {})
-            else:
-                rule = _call(recipe.function, given, part.options)
-            made[recipe.role].append((rule, recipe.widens) if recipe.role == "mask" else rule)
-        score = [score for score in made["score"] if score is not None]
-        attended = super().attend(
+        given |= {"queries": x.shape[-2], "keys": x.shape[-2] if held is None else held.capacity}
+        parts = [(_recipe(part), part) for part in self._recipes]
+        rules = [(row, self._rule(part, given)) for row, part in parts if row.role != "normalizer"]
+        out, kept, weights = super().__call__(
             x,
-            mask=_joined(reading, made["mask"], others),
-            score=score or None,
-            normalizer=made["normalizer"][-1],
+            mask=_joined(reading, [(rule, row.widens) for row, rule in rules if row.role == "mask"], others),
+            score=[*flatten(score), *(rule for row, rule in rules if row.role == "score")] or None,
+            positions=positions,
+            context_positions=context_positions,
             cache=cache,
-            **options,
+            dropout=dropout,
+            capture=capture,
         )
-        return attended._replace(cache=_with_gates(attended.cache, gates))
+        return AttentionOutput(out, _with_gates(kept, gates), weights)
 
-    def empty_cache(self, batch: tuple[int, ...], capacity: int, dtype: DTypeLike) -> Any:
+    def empty_cache(self, batch: tuple[int, ...], capacity: int, dtype: DTypeLike) -> KVCache:
         """Returns a cache of `capacity` free slots.
 
         Raises:
-          ValueError: a recipe needs all tokens at once.
+          ValueError: A recipe needs all tokens at once.
         """
-        for part in read(self.mechanism)[0].recipes:
+        for part in self._recipes:
             if not part.row.streaming:
                 raise ValueError(
                     f"{part.row.name} needs all tokens at once: there is no cache for one after another"
                 )
+        cache = super().empty_cache(batch, capacity, dtype)
         gates = jnp.zeros((*batch, capacity, self.heads), jnp.result_type(dtype, jnp.float32))
-        return _with_gates(
-            super().empty_cache(batch, capacity, dtype), None if self._forget_gate is None else gates
-        )
+        return _with_gates(cache, None if self._forget_gate is None else gates)
+
+    @property
+    def _recipes(self) -> tuple[Part, ...]:
+        return read(self.mechanism)[0].recipes
+
+    def _rule(self, part: Part, given: dict[str, Any]) -> Any:
+        """The mask, score or normaliser of a recipe."""
+        made = self.made.get(part.row.name)
+        return _call(part.row.function, given, part.options) if made is None else _call(made, given, {})
+
+    def _normalizer(self) -> Normalizer | None:
+        for part in self._recipes:
+            if _recipe(part).role == "normalizer":
+                normalizer: Normalizer = self._rule(part, {"heads": self.heads})
+                return normalizer
+        return None
 
     @property
     def _forget_gate(self) -> ForgetGate | None:
@@ -134,11 +170,9 @@ class ComposedAttention(Attention):
 
 
 def _with_gates(cache: Any, gates: Array | None) -> Any:
-    return (
-        cache
-        if cache is None or gates is None
-        else GatedKVCache(cache.keys, cache.values, cache.length, gates)
-    )
+    if cache is None or gates is None:
+        return cache
+    return GatedKVCache(cache.keys, cache.values, cache.length, gates)
 
 
 def _recipe(part: Part) -> Recipe:

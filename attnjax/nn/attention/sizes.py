@@ -98,12 +98,8 @@ def require_rope(rope: str | None, head_dim: int) -> None:
         raise ValueError(f"rope {rope!r}: expected an even head size, got {head_dim}")
 
 
-def require_goes_with(mechanism: str, *, implementation: str | None, **of_keys: Any) -> None:
-    """Raises ValueError for what the mechanism does not take; None is what was not asked for."""
-    if mechanism == "softmax":
-        return
-    if implementation is not None:
-        raise ValueError(f"implementation {implementation!r}: {mechanism} takes none, it is of softmax")
+def require_goes_with(mechanism: str, **of_keys: Any) -> None:
+    """Raises ValueError for what acts on keys, where they are gates; None is what was not asked for."""
     for name, given in of_keys.items():
         if given is not None and find(mechanism).keys_are_gates:
             raise ValueError(f"{name} {given!r}: expected none, the keys of {mechanism} are what it forgets")
