@@ -15,7 +15,6 @@ from attnjax import nn
 from attnjax.models import LanguageModel, LanguageModelConfig
 
 jax.config.update("jax_num_cpu_devices", 2)
-jax.config.update("jax_disable_most_optimizations", True)
 BATCH, HEADS = PartitionSpec("data"), PartitionSpec(None, None, "data")
 MASK = aj.causal() & aj.lengths(key=jnp.array([5, 3]))
 

@@ -16,7 +16,7 @@ from attnjax.runs.store import Run
 from attnjax.experiment.words import changes_text, duration
 from attnjax.train.metrics import MetricsFile, Row
 
-TYPES = {".png", ".jpg", ".jpeg", ".gif"}
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif"}
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _number(value: float | None) -> tuple[str, Any]:
 
 def _shows(file: Path) -> bool:
     """Whether a page can show a picture: what an evaluation wrote may be of another kind, or gone."""
-    return file.suffix in TYPES and file.is_file() and file.stat().st_size > 0
+    return file.suffix in PICTURE_SUFFIXES and file.is_file() and file.stat().st_size > 0
 
 
 def _write(path: Path, data: bytes) -> Path:
