@@ -85,6 +85,8 @@ class Attention(nnx.Module):
 
     has_weights: ClassVar[bool]
     """Whether there are attention weights, to drop out and to capture."""
+    _layers: ClassVar[dict[bool, type["Attention"]]] = {}
+    """The kinds of layer by `has_weights`; each enters itself."""
     _activation: ClassVar[Activation] = "sigmoid"
 
     def __new__(
@@ -93,10 +95,11 @@ class Attention(nnx.Module):
         """Chooses the class by the mechanism, unless it was chosen already."""
         if cls is not Attention:
             return super().__new__(cls)
-        from attnjax.nn.attention.recurrent import RecurrentAttention
-        from attnjax.nn.attention.softmax import SoftmaxAttention
+        return super().__new__(cls._layers[mechanism == "softmax"])
 
-        return super().__new__(SoftmaxAttention if mechanism == "softmax" else RecurrentAttention)
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._layers.setdefault(cls.has_weights, cls)
 
     def _make(
         self,
