@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from attnjax.config import InputError, require
-from attnjax.runs import store
 from attnjax.experiment.registry import Experiment
+from attnjax.runs import store
 from attnjax.runs.store import Run
 from attnjax.train.config import ENDLESS_SCHEDULES
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from attnjax.config import InputError
-from attnjax.runs import provenance
-from attnjax.runs import store
-from attnjax.runs.devices import choose_devices, make_mesh, start_jax
-from attnjax.config import RunFailed
-from attnjax.runs.provenance import Notify
+from attnjax.config import InputError, RunFailed
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode, flatten
+from attnjax.runs import provenance, store
+from attnjax.runs.devices import choose_devices, make_mesh, start_jax
+from attnjax.runs.provenance import Notify
 from attnjax.runs.store import Run
 from attnjax.tasks.errors import TaskError
 
