@@ -57,8 +57,8 @@ def run(
     decides the order of sums, so the bits). A `fresh` one begins anew, and the folder of the one before is
     renamed. Nothing is written before the config and the data are known to be good. `weights` says which are
     evaluated: those after the last step (None, "last") or those of the best validation; a run that was
-    finished with the others is evaluated again. `notify` gets notes for the user: the task's `notes`, and other
-    versions and devices than at the start before.
+    finished with the others is evaluated again. `notify` gets notes for the user: the task's `notes`, and
+    versions and devices that differ from those of the previous start.
 
     Raises InputError for what the user can mend: bad data, a folder that cannot be written or belongs to
     another config, a run that another process works on, one whose code has changed unless that is accepted.
@@ -140,7 +140,7 @@ def _first_line(this: Run, config: Any, devices: int) -> str:
 
 @contextmanager
 def _said_at_latest(notify: Notify, line: str) -> Iterator[None]:
-    """Says `line` after the block, or when that has taken SECONDS_BEFORE_FIRST_LINE already; not where it fails before."""
+    """Notifies with `line` after SECONDS_BEFORE_FIRST_LINE, or after the block if that ends earlier."""
     first = threading.Lock()
 
     def now() -> None:
