@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from attnjax.config import InputError, require
-from attnjax.mechanisms.base import Mechanism, Recipe
+from attnjax.mechanisms.base import Kind, Mechanism, Recipe
 from attnjax.mechanisms.catalogue import find
 
 MOST_LAYERS = 1000
@@ -54,6 +54,11 @@ class Choice:
     def row(self) -> Mechanism:
         """The mechanism; of several recipes softmax, which they change."""
         return find("softmax") if self.recipes else self.parts[0].row
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the mechanism, or of its parts where these are recipes."""
+        return "recipe" if self.recipes else self.row.kind
 
     @property
     def recipes(self) -> tuple[Part, ...]:

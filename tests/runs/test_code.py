@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from attnjax.runs import code
 from attnjax.experiment.registry import Experiment
+from attnjax.runs import code
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.mechanisms import Recipe, read
 from attnjax.mechanisms.pattern import Part
-from attnjax.nn.attention.base import MaskLike, ScoreLike, Settings, require_kind
+from attnjax.nn.attention.base import MaskLike, ScoreLike, require_kind
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.calling import taken
 from attnjax.nn.attention.capture import Capture
@@ -56,17 +56,18 @@ class ComposedAttention(SoftmaxAttention):
       (1, 5, 8)
     """
 
+    kind = "recipe"
+
     def __init__(
         self,
         dim: int,
         heads: int,
         *,
         mechanism: str,
-        implementation: str | None = None,
         rngs: nnx.Rngs,
-        **settings: Unpack[Settings],
+        **settings: Any,
     ) -> None:
-        super().__init__(dim, heads, implementation=implementation, rngs=rngs, **settings)
+        super().__init__(dim, heads, rngs=rngs, **settings)
         choice = read(mechanism)[0].of_model()
         self.mechanism = str(choice)
         given = {"dim": dim, "heads": heads, "rngs": rngs, "dtype": settings.get("dtype")}
@@ -84,8 +85,10 @@ class ComposedAttention(SoftmaxAttention):
         x: Float[Array, "*B T D"],
         context: Float[Array, "*B S D"] | KeysValues | None = None,
         *,
+        values: Float[Array, "*B S U"] | None = None,
         mask: MaskLike | None = None,
         score: ScoreLike | None = None,
+        normalizer: Normalizer | None = None,
         positions: Int[Array, "*#B T"] | None = None,
         context_positions: Int[Array, "*#B S"] | None = None,
         cache: KVCache | StateCache | None = None,
@@ -97,8 +100,9 @@ class ComposedAttention(SoftmaxAttention):
         Raises:
           ValueError: A context is given, or the mask is not causal where a recipe is causal only.
         """
-        if context is not None:
-            raise ValueError(f"context is given: {self.mechanism} takes none, it is of self-attention")
+        for name, given_one in (("context", context), ("values", values)):
+            if given_one is not None:
+                raise ValueError(f"{name} is given: {self.mechanism} takes none, it is of self-attention")
         require_kind(cache, KVCache if self._forget_gate is None else GatedKVCache, self.mechanism)
         reading, others = without_causal(mask)
         for part in self._recipes:
@@ -108,12 +112,13 @@ class ComposedAttention(SoftmaxAttention):
         gates = self._gates(x, held)
         given = {"offset": reading.offset, "causal": reading.causal, "heads": self.heads, "log_gates": gates}
         given |= {"queries": x.shape[-2], "keys": x.shape[-2] if held is None else held.capacity}
-        parts = [(_recipe(part), part) for part in self._recipes]
-        rules = [(row, self._rule(part, given)) for row, part in parts if row.role != "normalizer"]
+        rules = [(_recipe(part), self._rule(part, given)) for part in self._recipes]
+        own = [rule for row, rule in rules if row.role == "normalizer"]
         out, kept, weights = super().__call__(
             x,
             mask=_joined(reading, [(rule, row.widens) for row, rule in rules if row.role == "mask"], others),
             score=[*flatten(score), *(rule for row, rule in rules if row.role == "score")] or None,
+            normalizer=own[0] if own and normalizer is None else normalizer,
             positions=positions,
             context_positions=context_positions,
             cache=cache,
@@ -145,13 +150,6 @@ class ComposedAttention(SoftmaxAttention):
         """The mask, score or normaliser of a recipe."""
         made = self.made.get(part.row.name)
         return _call(part.row.function, given, part.options) if made is None else _call(made, given, {})
-
-    def _normalizer(self) -> Normalizer | None:
-        for part in self._recipes:
-            if _recipe(part).role == "normalizer":
-                normalizer: Normalizer = self._rule(part, {"heads": self.heads})
-                return normalizer
-        return None
 
     @property
     def _forget_gate(self) -> ForgetGate | None:

@@ -2,12 +2,9 @@
 
 from typing import Any
 
-from attnjax.mechanisms import Choice, Layer, Recurrence, read
+from attnjax.mechanisms import Choice, Layer
 from attnjax.nn.attention.base import Attention
 from attnjax.nn.attention.calling import taken
-from attnjax.nn.attention.composed import ComposedAttention
-from attnjax.nn.attention.recurrent import RecurrentAttention
-from attnjax.nn.attention.softmax import SoftmaxAttention
 
 
 def make_attention(choice: Choice, dim: int, heads: int, **settings: Any) -> Any:
@@ -23,6 +20,7 @@ def make_attention(choice: Choice, dim: int, heads: int, **settings: Any) -> Any
 
     Example:
       >>> from flax import nnx
+      >>> from attnjax.mechanisms import read
       >>> layer = make_attention(read("window(size=4) & entmax")[0], 8, 2, rngs=nnx.Rngs(0))
       >>> type(layer).__name__, layer.mechanism
       ('ComposedAttention', 'window(size=4) & entmax(alpha=1.5)')
@@ -33,15 +31,3 @@ def make_attention(choice: Choice, dim: int, heads: int, **settings: Any) -> Any
     if choice.recipes:
         return Attention(dim, heads, mechanism=str(choice), **settings)
     return Attention(dim, heads, mechanism=choice.row.name, options=choice.options, **settings)
-
-
-def layer_class(mechanism: str) -> type[Attention]:
-    """Returns the class of the layer of a mechanism, given as text for one layer.
-
-    Raises:
-      InputError: the text is no mechanism.
-    """
-    choice = read(mechanism)[0]
-    if choice.recipes:
-        return ComposedAttention
-    return RecurrentAttention if isinstance(choice.row, Recurrence) else SoftmaxAttention

@@ -90,14 +90,6 @@ def require_sizes(dim: int, heads: int, *, kv_heads: int | None, **head_sizes: i
         raise ValueError(f"heads {heads}: expected a divisor of dim ({dim}), or a head_dim")
 
 
-def require_rope(rope: str | None, head_dim: int) -> None:
-    """Raises ValueError for a rotation that there is not, or one of an odd head size."""
-    if rope not in (None, "halves", "interleaved"):
-        raise ValueError(f"rope {rope!r}: expected None, 'halves' or 'interleaved'")
-    if rope is not None and head_dim % 2:
-        raise ValueError(f"rope {rope!r}: expected an even head size, got {head_dim}")
-
-
 def require_goes_with(mechanism: str, **of_keys: Any) -> None:
     """Raises ValueError for what acts on keys, where they are gates; None is what was not asked for."""
     for name, given in of_keys.items():

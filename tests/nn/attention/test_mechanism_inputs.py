@@ -81,11 +81,6 @@ def test_segments_and_lengths_that_do_not_fit_are_named(name: str, causal: Any) 
             layer(name)(x(), mask=mask if causal is None else causal & mask)
 
 
-def test_a_context_cannot_be_projected() -> None:
-    with pytest.raises(ValueError, match="context is given: gla takes none"):
-        layer().project(x())
-
-
 @pytest.mark.parametrize("name", [name for name, member in MEMBERS.items() if member.two_sided is None])
 @pytest.mark.parametrize("mask", [None, masks.lengths(key=2)])
 def test_a_member_that_is_causal_only_asks_for_a_causal_mask(name: str, mask: Any) -> None:
