@@ -24,7 +24,7 @@ SMALL = """
 @pytest.fixture(scope="module")
 def corpora() -> ModuleType:
     """scripts/corpora.py."""
-    file = Path(__file__).parents[1] / "scripts" / "corpora.py"
+    file = Path(__file__).parents[2] / "scripts" / "corpora.py"
     spec = importlib.util.spec_from_file_location("corpora", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
