@@ -13,6 +13,8 @@ from attnjax.ops.linear.members.catalogue import MEMBERS
 from tests.contracts.attention_cases import close
 from tests.ops.linear.member_cases import call, draw
 
+pytestmark = pytest.mark.versions
+
 N, H = 2, 4
 LAYER = nn.Attention(N * H, N, rope="halves", rngs=nnx.Rngs(0))
 
