@@ -10,7 +10,7 @@ from attnjax.runs.run import Weights
 from attnjax.runs.store import Run
 
 # Long inputs go in pieces of this size, so that few batch shapes are compiled and output comes early.
-BATCH = 64
+BATCH_SIZE = 64
 
 
 def translate_lines(
@@ -25,7 +25,7 @@ def translate_lines(
     """
     translate = _translator(run, weights)
     lines = (line.rstrip("\n") for line in texts)
-    while batch := list(itertools.islice(lines, BATCH)):
+    while batch := list(itertools.islice(lines, BATCH_SIZE)):
         translations = iter(translate([text for text in batch if text.strip()]))
         for text in batch:
             if not text.strip():

@@ -69,3 +69,11 @@ class HoldsOut(Protocol):
 
     def held_out(self) -> Mapping[str, np.ndarray]:
         """Held-out examples, in the form of `Task.batch`; the same ones at every call."""
+
+
+@runtime_checkable
+class NamesAxes(Protocol):
+    """A task that names the axes of its parameters, so that a mesh can split them by rules."""
+
+    def logical_axes(self) -> Any:
+        """Returns a tree like the parameters with a tuple of names for each, as `nn.logical_axes` gives."""

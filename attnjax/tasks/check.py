@@ -28,8 +28,8 @@ def check_parts(task: Any) -> None:
     )
 
 
-def rehearse(task: Task) -> None:
-    """Raises TaskError where a first batch or its loss is not as training needs it.
+def rehearse(task: Task) -> Any:
+    """Returns the shapes of the parameters; raises TaskError where a first batch or its loss is not fit.
 
     Both are traced and not compiled: the first step comes as soon as without.
     """
@@ -47,6 +47,7 @@ def rehearse(task: Task) -> None:
     with task_code("loss"):
         found = jax.eval_shape(loss, params, batch, jnp.float32(0), jnp.float32(0))
     _check_loss(found)
+    return params
 
 
 def validation(task: Task, params: Any) -> dict[str, float]:

@@ -70,7 +70,7 @@ class SequenceTask:
         label_smoothing: float | Float[Array, ""],
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """The `smoothed_cross_entropy` of the answers; nothing else of a sequence is learned."""
-        logits = self._merged(params)(batch["tokens"], dropout=dropout)
+        logits = self._merged(params)(batch["tokens"], dropout=dropout).logits
         answers = batch["answers"]
         return smoothed_cross_entropy(logits, answers, answers != NOT_ASKED, label_smoothing)
 
@@ -120,7 +120,7 @@ class SequenceTask:
 
     def _answered(self, params: Params, arrays: Mapping[str, jax.Array]) -> Int[Array, "B T"]:
         """The likeliest answer at every token."""
-        logits = self._merged(params)(arrays["tokens"])
+        logits = self._merged(params)(arrays["tokens"]).logits
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
 
     def _sample(

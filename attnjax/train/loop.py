@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attnjax.ops.engines.noted import noted_engines
+from attnjax.tasks.base import NamesAxes
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.clock import Clock
 from attnjax.train.config import TrainConfig
@@ -21,7 +22,7 @@ from attnjax.train.observers.progress import ProgressBar
 from attnjax.train.optimizer import hyperparameters
 from attnjax.train.prefetch import prefetched
 from attnjax.train.rngs import Stream, stream_key
-from attnjax.train.sharding import Placement, on_one_device
+from attnjax.train.sharding import REPLICATED, Rules, ShardingPlan, gather
 from attnjax.train.signals import interrupt_on_signals
 from attnjax.train.spans import Span, checkpoint_due, spans_of
 from attnjax.train.state import TrainState, count_parameters, evaluation_params, init_state
@@ -68,6 +69,7 @@ def fit(
     seed: int,
     folder: Path,
     mesh: jax.sharding.Mesh | None = None,
+    rules: Rules = REPLICATED,
     observers: Sequence[Observer] | None = None,
 ) -> FitResult:
     """Trains `task` to `config.steps`, going on from the newest sound checkpoint in `folder`.
@@ -77,36 +79,39 @@ def fit(
     A run that was killed and started again ends in the same bits and the same metrics file as one that never
     stopped.
 
-    `observers` see every row; None shows a progress bar. `task.init` must be traceable.
+    `observers` see every row; None shows a progress bar. `task.init` must be traceable. With `rules` the
+    parameters are split over the mesh by the names of their axes, which the task then tells (`NamesAxes`).
 
     Raises:
       InputError: the batch does not split over the mesh.
       TrainingDiverged: the loss or the gradient is not finite, with the step.
     """
     started = time.monotonic()
-    placement = Placement(mesh, config)
+    plan = ShardingPlan(mesh, config, rules)
     observers = (ProgressBar(),) if observers is None else observers
     metrics_file = MetricsFile(folder / "metrics.jsonl")
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         checkpoints = stack.enter_context(_checkpoints(task, config, folder))
         interrupt = stack.enter_context(interrupt_on_signals())
-        first_step, state = _restore_or_init(task, config, seed, placement, checkpoints)
+        for observer in observers:
+            stack.callback(observer.close)
+            observer.initializing()
+        first_step, state = _restore_or_init(task, config, seed, plan, checkpoints)
         metrics_file.cut_back(first_step)
         clock = Clock(folder)
         clock.start(first_step)
         for observer in observers:
-            stack.callback(observer.close)
             observer.start(first_step, config.steps, count_parameters(state.params))
 
         boundary = _Boundary(task, config, checkpoints, metrics_file, clock, observers)
         spans = spans_of(first_step, config)
 
         def load(span: Span) -> dict[str, jax.Array]:
-            return placement.put_batches(stacked_batches(task, span))
+            return plan.put_batches(stacked_batches(task, span))
 
         batches = stack.enter_context(prefetched(load, spans))
-        dispatch = _Dispatcher(task, config, seed, state, placement, boundary.compiled)
+        dispatch = _Dispatcher(task, config, seed, state, plan, boundary.compiled)
 
         # At the boundary after chunk i, in this order:
         #   1. dispatch chunk i + 1 (its batches are there), so that the device works during all that follows;
@@ -130,7 +135,7 @@ def fit(
         if step not in checkpoints.steps:
             checkpoints.save(step, dispatch.state, first=metrics_file.sync)
             checkpoints.wait()
-        params = on_one_device(evaluation_params(dispatch.state))
+        params = gather(evaluation_params(dispatch.state))
         best = checkpoints.best
     return FitResult(params, step, interrupt.is_set(), best, first_step, time.monotonic() - started)
 
@@ -146,9 +151,9 @@ def load_params(task: "Task", config: TrainConfig, *, folder: Path, best: bool =
     """
     if not (folder / "checkpoints").is_dir():
         raise FileNotFoundError(f"{folder} holds no checkpoint")
-    placement = Placement(None, config)
+    plan = ShardingPlan(None, config)
     like = jax.eval_shape(lambda: initial_state(task, config, jax.random.key(0)))
-    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placement.state), like)
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=plan.replicated), like)
     with _checkpoints(task, config, folder, read_only=True) as checkpoints:
         if best and checkpoints.best is not None:
             return evaluation_params(checkpoints.load(checkpoints.best[0], like))
@@ -171,18 +176,18 @@ class _Dispatcher:
         config: TrainConfig,
         seed: int,
         state: TrainState,
-        placement: Placement,
+        plan: ShardingPlan,
         on_compiled: Callable[[int, float, Sequence[str]], None] = lambda step, seconds, engines: None,
     ) -> None:
         self.state = state
         self._config = config
         self._on_compiled, self._lengths = on_compiled, set[int]()
-        self._hyper = jax.device_put(hyperparameters(config), placement.state)
-        self._seed_key = jax.device_put(jax.random.key(seed), placement.state)
+        self._hyper = jax.device_put(hyperparameters(config), plan.replicated)
+        self._seed_key = jax.device_put(jax.random.key(seed), plan.replicated)
         self._chunk = jax.jit(
             make_train_chunk(task.loss, config),
             donate_argnums=0,
-            out_shardings=(placement.state, placement.state),
+            out_shardings=(jax.tree.map(lambda x: x.sharding, state), plan.replicated),
         )
         self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
 
@@ -232,7 +237,7 @@ class _Boundary:
         trained = train_row(chunk.end, metrics)
         self._write(trained)
         if chunk.snapshot is not None:
-            params = on_one_device(evaluation_params(chunk.snapshot))
+            params = gather(evaluation_params(chunk.snapshot))
             losses = {"train_loss": trained["loss"], "label_smoothing": self._label_smoothing}
             validated = self._validation.row(chunk.end, params, **losses)
             self._write(validated)
@@ -253,14 +258,18 @@ def _checkpoints(task: "Task", config: TrainConfig, folder: Path, *, read_only: 
 
 def initial_state(task: "Task", config: TrainConfig, seed_key: jax.Array) -> TrainState:
     """The state before the first step."""
-    return init_state(task.init(stream_key(seed_key, Stream.INIT)), ema=config.ema_decay > 0)
+    return init_state(task.init(stream_key(seed_key, Stream.INIT)), config)
 
 
 def _restore_or_init(
-    task: "Task", config: TrainConfig, seed: int, placement: Placement, checkpoints: Checkpoints
+    task: "Task", config: TrainConfig, seed: int, plan: ShardingPlan, checkpoints: Checkpoints
 ) -> tuple[int, TrainState]:
-    make = jax.jit(lambda key: initial_state(task, config, key), out_shardings=placement.state)
-    state = make(jax.random.key(seed))
+    def make(key: jax.Array) -> TrainState:
+        return initial_state(task, config, key)
+
+    like = jax.eval_shape(make, jax.random.key(seed))
+    axes = task.logical_axes() if isinstance(task, NamesAxes) else None
+    state = jax.jit(make, out_shardings=plan.state(like, like.params, axes))(jax.random.key(seed))
     return checkpoints.restore(state) or (0, state)
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from attnjax.train.config import TrainConfig
 from attnjax.train.optimizer import init_optimizer, widened
 
 
@@ -18,10 +19,10 @@ class TrainState(NamedTuple):
     ema: Any
 
 
-def init_state(params: Any, *, ema: bool) -> TrainState:
-    """The state before the first update; the average starts as a copy in at least float32."""
-    average = widened(params) if ema else None
-    return TrainState(jnp.zeros((), jnp.int32), params, init_optimizer(params), average)
+def init_state(params: Any, config: TrainConfig) -> TrainState:
+    """Returns the state before the first update; an average starts as a copy in at least float32."""
+    average = widened(params) if config.ema_decay > 0 else None
+    return TrainState(jnp.zeros((), jnp.int32), params, init_optimizer(params, config), average)
 
 
 def evaluation_params(state: TrainState) -> Any:

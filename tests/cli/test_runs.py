@@ -34,8 +34,9 @@ def test_a_run_leaves_its_files_and_prints_its_table(attnjax):
 def test_a_run_says_at_once_what_it_is_and_when_it_is_compiled(attnjax):
     _, out, err = attnjax(*RUN)
     name = only_run().name
-    begun, compiling, compiled, *_ = err.splitlines()
+    begun, initializing, compiling, compiled, *_ = err.splitlines()
     assert begun == f"attnjax: {name} in runs/{name}: 20 steps (2 of them warm-up) on 1 cpu device(s)"
+    assert initializing == "compiling the initial parameters"
     assert compiling == "step 0/20  compiling, 2 parameters"
     assert re.fullmatch(r"compiled in \d+\.\d s", compiled)
     assert "parameters: 2, sha256 " in out
@@ -43,7 +44,7 @@ def test_a_run_says_at_once_what_it_is_and_when_it_is_compiled(attnjax):
 
 
 def test_data_that_takes_long_does_not_keep_the_first_line_back(attnjax, monkeypatch):
-    monkeypatch.setattr(running, "PATIENCE", 0.0)
+    monkeypatch.setattr(running, "SECONDS_BEFORE_FIRST_LINE", 0.0)
     Path("points.txt").write_text("three\n")
     monkeypatch.setenv("TOY_SECONDS_TO_READ", "0.2")
     _, _, err = attnjax(*RUN, "--line.points", "points.txt")
@@ -108,7 +109,7 @@ def test_a_prolonged_run_ends_in_the_bits_of_one_that_was_longer_from_the_start(
 @pytest.mark.parametrize(
     ("fields", "steps", "message"),
     [
-        ([], 40, "cannot be prolonged: its learning rate falls along a cosine to 0 at step 20"),
+        ([], 40, "cannot be prolonged: its learning rate (cosine) falls to 0 at step 20"),
         (["--train.schedule", "constant"], 20, "--train.steps is 20: toy-"),
     ],
 )

@@ -86,6 +86,8 @@ def test_what_stands_beside_attention():
     lse = jnp.ones((B, N, T))
     traces(lambda q: aj.merge_attention([q, q], [lse, lse]), Q)
     traces(lambda q: positions.rope(q, jnp.arange(T), interleaved=True, fraction=0.5), Q)
+    longer = positions.DynamicNTKScaling(2.0, 2)
+    traces(lambda q: positions.rope(q, jnp.arange(T), scaling=longer), Q)
     jax.eval_shape(lambda: positions.sinusoidal(jnp.arange(T), H))
 
 
@@ -135,11 +137,11 @@ def test_models_and_their_training(config):
     graphdef, params = nnx.split(model, nnx.Param)
 
     def loss(params: Any, batch: Any, *, dropout: Any, label_smoothing: Any) -> Any:
-        logits = nnx.merge(graphdef, params)(batch["tokens"], dropout=dropout)
+        logits = nnx.merge(graphdef, params)(batch["tokens"], dropout=dropout).logits
         return smoothed_cross_entropy(logits, batch["tokens"], batch["tokens"] > 0, label_smoothing)
 
-    train = TrainConfig(steps=4, batch_size=B, warmup_steps=1, accumulate=2)
-    state = jax.eval_shape(lambda: init_state(params, ema=True))
+    train = TrainConfig(steps=4, batch_size=B, warmup_steps=1, accumulate=2, ema_decay=0.5)
+    state = jax.eval_shape(lambda: init_state(params, train))
     batches = {"tokens": np.zeros((3, B, T), np.int32)}
     with jax.numpy_dtype_promotion("standard"):  # Adam of optax asks for it.
         jax.eval_shape(

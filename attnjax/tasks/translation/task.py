@@ -90,8 +90,8 @@ class TranslationTask:
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """The `smoothed_cross_entropy` of the target's tokens, without the padding."""
         target, labels = batch["target"][:, :-1], batch["target"][:, 1:]
-        logits = self._merged(params)(batch["source"], batch["source_lengths"], target, dropout=dropout)
-        return smoothed_cross_entropy(logits, labels, labels != PAD, label_smoothing)
+        output = self._merged(params)(batch["source"], batch["source_lengths"], target, dropout=dropout)
+        return smoothed_cross_entropy(output.logits, labels, labels != PAD, label_smoothing)
 
     def validate(self, params: Params) -> dict[str, float]:
         """Exact match and chrF, in percent, on the first few hundred validation examples."""
