@@ -1,4 +1,4 @@
-"""Floor 4: what proves that an attention mechanism keeps its promises, ours or a user's."""
+"""Floor 3: what proves that an attention mechanism keeps its promises, ours or a user's."""
 
 from attnjax.testing.checks import CHECKS
 from attnjax.testing.conformance import Finding, Report, conformance

@@ -231,9 +231,7 @@ def cost(subject: Subject) -> Measured:
 
     def count(length: int) -> int:
         x = jax.ShapeDtypeStruct((1, length, DIM), jnp.float64)
-        found = operations(
-            lambda params, x: nnx.merge(graphdef, params)(x, mask=masks.causal()).out, params, x
-        )
+        found = operations(lambda params, x: subject.call(params, x, masks.causal())[0], subject.params, x)
         if found is None:
             raise NotApplicable("a loop in it ends by what it computes, so operations cannot be counted")
         return found
