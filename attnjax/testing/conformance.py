@@ -115,6 +115,7 @@ def _subject(mechanism: str | LayerFactory | Subject, promises: dict[str, Any]) 
 def _found(name: str, subject: Subject) -> Finding:
     check = CHECKS[name]
     try:
+        _ = subject.split  # Made here: inside a trace its arrays would be those of the trace.
         measured = check.measure(subject)
     except NotApplicable as reason:
         return Finding(name, "not applicable", None, check.bound, str(reason))
