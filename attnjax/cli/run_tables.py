@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ACROSS = 4
 """Runs that a comparison shows side by side; more of them one below the other."""
-SHOWN_ELSE = ("step", "split", "grad_norm", "learning_rate", "tokens")
+SHOWN_ELSE = ("step", "split", "grad_norm", "learning_rate", "weight")
 MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "broken": "[red]broken[/]"}
 
 

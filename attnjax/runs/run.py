@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from attnjax.config import InputError
+from attnjax.config import InputError, loss_fields
 from attnjax.runs import provenance
 from attnjax.runs import store
 from attnjax.runs.devices import choose_devices, make_mesh, start_jax
@@ -90,7 +90,7 @@ def run(
         with _said_at_latest(say, _first_line(this, config, used)):
             task = config.task(this.folder if trained else None)
             if not trained:
-                rehearse(task)
+                rehearse(task, loss_fields(config))
         for note in getattr(task, "notes", ()):
             say(note)
         if this.started and fresh:
@@ -180,7 +180,15 @@ def train(
     from attnjax.train.loop import TrainingDiverged, fit
 
     try:
-        return fit(task, config.train, seed=config.seed, folder=folder, mesh=mesh, observers=observers)
+        return fit(
+            task,
+            config.train,
+            seed=config.seed,
+            folder=folder,
+            hyper=loss_fields(config),
+            mesh=mesh,
+            observers=observers,
+        )
     except TrainingDiverged as error:
         raise RunFailed(str(error)) from error
 

@@ -1,7 +1,8 @@
 """The loop on the host: it acts between dispatches only, and never makes the device wait."""
 
+import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from attnjax.ops.engines.noted import noted_engines
+from attnjax.tasks.base import AS_MADE
+from attnjax.tasks.check import given_params
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.clock import Clock
 from attnjax.train.config import TrainConfig
 from attnjax.train.metrics import MetricsFile, Row, train_row
 from attnjax.train.observers.base import Observer
 from attnjax.train.observers.progress import ProgressBar
-from attnjax.train.optimizer import hyperparameters
 from attnjax.train.prefetch import prefetched
-from attnjax.train.rngs import Stream, stream_key
 from attnjax.train.sharding import Placement, on_one_device
 from attnjax.train.signals import interrupt_on_signals
 from attnjax.train.spans import Span, checkpoint_due, spans_of
-from attnjax.train.state import TrainState, count_parameters, evaluation_params, init_state
-from attnjax.train.step import make_train_chunk
+from attnjax.train.state import TrainState, count_parameters, evaluation_params, initial_state
+from attnjax.train.step import make_train_chunk, traced_values
 from attnjax.train.validation import Validation
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def fit(
     *,
     seed: int,
     folder: Path,
+    hyper: Mapping[str, float] = AS_MADE,
     mesh: jax.sharding.Mesh | None = None,
     observers: Sequence[Observer] | None = None,
 ) -> FitResult:
@@ -77,7 +79,14 @@ def fit(
     A run that was killed and started again ends in the same bits and the same metrics file as one that never
     stopped.
 
-    `observers` see every row; None shows a progress bar. `task.init` must be traceable.
+    Args:
+      task: the data, the model and the loss.
+      config: how long and how to train.
+      seed: of the parameters and the dropout.
+      folder: of this run alone.
+      hyper: for the task's loss, in place of the values that the task was made with.
+      mesh: of the devices that share a batch; None for one.
+      observers: they see every row; None shows a progress bar.
 
     Raises:
       InputError: the batch does not split over the mesh.
@@ -99,14 +108,14 @@ def fit(
             stack.callback(observer.close)
             observer.start(first_step, config.steps, count_parameters(state.params))
 
-        boundary = _Boundary(task, config, checkpoints, metrics_file, clock, observers)
+        boundary = _Boundary(task, hyper, checkpoints, metrics_file, clock, observers)
         spans = spans_of(first_step, config)
 
         def load(span: Span) -> dict[str, jax.Array]:
             return placement.put_batches(stacked_batches(task, span))
 
         batches = stack.enter_context(prefetched(load, spans))
-        dispatch = _Dispatcher(task, config, seed, state, placement, boundary.compiled)
+        dispatch = _Dispatcher(task, config, hyper, seed, state, placement, boundary.compiled)
 
         # At the boundary after chunk i, in this order:
         #   1. dispatch chunk i + 1 (its batches are there), so that the device works during all that follows;
@@ -146,9 +155,7 @@ def load_params(task: "Task", config: TrainConfig, *, folder: Path, best: bool =
     """
     if not (folder / "checkpoints").is_dir():
         raise FileNotFoundError(f"{folder} holds no checkpoint")
-    placement = Placement(None, config)
-    like = jax.eval_shape(lambda: initial_state(task, config, jax.random.key(0)))
-    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placement.state), like)
+    like = _state_like(task, config, Placement(None, config))
     with _checkpoints(task, config, folder, read_only=True) as checkpoints:
         if best and checkpoints.best is not None:
             return evaluation_params(checkpoints.load(checkpoints.best[0], like))
@@ -169,6 +176,7 @@ class _Dispatcher:
         self,
         task: "Task",
         config: TrainConfig,
+        hyper: Mapping[str, float],
         seed: int,
         state: TrainState,
         placement: Placement,
@@ -177,7 +185,7 @@ class _Dispatcher:
         self.state = state
         self._config = config
         self._on_compiled, self._lengths = on_compiled, set[int]()
-        self._hyper = jax.device_put(hyperparameters(config), placement.state)
+        self._traced = jax.device_put(traced_values(config, hyper), placement.state)
         self._seed_key = jax.device_put(jax.random.key(seed), placement.state)
         self._chunk = jax.jit(
             make_train_chunk(task.loss, config),
@@ -189,7 +197,7 @@ class _Dispatcher:
     def __call__(self, span: Span, batches: dict[str, jax.Array]) -> _Chunk:
         length, began = span.end - span.start, time.monotonic()
         with jax.transfer_guard("disallow"), noted_engines() as engines:
-            self.state, metrics = self._chunk(self.state, batches, self._hyper, self._seed_key)
+            self.state, metrics = self._chunk(self.state, batches, self._traced, self._seed_key)
             if length not in self._lengths:
                 self._lengths.add(length)
                 self._on_compiled(span.start, time.monotonic() - began, list(engines))
@@ -203,14 +211,14 @@ class _Boundary:
     def __init__(
         self,
         task: "Task",
-        config: TrainConfig,
+        hyper: Mapping[str, float],
         checkpoints: Checkpoints,
         metrics: MetricsFile,
         clock: Clock,
         observers: Sequence[Observer],
     ) -> None:
         self._monitor, self._validation = task.monitor[0], Validation(task)
-        self._label_smoothing = config.label_smoothing
+        self._hyper = hyper
         self._checkpoints = checkpoints
         self._metrics, self._clock = metrics, clock
         self._observers = observers
@@ -233,8 +241,7 @@ class _Boundary:
         self._write(trained)
         if chunk.snapshot is not None:
             params = on_one_device(evaluation_params(chunk.snapshot))
-            losses = {"train_loss": trained["loss"], "label_smoothing": self._label_smoothing}
-            validated = self._validation.row(chunk.end, params, **losses)
+            validated = self._validation.row(chunk.end, params, train_loss=trained["loss"], hyper=self._hyper)
             self._write(validated)
             score = validated[self._monitor]
             self._checkpoints.save(chunk.end, chunk.snapshot, score, first=self._metrics.sync)
@@ -251,17 +258,20 @@ def _checkpoints(task: "Task", config: TrainConfig, folder: Path, *, read_only: 
     return Checkpoints(folder / "checkpoints", keep=config.keep, mode=mode, read_only=read_only)
 
 
-def initial_state(task: "Task", config: TrainConfig, seed_key: jax.Array) -> TrainState:
-    """The state before the first step."""
-    return init_state(task.init(stream_key(seed_key, Stream.INIT)), ema=config.ema_decay > 0)
-
-
 def _restore_or_init(
     task: "Task", config: TrainConfig, seed: int, placement: Placement, checkpoints: Checkpoints
 ) -> tuple[int, TrainState]:
-    make = jax.jit(lambda key: initial_state(task, config, key), out_shardings=placement.state)
-    state = make(jax.random.key(seed))
-    return checkpoints.restore(state) or (0, state)
+    if restored := checkpoints.restore(_state_like(task, config, placement)):
+        return restored
+    make = jax.jit(functools.partial(initial_state, task, config), out_shardings=placement.state)
+    given = jax.device_put(given_params(task), placement.state)
+    return 0, make(jax.random.key(seed), given)
+
+
+def _state_like(task: "Task", config: TrainConfig, placement: Placement) -> TrainState:
+    """The shapes, dtypes and shardings of a run's state."""
+    like = jax.eval_shape(functools.partial(initial_state, task, config), jax.random.key(0))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placement.state), like)
 
 
 def stacked_batches(task: "Task", span: Span) -> dict[str, np.ndarray]:
