@@ -160,6 +160,9 @@ def print_status(sweep: Sweep) -> None:
     _print_failures(console, records)
     if count["waiting"] or count["stopped"]:
         console.print(f"  `attnjax resume {sweep.name}` goes on", highlight=False, soft_wrap=True)
+    if count["failed"] and not sweep.record().get("search"):
+        text = f"  `attnjax resume {sweep.name} --retry-failed` runs what failed once more"
+        console.print(text, highlight=False, soft_wrap=True)
 
 
 def print_end(sweep: Sweep) -> None:

@@ -64,6 +64,8 @@ def run_arguments(parser: Any) -> None:
     parser.add_argument("--devices", type=count, metavar="N", help="devices to share a pack (default: all)")
     text = "of which trials the final state is kept, as a checkpoint in the trial's folder (default: best)"
     parser.add_argument("--keep-params", choices=KEPT, help=text)
+    text = "run trials that failed once more; their reasons are kept beside (not for a --search)"
+    parser.add_argument("--retry-failed", action="store_true", help=text)
     sinks_argument(parser)
     code_argument(parser)
 
@@ -244,6 +246,7 @@ def _run(spec: SweepSpec, sweep: Sweep, options: argparse.Namespace, say: Say) -
                 watcher=Watchers([LiveTable(spec), *_shown_in(options.sinks)]),
                 accept_changed_code=options.accept_changed_code,
                 fresh=options.fresh,
+                retry_failed=options.retry_failed,
                 say=say,
             )
     except Terminated:

@@ -19,7 +19,7 @@ import attnjax
 from attnjax.config import InputError
 
 GROUP = "attnjax.experiments"
-RESERVED = {"experiments", "runs", "devices", "sinks", "help", "fresh", "accept_changed_code"}
+RESERVED = {"experiments", "runs", "devices", "sinks", "help", "fresh", "accept_changed_code", "weights"}
 
 Made = TypeVar("Made", bound=Callable[..., Any])
 

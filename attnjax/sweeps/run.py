@@ -9,13 +9,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from attnjax.config import InputError
+from attnjax.config import InputError, require
 from attnjax.runs import provenance, store
 from attnjax.runs.run import Say
 from attnjax.runs.store import Run
 from attnjax.sweeps.kept_params import KeptParams
 from attnjax.sweeps.launch import ANYTHING, Launch, Launcher, Local, PackOptions
 from attnjax.sweeps.plan import Plan
+from attnjax.sweeps.retry import failed_trials, forget_failure
 from attnjax.sweeps.spec import SweepSpec, check_owner, note_measure, write_spec
 from attnjax.sweeps.store import Sweep, read_plan
 from attnjax.sweeps.trials import shape_groups
@@ -39,23 +40,28 @@ def run_sweep(
     watcher: Watcher | None = None,
     accept_changed_code: bool = False,
     fresh: bool = False,
+    retry_failed: bool = False,
     say: Say = print,
 ) -> SweepOutcome:
     """Runs every trial that has no result yet, in packs of one shape, in the folder of `sweep`.
 
     What is `wished` for is settled at the first start, by a measurement where nothing is, and then kept: the
     bits of a trial may depend on it. A `fresh` sweep begins anew; the folder of the one before is renamed.
+    With `retry_failed`, trials that failed run again; why they failed is kept in their folders.
 
     Raises InputError for what the user can mend, before anything is written: data that is not good, a folder
     that cannot be written, belongs to another sweep, or that another process works on, a layout that is not
-    the sweep's, code that has changed since the sweep was begun unless that is accepted.
+    the sweep's, code that has changed since the sweep was begun unless that is accepted, failed trials of a
+    search to be run again.
     """
+    require(not (fresh and retry_failed), "--fresh and --retry-failed: expected one of them")
     watcher = watcher or Watcher()
     check_owner(spec, sweep)
     going_on = sweep.sweep_file.is_file() and not fresh
+    failed = failed_trials(spec, sweep) if going_on and retry_failed else []
     if going_on and any(Run(record.folder).trained for record in sweep.trials()):
         provenance.require_same_code(Run(sweep.folder), spec.entry, accept=accept_changed_code, say=say)
-        if _finished(spec, sweep):
+        if _finished(spec, sweep) and not failed:
             note_measure(spec, sweep)
             return SweepOutcome(sweep, True)
     store.check_writable(sweep.folder)
@@ -79,6 +85,9 @@ def run_sweep(
             store.write_json(sweep.plan_file, plan.record())
         here = provenance.collect(spec.entry, seed=spec.config.seed, devices=plan.layout.devices)
         provenance.record_start(Run(sweep.folder), here, say)
+        for trial in failed:
+            place = forget_failure(trial)
+            say(f"trial {trial.number} runs again; what is left of its failure: {place}")
         packs = f"packs of {plan.layout.width} ({plan.layout.lowering})"
         where = f"{plan.layout.devices} {here['platform']} device(s)"
         say(f"{sweep.name} in {sweep.folder}: {spec.count} trials in {packs} on {where}")

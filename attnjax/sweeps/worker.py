@@ -106,9 +106,12 @@ class Worker:
 
     def run(self, pack: Pack) -> bool:
         """Trains and evaluates the trials of a pack that have no result yet; False when SIGTERM came."""
-        ended = [number for number in pack.numbers if self.sweep.result(number) is not None]
-        if len(ended) < len(pack.numbers) and not self._train(pack, ended):
-            return False
+        # A checkpoint's lanes lack trials that had failed before it and are wanted again: they come after it.
+        for _ in range(2):
+            ended = [number for number in pack.numbers if self.sweep.result(number) is not None]
+            if len(ended) < len(pack.numbers) and not self._train(pack, ended):
+                return False
+            shutil.rmtree(pack.folder / "checkpoints", ignore_errors=True)
         shutil.rmtree(pack.folder, ignore_errors=True)
         return True
 

@@ -100,12 +100,14 @@ def fit(
     with ExitStack() as stack:
         checkpoints = stack.enter_context(_checkpoints(task, config, folder))
         interrupt = stack.enter_context(interrupt_on_signals())
+        for observer in observers:
+            stack.callback(observer.close)
+            observer.initializing()
         first_step, state = _restore_or_init(task, config, seed, placement, checkpoints)
         metrics_file.cut_back(first_step)
         clock = Clock(folder)
         clock.start(first_step)
         for observer in observers:
-            stack.callback(observer.close)
             observer.start(first_step, config.steps, count_parameters(state.params))
 
         boundary = _Boundary(task, hyper, checkpoints, metrics_file, clock, observers)

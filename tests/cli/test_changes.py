@@ -144,6 +144,33 @@ def test_a_sweep_whose_code_has_changed_stops_unless_told(my, mine):
     assert sweep.result(0) != old[0]
 
 
+def test_trials_that_failed_run_again_when_that_is_asked_for_and_leave_why_they_had(my, mine):
+    raises = "        if self.y[-1] == 14: raise RuntimeError('two')\n        rows ="  # A slope of 2.
+    change(mine / f"{HELPER}.py", "        rows =", raises)
+    slopes = ["--grid", "line.slope=1,2,3", *SWEEP[2:]]
+    code, out, _ = my("sweep", "my", *slopes)
+    sweep = Sweep(only("runs/sweeps/my-*"))
+    hint = f"`attnjax resume {sweep.name} --retry-failed` runs what failed once more"
+    assert (code, hint in out, hint in my("status")[1]) == (0, True, True)
+    old = {file: file.read_bytes() for file in sweep.folder.glob("trials/000[02]/*.json*")}
+    change(mine / f"{HELPER}.py", raises, "        rows =")
+    refused(my("resume", "my", "--retry-failed"), f"{HELPER}.py has changed", "--accept-changed-code")
+    assert my("resume", "my", "--accept-changed-code")[0] == 0
+    assert sweep.result(1)["status"] == "failed"
+
+    code, out, err = my("sweep", "my", *slopes, "--retry-failed", "--accept-changed-code")
+    assert (code, [trial.status for trial in sweep.trials()], hint in out) == (0, ["done"] * 3, False)
+    kept = sweep.trial(1).folder / "failed-1"
+    assert f"trial 1 runs again; what is left of its failure: {kept}" in err
+    assert result(kept)["reason"].startswith("RuntimeError in batch: two")
+    assert "RuntimeError: two" in (kept / "error.txt").read_text()
+    assert sorted(file.name for file in kept.parent.iterdir() if "error" in file.name) == []
+    assert {file: file.read_bytes() for file in old} == old
+    assert my("resume", "my", "--retry-failed")[0] == 0  # Nothing has failed: nothing runs.
+    assert {file: file.read_bytes() for file in old} == old
+    refused(my("sweep", "my", *slopes, "--retry-failed", "--fresh"), "expected one of them")
+
+
 def test_other_versions_and_devices_than_at_the_start_before_are_said_in_one_line(my, monkeypatch):
     folder = stopped(my, monkeypatch)
     edit(folder / "provenance.json", "starts", 0, "versions", "jax", value="0.1")

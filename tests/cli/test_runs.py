@@ -34,8 +34,9 @@ def test_a_run_leaves_its_files_and_prints_its_table(attnjax):
 def test_a_run_says_at_once_what_it_is_and_when_it_is_compiled(attnjax):
     _, out, err = attnjax(*RUN)
     name = only_run().name
-    begun, compiling, compiled, *_ = err.splitlines()
+    begun, initializing, compiling, compiled, *_ = err.splitlines()
     assert begun == f"attnjax: {name} in runs/{name}: 20 steps (2 of them warm-up) on 1 cpu device(s)"
+    assert initializing == "compiling the initial parameters"
     assert compiling == "step 0/20  compiling, 2 parameters"
     assert re.fullmatch(r"compiled in \d+\.\d s", compiled)
     assert "parameters: 2, sha256 " in out

@@ -85,6 +85,8 @@ def test_what_stands_beside_attention():
     lse = jnp.ones((B, N, T))
     traces(lambda q: aj.merge_attention([q, q], [lse, lse]), Q)
     traces(lambda q: positions.rope(q, jnp.arange(T), interleaved=True, fraction=0.5), Q)
+    longer = positions.DynamicNTKScaling(2.0, 2)
+    traces(lambda q: positions.rope(q, jnp.arange(T), scaling=longer), Q)
     jax.eval_shape(lambda: positions.sinusoidal(jnp.arange(T), H))
 
 

@@ -135,6 +135,76 @@ def test_rope_rotates_bfloat16_in_float32():
     np.testing.assert_array_equal(got, pos.rope(x.astype(jnp.float32), jnp.arange(3)).astype(jnp.bfloat16))
 
 
+def literal_scaled(frequency: float, index: int, scaling, rotated: int, base: float, length: int) -> float:
+    """The frequency of pair `index` in the words of the papers, one pair at a time."""
+    if isinstance(scaling, pos.LinearScaling):
+        return frequency / scaling.factor
+    if isinstance(scaling, pos.DynamicNTKScaling):
+        longer = max(length, scaling.original_length) / scaling.original_length
+        grown = base * (scaling.factor * longer - (scaling.factor - 1)) ** (rotated / (rotated - 2))
+        return grown ** (-2 * index / rotated)
+    turns = scaling.original_length * frequency / (2 * math.pi)
+    if isinstance(scaling, pos.Llama3Scaling):
+        low, high = scaling.low_frequency_factor, scaling.high_frequency_factor
+        if turns < low or turns > high:
+            return frequency / scaling.factor if turns < low else frequency
+        kept = (turns - low) / (high - low)
+        return (1 - kept) * frequency / scaling.factor + kept * frequency
+    # The pair that turns n times: base^(2i/R) = original_length / 2πn.
+    first, last = (
+        rotated * math.log(scaling.original_length / (2 * math.pi * n)) / (2 * math.log(base))
+        for n in (scaling.beta_fast, scaling.beta_slow)
+    )
+    first, last = max(math.floor(first), 0), min(math.ceil(last), rotated - 1)
+    slow = min(max((index - first) / (last - first), 0), 1)
+    return (1 - slow) * frequency + slow * frequency / scaling.factor
+
+
+SCALINGS = {
+    "linear": pos.LinearScaling(4.0),
+    "dynamic": pos.DynamicNTKScaling(2.0, 64),
+    "dynamic, given length": pos.DynamicNTKScaling(2.0, 64, length=FAR + 1),
+    "yarn": pos.YarnScaling(4.0, 64, attention_factor=1.25),
+    "llama3": pos.Llama3Scaling(8.0, 64),
+}
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [("float32", 5e-6), ("float64", 1e-10)])
+@pytest.mark.parametrize("name", SCALINGS)
+def test_scaled_rope_equals_the_formula_near_and_far(name, dtype, atol):
+    if name == "dynamic" and dtype == "float32":
+        atol = 2e-2  # The length is known only when the program runs, and so are the frequencies.
+    scaling, at, rotated, base = SCALINGS[name], [0, 1, 33, 63, 250, FAR], 12, 500.0
+    factor = 1.25 if name == "yarn" else 1.0
+    x = np.random.default_rng(0).normal(size=(1, len(at), 1, 16))
+    want = x.copy()
+    for t, p in enumerate(at):
+        for i in range(rotated // 2):
+            plain = base ** (-2 * i / rotated)
+            angle = p * literal_scaled(plain, i, scaling, rotated, base, FAR + 1)
+            a, b = x[0, t, 0, i], x[0, t, 0, i + rotated // 2]
+            want[0, t, 0, i] = factor * (a * math.cos(angle) - b * math.sin(angle))
+            want[0, t, 0, i + rotated // 2] = factor * (a * math.sin(angle) + b * math.cos(angle))
+    with jax.enable_x64(dtype == "float64"):
+        turn = jax.jit(lambda x, at: pos.rope(x, at, base=base, fraction=0.75, scaling=scaling))
+        got = turn(jnp.asarray(x, dtype), jnp.array(at))
+    assert got.dtype == dtype
+    np.testing.assert_allclose(got, want, rtol=0, atol=atol)
+
+
+def test_dynamic_scaling_leaves_texts_of_the_original_length_alone_whatever_stands_beside_them():
+    x = jax.random.normal(jax.random.key(5), (2, 4, 1, 8))
+    at = jnp.array([[0, 1, 2, 3], [0, 1, 2, 300]])
+    got = pos.rope(x, at, scaling=pos.DynamicNTKScaling(2.0, 64))
+    np.testing.assert_allclose(got[0], pos.rope(x[0], at[0]), rtol=0, atol=1e-6)
+    assert not np.allclose(got[1], pos.rope(x[1], at[1]), atol=1e-3)
+
+
+def test_yarn_takes_its_attention_factor_from_the_paper():
+    assert pos.YarnScaling(1.0, 64).amplitude == 1
+    assert pos.YarnScaling(math.e, 64).amplitude == pytest.approx(1.1)
+
+
 # From the paper: "for 8 heads the slopes are 1/2^1, 1/2^2, …, 1/2^8; for 16 heads 1/2^0.5, 1/2^1, …, 1/2^8".
 @pytest.mark.parametrize(
     ("heads", "exponents"),
@@ -186,6 +256,23 @@ X = jnp.zeros((2, 5, 3, 8))
         (lambda: pos.rope(X, jnp.arange(5), base=0), ValueError, "base is 0"),
         (lambda: pos.rope(X, jnp.arange(5), fraction=0.4), ValueError, "fraction is 0.4.* not 3"),
         (lambda: pos.rope(X, jnp.arange(5), fraction=1.5), ValueError, "fraction is 1.5"),
+        (lambda: pos.rope(X, jnp.arange(5), scaling=2.0), TypeError, "scaling is 2.0"),
+        (lambda: pos.LinearScaling(0.5), ValueError, "factor is 0.5"),
+        (lambda: pos.DynamicNTKScaling(2.0, 0), ValueError, "original_length is 0"),
+        (lambda: pos.DynamicNTKScaling(2.0, 4, length=0), ValueError, "length is 0"),
+        (
+            lambda: pos.rope(X[..., :2], jnp.arange(5), scaling=pos.DynamicNTKScaling(2.0, 4)),
+            ValueError,
+            "rotates 2 entries",
+        ),
+        (lambda: pos.YarnScaling(2.0, 4, beta_fast=1.0), ValueError, "beta_slow is 1.0 and beta_fast 1.0"),
+        (lambda: pos.YarnScaling(2.0, 4, attention_factor=0.0), ValueError, "attention_factor is 0.0"),
+        (
+            lambda: pos.rope(X, jnp.arange(5), base=1.0, scaling=pos.YarnScaling(2.0, 4)),
+            ValueError,
+            "base is 1",
+        ),
+        (lambda: pos.Llama3Scaling(2.0, 4, 4.0, 1.0), ValueError, "low_frequency_factor is 4.0"),
         (lambda: pos.alibi_slopes(0), ValueError, "heads is 0"),
         (lambda: pos.relative_buckets(0.5, 1), TypeError, "q_index has dtype float32"),
         (lambda: pos.relative_buckets(0, 1, num_buckets=7), ValueError, "num_buckets is 7"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.sweeps.test_run import FAST, only_sweep, run
+from tests.sweeps.test_run import FAST, only_sweep, run, table
 from tests.toy_runs import TOY
 
 pytestmark = pytest.mark.usefixtures("on_one_core_in_an_empty_directory")
@@ -90,6 +90,26 @@ def test_lanes_beside_one_that_fails_in_the_middle_go_on(method, step, broken) -
     ]
 
 
+def test_one_that_failed_before_a_checkpoint_runs_again_in_the_same_bits(
+    broken, line_task, monkeypatch
+) -> None:
+    """It is one of those that had begun, and in none of the lanes that the pack goes on from."""
+    rates = ["--grid", "train.learning_rate=0.1,0.4,0.2", *FAST]
+    assert run("sweep", "toy", *rates, "--runs", "whole") == 0
+    whole = line_task.validate
+    broken(
+        "validate",
+        "import os, signal\n"
+        "if arguments[0]['slope'] > 3: raise OSError('gone')\n"
+        "if 1.5 < arguments[0]['slope'] < 2: os.kill(os.getpid(), signal.SIGTERM)",
+    )
+    assert run("sweep", "toy", *rates) == 143
+    assert [trial.status for trial in only_sweep().trials()] == ["done", "failed", "running"]
+    monkeypatch.setattr(line_task, "validate", whole)
+    assert run("resume", "toy", "--retry-failed") == 0
+    assert table(only_sweep()) == table(only_sweep("whole"))
+
+
 def test_a_chunk_that_fails_takes_its_pack_along_and_no_other(broken, monkeypatch) -> None:
     from attnjax.train.packs.program import PackProgram
 
@@ -109,11 +129,13 @@ def test_a_chunk_that_fails_takes_its_pack_along_and_no_other(broken, monkeypatc
     assert [trial.result["step"] for trial in trials[:3]] == [5, 5, 0]
 
 
-def test_a_search_learns_that_a_trial_failed_and_goes_on(broken) -> None:
+def test_a_search_learns_that_a_trial_failed_and_goes_on(broken, capsys) -> None:
     broken("evaluate", "if self.y[-1] == 14: raise RuntimeError('two')")
     search = "sweep toy --search tpe --trials 8 --space line.slope=1,2 train.learning_rate=0.1..0.4".split()
     assert run(*search, *FAST) == 0
     assert {t.status: t.changes["line.slope"] for t in only_sweep().trials()} == {"done": 1.0, "failed": 2.0}
+    assert run("resume", "toy", "--retry-failed") == 2
+    assert "is a search, and what it asked for rests on which" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

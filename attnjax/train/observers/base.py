@@ -11,6 +11,9 @@ class Observer:
     A run that goes on after a kill shows the rows after its checkpoint again.
     """
 
+    def initializing(self) -> None:
+        """The program of the initial parameters is compiled next; what a checkpoint holds replaces them."""
+
     def start(self, step: int, steps: int, parameters: int) -> None:
         """Training goes from `step` to `steps`; its program is compiled next, where steps are left."""
 

@@ -45,14 +45,22 @@ class ProgressBar(Observer):
             console=self._console,
             disable=not self._console.is_terminal,
         )
+        self._task = self._bar.add_task("train", total=None, numbers="")
         self._numbers: dict[str, str] = {}
+
+    def initializing(self) -> None:
+        doing = "compiling the initial parameters"
+        self._bar.update(self._task, numbers=doing)
+        self._bar.start()
+        if not self._console.is_terminal:
+            self._print(doing)
 
     def start(self, step: int, steps: int, parameters: int) -> None:
         self._steps = steps
         self._rate: float | None = None
         self._last_line = time.monotonic()
         doing = f"compiling, {parameters:,} parameters" if step < steps else ""
-        self._task = self._bar.add_task("train", total=steps, completed=step, numbers=doing)
+        self._bar.reset(self._task, total=steps, completed=step, numbers=doing)
         self._bar.start()
         if doing and not self._console.is_terminal:
             self._print(f"step {step}/{steps}  {doing}")

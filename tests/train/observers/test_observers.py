@@ -12,6 +12,7 @@ ROW = {"step": 5, "split": "train", "loss": 1.25, "token_accuracy": 0.5, "weight
 def _shown(*, terminal: bool, seconds_between_lines: float = 0.0) -> str:
     console = Console(file=io.StringIO(), force_terminal=terminal, width=180)
     bar = ProgressBar(console, seconds_between_lines=seconds_between_lines)
+    bar.initializing()
     bar.start(0, 20, 392175)
     bar.compiled(8.04, ["blockwise"])
     for step in (5, 10, 20):
@@ -36,14 +37,18 @@ def test_a_terminal_shows_step_loss_accuracy_speed_and_time_left() -> None:
 
 
 def test_elsewhere_plain_lines_come_now_and_then() -> None:
-    begun = ["step 0/20  compiling, 392,175 parameters", "compiled in 8.0 s, attention by blockwise"]
+    begun = [
+        "compiling the initial parameters",
+        "step 0/20  compiling, 392,175 parameters",
+        "compiled in 8.0 s, attention by blockwise",
+    ]
     every = _shown(terminal=False).splitlines()
-    assert every[:2] == begun
-    assert [line.split("  ")[0] for line in every[2:]] == ["step 5/20", "step 10/20", "step 20/20"]
-    assert every[2].endswith("steps/s 7.13  2 s left")
+    assert every[:3] == begun
+    assert [line.split("  ")[0] for line in every[3:]] == ["step 5/20", "step 10/20", "step 20/20"]
+    assert every[3].endswith("steps/s 7.13  2 s left")
     assert "\x1b" not in "".join(every)
     rare = _shown(terminal=False, seconds_between_lines=60.0).splitlines()
-    assert [line.split("  ")[0] for line in rare[2:]] == ["step 20/20"]
+    assert [line.split("  ")[0] for line in rare[3:]] == ["step 20/20"]
 
 
 def test_nothing_is_compiled_where_no_step_is_left() -> None:
