@@ -34,11 +34,20 @@ def runs(tmp_path_factory) -> Path:
         str(folder / "runs"),
     ]
     assert main(arguments) == 0
-    small = (
-        "--model.dim 8 --model.layers 1 --train.steps 2 --train.batch_size 4 --data.pairs 2 --data.length 8"
-    )
-    few = "--train.log_every 2 --train.checkpoint_every 2 --data.evaluation_examples 4 --train.warmup_steps 1"
-    recall = ["run", "recall", *small.split(), *few.split(), "--data.vocab", "12", "--devices", "1"]
+    small = "--model.dim 8 --model.layers 1 --data.pairs 2 --data.length 8 --data.evaluation_examples 4"
+    few = "--train.steps 2 --train.batch_size 4 --train.log_every 2 --train.checkpoint_every 2"
+    recall = [
+        "run",
+        "recall",
+        *small.split(),
+        *few.split(),
+        "--train.warmup_steps",
+        "1",
+        "--devices",
+        "1",
+        "--data.vocab",
+        "12",
+    ]
     assert main([*recall, "--runs", str(folder / "runs")]) == 0
     corpus.unlink()  # A trained run is enough: translating needs no corpus.
     return folder / "runs"
@@ -112,7 +121,7 @@ def test_the_weights_of_the_best_validation_can_be_asked_for(runs, translate, tm
 
 def test_a_damaged_newest_checkpoint_is_passed_over_in_one_line_and_stays(runs, tmp_path):
     shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
-    (checkpoints,) = tmp_path.glob("*/checkpoints")
+    (checkpoints,) = tmp_path.glob("translation-*/checkpoints")
     damage(checkpoints / "4")
     (checkpoints / "6.orbax-checkpoint-tmp-0").mkdir()  # What a save that was cut off leaves.
     before = sorted(tmp_path.rglob("*"))

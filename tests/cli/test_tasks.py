@@ -54,7 +54,7 @@ def test_a_traced_field_that_the_loss_does_not_read_is_refused_before_anything_i
 
 def test_parameters_begin_as_those_of_a_file_in_runs_and_in_sweeps() -> None:
     np.savez("line.npz", slope=np.float64(1.5))  # Without an offset, which begins as ever.
-    begin = ["--weights", "line.npz", "--train.learning_rate"]
+    begin = ["--start", "line.npz", "--train.learning_rate"]
     given = ran(*begin, "0")
     assert given["metrics"]["all points"]["error"] == pytest.approx(
         np.mean((1.5 * np.arange(8) / 8 - 2.0 * np.arange(8)) ** 2)
@@ -69,13 +69,13 @@ def test_parameters_begin_as_those_of_a_file_in_runs_and_in_sweeps() -> None:
     [
         ({"slope": np.ones(2)}, "initial_params['slope'] is float64[2]: expected float32[], as in init"),
         ({"slope": np.int32(1)}, "initial_params['slope'] is int32[]: expected float32[], as in init"),
-        ({"steep": 1.0}, "initial_params has 'steep', which init has not: it has 'slope', 'offset'"),
+        ({"steep": 1.0}, "initial_params has 'steep', which init has not: it has 'offset', 'slope'"),
     ],
     ids=["shape", "type", "name"],
 )
 def test_parameters_that_do_not_fit_are_one_line_before_anything_is_written(arrays, message, capsys) -> None:
     np.savez("line.npz", **arrays)
-    error = refused(capsys, "--weights", "line.npz")
+    error = refused(capsys, "--start", "line.npz")
     assert message in error
     assert error.count("\n") == 1
     assert not Path("runs").exists()

@@ -27,7 +27,7 @@ class Weighted:
     """Fit a line, which may begin as one of a file."""
 
     loss: SteepnessLoss = SteepnessLoss()
-    weights: Path | None = None
+    start: Path | None = None
     """Arrays by name (.npz); those that are missing begin as ever."""
     train: TrainConfig = field(
         default=TrainConfig(steps=8, batch_size=4, log_every=4, checkpoint_every=4, warmup_steps=2)
@@ -37,4 +37,4 @@ class Weighted:
     def task(self, folder=None):
         from _weighted_task import WeightedTask
 
-        return WeightedTask(self.loss, self.weights, self.train.batch_size)
+        return WeightedTask(self.loss, self.start, self.train.batch_size)
