@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,59 @@ import pytest
 # Programs compiled by one test run are found again by the next, in the processes that tests start too.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+# XLA would spend most of the time of the tests on making fast what runs once. With few optimisations it takes
+# a sixth of that, here and in processes that tests start. Tests about its programs are marked `optimised`.
+FLAGS = {"xla_cpu_use_fusion_emitters": (False, True), "xla_cpu_parallel_codegen_split_count": (1, 32)}
+# Later versions end the process at a flag that they lack.
+if not version("jaxlib").startswith("0.10."):
+    FLAGS = {}
+FEW = " ".join(f"--{name}={few}".lower() for name, (few, _) in FLAGS.items())
+OPTIMISED = False
+
+
+def set_environment(optimised: bool) -> None:
+    """Of the processes that tests start, and of this one until jax reads it."""
+    given = os.environ.get("XLA_FLAGS", "").replace(FEW, "").strip()
+    os.environ["XLA_FLAGS"] = given if optimised else f"{FEW} {given}".strip()
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "0" if optimised else "1"
+
+
+set_environment(OPTIMISED)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Compiles what is marked `optimised` as users do, and forgets what was compiled in another way."""
+    global OPTIMISED
+    optimised = item.get_closest_marker("optimised") is not None
+    if optimised == OPTIMISED:
+        return
+    OPTIMISED = optimised
+    set_environment(optimised)
+
+    import jax
+    from jax._src import compiler  # XLA reads its flags once; no public option reaches every program.
+
+    if not hasattr(compiler, "of_the_flags"):
+        compiler.of_the_flags = compiler.get_compile_options
+
+    def get_compile_options(*args: object, **kwargs: object) -> object:
+        options = compiler.of_the_flags(*args, **kwargs)
+        options.env_option_overrides = [
+            *((name, values[OPTIMISED]) for name, values in FLAGS.items()),
+            *options.env_option_overrides,
+        ]
+        return options
+
+    compiler.get_compile_options = get_compile_options
+    jax.config.update("jax_disable_most_optimizations", not optimised)
+    jax.clear_caches()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts what is optimised last: few changes from one to the other."""
+    items.sort(key=lambda item: item.get_closest_marker("optimised") is not None)
 
 
 @pytest.fixture
@@ -20,18 +74,6 @@ def x64() -> Iterator[None]:
 
     with jax.enable_x64(True):
         yield
-
-
-@pytest.fixture
-def compile_quickly() -> Iterator[None]:
-    """Few of XLA's optimisations: for tests that compile many small programs, each for one call."""
-    import jax
-
-    name = "jax_disable_most_optimizations"
-    before = jax.config.values[name]
-    jax.config.update(name, True)
-    yield
-    jax.config.update(name, before)
 
 
 MAPPINGS = 20_000
@@ -46,65 +88,6 @@ def _few_programs() -> Iterator[None]:
     if "jax" in sys.modules and mappings.exists() and mappings.read_text().count("\n") > MAPPINGS:
         sys.modules["jax"].clear_caches()
         gc.collect()
-
-
-# Compare many small programs, each compiled for one test, and hardly about what XLA makes of them.
-QUICKLY = (
-    "attnjax/",
-    "tests/contracts/test_attention_semantics.py::TestBlockwise::test_12_forward_mode",
-    "tests/contracts/test_attention_semantics.py::TestOneBlock",
-    "tests/contracts/test_attention_semantics.py::TestReference",
-    "tests/models/",
-    "tests/nn/",
-    "tests/ops/linear/test_bad_input",
-    "tests/ops/linear/test_derivatives",
-    "tests/ops/linear/test_empty",
-    "tests/ops/linear/test_forms",
-    "tests/ops/linear/test_members",
-    "tests/ops/test_closures",
-    "tests/ops/test_kernels",
-    "tests/ops/test_normalizers",
-    "tests/ops/test_positions",
-    "tests/ops/test_properties",
-    "tests/ops/test_symbolic_sizes",
-    "tests/cli/test_corpora",
-)
-
-
-@pytest.fixture(autouse=True)
-def _compile_quickly(request: pytest.FixtureRequest) -> None:
-    """Of the tests listed above."""
-    if request.node.nodeid.startswith(QUICKLY):
-        request.getfixturevalue("compile_quickly")
-
-
-# Long, and hardly about the versions of Python and jax: marked `once`, which CI runs on one of them.
-ONCE = (
-    "tests/contracts/test_attention_semantics.py::TestOneBlock",
-    "tests/contracts/test_attention_semantics.py::TestReference",
-    "tests/contracts/test_kill_resume.py::test_a_killed_run",
-    "tests/data/",
-    "tests/experiment/",
-    "tests/runs/",
-    "tests/sweeps/",
-    "tests/explain/",
-    "tests/nn/attention/test_mechanisms",
-    "tests/ops/linear/test_derivatives",
-    "tests/ops/linear/test_empty",
-    "tests/ops/linear/test_forms",
-    "tests/ops/linear/test_members",
-    "tests/ops/linear/test_stability",
-    "tests/ops/test_properties",
-    "tests/tasks/",
-    "tests/cli/",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what is listed above; single tests carry the mark themselves."""
-    for item in items:
-        if item.nodeid.startswith(ONCE):
-            item.add_marker("once")
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -84,7 +84,7 @@ def train(trial: dict[str, Any], shared: Any = None) -> float:
         one = make_train_step(task.loss, config)
         fixed = jax.jit(lambda state, batch, key: one(state, batch, traced, key), donate_argnums=0)
         step = lambda state, batch, traced, key: fixed(state, batch, key)  # noqa: E731
-    state = init_state(task.init(stream_key(key, Stream.INIT)), ema=False)
+    state = init_state(task.init(stream_key(key, Stream.INIT)), config)
     for at in range(config.steps):
         state, _ = step(state, task.batch(at), traced, key)
     return task.validate(state.params)["accuracy"]

@@ -46,7 +46,7 @@ def sweep() -> dict[str, float]:
     PARTS.clear()
     with tempfile.TemporaryDirectory() as runs:
         place = ["--experiments", str(Path(__file__).parent / "sweep_folder"), "--runs", runs]
-        how = ["--lowering", "map", "--width", "8"]
+        how = ["--batching", "map", "--width", "8"]
         whole = seconds(lambda: cli.main(["sweep", "lookup", "--grid", *GRID, *how, *place]))
     return {**PARTS, "the rest": whole - sum(PARTS.values()), "whole": whole}
 

@@ -100,7 +100,7 @@ class Copying:
         )
 
 
-@sweep(Recall, measure="most pairs trained/answers %", mode="max")
+@sweep(Recall, metric="most pairs trained/answers %", mode="max")
 def recall_state() -> Iterator[dict[str, Any]]:
     """Which recurrence recalls most with a state of a given size?
 
@@ -112,7 +112,7 @@ def recall_state() -> Iterator[dict[str, Any]]:
                 yield {"model.mechanism": mechanism, "model.head_dim": head_dim, "seed": seed}
 
 
-@sweep(Copying, measure="twice as long/answers %", mode="max")
+@sweep(Copying, metric="twice as long/answers %", mode="max")
 def copying_length() -> Iterator[dict[str, Any]]:
     """Which mechanism copies strings twice as long as those of training?
 

@@ -59,7 +59,7 @@ class Translation:
 
 @sweep(
     Translation,
-    measure="unseen locale×format pairs/exact match %",
+    metric="unseen locale×format pairs/exact match %",
     mode="max",
     base={
         "train.steps": 200,

@@ -88,14 +88,14 @@ def run_command(folder: Path, cache: Path) -> None:
 def sweep_command(folder: Path, cache: Path) -> None:
     """`attnjax sweep toy`: two packs, and trials that diverge."""
     grid = ["--grid", "train.learning_rate=0.1,0.2,1e30", "line.slope=1,2", "--seeds", "2"]
-    _command(folder, cache, "sweep", "toy", *grid, "--lowering", "map", "--width", "2")
+    _command(folder, cache, "sweep", "toy", *grid, "--batching", "map", "--width", "2")
 
 
 def search_command(folder: Path, cache: Path) -> None:
     """`attnjax sweep toy --search`: 16 packs of three trials, which pass their two lanes on."""
     hunt = ["--search", "tpe", "--trials", "48", "--prune", "median", "--train.steps", "40"]
     space = ["--space", "train.learning_rate=log:1e-2..1", "line.slope=1,2"]
-    _command(folder, cache, "sweep", "toy", *hunt, *space, "--lowering", "map", "--width", "2")
+    _command(folder, cache, "sweep", "toy", *hunt, *space, "--batching", "map", "--width", "2")
 
 
 def _command(folder: Path, cache: Path, *arguments: str) -> None:

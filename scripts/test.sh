@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets up what the tests need and runs every check: ruff, mypy, pytest with the doctests of attnjax.
-#   scripts/test.sh [--oracles] [--slow] [--python X.Y] [arguments of pytest]
+#   scripts/test.sh [--oracles] [--slow] [--python X.Y] [ROOM…] [arguments of pytest]
+# ROOM           run only the tests and doctests of a room, without the linters: ops, nn, train, cli, contracts, …
 # --oracles      also install the peers (torch, keras) that tests compare with
 # --slow         also run the tests marked slow
 # --python X.Y   run the tests (not the linters) on that Python, in an environment of its own, .venv-X.Y
@@ -8,13 +9,21 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$ROOT/scripts/environment.sh"
 
-extras=test version="" selection=()
+extras=test version="" selection=() rooms=()
 while [ $# -gt 0 ]; do
     case $1 in
         --oracles) extras=test,oracles ;;
         --slow) selection=(-m "not gpu") ;;
         --python) version=${2:?--python needs a version such as 3.12}; shift ;;
-        *) break ;;
+        -* | *[!a-z_]*) break ;;
+        *)
+            found=()
+            for folder in "tests/$1" "attnjax/$1"; do
+                [ ! -d "$ROOT/$folder" ] || found+=("$folder")
+            done
+            [ ${#found[@]} -gt 0 ] || fail "no room $1: neither tests/$1 nor attnjax/$1 is a folder"
+            rooms+=("${found[@]}")
+            ;;
     esac
     shift
 done
@@ -24,7 +33,7 @@ folder=$ROOT/.venv${version:+-$version}
 ensure_environment "$folder" "$python" "$extras"
 
 cd "$ROOT"
-if [ -z "$version" ]; then
+if [ -z "$version" ] && [ ${#rooms[@]} -eq 0 ]; then
     say "ruff check"
     "$folder/bin/python" -m ruff check .
     say "ruff format --check"
@@ -34,4 +43,5 @@ if [ -z "$version" ]; then
 fi
 say "pytest on $("$folder/bin/python" --version)"
 # Most of a test's time is one thread that compiles: a process for each core.
-exec "$folder/bin/python" -m pytest --numprocesses auto --dist worksteal ${selection[@]+"${selection[@]}"} "$@"
+exec "$folder/bin/python" -m pytest --numprocesses auto --dist worksteal ${selection[@]+"${selection[@]}"} \
+    ${rooms[@]+"${rooms[@]}"} "$@"

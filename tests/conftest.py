@@ -17,7 +17,8 @@ def in_an_empty_directory(tmp_path, monkeypatch) -> None:
 @pytest.fixture
 def attnjax(in_an_empty_directory, capsys, monkeypatch) -> Callable[..., tuple[int, str, str]]:
     """Runs a command: (exit code, stdout, stderr)."""
-    monkeypatch.setattr(running, "PATIENCE", 3600.0)  # What is printed does not depend on this machine.
+    # What is printed does not depend on this machine.
+    monkeypatch.setattr(running, "SECONDS_BEFORE_FIRST_LINE", 3600.0)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         try:

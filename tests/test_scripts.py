@@ -9,7 +9,7 @@ import pytest
 
 from attnjax.cli.command_line import _parser
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
 def run(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:

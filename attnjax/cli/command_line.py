@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_file(file: str) -> NoReturn:
     """For the last lines of an experiment file: `python FILE …` does what `attnjax run NAME …` does."""
     path = Path(file).resolve()
-    names = [entry.name for entry in registry.known() if entry.file == path]
+    names = [experiment.name for experiment in registry.known() if experiment.file == path]
     name = path.stem if path.stem in names or not names else names[0]
     sys.exit(main(["run", name, "--experiments", str(path.parent), *sys.argv[1:]]))
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from attnjax.config import require
-from attnjax.runs.run import Say
-from attnjax.sweeps.launch import Launch, Local
+from attnjax.runs.run import Notify
+from attnjax.sweeps.launch import Launch, LocalLauncher
 
 Prepare = Callable[[argparse.ArgumentParser], None]
-Call = Callable[[argparse.Namespace, Say], int]
+Call = Callable[[argparse.Namespace, Notify], int]
 
 
 def with_launcher(prepare: Prepare) -> Prepare:
@@ -31,9 +31,9 @@ def launching(call: Call) -> Call:
     """A command whose `options.launch` is what these options name."""
 
     @functools.wraps(call)
-    def run(options: argparse.Namespace, say: Say) -> int:
+    def run(options: argparse.Namespace, notify: Notify) -> int:
         options.launch = _chosen(options)
-        return call(options, say)
+        return call(options, notify)
 
     return run
 
@@ -42,7 +42,7 @@ def _chosen(options: argparse.Namespace) -> Launch:
     if options.launcher == "local":
         for flag in ("address", "resources"):
             require(getattr(options, flag) is None, f"--{flag} is for --launcher ray")
-        return Local
+        return LocalLauncher
     from attnjax.sweeps.on_ray import RayLauncher
 
     resources = dict(options.resources or [("CPU", 1.0)])

@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help=picture)
 
 
-def show(options: argparse.Namespace, say: Callable[[str], None]) -> int:
+def show(options: argparse.Namespace, notify: Callable[[str], None]) -> int:
     """draw which blocks of a mask attention computes, and count them"""
     for name in ("length", "keys", "block_q", "block_k", "heads", "batch"):
         value = getattr(options, name)

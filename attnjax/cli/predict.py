@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attnjax.config import InputError, require
 from attnjax.experiment import registry
-from attnjax.runs.run import Say
+from attnjax.runs.run import Notify
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Prediction
@@ -42,7 +42,7 @@ def _arguments(parser: argparse.ArgumentParser, details: str, meaning: str) -> N
     parser.add_argument("--weights", choices=("best", "last"), default="last", help=text)
 
 
-def predict(options: argparse.Namespace, say: Say) -> int:
+def predict(options: argparse.Namespace, notify: Notify) -> int:
     """print what a trained run answers to inputs: texts, the lines of a file or of standard input"""
     from attnjax.runs import store
     from attnjax.runs.predict import predictions
@@ -52,14 +52,14 @@ def predict(options: argparse.Namespace, say: Say) -> int:
     texts, source, total = _inputs(options)
     answers = predictions(run, texts, source=source, weights=options.weights)
     shown = _json if options.json else _readable
-    for text, answer in answers if sys.stdout.isatty() else _with_progress(answers, total, say):
+    for text, answer in answers if sys.stdout.isatty() else _with_progress(answers, total, notify):
         print(shown(text, answer, options.details), flush=True)
     return 0
 
 
-def translate(options: argparse.Namespace, say: Say) -> int:
+def translate(options: argparse.Namespace, notify: Notify) -> int:
     """translate texts, the lines of a file or of standard input, with a trained run"""
-    return predict(options, say)
+    return predict(options, notify)
 
 
 def _inputs(options: argparse.Namespace) -> tuple[Iterable[str], str | None, int | None]:
@@ -99,11 +99,11 @@ def _json(text: str, answer: "Prediction | None", details: bool) -> str:
     return json.dumps(record, ensure_ascii=False)
 
 
-def _with_progress(items: Iterable[T], total: int | None, say: Say) -> Iterator[T]:
+def _with_progress(items: Iterable[T], total: int | None, notify: Notify) -> Iterator[T]:
     """The items as they come; from time to time it is said how many they are by now."""
     said = time.monotonic()
     for count, item in enumerate(items, 1):
         yield item
         if time.monotonic() - said > BETWEEN_NOTES:
             said = time.monotonic()
-            say(f"{count} of {total} inputs" if total else f"{count} inputs")
+            notify(f"{count} of {total} inputs" if total else f"{count} inputs")

@@ -6,21 +6,21 @@ from typing import get_args
 from attnjax.config import InputError, require
 from attnjax.experiment import registry
 from attnjax.runs import store
-from attnjax.runs.run import Say
+from attnjax.runs.run import Notify
 from attnjax.runs.store import Run
 from attnjax.sweeps.registry import Mode
-from attnjax.sweeps.store import FOLDER, Sweep, resolve
+from attnjax.sweeps.store import SWEEPS_FOLDER, Sweep, resolve
 
 
 def report_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="RUN|SWEEP", help="a folder, its name, or the start of that")
     text = "fields of the heat map's rows and columns, and of the curves (default: the most important ones)"
     parser.add_argument("--axes", nargs="+", metavar="FIELD", default=[], help=text)
-    parser.add_argument("--measure", metavar="ROW/COLUMN", help="another cell than the sweep's that counts")
+    parser.add_argument("--metric", metavar="ROW/COLUMN", help="another cell than the sweep's that counts")
     parser.add_argument("--mode", choices=get_args(Mode), help="which end of it is better")
 
 
-def report(options: argparse.Namespace, say: Say) -> int:
+def report(options: argparse.Namespace, notify: Notify) -> int:
     """write the figures and the page of a run, or of a sweep with its tables, and print what it found"""
     from attnjax.cli.sweep_tables import print_report
     from attnjax.sweeps.report.write import write_report
@@ -28,7 +28,7 @@ def report(options: argparse.Namespace, say: Say) -> int:
     found = _run_or_sweep(options)
     if isinstance(found, Run):
         return _report_run(found, options)
-    print_report(write_report(found, axes=options.axes, measure=chosen_measure(options), mode=options.mode))
+    print_report(write_report(found, axes=options.axes, metric=chosen_metric(options), mode=options.mode))
     return 0
 
 
@@ -36,7 +36,7 @@ def _report_run(run: Run, options: argparse.Namespace) -> int:
     from attnjax.cli.run_tables import print_run_report
     from attnjax.runs.report.page import write_run_report
 
-    for flag in ("axes", "measure", "mode"):
+    for flag in ("axes", "metric", "mode"):
         require(not getattr(options, flag), f"--{flag} is for a sweep: {run.name} is a run")
     registry.discover(options.experiments)
     print_run_report(write_run_report(run))
@@ -52,12 +52,12 @@ def _run_or_sweep(options: argparse.Namespace) -> Run | Sweep:
         except InputError as error:
             if "not unique" in str(error):
                 raise
-    where = f"neither a run in {runs} nor a sweep in {runs / FOLDER} is called {name!r}"
+    where = f"neither a run in {runs} nor a sweep in {runs / SWEEPS_FOLDER} is called {name!r}"
     raise InputError(f"{where} (see `attnjax runs` and `attnjax status`)")
 
 
-def chosen_measure(options: argparse.Namespace) -> str | None:
-    """The cell that --measure names, None where it is not given. Raises InputError for what is no cell."""
-    row, _, column = (options.measure or "ROW/COLUMN").partition("/")
-    require(bool(row and column), f"--measure is {options.measure!r}: expected ROW/COLUMN of the evaluation")
-    return options.measure
+def chosen_metric(options: argparse.Namespace) -> str | None:
+    """The cell that --metric names, None where it is not given. Raises InputError for what is no cell."""
+    row, _, column = (options.metric or "ROW/COLUMN").partition("/")
+    require(bool(row and column), f"--metric is {options.metric!r}: expected ROW/COLUMN of the evaluation")
+    return options.metric

@@ -15,33 +15,33 @@ from attnjax.sweeps.registry import known_sweeps
 if TYPE_CHECKING:
     from attnjax.runs.compare import Comparison
     from attnjax.runs.doctor import Finding
-    from attnjax.runs.listing import Listed
+    from attnjax.runs.listing import ListedRun
     from attnjax.runs.report.page import RunReport
     from attnjax.runs.reproduce import Reproduction
     from attnjax.runs.store import Run
 
-ACROSS = 4
+MAX_RUNS_SIDE_BY_SIDE = 4
 """Runs that a comparison shows side by side; more of them one below the other."""
-SHOWN_ELSE = ("step", "split", "grad_norm", "learning_rate", "weight")
-MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "broken": "[red]broken[/]"}
+NOT_LISTED = ("step", "split", "grad_norm", "learning_rate", "weight")
+STATE_MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "broken": "[red]broken[/]"}
 
 
-def experiments(entries: Sequence[Experiment]) -> str:
+def experiments(known: Sequence[Experiment]) -> str:
     """One line for each experiment, and below for each sweep of one of them: its name and summary."""
-    sweeps = [sweep for sweep in known_sweeps() if sweep.experiment in entries]
-    width = max((len(entry.name) for entry in [*entries, *sweeps]), default=0)
-    lines = [f"{entry.name:<{width}}  {entry.summary}" for entry in [*entries, *sweeps]]
+    sweeps = [sweep for sweep in known_sweeps() if sweep.experiment in known]
+    width = max((len(definition.name) for definition in [*known, *sweeps]), default=0)
+    lines = [f"{definition.name:<{width}}  {definition.summary}" for definition in [*known, *sweeps]]
     heading = ["", "sweeps:"] if sweeps else []
-    return "\n".join([*lines[: len(entries)], *heading, *lines[len(entries) :]])
+    return "\n".join([*lines[: len(known)], *heading, *lines[len(known) :]])
 
 
-def description(entry: Experiment, config: Any, run: "Run", command: str) -> str:
+def description(experiment: Experiment, config: Any, run: "Run", command: str) -> str:
     """An experiment's docstring, its resolved config and its command.
 
     Each field has its default where it was changed, and below it what it means.
     """
     meaning, types = meanings(type(config)), dict(field_types(type(config)))
-    defaults = flatten(encode(default_config(entry)))
+    defaults = flatten(encode(default_config(experiment)))
     lines = []
     for name, value in flatten(encode(config)).items():
         changed = "" if value == defaults[name] else f"    (default: {_plain(defaults[name])})"
@@ -53,9 +53,9 @@ def description(entry: Experiment, config: Any, run: "Run", command: str) -> str
     state = "finished" if run.result() is not None else "started" if run.started else "not started"
     return "\n".join(
         [
-            entry.description,
+            experiment.description,
             "",
-            f"config ({entry.place}):",
+            f"config ({experiment.place}):",
             *lines,
             "",
             f"command: {command}",
@@ -64,12 +64,12 @@ def description(entry: Experiment, config: Any, run: "Run", command: str) -> str
     )
 
 
-def runs(entries: Iterable["Listed"]) -> str:
+def runs(listed: Iterable["ListedRun"]) -> str:
     """A line for each run: name, state, score, age, and last what it changes, which may be long."""
     rows = [("run", "state", "score", "age", "changes from the default")]
-    for entry in entries:
-        changes = "?" if entry.changes is None else changes_text(entry.changes)
-        rows.append((entry.name, entry.state, entry.score, duration(entry.seconds), changes))
+    for run in listed:
+        changes = "?" if run.changes is None else changes_text(run.changes)
+        rows.append((run.name, run.state, run.score, duration(run.seconds), changes))
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
@@ -109,7 +109,7 @@ def print_run_report(report: "RunReport") -> None:
     for split in ("train", "validation"):
         row = next((row for row in reversed(report.rows) if row["split"] == split), {})
         numbers = [
-            f"{name.replace('_', ' ')} {_plain(x)}" for name, x in row.items() if name not in SHOWN_ELSE
+            f"{name.replace('_', ' ')} {_plain(x)}" for name, x in row.items() if name not in NOT_LISTED
         ]
         if numbers:
             _line(console, f"last {split}", f"step {row['step']}: {', '.join(numbers)}")
@@ -125,7 +125,7 @@ def print_comparison(comparison: "Comparison") -> None:
     for title, rows in (("config", comparison.config), ("result", comparison.metrics)):
         # Many runs have a line each: few terminals are as wide as their columns.
         columns = [("", *(run.name for run in comparison.runs)), *rows]
-        lines = list(zip(*columns, strict=True)) if len(comparison.runs) > ACROSS else columns
+        lines = list(zip(*columns, strict=True)) if len(comparison.runs) > MAX_RUNS_SIDE_BY_SIDE else columns
         table = Table(*map(_plain, lines[0]), title=title, title_justify="left")
         for line in lines[1:]:
             table.add_row(*map(_plain, line))
@@ -151,17 +151,17 @@ def print_finding(finding: "Finding") -> None:
 
     remedy = f"\n{'':>19}→ {escape(finding.remedy)}" if finding.remedy else ""
     Console(soft_wrap=True, highlight=False).print(
-        f"{finding.name:<18} {MARKS[finding.state]}: {escape(finding.text)}{remedy}"
+        f"{finding.name:<18} {STATE_MARKS[finding.state]}: {escape(finding.text)}{remedy}"
     )
 
 
 @contextmanager
-def warnings_to(say: Callable[[str], None]) -> Iterator[None]:
-    """Each warning that attnjax logs goes to `say`, once."""
+def warnings_to(notify: Callable[[str], None]) -> Iterator[None]:
+    """Each warning that attnjax logs goes to `notify`, once."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            say(f"warning: {record.getMessage()}")
+            notify(f"warning: {record.getMessage()}")
 
     logger, handler = logging.getLogger("attnjax"), Handler(logging.WARNING)
     logger.addHandler(handler)

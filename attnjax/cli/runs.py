@@ -14,7 +14,7 @@ from attnjax.runs.exit_codes import (
     Terminated,
     sigterm_raises,
 )
-from attnjax.runs.run import Say
+from attnjax.runs.run import Notify
 
 
 def experiment_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,16 +69,16 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("others", nargs="+", metavar="RUN", help="the runs to compare it with")
 
 
-def list_experiments(options: argparse.Namespace, say: Say) -> int:
+def list_experiments(options: argparse.Namespace, notify: Notify) -> int:
     """list experiments and sweeps, one line each"""
     problems = registry.discover(options.experiments)
     print(run_tables.experiments(registry.known()))
     for problem in problems:
-        say(f"error: {' '.join(problem.split())}")
+        notify(f"error: {' '.join(problem.split())}")
     return 2 if problems else 0
 
 
-def runs(options: argparse.Namespace, say: Say) -> int:
+def runs(options: argparse.Namespace, notify: Notify) -> int:
     """list runs, the newest first: state, score, age, and what each changes from the default"""
     from attnjax.runs.listing import listed_runs
 
@@ -86,7 +86,7 @@ def runs(options: argparse.Namespace, say: Say) -> int:
     found = list(listed_runs(options.runs, options.experiment))
     if not found:
         of = f" of {options.experiment}" if options.experiment else ""
-        say(f"there are no runs{of} in {options.runs} (`attnjax status` lists sweeps)")
+        notify(f"there are no runs{of} in {options.runs} (`attnjax status` lists sweeps)")
     else:
         print(run_tables.runs(found))
     return 0
@@ -96,39 +96,39 @@ def runs_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", metavar="EXPERIMENT", nargs="?", help="only its runs (default: all)")
 
 
-def show(options: argparse.Namespace, say: Say) -> int:
+def show(options: argparse.Namespace, notify: Notify) -> int:
     """print an experiment's description, resolved config and command"""
-    entry, config = _configured(options)
+    experiment, config = _configured(options)
     from attnjax.runs import store
 
-    run = store.run_for(entry, config, options.runs)
+    run = store.run_for(experiment, config, options.runs)
     where = ["--experiments", str(options.experiments)] if options.experiments else []
-    command = shlex.join(["attnjax", "run", entry.name, *options.overrides, *where])
-    print(run_tables.description(entry, config, run, command))
+    command = shlex.join(["attnjax", "run", experiment.name, *options.overrides, *where])
+    print(run_tables.description(experiment, config, run, command))
     return 0
 
 
-def run(options: argparse.Namespace, say: Say) -> int:
+def run(options: argparse.Namespace, notify: Notify) -> int:
     """train and evaluate an experiment; a stopped run goes on, a finished one shows its result"""
-    return _start(*_configured(options), options, say)
+    return _start(*_configured(options), options, notify)
 
 
-def prolong(options: argparse.Namespace, say: Say) -> int:
+def prolong(options: argparse.Namespace, notify: Notify) -> int:
     """go on from the end of a run whose schedule allows it, to more steps, in a folder of its own"""
     run = _chosen_run(options, options.run)
     from attnjax.runs.prolong import prolonged
 
-    return _start(*prolonged(run, options.steps, options.runs), options, say)
+    return _start(*prolonged(run, options.steps, options.runs), options, notify)
 
 
-def _start(entry: registry.Experiment, config: Any, options: argparse.Namespace, say: Say) -> int:
+def _start(experiment: registry.Experiment, config: Any, options: argparse.Namespace, notify: Notify) -> int:
     from attnjax.runs.run import run as start
 
     again = "the same command continues from there"
     try:
         with sigterm_raises():
             outcome = start(
-                entry,
+                experiment,
                 config,
                 runs=options.runs,
                 devices=options.devices,
@@ -136,33 +136,33 @@ def _start(entry: registry.Experiment, config: Any, options: argparse.Namespace,
                 accept_changed_code=options.accept_changed_code,
                 fresh=options.fresh,
                 weights=options.weights,
-                say=say,
+                notify=notify,
             )
     except Terminated:
-        say(f"stopped: {again}")
+        notify(f"stopped: {again}")
         return STOPPED_BY_SIGTERM
     except KeyboardInterrupt:
-        say(f"interrupted: {again}")
+        notify(f"interrupted: {again}")
         return STOPPED_BY_CTRL_C
     if outcome.result is None:
-        say(f"stopped and saved at step {outcome.step}: {again}")
+        notify(f"stopped and saved at step {outcome.step}: {again}")
         return STOPPED_BY_SIGTERM
     run_tables.print_result(outcome.run, outcome.result, stored=outcome.stored)
     return 0
 
 
-def reproduce(options: argparse.Namespace, say: Say) -> int:
+def reproduce(options: argparse.Namespace, notify: Notify) -> int:
     """train a run's stored config again and compare the parameters bit for bit"""
     run = _chosen_run(options, options.run)
     from attnjax.runs.reproduce import reproduce as train_again
 
     with sigterm_raises():
-        outcome = train_again(run, devices=options.devices, say=say)
+        outcome = train_again(run, devices=options.devices, notify=notify)
     print(run_tables.reproduction(outcome))
     return 0 if outcome.same else STOPPED_BY_SIGTERM if outcome.actual is None else 1
 
 
-def compare(options: argparse.Namespace, say: Say) -> int:
+def compare(options: argparse.Namespace, notify: Notify) -> int:
     """print where the configs of two runs or more differ, and their results side by side"""
     from attnjax.runs.compare import compare as compared
 
@@ -171,7 +171,7 @@ def compare(options: argparse.Namespace, say: Say) -> int:
     return 0
 
 
-def doctor(options: argparse.Namespace, say: Say) -> int:
+def doctor(options: argparse.Namespace, notify: Notify) -> int:
     """check versions, devices, folders and experiments, and say how to mend what is wrong"""
     from attnjax.runs.doctor import examine
 
@@ -192,8 +192,8 @@ def _configured(options: argparse.Namespace) -> tuple[registry.Experiment, Any]:
         options.parser.print_help()
         sys.exit(0)
     problems = registry.discover(options.experiments)
-    entry = registry.find(options.experiment, problems)
-    config = registry.default_config(entry)
+    experiment = registry.find(options.experiment, problems)
+    config = registry.default_config(experiment)
     if options.help:
         options.parser.print_help()
         print()
@@ -201,8 +201,8 @@ def _configured(options: argparse.Namespace) -> tuple[registry.Experiment, Any]:
         from attnjax.experiment import overrides
 
         arguments = [*options.overrides, *(["--help"] if options.help else [])]
-        config = overrides.apply(config, arguments, program=f"{options.parser.prog} {entry.name}")
-    return entry, config
+        config = overrides.apply(config, arguments, program=f"{options.parser.prog} {experiment.name}")
+    return experiment, config
 
 
 def _chosen_run(options: argparse.Namespace, name: str) -> Any:

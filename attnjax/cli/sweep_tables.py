@@ -18,11 +18,11 @@ from attnjax.sweeps.report.table import changes_text, mean_and_sd, reason_of
 from attnjax.sweeps.report.write import Report
 from attnjax.sweeps.space import Changes
 from attnjax.sweeps.spec import SweepSpec
-from attnjax.sweeps.store import TRACEBACK, Sweep, TrialRecord, measured, read_plan
+from attnjax.sweeps.store import TRACEBACK_FILE, Sweep, TrialRecord, metric_value, read_plan
 from attnjax.sweeps.trials import Trial
 from attnjax.sweeps.worker import Watcher
 
-SHOWN = 20
+MAX_LISTED_SETTINGS = 20
 STATUSES = ("done", "running", "failed", "pruned", "waiting")
 
 
@@ -33,7 +33,7 @@ class LiveTable(Watcher):
         self, spec: SweepSpec, *, console: Console | None = None, seconds_between_lines: float = 15.0
     ) -> None:
         self._console = console or Console(stderr=True)
-        self._mode, self._measure = spec.mode, spec.measure
+        self._mode, self._metric = spec.mode, spec.metric
         self._seconds_between_lines = seconds_between_lines
         self._best: tuple[float, Changes] | None = None
         self._running = 0
@@ -52,7 +52,7 @@ class LiveTable(Watcher):
         self._mode = self._mode or better
         records = sweep.trials()
         for record in [record for record in records if record.status == "done"]:
-            self._rank(measured(record.result, self._measure, monitor), record.changes)
+            self._rank(metric_value(record.result, self._metric, monitor), record.changes)
         self._count: Counter[str] = Counter(record.status for record in records if record.result)
         self._trials, self._steps, self._done = trials, steps, 0
         self._began = time.monotonic()
@@ -169,15 +169,15 @@ def print_end(sweep: Sweep) -> None:
     """Where a sweep lies, its best trial so far, and the command that reports on it."""
     console = Console()
     record, plan = sweep.record(), read_plan(sweep) or {"monitor": ["", "max"]}
-    measure, (monitor, better) = record["measure"], plan["monitor"]
+    metric, (monitor, better) = record["metric"], plan["monitor"]
     sign = 1 if (record["mode"] or better) == "max" else -1
     done = [trial for trial in sweep.trials() if trial.status == "done"]
-    values = [(trial, measured(trial.result, measure, monitor)) for trial in done]
+    values = [(trial, metric_value(trial.result, metric, monitor)) for trial in done]
     known = [(sign * value, -trial.number, trial) for trial, value in values if value is not None]
     lines = [f"folder: {sweep.folder}"]
     if known:
         value, _, best = max(known)
-        text = f"{measure or f'validation {monitor}'} {sign * value:.4g}"
+        text = f"{metric or f'validation {monitor}'} {sign * value:.4g}"
         lines.append(f"best:   trial {best.number} ({changes_text(best.changes)}), {text}: {best.folder}")
         lines.append(f"report: attnjax report {sweep.name}")
     for line in lines:
@@ -190,8 +190,8 @@ def print_trials(spec: SweepSpec, groups: Sequence[Sequence[Any]], estimate: str
     first = f", {sum(map(len, groups))} draws of the search" if spec.search else ""
     table = Table("group", "trials", "changes", title=f"{spec.name}: {spec.count} trials{first}")
     for i, group in enumerate(groups):
-        shown = [changes_text(trial.changes) for trial in group[:SHOWN]]
-        more = f"\n… {len(group) - SHOWN} more" if len(group) > SHOWN else ""
+        shown = [changes_text(trial.changes) for trial in group[:MAX_LISTED_SETTINGS]]
+        more = f"\n… {len(group) - MAX_LISTED_SETTINGS} more" if len(group) > MAX_LISTED_SETTINGS else ""
         table.add_row(str(i), str(len(group)), Text("\n".join(shown) + more))
     console.print(table)
     console.print(estimate, highlight=False, soft_wrap=True)
@@ -201,18 +201,18 @@ def print_report(report: Report) -> None:
     """The settings, the best first, what failed, what matters, and the files."""
     console, found = Console(), report.found
     counts = ", ".join(f"{number} {status}" for status, number in found.counts.items())
-    title = f"{found.sweep.name}: {counts}; {found.measure}, {found.mode} is best"
+    title = f"{found.sweep.name}: {counts}; {found.metric}, {found.mode} is best"
     heads = (*found.axes, "mean", "± sd", "n", "failed", "pruned")
     # Text, since a str may hold square brackets, which rich takes for markup.
     table = Table(*heads, title=Text(title, style="table.title"), title_justify="left")
-    for i, setting in enumerate(found.settings[:SHOWN]):
+    for i, setting in enumerate(found.settings[:MAX_LISTED_SETTINGS]):
         cells = [Text(shown(setting.changes.get(name, ""))) for name in found.axes]
         numbers = list(mean_and_sd(setting))
         numbers += [str(count) for count in (len(setting.values), setting.failed, setting.pruned)]
         table.add_row(*cells, *numbers, style="bold" if i == 0 else None)
     console.print(table)
-    if len(found.settings) > SHOWN:
-        console.print(f"… {len(found.settings) - SHOWN} more settings in table.csv")
+    if len(found.settings) > MAX_LISTED_SETTINGS:
+        console.print(f"… {len(found.settings) - MAX_LISTED_SETTINGS} more settings in table.csv")
     for name, share in found.importance.items():
         console.print(
             f"{name} explains {100 * share:.0f} % of the variance between settings", highlight=False
@@ -222,8 +222,8 @@ def print_report(report: Report) -> None:
     if found.nothing_varies:
         console.print("nothing varies: all settings have the same mean")
     _print_failures(console, found.trials)
-    for trial in found.unmeasured:
-        text = f"trial {trial.number} ({changes_text(trial.changes)}): {found.measure} is no finite number"
+    for trial in found.without_metric:
+        text = f"trial {trial.number} ({changes_text(trial.changes)}): {found.metric} is no finite number"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
     kept = [t for t in found.trials if t.number in found.values and (t.folder / "checkpoints").is_dir()]
     if kept:
@@ -241,6 +241,6 @@ def _print_failures(console: Console, records: Sequence[TrialRecord]) -> None:
     for record in records:
         if record.status == "failed":
             text = f"trial {record.number} ({changes_text(record.changes)}) failed: {reason_of(record)}"
-            if (details := record.folder / TRACEBACK).is_file():
+            if (details := record.folder / TRACEBACK_FILE).is_file():
                 text += f"; its traceback: {details}"
             console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, get_args
 
-from attnjax.cli.report import chosen_measure
+from attnjax.cli.report import chosen_metric
 from attnjax.config import InputError, require
 from attnjax.experiment import overrides, registry
 from attnjax.runs.exit_codes import (
@@ -15,18 +15,18 @@ from attnjax.runs.exit_codes import (
 )
 from attnjax.runs.run import absolute_paths
 from attnjax.sweeps import trials
-from attnjax.sweeps.launch import Local, PackOptions, without_refused
-from attnjax.sweeps.plan import KEPT
+from attnjax.sweeps.launch import LocalLauncher, PackOptions, without_refused
+from attnjax.sweeps.plan import KEEP_PARAMS_CHOICES
 from attnjax.sweeps.registry import Mode, NamedSweep, find_sweep, known_sweeps
 from attnjax.sweeps.run import run_sweep
 from attnjax.sweeps.search import PRUNERS, SAMPLERS, Search
 from attnjax.sweeps.sinks import SinksWatcher
-from attnjax.sweeps.space import Choice, Range, parse_axes, parse_space
+from attnjax.sweeps.space import Categorical, Range, parse_axes, parse_space
 from attnjax.sweeps.spec import SweepSpec, read_spec
-from attnjax.sweeps.store import FOLDER, Sweep, resolve
+from attnjax.sweeps.store import SWEEPS_FOLDER, Sweep, resolve
 from attnjax.sweeps.worker import Watcher, Watchers
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 def sweep_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     ways.add_argument("--trials", type=count, metavar="N", help="of a --search")
     ways.add_argument("--prune", choices=PRUNERS, help="stop trials of a --search by their validations")
     ways.add_argument("--seeds", type=count, metavar="N", help="each of them with N seeds")
-    ways.add_argument("--measure", metavar="ROW/COLUMN", help="the cell of the evaluation that counts")
+    ways.add_argument("--metric", metavar="ROW/COLUMN", help="the cell of the evaluation that counts")
     ways.add_argument("--mode", choices=get_args(Mode), help="which end of it is better")
     ways.add_argument("--name", help="of the sweep's folder (default: the experiment's)")
     how = parser.add_argument_group("how to run it")
@@ -58,12 +58,12 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_arguments(parser: Any) -> None:
     parser.add_argument(
-        "--lowering", choices=("map", "vmap"), help="default: what a measurement finds faster"
+        "--batching", choices=("map", "vmap"), help="default: what a measurement finds faster"
     )
     parser.add_argument("--width", type=count, metavar="N", help="trials in a pack")
     parser.add_argument("--devices", type=count, metavar="N", help="devices to share a pack (default: all)")
     text = "of which trials the final state is kept, as a checkpoint in the trial's folder (default: best)"
-    parser.add_argument("--keep-params", choices=KEPT, help=text)
+    parser.add_argument("--keep-params", choices=KEEP_PARAMS_CHOICES, help=text)
     text = "run trials that failed once more; their reasons are kept beside (not for a --search)"
     parser.add_argument("--retry-failed", action="store_true", help=text)
     sinks_argument(parser)
@@ -100,42 +100,42 @@ def status_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sweep", metavar="SWEEP", nargs="?", help="one sweep (default: all)")
 
 
-def sweep(options: argparse.Namespace, say: Say) -> int:
+def sweep(options: argparse.Namespace, notify: Notify) -> int:
     """run a named sweep, or an experiment over a grid; a stopped one goes on"""
     spec, refused = chosen_spec(options)
     if options.skip_invalid and not spec.search:
         spec, more = without_refused(spec, options.devices)
         refused += more
     for line in refused:
-        say(f"left out: {line}")
+        notify(f"left out: {line}")
     if options.dry_run:
-        return _dry_run(spec, options, say)
-    return _run(spec, spec.folder(options.runs), options, say)
+        return _dry_run(spec, options, notify)
+    return _run(spec, spec.folder(options.runs), options, notify)
 
 
-def resume(options: argparse.Namespace, say: Say) -> int:
+def resume(options: argparse.Namespace, notify: Notify) -> int:
     """go on with a sweep that was stopped or killed"""
     registry.discover(options.experiments)
     found = resolve(options.sweep, options.runs)
-    return _run(read_spec(found), found, options, say)
+    return _run(read_spec(found), found, options, notify)
 
 
-def status(options: argparse.Namespace, say: Say) -> int:
+def status(options: argparse.Namespace, notify: Notify) -> int:
     """print how far sweeps are: trials done, failed, running, waiting"""
     from attnjax.cli.sweep_tables import print_status
 
     if options.sweep:
         found = [resolve(options.sweep, options.runs)]
     else:
-        found = [Sweep(file.parent) for file in sorted((options.runs / FOLDER).glob("*/sweep.json"))]
+        found = [Sweep(file.parent) for file in sorted((options.runs / SWEEPS_FOLDER).glob("*/sweep.json"))]
     if not found:
-        say(f"there are no sweeps in {options.runs}")
+        notify(f"there are no sweeps in {options.runs}")
     code = 0
     for one in found:
         try:
             print_status(one)
         except InputError as error:
-            say(f"error: {error}")
+            notify(f"error: {error}")
             code = 2
     return code
 
@@ -143,26 +143,26 @@ def status(options: argparse.Namespace, say: Say) -> int:
 def chosen_spec(options: argparse.Namespace) -> tuple[SweepSpec, list[str]]:
     """The sweep that the command line names or describes, and what it leaves out."""
     problems = registry.discover(options.experiments)
-    if options.target in {entry.name for entry in known_sweeps()}:
+    if options.target in {named.name for named in known_sweeps()}:
         return _named(find_sweep(options.target), options)
-    known = [entry.name for entry in (*registry.known(), *known_sweeps())]
+    known = [known.name for known in (*registry.known(), *known_sweeps())]
     if options.target not in known:
         hint = registry.nearest(options.target, known) or f"; known: {', '.join(known) or 'none'}"
         broken = "".join(f"; not loaded: {problem}" for problem in problems)
         raise InputError(f"unknown sweep or experiment {options.target!r}{hint}{broken}")
-    entry = registry.find(options.target)
-    config = absolute_paths(_overridden(registry.default_config(entry), options))
+    experiment = registry.find(options.target)
+    config = absolute_paths(_overridden(registry.default_config(experiment), options))
     search = _search(config, options)
     made: list[trials.Trial] = []
     refused: list[str] = []
     if search is None:
         changes = _changes(config, options)
         made, refused = trials.make_trials(config, changes, skip_invalid=options.skip_invalid)
-    name = options.name or entry.name
+    name = options.name or experiment.name
     require("/" not in name and not name.startswith("."), f"--name is {name!r}: expected a folder's name")
-    summary = f"{entry.name}: {entry.summary}"
+    summary = f"{experiment.name}: {experiment.summary}"
     return SweepSpec(
-        name, entry, config, made, chosen_measure(options), options.mode, summary, search
+        name, experiment, config, made, chosen_metric(options), options.mode, summary, search
     ), refused
 
 
@@ -179,15 +179,15 @@ def _search(config: Any, options: argparse.Namespace) -> Search | None:
     return Search(options.search, options.trials, space, options.prune, config.seed)
 
 
-def _as_json(config: Any, name: str, domain: Choice | Range) -> Choice | Range:
+def _as_json(config: Any, name: str, domain: Categorical | Range) -> Categorical | Range:
     """With values as a search's record holds them."""
     if isinstance(domain, Range):
         return domain
-    return Choice(tuple(trials.encoded_changes(config, {name: v})[name] for v in domain.values))
+    return Categorical(tuple(trials.encoded_changes(config, {name: v})[name] for v in domain.values))
 
 
 def _named(named: NamedSweep, options: argparse.Namespace) -> tuple[SweepSpec, list[str]]:
-    ways = ("grid", "zip", "random", "space", "search", "trials", "prune", "seeds", "measure", "mode")
+    ways = ("grid", "zip", "random", "space", "search", "trials", "prune", "seeds", "metric", "mode")
     for flag in ways:
         given = getattr(options, flag)
         require(
@@ -197,7 +197,7 @@ def _named(named: NamedSweep, options: argparse.Namespace) -> tuple[SweepSpec, l
     config = absolute_paths(_overridden(config, options))
     made, refused = trials.make_trials(config, named.changes(), skip_invalid=options.skip_invalid)
     spec = SweepSpec(
-        options.name or named.name, named.experiment, config, made, named.measure, named.mode, named.summary
+        options.name or named.name, named.experiment, config, made, named.metric, named.mode, named.summary
     )
     return spec, refused
 
@@ -229,25 +229,27 @@ def _overridden(config: Any, options: argparse.Namespace) -> Any:
     return overrides.apply(config, options.overrides, program=f"attnjax sweep {options.target}")
 
 
-def _run(spec: SweepSpec, sweep: Sweep, options: argparse.Namespace, say: Say) -> int:
+def _run(spec: SweepSpec, sweep: Sweep, options: argparse.Namespace, notify: Notify) -> int:
     from attnjax.cli.sweep_tables import LiveTable, print_end, print_status
 
     def stopped(how: str) -> None:
         begun = sweep.sweep_file.is_file()
-        say(f"{how}: {'the same command, or `attnjax resume`, continues' if begun else 'nothing was begun'}")
+        notify(
+            f"{how}: {'the same command, or `attnjax resume`, continues' if begun else 'nothing was begun'}"
+        )
 
     try:
         with sigterm_raises():
             outcome = run_sweep(
                 spec,
                 sweep,
-                wished=_wished(options),
+                pack_options=_pack_options(options),
                 launch=options.launch,
                 watcher=Watchers([LiveTable(spec), *_shown_in(options.sinks)]),
                 accept_changed_code=options.accept_changed_code,
                 fresh=options.fresh,
                 retry_failed=options.retry_failed,
-                say=say,
+                notify=notify,
             )
     except Terminated:
         stopped("stopped")
@@ -263,28 +265,28 @@ def _run(spec: SweepSpec, sweep: Sweep, options: argparse.Namespace, say: Say) -
     return 0
 
 
-def _wished(options: argparse.Namespace) -> PackOptions:
-    return PackOptions(options.devices, options.lowering, options.width, options.keep_params)
+def _pack_options(options: argparse.Namespace) -> PackOptions:
+    return PackOptions(options.devices, options.batching, options.width, options.keep_params)
 
 
 def _shown_in(sinks: list[str]) -> list[Watcher]:
     return [SinksWatcher(sinks)] if sinks else []
 
 
-def _dry_run(spec: SweepSpec, options: argparse.Namespace, say: Say) -> int:
+def _dry_run(spec: SweepSpec, options: argparse.Namespace, notify: Notify) -> int:
     from attnjax.cli.sweep_tables import print_trials
     from attnjax.experiment.words import duration
     from attnjax.sweeps.plan import training_seconds
 
-    launcher = Local(spec, spec.folder(options.runs), Watcher(), say)
-    plan = launcher.plan(_wished(options), None)
+    launcher = LocalLauncher(spec, spec.folder(options.runs), Watcher(), notify)
+    plan = launcher.plan(_pack_options(options), None)
     groups, layout = launcher.groups, plan.layout
     total = training_seconds(plan, groups, launcher.programs)
     total *= spec.count / sum(map(len, groups))  # Of a search these are the first.
     print_trials(
         spec,
         groups,
-        f"{len(groups)} shape(s), a program each; packs of {layout.width}, {layout.lowering} on "
+        f"{len(groups)} shape(s), a program each; packs of {layout.width}, {layout.batching} on "
         f"{layout.devices} device(s): about {duration(total)} of training, without evaluations",
     )
     return 0

@@ -18,14 +18,23 @@ from typing import Any, ClassVar, TypeVar, overload
 import attnjax
 from attnjax.config import InputError
 
-GROUP = "attnjax.experiments"
-RESERVED = {"experiments", "runs", "devices", "sinks", "help", "fresh", "accept_changed_code", "weights"}
+ENTRY_POINT_GROUP = "attnjax.experiments"
+RESERVED_FIELDS = {
+    "experiments",
+    "runs",
+    "devices",
+    "sinks",
+    "help",
+    "fresh",
+    "accept_changed_code",
+    "weights",
+}
 
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
+class Definition:
     """What an experiment file registers under a name of its own."""
 
     kind: ClassVar[str]
@@ -45,7 +54,7 @@ class Entry:
 
 
 @dataclasses.dataclass(frozen=True)
-class Experiment(Entry):
+class Experiment(Definition):
     """One registered experiment: `make()` gives its default config."""
 
     kind = "experiment"
@@ -57,8 +66,8 @@ class Experiment(Entry):
         return (text or inspect.getdoc(self.make) or "").strip()
 
 
-Kind = TypeVar("Kind", bound=Entry)
-_REGISTRY: dict[str, Entry] = {}
+Kind = TypeVar("Kind", bound=Definition)
+_REGISTRY: dict[str, Definition] = {}
 _LOADED: set[Path] = set()
 
 
@@ -96,24 +105,26 @@ def origin(made: Callable[..., Any]) -> tuple[Path, int]:
     return file.resolve() if file.is_file() else file, line
 
 
-def register(entry: Entry) -> None:
-    """Makes an entry known. Raises DuplicateError when another one has its name, of whatever kind."""
-    known = _REGISTRY.get(entry.name)
+def register(definition: Definition) -> None:
+    """Makes a definition known. Raises DuplicateError when another one has its name, of whatever kind."""
+    known = _REGISTRY.get(definition.name)
     # `python experiments/x.py` defines it as __main__ and finds it again in the folder: one and the same.
-    if known and _identity(known) != _identity(entry):
-        kinds = entry.kind if known.kind == entry.kind else f"{known.kind} and {entry.kind}"
-        raise DuplicateError(f"{kinds} {entry.name!r} is defined twice: {known.place} and {entry.place}")
-    _REGISTRY[entry.name] = entry
+    if known and _identity(known) != _identity(definition):
+        kinds = definition.kind if known.kind == definition.kind else f"{known.kind} and {definition.kind}"
+        raise DuplicateError(
+            f"{kinds} {definition.name!r} is defined twice: {known.place} and {definition.place}"
+        )
+    _REGISTRY[definition.name] = definition
 
 
-def _identity(entry: Entry) -> tuple[Any, ...]:
+def _identity(definition: Definition) -> tuple[Any, ...]:
     # A cell that is run again has another file, or none.
-    place = entry.file if entry.file.is_file() else entry.make.__module__
-    return entry.kind, place, entry.make.__qualname__
+    place = definition.file if definition.file.is_file() else definition.make.__module__
+    return definition.kind, place, definition.make.__qualname__
 
 
 class DuplicateError(InputError):
-    """Two entries claim one name."""
+    """Two definitions claim one name."""
 
 
 def discover(folder: Path | None = None) -> list[str]:
@@ -135,8 +146,8 @@ def known() -> list[Experiment]:
 
 
 def known_of(kind: type[Kind]) -> list[Kind]:
-    """Every entry of one kind registered so far, by name."""
-    return [entry for _, entry in sorted(_REGISTRY.items()) if isinstance(entry, kind)]
+    """Every definition of one kind registered so far, by name."""
+    return [found for _, found in sorted(_REGISTRY.items()) if isinstance(found, kind)]
 
 
 def find(name: str, problems: Iterable[str] = ()) -> Experiment:
@@ -145,11 +156,11 @@ def find(name: str, problems: Iterable[str] = ()) -> Experiment:
 
 
 def find_of(kind: type[Kind], name: str, problems: Iterable[str] = ()) -> Kind:
-    """The entry of one kind called `name`. Raises InputError with the nearest names when there is none."""
+    """The definition of one kind called `name`. Raises InputError with the nearest names if there is none."""
     found = _REGISTRY.get(name)
     if isinstance(found, kind):
         return found
-    names = [entry.name for entry in known_of(kind)]
+    names = [known.name for known in known_of(kind)]
     hint = nearest(name, names) or f"; known: {', '.join(names) or 'none'}"
     if found is not None:
         hint = f": that is the name of the {found.kind} at {found.place}"
@@ -163,16 +174,20 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
-def default_config(entry: Experiment) -> Any:
+def default_config(experiment: Experiment) -> Any:
     """The experiment's default config, checked to be what the runner needs."""
-    config = entry.make()
+    config = experiment.make()
     if not dataclasses.is_dataclass(config):
-        raise InputError(f"{entry.place}: the config of {entry.name} is not a dataclass")
+        raise InputError(f"{experiment.place}: the config of {experiment.name} is not a dataclass")
     fields = {field.name for field in dataclasses.fields(config)}
     if not {"train", "seed"} <= fields or not callable(getattr(config, "task", None)):
-        raise InputError(f"{entry.place}: {entry.name} needs fields train and seed and a method task(folder)")
-    if taken := fields & RESERVED:
-        raise InputError(f"{entry.place}: the field {min(taken)} clashes with `attnjax run --{min(taken)}`")
+        raise InputError(
+            f"{experiment.place}: {experiment.name} needs fields train and seed and a method task(folder)"
+        )
+    if taken := fields & RESERVED_FIELDS:
+        raise InputError(
+            f"{experiment.place}: the field {min(taken)} clashes with `attnjax run --{min(taken)}`"
+        )
     return config
 
 
@@ -222,7 +237,7 @@ def _load_entry_points() -> list[str]:
     from importlib.metadata import entry_points
 
     problems = []
-    for point in entry_points(group=GROUP):
+    for point in entry_points(group=ENTRY_POINT_GROUP):
         try:
             point.load()
         except DuplicateError:

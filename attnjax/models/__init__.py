@@ -13,6 +13,8 @@ _HOME = {
     "LanguageModelCache": "attnjax.models.language_model",
     "Transformer": "attnjax.models.encoder_decoder",
     "DecoderCache": "attnjax.models.encoder_decoder",
+    "Encoded": "attnjax.models.output",
+    "ModelOutput": "attnjax.models.output",
     "Decoded": "attnjax.models.decoding.greedy",
     "alignment": "attnjax.models.decoding.greedy",
     "greedy_decode": "attnjax.models.decoding.greedy",

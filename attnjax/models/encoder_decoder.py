@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,40 +10,44 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.models.config import TransformerConfig
 from attnjax.models.factory import Parts
-from attnjax.nn import Capture, Dropout, KeysValues, KVCache, StateCache, folded, without_none
+from attnjax.models.output import Encoded, ModelOutput, Weights
+from attnjax.nn import Capture, Dropout, KeysValues, KVCache, StateCache, folded
 from attnjax.ops import masks
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class DecoderCache:
-    """What decoding keeps, for each layer: the tokens so far, and the encoded source, projected once."""
+    """The cache of decoding: for each layer the tokens so far, and the encoded source, projected once."""
 
     own: tuple[KVCache | StateCache, ...]
     source: tuple[KeysValues, ...]
 
     @property
     def length(self) -> Int[Array, ""]:
-        """How many target tokens it holds."""
+        """The number of target tokens that it holds."""
         return self.own[0].length
 
 
 class Transformer(nnx.Module):
-    """An encoder-decoder over token ids (Vaswani et al., Attention Is All You Need, 2017).
+    """An encoder-decoder over token ids.
 
-    Its state is `nnx.Param`s only. Where a method takes capture, it gives the weights it asks for, before
-    dropout, as a last element: a dict from the attention layer's path ("decoder.1.cross_attention") to
-    [B, heads, rows, S]; layers of another mechanism than softmax have none. Sources are padded on the right;
-    what stands in the padding does not matter.
+    Its state is `nnx.Param`s only. Where a method takes capture, it returns the weights that it asks for, by
+    the path of their layer ("decoder.1.cross_attention"); layers of another mechanism than softmax have none.
+    Sources are padded on the right; what stands in the padding does not matter.
 
     Args:
       config: its shape.
       source_vocab, target_vocab: numbers of tokens.
 
-    >>> model = Transformer(TransformerConfig(dim=8), source_vocab=11, target_vocab=7, rngs=nnx.Rngs(0))
-    >>> source, target = jnp.ones((2, 5), int), jnp.ones((2, 3), int)
-    >>> model(source, jnp.array([5, 4]), target).shape
-    (2, 3, 7)
+    References:
+      Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762.
+
+    Example:
+      >>> model = Transformer(TransformerConfig(dim=8), source_vocab=11, target_vocab=7, rngs=nnx.Rngs(0))
+      >>> source, target = jnp.ones((2, 5), int), jnp.ones((2, 3), int)
+      >>> model(source, jnp.array([5, 4]), target).logits.shape
+      (2, 3, 7)
     """
 
     def __init__(
@@ -75,28 +78,21 @@ class Transformer(nnx.Module):
         *,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
-    ) -> Any:
-        """Logits [B, T, V] of the token after each target token, given those up to it (teacher forcing).
+    ) -> ModelOutput[DecoderCache]:
+        """Returns the logits of the token after each target token, given those up to it (teacher forcing).
 
         One capture is for both stacks: a layer or a row that only one of them has is left out of the other.
 
         Raises:
-          TypeError: source or target is not integer.
-          ValueError: shapes do not fit, or a capture is out of range in both stacks.
+          TypeError: The source or the target is not integer.
+          ValueError: Shapes do not fit, or a capture is out of range in both stacks.
         """
-        if capture is None:
-            memory = self.encode(source, source_lengths, dropout=dropout)
-            return self.decode(target, memory, source_lengths, dropout=dropout)
         encoder = decoder = capture
-        for name, sizes in (
-            ("layers", (len(self.encoder), len(self.decoder))),
-            ("rows", (source.shape[-1], target.shape[-1])),
-        ):
-            capture.require_within(name, max(sizes))
-            encoder, decoder = encoder.within(name, sizes[0]), decoder.within(name, sizes[1])
+        if capture is not None:
+            encoder, decoder = self._captures(capture, source.shape[-1], target.shape[-1])
         memory, weights = self.encode(source, source_lengths, dropout=dropout, capture=encoder)
-        logits, more = self.decode(target, memory, source_lengths, dropout=dropout, capture=decoder)
-        return logits, weights | more
+        decoded = self.decode(target, memory, source_lengths, dropout=dropout, capture=decoder)
+        return decoded._replace(weights=weights | decoded.weights)
 
     def encode(
         self,
@@ -105,12 +101,12 @@ class Transformer(nnx.Module):
         *,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
-    ) -> Any:
-        """The source as vectors [B, S, D]; those of the padding mean nothing.
+    ) -> Encoded:
+        """Returns the source as vectors.
 
         Raises:
-          TypeError: the source is not integer.
-          ValueError: shapes do not fit, or a capture is out of range.
+          TypeError: The source is not integer.
+          ValueError: Shapes do not fit, or a capture is out of range.
         """
         _check_source(source, source_lengths)
         if capture is not None:
@@ -119,7 +115,7 @@ class Transformer(nnx.Module):
         x = _drop(self.source_embedding(source), dropout)
         mask = masks.lengths(key=source_lengths)
         score = None if self.encoder_score is None else self.encoder_score()
-        captured = {}
+        captured: Weights = {}
         for i, block in enumerate(self.encoder):
             x, _, weights = block(
                 x,
@@ -128,10 +124,8 @@ class Transformer(nnx.Module):
                 dropout=folded(dropout, i),
                 capture=_layer(capture, i),
             )
-            if weights is not None:
-                captured[f"encoder.{i}.attention"] = weights
-        memory = x if self.encoder_norm is None else self.encoder_norm(x)
-        return without_none(memory, None if capture is None else captured)
+            captured |= {f"encoder.{i}.{name}": w for name, w in weights.items()}
+        return Encoded(x if self.encoder_norm is None else self.encoder_norm(x), captured)
 
     def decode(
         self,
@@ -142,16 +136,19 @@ class Transformer(nnx.Module):
         cache: DecoderCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
-    ) -> Any:
-        """Logits [B, T, V], in float32 or better; with a cache (logits, cache).
+    ) -> ModelOutput[DecoderCache]:
+        """Returns the logits of the token after each target token.
 
         Args:
           target: the tokens, the first of which is the begin mark; with a cache, those after it.
           memory: from `encode`; with a cache it is not used and may be None.
+          source_lengths: tokens of each source.
+          cache: earlier tokens of the target, to which these are appended.
+          dropout, capture: as in `__call__`.
 
         Raises:
-          TypeError: the target is not integer.
-          ValueError: shapes do not fit, the cache is full, or a capture is out of range.
+          TypeError: The target is not integer.
+          ValueError: Shapes do not fit, the cache is full, or a capture is out of range.
         """
         sources = self._sources(memory, cache)
         if capture is not None:
@@ -160,10 +157,10 @@ class Transformer(nnx.Module):
         dropout = folded(dropout, "decoder")
         x = _drop(self.target_embedding(target, offset + jnp.arange(target.shape[-1])), dropout)
         score = None if self.decoder_score is None else self.decoder_score(offset)
-        own: list[Any] = []
-        captured = {}
+        own: list[KVCache | StateCache] = []
+        captured: Weights = {}
         for i, block in enumerate(self.decoder):
-            x, kept, self_weights, cross_weights = block(
+            x, kept, weights = block(
                 x,
                 sources[i],
                 mask=masks.causal(offset),
@@ -173,21 +170,20 @@ class Transformer(nnx.Module):
                 dropout=folded(dropout, i),
                 capture=_layer(capture, i),
             )
-            own.append(kept)
-            for name, weights in (("self_attention", self_weights), ("cross_attention", cross_weights)):
-                if weights is not None:
-                    captured[f"decoder.{i}.{name}"] = weights
+            if kept is not None:
+                own.append(kept)
+            captured |= {f"decoder.{i}.{name}": w for name, w in weights.items()}
         logits = self._logits(x if self.decoder_norm is None else self.decoder_norm(x))
         kept_cache = None if cache is None else DecoderCache(tuple(own), cache.source)
-        return without_none(logits, kept_cache, None if capture is None else captured)
+        return ModelOutput(logits, kept_cache, captured)
 
     def init_cache(
         self, memory: Float[Array, "B S D"], source_lengths: Int[Array, " B"], length: int
     ) -> DecoderCache:
-        """An empty cache for `length` target tokens, with the memory projected for every layer.
+        """Returns an empty cache for `length` target tokens, with the memory projected for every layer.
 
         Raises:
-          ValueError: shapes do not fit, or there are learned positions, but not so many.
+          ValueError: Shapes do not fit, or there are learned positions, but not so many.
         """
         self.target_embedding.require_rows(length)
         _check_lengths(memory, source_lengths)
@@ -196,8 +192,17 @@ class Transformer(nnx.Module):
         )
         return DecoderCache(own, tuple(block.cross_attention.project(memory) for block in self.decoder))
 
+    def _captures(self, capture: Capture, source: int, target: int) -> tuple[Capture, Capture]:
+        """The capture as the encoder and the decoder see it."""
+        encoder = decoder = capture
+        sizes = {"layers": (len(self.encoder), len(self.decoder)), "rows": (source, target)}
+        for name, (encoded, decoded) in sizes.items():
+            capture.require_within(name, max(encoded, decoded))
+            encoder, decoder = encoder.within(name, encoded), decoder.within(name, decoded)
+        return encoder, decoder
+
     def _sources(self, memory: Array | None, cache: DecoderCache | None) -> Sequence[Array | KeysValues]:
-        """What each layer's cross-attention looks at."""
+        """What the cross-attention of each layer looks at."""
         if cache is not None:
             return cache.source
         if memory is None:

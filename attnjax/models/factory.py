@@ -15,6 +15,7 @@ from attnjax.nn import (
     FeedForward,
     PositionScore,
     ShortConvolution,
+    SoftmaxAttention,
     flat_dot_general,
     make_norm,
     named,
@@ -61,11 +62,15 @@ class Parts:
         }.get(config.mechanism)
         return self._attention(of_layer(config.mechanism), rope=_ROPE.get(config.positions), options=options)
 
-    def cross_attention(self) -> Attention:
-        return self._attention("softmax")
+    def cross_attention(self) -> SoftmaxAttention:
+        layer = self._attention("softmax")
+        assert isinstance(layer, SoftmaxAttention)
+        return layer
 
     def _attention(self, mechanism: str, **options: Any) -> Attention:
         config = self.config
+        if mechanism == "softmax":
+            options["implementation"] = config.implementation
         return Attention(
             config.dim,
             config.heads,
@@ -74,7 +79,6 @@ class Parts:
             head_dim=config.head_dim,
             bias=config.bias,
             qk_norm=config.qk_norm,
-            implementation=config.implementation if mechanism == "softmax" else None,
             rngs=self.rngs,
             **self.dtypes,
             **options,

@@ -1,7 +1,6 @@
 """The decoder-only language model."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,29 +9,32 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.factory import Parts
-from attnjax.nn import Capture, Dropout, folded, without_none
+from attnjax.models.output import ModelOutput, Weights
+from attnjax.nn import Capture, Dropout, KVCache, StateCache, folded
 from attnjax.ops import masks
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class LanguageModelCache:
-    """What decoding keeps of the tokens so far: their keys and values, or a state, for each layer.
+    """The cache of decoding.
 
-    tail: the last tokens' embeddings, for the convolution.
+    Attributes:
+      layers: of the tokens so far their keys and values, or a state, for each layer.
+      tail: the embeddings of the last tokens, for the convolution.
     """
 
-    layers: tuple[Any, ...]
+    layers: tuple[KVCache | StateCache, ...]
     tail: Float[Array, "B W-1 D"] | None
 
     @property
     def length(self) -> Int[Array, ""]:
-        """How many tokens it has seen."""
+        """The number of tokens that it has seen."""
         return self.layers[0].length
 
 
 class LanguageModel(nnx.Module):
-    """Predicts each next token of a sequence (Radford et al., Improving language understanding, 2018).
+    """A decoder-only Transformer that predicts each next token of a sequence.
 
     Where the config has a convolution, x_t + silu(Σ_l w_l ⊙ x_{t-l}) of the embeddings x enters the first
     block. Its state is `nnx.Param`s only. Padding on the right is seen by nothing that stands before it.
@@ -41,14 +43,18 @@ class LanguageModel(nnx.Module):
       config: its shape.
       vocab: the number of tokens.
 
-    >>> model = LanguageModel(LanguageModelConfig(dim=8, layers=1), vocab=11, rngs=nnx.Rngs(0))
-    >>> tokens = jnp.array([[3, 1, 4, 1, 5]])
-    >>> model(tokens).shape
-    (1, 5, 11)
-    >>> logits, cache = model(tokens[:, :4], cache=model.init_cache(1, 5))  # then one token after another:
-    >>> logits, cache = model(tokens[:, 4:], cache=cache)
-    >>> logits.shape, int(cache.length)
-    ((1, 1, 11), 5)
+    References:
+      Radford et al., Improving Language Understanding by Generative Pre-Training, 2018.
+
+    Example:
+      >>> model = LanguageModel(LanguageModelConfig(dim=8, layers=1), vocab=11, rngs=nnx.Rngs(0))
+      >>> tokens = jnp.array([[3, 1, 4, 1, 5]])
+      >>> model(tokens).logits.shape
+      (1, 5, 11)
+      >>> prefill = model(tokens[:, :4], cache=model.init_cache(1, 5))  # then one token after another:
+      >>> step = model(tokens[:, 4:], cache=prefill.cache)
+      >>> step.logits.shape, int(step.cache.length)
+      ((1, 1, 11), 5)
     """
 
     def __init__(self, config: LanguageModelConfig, *, vocab: int, rngs: nnx.Rngs) -> None:
@@ -68,18 +74,18 @@ class LanguageModel(nnx.Module):
         cache: LanguageModelCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
-    ) -> Any:
-        """Logits [B, T, V] of the token after each token, in float32 or better.
-
-        With a cache (logits, cache), with a capture the weights that it asks for as a last element: a dict
-        from the layer's path ("blocks.1.attention") to [B, heads, rows, S].
+    ) -> ModelOutput[LanguageModelCache]:
+        """Returns the logits of the token after each token.
 
         Args:
+          tokens: the tokens.
           cache: of the tokens before these ones.
+          dropout: of embeddings, weights and layers.
+          capture: the weights to return, by the path of their layer ("blocks.1.attention").
 
         Raises:
-          TypeError: the tokens are not integers.
-          ValueError: shapes do not fit, the cache is full, or a capture is out of range.
+          TypeError: The tokens are not integers.
+          ValueError: Shapes do not fit, the cache is full, or a capture is out of range.
         """
         if tokens.ndim != 2:
             raise ValueError(f"tokens {list(tokens.shape)}: expected (B, T)")
@@ -89,8 +95,8 @@ class LanguageModel(nnx.Module):
         x, tail = self._embedded(tokens, cache)
         x = x if dropout is None else dropout.fold("embedding")(x)
         score = None if self.score is None else self.score(offset)
-        kept: list[Any] = []
-        captured = {}
+        kept: list[KVCache | StateCache] = []
+        captured: Weights = {}
         for i, block in enumerate(self.blocks):
             x, left, weights = block(
                 x,
@@ -100,18 +106,18 @@ class LanguageModel(nnx.Module):
                 dropout=folded(dropout, i),
                 capture=None if capture is None else capture.layer(i),
             )
-            kept.append(left)
-            if weights is not None:
-                captured[f"blocks.{i}.attention"] = weights
+            if left is not None:
+                kept.append(left)
+            captured |= {f"blocks.{i}.{name}": w for name, w in weights.items()}
         logits = self._logits(x if self.norm is None else self.norm(x))
         left_cache = None if cache is None else LanguageModelCache(tuple(kept), tail)
-        return without_none(logits, left_cache, None if capture is None else captured)
+        return ModelOutput(logits, left_cache, captured)
 
     def init_cache(self, batch: int, length: int) -> LanguageModelCache:
-        """An empty cache for `length` tokens of `batch` sequences.
+        """Returns an empty cache for `length` tokens of `batch` sequences.
 
         Raises:
-          ValueError: there are learned positions, but not so many.
+          ValueError: There are learned positions, but not so many.
         """
         self.embedding.require_rows(length)
         dtype = jnp.dtype(self.config.dtype)

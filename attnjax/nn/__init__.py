@@ -1,12 +1,15 @@
 """Floor 2: Flax NNX modules that compose ops."""
 
+from attnjax.nn.attention.base import Attention
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
-from attnjax.nn.attention.layer import Attention
-from attnjax.nn.attention.output import AttentionOutput, without_none
+from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.position_score import PositionScore
+from attnjax.nn.attention.recurrent import RecurrentAttention
+from attnjax.nn.attention.settings import Convolution, HeadNorm, OutputGate, Rope
+from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.axes import logical_axes, named
-from attnjax.nn.blocks import DecoderBlock, EncoderBlock, Residual
+from attnjax.nn.blocks import BlockOutput, DecoderBlock, EncoderBlock, Residual
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.embedding import Embedding
@@ -17,22 +20,28 @@ from attnjax.nn.short_convolution import ShortConvolution
 __all__ = [
     "Attention",
     "AttentionOutput",
+    "BlockOutput",
     "Capture",
+    "Convolution",
     "DecoderBlock",
     "Dropout",
     "Embedding",
     "EncoderBlock",
     "FeedForward",
+    "HeadNorm",
     "KVCache",
     "KeysValues",
+    "OutputGate",
     "PositionScore",
+    "RecurrentAttention",
     "Residual",
+    "Rope",
     "ShortConvolution",
+    "SoftmaxAttention",
     "StateCache",
     "flat_dot_general",
     "folded",
     "logical_axes",
     "make_norm",
     "named",
-    "without_none",
 ]

@@ -1,30 +1,52 @@
 """Transformer blocks: attention and feed-forward layers, each inside a residual connection with a norm."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, TypedDict
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
-from attnjax.nn.attention.layer import Attention, MaskLike
-from attnjax.nn.attention.output import AttentionOutput
+from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.feed_forward import FeedForward
+from attnjax.nn.norm import Norm
 
 Placement = Literal["pre", "post"]
-Norm = nnx.LayerNorm | nnx.RMSNorm
+
+
+class BlockOutput(NamedTuple):
+    """The output of a block, whatever it was asked for.
+
+    Attributes:
+      out: [*B, T, D].
+      cache: of the self-attention, with the tokens of this call; None where no cache was given.
+      weights: those that a capture asked for, by the name of the block's attention layer.
+    """
+
+    out: Float[Array, "*B T D"]
+    cache: KVCache | StateCache | None
+    weights: dict[str, Float[Array, "*B N T S"]]
 
 
 class Residual(nnx.Module):
-    """x + f(norm(x)) for "pre" (Xiong et al. 2020), norm(x + f(x)) for "post" (Vaswani et al. 2017).
+    """A residual connection: x + f(norm(x)) for "pre", norm(x + f(x)) for "post".
 
-    Dropout applies to what f gives.
+    Dropout applies to f(x).
+
+    Args:
+      norm: the norm.
+      placement: "pre" or "post".
 
     Raises:
-      ValueError: for another placement.
+      ValueError: The placement is another.
+
+    References:
+      Xiong et al., On Layer Normalization in the Transformer Architecture, 2020, arXiv:2002.04745 ("pre").
+      Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762 ("post").
     """
 
     def __init__(self, norm: Norm, placement: Placement) -> None:
@@ -34,19 +56,19 @@ class Residual(nnx.Module):
         self.placement = placement
 
     def enter(self, x: Float[Array, "*B T D"]) -> Float[Array, "*B T D"]:
-        """What f is applied to."""
+        """Returns what f is applied to."""
         return self.norm(x) if self.placement == "pre" else x
 
     def leave(
         self, x: Float[Array, "*B T D"], change: Float[Array, "*B T D"], dropout: Dropout | None
     ) -> Float[Array, "*B T D"]:
-        """The sum of x and what f gave."""
+        """Returns the sum of x and what f gave."""
         total = x + (change if dropout is None else dropout(change))
         return total if self.placement == "pre" else self.norm(total)
 
 
 class EncoderBlock(nnx.Module):
-    """Self-attention, then feed-forward.
+    """A block of self-attention, then feed-forward.
 
     Args:
       attention, feed_forward: the layers.
@@ -71,37 +93,28 @@ class EncoderBlock(nnx.Module):
         x: Float[Array, "*B T D"],
         *,
         mask: MaskLike | None = None,
-        score: Any = None,
+        score: ScoreLike | None = None,
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
-    ) -> AttentionOutput:
-        """The output, the cache it leaves and the weights asked for, as in `Attention.attend`.
+    ) -> BlockOutput:
+        """Applies the block; the arguments are those of `SoftmaxAttention`.
 
         Dropout of weights and capture leave out a layer that has no weights.
         """
-        attended = self.attention.attend(
+        own = self.attention(
             self.attention_residual.enter(x),
             mask=mask,
             score=score,
             cache=cache,
             **_of_weights(self.attention, folded(dropout, "weights"), capture),
         )
-        x = self.attention_residual.leave(x, attended.out, folded(dropout, "attention"))
-        return attended._replace(out=_feed(self, x, dropout))
-
-
-class DecoderAttended(NamedTuple):
-    """What a decoder block gives: its output, the cache it leaves, and weights that were asked for."""
-
-    out: Float[Array, "*B T D"]
-    cache: KVCache | StateCache | None
-    self_weights: Float[Array, "*B N T T"] | None
-    cross_weights: Float[Array, "*B N T S"] | None
+        x = self.attention_residual.leave(x, own.out, folded(dropout, "attention"))
+        return BlockOutput(_feed(self, x, dropout), own.cache, _asked_for(attention=own.weights))
 
 
 class DecoderBlock(nnx.Module):
-    """Self-attention, then cross-attention to a context, then feed-forward.
+    """A block of self-attention, then cross-attention to a context, then feed-forward.
 
     Args:
       self_attention, cross_attention, feed_forward: the layers.
@@ -112,7 +125,7 @@ class DecoderBlock(nnx.Module):
     def __init__(
         self,
         self_attention: Attention,
-        cross_attention: Attention,
+        cross_attention: SoftmaxAttention,
         feed_forward: FeedForward,
         make_norm: Callable[[], Norm],
         placement: Placement = "pre",
@@ -131,16 +144,16 @@ class DecoderBlock(nnx.Module):
         *,
         mask: MaskLike | None = None,
         context_mask: MaskLike | None = None,
-        score: Any = None,
+        score: ScoreLike | None = None,
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
-    ) -> DecoderAttended:
-        """Arguments as in `Attention.attend`; mask, score and cache belong to the self-attention.
+    ) -> BlockOutput:
+        """Applies the block; mask, score and cache belong to the self-attention.
 
         Dropout of weights and capture leave out a layer that has no weights.
         """
-        own = self.self_attention.attend(
+        own = self.self_attention(
             self.self_residual.enter(x),
             mask=mask,
             score=score,
@@ -150,7 +163,7 @@ class DecoderBlock(nnx.Module):
         x = self.self_residual.leave(x, own.out, folded(dropout, "self_attention"))
         if not isinstance(context, KeysValues):
             context = self.cross_attention.project(context)
-        cross = self.cross_attention.attend(
+        cross = self.cross_attention(
             self.cross_residual.enter(x),
             context,
             mask=context_mask,
@@ -159,11 +172,21 @@ class DecoderBlock(nnx.Module):
             capture=capture,
         )
         x = self.cross_residual.leave(x, cross.out, folded(dropout, "cross_attention"))
-        return DecoderAttended(_feed(self, x, dropout), own.cache, own.weights, cross.weights)
+        weights = _asked_for(self_attention=own.weights, cross_attention=cross.weights)
+        return BlockOutput(_feed(self, x, dropout), own.cache, weights)
 
 
-def _of_weights(attention: Attention, dropout: Dropout | None, capture: Capture | None) -> dict[str, Any]:
+class _OfWeights(TypedDict, total=False):
+    dropout: Dropout | None
+    capture: Capture | None
+
+
+def _of_weights(attention: Attention, dropout: Dropout | None, capture: Capture | None) -> _OfWeights:
     return {"dropout": dropout, "capture": capture} if attention.has_weights else {}
+
+
+def _asked_for(**weights: Array | None) -> dict[str, Array]:
+    return {name: w for name, w in weights.items() if w is not None}
 
 
 def _feed(block: EncoderBlock | DecoderBlock, x: Array, dropout: Dropout | None) -> Array:

@@ -21,7 +21,7 @@ Hashes = dict[str, dict[str, str]]
 """By module: sha256 of its bytes ("file"), and of its syntax without comments and docstrings ("code")."""
 
 # Their versions are in the provenance, also where they are installed from a checkout.
-OTHERS = {"attnjax", "jax", "jaxlib", "flax", "optax", "orbax", "numpy", "grain", "tokenizers"}
+LIBRARIES = {"attnjax", "jax", "jaxlib", "flax", "optax", "orbax", "numpy", "grain", "tokenizers"}
 
 
 class Module(NamedTuple):
@@ -31,21 +31,21 @@ class Module(NamedTuple):
     file: Path
 
 
-def hashes(entry: Experiment) -> Hashes:
+def hashes(experiment: Experiment) -> Hashes:
     """What identifies the code of each of the user's modules now, by dotted name."""
     found: Hashes = {}
-    for module in modules(entry):
+    for module in modules(experiment):
         text = _text(module.file)
         own = {"file": hashlib.sha256(text).hexdigest(), "code": hashlib.sha256(_code(text)).hexdigest()}
         found[module.name] = own
     return found
 
 
-def changes(before: Hashes, now: Hashes, entry: Experiment) -> list[str]:
+def changes(before: Hashes, now: Hashes, experiment: Experiment) -> list[str]:
     """One line for each module whose code is another; comments and docstrings may differ."""
     if before == now:
         return []
-    files = {module.name: module.file for module in modules(entry)}
+    files = {module.name: module.file for module in modules(experiment)}
     lines = []
     for name in sorted({*before, *now}):
         if name not in now:
@@ -58,14 +58,15 @@ def changes(before: Hashes, now: Hashes, entry: Experiment) -> list[str]:
     return lines
 
 
-def modules(entry: Experiment) -> list[Module]:
+def modules(experiment: Experiment) -> list[Module]:
     """The experiment's file first, then the modules of the user's that it imports, however indirectly."""
-    package = getattr(sys.modules.get(entry.make.__module__), "__package__", None)
-    stem = entry.file.stem if entry.file.is_file() else entry.name  # Each run of a cell has another "file".
-    first = Module(f"{package}.{stem}" if package else stem, entry.file)
+    package = getattr(sys.modules.get(experiment.make.__module__), "__package__", None)
+    # Each execution of a notebook's cell has another "file".
+    stem = experiment.file.stem if experiment.file.is_file() else experiment.name
+    first = Module(f"{package}.{stem}" if package else stem, experiment.file)
     found, waiting = {first.file: first}, [first]
     while waiting:
-        for module in _imported(waiting.pop(), entry.file.parent):
+        for module in _imported(waiting.pop(), experiment.file.parent):
             if module.file not in found:
                 found[module.file] = module
                 waiting.append(module)
@@ -93,7 +94,7 @@ def _imported(module: Module, tree: Path) -> Iterator[Module]:
 def _along(name: str, tree: Path) -> Iterator[Module]:
     """The user's modules among `a`, `a.b` and `a.b.c`, as far as they are modules at all."""
     first, *rest = name.split(".")
-    if first in OTHERS or first in sys.stdlib_module_names:
+    if first in LIBRARIES or first in sys.stdlib_module_names:
         return
     spec, path = _top(first), first
     while spec is not None:

@@ -14,7 +14,7 @@ from attnjax.train.metrics import MetricsFile, Row
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedRun:
     """One run: the config fields that are not the experiment's defaults, its state, its score.
 
     `changes` is None where the experiment cannot be loaded to tell. `seconds` have passed since the run last
@@ -28,7 +28,7 @@ class Listed:
     seconds: float
 
 
-def listed_runs(runs: Path, experiment: str | None = None) -> Iterator[Listed]:
+def listed_runs(runs: Path, experiment: str | None = None) -> Iterator[ListedRun]:
     """The runs of a folder, or those of one experiment, the newest first.
 
     A folder whose files are damaged says so as its state.
@@ -40,10 +40,10 @@ def listed_runs(runs: Path, experiment: str | None = None) -> Iterator[Listed]:
             record = run.record()
             if experiment in (None, record["experiment"]):
                 changes, (state, score) = _changes(run, record), _progress(run, record)
-                yield Listed(run.name, changes, state, score, seconds)
+                yield ListedRun(run.name, changes, state, score, seconds)
         except InputError as error:
             if experiment is None or run.name.startswith(f"{experiment}-"):
-                yield Listed(run.name, {}, f"damaged: {error}", "", seconds)
+                yield ListedRun(run.name, {}, f"damaged: {error}", "", seconds)
 
 
 def changed_fields(run: Run) -> dict[str, Any] | None:
@@ -58,10 +58,10 @@ def _changed(run: Run) -> float:
 
 def _changes(run: Run, record: dict[str, Any]) -> dict[str, Any] | None:
     try:
-        entry, config = run.load()
+        experiment, config = run.load()
     except InputError:
         return None
-    defaults = flatten(encode(default_config(entry)))
+    defaults = flatten(encode(default_config(experiment)))
     return {name: x for name, x in flatten(encode(config)).items() if x != defaults.get(name)}
 
 

@@ -15,19 +15,19 @@ from typing import Any
 
 import attnjax
 from attnjax.config import InputError
-from attnjax.runs import code
 from attnjax.experiment.registry import Experiment
+from attnjax.runs import code
 from attnjax.runs.store import Run, read_json, write_json
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 
 PACKAGES = ("attnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain", "tokenizers")
 # What may change the bits of a run; the rest of the record is for people.
-DECISIVE = ("platform", "device_kind", "devices", "machine", "xla_flags")
-NEEDED = {*DECISIVE, "code", "versions"}
+DECIDES_BITS = ("platform", "device_kind", "devices", "machine", "xla_flags")
+REQUIRED_KEYS = {*DECIDES_BITS, "code", "versions"}
 
 
-def collect(entry: Experiment, *, seed: int, devices: int) -> dict[str, Any]:
+def collect(experiment: Experiment, *, seed: int, devices: int) -> dict[str, Any]:
     """The provenance of this process. Starts jax's backend, so the topology must be set before."""
     import jax
 
@@ -37,8 +37,8 @@ def collect(entry: Experiment, *, seed: int, devices: int) -> dict[str, Any]:
         "seed": seed,
         "code": {
             "attnjax": _git(Path(attnjax.__file__)),
-            "experiment": _git(entry.file),
-            "modules": code.hashes(entry),
+            "experiment": _git(experiment.file),
+            "modules": code.hashes(experiment),
         },
         "versions": versions(),
         "platform": jax.default_backend(),
@@ -60,14 +60,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def record_start(run: Run, record: dict[str, Any], say: Say) -> None:
+def record_start(run: Run, record: dict[str, Any], notify: Notify) -> None:
     """Adds one start to the run's provenance; the first is the one that created it.
 
     Says what may change the bits and is not as at the start before.
     """
     before = starts(run)
     if before and (changed := differences(before[-1], record)):
-        say(f"{'; '.join(changed)}: {run.name} goes on, its bits may differ")
+        notify(f"{'; '.join(changed)}: {run.name} goes on, its bits may differ")
     write_json(run.provenance_file, {"starts": [*before, record]})
 
 
@@ -77,36 +77,38 @@ def starts(run: Run) -> list[dict[str, Any]]:
         return []
     data = read_json(run.provenance_file)
     found = data.get("starts") if isinstance(data, dict) else None
-    if not isinstance(found, list) or not all(isinstance(s, dict) and s.keys() >= NEEDED for s in found):
+    if not isinstance(found, list) or not all(
+        isinstance(s, dict) and s.keys() >= REQUIRED_KEYS for s in found
+    ):
         raise InputError(f"{run.provenance_file} is not what attnjax wrote")
     return found
 
 
-def require_same_code(run: Run, entry: Experiment, *, accept: bool, say: Say) -> None:
+def require_same_code(run: Run, experiment: Experiment, *, accept: bool, notify: Notify) -> None:
     """Raises InputError, naming the files, where the user's code is not that of the last start.
 
     With `accept` it is a note.
     """
-    changed = changed_code(starts(run)[-1:], entry)
+    changed = changed_code(starts(run)[-1:], experiment)
     if changed and not accept:
         raise InputError(
             f"{'; '.join(changed)} since the last start of {run.name}: --accept-changed-code goes on all the "
             "same, --fresh starts anew and keeps what is there"
         )
     if changed:
-        say(f"with changed code: {'; '.join(changed)}")
+        notify(f"with changed code: {'; '.join(changed)}")
 
 
-def changed_code(records: Iterable[dict[str, Any]], entry: Experiment) -> list[str]:
+def changed_code(records: Iterable[dict[str, Any]], experiment: Experiment) -> list[str]:
     """One line for each of the user's modules that is not what it was at one of these starts."""
-    now = code.hashes(entry)
-    lines = [code.changes(record["code"].get("modules", now), now, entry) for record in records]
+    now = code.hashes(experiment)
+    lines = [code.changes(record["code"].get("modules", now), now, experiment) for record in records]
     return list(dict.fromkeys(chain(*lines)))
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """One line for each thing but the user's code that may change the bits and differs between two starts."""
-    before, after = _decisive(old), _decisive(new)
+    before, after = _decides_bits(old), _decides_bits(new)
     return [
         f"{name} was {before.get(name, 'absent')} and is {after.get(name, 'absent')}"
         for name in sorted({*before, *after})
@@ -114,11 +116,11 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     ]
 
 
-def _decisive(record: dict[str, Any]) -> dict[str, Any]:
+def _decides_bits(record: dict[str, Any]) -> dict[str, Any]:
     git = record["code"]["attnjax"] or {"commit": "unknown", "diff": ""}
     return {
         **record["versions"],
-        **{key: record[key] for key in DECISIVE},
+        **{key: record[key] for key in DECIDES_BITS},
         "commit of attnjax": git["commit"],
         "uncommitted change of attnjax": _digest(git["diff"]) if git["diff"] else "none",
     }

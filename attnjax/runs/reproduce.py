@@ -7,7 +7,7 @@ from pathlib import Path
 from attnjax.config import InputError
 from attnjax.runs import provenance
 from attnjax.runs.devices import start_jax
-from attnjax.runs.run import Say, place, train
+from attnjax.runs.run import Notify, place, train
 from attnjax.runs.store import Run, check_writable
 
 
@@ -25,7 +25,7 @@ class Reproduction:
         return self.expected == self.actual
 
 
-def reproduce(run: Run, *, devices: int | None = None, say: Say = print) -> Reproduction:
+def reproduce(run: Run, *, devices: int | None = None, notify: Notify = print) -> Reproduction:
     """Trains the run's config once more in a folder beside it, which is removed afterwards.
 
     It uses as many devices as the run did, unless told otherwise. What differs from the run's provenance and
@@ -39,8 +39,8 @@ def reproduce(run: Run, *, devices: int | None = None, say: Say = print) -> Repr
     result = run.result()
     if result is None:
         raise InputError(f"{run.name} is not finished: there is nothing to compare with")
-    entry, config = run.load()
-    run.check_files(entry, config)
+    experiment, config = run.load()
+    run.check_files(experiment, config)
     check_writable(run.folder.parent)
     starts = provenance.starts(run)
     if not starts:
@@ -50,11 +50,11 @@ def reproduce(run: Run, *, devices: int | None = None, say: Say = print) -> Repr
     from attnjax.train.hashing import params_hash
 
     task = config.task(None)
-    mesh, used = place(config, devices, before["devices"], say)
-    here = provenance.collect(entry, seed=config.seed, devices=used)
-    differences = provenance.differences(before, here) + provenance.changed_code(starts, entry)
+    mesh, used = place(config, devices, before["devices"], notify)
+    here = provenance.collect(experiment, seed=config.seed, devices=used)
+    differences = provenance.differences(before, here) + provenance.changed_code(starts, experiment)
     for line in differences:
-        say(f"this run may differ: {line}")
+        notify(f"this run may differ: {line}")
     with tempfile.TemporaryDirectory(prefix=f".reproduce-{run.name}-", dir=run.folder.parent) as folder:
         fitted = train(task, config, Path(folder), mesh)
     actual = None if fitted.interrupted else params_hash(fitted.params)

@@ -7,14 +7,12 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from attnjax.config import InputError, loss_fields
-from attnjax.runs import provenance
-from attnjax.runs import store
-from attnjax.runs.devices import choose_devices, make_mesh, start_jax
-from attnjax.config import RunFailed
-from attnjax.runs.provenance import Say
+from attnjax.config import InputError, RunFailed, loss_fields
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode, flatten
+from attnjax.runs import provenance, store
+from attnjax.runs.devices import choose_devices, make_mesh, start_jax
+from attnjax.runs.provenance import Notify
 from attnjax.runs.store import Run
 from attnjax.tasks.errors import TaskError
 
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from attnjax.train.observers.sinks import Sink
 
 Weights = Literal["best", "last"]
-PATIENCE = 2.0
+SECONDS_BEFORE_FIRST_LINE = 2.0
 """Seconds. A bad corpus is one line, the error; a large one says before it is read what is begun."""
 
 
@@ -42,7 +40,7 @@ class Outcome:
 
 
 def run(
-    entry: Experiment,
+    experiment: Experiment,
     config: Any,
     *,
     runs: Path,
@@ -51,7 +49,7 @@ def run(
     accept_changed_code: bool = False,
     fresh: bool = False,
     weights: Weights | None = None,
-    say: Say = print,
+    notify: Notify = print,
 ) -> Outcome:
     """Runs `config` in its folder under `runs`, or shows at once what a finished run stored.
 
@@ -59,19 +57,19 @@ def run(
     decides the order of sums, so the bits). A `fresh` one begins anew, and the folder of the one before is
     renamed. Nothing is written before the config and the data are known to be good. `weights` says which are
     evaluated: those after the last step (None, "last") or those of the best validation; a run that was
-    finished with the others is evaluated again. `say` gets notes for the user: the task's `notes`, and other
-    versions and devices than at the start before.
+    finished with the others is evaluated again. `notify` gets notes for the user: the task's `notes`, and
+    versions and devices that differ from those of the previous start.
 
     Raises InputError for what the user can mend: bad data, a folder that cannot be written or belongs to
     another config, a run that another process works on, one whose code has changed unless that is accepted.
     """
     config = absolute_paths(config)
-    this = store.run_for(entry, config, runs)
-    this.check_owner(entry, config)
+    this = store.run_for(experiment, config, runs)
+    this.check_owner(experiment, config)
     going_on = this.started and not fresh
     before, trained = None, going_on and this.trained
     if trained:
-        provenance.require_same_code(this, entry, accept=accept_changed_code, say=say)
+        provenance.require_same_code(this, experiment, accept=accept_changed_code, notify=notify)
         before = this.result()
     if before is not None and weights in (None, before["weights"]):
         show_finished(this, before, sinks)
@@ -84,17 +82,18 @@ def run(
         starts = provenance.starts(this)[:1] if going_on else []
         began_with = starts[0]["devices"] if starts else None
         start_jax(devices or began_with)
-        mesh, used = place(config, devices, began_with, say)
+        mesh, used = place(config, devices, began_with, notify)
         from attnjax.tasks.check import rehearse
+        from attnjax.train.patterns import require_matches
 
-        with _said_at_latest(say, _first_line(this, config, used)):
+        with _said_at_latest(notify, _first_line(this, config, used)):
             task = config.task(this.folder if trained else None)
             if not trained:
-                rehearse(task, loss_fields(config))
+                require_matches(config.train, rehearse(task, loss_fields(config)))
         for note in getattr(task, "notes", ()):
-            say(note)
+            notify(note)
         if this.started and fresh:
-            say(f"the run before is kept as {store.set_aside(this.folder)}")
+            notify(f"the run before is kept as {store.set_aside(this.folder)}")
         if not going_on:
             store.prepare_folder(this.folder)
             stack.enter_context(this.lock())
@@ -102,13 +101,13 @@ def run(
             task.save(this.folder)
         # A run that began when the config had fewer fields keeps from now on the values it goes on with.
         if not going_on or this.record()["config"] != encode(config):
-            this.write_config(entry, config)
-        provenance.record_start(this, provenance.collect(entry, seed=config.seed, devices=used), say)
+            this.write_config(experiment, config)
+        provenance.record_start(this, provenance.collect(experiment, seed=config.seed, devices=used), notify)
         shown = _open_sinks(sinks, this, stack)
         fitted = train(task, config, this.folder, mesh, _observers(shown))
         if fitted.interrupted:
             return Outcome(this, None, fitted.step)
-        say("evaluating")
+        notify("evaluating")
         result = {
             **_trained(task, fitted),
             **(before or {}),
@@ -140,15 +139,15 @@ def _first_line(this: Run, config: Any, devices: int) -> str:
 
 
 @contextmanager
-def _said_at_latest(say: Say, line: str) -> Iterator[None]:
-    """Says `line` after the block, or when that has taken PATIENCE already; not where it fails before."""
+def _said_at_latest(notify: Notify, line: str) -> Iterator[None]:
+    """Notifies with `line` after SECONDS_BEFORE_FIRST_LINE, or after the block if that ends earlier."""
     first = threading.Lock()
 
     def now() -> None:
         if first.acquire(blocking=False):
-            say(line)
+            notify(line)
 
-    timer = threading.Timer(PATIENCE, now)
+    timer = threading.Timer(SECONDS_BEFORE_FIRST_LINE, now)
     timer.daemon = True
     timer.start()
     try:
@@ -159,13 +158,13 @@ def _said_at_latest(say: Say, line: str) -> Iterator[None]:
 
 
 def place(
-    config: Any, devices: int | None, began_with: int | None, say: Say
+    config: Any, devices: int | None, began_with: int | None, notify: Notify
 ) -> "tuple[jax.sharding.Mesh | None, int]":
     """The mesh for a config and its number of devices; says when that is not what was wished for."""
     micro_batch = config.train.batch_size // config.train.accumulate
     used, note = choose_devices(micro_batch, devices, began_with)
     if note:
-        say(note)
+        notify(note)
     return make_mesh(used), used
 
 

@@ -26,7 +26,7 @@ from attnjax.experiment.registry import Experiment, default_config, find, load_f
 from attnjax.experiment.serialize import decode, encode
 from attnjax.train import strict_json
 
-READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
+READ_ONLY_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS}
 """Why a file of a folder cannot be opened to write, where it could be read."""
 
 
@@ -88,37 +88,37 @@ class Run:
             return None
         return read_result(self.result_file, {"step": int, "metrics": dict})
 
-    def write_config(self, entry: Experiment, config: Any) -> None:
+    def write_config(self, experiment: Experiment, config: Any) -> None:
         """Claims the folder for this config."""
         record = {
-            "experiment": entry.name,
-            "fingerprint": fingerprint(entry.name, config),
-            "file": str(entry.file),
+            "experiment": experiment.name,
+            "fingerprint": fingerprint(experiment.name, config),
+            "file": str(experiment.file),
             "files": contents(config),
             "config": encode(config),
         }
         write_json(self.config_file, record)
 
-    def belongs_to(self, entry: Experiment, config: Any) -> bool:
+    def belongs_to(self, experiment: Experiment, config: Any) -> bool:
         """Whether the folder was made for this config, if with its files elsewhere and with fewer fields."""
         record = self.record()
         return (
-            record["experiment"] == entry.name
+            record["experiment"] == experiment.name
             and same_values(config, record["config"])
-            and record["fingerprint"] == fingerprint(entry.name, config, record["config"])
+            and record["fingerprint"] == fingerprint(experiment.name, config, record["config"])
         )
 
-    def check_owner(self, entry: Experiment, config: Any) -> None:
+    def check_owner(self, experiment: Experiment, config: Any) -> None:
         """Raises InputError when the folder exists and belongs to another config."""
-        if self.started and not self.belongs_to(entry, config):
+        if self.started and not self.belongs_to(experiment, config):
             raise InputError(
                 f"{self.folder} belongs to another config: move it away, or choose another --runs folder"
             )
 
-    def check_files(self, entry: Experiment, config: Any) -> None:
+    def check_files(self, experiment: Experiment, config: Any) -> None:
         """Raises InputError, naming which, when a file of the config or config.json is not what it was."""
         record = self.record()
-        if record["fingerprint"] != fingerprint(entry.name, config, record["config"]):
+        if record["fingerprint"] != fingerprint(experiment.name, config, record["config"]):
             raise InputError(what_changed(self.config_file, record, config))
 
     def load(self) -> tuple[Experiment, Any]:
@@ -148,7 +148,7 @@ class Run:
         try:
             file = place.open("a+")
         except OSError as error:
-            if not shared or error.errno not in READ_ONLY:
+            if not shared or error.errno not in READ_ONLY_ERRORS:
                 raise InputError(f"cannot write to {self.folder}: {error.strerror}") from None
             if not os.access(place, os.R_OK):
                 yield
@@ -171,11 +171,11 @@ class Run:
             return True
 
 
-def run_for(entry: Experiment, config: Any, runs: Path) -> Run:
+def run_for(experiment: Experiment, config: Any, runs: Path) -> Run:
     """The folder under `runs` where this config's run lives. Raises InputError for a seed that is none."""
     require_seed("seed", config.seed)
-    folder = runs / run_id(entry.name, config)
-    return Run(this_or_alike(folder, "config.json", lambda other: Run(other).belongs_to(entry, config)))
+    folder = runs / run_id(experiment.name, config)
+    return Run(this_or_alike(folder, "config.json", lambda other: Run(other).belongs_to(experiment, config)))
 
 
 def this_or_alike(folder: Path, marker: str, belongs: Callable[[Path], bool]) -> Path:
@@ -216,11 +216,11 @@ def named(kind: str, name: str, place: Path, marker: str) -> Path:
 
 def decode_config(file: Path, record: dict[str, Any]) -> tuple[Experiment, Any]:
     """The experiment and the config that the record in `file` names."""
-    entry = _find_or_load(record["experiment"], Path(record["file"]))
+    experiment = _find_or_load(record["experiment"], Path(record["file"]))
     try:
-        return entry, decode(type(default_config(entry)), record["config"])
+        return experiment, decode(type(default_config(experiment)), record["config"])
     except InputError as error:
-        raise InputError(f"{file} does not fit {entry.place}: {error}") from None
+        raise InputError(f"{file} does not fit {experiment.place}: {error}") from None
 
 
 def prepare_folder(folder: Path) -> None:

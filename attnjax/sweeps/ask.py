@@ -3,12 +3,12 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from attnjax.runs import store
-from attnjax.sweeps.plan import Plan
+from attnjax.sweeps.plan import PackPlan
 from attnjax.sweeps.programs import Programs
 from attnjax.sweeps.search import OptunaSearch, Search
 from attnjax.sweeps.space import Changes
 from attnjax.sweeps.spec import SweepSpec, trial_of
-from attnjax.sweeps.store import Sweep, TrialRecord, measured, write_failure
+from attnjax.sweeps.store import Sweep, TrialRecord, metric_value, write_failure
 from attnjax.sweeps.trials import Trial, decoded_changes, encoded_changes, in_shape_of
 from attnjax.tasks.errors import TaskError
 
@@ -17,7 +17,12 @@ Refused = Callable[[int, str], None]
 
 
 def asked_trials(
-    spec: SweepSpec, sweep: Sweep, plan: Plan, programs: Programs, refused: Refused, numbers: Sequence[int]
+    spec: SweepSpec,
+    sweep: Sweep,
+    plan: PackPlan,
+    programs: Programs,
+    refused: Refused,
+    numbers: Sequence[int],
 ) -> Iterator[Trial]:
     """The trials of a search's pack one by one, each asked for when it is needed.
 
@@ -43,19 +48,19 @@ def asked_trials(
         yield trial
 
 
-def values_of(spec: SweepSpec, plan: Plan, records: Sequence[TrialRecord]) -> dict[int, float]:
-    """The measure of each trial that has one, by number."""
-    values = {record.number: measured(record.result, spec.measure, plan.monitor[0]) for record in records}
+def values_of(spec: SweepSpec, plan: PackPlan, records: Sequence[TrialRecord]) -> dict[int, float]:
+    """The metric of each trial that has one, by number."""
+    values = {record.number: metric_value(record.result, spec.metric, plan.monitor[0]) for record in records}
     return {number: value for number, value in values.items() if value is not None}
 
 
 def pruner(
-    spec: SweepSpec, sweep: Sweep, plan: Plan
+    spec: SweepSpec, sweep: Sweep, plan: PackPlan
 ) -> Callable[[Mapping[int, int], Collection[int], Collection[int]], set[int]]:
     """(steps of the trials just validated, by number; running; ended) → those that shall go no further."""
     # Validations hold the monitor, whatever trials are judged by in the end.
     monitor, better = plan.monitor
-    asker = OptunaSearch(_search(spec), better)
+    optuna_search = OptunaSearch(_search(spec), better)
 
     def prune(validated: Mapping[int, int], running: Collection[int], ended: Collection[int]) -> set[int]:
         generation = _generation(plan, min([*running, *ended]))
@@ -63,19 +68,19 @@ def pruner(
         before = [record for record in records if record.number not in running]
         going_on = {record.number: record.changes for record in records if record.number in running}
         curves = {record.number: record.validations(monitor) for record in records}
-        return asker.pruned(before, values_of(spec, plan, before), curves, going_on, validated)
+        return optuna_search.pruned(before, values_of(spec, plan, before), curves, going_on, validated)
 
     return prune
 
 
-def _ask(spec: SweepSpec, sweep: Sweep, plan: Plan, numbers: Sequence[int], number: int) -> Changes:
+def _ask(spec: SweepSpec, sweep: Sweep, plan: PackPlan, numbers: Sequence[int], number: int) -> Changes:
     """What Optuna draws as this trial of the pack that has these numbers."""
     generation = _generation(plan, numbers[0])
     records = [r for r in sweep.trials() if r.number < generation or r.number in numbers]
     ended = [record for record in records if record.result is not None]
     running = {record.number: record.changes for record in records if record.result is None}
-    asker = OptunaSearch(_search(spec), spec.mode or plan.monitor[1])
-    return asker.ask(ended, values_of(spec, plan, ended), running, number)
+    optuna_search = OptunaSearch(_search(spec), spec.mode or plan.monitor[1])
+    return optuna_search.ask(ended, values_of(spec, plan, ended), running, number)
 
 
 def _search(spec: SweepSpec) -> Search:
@@ -83,7 +88,7 @@ def _search(spec: SweepSpec) -> Search:
     return spec.search
 
 
-def _generation(plan: Plan, number: int) -> int:
+def _generation(plan: PackPlan, number: int) -> int:
     """The first trial of the packs that are computed side by side with that of this one."""
     return number // plan.generation * plan.generation
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from attnjax.sweeps.spec import SweepSpec, trial_of
-from attnjax.sweeps.store import Sweep, measured, read_plan
+from attnjax.sweeps.store import Sweep, metric_value, read_plan
 from attnjax.sweeps.trials import Trial
 from attnjax.sweeps.worker import Pack, Watcher
 
@@ -48,7 +48,7 @@ class Follower:
         trial = self._trial(number)
         self._computed(number, trial.config.train.steps)  # Those that it has left will not be.
         monitor = (read_plan(self._sweep) or {})["monitor"][0]
-        value = measured(result, self._spec.measure, monitor)
+        value = metric_value(result, self._spec.metric, monitor)
         self._watcher.ended(trial, result["status"], value, result["reason"])
 
     def _computed(self, number: int, step: int) -> None:

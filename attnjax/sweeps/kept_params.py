@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnjax.runs.store import Run
-from attnjax.sweeps.plan import Plan
+from attnjax.sweeps.plan import PackPlan
 from attnjax.sweeps.spec import SweepSpec
-from attnjax.sweeps.store import Sweep, measured
+from attnjax.sweeps.store import Sweep, metric_value
 from attnjax.tasks.errors import task_code
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ Rank = tuple[float, int]
 class KeptParams:
     """Keeps what `plan.keep_params` names: the state of the best trial ("best"), of "all" or of none."""
 
-    def __init__(self, spec: SweepSpec, sweep: Sweep, plan: Plan) -> None:
-        self._sweep, self._measure, self._plan = sweep, spec.measure, plan
+    def __init__(self, spec: SweepSpec, sweep: Sweep, plan: PackPlan) -> None:
+        self._sweep, self._metric, self._plan = sweep, spec.metric, plan
         self._sign = 1.0 if (spec.mode or plan.monitor[1]) == "max" else -1.0
         self._best: Rank | None = None
         self._looked = False
@@ -59,7 +59,7 @@ class KeptParams:
             self._looked = True
             monitor = self._plan.monitor[0]
             values = {
-                trial.number: measured(trial.result, self._measure, monitor)
+                trial.number: metric_value(trial.result, self._metric, monitor)
                 for trial in self._sweep.trials()
                 if trial.status == "done"
             }

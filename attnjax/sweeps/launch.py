@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 
 from attnjax.config import InputError
 from attnjax.runs.devices import start_jax
-from attnjax.runs.run import Say
-from attnjax.sweeps.plan import Plan, choose_plan, pack_size
+from attnjax.runs.run import Notify
+from attnjax.sweeps.plan import PackPlan, choose_plan, pack_size
 from attnjax.sweeps.programs import Programs
 from attnjax.sweeps.spec import SweepSpec
 from attnjax.sweeps.store import Sweep
@@ -20,7 +20,7 @@ def without_refused(spec: SweepSpec, devices: int | None) -> tuple[SweepSpec, li
     """The sweep without the trials whose task cannot be made, and a line for each of their shapes."""
     start_jax(devices)
     groups = shape_groups(spec.trials)
-    refused = _refusals(groups, Programs(spec.entry).faults(groups), InputError)
+    refused = _refusals(groups, Programs(spec.experiment).faults(groups), InputError)
     left_out = {trial.number for place in refused for trial in groups[place]}
     if not left_out or len(left_out) == len(spec.trials):
         return spec, []
@@ -40,28 +40,31 @@ def _refusals(
     }
 
 
-LEARNS = 8  # A search has as many times the trials that are computed together, or more.
-PACKS = 16  # A search of several packs, one for each shape it tries, has as many, unless devices were idle.
-ROUNDS = 2  # Such a pack asks for as many times the trials that it has lanes for, or fewer.
+MIN_SEARCH_ROUNDS = 8
+"""A search computes at most 1/8 of its trials at a time, so that later trials learn from earlier ones."""
+MIN_SEARCH_PACKS = 16
+"""A search over several shapes is cut into at least this many packs, unless devices would be idle."""
+MAX_TRIALS_PER_LANE = 2
+"""A pack of a search over several shapes computes at most this many trials in turn in each lane."""
 
 
 class PackOptions(NamedTuple):
     """What the user asks of packs and of what is kept; None: what a measurement finds, and the best."""
 
     devices: int | None = None
-    lowering: str | None = None
+    batching: str | None = None
     width: int | None = None
     keep_params: str | None = None
 
 
-ANYTHING = PackOptions()
+DEFAULT_PACK_OPTIONS = PackOptions()
 
 
 class Launcher(Protocol):
     """Computes packs somewhere."""
 
-    def plan(self, wished: PackOptions, begun: dict[str, Any] | None) -> Plan:
-        """How packs are computed there; `begun`: the plan of a sweep that goes on. Writes nothing.
+    def plan(self, pack_options: PackOptions, existing: dict[str, Any] | None) -> PackPlan:
+        """How packs are computed there; `existing`: the plan of a sweep that goes on. Writes nothing.
 
         Raises InputError for data that is not good, for a layout that cannot be, and for an experiment whose
         code fails whatever the trial.
@@ -74,23 +77,23 @@ class Launcher(Protocol):
         """Computes packs that do not depend on each other; False when it was stopped before their end."""
 
 
-Launch = Callable[[SweepSpec, Sweep, Watcher, Say], Launcher]
+Launch = Callable[[SweepSpec, Sweep, Watcher, Notify], Launcher]
 
 
-class Local:
+class LocalLauncher:
     """Computes packs in this process, `alone` or beside others: a search is one pack where it can be."""
 
     def __init__(
-        self, spec: SweepSpec, sweep: Sweep, watcher: Watcher, say: Say, *, alone: bool = True
+        self, spec: SweepSpec, sweep: Sweep, watcher: Watcher, notify: Notify, *, alone: bool = True
     ) -> None:
-        self._spec, self._sweep, self._watcher, self._say = spec, sweep, watcher, say
+        self._spec, self._sweep, self._watcher, self._notify = spec, sweep, watcher, notify
         self._one_pack = alone and spec.one_shape
-        self.programs = Programs(spec.entry)
+        self.programs = Programs(spec.experiment)
 
-    def plan(self, wished: PackOptions, begun: dict[str, Any] | None) -> Plan:
-        start_jax(wished.devices)
+    def plan(self, pack_options: PackOptions, existing: dict[str, Any] | None) -> PackPlan:
+        start_jax(pack_options.devices)
         groups = shape_groups(self._spec.some())
-        devices, width = pack_size(self._at_a_time(groups), wished.devices, wished.width)
+        devices, width = pack_size(self._at_a_time(groups), pack_options.devices, pack_options.width)
         faults = self.programs.faults(groups)
         refused = _refusals(groups, faults, InputError)
         if len(faults) == len(groups):
@@ -99,15 +102,17 @@ class Local:
             self._refuse(groups, refused)
         self.groups = [group for place, group in enumerate(groups) if place not in faults]
         for note in getattr(self.programs.task(self.groups[-1][0]), "notes", ()):
-            self._say(note)
-        if begun:
-            self._plan = Plan.from_record(begun)
+            self._notify(note)
+        if existing:
+            self._plan = PackPlan.from_record(existing)
         else:
             self._rehearse()
             count = self._spec.count
-            plan = choose_plan(self.groups, self.programs, wished.lowering, devices, width, count, self._say)
+            plan = choose_plan(
+                self.groups, self.programs, pack_options.batching, devices, width, count, self._notify
+            )
             per_pack = self._per_pack(plan) if self._spec.search else 0
-            self._plan = replace(plan, per_pack=per_pack, keep_params=wished.keep_params or "best")
+            self._plan = replace(plan, per_pack=per_pack, keep_params=pack_options.keep_params or "best")
         return self._plan
 
     def _refuse(self, groups: Sequence[Sequence[Trial]], refused: Mapping[int, str]) -> NoReturn:
@@ -137,14 +142,17 @@ class Local:
         count = self._spec.count
         if self._spec.search is None:
             return max(map(len, groups))
-        lanes = count // (LEARNS if self._one_pack else ROUNDS * PACKS)
+        lanes = count // (MIN_SEARCH_ROUNDS if self._one_pack else MAX_TRIALS_PER_LANE * MIN_SEARCH_PACKS)
         return max(lanes, min(count, len(jax.devices())))
 
-    def _per_pack(self, plan: Plan) -> int:
+    def _per_pack(self, plan: PackPlan) -> int:
         count, layout = self._spec.count, plan.layout
         if self._one_pack:
             return count
-        return min(ROUNDS * layout.width, max(count // PACKS, min(layout.devices, count // LEARNS), 1))
+        return min(
+            MAX_TRIALS_PER_LANE * layout.width,
+            max(count // MIN_SEARCH_PACKS, min(layout.devices, count // MIN_SEARCH_ROUNDS), 1),
+        )
 
     def cut(self, group: Sequence[Trial]) -> list[Sequence[Trial]]:
         """One pack: its lanes are never idle while a trial of the shape waits."""

@@ -16,11 +16,11 @@ from typing import Any
 from attnjax.config import InputError
 from attnjax.runs import store
 from attnjax.runs.devices import cores, start_jax
-from attnjax.runs.run import Say
+from attnjax.runs.run import Notify
 from attnjax.runs.store import Run
 from attnjax.sweeps.follow import Follower
-from attnjax.sweeps.launch import Local, PackOptions
-from attnjax.sweeps.plan import Plan
+from attnjax.sweeps.launch import LocalLauncher, PackOptions
+from attnjax.sweeps.plan import PackPlan
 from attnjax.sweeps.programs import Programs
 from attnjax.sweeps.spec import SweepSpec, spec_of, spec_record
 from attnjax.sweeps.store import Sweep
@@ -29,8 +29,8 @@ from attnjax.sweeps.worker import Pack, Watcher, Worker
 
 ACCELERATORS = {"GPU", "TPU"}
 # Ray leaves a worker that asked for no GPU the machine's CUDA_VISIBLE_DEVICES: each would take every GPU.
-ON_CPU = {"JAX_PLATFORMS": "cpu"}
-RETRIES = 3  # Of a pack whose process or machine died.
+CPU_ENVIRONMENT = {"JAX_PLATFORMS": "cpu"}
+MAX_RETRIES = 3  # Of a pack whose process or machine died.
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_TO_ANSWER = 10.0
 
@@ -46,13 +46,13 @@ class RayLauncher:
         spec: SweepSpec,
         sweep: Sweep,
         watcher: Watcher,
-        say: Say,
+        notify: Notify,
         *,
         address: str | None,
         resources: Mapping[str, float],
     ) -> None:
         self._ray = _started(address)
-        self._spec, self._watcher, self._say = spec, watcher, say
+        self._spec, self._watcher, self._notify = spec, watcher, notify
         self._sweep = Sweep(sweep.folder.resolve())
         # A pack that asks for a device of another kind needs no core of its own to be placed.
         self._wanted = {"CPU": 0.0 if resources.keys() - {"CPU"} else 1.0, **resources}
@@ -61,19 +61,19 @@ class RayLauncher:
             "num_cpus": self._wanted["CPU"],
             "num_gpus": self._wanted.get("GPU", 0),
             "resources": own,
-            "max_retries": RETRIES,
-            "runtime_env": {"env_vars": {} if self._wanted.keys() & ACCELERATORS else ON_CPU},
+            "max_retries": MAX_RETRIES,
+            "runtime_env": {"env_vars": {} if self._wanted.keys() & ACCELERATORS else CPU_ENVIRONMENT},
         }
         self._devices = max(1, int(resources.get("GPU") or resources.get("TPU") or resources.get("CPU", 1)))
         self._require_room()
 
-    def plan(self, wished: PackOptions, begun: dict[str, Any] | None) -> Plan:
-        wished = wished._replace(devices=wished.devices or self._devices)
-        record, notes = self._get(self._task(_plan, self._sweep_text(), tuple(wished), begun))
+    def plan(self, pack_options: PackOptions, existing: dict[str, Any] | None) -> PackPlan:
+        pack_options = pack_options._replace(devices=pack_options.devices or self._devices)
+        record, notes = self._get(self._task(_plan, self._sweep_text(), tuple(pack_options), existing))
         for note in notes:
-            self._say(note)
-        plan = Plan.from_record(record)
-        if not begun:
+            self._notify(note)
+        plan = PackPlan.from_record(record)
+        if not existing:
             plan = replace(plan, packs=self._side_by_side())
         self._plan_text, self._width = json.dumps(plan.record()), plan.layout.width
         return plan
@@ -112,7 +112,7 @@ class RayLauncher:
             raise error.cause from None
         except self._ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[0]
-            raise InputError(f"a pack died {RETRIES + 1} times on the Ray cluster: {reason}") from None
+            raise InputError(f"a pack died {MAX_RETRIES + 1} times on the Ray cluster: {reason}") from None
 
     def _sweep_text(self) -> str:
         return json.dumps(spec_record(self._spec))
@@ -158,12 +158,14 @@ def _require_answer(address: str | None) -> None:
 
 
 def _plan(
-    folder: str, sweep_text: str, wished: tuple[Any, ...], begun: dict[str, Any] | None
+    folder: str, sweep_text: str, pack_options: tuple[Any, ...], existing: dict[str, Any] | None
 ) -> tuple[dict[str, Any], list[str]]:
     """On a node of the cluster: how packs are computed there, and notes to the user."""
     sweep, notes = Sweep(Path(folder)), list[str]()
     spec = spec_of(sweep, json.loads(sweep_text))
-    plan = Local(spec, sweep, Watcher(), notes.append, alone=False).plan(PackOptions(*wished), begun)
+    plan = LocalLauncher(spec, sweep, Watcher(), notes.append, alone=False).plan(
+        PackOptions(*pack_options), existing
+    )
     return plan.record(), notes
 
 
@@ -179,7 +181,7 @@ def _compute(folder: str, sweep_text: str, plan_text: str, numbers: Sequence[int
 @functools.lru_cache(maxsize=1)
 def _worker(folder: str, sweep_text: str, plan_text: str) -> Worker:
     """Kept between the packs that a process computes, for its compiled programs."""
-    sweep, plan = Sweep(Path(folder)), Plan.from_record(json.loads(plan_text))
+    sweep, plan = Sweep(Path(folder)), PackPlan.from_record(json.loads(plan_text))
     start_jax(plan.layout.devices)
     spec = spec_of(sweep, json.loads(sweep_text))
-    return Worker(spec, sweep, plan, Programs(spec.entry))
+    return Worker(spec, sweep, plan, Programs(spec.experiment))

@@ -8,23 +8,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnjax.config import require
-from attnjax.runs.run import Say
+from attnjax.runs.run import Notify
 from attnjax.sweeps.programs import Programs, packed_trial
 from attnjax.sweeps.trials import Trial
 
 if TYPE_CHECKING:
     from attnjax.train.packs.program import PackLayout
 
-CPU_WIDTH, ACCELERATOR_WIDTH = 8, 64  # benchmarks/gpu.py --only packs: wider ones gain little.
-LOWERINGS = ("map", "vmap")
-ENOUGH = 2.0  # Seconds.
-PAYS = 20  # Another lowering is measured where the sweep takes as many times as long as measuring this one.
-CLEARLY = 0.8  # By less, a noisy machine would choose now this one, now that one, and with it the bits.
-KEPT = ("best", "all", "none")
+MAX_CPU_WIDTH = 8
+MAX_ACCELERATOR_WIDTH = 64
+"""Trials in a pack, unless `--width` names a number; wider ones gain little (see benchmarks/gpu.py)."""
+BATCHINGS = ("map", "vmap")
+MAX_MEASURING_SECONDS = 2.0
+"""The measurement of a step repeats its chunk of steps until it took this long."""
+MIN_SWEEP_TO_MEASURING_RATIO = 20
+"""The second batching is measured only if the sweep takes this many times as long as measuring the first."""
+MAX_TIME_RATIO_TO_SWITCH = 0.8
+"""The second batching is used only if its step takes less than this fraction of the first one's time.
+
+The two give different bits. With a ratio near 1 the noise of the machine would decide between them.
+"""
+KEEP_PARAMS_CHOICES = ("best", "all", "none")
 
 
 @dataclass(frozen=True)
-class Plan:
+class PackPlan:
     """How packs are computed, and what is kept of them.
 
     `seconds`: what a step of a pack took in each layout that was measured. `monitor`: of the task.
@@ -50,10 +58,10 @@ class Plan:
         return {**self.layout._asdict(), **own, "keep_params": self.keep_params, "packs": self.packs}
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> "Plan":
+    def from_record(cls, record: dict[str, Any]) -> "PackPlan":
         from attnjax.train.packs.program import PackLayout
 
-        layout = PackLayout(record["lowering"], record["width"], record["devices"])
+        layout = PackLayout(record["batching"], record["width"], record["devices"])
         own = [record[name] for name in ("seconds_per_step", "per_pack", "keep_params", "packs")]
         return cls(layout, tuple(record["monitor"]), *own)
 
@@ -61,15 +69,15 @@ class Plan:
 def choose_plan(
     groups: Sequence[Sequence[Trial]],
     programs: Programs,
-    lowering: str | None,
+    batching: str | None,
     devices: int,
     width: int,
     count: int,
-    say: Say,
-) -> Plan:
+    notify: Notify,
+) -> PackPlan:
     """The fastest layout for the largest group of a sweep of `count` trials.
 
-    Nothing is measured where the lowering is given, and only the one that is likelier to be the faster where
+    Nothing is measured where the batching is given, and only the one that is likelier to be the faster where
     the whole sweep takes little longer than measuring.
     """
     import jax
@@ -78,22 +86,25 @@ def choose_plan(
 
     largest = max(groups, key=len)
     monitor = programs.task(largest[0]).monitor
-    if lowering:
-        return Plan(PackLayout(lowering, width, devices), monitor, {})  # type: ignore[arg-type]
-    likely = LOWERINGS if jax.default_backend() == "cpu" else LOWERINGS[::-1]
+    if batching:
+        return PackPlan(PackLayout(batching, width, devices), monitor, {})  # type: ignore[arg-type]
+    likely = BATCHINGS if jax.default_backend() == "cpu" else BATCHINGS[::-1]
     layouts = [PackLayout(name, width, devices) for name in likely]  # type: ignore[arg-type]
-    say("measuring how fast a step is here")
+    notify("measuring how fast a step is here")
     began = time.perf_counter()
     seconds = {likely[0]: step_seconds(layouts[0], largest, programs, chunks=1)}
     measuring = time.perf_counter() - began
-    if seconds[likely[0]] * largest[0].config.train.steps * count / width > PAYS * measuring:
-        seconds = {layout.lowering: step_seconds(layout, largest, programs) for layout in layouts}
+    if (
+        seconds[likely[0]] * largest[0].config.train.steps * count / width
+        > MIN_SWEEP_TO_MEASURING_RATIO * measuring
+    ):
+        seconds = {layout.batching: step_seconds(layout, largest, programs) for layout in layouts}
     best = layouts[0]
-    if seconds.get(likely[1], math.inf) < CLEARLY * seconds[likely[0]]:
+    if seconds.get(likely[1], math.inf) < MAX_TIME_RATIO_TO_SWITCH * seconds[likely[0]]:
         best = layouts[1]
     shown = ", ".join(f"{name} {1e3 * value:.1f} ms" for name, value in seconds.items())
-    say(f"{best.lowering} it is: a step of {width} trials on {devices} device(s) takes {shown}")
-    return Plan(best, monitor, {name: round(value, 6) for name, value in seconds.items()})
+    notify(f"{best.batching} it is: a step of {width} trials on {devices} device(s) takes {shown}")
+    return PackPlan(best, monitor, {name: round(value, 6) for name, value in seconds.items()})
 
 
 def pack_size(trials: int, devices: int | None, width: int | None) -> tuple[int, int]:
@@ -107,16 +118,16 @@ def pack_size(trials: int, devices: int | None, width: int | None) -> tuple[int,
     require(not devices or devices <= available, f"--devices is {devices}: jax has {available}")
     used = devices or min(available, trials)
     if width is None:
-        most = CPU_WIDTH if jax.default_backend() == "cpu" else ACCELERATOR_WIDTH
+        most = MAX_CPU_WIDTH if jax.default_backend() == "cpu" else MAX_ACCELERATOR_WIDTH
         width = -(-min(most, trials) // used) * used
     require(width % used == 0, f"--width is {width}: expected a multiple of the {used} devices that share it")
     return used, width
 
 
-def training_seconds(plan: Plan, groups: Sequence[Sequence[Trial]], programs: Programs) -> float:
+def training_seconds(plan: PackPlan, groups: Sequence[Sequence[Trial]], programs: Programs) -> float:
     """What training these groups will take: the largest is measured, the others by their operations."""
     largest = max(groups, key=len)
-    step = plan.seconds.get(plan.layout.lowering) or step_seconds(plan.layout, largest, programs)
+    step = plan.seconds.get(plan.layout.batching) or step_seconds(plan.layout, largest, programs)
     work = [_operations(plan.layout, group, programs) for group in groups]
     whole = work[groups.index(largest)]
     packs = [len(group) / plan.layout.width for group in groups]
@@ -155,7 +166,7 @@ def step_seconds(
     batches, lanes = program.batches([span] * layout.width), program.lanes(packed, range(layout.width))
     jax.block_until_ready((states, batches, lanes))
     took: list[float] = []
-    while len(took) < chunks and sum(took) < ENOUGH:
+    while len(took) < chunks and sum(took) < MAX_MEASURING_SECONDS:
         start = time.perf_counter()
         states, metrics = program.chunk(states, batches, lanes)
         jax.block_until_ready((states, metrics))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from attnjax.tasks.base import Task
     from attnjax.train.packs.program import PackLayout, PackProgram, PackTrial
 
-KEPT = 8  # Of each kind: a task holds its data, a program what it was compiled to.
+MAX_CACHED = 8  # Of each kind: a task holds its data, a program what it was compiled to.
 
 T = TypeVar("T")
 
@@ -22,8 +22,8 @@ T = TypeVar("T")
 class Programs:
     """Makes the task of a trial's shape and its program once; those used last are kept."""
 
-    def __init__(self, entry: Experiment) -> None:
-        self._entry = entry
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
         self._tasks: dict[Hashable, Task] = {}
         self._rehearsed: set[str] = set()
         self._programs: dict[Hashable, PackProgram] = {}
@@ -71,7 +71,7 @@ class Programs:
         return _kept(self._programs, (self._shape(trial), layout), make)
 
     def _shape(self, trial: Trial) -> str:
-        return canonical(self._entry.name, static_config(trial.config))
+        return canonical(self._experiment.name, static_config(trial.config))
 
 
 def packed_trial(trial: Trial, metrics: Path) -> "PackTrial":
@@ -85,6 +85,6 @@ def packed_trial(trial: Trial, metrics: Path) -> "PackTrial":
 def _kept(store: dict[Hashable, T], key: Hashable, make: Callable[[], T]) -> T:
     value = store.pop(key) if key in store else make()
     store[key] = value
-    if len(store) > KEPT:
+    if len(store) > MAX_CACHED:
         del store[next(iter(store))]
     return value

@@ -1,6 +1,6 @@
 """Named sweeps: a decorator on a function, in an experiment's file, that yields the changes of each trial.
 
-    @sweep(Translation, measure="held-out dates/exact match %", mode="max", base={"train.steps": 600})
+    @sweep(Translation, metric="held-out dates/exact match %", mode="max", base={"train.steps": 600})
     def widths():
         '''How wide must the model be?'''
         for dim in (32, 64, 128):
@@ -15,24 +15,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from attnjax.config import InputError, require
-from attnjax.experiment.registry import Entry, Experiment, find_of, known, known_of, origin, register
+from attnjax.experiment.registry import Definition, Experiment, find_of, known, known_of, origin, register
 
 Mode = Literal["max", "min"]
 Made = TypeVar("Made", bound=Callable[[], Iterator[dict[str, Any]]])
 
 
 @dataclasses.dataclass(frozen=True)
-class NamedSweep(Entry):
+class NamedSweep(Definition):
     """One registered sweep of an experiment: `make()` yields the changes of each trial, by dotted name.
 
-    `base`: changes of the experiment's default config that all trials share. `measure`: ROW/COLUMN of the
+    `base`: changes of the experiment's default config that all trials share. `metric`: ROW/COLUMN of the
     evaluation table; None stands for the task's monitor at the last validation. `mode`: which end is better.
     """
 
     kind = "sweep"
     experiment: Experiment
     base: dict[str, Any]
-    measure: str | None
+    metric: str | None
     mode: Mode | None
 
     @property
@@ -43,16 +43,16 @@ class NamedSweep(Entry):
     def changes(self) -> list[dict[str, Any]]:
         """What `make` yields. Raises InputError, naming the place, for anything but dictionaries."""
         changes = list(self.make())
-        for entry in changes:
-            if not isinstance(entry, dict):
-                raise InputError(f"{self.place}: sweep {self.name} yields {entry!r}: expected a dictionary")
+        for change in changes:
+            if not isinstance(change, dict):
+                raise InputError(f"{self.place}: sweep {self.name} yields {change!r}: expected a dictionary")
         return changes
 
 
 def sweep(
     experiment: Callable[..., Any],
     *,
-    measure: str | None = None,
+    metric: str | None = None,
     mode: Mode | None = None,
     base: Mapping[str, Any] | None = None,
     name: str | None = None,
@@ -60,16 +60,16 @@ def sweep(
     """Registers a generator function as a sweep of `experiment`: a config class or a preset function.
 
     The name is the function's, unless `name=` gives another; the other arguments are as in `NamedSweep`.
-    Raises InputError for an unknown mode, a measure that is not ROW/COLUMN, something that is no experiment,
+    Raises InputError for an unknown mode, a metric that is not ROW/COLUMN, something that is no experiment,
     and DuplicateError for a name that an experiment or another sweep has.
     """
 
     def decorate(made: Made) -> Made:
         file, line = origin(made)
         called = name or made.__name__
-        _check(f"sweep {called}", measure, mode)
+        _check(f"sweep {called}", metric, mode)
         owner = _experiment(experiment, f"sweep {called}")
-        register(NamedSweep(called, made, file, line, owner, dict(base or {}), measure, mode))
+        register(NamedSweep(called, made, file, line, owner, dict(base or {}), metric, mode))
         return made
 
     return decorate
@@ -85,16 +85,16 @@ def find_sweep(name: str, problems: Iterable[str] = ()) -> NamedSweep:
     return find_of(NamedSweep, name, problems)
 
 
-def _check(label: str, measure: str | None, mode: str | None) -> None:
+def _check(label: str, metric: str | None, mode: str | None) -> None:
     require(mode in ("max", "min", None), f"{label}: mode is {mode!r}: expected 'max', 'min' or None")
-    row, _, column = ("ROW/COLUMN" if measure is None else measure).partition("/")
+    row, _, column = ("ROW/COLUMN" if metric is None else metric).partition("/")
     whole = bool(row.strip() and column.strip())
-    require(whole, f"{label}: measure is {measure!r}: expected 'ROW/COLUMN' of the evaluation table")
+    require(whole, f"{label}: metric is {metric!r}: expected 'ROW/COLUMN' of the evaluation table")
 
 
 def _experiment(made: Callable[..., Any], label: str) -> Experiment:
-    for entry in known():
-        if entry.make is made:
-            return entry
+    for candidate in known():
+        if candidate.make is made:
+            return candidate
     shown = getattr(made, "__qualname__", repr(made))
     raise InputError(f"{label}: {shown} is no experiment: expected what @experiment decorates")

@@ -8,7 +8,7 @@ from attnjax.runs.store import Run
 from attnjax.sweeps.spec import SweepSpec
 from attnjax.sweeps.store import Sweep, TrialRecord
 
-STAY = {"config.json", "trial.json", "metrics.jsonl"}
+FILES_THAT_STAY = {"config.json", "trial.json", "metrics.jsonl"}
 """Who the folder belongs to, and the rows, which training cuts back to where it goes on."""
 
 
@@ -33,7 +33,7 @@ def forget_failure(trial: TrialRecord) -> Path:
     place.mkdir(exist_ok=True)
     result = Run(trial.folder).result_file
     for file in list(trial.folder.iterdir()):
-        if file.name not in STAY and file != result and not file.name.startswith("failed-"):
+        if file.name not in FILES_THAT_STAY and file != result and not file.name.startswith("failed-"):
             file.rename(place / file.name)
     result.rename(Run(place).result_file)
     return place

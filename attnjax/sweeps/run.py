@@ -11,13 +11,13 @@ from typing import Any
 
 from attnjax.config import InputError, require
 from attnjax.runs import provenance, store
-from attnjax.runs.run import Say
+from attnjax.runs.run import Notify
 from attnjax.runs.store import Run
 from attnjax.sweeps.kept_params import KeptParams
-from attnjax.sweeps.launch import ANYTHING, Launch, Launcher, Local, PackOptions
-from attnjax.sweeps.plan import Plan
+from attnjax.sweeps.launch import DEFAULT_PACK_OPTIONS, Launch, Launcher, LocalLauncher, PackOptions
+from attnjax.sweeps.plan import PackPlan
 from attnjax.sweeps.retry import failed_trials, forget_failure
-from attnjax.sweeps.spec import SweepSpec, check_owner, note_measure, write_spec
+from attnjax.sweeps.spec import SweepSpec, check_owner, note_metric, write_spec
 from attnjax.sweeps.store import Sweep, read_plan
 from attnjax.sweeps.trials import shape_groups
 from attnjax.sweeps.worker import Pack, Watcher
@@ -35,18 +35,18 @@ def run_sweep(
     spec: SweepSpec,
     sweep: Sweep,
     *,
-    wished: PackOptions = ANYTHING,
-    launch: Launch = Local,
+    pack_options: PackOptions = DEFAULT_PACK_OPTIONS,
+    launch: Launch = LocalLauncher,
     watcher: Watcher | None = None,
     accept_changed_code: bool = False,
     fresh: bool = False,
     retry_failed: bool = False,
-    say: Say = print,
+    notify: Notify = print,
 ) -> SweepOutcome:
     """Runs every trial that has no result yet, in packs of one shape, in the folder of `sweep`.
 
-    What is `wished` for is settled at the first start, by a measurement where nothing is, and then kept: the
-    bits of a trial may depend on it. A `fresh` sweep begins anew; the folder of the one before is renamed.
+    `pack_options` that are None are settled at the first start, by a measurement, and then kept: the bits of
+    a trial may depend on them. A `fresh` sweep begins anew; the folder of the one before is renamed.
     With `retry_failed`, trials that failed run again; why they failed is kept in their folders.
 
     Raises InputError for what the user can mend, before anything is written: data that is not good, a folder
@@ -60,37 +60,35 @@ def run_sweep(
     going_on = sweep.sweep_file.is_file() and not fresh
     failed = failed_trials(spec, sweep) if going_on and retry_failed else []
     if going_on and any(Run(record.folder).trained for record in sweep.trials()):
-        provenance.require_same_code(Run(sweep.folder), spec.entry, accept=accept_changed_code, say=say)
+        provenance.require_same_code(
+            Run(sweep.folder), spec.experiment, accept=accept_changed_code, notify=notify
+        )
         if _finished(spec, sweep) and not failed:
-            note_measure(spec, sweep)
+            note_metric(spec, sweep)
             return SweepOutcome(sweep, True)
     store.check_writable(sweep.folder)
-    begun = read_plan(sweep) if going_on else None
-    if begun and spec.search and not begun["per_pack"]:
-        raise InputError(
-            f"{sweep.name} was begun by an earlier version, which asked otherwise: --name a new one"
-        )
-    launcher = launch(spec, sweep, watcher, say)
-    plan = launcher.plan(_as_begun(sweep, wished, begun), begun)
+    existing = read_plan(sweep) if going_on else None
+    launcher = launch(spec, sweep, watcher, notify)
+    plan = launcher.plan(_same_options(sweep, pack_options, existing), existing)
     with ExitStack() as stack:
         if fresh and sweep.folder.is_dir():
             with Run(sweep.folder).lock():
-                say(f"the sweep before is kept as {store.set_aside(sweep.folder)}")
+                notify(f"the sweep before is kept as {store.set_aside(sweep.folder)}")
         store.prepare_folder(sweep.folder)
         stack.enter_context(Run(sweep.folder).lock())
-        if read_plan(sweep) != begun:
+        if read_plan(sweep) != existing:
             raise InputError(f"another process has begun {sweep.name} meanwhile: start again to join in")
         write_spec(spec, sweep)
-        if not begun:
+        if not existing:
             store.write_json(sweep.plan_file, plan.record())
-        here = provenance.collect(spec.entry, seed=spec.config.seed, devices=plan.layout.devices)
-        provenance.record_start(Run(sweep.folder), here, say)
+        here = provenance.collect(spec.experiment, seed=spec.config.seed, devices=plan.layout.devices)
+        provenance.record_start(Run(sweep.folder), here, notify)
         for trial in failed:
             place = forget_failure(trial)
-            say(f"trial {trial.number} runs again; what is left of its failure: {place}")
-        packs = f"packs of {plan.layout.width} ({plan.layout.lowering})"
+            notify(f"trial {trial.number} runs again; what is left of its failure: {place}")
+        packs = f"packs of {plan.layout.width} ({plan.layout.batching})"
         where = f"{plan.layout.devices} {here['platform']} device(s)"
-        say(f"{sweep.name} in {sweep.folder}: {spec.count} trials in {packs} on {where}")
+        notify(f"{sweep.name} in {sweep.folder}: {spec.count} trials in {packs} on {where}")
         watcher.begin(sweep, spec.count, _steps_left(spec, sweep))
         stack.callback(watcher.close)
         rounds = _generations(spec, plan) if spec.search else [_packs(spec, launcher)]
@@ -106,7 +104,7 @@ def _packs(spec: SweepSpec, launcher: Launcher) -> list[Sequence[int]]:
     return [[trial.number for trial in pack] for pack in packs]
 
 
-def _generations(spec: SweepSpec, plan: Plan) -> Iterator[list[Sequence[int]]]:
+def _generations(spec: SweepSpec, plan: PackPlan) -> Iterator[list[Sequence[int]]]:
     """The same for packs of a search, those together that are computed side by side."""
     for start in range(0, spec.count, plan.generation):
         numbers = range(start, min(start + plan.generation, spec.count))
@@ -121,17 +119,17 @@ def _steps_left(spec: SweepSpec, sweep: Sweep) -> int:
     return sum(trial.config.train.steps for trial in spec.trials if trial.number not in ended)
 
 
-def _as_begun(sweep: Sweep, wished: PackOptions, begun: dict[str, Any] | None) -> PackOptions:
+def _same_options(sweep: Sweep, pack_options: PackOptions, existing: dict[str, Any] | None) -> PackOptions:
     """The layout of a sweep that goes on; InputError where another is wished for."""
-    if not begun:
-        return wished
-    for name, value in wished._asdict().items():
-        if value not in (None, begun[name]):
+    if not existing:
+        return pack_options
+    for name, value in pack_options._asdict().items():
+        if value not in (None, existing[name]):
             flag = name.replace("_", "-")
             raise InputError(
-                f"--{flag} is {value}: {sweep.name} began with {begun[name]}, and goes on with it"
+                f"--{flag} is {value}: {sweep.name} began with {existing[name]}, and goes on with it"
             )
-    return PackOptions(**{name: begun[name] for name in PackOptions._fields})
+    return PackOptions(**{name: existing[name] for name in PackOptions._fields})
 
 
 def _finished(spec: SweepSpec, sweep: Sweep) -> bool:

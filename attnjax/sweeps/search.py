@@ -11,17 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from attnjax.sweeps.space import Changes, Choice, Range
+from attnjax.sweeps.space import Categorical, Changes, Range
 from attnjax.sweeps.store import TrialRecord
 
 SAMPLERS = ("tpe", "random")
 PRUNERS = ("median", "halving", "hyperband")
-Domain = Choice | Range
+Domain = Categorical | Range
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched for: `trials` draws from `space`, better and better at the measure.
+    """What is searched for: `trials` draws from `space`, better and better at the metric.
 
     `sampler`: "tpe" (Bergstra et al., 2011) or "random"; `pruner`: None, "median", "halving"
     (Li et al., 2020) or "hyperband" (Li et al., 2018), which stop trials by their validations.
@@ -41,7 +41,7 @@ class Search:
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Search":
         space: dict[str, Domain] = {
-            name: Choice(tuple(domain["values"])) if "values" in domain else Range(**domain)
+            name: Categorical(tuple(domain["values"])) if "values" in domain else Range(**domain)
             for name, domain in record["space"].items()
         }
         return cls(**{**record, "space": space})
@@ -64,7 +64,7 @@ class OptunaSearch:
         running: Mapping[int, Changes],
         number: int,
     ) -> Changes:
-        """The changes of the trial of this number, by others and the measures of those that are done."""
+        """The changes of the trial of this number, by others and the metrics of those that are done."""
         study = self._study(number)
         for trial in _by_number(ended):
             study.add_trial(self._told(trial, values.get(trial.number)))
@@ -134,8 +134,8 @@ class OptunaSearch:
             study.add_trial(self._told(record, value, curve))
             return
         trial = self._asked(study, {name: record.changes[name] for name in self._distributions})
-        for step, measured in sorted(curve.items()):
-            trial.report(measured, step)
+        for step, value_then in sorted(curve.items()):
+            trial.report(value_then, step)
             trial.should_prune()
         state, told = self._state(record, value)
         study.tell(trial, told, state=state)
@@ -161,7 +161,7 @@ class OptunaSearch:
 
     def _distribution(self, domain: Domain) -> Any:
         kinds = self._optuna.distributions
-        if isinstance(domain, Choice):
+        if isinstance(domain, Categorical):
             return kinds.CategoricalDistribution(domain.values)
         if domain.integer:
             return kinds.IntDistribution(int(domain.low), int(domain.high), log=domain.log)

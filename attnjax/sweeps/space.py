@@ -30,7 +30,7 @@ _RANGE = re.compile(r"(log:)?([^,/]+?)\.\.([^,/]+)")
 
 
 @dataclass(frozen=True)
-class Choice:
+class Categorical:
     """One of these values, each as likely as the others."""
 
     values: tuple[Any, ...]
@@ -98,7 +98,9 @@ def parse_axes(config: Any, arguments: Sequence[str], *, flag: str = "--grid") -
     return {name: _values(text, annotation, f"{flag} {name}") for name, annotation, text in given}
 
 
-def parse_space(config: Any, arguments: Sequence[str], *, flag: str = "--space") -> dict[str, Choice | Range]:
+def parse_space(
+    config: Any, arguments: Sequence[str], *, flag: str = "--space"
+) -> dict[str, Categorical | Range]:
     """The values or the range of each axis.
 
     >>> from attnjax.train.config import TrainConfig
@@ -178,10 +180,10 @@ def _readings(text: str) -> Iterator[Any]:
     yield text
 
 
-def _domain(text: str, annotation: Any, label: str) -> Choice | Range:
+def _domain(text: str, annotation: Any, label: str) -> Categorical | Range:
     match = _RANGE.fullmatch(text)
     if match is None or text.strip()[:1] in ("'", '"'):
-        return Choice(tuple(_values(text, annotation, label)))
+        return Categorical(tuple(_values(text, annotation, label)))
     number = _number(annotation)
     if number is None:
         raise InputError(f"{label} is {text!r}, a range: expected {type_name(annotation)}")

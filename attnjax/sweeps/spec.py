@@ -14,7 +14,7 @@ from attnjax.experiment.serialize import encode
 from attnjax.runs import store
 from attnjax.sweeps.search import OptunaSearch, Search
 from attnjax.sweeps.space import Changes
-from attnjax.sweeps.store import FOLDER, Sweep, fingerprint
+from attnjax.sweeps.store import SWEEPS_FOLDER, Sweep, fingerprint
 from attnjax.sweeps.trials import (
     Trial,
     decoded_changes,
@@ -30,37 +30,37 @@ from attnjax.sweeps.trials import (
 class SweepSpec:
     """What a sweep computes: the trials of an experiment, as changes of a base config.
 
-    `measure` names a cell of the evaluation table as ROW/COLUMN (None: the task's monitor at the last
+    `metric` names a cell of the evaluation table as ROW/COLUMN (None: the task's monitor at the last
     validation), `mode` which end of it is better (None: the monitor's).
     """
 
     name: str
-    entry: Experiment
+    experiment: Experiment
     config: Any
     trials: Sequence[Trial]
-    measure: str | None = None
+    metric: str | None = None
     mode: str | None = None
     summary: str = ""
     search: Search | None = None
     """Asks for the trials; `trials` is empty then."""
 
     def fingerprint(self, stored: dict[str, Any] | None = None) -> str:
-        """sha256 of what is computed; the measure is a way to look at it, unless a search asks by it.
+        """sha256 of what is computed; the metric is a way to look at it, unless a search asks by it.
 
         `stored`: the base config as it was written when it had fewer fields.
         """
         changes = [encoded_changes(self.config, trial.changes) for trial in self.trials]
         asked = self.search.record() if self.search else None
-        if asked and (self.measure or self.mode):
-            asked |= {"measure": self.measure, "mode": self.mode}
-        return fingerprint([canonical(self.entry.name, self.config, stored), changes, asked])
+        if asked and (self.metric or self.mode):
+            asked |= {"metric": self.metric, "mode": self.mode}
+        return fingerprint([canonical(self.experiment.name, self.config, stored), changes, asked])
 
     def some(self) -> Sequence[Trial]:
         """All trials, or the first that the search will ask for: enough to choose how to compute them."""
         if self.search is None:
             return self.trials
-        asker = OptunaSearch(self.search, self.mode or "max")
-        first = [asker.ask([], {}, {}, number) for number in range(min(8, self.search.trials))]
+        optuna_search = OptunaSearch(self.search, self.mode or "max")
+        first = [optuna_search.ask([], {}, {}, number) for number in range(min(8, self.search.trials))]
         found = possible(self.config, [decoded_changes(self.config, changes) for changes in first])
         require(bool(found), "--space: none of the first draws can be")
         return found
@@ -79,7 +79,7 @@ class SweepSpec:
 
     def folder(self, runs: Path) -> Sweep:
         """Where this sweep lives under `runs`."""
-        folder = runs / FOLDER / f"{self.name}-{self.fingerprint()[:8]}"
+        folder = runs / SWEEPS_FOLDER / f"{self.name}-{self.fingerprint()[:8]}"
         return Sweep(store.this_or_alike(folder, "sweep.json", lambda other: belongs_to(Sweep(other), self)))
 
 
@@ -88,8 +88,8 @@ def spec_record(spec: SweepSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
         "summary": spec.summary,
-        "experiment": spec.entry.name,
-        "file": str(spec.entry.file),
+        "experiment": spec.experiment.name,
+        "file": str(spec.experiment.file),
         "fingerprint": spec.fingerprint(),
         "files": contents(spec.config),
         "config": encode(spec.config),
@@ -98,7 +98,7 @@ def spec_record(spec: SweepSpec) -> dict[str, Any]:
             for trial in spec.trials
         ],
         "search": spec.search and spec.search.record(),
-        "measure": spec.measure,
+        "metric": spec.metric,
         "mode": spec.mode,
         "command": shlex.join(["attnjax", *sys.argv[1:]]),
     }
@@ -112,10 +112,10 @@ def write_spec(spec: SweepSpec, sweep: Sweep) -> None:
     store.write_json(sweep.sweep_file, record)
 
 
-def note_measure(spec: SweepSpec, sweep: Sweep) -> None:
+def note_metric(spec: SweepSpec, sweep: Sweep) -> None:
     """Keeps what the trials are judged by, which another start may have told otherwise."""
     record = sweep.record()
-    own = {"measure": spec.measure, "mode": spec.mode}
+    own = {"metric": spec.metric, "mode": spec.mode}
     if record != {**record, **own}:
         store.write_json(sweep.sweep_file, {**record, **own})
 
@@ -143,18 +143,18 @@ def read_spec(sweep: Sweep) -> SweepSpec:
 
 def spec_of(sweep: Sweep, record: dict[str, Any]) -> SweepSpec:
     """The sweep that a record tells of. InputError where it is not that of the files as they are now."""
-    entry, config = store.decode_config(sweep.sweep_file, record)
+    experiment, config = store.decode_config(sweep.sweep_file, record)
     changes, asked = [trial["changes"] for trial in record["trials"]], record["search"]
     trials = []
     if changes:
-        typed = [decoded_changes(config, entry) for entry in changes]
+        typed = [decoded_changes(config, own) for own in changes]
         trials = make_trials(config, typed, skip_invalid=False)[0]
     spec = SweepSpec(
         record["name"],
-        entry,
+        experiment,
         config,
         trials,
-        record["measure"],
+        record["metric"],
         record["mode"],
         record["summary"],
         Search.from_record(asked) if asked else None,

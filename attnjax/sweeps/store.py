@@ -1,8 +1,8 @@
 """The folder of a sweep: what lies where, and how far each trial is. Any other index can be rebuilt from it.
 
 runs/sweeps/NAME-1a2b3c4d/
-    sweep.json        experiment, base config, trials or search, measure: who this folder belongs to
-    plan.json         lowering, width and devices, as measured or asked for at the first start
+    sweep.json        experiment, base config, trials or search, metric: who this folder belongs to
+    plan.json         batching, width and devices, as measured or asked for at the first start
     provenance.json   every start: code, versions, devices, command line
     packs/…           what trials that are computed together need: checkpoints, the task's files
     trials/0007/      a run folder: config.json, metrics.jsonl, result.json; checkpoints/ where they are kept,
@@ -21,8 +21,8 @@ from attnjax.runs.store import Run, named, read_record, read_result, write_json
 from attnjax.sweeps.space import Changes
 
 Status = Literal["waiting", "running", "done", "failed", "pruned"]
-FOLDER = "sweeps"
-TRACEBACK = "error.txt"
+SWEEPS_FOLDER = "sweeps"
+TRACEBACK_FILE = "error.txt"
 
 
 @dataclass(frozen=True)
@@ -146,16 +146,16 @@ def write_failure(
 ) -> None:
     """Ends a trial that failed, with the traceback of its own code where that was it."""
     if details:
-        (run.folder / TRACEBACK).write_text(details, encoding="utf-8")
+        (run.folder / TRACEBACK_FILE).write_text(details, encoding="utf-8")
     write_result(run, "failed", step, reason=reason, validation=validation)
 
 
-def measured(result: dict[str, Any] | None, measure: str | None, monitor: str) -> float | None:
+def metric_value(result: dict[str, Any] | None, metric: str | None, monitor: str) -> float | None:
     """The number that a sweep compares its trials by; None where a trial has none, or none that is finite."""
     if result is None:
         return None
-    row, _, column = (measure or "").partition("/")
-    value = result["metrics"].get(row, {}).get(column) if measure else result["validation"].get(monitor)
+    row, _, column = (metric or "").partition("/")
+    value = result["metrics"].get(row, {}).get(column) if metric else result["validation"].get(monitor)
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -169,14 +169,12 @@ def resolve(name: str, runs: Path) -> Sweep:
     """The sweep that a command line names: a folder's name, the start of one, or a path."""
     if (Path(name) / "sweep.json").is_file():
         return Sweep(Path(name).resolve())
-    return Sweep(named("sweep", name, runs / FOLDER, "sweep.json"))
+    return Sweep(named("sweep", name, runs / SWEEPS_FOLDER, "sweep.json"))
 
 
 def read_plan(sweep: Sweep) -> dict[str, Any] | None:
     """How the sweep is computed, None before its first start."""
     if not sweep.plan_file.is_file():
         return None
-    kinds = {"lowering": str, "width": int, "devices": int, "monitor": list}
-    # What a sweep of an earlier version did not say.
-    earlier = {"per_pack": 0, "keep_params": "none", "packs": 1, "seconds_per_step": {}}
-    return earlier | read_record(sweep.plan_file, kinds)
+    kinds = {"batching": str, "width": int, "devices": int, "monitor": list, "seconds_per_step": dict}
+    return read_record(sweep.plan_file, {**kinds, "per_pack": int, "keep_params": str, "packs": int})

@@ -13,9 +13,9 @@ from typing import Any
 
 from attnjax.config import InputError, followed, require, require_seed
 from attnjax.experiment.serialize import decode_value, encode, encode_value
-from attnjax.sweeps.space import Changes, Choice, Range, field_type
+from attnjax.sweeps.space import Categorical, Changes, Range, field_type
 
-SHOWN = 5
+MAX_LISTED_REFUSALS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ def zipped(axes: Mapping[str, Sequence[Any]]) -> list[Changes]:
     return [dict(zip(axes, values, strict=True)) for values in zip(*axes.values(), strict=True)]
 
 
-def sampled(space: Mapping[str, Choice | Range], count: int, seed: int) -> list[Changes]:
+def sampled(space: Mapping[str, Categorical | Range], count: int, seed: int) -> list[Changes]:
     """Random search (Bergstra and Bengio 2012): `count` different draws, the same ones for the same seed.
 
     A larger count begins with the draws of a smaller one. Raises InputError for a count below 1 or above what
@@ -219,9 +219,11 @@ def _key(changes: Changes) -> tuple[Any, ...]:
 def refusal(refused: list[str], count: int, total: int) -> str:
     """What is wrong with some of so many trials, in one line."""
     different = _different(refused)
-    more = f"; and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
+    more = (
+        f"; and {len(different) - MAX_LISTED_REFUSALS} more" if len(different) > MAX_LISTED_REFUSALS else ""
+    )
     remedy = " (--skip-invalid leaves them out)" if count < total else ""
-    return f"{count} of {total} trials can't be: {'; '.join(different[:SHOWN])}{more}{remedy}"
+    return f"{count} of {total} trials can't be: {'; '.join(different[:MAX_LISTED_REFUSALS])}{more}{remedy}"
 
 
 def _different(refused: list[str]) -> list[str]:

@@ -12,10 +12,10 @@ from attnjax.runs import store
 from attnjax.runs.store import Run
 from attnjax.sweeps.ask import asked_trials, pruner
 from attnjax.sweeps.kept_params import KeptParams
-from attnjax.sweeps.plan import Plan
+from attnjax.sweeps.plan import PackPlan
 from attnjax.sweeps.programs import Programs, packed_trial
 from attnjax.sweeps.spec import SweepSpec
-from attnjax.sweeps.store import Sweep, measured, write_failure, write_result
+from attnjax.sweeps.store import Sweep, metric_value, write_failure, write_result
 from attnjax.sweeps.trials import Trial
 from attnjax.tasks.errors import TaskError, task_code
 
@@ -96,7 +96,7 @@ class Worker:
 
     spec: SweepSpec
     sweep: Sweep
-    plan: Plan
+    plan: PackPlan
     programs: Programs
     watcher: Watcher = field(default_factory=Watcher)
 
@@ -164,7 +164,7 @@ class Worker:
         run = self.sweep.trial(trial.number)
         if not run.started:
             store.prepare_folder(run.folder)
-            run.write_config(self.spec.entry, trial.config)
+            run.write_config(self.spec.experiment, trial.config)
         if self.sweep.result(trial.number) is None:
             self._begun.add(trial.number)
             self.watcher.started(1)
@@ -202,7 +202,7 @@ class Worker:
         self.watcher.ended(trial, end.status, value, end.reason)
 
     def _finish(self, run: Run, task: "Task", end: "Ended") -> float | None:
-        """Evaluates a trial that came to its last step; its measure."""
+        """Evaluates a trial that came to its last step; its metric."""
         from attnjax.tasks.check import table
         from attnjax.train.hashing import params_hash
         from attnjax.train.state import count_parameters
@@ -210,17 +210,17 @@ class Worker:
         with task_code("evaluate"):
             metrics = table("evaluate", task.evaluate(end.params, run.folder).metrics)
         if self._keeper.best() is None:
-            _check_measure(self.spec.measure, metrics)
+            _check_metric(self.spec.metric, metrics)
         found: dict[str, Any] = {"validation": end.validation, "metrics": metrics}
-        value = measured(found, self.spec.measure, self.plan.monitor[0])
+        value = metric_value(found, self.spec.metric, self.plan.monitor[0])
         self._keeper.before_result(task, end, value)
         digest, count = params_hash(end.params), count_parameters(end.params)
         write_result(run, "done", end.step, params_hash=digest, parameters=count, **found)
         return value
 
 
-def _check_measure(measure: str | None, metrics: Mapping[str, Mapping[str, float]]) -> None:
-    """Raises InputError for a cell that the evaluation lacks; the sweep goes on with another measure."""
+def _check_metric(metric: str | None, metrics: Mapping[str, Mapping[str, float]]) -> None:
+    """Raises InputError for a cell that the evaluation lacks; the sweep goes on with another metric."""
     cells = [f"{row}/{column}" for row, columns in metrics.items() for column in columns]
-    if measure is not None and measure not in cells:
-        raise InputError(f"--measure is {measure!r}: the evaluation has {', '.join(cells)}")
+    if metric is not None and metric not in cells:
+        raise InputError(f"--metric is {metric!r}: the evaluation has {', '.join(cells)}")

@@ -36,7 +36,7 @@ class Task(Protocol):
     """A data source, a model, a loss and metrics, bound together.
 
     A task may have `notes` too: lines that a user should read before training begins. What else it may offer
-    are the protocols `HoldsOut`, `StartsFrom` and `Predicts`. `ModelTask` has the common parts.
+    are the protocols `HoldsOut`, `NamesAxes`, `StartsFrom` and `Predicts`. `ModelTask` has the common parts.
     """
 
     @property
@@ -130,3 +130,11 @@ class Predicts(Task, Protocol):
 
     def predict(self, params: Params, inputs: Sequence[Any]) -> Sequence[Prediction]:
         """Returns the answer to each input, in order."""
+
+
+@runtime_checkable
+class NamesAxes(Protocol):
+    """A task that names the axes of its parameters, so that a mesh can split them by rules."""
+
+    def logical_axes(self) -> Any:
+        """Returns a tree like the parameters with a tuple of names for each, as `nn.logical_axes` gives."""

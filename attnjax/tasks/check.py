@@ -29,8 +29,8 @@ def check_parts(task: Any) -> None:
     )
 
 
-def rehearse(task: Task, hyper: Mapping[str, float]) -> None:
-    """Makes sure that training can use a task: its parameters, a first batch and the loss of it.
+def rehearse(task: Task, hyper: Mapping[str, float]) -> Any:
+    """Returns the shapes of a task's parameters, if training can use them, a first batch and the loss of it.
 
     The loss is traced and not compiled: the first step comes as soon as without.
 
@@ -64,6 +64,7 @@ def rehearse(task: Task, hyper: Mapping[str, float]) -> None:
             f"{type(task).__name__}.loss does not read hyper[{min(unread)!r}], a traced field of the config: "
             "a field that something else depends on must not be traced"
         )
+    return params
 
 
 def given_params(task: Task) -> Params | None:

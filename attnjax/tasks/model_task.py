@@ -11,6 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Key
 
 from attnjax.config import require
+from attnjax.nn.axes import logical_axes
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks.base import AS_MADE, Arrays, Hyperparameters, LossAndMetrics, Params
 from attnjax.tasks.inference import in_batches
@@ -53,6 +54,10 @@ class ModelTask(abc.ABC, Generic[Model]):
         """Returns None: all parameters are those of `init`."""
         return None
 
+    def logical_axes(self) -> nnx.State:
+        """Returns the names of the axes of each parameter."""
+        return logical_axes(self._shapes)
+
     def loss(
         self,
         params: Params,
@@ -92,9 +97,14 @@ class ModelTask(abc.ABC, Generic[Model]):
 
     @cached_property
     def _graphdef(self) -> nnx.GraphDef[Model]:
-        shapes = nnx.eval_shape(lambda: self.build(nnx.Rngs(jax.random.key(0))))
-        graphdef: nnx.GraphDef[Model] = nnx.split(shapes, nnx.Param)[0]
+        graphdef: nnx.GraphDef[Model] = nnx.split(self._shapes, nnx.Param)[0]
         return graphdef
+
+    @cached_property
+    def _shapes(self) -> Model:
+        """The model with shapes in place of its arrays."""
+        shapes: Model = nnx.eval_shape(lambda: self.build(nnx.Rngs(jax.random.key(0))))
+        return shapes
 
     @cached_property
     def _compiled(self) -> dict[Callable[..., Any], Callable[..., Any]]:

@@ -115,7 +115,7 @@ class SequenceTask(ModelTask[LanguageModel]):
         """Returns the `smoothed_cross_entropy` of the answers; nothing else of a sequence is learned."""
         answers = batch["answers"]
         smoothing = hyper.get("label_smoothing", self._loss.label_smoothing)
-        logits = model(batch["tokens"], dropout=dropout)
+        logits = model(batch["tokens"], dropout=dropout).logits
         return smoothed_cross_entropy(logits, answers, answers != NOT_ASKED, smoothing)
 
     def validate(self, params: Params) -> dict[str, float]:
@@ -201,7 +201,7 @@ class SequenceTask(ModelTask[LanguageModel]):
 
 def likeliest(model: LanguageModel, arrays: Mapping[str, jax.Array]) -> Int[Array, "B T"]:
     """Returns the likeliest answer at every token of "tokens"."""
-    return jnp.argmax(model(arrays["tokens"]), axis=-1).astype(jnp.int32)
+    return jnp.argmax(model(arrays["tokens"]).logits, axis=-1).astype(jnp.int32)
 
 
 def score(answers: Int[np.ndarray, "n T"], given: Int[np.ndarray, "n T"]) -> dict[str, float]:

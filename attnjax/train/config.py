@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from attnjax.config import InputError, following, require, traced
 
@@ -12,14 +12,25 @@ def _kept_average(decay: float) -> float:
     return 0.5 if decay > 0 else 0.0
 
 
+def _ones(factors: tuple[float, ...]) -> tuple[float, ...]:
+    """One program for all of so many factors."""
+    return (1.0,) * len(factors)
+
+
 def _warmup_within(warmup_steps: int, steps: int) -> int:
     """A warm-up that would outlast the run is a tenth of it."""
     return warmup_steps if warmup_steps <= steps else steps // 10
 
 
+Optimizer = Literal["adamw", "lion", "muon", "adafactor", "sgd"]
+Schedule = Literal["cosine", "linear", "wsd", "constant", "inverse_sqrt"]
+ENDLESS_SCHEDULES = ("constant", "inverse_sqrt")
+"""Those in which no step depends on how many there will be."""
+
+
 @dataclass(frozen=True)
 class TrainConfig:
-    """AdamW with warm-up and cosine decay, clipped by the global norm. Steps are optimiser updates."""
+    """An optimiser with warm-up and decay, gradients clipped by their global norm. Steps are its updates."""
 
     steps: int = 1000
     """Updates of the whole run."""
@@ -35,8 +46,19 @@ class TrainConfig:
     """Latest checkpoints kept; the best one by the task's metric is kept beside them."""
     warmup_steps: int = following(100, "steps", _warmup_within)
     """Updates of linear warm-up to the learning rate; where only `steps` is set, to fewer, a tenth of it."""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """After the warm-up a cosine towards 0, or the same rate to the end: such a run can be prolonged."""
+    optimizer: Optimizer = "adamw"
+    """AdamW, Lion, Muon (AdamW for what are no matrices), Adafactor, or SGD with momentum."""
+    schedule: Schedule = "cosine"
+    """After the warm-up: towards 0 along a cosine or a line, or (wsd) in the last fifth of all;
+    constant or as 1/√step: such a run can be prolonged."""
+    frozen: tuple[str, ...] = ()
+    """Patterns of names of parameters that stay as they are, such as encoder.*"""
+    undecayed: tuple[str, ...] = ()
+    """Patterns of names of further parameters without weight decay."""
+    rate_patterns: tuple[str, ...] = ()
+    """Patterns of names of parameters with learning rates of their own; the first that fits counts."""
+    rate_factors: tuple[float, ...] = field(default=(), metadata={"traced": True, "static": _ones})
+    """What the learning rate is multiplied by, for each of rate_patterns."""
     learning_rate: float = traced(1e-3)
     """Its peak, at the end of the warm-up."""
     weight_decay: float = traced(0.01)
@@ -44,9 +66,9 @@ class TrainConfig:
     dropout: float = traced(0.1)
     """Share of activations and of attention weights that each step sets to 0."""
     beta1: float = traced(0.9)
-    """Decay of AdamW's mean of gradients."""
+    """Decay of the mean of gradients; the momentum of SGD and Muon."""
     beta2: float = traced(0.98)
-    """Decay of AdamW's mean of squared gradients."""
+    """Decay of the mean of squared gradients; in Lion that of the mean which is kept."""
     clip_norm: float = traced(1.0)
     """Gradients with a larger global norm are scaled down to it."""
     ema_decay: float = field(default=0.0, metadata={"traced": True, "static": _kept_average})
@@ -64,10 +86,16 @@ class TrainConfig:
             self.batch_size % self.accumulate == 0,
             f"train.accumulate is {self.accumulate}: it must divide train.batch_size ({self.batch_size})",
         )
+        for name, choices in (("optimizer", get_args(Optimizer)), ("schedule", get_args(Schedule))):
+            value = getattr(self, name)
+            require(value in choices, f"train.{name} is {value!r}: it must be one of {', '.join(choices)}")
         require(
-            self.schedule in ("cosine", "constant"),
-            f"train.schedule is {self.schedule!r}: it must be cosine or constant",
+            len(self.rate_patterns) == len(self.rate_factors),
+            f"train.rate_factors has {len(self.rate_factors)} numbers: it must have one for each of "
+            f"train.rate_patterns ({len(self.rate_patterns)})",
         )
+        for factor in self.rate_factors:
+            _require_number("rate_factors", factor, value_ok=lambda v: v >= 0, expected="numbers ≥ 0")
         for name in ("learning_rate", "weight_decay"):
             value = getattr(self, name)
             _require_number(name, value, value_ok=lambda v: v >= 0, expected="a number ≥ 0")

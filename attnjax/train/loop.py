@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attnjax.ops.engines.noted import noted_engines
-from attnjax.tasks.base import AS_MADE
+from attnjax.tasks.base import AS_MADE, NamesAxes
 from attnjax.tasks.check import given_params
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.clock import Clock
@@ -22,7 +22,7 @@ from attnjax.train.metrics import MetricsFile, Row, train_row
 from attnjax.train.observers.base import Observer
 from attnjax.train.observers.progress import ProgressBar
 from attnjax.train.prefetch import prefetched
-from attnjax.train.sharding import Placement, on_one_device
+from attnjax.train.sharding import REPLICATED, Rules, ShardingPlan, gather, place_part
 from attnjax.train.signals import interrupt_on_signals
 from attnjax.train.spans import Span, checkpoint_due, spans_of
 from attnjax.train.state import TrainState, count_parameters, evaluation_params, initial_state
@@ -70,6 +70,7 @@ def fit(
     folder: Path,
     hyper: Mapping[str, float] = AS_MADE,
     mesh: jax.sharding.Mesh | None = None,
+    rules: Rules = REPLICATED,
     observers: Sequence[Observer] | None = None,
 ) -> FitResult:
     """Trains `task` to `config.steps`, going on from the newest sound checkpoint in `folder`.
@@ -80,12 +81,13 @@ def fit(
     stopped.
 
     Args:
-      task: the data, the model and the loss.
+      task: the data, the model and the loss; its `init` is traced.
       config: how long and how to train.
       seed: of the parameters and the dropout.
       folder: of this run alone.
       hyper: for the task's loss, in place of the values that the task was made with.
       mesh: of the devices that share a batch; None for one.
+      rules: split parameters over the mesh by the names of their axes, for a task that `NamesAxes`.
       observers: they see every row; None shows a progress bar.
 
     Raises:
@@ -93,7 +95,7 @@ def fit(
       TrainingDiverged: the loss or the gradient is not finite, with the step.
     """
     started = time.monotonic()
-    placement = Placement(mesh, config)
+    plan = ShardingPlan(mesh, config, rules)
     observers = (ProgressBar(),) if observers is None else observers
     metrics_file = MetricsFile(folder / "metrics.jsonl")
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +105,7 @@ def fit(
         for observer in observers:
             stack.callback(observer.close)
             observer.initializing()
-        first_step, state = _restore_or_init(task, config, seed, placement, checkpoints)
+        first_step, state = _restore_or_init(task, config, seed, plan, checkpoints)
         metrics_file.cut_back(first_step)
         clock = Clock(folder)
         clock.start(first_step)
@@ -114,10 +116,10 @@ def fit(
         spans = spans_of(first_step, config)
 
         def load(span: Span) -> dict[str, jax.Array]:
-            return placement.put_batches(stacked_batches(task, span))
+            return plan.put_batches(stacked_batches(task, span))
 
         batches = stack.enter_context(prefetched(load, spans))
-        dispatch = _Dispatcher(task, config, hyper, seed, state, placement, boundary.compiled)
+        dispatch = _Dispatcher(task, config, hyper, seed, state, plan, boundary.compiled)
 
         # At the boundary after chunk i, in this order:
         #   1. dispatch chunk i + 1 (its batches are there), so that the device works during all that follows;
@@ -141,7 +143,7 @@ def fit(
         if step not in checkpoints.steps:
             checkpoints.save(step, dispatch.state, first=metrics_file.sync)
             checkpoints.wait()
-        params = on_one_device(evaluation_params(dispatch.state))
+        params = gather(evaluation_params(dispatch.state))
         best = checkpoints.best
     return FitResult(params, step, interrupt.is_set(), best, first_step, time.monotonic() - started)
 
@@ -157,7 +159,9 @@ def load_params(task: "Task", config: TrainConfig, *, folder: Path, best: bool =
     """
     if not (folder / "checkpoints").is_dir():
         raise FileNotFoundError(f"{folder} holds no checkpoint")
-    like = _state_like(task, config, Placement(None, config))
+    plan = ShardingPlan(None, config)
+    like = jax.eval_shape(functools.partial(initial_state, task, config), jax.random.key(0))
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=plan.replicated), like)
     with _checkpoints(task, config, folder, read_only=True) as checkpoints:
         if best and checkpoints.best is not None:
             return evaluation_params(checkpoints.load(checkpoints.best[0], like))
@@ -181,18 +185,18 @@ class _Dispatcher:
         hyper: Mapping[str, float],
         seed: int,
         state: TrainState,
-        placement: Placement,
+        plan: ShardingPlan,
         on_compiled: Callable[[int, float, Sequence[str]], None] = lambda step, seconds, engines: None,
     ) -> None:
         self.state = state
         self._config = config
         self._on_compiled, self._lengths = on_compiled, set[int]()
-        self._traced = jax.device_put(traced_values(config, hyper), placement.state)
-        self._seed_key = jax.device_put(jax.random.key(seed), placement.state)
+        self._traced = jax.device_put(traced_values(config, hyper), plan.replicated)
+        self._seed_key = jax.device_put(jax.random.key(seed), plan.replicated)
         self._chunk = jax.jit(
             make_train_chunk(task.loss, config),
             donate_argnums=0,
-            out_shardings=(placement.state, placement.state),
+            out_shardings=(jax.tree.map(lambda x: x.sharding, state), plan.replicated),
         )
         self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
 
@@ -242,7 +246,7 @@ class _Boundary:
         trained = train_row(chunk.end, metrics)
         self._write(trained)
         if chunk.snapshot is not None:
-            params = on_one_device(evaluation_params(chunk.snapshot))
+            params = gather(evaluation_params(chunk.snapshot))
             validated = self._validation.row(chunk.end, params, train_loss=trained["loss"], hyper=self._hyper)
             self._write(validated)
             score = validated[self._monitor]
@@ -261,19 +265,20 @@ def _checkpoints(task: "Task", config: TrainConfig, folder: Path, *, read_only: 
 
 
 def _restore_or_init(
-    task: "Task", config: TrainConfig, seed: int, placement: Placement, checkpoints: Checkpoints
+    task: "Task", config: TrainConfig, seed: int, plan: ShardingPlan, checkpoints: Checkpoints
 ) -> tuple[int, TrainState]:
-    if restored := checkpoints.restore(_state_like(task, config, placement)):
+    make, key = functools.partial(initial_state, task, config), jax.random.key(seed)
+    like = jax.eval_shape(make, key)
+    shardings = plan.state(like, like.params, task.logical_axes() if isinstance(task, NamesAxes) else None)
+    placed = jax.tree.map(
+        lambda x, own: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=own), like, shardings
+    )
+    if restored := checkpoints.restore(placed):
         return restored
-    make = jax.jit(functools.partial(initial_state, task, config), out_shardings=placement.state)
-    given = jax.device_put(given_params(task), placement.state)
-    return 0, make(jax.random.key(seed), given)
-
-
-def _state_like(task: "Task", config: TrainConfig, placement: Placement) -> TrainState:
-    """The shapes, dtypes and shardings of a run's state."""
-    like = jax.eval_shape(functools.partial(initial_state, task, config), jax.random.key(0))
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placement.state), like)
+    given = given_params(task)
+    if given is not None:
+        given = place_part(given, shardings.params)
+    return 0, jax.jit(make, out_shardings=shardings)(key, given)
 
 
 def stacked_batches(task: "Task", span: Span) -> dict[str, np.ndarray]:

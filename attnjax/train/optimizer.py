@@ -1,42 +1,42 @@
-"""AdamW with clipping and a warm-up + cosine schedule, built inside the step from traced hyperparameters.
+"""Optimisers by name, built of optax inside the step from traced hyperparameters.
 
 A learning rate in a closure would be a constant of the program: every trial of a sweep would compile anew.
+
+    adamw      Adam with decoupled weight decay (arXiv:1711.05101)
+    lion       the sign of a mean of gradients (arXiv:2302.06675); its rates are about a tenth of Adam's
+    muon       orthogonalised momentum for matrices, Adam for the rest (arXiv:2502.16982)
+    adafactor  second moments kept by rows and columns (arXiv:1804.04235)
+    sgd        gradients with momentum
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+import optax.contrib
+from jaxtyping import Array, Float
 
 from attnjax.config import traced_fields
 from attnjax.train.config import TrainConfig
+from attnjax.train.patterns import first_match, matches, name_of
 
-Hyperparameters = Mapping[str, Float[Array, ""]]
+Hyperparameters = Mapping[str, Float[Array, "..."]]
+
+ADAMS_RMS = 0.2
+"""Root mean square of Muon's updates: that of Adam's, so that learning rates of Adam fit (Moonlight)."""
 
 
-def hyperparameters(config: TrainConfig) -> dict[str, Float[Array, ""]]:
-    """The traced fields of a training configuration as arrays."""
+def hyperparameters(config: TrainConfig) -> dict[str, Float[Array, "..."]]:
+    """Returns the traced fields of a training configuration as arrays."""
     return {name: jnp.asarray(value, jnp.float32) for name, value in traced_fields(config).items()}
 
 
-def schedule(step: Int[Array, ""], config: TrainConfig) -> Float[Array, ""]:
-    """The unit schedule: linear from 1/warmup_steps to 1, then 1, or a cosine towards 0 after the last step.
-
-    Update 0 uses schedule(1) of optax, so that no update has a rate of zero.
-    """
-    if config.schedule == "constant":
-        return jnp.minimum(1.0, (step + 1) / max(config.warmup_steps, 1))
-    unit = optax.schedules.warmup_cosine_decay_schedule(0.0, 1.0, config.warmup_steps, config.steps + 1)
-    return jnp.asarray(unit((step + 1).astype(jnp.float32)))
-
-
-def init_optimizer(params: Any) -> optax.OptState:
-    """The optimiser's state: moments of at least float32."""
-    zero = dict.fromkeys(("clip_norm", "beta1", "beta2", "weight_decay"), jnp.zeros(()))
-    return _adamw(zero).init(widened(params))
+def init_optimizer(params: Any, config: TrainConfig) -> optax.OptState:
+    """Returns the optimiser's state: moments of at least float32, none for frozen parameters."""
+    zero = {name: jnp.zeros_like(value) for name, value in hyperparameters(config).items()}
+    return _transformation(zero, config).init(widened(params))
 
 
 def update_params(
@@ -45,14 +45,29 @@ def update_params(
     opt_state: optax.OptState,
     hyper: Hyperparameters,
     learning_rate: Float[Array, ""],
+    config: TrainConfig,
 ) -> tuple[Any, optax.OptState]:
-    """One update: clip by the global norm, Adam, decoupled weight decay of the matrices.
+    """Returns the parameters and the optimiser's state after one update.
 
-    params ← params − learning_rate · (m̂ / (√v̂ + 1e-8) + weight_decay · params). Loshchilov and Hutter, 2019.
+    params ← params − learning_rate · factor · (direction + weight_decay · params), where the optimiser makes
+    the direction of gradients clipped by their global norm. Of `config` only static fields are read.
     """
-    updates, opt_state = _adamw(hyper).update(widened(grads), opt_state, widened(params))
-    updates = jax.tree.map(lambda update: -learning_rate * update, updates)
+    updates, opt_state = _transformation(hyper, config).update(widened(grads), opt_state, widened(params))
+    if config.rate_patterns:
+        updates = jax.tree_util.tree_map_with_path(
+            lambda path, update: update * _rate_factor(name_of(path), hyper, config), updates
+        )
+    updates = jax.tree.map(lambda update: -learning_rate * update, trained_only(updates, config))
     return optax.apply_updates(params, updates), opt_state
+
+
+def trained_only(grads: Any, config: TrainConfig) -> Any:
+    """Returns gradients, or updates, in which those of frozen parameters are 0."""
+    if not config.frozen:
+        return grads
+    return jax.tree.map(
+        lambda x, frozen: jnp.zeros_like(x) if frozen else x, grads, matches(grads, config.frozen)
+    )
 
 
 def widened(tree: Any) -> Any:
@@ -63,19 +78,78 @@ def widened(tree: Any) -> Any:
     return jax.tree.map(lambda x: jnp.array(x, jnp.promote_types(x.dtype, jnp.float32)), tree)
 
 
-def decays(params: Any) -> Any:
-    """True for each leaf that weight decay applies to: matrices, but neither biases nor a norm's scales."""
+def decays(params: Any, undecayed: Sequence[str] = ()) -> Any:
+    """Returns True for each parameter that weight decay applies to.
+
+    Those are matrices, but neither biases nor a norm's scales, nor what the patterns `undecayed` choose.
+    """
 
     def decay(path: tuple[Any, ...], leaf: Array) -> bool:
-        names = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
-        return leaf.ndim >= 2 and not any(name.endswith(("bias", "scale")) for name in names)
+        name = name_of(path)
+        is_matrix = leaf.ndim >= 2 and not any(part.endswith(("bias", "scale")) for part in name.split("."))
+        return is_matrix and first_match(name, undecayed) is None
 
     return jax.tree_util.tree_map_with_path(decay, params)
 
 
-def _adamw(hyper: Hyperparameters) -> optax.GradientTransformation:
-    return optax.chain(
+def _transformation(hyper: Hyperparameters, config: TrainConfig) -> optax.GradientTransformation:
+    whole = optax.chain(
         optax.clip_by_global_norm(hyper["clip_norm"]),
-        optax.scale_by_adam(hyper["beta1"], hyper["beta2"]),
-        optax.add_decayed_weights(hyper["weight_decay"], mask=decays),
+        _DIRECTIONS[config.optimizer](hyper),
+        optax.add_decayed_weights(
+            hyper["weight_decay"], mask=lambda params: decays(params, config.undecayed)
+        ),
     )
+    if not config.frozen:
+        return whole
+    return optax.masked(
+        whole, lambda params: jax.tree.map(lambda frozen: not frozen, matches(params, config.frozen))
+    )
+
+
+def _rate_factor(name: str, hyper: Hyperparameters, config: TrainConfig) -> Array | float:
+    place = first_match(name, config.rate_patterns)
+    return 1.0 if place is None else hyper["rate_factors"][place]
+
+
+def _adafactor(hyper: Hyperparameters) -> optax.GradientTransformation:
+    return optax.chain(
+        optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0), optax.scale_by_param_block_rms()
+    )
+
+
+def _muon(hyper: Hyperparameters) -> optax.GradientTransformation:
+    both = optax.contrib.muon(
+        1.0,
+        beta=hyper["beta1"],
+        adam_b1=hyper["beta1"],
+        adam_b2=hyper["beta2"],
+        muon_weight_dimension_numbers=_matrix_axes,
+        consistent_rms=ADAMS_RMS,
+    )
+    return optax.chain(both, optax.scale(-1.0))  # optax's includes the sign of a descent.
+
+
+def _matrix_axes(params: Any) -> Any:
+    """Returns how Muon sees each parameter as a matrix; None for those that Adam updates."""
+
+    def axes(path: tuple[Any, ...], leaf: Array) -> Any:
+        parts = name_of(path).split(".")
+        if leaf.ndim < 2 or parts[-1] != "kernel" or parts[0] == "output":
+            return None
+        inputs = (
+            leaf.ndim - 1 if parts[-2:-1] == ["out"] else 1
+        )  # Heads are joined by `out`, made by the others.
+        every = tuple(range(leaf.ndim))
+        return optax.contrib.MuonDimensionNumbers(every[:inputs], every[inputs:])
+
+    return jax.tree_util.tree_map_with_path(axes, params)
+
+
+_DIRECTIONS: Mapping[str, Callable[[Hyperparameters], optax.GradientTransformation]] = {
+    "adamw": lambda hyper: optax.scale_by_adam(hyper["beta1"], hyper["beta2"]),
+    "lion": lambda hyper: optax.scale_by_lion(hyper["beta1"], hyper["beta2"]),
+    "muon": _muon,
+    "adafactor": _adafactor,
+    "sgd": lambda hyper: optax.trace(hyper["beta1"]),
+}

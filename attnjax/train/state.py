@@ -35,13 +35,13 @@ def initial_state(
       given: parameters in place of those that the task makes, as `attnjax.tasks.check.given_params` returns.
     """
     params = task.init(stream_key(seed_key, Stream.INIT))
-    return init_state(params if given is None else _overlaid(params, given), ema=config.ema_decay > 0)
+    return init_state(params if given is None else _overlaid(params, given), config)
 
 
-def init_state(params: Any, *, ema: bool) -> TrainState:
-    """The state before the first update; the average starts as a copy in at least float32."""
-    average = widened(params) if ema else None
-    return TrainState(jnp.zeros((), jnp.int32), params, init_optimizer(params), average)
+def init_state(params: Any, config: TrainConfig) -> TrainState:
+    """Returns the state before the first update; an average starts as a copy in at least float32."""
+    average = widened(params) if config.ema_decay > 0 else None
+    return TrainState(jnp.zeros((), jnp.int32), params, init_optimizer(params, config), average)
 
 
 def evaluation_params(state: TrainState) -> Any:

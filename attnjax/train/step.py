@@ -13,11 +13,12 @@ from attnjax.train.config import TrainConfig
 from attnjax.train.optimizer import (
     Hyperparameters,
     hyperparameters,
-    schedule,
+    trained_only,
     update_params,
     widened,
 )
 from attnjax.train.rngs import Stream, stream_key
+from attnjax.train.schedules import schedule
 from attnjax.train.state import TrainState, update_ema
 
 Batch = dict[str, Array]
@@ -55,8 +56,9 @@ def make_train_step(loss: Loss, config: TrainConfig) -> Step:
         hyper = traced.train
         key = stream_key(seed_key, Stream.DROPOUT, state.step)
         grads, metrics = _gradients(loss, state.params, batch, traced, key, config.accumulate)
+        grads = trained_only(grads, config)
         learning_rate = hyper["learning_rate"] * schedule(state.step, config)
-        params, opt_state = update_params(state.params, grads, state.opt_state, hyper, learning_rate)
+        params, opt_state = update_params(state.params, grads, state.opt_state, hyper, learning_rate, config)
         ema = None if state.ema is None else update_ema(state.ema, params, hyper["ema_decay"], state.step)
         metrics = {**metrics, "grad_norm": optax.tree.norm(grads), "learning_rate": learning_rate}
         return TrainState(state.step + 1, params, opt_state, ema), metrics

@@ -17,7 +17,7 @@ from attnjax.sweeps.store import Sweep
 from tests.toy_runs import TOY, edit, result
 
 HELPER = "_my_task"
-SWEEP = "--grid train.learning_rate=0.1,0.2 --lowering map --width 2 --devices 1".split()
+SWEEP = "--grid train.learning_rate=0.1,0.2 --batching map --width 2 --devices 1".split()
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -260,7 +260,7 @@ def test_an_experiment_in_a_notebook_runs_and_its_cell_can_be_run_again(my, mine
         name = f"/nowhere/ipykernel_1/{number}.py"
         monkeypatch.setitem(linecache.cache, name, (len(text), None, text.splitlines(keepends=True), name))
         exec(compile(text, name, "exec"), vars(main))
-        return run(registry.find("mine"), main.Mine(), runs=Path("runs"), devices=1, say=print)
+        return run(registry.find("mine"), main.Mine(), runs=Path("runs"), devices=1, notify=print)
 
     assert run_cell(1, CELL).result["step"] == 10
     assert run_cell(2, CELL + "# Again.\n").stored

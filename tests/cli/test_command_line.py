@@ -10,7 +10,7 @@ import pytest
 from attnjax.cli import main
 from attnjax.runs.store import Run
 
-USER_FOLDER = Path(__file__).parent / "sweeps" / "user_folder"
+USER_FOLDER = Path(__file__).parents[1] / "sweeps" / "user_folder"
 HEAVY = ("jax", "flax", "numpy", "tyro", "rich")
 
 
@@ -50,8 +50,8 @@ def test_the_quick_commands_import_nothing_heavy(arguments):
 
 
 def test_list_prints_a_line_for_each_experiment(attnjax):
-    code, out, _ = attnjax("list")
-    assert code == 0
+    code, out, err = attnjax("list")
+    assert code == 0, err
     lines = [line.split(maxsplit=1) for line in out.splitlines() if line]
     assert ["toy", "Fit a line to points."] in lines
     assert any(name == "translation" and text[0].startswith("Translate dates") for name, *text in lines)

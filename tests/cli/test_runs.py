@@ -44,7 +44,7 @@ def test_a_run_says_at_once_what_it_is_and_when_it_is_compiled(attnjax):
 
 
 def test_data_that_takes_long_does_not_keep_the_first_line_back(attnjax, monkeypatch):
-    monkeypatch.setattr(running, "PATIENCE", 0.0)
+    monkeypatch.setattr(running, "SECONDS_BEFORE_FIRST_LINE", 0.0)
     Path("points.txt").write_text("three\n")
     monkeypatch.setenv("TOY_SECONDS_TO_READ", "0.2")
     _, _, err = attnjax(*RUN, "--line.points", "points.txt")
@@ -109,7 +109,7 @@ def test_a_prolonged_run_ends_in_the_bits_of_one_that_was_longer_from_the_start(
 @pytest.mark.parametrize(
     ("fields", "steps", "message"),
     [
-        ([], 40, "cannot be prolonged: its learning rate falls along a cosine to 0 at step 20"),
+        ([], 40, "cannot be prolonged: its learning rate (cosine) falls to 0 at step 20"),
         (["--train.schedule", "constant"], 20, "--train.steps is 20: toy-"),
     ],
 )

@@ -186,6 +186,7 @@ class Values(Engine):
         by_row = aj.score_fn(lambda s, b, h, i, j, table: s * table[jnp.minimum(i, 2)], table)
         assert np.isfinite(self.attend(*args, mask=~aj.prefix(7) | aj.causal(-1), score=by_row)[:, 1:]).all()
 
+    @pytest.mark.optimised
     @pytest.mark.parametrize(("dtype", "tolerance"), [(jnp.bfloat16, 2**-7), (jnp.float16, 2**-10)])
     def test_7_sixteen_bit_inputs_are_accumulated_in_float32(self, dtype, tolerance):
         args = inputs(SHAPE, dtype)
@@ -231,6 +232,7 @@ class Values(Engine):
         assert abs(float(jnp.mean(kept > 0)) - 0.75) < 4 * np.sqrt(0.25 * 0.75 / kept.size)
         assert not np.array_equal(kept[:, :, 0], kept[:, :, 1])
 
+    @pytest.mark.optimised
     def test_10_the_same_inputs_give_the_same_bits(self):
         args = inputs(SHAPE)
         options = {"mask": aj.causal(3), "dropout_rate": 0.3, "dropout_key": jax.random.key(1)}

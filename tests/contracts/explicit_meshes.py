@@ -15,7 +15,6 @@ from attnjax import nn
 from attnjax.models import LanguageModel, LanguageModelConfig
 
 jax.config.update("jax_num_cpu_devices", 2)
-jax.config.update("jax_disable_most_optimizations", True)
 BATCH, HEADS = PartitionSpec("data"), PartitionSpec(None, None, "data")
 MASK = aj.causal() & aj.lengths(key=jnp.array([5, 3]))
 
@@ -52,7 +51,7 @@ def language_model(tokens: Any) -> Any:
         positions="learned",
         convolution=2,
     )
-    return LanguageModel(config, vocab=5, rngs=nnx.Rngs(0))(tokens)
+    return LanguageModel(config, vocab=5, rngs=nnx.Rngs(0))(tokens).logits
 
 
 def run(devices: int) -> None:
@@ -70,7 +69,7 @@ def run(devices: int) -> None:
         mesh, HEADS, lambda q, k: aj.attention_weights(q, k, mask=MASK)[..., None].swapaxes(1, 2), *heads[:2]
     )
     layer = nn.Attention(16, 4, rope="halves", qk_norm=True, rngs=nnx.Rngs(0))
-    holds(mesh, BATCH, lambda x: layer(x, mask=MASK), normal(2, 5, 16))
+    holds(mesh, BATCH, lambda x: layer(x, mask=MASK).out, normal(2, 5, 16))
     holds(mesh, BATCH, language_model, np.arange(10).reshape(2, 5) % 5)
     # Eagerly, and where no mesh is set: the arrays say what they lie on.
     spread = [jax.device_put(x, NamedSharding(mesh, HEADS)) for x in heads]

@@ -12,6 +12,8 @@ import pytest
 
 from scripts import kill_resume
 
+pytestmark = pytest.mark.optimised
+
 
 def test_a_killed_run_ends_in_the_bits_of_one_never_killed(tmp_path: Path) -> None:
     report = kill_resume.kill_repeatedly(14, seed=1, folder=tmp_path)
@@ -20,7 +22,6 @@ def test_a_killed_run_ends_in_the_bits_of_one_never_killed(tmp_path: Path) -> No
     assert report.kills["inside a save"] >= 2
 
 
-@pytest.mark.once
 def test_the_command_killed_at_any_moment_ends_in_the_bits_of_one_never_killed(tmp_path: Path) -> None:
     report = kill_resume.kill_repeatedly(14, seed=2, folder=tmp_path, main=kill_resume.run_command)
     assert report.different == []

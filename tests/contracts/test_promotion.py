@@ -136,11 +136,11 @@ def test_models_and_their_training(config):
     graphdef, params = nnx.split(model, nnx.Param)
 
     def loss(params: Any, batch: Any, *, dropout: Any, hyper: Any) -> Any:
-        logits = nnx.merge(graphdef, params)(batch["tokens"], dropout=dropout)
+        logits = nnx.merge(graphdef, params)(batch["tokens"], dropout=dropout).logits
         return smoothed_cross_entropy(logits, batch["tokens"], batch["tokens"] > 0, hyper["label_smoothing"])
 
-    train = TrainConfig(steps=4, batch_size=B, warmup_steps=1, accumulate=2)
-    state = jax.eval_shape(lambda: init_state(params, ema=True))
+    train = TrainConfig(steps=4, batch_size=B, warmup_steps=1, accumulate=2, ema_decay=0.5)
+    state = jax.eval_shape(lambda: init_state(params, train))
     batches = {"tokens": np.zeros((3, B, T), np.int32)}
     with jax.numpy_dtype_promotion("standard"):  # Adam of optax asks for it.
         jax.eval_shape(

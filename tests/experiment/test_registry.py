@@ -41,7 +41,7 @@ def write(folder: Path, name: str, text: str = CONFIG) -> Path:
 def test_it_finds_this_projects_experiments_and_those_of_a_folder(tmp_path):
     write(tmp_path, "mine")
     assert registry.discover(tmp_path) == []
-    assert {"mine", "translation"} <= {entry.name for entry in registry.known()}
+    assert {"mine", "translation"} <= {known.name for known in registry.known()}
 
 
 def test_the_summary_is_the_first_line_of_the_configs_docstring(tmp_path):
@@ -62,7 +62,7 @@ def test_files_that_begin_with_an_underscore_are_helpers(tmp_path):
     write(tmp_path, "_helper", "value = 3")
     write(tmp_path, "mine", "from _helper import value\n" + CONFIG)
     assert registry.discover(tmp_path) == []
-    assert "_helper" not in {entry.name for entry in registry.known()}
+    assert "_helper" not in {known.name for known in registry.known()}
 
 
 def test_a_duplicate_name_is_an_error_that_names_both_places(tmp_path):

@@ -36,7 +36,7 @@ def decode(model: Transformer, source: jax.Array, lengths: jax.Array, **options)
 
 def step_by_step(model: Transformer, source: jax.Array, lengths: jax.Array) -> tuple[np.ndarray, list[int]]:
     """No cache, no loop in the program: the whole prefix through the model for every token."""
-    apply = jax.jit(lambda target: model(source, lengths, target))
+    apply = jax.jit(lambda target: model(source, lengths, target).logits)
     target = np.full((len(source), LENGTH + 1), PAD)
     target[:, 0] = BOS
     for step in range(LENGTH):
@@ -94,7 +94,7 @@ def test_captures_the_weights_of_the_emitted_tokens(model: Transformer) -> None:
     decoded = decode(model, source, lengths, capture=nn.Capture(layers=(1,)))
     assert set(decoded.weights) == {"decoder.1.self_attention", "decoder.1.cross_attention"}
     given = jnp.concatenate([jnp.full((len(source), 1), BOS), decoded.tokens[:, :-1]], axis=1)
-    _, expected = jax.jit(lambda: model(source, lengths, given, capture=nn.Capture()))()
+    expected = jax.jit(lambda: model(source, lengths, given, capture=nn.Capture()).weights)()
     cross = decoded.weights["decoder.1.cross_attention"]
     np.testing.assert_allclose(cross, expected["decoder.1.cross_attention"], atol=1e-4)
     np.testing.assert_array_equal(decode(model, source, lengths).tokens, decoded.tokens)
@@ -104,7 +104,7 @@ def test_alignment_is_the_mean_of_cross_attention(model: Transformer) -> None:
     source, lengths = sources()
     tokens = decode(model, source, lengths).tokens
     given = jnp.concatenate([jnp.full((len(source), 1), BOS), tokens[:, :-1]], axis=1)
-    _, captured = jax.jit(lambda: model(source, lengths, given, capture=nn.Capture()))()
+    captured = jax.jit(lambda: model(source, lengths, given, capture=nn.Capture()).weights)()
     first, second = (captured[f"decoder.{i}.cross_attention"] for i in range(2))
     whole = alignment(model, source, lengths, tokens, bos=BOS)
     np.testing.assert_allclose(whole, (first + second).mean(1) / 2, atol=1e-4)

@@ -10,7 +10,7 @@ from flax import nnx
 
 from attnjax import nn
 from attnjax.models import Transformer, TransformerConfig
-from attnjax.nn.attention import layer as attention_layer
+from attnjax.nn.attention import softmax as attention_layer
 
 B, S, T = 3, 7, 5
 SMALL = {"dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "hidden": 24, "max_length": 32}
@@ -54,19 +54,19 @@ def inputs() -> tuple[jax.Array, jax.Array, jax.Array]:
 @every_variant
 def test_padding_does_not_matter(variant: dict) -> None:
     model, (source, lengths, target) = jax.jit(build(**variant)), inputs()
-    logits = model(source, lengths, target)
+    logits = model(source, lengths, target).logits
     inside = jnp.arange(S) < lengths[:, None]
     changed = jnp.where(inside, source, (source + 1) % 11)
     longer = jnp.concatenate([changed, jnp.full((B, 3), 10)], axis=1)
-    np.testing.assert_allclose(model(longer, lengths, target), logits, atol=1e-4)
-    assert not np.allclose(model((source + 1) % 11, lengths, target), logits, atol=1e-2)
+    np.testing.assert_allclose(model(longer, lengths, target).logits, logits, atol=1e-4)
+    assert not np.allclose(model((source + 1) % 11, lengths, target).logits, logits, atol=1e-2)
 
 
 @every_variant
 def test_a_logit_sees_no_later_target_token(variant: dict) -> None:
     model, (source, lengths, target) = jax.jit(build(**variant)), inputs()
-    logits = model(source, lengths, target)
-    later = model(source, lengths, target.at[:, 3].set((target[:, 3] + 1) % 9))
+    logits = model(source, lengths, target).logits
+    later = model(source, lengths, target.at[:, 3].set((target[:, 3] + 1) % 9)).logits
     np.testing.assert_allclose(later[:, :3], logits[:, :3], atol=1e-5)
     assert not np.allclose(later[:, 3:], logits[:, 3:], atol=1e-3)
 
@@ -74,12 +74,12 @@ def test_a_logit_sees_no_later_target_token(variant: dict) -> None:
 @every_variant
 def test_decoding_with_the_cache_equals_decoding_without(variant: dict) -> None:
     model, (source, lengths, target) = build(**variant), inputs()
-    memory = jax.jit(model.encode)(source, lengths)
-    whole = jax.jit(model.decode)(target, memory, lengths)
+    memory = jax.jit(model.encode)(source, lengths).memory
+    whole = jax.jit(model.decode)(target, memory, lengths).logits
     step = jax.jit(lambda tokens, cache: model.decode(tokens, None, lengths, cache=cache))
     cache, parts = model.init_cache(memory, lengths, 6), []
     for tokens in (target[:, :3], target[:, 3:4], target[:, 4:]):
-        logits, cache = step(tokens, cache)
+        logits, cache, _ = step(tokens, cache)
         parts.append(logits)
     np.testing.assert_allclose(jnp.concatenate(parts, 1), whole, atol=1e-4)
     assert int(cache.length) == T
@@ -90,7 +90,7 @@ def test_order_matters_where_positions_are_known(variant: dict) -> None:
     """Without positions the encoder can't tell an order; with any of the others it can."""
     model, (source, _, _) = build(**variant), inputs()
     everything = jnp.full((B,), S)
-    encode = jax.jit(model.encode)
+    encode = jax.jit(lambda *a: model.encode(*a).memory)
     memory = encode(source, everything)
     order = jnp.array([2, 0, 1, 3, 5, 4, 6])  # not merely reversed: symmetric ALiBi cannot tell that
     moved = encode(source[:, order], everything)
@@ -104,7 +104,7 @@ def test_parameters_are_all_there_is_and_all_are_used_and_named(variant: dict) -
 
     @jax.jit
     def loss(params: nnx.State) -> jax.Array:
-        logits = nnx.merge(graphdef, params)(source, lengths, target)
+        logits = nnx.merge(graphdef, params)(source, lengths, target).logits
         return (logits**2 * jax.random.normal(jax.random.key(0), logits.shape)).mean()
 
     flat = jax.tree.leaves_with_path(jax.grad(loss)(params))
@@ -121,8 +121,8 @@ def test_parameters_are_all_there_is_and_all_are_used_and_named(variant: dict) -
 
 def test_capture_names_layers_and_changes_no_bit() -> None:
     model, (source, lengths, target) = build(encoder_layers=2, decoder_layers=2), inputs()
-    plain = jax.jit(lambda: model(source, lengths, target))()
-    logits, captured = jax.jit(lambda: model(source, lengths, target, capture=nn.Capture()))()
+    plain = jax.jit(lambda: model(source, lengths, target).logits)()
+    logits, _, captured = jax.jit(lambda: model(source, lengths, target, capture=nn.Capture()))()
     np.testing.assert_array_equal(np.asarray(logits), np.asarray(plain))
     assert {path: weights.shape for path, weights in captured.items()} == {
         **{f"encoder.{i}.attention": (B, 4, S, S) for i in range(2)},
@@ -131,7 +131,7 @@ def test_capture_names_layers_and_changes_no_bit() -> None:
     }
     assert not captured["decoder.1.cross_attention"][2, :, :, 1:].any()  # a source of one token
     request = nn.Capture(layers=(1,), heads=(2,), rows=(0, 3))
-    _, part = jax.jit(lambda: model(source, lengths, target, capture=request))()
+    part = jax.jit(lambda: model(source, lengths, target, capture=request).weights)()
     assert {path: weights.shape for path, weights in part.items()} == {
         "encoder.1.attention": (B, 1, 2, S),
         "decoder.1.self_attention": (B, 1, 2, T),
@@ -144,12 +144,12 @@ def test_capture_names_layers_and_changes_no_bit() -> None:
 def test_a_capture_asks_each_stack_for_the_layers_and_rows_that_it_has() -> None:
     model = build(encoder_layers=1, decoder_layers=2)
     source, lengths, target = jnp.ones((B, S), int), jnp.full(B, S), jnp.ones((B, T), int)
-    _, captured = model(source, lengths, target, capture=nn.Capture(layers=(1,), rows=(0, S - 1)))
+    *_, captured = model(source, lengths, target, capture=nn.Capture(layers=(1,), rows=(0, S - 1)))
     assert {path: weights.shape for path, weights in captured.items()} == {
         "decoder.1.self_attention": (B, 4, 1, T),
         "decoder.1.cross_attention": (B, 4, 1, S),
     }
-    _, captured = model(source, lengths, target, capture=nn.Capture(layers=(0,), rows=(S - 1,)))
+    *_, captured = model(source, lengths, target, capture=nn.Capture(layers=(0,), rows=(S - 1,)))
     assert captured["encoder.0.attention"].shape == (B, 4, 1, S)
     with pytest.raises(ValueError, match=r"capture.rows \(7,\): there are 7"):
         model(source, lengths, target, capture=nn.Capture(rows=(S,)))
@@ -158,7 +158,7 @@ def test_a_capture_asks_each_stack_for_the_layers_and_rows_that_it_has() -> None
 def test_a_recurrence_has_no_weights_to_capture_or_to_drop() -> None:
     model = build(mechanism="mamba2", kv_heads=2)
     dropout = nn.Dropout(0.1, jax.random.key(0))
-    _, captured = jax.eval_shape(lambda *a: model(*a, dropout=dropout, capture=nn.Capture()), *inputs())
+    *_, captured = jax.eval_shape(lambda *a: model(*a, dropout=dropout, capture=nn.Capture()), *inputs())
     assert set(captured) == {"decoder.0.cross_attention"}
 
 
@@ -179,9 +179,9 @@ def test_dropout_is_traced_and_off_at_rate_zero() -> None:
     @jax.jit
     def apply(dropout: nn.Dropout) -> jax.Array:
         compiled.append(1)
-        return model(*arguments, dropout=dropout)
+        return model(*arguments, dropout=dropout).logits
 
-    plain = jax.jit(model)(*arguments)
+    plain = jax.jit(model)(*arguments).logits
     np.testing.assert_allclose(apply(nn.Dropout(jnp.float32(0), jax.random.key(0))), plain, atol=1e-4)
     some = [apply(nn.Dropout(jnp.float32(0.3), jax.random.key(i))) for i in (0, 0, 1)]
     np.testing.assert_array_equal(some[0], some[1])
@@ -214,8 +214,8 @@ def test_bfloat16_computes_near_float32_from_float32_parameters() -> None:
     arguments = inputs()
     half = build(dtype="bfloat16")
     assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(half))} == {jnp.dtype(jnp.float32)}
-    logits, exact = jax.jit(half)(*arguments), jax.jit(build())(*arguments)
-    assert jax.eval_shape(half.encode, *arguments[:2]).dtype == jnp.bfloat16
+    logits, exact = (jax.jit(model)(*arguments).logits for model in (half, build()))
+    assert jax.eval_shape(half.encode, *arguments[:2]).memory.dtype == jnp.bfloat16
     assert logits.dtype == jnp.float32
     error = np.abs(logits - exact)
     assert 1e-5 < error.mean() < 0.05 * float(exact.std())
@@ -234,7 +234,7 @@ def test_every_choice_of_the_config_reaches_its_layers() -> None:
     )
     (encoder,), (decoder,) = model.encoder, model.decoder
     layers = [encoder.attention, decoder.self_attention, decoder.cross_attention]
-    assert [layer.rope for layer in layers] == ["interleaved", "interleaved", None]
+    assert [layer.rope for layer in layers] == [nn.Rope("interleaved"), nn.Rope("interleaved"), None]
     for layer in layers:
         assert (layer.kv_heads, layer.implementation) == (2, "blockwise")
         assert layer.query_norm is not None
@@ -252,7 +252,7 @@ def test_the_mechanism_is_that_of_self_attention() -> None:
     (encoder,), (decoder,) = model.encoder, model.decoder
     layers = [encoder.attention, decoder.self_attention, decoder.cross_attention]
     assert [layer.mechanism for layer in layers] == ["cosformer", "cosformer", "softmax"]
-    assert [layer.implementation for layer in layers] == [None, None, "blockwise"]
+    assert layers[-1].implementation == "blockwise"
     assert dict(encoder.attention.recurrence.arguments) == {"horizon": 32}
 
 
@@ -288,7 +288,7 @@ def test_tied_embeddings_share_one_table() -> None:
 def test_works_under_a_mesh() -> None:
     with jax.set_mesh(jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))):
         model = build()
-        assert jnp.isfinite(jax.jit(lambda *a: model(*a))(*inputs())).all()
+        assert jnp.isfinite(jax.jit(lambda *a: model(*a).logits)(*inputs())).all()
 
 
 def test_what_does_not_fit_is_named() -> None:

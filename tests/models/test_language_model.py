@@ -34,13 +34,13 @@ def build(**fields: Any) -> LanguageModel:
 
 def filled(model: LanguageModel, length: int = T + 1) -> Any:
     """A cache for so many tokens that holds T."""
-    return jax.jit(model.__call__)(TOKENS, cache=model.init_cache(B, length))[1]
+    return jax.jit(model.__call__)(TOKENS, cache=model.init_cache(B, length)).cache
 
 
 @every_variant
 def test_a_token_is_seen_by_itself_and_later_ones_and_decoding_is_one_pass(variant: dict) -> None:
     model = build(**variant)
-    run = jax.jit(model)
+    run = jax.jit(lambda tokens: model(tokens).logits)
     logits = run(TOKENS)
     assert logits.shape == (B, T, V)
     changed = run(TOKENS.at[:, 4].add(1) % V)
@@ -50,18 +50,19 @@ def test_a_token_is_seen_by_itself_and_later_ones_and_decoding_is_one_pass(varia
     step = jax.jit(lambda tokens, cache: model(tokens, cache=cache))
     cache, parts = model.init_cache(B, T), []
     for tokens in (TOKENS[:, :5], TOKENS[:, 5:6], TOKENS[:, 6:]):
-        part, cache = step(tokens, cache)
+        part, cache, _ = step(tokens, cache)
         parts.append(part)
     np.testing.assert_allclose(jnp.concatenate(parts, 1), logits, atol=1e-5)
     assert int(cache.length) == T
     # Decoding that forgets the tokens before gives something else.
-    alone, _ = step(TOKENS[:, 6:], model.init_cache(B, T))
+    alone = step(TOKENS[:, 6:], model.init_cache(B, T)).logits
     assert not np.allclose(alone[:, 0], logits[:, 6], atol=1e-3)
 
 
 def test_a_window_holds_as_many_tokens_as_it_says() -> None:
     """Each of two layers reaches back window - 1 tokens: the last sees from T - 1 - 2·2 on."""
-    run = jax.jit(build(mechanism="window", window=3, convolution=None))
+    model = build(mechanism="window", window=3, convolution=None)
+    run = jax.jit(lambda tokens: model(tokens).logits)
     logits = run(TOKENS)
     for place, seen in ((1, False), (2, True)):
         changed = run(TOKENS.at[:, place].add(1) % V)
@@ -81,7 +82,7 @@ def test_parameters_are_all_there_is_and_all_are_used_and_named(mechanism: str) 
 
     @jax.jit
     def loss(params: nnx.State) -> jax.Array:
-        logits = nnx.merge(graphdef, params)(TOKENS)
+        logits = nnx.merge(graphdef, params)(TOKENS).logits
         return (logits**2 * jax.random.normal(jax.random.key(0), logits.shape)).mean()
 
     flat = jax.tree.leaves_with_path(jax.grad(loss)(params))
@@ -99,7 +100,7 @@ def test_a_block_that_layers_share_stays_shared_through_jit_and_grad() -> None:
 
     @nnx.jit
     def step(model: LanguageModel) -> Any:
-        gradient = nnx.grad(lambda model: jax.nn.log_softmax(model(TOKENS))[..., 0].mean())(model)
+        gradient = nnx.grad(lambda model: jax.nn.log_softmax(model(TOKENS).logits)[..., 0].mean())(model)
         nnx.update(model, jax.tree.map(lambda x, g: x - g, nnx.state(model), gradient))
         return nnx.to_pure_dict(gradient)["blocks"]
 
@@ -116,10 +117,10 @@ def test_a_block_that_layers_share_stays_shared_through_jit_and_grad() -> None:
 
 def test_weights_are_captured_by_path_and_dropout_takes_effect() -> None:
     model = build()
-    logits, weights = model(TOKENS, capture=Capture(layers=(1,), rows=(3,)))
+    logits, _, weights = model(TOKENS, capture=Capture(layers=(1,), rows=(3,)))
     assert {path: w.shape for path, w in weights.items()} == {"blocks.1.attention": (B, 2, 1, T)}
     np.testing.assert_array_equal(weights["blocks.1.attention"][..., 4:], 0)
-    dropped = [model(TOKENS, dropout=Dropout(0.5, jax.random.key(i))) for i in (0, 0, 1)]
+    dropped = [model(TOKENS, dropout=Dropout(0.5, jax.random.key(i))).logits for i in (0, 0, 1)]
     np.testing.assert_array_equal(dropped[0], dropped[1])
     assert not np.allclose(dropped[0], dropped[2])
     assert not np.allclose(dropped[0], logits)

@@ -49,8 +49,8 @@ def test_a_decoder_block_looks_at_itself_then_at_the_context_then_feeds_forward(
     block = nn.DecoderBlock(own, cross, feed, lambda: next(parts))
     x, context = normal(2, 5, DIM), normal(2, 7, DIM, seed=1)
     mask, context_mask = masks.causal(), masks.lengths(key=4)
-    expected = x + own(norms[0](x), mask=mask)
-    expected = expected + cross(norms[1](expected), context, mask=context_mask)
+    expected = x + own(norms[0](x), mask=mask).out
+    expected = expected + cross(norms[1](expected), context, mask=context_mask).out
     expected = expected + feed(norms[2](expected))
     got = block(x, context, mask=mask, context_mask=context_mask).out
     np.testing.assert_allclose(got, expected, atol=1e-5)

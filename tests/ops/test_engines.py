@@ -51,6 +51,7 @@ def largest(run, length):
     return max(sizes_of(jaxpr.jaxpr))
 
 
+@pytest.mark.optimised
 def test_blockwise_never_builds_an_array_over_all_pairs_forward_or_backward():
     def run(problem):
         return blockwise.run(problem, blocking_of(problem, 16, 16))
@@ -110,6 +111,7 @@ def test_a_key_that_is_not_finite_reaches_the_query_heads_that_share_it_alone(na
     assert lost.sum() == np.isnan(out).any(-1).sum() == 8
 
 
+@pytest.mark.optimised
 def test_no_loop_copies_a_whole_array_where_blocks_lie_in_it():
     """XLA does where a turn reads what a turn beside it wrote: time would grow with the square of T."""
     x = jnp.ones((2, 256, 4, 8))
@@ -127,6 +129,7 @@ def test_no_loop_copies_a_whole_array_where_blocks_lie_in_it():
     ]
 
 
+@pytest.mark.optimised
 def test_the_measure_of_memory_sees_the_pairs_of_the_reference():
     from attnjax.ops.engines import reference
 

@@ -10,6 +10,8 @@ from flax import nnx
 
 import attnjax as aj
 from attnjax.nn import Attention
+from attnjax.ops.attention import _run as run_attention
+from attnjax.ops.scores import Score
 
 SLOPES, IDS, KEY = jnp.ones(2), jnp.zeros(4, int), jax.random.key(0)
 MAP = jnp.ones((2, 2), bool)
@@ -25,6 +27,10 @@ def is_in(b, h, i, j, ids):
 
 def twice(s, b, h, i, j):
     return 2 * s
+
+
+def times(s, b, h, i, j, c):
+    return c * s
 
 
 # Each pair is built twice; all others differ from it.
@@ -92,6 +98,49 @@ def test_equal_static_arguments_are_traced_once():
     assert not np.array_equal(call(2, 2.0), call(1, 2.0))
     assert not np.array_equal(call(1, 1.0), call(1, 2.0))
     assert len(traced) == 3
+
+
+# One rule, and another value of a number that it declares as data.
+NUMBERS = {
+    "softcap": lambda x: {"score": aj.softcap(1.0 + x)},
+    "score function": lambda x: {"score": aj.score_fn(times, 1.0 + x)},
+    "sigmoid": lambda x: {"normalizer": aj.sigmoid(-x)},
+    "entmax": lambda x: {"normalizer": aj.entmax(1.25 + x)},
+    "dropout": lambda x: {"dropout_rate": 0.25 + x, "dropout_key": KEY},
+    "scale": lambda x: {"scale": 1.0 + x},
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_sweep_over_a_number_compiles_once(name):
+    x, traced = jnp.arange(8.0).reshape(4, 1, 2) / 4, []
+
+    @jax.jit
+    def attend(rules):
+        traced.append(rules)
+        return aj.attention(x, x, x, **rules)
+
+    one, other = NUMBERS[name](0.0), NUMBERS[name](0.5)
+    assert not np.allclose(attend(one), attend(other))
+    assert len(traced) == 1
+    before = run_attention._cache_size()
+    found = [aj.attention(x, x, x, **rules) for rules in (one, other)]
+    assert not np.allclose(*found)
+    assert run_attention._cache_size() <= before + 1
+
+
+def test_positions_are_structure_where_they_are_numbers_and_data_where_they_are_arrays():
+    leaves = [jax.tree.leaves(make(3)) for make in (aj.causal, aj.prefix, lambda n: aj.alibi(SLOPES, n))]
+    assert [len(x) for x in leaves] == [0, 0, 1]
+    assert [len(jax.tree.leaves(make(jnp.int32(3)))) for make in (aj.causal, aj.prefix)] == [1, 1]
+
+
+def test_a_function_in_a_field_of_data_is_named():
+    class Doubled(Score):
+        fn: object
+
+    with pytest.raises(TypeError, match=r"fn is <function twice.*declare fn by static\(\)"):
+        Doubled(twice)
 
 
 def test_a_mask_with_an_array_can_be_static():

@@ -10,7 +10,7 @@ import pytest
 import attnjax as aj
 from attnjax.ops.engines import choose
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.optimised]
 
 MASKS = {"causal": aj.causal(), "window": aj.causal() & aj.sliding_window(100, 0), "full": None}
 CUDA = [name for name, kernel in choose.KERNELS.items() if "cuda" in kernel.platforms]

@@ -7,7 +7,8 @@ import pytest
 
 import attnjax as aj
 from attnjax.ops.normalizers import Softmax
-from attnjax.ops.normalizers.sparse_weights import entmax_weights, sparsemax_weights
+from attnjax.ops.normalizers.entmax import entmax_weights
+from attnjax.ops.normalizers.sparsemax import sparsemax_weights
 
 ROWS = 2 * jax.random.normal(jax.random.key(0), (5, 7))
 

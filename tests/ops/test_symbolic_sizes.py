@@ -49,7 +49,7 @@ def normalisers(q, ids, lengths):
 
 def layer(q, ids, lengths):
     x = q.reshape(*q.shape[:2], N * H)
-    return LAYER(x, mask=aj.causal() & aj.segments(ids))
+    return LAYER(x, mask=aj.causal() & aj.segments(ids)).out
 
 
 def recurrences(q, ids, lengths):
@@ -126,3 +126,9 @@ def test_every_member_takes_symbols(name):
 def test_blocks_refuse_a_symbol_for_a_length():
     with pytest.raises(ValueError, match="T = t and S = t are not both numbers"):
         exported(lambda *args: attend(*args, implementation="blockwise"), "b, t")
+
+
+def test_random_blocks_say_why_they_refuse_a_symbol_for_a_length():
+    mask = aj.random_blocks(jax.random.key(0), 2, 1)
+    with pytest.raises(ValueError, match="T=t and S=t: expected numbers, since how many blocks"):
+        exported(lambda q, *_: aj.attention(q, q, q, mask=mask), "b, t")

@@ -109,6 +109,7 @@ def assert_within_bfloat16(got, inputs, allowed):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.optimised
 def test_bfloat16_output_is_within_its_rounding(engine):
     inputs, case = rounded(draw(SQUARE), "bfloat16"), CASES["causal"]
     got = attend(inputs, engine, "bfloat16", mask=case.ours(SQUARE))

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from attnjax.runs import code
 from attnjax.experiment.registry import Experiment
+from attnjax.runs import code
 
 
 @pytest.fixture
-def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
+def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     folder, library = tmp_path / "experiments", tmp_path / "library"
     files = {
         folder
@@ -33,17 +33,17 @@ def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     return Experiment("mine", len, folder / "mine.py", 1)
 
 
-def test_modules_are_found_by_reading_imports_however_late_or_far(entry: Experiment) -> None:
-    found = [module.name for module in code.modules(entry)]
+def test_modules_are_found_by_reading_imports_however_late_or_far(experiment: Experiment) -> None:
+    found = [module.name for module in code.modules(experiment)]
     assert found[0] == "mine"
     assert sorted(found) == sorted(["mine", "near", "far", "far.deep", "far.other", "far.beside", "broken"])
     assert not {"far", "near"} & sys.modules.keys()
 
 
-def test_relative_imports_of_an_installed_experiment_are_found(entry: Experiment, monkeypatch) -> None:
+def test_relative_imports_of_an_installed_experiment_are_found(experiment: Experiment, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "far.beside", type(sys)("far.beside"))
     sys.modules["far.beside"].__package__ = "far"
-    file = entry.file.parent.parent / "library" / "far" / "beside.py"
+    file = experiment.file.parent.parent / "library" / "far" / "beside.py"
     file.write_text("from .other import x\n")
 
     def make() -> None: ...
@@ -53,12 +53,12 @@ def test_relative_imports_of_an_installed_experiment_are_found(entry: Experiment
     assert [module.name for module in found] == ["far.beside", "far", "far.other"]
 
 
-def test_a_change_is_told_by_file_and_comments_are_none(entry: Experiment) -> None:
-    before, near = code.hashes(entry), entry.file.parent / "near.py"
+def test_a_change_is_told_by_file_and_comments_are_none(experiment: Experiment) -> None:
+    before, near = code.hashes(experiment), experiment.file.parent / "near.py"
     near.write_text('"""A docstring."""\n# A comment.\n' + near.read_text())
-    assert code.changes(before, code.hashes(entry), entry) == []
+    assert code.changes(before, code.hashes(experiment), experiment) == []
     near.write_text("import unused\n")
-    assert code.changes(before, code.hashes(entry), entry) == [
+    assert code.changes(before, code.hashes(experiment), experiment) == [
         "module broken is no longer imported",
         "module far.beside is no longer imported",
         f"{near} has changed",

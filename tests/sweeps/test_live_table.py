@@ -15,7 +15,7 @@ from attnjax.sweeps.store import TrialRecord
 @pytest.fixture
 def shown() -> tuple[LiveTable, io.StringIO]:
     """A table of four trials of five steps, printed as lines."""
-    spec: Any = SimpleNamespace(mode="min", measure=None)
+    spec: Any = SimpleNamespace(mode="min", metric=None)
     sweep: Any = SimpleNamespace(trials=list, plan_file=Path("none"))
     console = Console(file=io.StringIO(), width=200)
     table = LiveTable(spec, console=console, seconds_between_lines=0.0)
@@ -66,7 +66,7 @@ def test_one_that_is_stopped_at_once_says_so(shown) -> None:
 
 
 def test_what_an_earlier_start_found_and_what_a_search_may_not_try_counts() -> None:
-    spec: Any = SimpleNamespace(mode="min", measure=None)
+    spec: Any = SimpleNamespace(mode="min", metric=None)
     result = {"validation": {"": 0.1}, "metrics": {}}
     better = {"validation": {"": 0.01}, "metrics": {}}
     before = [

@@ -15,7 +15,7 @@ from tests.sweeps.test_run import command, only_sweep, table
 from tests.toy_runs import WHERE, held
 
 GRID = ["sweep", "toy", "--grid", "train.learning_rate=0.1,0.2", "--seeds", "4", "--train.steps", "40"]
-FAST = ["--lowering", "map", "--width", "2", "--devices", "1"]
+FAST = ["--batching", "map", "--width", "2", "--devices", "1"]
 
 
 @pytest.fixture(autouse=True)

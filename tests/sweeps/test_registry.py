@@ -25,7 +25,7 @@ class Config:
 
 """
 RATES = '''
-@sweep(Config, measure="all points/error", mode="min", base={"train.steps": 600})
+@sweep(Config, metric="all points/error", mode="min", base={"train.steps": 600})
 def rates():
     """How fast may it learn?
 
@@ -67,7 +67,7 @@ def test_a_sweep_is_what_its_decorator_and_its_docstring_say(load, tmp_path):
     assert found in known_sweeps()
     assert found.experiment == registry.find("mine")
     assert found.base == {"train.steps": 600}
-    assert (found.measure, found.mode) == ("all points/error", "min")
+    assert (found.metric, found.mode) == ("all points/error", "min")
     assert found.summary == "How fast may it learn?"
     assert found.description == "How fast may it learn?\n\nTwo rates."
     assert found.changes() == [{"train.learning_rate": 0.1}, {"train.learning_rate": 0.2}]
@@ -77,7 +77,7 @@ def test_a_sweep_is_what_its_decorator_and_its_docstring_say(load, tmp_path):
 def test_what_is_not_given_is_left_to_the_task(load):
     load("@sweep(Config)\ndef seeds():\n    yield {}\n")
     found = find_sweep("seeds")
-    assert (found.base, found.measure, found.mode, found.summary) == ({}, None, None, "")
+    assert (found.base, found.metric, found.mode, found.summary) == ({}, None, None, "")
 
 
 def test_a_sweep_may_have_another_name_and_may_be_of_a_preset(load):
@@ -89,8 +89,8 @@ def test_a_sweep_may_have_another_name_and_may_be_of_a_preset(load):
 
 def test_sweeps_are_no_experiments(load):
     load(RATES)
-    assert "rates" not in {entry.name for entry in registry.known()}
-    assert "mine" not in {entry.name for entry in known_sweeps()}
+    assert "rates" not in {known.name for known in registry.known()}
+    assert "mine" not in {known.name for known in known_sweeps()}
     with pytest.raises(
         InputError, match=r"unknown experiment 'rates': that is the name of the sweep at .*:16"
     ):
@@ -147,10 +147,10 @@ def test_discovering_twice_is_no_duplicate(load, monkeypatch):
     ("text", "message"),
     [
         (RATES.replace('"min"', '"least"'), "mode is 'least': expected 'max', 'min' or None"),
-        (RATES.replace("all points/error", "error"), "measure is 'error': expected 'ROW/COLUMN' of the"),
-        (RATES.replace("all points/error", "all points/"), "measure is 'all points/': expected"),
-        (RATES.replace("all points/error", "/error"), "measure is '/error': expected"),
-        (RATES.replace("all points/error", ""), "measure is '': expected"),
+        (RATES.replace("all points/error", "error"), "metric is 'error': expected 'ROW/COLUMN' of the"),
+        (RATES.replace("all points/error", "all points/"), "metric is 'all points/': expected"),
+        (RATES.replace("all points/error", "/error"), "metric is '/error': expected"),
+        (RATES.replace("all points/error", ""), "metric is '': expected"),
         (
             RATES.replace("Config, ", "TrainConfig, "),
             "TrainConfig is no experiment: expected what @experiment",
@@ -161,7 +161,7 @@ def test_discovering_twice_is_no_duplicate(load, monkeypatch):
 def test_a_decorator_that_is_wrong_is_one_line_that_names_the_place(load, text, message):
     (problem,) = load(text)
     assert f"mine.py:16: InputError: sweep rates: {message}" in problem
-    assert "rates" not in {entry.name for entry in known_sweeps()}
+    assert "rates" not in {known.name for known in known_sweeps()}
 
 
 def test_a_sweep_that_yields_no_dictionary_is_refused(load):

@@ -39,9 +39,10 @@ def made(folder: Path, trials: list[tuple[dict, dict]], **record) -> Sweep:
         "fingerprint": "0",
         "config": {"seed": 0},
     }
-    extra = {"trials": changes, "measure": "test/score", "mode": "max", "summary": "A & B", "command": "x"}
+    extra = {"trials": changes, "metric": "test/score", "mode": "max", "summary": "A & B", "command": "x"}
     write(folder / "sweep.json", {**base, **extra, **record})
-    write(folder / "plan.json", {"lowering": "map", "width": 8, "devices": 1, "monitor": ["loss", "min"]})
+    plan = {"batching": "map", "width": 8, "devices": 1, "monitor": ["loss", "min"], "seconds_per_step": {}}
+    write(folder / "plan.json", {**plan, "per_pack": 0, "keep_params": "best", "packs": 1})
     for i, (_, result) in enumerate(trials):
         write(folder / "trials" / f"{i:04d}" / "result.json", result)
     return Sweep(folder)
@@ -107,11 +108,11 @@ def test_a_measure_that_is_no_number_is_not_averaged_and_told(tmp_path: Path, ca
         in page
     )
     none = made(tmp_path / "none", [({"model.dim": dim}, results[1]) for dim in (0, 1)])
-    for measure in ("test/score", None):
+    for metric in ("test/score", None):
         with pytest.raises(
-            InputError, match=f"{measure or 'validation loss'} is no finite number in any of 2"
+            InputError, match=f"{metric or 'validation loss'} is no finite number in any of 2"
         ):
-            findings(made(none.folder, [({}, results[1])] * 2, measure=measure))
+            findings(made(none.folder, [({}, results[1])] * 2, metric=metric))
 
 
 def test_every_file_tells_the_same(sweep: Sweep) -> None:
@@ -123,8 +124,8 @@ def test_every_file_tells_the_same(sweep: Sweep) -> None:
     trials = polars.read_parquet(folder / "trials.parquet")
     with (folder / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [float(row["measure"]) if row["measure"] else None for row in rows] == trials["measure"].to_list()
-    assert trials["measure"].null_count() == 1
+    assert [float(row["metric"]) if row["metric"] else None for row in rows] == trials["metric"].to_list()
+    assert trials["metric"].null_count() == 1
     assert trials["test/score"].to_list()[0] == score(2, 16, 0)
     table = polars.read_csv(folder / "table.csv")
     assert table["mean"].to_list() == [setting.mean for setting in report.found.settings]
@@ -188,16 +189,16 @@ def test_random_draws_are_scattered(tmp_path: Path) -> None:
 
 def test_without_a_measure_the_last_validation_counts_by_the_monitor(tmp_path: Path) -> None:
     trials = [({"model.dim": d}, done(d)) for d in DIMS]
-    found = findings(made(tmp_path / "made", trials, measure=None, mode=None))
-    assert (found.measure, found.mode) == ("validation loss", "min")
+    found = findings(made(tmp_path / "made", trials, metric=None, mode=None))
+    assert (found.metric, found.mode) == ("validation loss", "min")
     assert found.best.changes == {"model.dim": 64}  # Its loss is the lowest.
 
 
 def test_errors_name_what_there_is(tmp_path: Path, sweep: Sweep) -> None:
     with pytest.raises(
-        InputError, match="no trial has the measure 'test/scor'; there are test/score, test/other"
+        InputError, match="no trial has the metric 'test/scor'; there are test/score, test/other"
     ):
-        findings(made(tmp_path / "a", [({"x": 1}, done(1))], measure="test/scor"))
+        findings(made(tmp_path / "a", [({"x": 1}, done(1))], metric="test/scor"))
     with pytest.raises(InputError, match="no finished trial yet: 1 failed"):
         findings(made(tmp_path / "b", [({"x": 1}, failed("nan"))]))
     with pytest.raises(InputError, match=r"does not vary 'model.dims'; did you mean model.dim"):
@@ -205,9 +206,9 @@ def test_errors_name_what_there_is(tmp_path: Path, sweep: Sweep) -> None:
 
 
 def test_another_measure_can_be_reported(tmp_path: Path) -> None:
-    sweep = made(tmp_path, [({"x": 1}, done(1)), ({"x": 2}, done(3))], measure="test/other")
-    assert write_report(sweep, measure="test/score", mode="max").found.best.changes == {"x": 2}
-    assert write_report(sweep, measure="test/score", mode="min").found.best.changes == {"x": 1}
+    sweep = made(tmp_path, [({"x": 1}, done(1)), ({"x": 2}, done(3))], metric="test/other")
+    assert write_report(sweep, metric="test/score", mode="max").found.best.changes == {"x": 2}
+    assert write_report(sweep, metric="test/score", mode="min").found.best.changes == {"x": 1}
 
 
 def test_the_command_prints_the_table_and_the_files(sweep: Sweep, capsys) -> None:

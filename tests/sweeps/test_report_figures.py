@@ -145,17 +145,17 @@ def test_the_curve_is_drawn_against_the_most_important_field(tmp_path: Path) -> 
     assert set(drawn(made(tmp_path / "drawn", trials))) == {"scatter", "importance"}
 
 
-@pytest.mark.parametrize(("measure", "highest"), [("test/exact match %", 100.0), ("test/other", 116.0)])
-def test_error_bars_end_where_the_measure_does(tmp_path: Path, measure: str, highest: float) -> None:
+@pytest.mark.parametrize(("metric", "highest"), [("test/exact match %", 100.0), ("test/other", 116.0)])
+def test_error_bars_end_where_the_metric_does(tmp_path: Path, metric: str, highest: float) -> None:
     trials = []
     for dim in (16, 32):
-        for seed, value in enumerate([98 - 18, 98 + 2, 98 + 16 if measure == "test/other" else 100]):
+        for seed, value in enumerate([98 - 18, 98 + 2, 98 + 16 if metric == "test/other" else 100]):
             result = done(0.0)
-            result["metrics"]["test"] = {measure.partition("/")[2]: value}
+            result["metrics"]["test"] = {metric.partition("/")[2]: value}
             trials.append(({"model.dim": dim, "seed": seed}, result))
-    curves = drawn(made(tmp_path / "made", trials, measure=measure))["curves"]
+    curves = drawn(made(tmp_path / "made", trials, metric=metric))["curves"]
     tops = [segment[:, 1].max() for segment in curves.axes[0].collections[0].get_segments()]
-    values = [result["metrics"]["test"][measure.partition("/")[2]] for _, result in trials[:3]]
+    values = [result["metrics"]["test"][metric.partition("/")[2]] for _, result in trials[:3]]
     reach = np.mean(values) + np.std(values, ddof=1)
     assert reach > 100
     assert tops == pytest.approx([min(reach, highest)] * 2)

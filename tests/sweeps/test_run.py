@@ -17,7 +17,7 @@ from attnjax.sweeps.store import Sweep
 from tests.toy_runs import WHERE, held
 
 GRID = ["sweep", "toy", "--grid", "train.learning_rate=0.1,0.2,0.4", "line.slope=1,2", "--seeds", "2"]
-FAST = ["--lowering", "map", "--width", "2", "--devices", "1"]
+FAST = ["--batching", "map", "--width", "2", "--devices", "1"]
 
 
 pytestmark = pytest.mark.usefixtures("on_one_core_in_an_empty_directory")
@@ -126,7 +126,7 @@ def test_a_named_sweep_runs_on_its_base_and_a_second_start_runs_nothing(capsys) 
     assert best.endswith(f": {sweep.trial(2).folder}")
     assert report == f"report: attnjax report {sweep.name}"
     assert [trial.result["step"] for trial in sweep.trials()] == [10] * 6
-    assert (sweep.record()["measure"], sweep.record()["mode"]) == ("all points/error", "min")
+    assert (sweep.record()["metric"], sweep.record()["mode"]) == ("all points/error", "min")
     before = table(sweep)
     starts = len(json.loads((sweep.folder / "provenance.json").read_text())["starts"])
     assert run("sweep", "slopes", *FAST) == 0
@@ -139,7 +139,7 @@ def test_final_states_are_kept_as_those_of_runs(keep: tuple, kept: list[int], ca
     from attnjax.train.hashing import params_hash
     from attnjax.train.loop import load_params
 
-    rates = ["--grid", "train.learning_rate=0.1,0.2,0.4", "--measure", "all points/error", "--mode", "min"]
+    rates = ["--grid", "train.learning_rate=0.1,0.2,0.4", "--metric", "all points/error", "--mode", "min"]
     assert run("sweep", "toy", *rates, *FAST, *keep) == 0
     folders = [trial.folder for trial in only_sweep().trials()]
     assert [i for i, folder in enumerate(folders) if (folder / "checkpoints").is_dir()] == kept

@@ -10,14 +10,19 @@ from typing import ClassVar
 
 import pytest
 
+from attnjax.cli import sweep_tables
 from attnjax.cli.sweep_tables import LiveTable
 from attnjax.sweeps.search import OptunaSearch, Search
-from attnjax.sweeps.space import Choice, Range
+from attnjax.sweeps.space import Categorical, Range
 from attnjax.sweeps.store import TrialRecord
 from tests.sweeps.test_run import command, only_sweep, run, table, written
 
-SPACE = {"rate": Range(1e-3, 1.0, log=True), "heads": Choice((2, 4)), "layers": Range(1, 4, integer=True)}
-FAST = ["--lowering", "map", "--width", "4", "--devices", "1"]
+SPACE = {
+    "rate": Range(1e-3, 1.0, log=True),
+    "heads": Categorical((2, 4)),
+    "layers": Range(1, 4, integer=True),
+}
+FAST = ["--batching", "map", "--width", "4", "--devices", "1"]
 pytestmark = pytest.mark.usefixtures("on_one_core_in_an_empty_directory")
 HUNT = [
     *"sweep toy --search tpe --trials 14 --prune median --train.steps 40".split(),
@@ -48,23 +53,25 @@ def test_a_trial_follows_from_the_trials_before_it(sampler: str) -> None:
 def test_tpe_finds_a_better_region_than_random_draws() -> None:
     """Of 48 trials, the last 16 lie nearer to the best rate; the other way round for the other mode."""
     for mode, sign in (("max", 1), ("min", -1)):
-        asker, asked = OptunaSearch(Search("tpe", 48, {"rate": Range(0.0, 1.0)}), mode), []
+        optuna_search, asked = OptunaSearch(Search("tpe", 48, {"rate": Range(0.0, 1.0)}), mode), []
         while len(asked) < 48:
             ended = records(asked)
             values = {i: -sign * (c["rate"] - 0.3) ** 2 for i, c in enumerate(asked)}
             for number in range(len(ended), len(ended) + 8):
                 running = dict(enumerate(asked[len(ended) :], start=len(ended)))
-                asked.append(asker.ask(ended, values, running, number))
+                asked.append(optuna_search.ask(ended, values, running, number))
         distance = [abs(c["rate"] - 0.3) for c in asked]
         assert sum(distance[-16:]) < 0.6 * sum(distance[:8]) * 2
 
 
 def test_tpe_avoids_what_fails() -> None:
-    asker = OptunaSearch(Search("tpe", 48, {"rate": Range(0.0, 1.0), "heads": Choice((2, 3))}), "max")
+    optuna_search = OptunaSearch(
+        Search("tpe", 48, {"rate": Range(0.0, 1.0), "heads": Categorical((2, 3))}), "max"
+    )
     trials: list[TrialRecord] = []
     for number in range(48):
         values = {t.number: -abs(t.changes["rate"] - 0.3) for t in trials if t.status == "done"}
-        changes = asker.ask(trials, values, {}, number)
+        changes = optuna_search.ask(trials, values, {}, number)
         status = "done" if changes["heads"] == 2 else "failed"
         trials.append(TrialRecord(number, changes, status, {}, Path()))
     failed = [trial.number for trial in trials if trial.status == "failed"]
@@ -73,7 +80,7 @@ def test_tpe_avoids_what_fails() -> None:
 
 @pytest.mark.parametrize("pruner", ["median", "halving", "hyperband"])
 def test_pruning_gives_the_same_answer_again_and_spares_the_best(pruner: str) -> None:
-    asker = OptunaSearch(Search("random", 40, {"rate": Range(0.0, 1.0)}, pruner=pruner), "max")
+    optuna_search = OptunaSearch(Search("random", 40, {"rate": Range(0.0, 1.0)}, pruner=pruner), "max")
     before = records([{"rate": i / 8} for i in range(8)])
     curves = {i: {s: i * s / 10 for s in range(1, 9)} for i in range(16)}
     running = {i: {"rate": i / 16} for i in range(8, 16)}
@@ -87,7 +94,7 @@ def test_pruning_gives_the_same_answer_again_and_spares_the_best(pruner: str) ->
     answers = [
         set().union(
             *(
-                asker.pruned(before, values, until(step), running, dict.fromkeys(running, step))
+                optuna_search.pruned(before, values, until(step), running, dict.fromkeys(running, step))
                 for step in range(1, 9)
             )
         )
@@ -150,7 +157,7 @@ def test_a_pack_asks_for_all_trials_of_one_shape_and_few_where_there_are_several
     space: str, width: int, per_pack: int
 ) -> None:
     asked = "sweep toy --search random --trials 32 --train.steps 2 --train.accumulate 2 --space".split()
-    assert run(*asked, *space.split(), "--lowering", "map", "--devices", "1") == 0
+    assert run(*asked, *space.split(), "--batching", "map", "--devices", "1") == 0
     plan = json.loads((only_sweep().folder / "plan.json").read_text())
     assert (plan["width"], plan["per_pack"]) == (width, per_pack)
 
@@ -176,7 +183,7 @@ def test_a_pruned_lane_of_a_search_over_several_shapes_goes_to_a_further_trial_o
     monkeypatch,
 ) -> None:
     Recorder.events = []
-    monkeypatch.setattr(sweep_console, "LiveTable", Recorder)
+    monkeypatch.setattr(sweep_tables, "LiveTable", Recorder)
     assert run(*HUNT, *SHAPES) == 0
     trials = only_sweep().trials()
     pruned = {t.number for t in trials if t.status == "pruned"}
@@ -191,22 +198,11 @@ def test_a_pruned_lane_of_a_search_over_several_shapes_goes_to_a_further_trial_o
     assert {Recorder.events[place] for place in passed_on} == {STARTED}
 
 
-def test_a_search_of_a_version_that_asked_otherwise_is_left_alone(capsys) -> None:
-    assert run(*HUNT) == 0
-    sweep = only_sweep()
-    plan = json.loads(sweep.plan_file.read_text())
-    sweep.plan_file.write_text(json.dumps({name: plan[name] for name in plan.keys() - {"per_pack"}}))
-    (sweep.trial(13).result_file).unlink()
-    assert run("resume", "toy") == 2
-    assert f"{sweep.name} was begun by an earlier version" in capsys.readouterr().err
-    assert sweep.result(13) is None
-
-
 def test_trials_are_pruned_by_the_monitor_whatever_judges_them() -> None:
-    """The measure that is to be large is the error: its worst end is the best of the monitor."""
+    """The metric that is to be large is the error: its worst end is the best of the monitor."""
     hunt = "sweep toy --search random --trials 12 --prune median --train.steps 40".split()
     space = ["--space", "train.learning_rate=log:1e-3..1"]
-    judged = ["--measure", "all points/error", "--mode", "max"]
+    judged = ["--metric", "all points/error", "--mode", "max"]
     assert run(*hunt, *FAST, *space, *judged) == 0
     assert run(*hunt, *FAST, *space, "--runs", "by_monitor") == 0
     pruned = [
@@ -218,7 +214,7 @@ def test_trials_are_pruned_by_the_monitor_whatever_judges_them() -> None:
 
 def test_a_measure_that_is_no_number_is_a_failure_to_the_search(monkeypatch, capsys) -> None:
     monkeypatch.setenv("TOY_NAN_SLOPE", "2.0")
-    hunt = "sweep toy --search tpe --trials 8 --space line.slope=1,2,3 --measure".split()
+    hunt = "sweep toy --search tpe --trials 8 --space line.slope=1,2,3 --metric".split()
     assert run(*hunt, "all points/error", "--mode", "min", *FAST, "--width", "1") == 0
     assert [trial.status for trial in only_sweep().trials()] == ["done"] * 8
     (kept,) = only_sweep().folder.glob("trials/*/checkpoints")

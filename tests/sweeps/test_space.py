@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from attnjax.config import InputError
-from attnjax.sweeps.space import Choice, Range, parse_axes, parse_space
+from attnjax.sweeps.space import Categorical, Range, parse_axes, parse_space
 
 
 class Order(enum.Enum):
@@ -129,8 +129,8 @@ def test_what_cannot_be_read_is_one_line(parse, arguments, message):
         ("limit=1..2", Range(1.0, 2.0)),
         ("model.heads=1..4", Range(1, 4, integer=True)),
         ("model.hidden=log:16..512", Range(16, 512, log=True, integer=True)),
-        ("file=../a.tsv", Choice((Path("../a.tsv"),))),
-        ("file=a/../b", Choice((Path("a/../b"),))),
+        ("file=../a.tsv", Categorical((Path("../a.tsv"),))),
+        ("file=a/../b", Categorical((Path("a/../b"),))),
     ],
 )
 def test_ranges_are_read(argument, expected):
@@ -167,7 +167,7 @@ def test_an_axis_of_a_grid_is_no_range():
         parse_axes(Config(), ["model.heads=1..4"])
 
 
-def draws(domain: Choice | Range, count: int = 20_000) -> list:
+def draws(domain: Categorical | Range, count: int = 20_000) -> list:
     rng = np.random.default_rng(0)
     return [domain.sample(rng) for _ in range(count)]
 
@@ -177,7 +177,7 @@ def shares(values: list) -> dict:
 
 
 def test_a_choice_draws_each_value_equally_often():
-    drawn = draws(Choice((2, 4, 8)))
+    drawn = draws(Categorical((2, 4, 8)))
     assert shares(drawn) == pytest.approx({2: 1 / 3, 4: 1 / 3, 8: 1 / 3}, abs=0.02)
 
 
@@ -209,6 +209,6 @@ def test_numbers_of_a_logarithmic_range_are_evenly_spread_in_their_logarithm():
 
 
 def test_only_what_has_finitely_many_values_has_a_finite_size():
-    assert Choice((1, 2)).size == 2
+    assert Categorical((1, 2)).size == 2
     assert Range(3, 7, integer=True).size == 5
     assert Range(0.0, 1.0).size == float("inf")

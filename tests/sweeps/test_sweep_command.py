@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("on_one_core_in_an_empty_directory")
         (["toy", "--seeds", "0"], "is not a whole number"),
         (["toy", "--seeds", "2", "--grid", "seed=1,2"], "the sweep sets seed itself"),
         (["toy", "--random", "3"], "say what to draw from"),
-        (["toy", "--seeds", "2", "--measure", "x"], "--measure is 'x'"),
+        (["toy", "--seeds", "2", "--metric", "x"], "--metric is 'x'"),
         (["slopes", "--seeds", "2"], "--seeds is for an experiment"),
         (["toy", "--seeds", "2", "--devices", "1", "--width", "0"], "is not a whole number"),
         (["toy", "--seeds", "2", "--line.points", "gone.txt"], "gone.txt"),
@@ -103,13 +103,13 @@ def test_a_folder_that_cannot_be_written_is_named(capsys) -> None:
 
 
 def test_the_measure_is_checked_and_can_be_corrected(capsys: pytest.CaptureFixture) -> None:
-    grid = ["sweep", "toy", "--grid", "line.slope=1,2", *FAST, "--mode", "min", "--measure"]
+    grid = ["sweep", "toy", "--grid", "line.slope=1,2", *FAST, "--mode", "min", "--metric"]
     assert run(*grid, "all points/eror") == 2
-    assert "--measure is 'all points/eror': the evaluation has all points/error" in capsys.readouterr().err
+    assert "--metric is 'all points/eror': the evaluation has all points/error" in capsys.readouterr().err
     assert run(*grid, "all points/error") == 0
-    assert only_sweep().record()["measure"] == "all points/error"
+    assert only_sweep().record()["metric"] == "all points/error"
     assert run(*grid[:-3]) == 0
-    assert only_sweep().record()["measure"] is None
+    assert only_sweep().record()["metric"] is None
 
 
 def test_data_that_cannot_be_is_named_with_its_trials_and_left_out(capsys: pytest.CaptureFixture) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from attnjax.config import InputError, require, traced
 from attnjax.sweeps import trials
-from attnjax.sweeps.space import Choice, Range
+from attnjax.sweeps.space import Categorical, Range
 from attnjax.train.config import TrainConfig
 
 
@@ -82,7 +82,7 @@ def test_zipped_axes_of_different_lengths_are_named():
         trials.zipped({"a": [1, 2], "b": [3]})
 
 
-SPACE = {"model.heads": Choice((2, 4)), "model.noise": Range(0.0, 1.0)}
+SPACE = {"model.heads": Categorical((2, 4)), "model.noise": Range(0.0, 1.0)}
 
 
 def test_samples_are_the_same_for_the_same_seed_and_others_for_another():
@@ -99,7 +99,7 @@ def test_more_samples_begin_with_fewer():
 
 
 def test_samples_are_different_down_to_the_last_one():
-    small = {"a": Choice((1, 2)), "b": Range(1, 3, integer=True)}
+    small = {"a": Categorical((1, 2)), "b": Range(1, 3, integer=True)}
     drawn = trials.sampled(small, 6, seed=0)
     assert sorted(map(str, drawn)) == sorted(map(str, trials.grid({"a": [1, 2], "b": [1, 2, 3]})))
 
@@ -114,7 +114,7 @@ def test_samples_are_different_down_to_the_last_one():
 )
 def test_samples_that_cannot_be_drawn_are_refused(count, seed, message):
     with refused(message):
-        trials.sampled({"a": Choice((1, 2))}, count, seed)
+        trials.sampled({"a": Categorical((1, 2))}, count, seed)
 
 
 def test_each_entry_gets_every_seed_and_seeds_change_fastest():
@@ -133,7 +133,7 @@ def test_an_entry_keeps_its_own_seed():
 
 
 @pytest.mark.parametrize(
-    ("entry", "seeds", "first", "message"),
+    ("changes", "seeds", "first", "message"),
     [
         ({"seed": 1}, 2, 0, "the number of seeds is 2: the sweep sets seed itself"),
         ({}, 0, 0, "the number of seeds is 0: expected 1 or more"),
@@ -141,9 +141,9 @@ def test_an_entry_keeps_its_own_seed():
         ({}, 2, 2**32 - 1, "the last seed is 4294967296: it must be a whole number in [0, 2**32)"),
     ],
 )
-def test_seeds_that_cannot_be_are_refused(entry, seeds, first, message):
+def test_seeds_that_cannot_be_are_refused(changes, seeds, first, message):
     with refused(message):
-        trials.with_seeds([entry], seeds, first)
+        trials.with_seeds([changes], seeds, first)
 
 
 def test_a_trial_is_its_changes_and_the_whole_config():

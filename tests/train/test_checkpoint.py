@@ -15,9 +15,12 @@ import pytest
 
 from attnjax.config import InputError
 from attnjax.train.checkpoint import CheckpointDamaged, Checkpoints
+from attnjax.train.config import TrainConfig
 from attnjax.train.state import init_state
 
-STATE = init_state({"w": jnp.arange(300.0).reshape(3, 100), "b": jnp.ones(3, jnp.bfloat16)}, ema=True)
+STATE = init_state(
+    {"w": jnp.arange(300.0).reshape(3, 100), "b": jnp.ones(3, jnp.bfloat16)}, TrainConfig(ema_decay=0.5)
+)
 
 
 def _open(folder: Path, *, keep: int = 2, mode: str = "max") -> Checkpoints:

@@ -34,4 +34,5 @@ def test_the_scalars_of_the_optimiser_and_the_loss_are_traced() -> None:
         "beta2",
         "clip_norm",
         "ema_decay",
+        "rate_factors",
     }

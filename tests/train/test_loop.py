@@ -199,7 +199,7 @@ def test_the_next_chunk_is_dispatched_before_the_host_looks_at_the_last(
 def test_no_array_slips_onto_the_device_unseen() -> None:
     task = ToyTask()
     placement = loop.Placement(None, CONFIG)
-    state = init_state(task.init(jax.random.key(0)), ema=True)
+    state = init_state(task.init(jax.random.key(0)), TrainConfig(ema_decay=0.5))
     dispatch = loop._Dispatcher(task, CONFIG, 0, state, placement)
     batches = {name: value[None] for name, value in task.batch(0).items()}
     with pytest.raises(Exception, match="Disallowed host-to-device transfer"):

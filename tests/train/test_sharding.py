@@ -9,7 +9,7 @@ import pytest
 
 from attnjax.config import InputError
 from attnjax.train.config import TrainConfig
-from attnjax.train.sharding import Placement
+from attnjax.train.sharding import ShardingPlan, is_main
 
 TWO_DEVICES = """
 import sys
@@ -20,6 +20,8 @@ from attnjax.config import InputError
 from attnjax.train.config import TrainConfig
 from attnjax.train.hashing import params_hash
 from attnjax.train.loop import fit
+from attnjax.train.sharding import ShardingPlan
+from attnjax.train.state import init_state
 from tests.train.toy import ToyTask
 
 folder, task = Path(sys.argv[1]), ToyTask()
@@ -33,6 +35,23 @@ resumed = train("two", None)  # a checkpoint of two devices on one
 assert params_hash(two) == params_hash(resumed)
 assert all(len(x.devices()) == 1 for x in jax.tree.leaves(two))
 jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), one, two)
+class Named(ToyTask):
+    def logical_axes(self):
+        hidden = {"kernel": ("embed", "mlp"), "bias": ("mlp",)}
+        return {"embed": ("vocab", "embed"), "hidden": hidden, "out": ("mlp", "vocab")}
+mesh = jax.make_mesh((1, 2), ("data", "model"))
+rules = {"mlp": "model", "vocab": "model"}  # 11 tokens do not divide: not split
+split = fit(Named(), config, seed=0, folder=folder / "split", mesh=mesh, rules=rules, observers=()).params
+jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), one, split)
+plan = ShardingPlan(mesh, config, rules)
+state = jax.eval_shape(lambda: init_state(task.init(jax.random.key(0)), config))
+specs = plan.state(state, state.params, Named().logical_axes())
+spec = jax.sharding.PartitionSpec
+assert specs.params["hidden"]["kernel"].spec == spec(None, "model"), specs.params
+assert specs.params["embed"].spec == spec(None, None), specs.params
+moments = {str(x.spec) for x in jax.tree.leaves(specs.opt_state)}
+assert str(spec(None, "model")) in moments and str(spec("model")) in moments, moments
+mesh = jax.make_mesh((2,), ("data",))
 try:
     fit(task, TrainConfig(batch_size=8, accumulate=8), seed=0, folder=folder / "odd", mesh=mesh)
 except InputError as error:
@@ -40,6 +59,7 @@ except InputError as error:
 """
 
 
+@pytest.mark.optimised
 def test_two_devices_train_as_one_and_the_same_each_time(tmp_path: Path) -> None:
     command = [sys.executable, "-c", TWO_DEVICES, str(tmp_path)]
     done = subprocess.run(
@@ -52,4 +72,14 @@ def test_two_devices_train_as_one_and_the_same_each_time(tmp_path: Path) -> None
 def test_a_mesh_without_the_axis_data_is_refused() -> None:
     mesh = jax.sharding.Mesh(jax.devices()[:1], ("model",))
     with pytest.raises(InputError, match="it must have 'data'"):
-        Placement(mesh, TrainConfig())
+        ShardingPlan(mesh, TrainConfig())
+
+
+def test_a_rule_for_an_axis_that_the_mesh_lacks_is_refused() -> None:
+    mesh = jax.sharding.Mesh(jax.devices()[:1], ("data",))
+    with pytest.raises(InputError, match="rules split mlp over 'model': mesh has the axes"):
+        ShardingPlan(mesh, TrainConfig(), {"mlp": "model"})
+
+
+def test_one_process_is_the_main_one() -> None:
+    assert is_main()

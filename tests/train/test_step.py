@@ -27,7 +27,7 @@ def float64() -> Iterator[None]:
 
 def _state(task: ToyTask, *, ema: bool = False, dtype: str = "float32"):
     params = jax.tree.map(lambda x: x.astype(dtype), task.init(KEY))
-    return init_state(params, ema=ema)
+    return init_state(params, TrainConfig(ema_decay=0.5 if ema else 0.0))
 
 
 def _chunk(task: ToyTask, steps: int) -> dict[str, np.ndarray]:
@@ -103,7 +103,7 @@ def test_micro_batches_draw_their_own_dropout() -> None:
     def drawn(accumulate: int) -> float:
         config = dataclasses.replace(CONFIG, accumulate=accumulate, dropout=0.5)
         step = make_train_step(loss, config)
-        state = init_state(jnp.ones(()), ema=False)
+        state = init_state(jnp.ones(()), config)
         return float(step(state, {"x": jnp.zeros(8)}, traced_values(config, {}), KEY)[1]["loss"])
 
     assert drawn(1) != drawn(2)
@@ -118,7 +118,7 @@ def test_dropout_changes_with_the_step_and_the_seed() -> None:
 def test_the_average_of_bfloat16_parameters_moves_as_that_of_float32_ones() -> None:
     def averaged(dtype: jnp.dtype) -> jax.Array:
         """Of a weight that walks from 1 to 1.2 in 2000 steps."""
-        first = init_state({"w": jnp.ones(2, dtype)}, ema=True)
+        first = init_state({"w": jnp.ones(2, dtype)}, TrainConfig(ema_decay=0.5))
 
         def walk(state, step):
             params = {"w": jnp.full(2, 1 + 0.2 * step / 2000, dtype)}
@@ -140,7 +140,7 @@ def test_sums_over_leaves_and_micro_batches_of_bfloat16_do_not_stand_still(accum
         return value, {"loss": value, "weight": jnp.bfloat16(batch["x"].size)}
 
     config = dataclasses.replace(CONFIG, batch_size=512, accumulate=accumulate, clip_norm=1e9)
-    state = init_state({str(i): jnp.bfloat16(1 / 512) for i in range(512)}, ema=False)
+    state = init_state({str(i): jnp.bfloat16(1 / 512) for i in range(512)}, config)
     batch = {"x": jnp.ones(512, jnp.bfloat16)}
     _, metrics = make_train_step(loss, config)(state, batch, traced_values(config, {}), KEY)
     np.testing.assert_allclose(metrics["grad_norm"], 512**0.5, rtol=1e-3)
@@ -157,5 +157,5 @@ def test_the_average_follows_the_parameters() -> None:
 
 def test_the_average_is_what_is_evaluated_where_there_is_one() -> None:
     params, average = {"w": jnp.zeros(2)}, {"w": jnp.ones(2)}
-    assert evaluation_params(init_state(params, ema=True)._replace(ema=average)) is average
-    assert evaluation_params(init_state(params, ema=False)) is params
+    assert evaluation_params(init_state(params, TrainConfig(ema_decay=0.5))._replace(ema=average)) is average
+    assert evaluation_params(init_state(params, TrainConfig())) is params

@@ -110,7 +110,7 @@ def _greedy(
     batch = source.shape[0]
 
     def step(progress: _Progress) -> _Progress:
-        logits, cache = model.decode(progress.last[:, None], None, source_lengths, cache=progress.cache)
+        logits, cache, _ = model.decode(progress.last[:, None], None, source_lengths, cache=progress.cache)
         best = jnp.argmax(logits[:, 0], axis=-1).astype(jnp.int32)
         token = jnp.where(progress.done, pad, best)
         tokens = progress.tokens.at[:, progress.step].set(token)
@@ -121,7 +121,7 @@ def _greedy(
         tokens=jnp.full((batch, max_length), pad),
         last=jnp.full((batch,), bos),
         done=jnp.zeros((batch,), bool),
-        cache=model.init_cache(model.encode(source, source_lengths), source_lengths, max_length),
+        cache=model.init_cache(model.encode(source, source_lengths).memory, source_lengths, max_length),
     )
     end = jax.lax.while_loop(lambda p: (p.step < max_length) & ~p.done.all(), step, start)
     ended = end.tokens == eos
@@ -142,8 +142,6 @@ def _forced(
     """The decoder's weights when it is fed the tokens it emitted."""
     model = nnx.merge(graphdef, params)
     begin = jnp.full_like(tokens[:, :1], bos)
-    memory = model.encode(source, source_lengths)
-    _, captured = model.decode(
-        jnp.concatenate([begin, tokens[:, :-1]], axis=1), memory, source_lengths, capture=capture
-    )
-    return captured
+    memory = model.encode(source, source_lengths).memory
+    fed = jnp.concatenate([begin, tokens[:, :-1]], axis=1)
+    return model.decode(fed, memory, source_lengths, capture=capture).weights

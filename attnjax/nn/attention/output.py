@@ -1,6 +1,6 @@
-"""What an attention layer gives back."""
+"""What an attention layer returns."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jaxtyping import Array, Float
 
@@ -8,14 +8,14 @@ from attnjax.nn.attention.cache import KVCache, StateCache
 
 
 class AttentionOutput(NamedTuple):
-    """What one attention layer gives: its output, the cache it leaves, the weights that were asked for."""
+    """The output of one attention layer, whatever it was asked for.
+
+    Attributes:
+      out: [*B, T, D].
+      cache: with the tokens of this call appended; None where no cache was given.
+      weights: [*B, N, T, S] before dropout, of the heads and rows asked for; None where no capture was given.
+    """
 
     out: Float[Array, "*B T D"]
-    cache: KVCache | StateCache | None
-    weights: Float[Array, "*B N T S"] | None
-
-
-def without_none(first: Any, *rest: Any) -> Any:
-    """first alone, or with those of the rest that are not None as a tuple."""
-    given = tuple(part for part in rest if part is not None)
-    return (first, *given) if given else first
+    cache: KVCache | StateCache | None = None
+    weights: Float[Array, "*B N T S"] | None = None

@@ -101,20 +101,8 @@ def require_sizes(dim: int, heads: int, *, kv_heads: int | None, **head_sizes: i
         raise ValueError(f"heads {heads}: expected a divisor of dim ({dim}), or a head_dim")
 
 
-def require_rope(rope: str | None, head_dim: int) -> None:
-    """Raises ValueError for a rotation that there is not, or one of an odd head size."""
-    if rope not in (None, "halves", "interleaved"):
-        raise ValueError(f"rope {rope!r}: expected None, 'halves' or 'interleaved'")
-    if rope is not None and head_dim % 2:
-        raise ValueError(f"rope {rope!r}: expected an even head size, got {head_dim}")
-
-
-def require_goes_with(mechanism: str, *, implementation: str | None, **of_keys: Any) -> None:
-    """Raises ValueError for what the mechanism does not take; None is what was not asked for."""
-    if mechanism == "softmax":
-        return
-    if implementation is not None:
-        raise ValueError(f"implementation {implementation!r}: {mechanism} takes none, it is of softmax")
+def require_goes_with(mechanism: str, **of_keys: Any) -> None:
+    """Raises ValueError for what acts on keys, where they are gates; None is what was not asked for."""
     for name, given in of_keys.items():
         if given is not None and MEMBERS[mechanism].key == "log_forget":
             raise ValueError(f"{name} {given!r}: expected none, the keys of {mechanism} are what it forgets")

@@ -33,7 +33,7 @@ def dropout(key: PRNGKeyArray, rate: Any, sizes: Sizes) -> Dropout:
     row_key, column_key = jax.random.split(key)
     rows = jax.random.bits(row_key, (sizes.flat_batch, sizes.heads, sizes.queries, 1), jnp.uint32)
     columns = jax.random.bits(column_key, (1, 1, 1, sizes.keys), jnp.uint32)
-    return Dropout(Grid(rows), Grid(columns), rate)
+    return Dropout(Grid(rows), Grid(columns), jnp.asarray(rate, jnp.float32))
 
 
 def _mix(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:

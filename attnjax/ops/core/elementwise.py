@@ -11,6 +11,8 @@ from jax.core import eval_jaxpr
 from jax.interpreters import partial_eval
 from jaxtyping import Array
 
+from attnjax.ops.core.manual_axes import axes_of, evaluate, varying_over
+
 
 class Closed:
     """A function that takes the traced arrays that it closed over, of any dtype, after its own arguments.
@@ -29,7 +31,9 @@ class Closed:
             return self.fn(*args)
         given = iter(args[len(args) - count :])
         closed_over = [next(given) if x is None else x for x in self.fixed]
-        return eval_jaxpr(self.jaxpr, closed_over, *jax.tree.leaves(args[: len(args) - count]))[0]
+        leaves = jax.tree.leaves(args[: len(args) - count])
+        run = evaluate if jax.sharding.get_abstract_mesh().manual_axes else eval_jaxpr
+        return run(self.jaxpr, closed_over, *leaves)[0]
 
     def __hash__(self) -> int:
         return hash(self.fn)
@@ -65,21 +69,21 @@ def hoisted(fn: Callable[..., Any], *example: Any) -> tuple[Closed, list[Any], A
     """
     # Under another function each time: JAX would remember what an earlier closure held.
     closed, result = jax.make_jaxpr(lambda *args: fn(*args), return_shape=True)(*example)
+    if axes := axes_of(*closed.consts):  # As they most likely will be: `evaluate` can mend the rest, not all.
+        closed = jax.make_jaxpr(lambda *args: fn(*_varying(axes, args)))(*example)
     values: list[Any] = [x for x in closed.consts if _moves(x)]
     fixed = tuple(None if _moves(x) else x for x in closed.consts)
     return Closed(fn, closed.jaxpr, fixed), values, result
 
 
 def _moves(x: Any) -> bool:
-    """Whether a constant becomes an argument.
+    """Whether a constant becomes an argument."""
+    return isinstance(x, jax.core.Tracer)
 
-    Not integers that vary over a `shard_map`'s axes: the program of a function says over which its values
-    vary, and would not fit scores that vary over others. The reference engine takes them where they are.
-    """
-    if not isinstance(x, jax.core.Tracer):
-        return False
-    varies = getattr(getattr(jax.typeof(x), "manual_axis_type", None), "varying", ())
-    return jnp.issubdtype(x.dtype, jnp.inexact) or not varies
+
+def _varying(axes: frozenset[str], args: Any) -> Any:
+    leaves, structure = jax.tree.flatten(args)
+    return jax.tree.unflatten(structure, varying_over(axes, leaves))
 
 
 def needed(fn: Callable[..., Any], *example: Any) -> tuple[bool, ...]:

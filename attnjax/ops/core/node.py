@@ -10,29 +10,35 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def _is_static(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return all(_is_static(v) for v in value)
-    return value is None or isinstance(value, (bool, int, float, str)) or callable(value)
+def static() -> Any:
+    """Returns a field that is structure: a program is compiled for each of its values."""
+    return dataclasses.field(metadata={"kind": "static"})
 
 
-def _plain(value: Any) -> Any:
-    """numpy integers count as Python's."""
-    return int(value) if isinstance(value, np.integer) else value
+def position() -> Any:
+    """Returns a field that is structure where it is a Python int (or several, or None), else data.
+
+    Masks classify tiles before a program runs, and can do so for positions that are known by then.
+    """
+    return dataclasses.field(metadata={"kind": "position"})
 
 
-@dataclass_transform(frozen_default=True, eq_default=False)
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static, position))
 class PytreeNode:
-    """Base of frozen dataclasses that are pytrees.
+    """Base of frozen dataclasses that are pytrees, whose fields declare what they are.
 
-    A field that holds a Python number, string, function or a tuple of these is static; any other is a child.
-    Which fields are children is remembered, so that a tree whose leaves were replaced (by None, by ints as
-    for `vmap`'s in_axes) keeps its structure.
+    A field declared by `static()` is structure, one by `position()` is structure where it is an int; any
+    other is data, a number too: so a program compiled for one value of it serves all. Which fields are data
+    is remembered, so that a tree whose leaves were replaced (by None, by ints as for `vmap`'s in_axes) keeps
+    its structure.
 
     Nodes are equal, and hash alike, when they are built alike of equal numbers and functions and of the same
     arrays: so they can be static arguments, and modules that hold equal ones have one structure. Arrays are
     told apart by identity alone, because the values of some are traced; a node with an array of NumPy, which
     may change, equals only itself.
+
+    Raises:
+      TypeError: a field of data holds a function or a string.
     """
 
     _children: tuple[str, ...]
@@ -44,11 +50,15 @@ class PytreeNode:
         )
 
     def __post_init__(self) -> None:
+        children = []
         for f in dataclasses.fields(self):  # type: ignore[arg-type]
-            object.__setattr__(self, f.name, _plain(getattr(self, f.name)))
-        names = tuple(f.name for f in dataclasses.fields(self))  # type: ignore[arg-type]
-        children = tuple(n for n in names if isinstance(getattr(self, n), PytreeNode) or self._is_child(n))
-        object.__setattr__(self, "_children", children)
+            value, kind = _plain(getattr(self, f.name)), f.metadata.get("kind", "data")
+            object.__setattr__(self, f.name, value)
+            if kind == "data" and (isinstance(value, str) or _is_function(value)):
+                raise TypeError(f"{f.name} is {value!r}: expected data, declare {f.name} by static()")
+            if kind == "data" or (kind == "position" and not _is_known(value)):
+                children.append(f.name)
+        object.__setattr__(self, "_children", tuple(children))
 
     def __eq__(self, other: object) -> bool:
         return self._identity() == other._identity() if isinstance(other, PytreeNode) else NotImplemented
@@ -61,9 +71,6 @@ class PytreeNode:
         name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
         values = (getattr(self, f.name) for f in dataclasses.fields(self))  # type: ignore[arg-type]
         return f"{name}({', '.join(shown(value) for value in values if value is not None)})"
-
-    def _is_child(self, name: str) -> bool:
-        return not _is_static(getattr(self, name))
 
     def _identity(self) -> tuple[Any, ...]:
         leaves, structure = jax.tree.flatten(self)
@@ -82,6 +89,21 @@ class PytreeNode:
             if f.name not in self._children
         )
         return children, (self._children, static)
+
+
+def _is_known(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(_is_known(v) for v in value)
+    return value is None or isinstance(value, int)
+
+
+def _is_function(value: Any) -> bool:
+    return callable(value) and not isinstance(value, (PytreeNode, jax.Array))
+
+
+def _plain(value: Any) -> Any:
+    """Returns NumPy's integers as Python's, other values as they are."""
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def _unflatten(cls: type, aux: Any, children: Any) -> Any:

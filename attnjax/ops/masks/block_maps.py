@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from attnjax.ops.core import checks
-from attnjax.ops.core.node import library, shown
+from attnjax.ops.core.node import library, shown, static
 from attnjax.ops.core.pairs import Block, Sizes, broadcasts_to, fixed, flatten_batch
 from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
@@ -40,8 +40,8 @@ def blocks(array: Bool[Array, "..."], size: int | tuple[int, int]) -> Mask:
 
 class Blocks(Mask):
     array: Any
-    size_q: int
-    size_k: int
+    size_q: int = static()
+    size_k: int = static()
 
     def bind(self, sizes: Sizes) -> Mask:
         array, shape = self.array, (*sizes.batch, sizes.heads, *self._counts(sizes))

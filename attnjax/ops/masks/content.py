@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from attnjax.ops.core.elementwise import elementwise, hoisted, needed
-from attnjax.ops.core.node import known, shown, traced
+from attnjax.ops.core.node import known, position, shown, static, traced
 from attnjax.ops.core.pairs import (
     KEY_AXIS,
     QUERY_AXIS,
@@ -82,8 +82,8 @@ def predicate(fn: Callable[..., Any], *params: Any) -> Mask:
 
 
 class Lengths(Mask):
-    query: Any
-    key: Any
+    query: Any = position()
+    key: Any = position()
 
     def bind(self, sizes: Sizes) -> Mask:
         query, key = (
@@ -154,12 +154,8 @@ class Dense(Mask):
 
 
 class Predicate(Mask):
-    fn: Callable[..., Any]
+    fn: Callable[..., Any] = static()
     params: Any
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "_children", ("params",))
 
     def bind(self, sizes: Sizes) -> Mask:
         fn, closed_over, result = hoisted(self.fn, *INDICES, *self.params)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from attnjax.ops.core.checks import count, whole
-from attnjax.ops.core.node import replace, shown
+from attnjax.ops.core.node import position, replace, shown, static
 from attnjax.ops.core.pairs import Block, Grid, Sizes, batch_grid, is_grid
 from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
@@ -122,9 +122,9 @@ class Positional(Mask):
 
 
 class Window(Positional):
-    left: int | None
-    right: int
-    offset: Any
+    left: int | None = static()
+    right: int = static()
+    offset: Any = position()
 
     def evaluate(self, at: Block) -> Array:
         distance, last = at.k - at.q, _moved(self.offset, self.right)
@@ -148,7 +148,7 @@ class Window(Positional):
 
 
 class Prefix(Positional):
-    n: Any
+    n: Any = position()
 
     def evaluate(self, at: Block) -> Array:
         return at.k < _value(self.n)
@@ -162,8 +162,8 @@ class Prefix(Positional):
 
 
 class BlockDiagonal(Positional):
-    size: int
-    offset: Any
+    size: int = static()
+    offset: Any = position()
 
     def evaluate(self, at: Block) -> Array:
         return (at.q + _value(self.offset)) // self.size == at.k // self.size
@@ -179,8 +179,8 @@ class BlockDiagonal(Positional):
 
 
 class Dilated(Positional):
-    step: int
-    offset: Any
+    step: int = static()
+    offset: Any = position()
 
     def evaluate(self, at: Block) -> Array:
         return (at.q + self._phase() - at.k) % self.step == 0
@@ -199,8 +199,8 @@ class Dilated(Positional):
 
 
 class GlobalTokens(Positional):
-    indices: Any
-    offset: Any
+    indices: Any = position()
+    offset: Any = position()
 
     def evaluate(self, at: Block) -> Array:
         return self._holds(at.q + _value(self.offset)) | self._holds(at.k)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from attnjax.ops.core import checks
+from attnjax.ops.core.node import static
 from attnjax.ops.core.pairs import Block, Grid, Sizes, fixed
 from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
@@ -30,13 +31,14 @@ def random_blocks(key: PRNGKeyArray, size: int, count: int) -> Mask:
 
 class RandomBlocks(Mask):
     key: Any
-    size: int
-    count: int
+    size: int = static()
+    count: int = static()
 
     def bind(self, sizes: Sizes) -> Mask:
         if not fixed(sizes.queries, sizes.keys):
             raise ValueError(
-                f"random_blocks got T={sizes.queries} and S={sizes.keys}: expected numbers, to draw for"
+                f"random_blocks got T={sizes.queries} and S={sizes.keys}: expected numbers, since how many "
+                "blocks there are decides the draw"
             )
         rows, columns = (max(1, -(-n // self.size)) for n in (sizes.queries, sizes.keys))
         order = jax.vmap(lambda key: jax.random.permutation(key, columns))(jax.random.split(self.key, rows))
@@ -51,7 +53,7 @@ class ChosenBlocks(Mask):
     """The drawn blocks: for each draw the key block of every query."""
 
     chosen: Any
-    size: int
+    size: int = static()
 
     def evaluate(self, at: Block) -> Array:
         hits = [c.array == at.k // self.size for c in self.chosen]

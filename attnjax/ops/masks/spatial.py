@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from attnjax.ops.core.node import library
+from attnjax.ops.core.node import library, static
 from attnjax.ops.core.pairs import Block, Sizes
 from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.tiles import Bounds, Tiles
@@ -39,8 +39,8 @@ def neighborhood(shape: Sequence[int], window: int | Sequence[int]) -> Mask:
 
 
 class Neighborhood(Mask):
-    shape: tuple[int, ...]
-    window: tuple[int, ...]
+    shape: tuple[int, ...] = static()
+    window: tuple[int, ...] = static()
 
     def bind(self, sizes: Sizes) -> Mask:
         tokens = math.prod(self.shape)

@@ -1,14 +1,9 @@
 """Normalisers: from scores (-inf where masked) to weights. Only softmax has a log-sum-exp."""
 
-from attnjax.ops.normalizers.base import (
-    Normalizer,
-    Softmax,
-    Sums,
-    entmax,
-    finite,
-    sigmoid,
-    softmax,
-    sparsemax,
-)
+from attnjax.ops.normalizers.base import Normalizer, Sums, finite
+from attnjax.ops.normalizers.entmax import entmax
+from attnjax.ops.normalizers.sigmoid import sigmoid
+from attnjax.ops.normalizers.softmax import Softmax, softmax
+from attnjax.ops.normalizers.sparsemax import sparsemax
 
 __all__ = ["Normalizer", "Softmax", "Sums", "entmax", "finite", "sigmoid", "softmax", "sparsemax"]

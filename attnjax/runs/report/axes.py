@@ -1,4 +1,4 @@
-"""How axes look: their scale, few ticks that do not touch, and error bars that end where a measure does."""
+"""How axes look: their scale, few ticks that do not touch, and error bars that end where a metric does."""
 
 import itertools
 import math
@@ -10,15 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import NullLocator
 
-from attnjax.runs.report.digits import labels, shown
-from attnjax.runs.report.digits import numeric
+from attnjax.runs.report.digits import labels, numeric, shown
 
 DPI = 160
 GREY = "0.35"
 ACCENT = "#c8501e"
-LABELLED = 8
+MAX_LABELLED_VALUES = 8
 """So many values of a field, and no more, have a tick each."""
-MOST_TICKS = 5
+MAX_TICKS = 5
 
 
 def new(width: float, height: float) -> tuple[Figure, Axes]:
@@ -51,13 +50,13 @@ def scale(
     if logarithmic:
         axes.set(**{f"{which}scale": "log"})
         (axes.xaxis if which == "x" else axes.yaxis).set_minor_locator(NullLocator())
-    if each and len(places) <= LABELLED:
+    if each and len(places) <= MAX_LABELLED_VALUES:
         texts = labels(places)
     elif logarithmic:
         places = log_ticks(places[0], places[-1])
         texts = [shown(place) for place in places]
     else:
-        axes.locator_params(axis=which, nbins=MOST_TICKS)
+        axes.locator_params(axis=which, nbins=MAX_TICKS)
         return
     axes.set(**{f"{which}ticks": places, f"{which}ticklabels": texts})
 
@@ -91,7 +90,7 @@ def log_ticks(low: float, high: float) -> list[float]:
         places = [float(f"{step}e{decade}") for decade in range(first, last + 1) for step in steps]
         places = [place for place in places if low * 0.999 <= place <= high * 1.001]
         if len(places) >= (3 if steps != range(1, 10) else 2):
-            return places[:: -(-len(places) // MOST_TICKS)]
+            return places[:: -(-len(places) // MAX_TICKS)]
     return [low, high]
 
 
@@ -118,7 +117,7 @@ def shown_labels(axes: Axes, which: int) -> list[Text]:
 
 
 def ends(means: Sequence[float], spreads: Sequence[float], bounds: tuple[float, float]) -> list[list[float]]:
-    """Returns how far error bars reach down and up: a spread, or to the end of what the measure can be.
+    """Returns how far error bars reach down and up: a spread, or to the end of what the metric can be.
 
     >>> ends([98.0, 50.0], [18.0, 3.0], (0.0, 100.0))
     [[18.0, 3.0], [2.0, 3.0]]

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-DIGITS = 4
+SIGNIFICANT_DIGITS = 4
 
 
 def numeric(values: Sequence[Any]) -> bool:
@@ -13,7 +13,7 @@ def numeric(values: Sequence[Any]) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
-def shown(value: Any, digits: int = DIGITS) -> str:
+def shown(value: Any, digits: int = SIGNIFICANT_DIGITS) -> str:
     """Returns the value with at most so many significant digits, where it is no whole number.
 
     >>> shown(0.0031622776601683794), shown(0.1), shown(20000), shown("pre")
@@ -77,8 +77,8 @@ def decimals(sd: float) -> int:
     return 1 - exponent if leading < 355 else -exponent
 
 
-def bounds(measure: str, values: Iterable[float]) -> tuple[float, float]:
-    """Returns the least and the greatest value that a measure can take, as far as its name tells.
+def bounds(metric: str, values: Iterable[float]) -> tuple[float, float]:
+    """Returns the least and the greatest value that a metric can take, as far as its name tells.
 
     A percentage, by its name or as one of the metrics that this project counts in percent, lies in 0 to 100,
     an accuracy that is none in 0 to 1: unless a value shows that the name means something else. Others may be
@@ -87,7 +87,7 @@ def bounds(measure: str, values: Iterable[float]) -> tuple[float, float]:
     >>> bounds("test/exact match %", [81.6, 99.0]), bounds("growth %", [140.0])
     ((0.0, 100.0), (-inf, inf))
     """
-    name, found = measure.rpartition("/")[2].lower().replace("_", " "), list(values)
+    name, found = metric.rpartition("/")[2].lower().replace("_", " "), list(values)
     highest = None
     if "%" in name or any(word in name for word in ("exact match", "chrf", "bleu")):
         highest = 100.0

@@ -41,8 +41,8 @@ document.querySelectorAll('th').forEach(head => head.onclick = () => {
 """
 # A picture of 160 dots per inch is shown at 120 of the page's pixels per inch, which makes its text nearly as
 # large as the page's; on a narrow screen it shrinks to 0.55 of that, and one that is wider still scrolls.
-PAGE_PIXELS = 120 / 160
-LEAST = 0.55
+PAGE_PIXELS_PER_PIXEL = 120 / 160
+MIN_PICTURE_SCALE = 0.55
 
 
 def document(title: str, parts: Iterable[str]) -> str:
@@ -59,8 +59,8 @@ def document(title: str, parts: Iterable[str]) -> str:
 def figure(png: bytes, caption: str) -> str:
     """Returns a picture, inside the page, with its caption; both are numbered in order of appearance."""
     data, caption = base64.b64encode(png).decode(), text(caption)
-    width = round(PAGE_PIXELS * int.from_bytes(png[16:20]))
-    style = f"width:{width}px;min-width:{round(LEAST * width)}px"
+    width = round(PAGE_PIXELS_PER_PIXEL * int.from_bytes(png[16:20]))
+    style = f"width:{width}px;min-width:{round(MIN_PICTURE_SCALE * width)}px"
     image = f"<img alt='{caption}' style='{style}' src='data:image/png;base64,{data}'>"
     return f"<figure><div class='wide'>{image}</div><figcaption>{caption}</figcaption></figure>"
 

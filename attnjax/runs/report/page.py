@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from attnjax.config import InputError
-from attnjax.runs import provenance
-from attnjax.runs import store
+from attnjax.experiment.words import changes_text, duration
+from attnjax.runs import provenance, store
 from attnjax.runs.listing import changed_fields
 from attnjax.runs.report.document import document, figure, table, text
 from attnjax.runs.store import Run
-from attnjax.experiment.words import changes_text, duration
 from attnjax.train.metrics import MetricsFile, Row
 
-TYPES = {".png", ".jpg", ".jpeg", ".gif"}
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif"}
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ def _number(value: float | None) -> tuple[str, Any]:
 
 def _shows(file: Path) -> bool:
     """Whether a page can show a picture: what an evaluation wrote may be of another kind, or gone."""
-    return file.suffix in TYPES and file.is_file() and file.stat().st_size > 0
+    return file.suffix in PICTURE_SUFFIXES and file.is_file() and file.stat().st_size > 0
 
 
 def _write(path: Path, data: bytes) -> Path:

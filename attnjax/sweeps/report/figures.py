@@ -33,20 +33,20 @@ from attnjax.sweeps.report.table import (
     searched_by_log,
 )
 
-WIDTH = 5.2
+WIDTH_INCHES = 5.2
 """In inches: a phone shows its text, of 8 points, at about 7 of its pixels."""
-LINES = 10
-NAMED = 9
+MAX_LINES = 10
+MAX_NAMED_SETTINGS = 9
 """Of so many settings, and no more, each is named beside its lines."""
-OTHERS = [f"C{i}" for i in (0, 2, 4, 5, 6, 7, 8, 9)]
+OTHER_COLOURS = [f"C{i}" for i in (0, 2, 4, 5, 6, 7, 8, 9)]
 MARKERS = "osD^vPX*<>"
 
 
 def heatmap(found: Findings, rows: str, columns: str) -> Figure:
-    """The mean measure for each pair of values of two fields, over all the others and the seeds."""
+    """The mean metric for each pair of values of two fields, over all the others and the seeds."""
     ys, xs = found.axes[rows], found.axes[columns]
     cells = [[pooled(found, {rows: y, columns: x}) for x in xs] for y in ys]
-    title = f"{found.measure}\n{_means(found, rows, columns)}"
+    title = f"{found.metric}\n{_means(found, rows, columns)}"
     return _coloured(cells, found.mode, title, (rows, ys), (columns, xs))
 
 
@@ -97,14 +97,14 @@ def _coloured(
 
 
 def curves(found: Findings, x: str, lines: str | None) -> Figure:
-    """The measure against a field, a line for each value of another one, with ± sd over seeds."""
+    """The metric against a field, a line for each value of another one, with ± sd over seeds."""
     chosen: list[Any] = found.axes[lines] if lines else [None]
     rows = -(-len(chosen) // 3) if lines else 0
-    figure, axes = new(WIDTH, 3.3 + 0.2 * rows)
+    figure, axes = new(WIDTH_INCHES, 3.3 + 0.2 * rows)
     numbers = numeric(found.axes[x])
     xs: list[Any] = found.axes[x] if numbers else list(range(len(found.axes[x])))
     names = labels(chosen) if lines else [""]
-    limits = bounds(found.measure, found.values.values())
+    limits = bounds(found.metric, found.values.values())
     for i, value in enumerate(chosen):
         points = [pooled(found, {x: at} | ({lines: value} if lines else {})) for at in found.axes[x]]
         kept = [(at, p) for at, p in zip(xs, points, strict=True) if p]
@@ -131,7 +131,7 @@ def curves(found: Findings, x: str, lines: str | None) -> Figure:
     else:
         axes.set_xticks(xs, [escaped(name) for name in labels(found.axes[x])], rotation=30, ha="right")
         axes.margins(x=0.1)
-    axes.set(xlabel=x, ylabel=_measure(found))
+    axes.set(xlabel=x, ylabel=_metric(found))
     _title(axes, f"{_means(found, x, *([lines] if lines else []))}\n{rests_on(found)}")
     if lines:
         _legend(figure, columns=3, title=lines)
@@ -140,10 +140,10 @@ def curves(found: Findings, x: str, lines: str | None) -> Figure:
 
 
 def scatter(found: Findings, names: Sequence[str]) -> Figure:
-    """The measure of every setting against each field, for designs that are no grid; the best in colour."""
+    """The metric of every setting against each field, for designs that are no grid; the best in colour."""
     columns = min(2, len(names))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(WIDTH, 0.8 + 2.0 * rows), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, 0.8 + 2.0 * rows), dpi=DPI, layout="constrained")
     panels: Any = figure.subplots(rows, columns, squeeze=False, sharey=True)
     ys = [mean for _, mean in found.means]
     for i, (panel, name) in enumerate(zip(panels.flat, names, strict=False)):
@@ -160,7 +160,7 @@ def scatter(found: Findings, names: Sequence[str]) -> Figure:
             texts = [escaped(text) for text in labels(found.axes[name])]
             panel.set_xticks(range(len(texts)), texts, rotation=30, ha="right")
             panel.margins(x=0.15)
-        panel.set(xlabel=name, ylabel="" if i % columns else _measure(found))
+        panel.set(xlabel=name, ylabel="" if i % columns else _metric(found))
     scale(panels.flat[0], "y", ys, spans_much(ys), each=False)
     for panel in panels.flat[len(names) :]:
         panel.set_axis_off()
@@ -174,7 +174,7 @@ def importance(found: Findings) -> Figure:
     """Bars: how much of the variance between settings each field explains on its own."""
     rest = max(0.0, 1 - sum(found.importance.values()))
     shares = {**found.importance, "the rest: interactions, noise": rest}
-    figure, axes = new(WIDTH, 0.9 + 0.3 * len(shares))
+    figure, axes = new(WIDTH_INCHES, 0.9 + 0.3 * len(shares))
     names = list(shares)[::-1]
     bars = axes.barh(names, [100 * shares[name] for name in names], color="#3b6ea5", height=0.6)
     bars[0].set_color("0.75")
@@ -201,10 +201,10 @@ def training(found: Findings, monitor: str) -> tuple[Figure, str] | None:
     if not drawn:
         return None
     several = len(found.settings) > 1
-    few = len(found.settings) <= NAMED
+    few = len(found.settings) <= MAX_NAMED_SETTINGS
     kinds = [setting.changes for setting in (found.settings if few else found.settings[:1])]
-    palette = [ACCENT, *OTHERS]
-    figure, axes = new(WIDTH, 3.0 + 0.2 * (len(kinds) + 1) * several)
+    palette = [ACCENT, *OTHER_COLOURS]
+    figure, axes = new(WIDTH_INCHES, 3.0 + 0.2 * (len(kinds) + 1) * several)
     best, *others = [textwrap.shorten(changes_text(kind), 70, placeholder=" …") for kind in kinds]
     names = [escaped(f"best: {best}"), *map(escaped, others), "each other setting"]
     for trial, curve in zip(found.trials, curves, strict=True):
@@ -257,9 +257,9 @@ def _legend(figure: Figure, *, columns: int, title: str | None = None, order: Se
     )
 
 
-def _measure(found: Findings) -> str:
+def _metric(found: Findings) -> str:
     """As a label beside an axis, which is not long: row and column of the evaluation below each other."""
-    return found.measure.replace("/", "\n") if len(found.measure) > 28 else found.measure
+    return found.metric.replace("/", "\n") if len(found.metric) > 28 else found.metric
 
 
 def _means(found: Findings, *names: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from attnjax.runs.report.digits import numeric
 from attnjax.sweeps.space import Changes
 
-BINS = 4
+BINS_PER_FIELD = 4
 
 
 def importance(settings: Sequence[tuple[Changes, float]], axes: Mapping[str, list[Any]]) -> dict[str, float]:
@@ -29,8 +29,8 @@ def importance(settings: Sequence[tuple[Changes, float]], axes: Mapping[str, lis
     shares = {}
     for name, values in axes.items():
         places = [values.index(changes[name]) for changes, _ in settings]
-        if not full and numeric(values) and len(values) >= 2 * BINS:
-            places = [BINS * place // len(values) for place in places]
+        if not full and numeric(values) and len(values) >= 2 * BINS_PER_FIELD:
+            places = [BINS_PER_FIELD * place // len(values) for place in places]
         groups, count = len(set(places)), len(means)
         if groups < count:
             unexplained = 1 - _correlation_ratio(places, means)

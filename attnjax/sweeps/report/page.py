@@ -19,7 +19,7 @@ def page(found: Findings, figures: Mapping[str, tuple[bytes, str]]) -> str:
         f"<h1>{text(record['name'])}</h1>",
         f"<p class='lead'>{text(record.get('summary', ''))}</p>",
         f"<p>{len(found.trials)} trials of <b>{text(record['experiment'])}</b>: {counts}. "
-        f"Measure: {text(found.measure)}, {'higher' if found.mode == 'max' else 'lower'} is better.</p>",
+        f"Metric: {text(found.metric)}, {'higher' if found.mode == 'max' else 'lower'} is better.</p>",
         _best(found),
         *(figure(*picture) for picture in figures.values()),
         *_unexplained(found),
@@ -56,7 +56,7 @@ def _table(found: Findings) -> str:
         mean, sd = mean_and_sd(setting)
         counts = [len(setting.values), setting.failed, setting.pruned]
         rows.append([*row, (mean, setting.mean), (sd, setting.sd), *counts])
-    heads = [*names, found.measure, "± sd", "n", "failed", "pruned"]
+    heads = [*names, found.metric, "± sd", "n", "failed", "pruned"]
     return table(heads, rows, first_is_best=True)
 
 
@@ -70,9 +70,9 @@ def _unexplained(found: Findings) -> list[str]:
 
 def _unfinished(found: Findings) -> list[str]:
     parts = []
-    if found.unmeasured:
-        items = [f"<li>trial {t.number} ({text(changes_text(t.changes))})</li>" for t in found.unmeasured]
-        reason = f"{text(found.measure)} is no finite number here; no mean counts these trials."
+    if found.without_metric:
+        items = [f"<li>trial {t.number} ({text(changes_text(t.changes))})</li>" for t in found.without_metric]
+        reason = f"{text(found.metric)} is no finite number here; no mean counts these trials."
         parts += ["<h2>Without a value</h2>", f"<p>{reason}</p>", f"<ul>{''.join(items)}</ul>"]
     for title, status in (("Failures", "failed"), ("Stopped early", "pruned")):
         items = [
@@ -89,7 +89,7 @@ def _provenance(found: Findings) -> str:
     plan, file = read_plan(found.sweep) or {}, found.sweep.folder / "provenance.json"
     starts = json.loads(file.read_text())["starts"] if file.is_file() else []
     lines = {"command": found.sweep.record().get("command", "")}
-    lines |= {name: plan.get(name) for name in ("lowering", "width", "devices")}
+    lines |= {name: plan.get(name) for name in ("batching", "width", "devices")}
     if starts:
         lines |= {name: starts[0].get(name) for name in ("time", "platform", "device_kind")}
         lines |= starts[0].get("versions", {})

@@ -11,9 +11,9 @@ from attnjax.sweeps.report.importance import full_grid
 from attnjax.sweeps.report.table import Findings, drawn_from_a_range, findings
 from attnjax.sweeps.store import read_plan
 
-MOST_CELLS = 12
+MAX_HEATMAP_VALUES = 12
 """As many values at most has a field that a heat map shows."""
-PANELS = 4
+MAX_SCATTER_PANELS = 4
 
 
 def select(found: Findings, axes: Sequence[str]) -> dict[str, tuple[Figure, str]]:
@@ -24,22 +24,22 @@ def select(found: Findings, axes: Sequence[str]) -> dict[str, tuple[Figure, str]
     spread = "; ± is the standard deviation over seeds within a setting" if found.seeds > 1 else ""
     repeated = [name for name in order if _repeated(found, name)]
     if two := _rows_and_columns(found, repeated, axes):
-        text = f"Mean of {found.measure} over all other fields and seeds, {seeds}{spread}; n counts trials."
+        text = f"Mean of {found.metric} over all other fields and seeds, {seeds}{spread}; n counts trials."
         drawn["heatmap"] = figures.heatmap(found, *two), text
     if len(order) == len(repeated) == 1 and len(of_parts := _parts(found)) > 1:
-        column = found.measure.partition("/")[2]
+        column = found.metric.partition("/")[2]
         text = f"{column} in every row of the evaluation, {seeds}{spread}."
         drawn["parts"] = figures.parts(found, of_parts, order[0], column), text
     if x := _curves_axis(found, order, axes):
-        crossing = [n for n in repeated if len(found.axes[n]) <= figures.LINES and _crossed(found, n, x)]
-        text = f"{found.measure} against {x}, mean over all other fields and seeds, {seeds}{spread}"
-        low, high = bounds(found.measure, found.values.values())
+        crossing = [n for n in repeated if len(found.axes[n]) <= figures.MAX_LINES and _crossed(found, n, x)]
+        text = f"{found.metric} against {x}, mean over all other fields and seeds, {seeds}{spread}"
+        low, high = bounds(found.metric, found.values.values())
         if spread and math.isfinite(high):
-            text += f", cut at {low:g} and {high:g}, between which the measure lies"
+            text += f", cut at {low:g} and {high:g}, between which the metric lies"
         drawn["curves"] = figures.curves(found, x, next(iter(crossing), None)), f"{text}."
     if len(repeated) < len(order):
-        text = f"{found.measure} of every setting against each field, {seeds}."
-        drawn["scatter"] = figures.scatter(found, order[:PANELS]), text
+        text = f"{found.metric} of every setting against each field, {seeds}."
+        drawn["scatter"] = figures.scatter(found, order[:MAX_SCATTER_PANELS]), text
     if found.importance and (len(order) > 1 or len(repeated) < len(order)):
         drawn["importance"] = figures.importance(found), _importance_text(found)
     monitor = (read_plan(found.sweep) or {"monitor": [""]})["monitor"][0]
@@ -62,7 +62,7 @@ def _repeated(found: Findings, name: str) -> bool:
     if drawn_from_a_range(found, name):
         return False
     if len(found.axes) == 1:
-        return len(found.axes[name]) <= MOST_CELLS
+        return len(found.axes[name]) <= MAX_HEATMAP_VALUES
     return len(found.means) >= 2 * len({str(changes[name]) for changes, _ in found.means})
 
 
@@ -77,7 +77,7 @@ def _rows_and_columns(
     found: Findings, repeated: Sequence[str], axes: Sequence[str]
 ) -> tuple[str, str] | None:
     """The fields of the heat map, the most important ones that are crossed."""
-    small = [name for name in repeated if len(found.axes[name]) <= MOST_CELLS]
+    small = [name for name in repeated if len(found.axes[name]) <= MAX_HEATMAP_VALUES]
     for i, one in enumerate(small):
         for other in small[i + 1 :]:
             if _crossed(found, one, other):
@@ -118,8 +118,8 @@ def _importance_text(found: Findings) -> str:
 
 
 def _parts(found: Findings) -> dict[str, Findings]:
-    """What was found by each row of the evaluation table that has a number in the measure's column."""
-    column = found.measure.partition("/")[2]
+    """What was found by each row of the evaluation table that has a number in the metric's column."""
+    column = found.metric.partition("/")[2]
     table = next(t.result["metrics"] for t in found.trials if t.number in found.values and t.result)
     cells = {row: columns.get(column) for row, columns in table.items()}
     # None stands for what is no finite number.

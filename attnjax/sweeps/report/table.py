@@ -12,7 +12,7 @@ from typing import Any
 from attnjax.config import InputError
 from attnjax.runs.report.digits import numeric, pair, shown
 from attnjax.sweeps.report.importance import importance
-from attnjax.sweeps.store import Changes, Sweep, TrialRecord, measured, read_plan
+from attnjax.sweeps.store import Changes, Sweep, TrialRecord, metric_value, read_plan
 
 SEED = "seed"
 
@@ -47,7 +47,7 @@ class Findings:
     """
 
     sweep: Sweep
-    measure: str
+    metric: str
     mode: str
     trials: list[TrialRecord]
     values: dict[int, float]
@@ -84,8 +84,8 @@ class Findings:
         return dict(Counter(trial.status for trial in self.trials))
 
     @property
-    def unmeasured(self) -> list[TrialRecord]:
-        """The finished trials whose measure is no finite number: no mean counts them."""
+    def without_metric(self) -> list[TrialRecord]:
+        """The finished trials whose metric is no finite number: no mean counts them."""
         return [trial for trial in self.trials if trial.status == "done" and trial.number not in self.values]
 
     @property
@@ -98,10 +98,10 @@ class Findings:
         return max(len(setting.values) for setting in self.settings)
 
 
-def findings(sweep: Sweep, measure: str | None = None, mode: str | None = None) -> Findings:
-    """What a sweep found by its own measure, or another ROW/COLUMN, of which the `mode` end is better.
+def findings(sweep: Sweep, metric: str | None = None, mode: str | None = None) -> Findings:
+    """What a sweep found by its own metric, or another ROW/COLUMN, of which the `mode` end is better.
 
-    Raises InputError for a sweep without a finished trial, and for a measure that no trial has.
+    Raises InputError for a sweep without a finished trial, and for a metric that no trial has.
     """
     record, plan = sweep.record(), read_plan(sweep)
     trials = _complete(sweep.trials(), record["config"])
@@ -111,23 +111,23 @@ def findings(sweep: Sweep, measure: str | None = None, mode: str | None = None) 
         shown = ", ".join(f"{n} {status}" for status, n in counts.items())
         raise InputError(f"{sweep.name} has no finished trial yet: {shown or 'none has begun'}")
     monitor, better = plan["monitor"]
-    measure = measure or record["measure"]
-    found = {trial.number: measured(trial.result, measure, monitor) for trial in done}
+    metric = metric or record["metric"]
+    found = {trial.number: metric_value(trial.result, metric, monitor) for trial in done}
     values = {n: value for n, value in found.items() if value is not None}
     if not values:
         table = (done[0].result or {"metrics": {}})["metrics"]
         cells = [f"{row}/{column}" for row, columns in table.items() for column in columns]
-        if measure is None or measure in cells:
-            name = measure or f"validation {monitor}"
+        if metric is None or metric in cells:
+            name = metric or f"validation {monitor}"
             raise InputError(
                 f"{sweep.name}: {name} is no finite number in any of {counted(len(done), 'trial')}"
             )
-        raise InputError(f"{sweep.name}: no trial has the measure {measure!r}; there are {', '.join(cells)}")
+        raise InputError(f"{sweep.name}: no trial has the metric {metric!r}; there are {', '.join(cells)}")
     mode = mode or record["mode"] or better
     settings = _settings(trials, values, mode)
     axes = _axes(trials, settings)
-    measure = measure or f"validation {monitor}"
-    return Findings(sweep, measure, mode, trials, values, settings, axes)
+    metric = metric or f"validation {monitor}"
+    return Findings(sweep, metric, mode, trials, values, settings, axes)
 
 
 @dataclass(frozen=True)

@@ -23,21 +23,21 @@ class Report:
 
 
 def write_report(
-    sweep: Sweep, *, axes: Sequence[str] = (), measure: str | None = None, mode: str | None = None
+    sweep: Sweep, *, axes: Sequence[str] = (), metric: str | None = None, mode: str | None = None
 ) -> Report:
     """Writes report/ in the sweep's folder: tables, each figure as PNG, SVG and PDF, and report.html.
 
     The tables are table.csv, trials.csv and trials.parquet.
 
     `axes`: the fields of the heat map's rows, its columns and of the curves, the most important ones unless
-    given. `measure`, `mode`: as in `findings`. Raises InputError for a sweep without a finished trial and for
+    given. `metric`, `mode`: as in `findings`. Raises InputError for a sweep without a finished trial and for
     an axis that it does not have.
     """
     from attnjax.sweeps.report.page import page
     from attnjax.sweeps.report.selection import select
     from attnjax.tasks.pictures import FORMATS, encoded
 
-    found = findings(sweep, measure, mode)
+    found = findings(sweep, metric, mode)
     for name in axes:
         if name not in found.axes:
             raise InputError(f"--axes: {sweep.name} does not vary {name!r}{nearest(name, found.axes)}")
@@ -84,7 +84,7 @@ def _frames(found: Findings) -> tuple[Any, Any]:
         result = trial.result or {}
         cells = {f"{r}/{c}": v for r, row in result.get("metrics", {}).items() for c, v in row.items()}
         row = {"number": trial.number, **trial.changes, "status": trial.status, "step": result.get("step")}
-        row |= {"measure": found.values.get(trial.number), "reason": result.get("reason")}
+        row |= {"metric": found.values.get(trial.number), "reason": result.get("reason")}
         trials.append({**row, "params_hash": result.get("params_hash"), **cells})
     frames = [polars.from_dicts(rows, infer_schema_length=None) for rows in (settings, trials)]
     return frames[0], frames[1]

@@ -95,8 +95,8 @@ class TranslationTask(ModelTask[Transformer]):
         """Returns the `smoothed_cross_entropy` of the target's tokens, without the padding."""
         target, labels = batch["target"][:, :-1], batch["target"][:, 1:]
         smoothing = hyper.get("label_smoothing", self._loss.label_smoothing)
-        logits = model(batch["source"], batch["source_lengths"], target, dropout=dropout)
-        return smoothed_cross_entropy(logits, labels, labels != PAD, smoothing)
+        output = model(batch["source"], batch["source_lengths"], target, dropout=dropout)
+        return smoothed_cross_entropy(output.logits, labels, labels != PAD, smoothing)
 
     def validate(self, params: Params) -> dict[str, float]:
         """Returns exact match and chrF, in percent, on the first few hundred validation examples."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from attnjax.tasks.base import Task
 
 AXIS = "trials"
-Lowering = Literal["map", "vmap"]
+Batching = Literal["map", "vmap"]
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Lanes(NamedTuple):
 class PackLayout(NamedTuple):
     """How a pack is computed: one trial after another ("map") or all at once ("vmap"), on how many devices.
 
-    The bits of a trial depend on `lowering`, `width` and the kind of device, but on no other trial of the
+    The bits of a trial depend on `batching`, `width` and the kind of device, but on no other trial of the
     pack. With "map" they are those of a run on one device.
     """
 
-    lowering: Lowering
+    batching: Batching
     width: int
     devices: int = 1
 
@@ -95,7 +95,7 @@ def make_pack_chunk(
     def one(state: TrainState, batches: Batch, lanes: Lanes) -> tuple[TrainState, Metrics]:
         return train_chunk(state, batches, lanes.traced, lanes.seed_keys)
 
-    run = {"map": _mapped, "vmap": _vmapped}[layout.lowering](one)
+    run = {"map": _mapped, "vmap": _vmapped}[layout.batching](one)
     if layout.mesh:
         run = jax.shard_map(
             run,

@@ -27,10 +27,10 @@ def test_cached_equals_uncached_in_float64(chunks: list[int], kv_heads: int, rop
         parts, start = [], 0
         for size in chunks:
             tokens = x[:, start : start + size]
-            out, cache = module(tokens, mask=masks.causal(cache.length), cache=cache)
+            out, cache, _ = module(tokens, mask=masks.causal(cache.length), cache=cache)
             parts.append(out)
             start += size
-        np.testing.assert_allclose(jnp.concatenate(parts, 1), module(x, mask=masks.causal()), atol=1e-10)
+        np.testing.assert_allclose(jnp.concatenate(parts, 1), module(x, mask=masks.causal()).out, atol=1e-10)
         assert int(cache.length) == 9
 
 
@@ -45,26 +45,26 @@ def test_cached_scores_know_where_they_are(kind: str) -> None:
         cache = module.empty_cache((2,), 12, jnp.float64)
         parts = []
         for tokens in (x[:, :5], x[:, 5:6], x[:, 6:]):
-            out, cache = module(
+            out, cache, _ = module(
                 tokens, mask=masks.causal(cache.length), score=score(cache.length), cache=cache
             )
             parts.append(out)
-        whole = module(x, mask=masks.causal(), score=score())
+        whole = module(x, mask=masks.causal(), score=score()).out
         np.testing.assert_allclose(jnp.concatenate(parts, 1), whole, atol=1e-10)
 
 
 def test_free_slots_are_never_attended() -> None:
     module = nn.Attention(16, 4, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (2, 5, 16))
-    out, _ = module(x, cache=module.empty_cache((2,), 12, x.dtype))
-    np.testing.assert_allclose(out, module(x), rtol=1e-5, atol=1e-6)
+    out = module(x, cache=module.empty_cache((2,), 12, x.dtype)).out
+    np.testing.assert_allclose(out, module(x).out, rtol=1e-5, atol=1e-6)
 
 
 def test_the_cache_given_is_not_changed() -> None:
     module = nn.Attention(16, 4, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (2, 3, 16))
     before = module.empty_cache((2,), 4, x.dtype)
-    _, after = module(x, cache=before)
+    after = module(x, cache=before).cache
     assert int(before.length) == 0
     assert not before.keys.any()
     assert int(after.length) == 3
@@ -73,20 +73,20 @@ def test_the_cache_given_is_not_changed() -> None:
 def test_a_cache_may_be_narrower_than_the_computation() -> None:
     module = nn.Attention(16, 4, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (2, 5, 16))
-    out, cache = module(x, cache=module.empty_cache((2,), 6, jnp.bfloat16))
+    out, cache, _ = module(x, cache=module.empty_cache((2,), 6, jnp.bfloat16))
     assert (out.dtype, cache.keys.dtype, cache.values.dtype) == (jnp.float32, jnp.bfloat16, jnp.bfloat16)
-    np.testing.assert_allclose(out, module(x), atol=0.02)
+    np.testing.assert_allclose(out, module(x).out, atol=0.02)
 
 
 def test_overflow_is_an_error() -> None:
     module = nn.Attention(16, 4, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (2, 3, 16))
-    _, cache = module(x, cache=module.empty_cache((2,), 4, x.dtype))
+    cache = module(x, cache=module.empty_cache((2,), 4, x.dtype)).cache
     with pytest.raises(ValueError, match="cache of 4 slots, 3 used: no room for 3 more tokens"):
         module(x, cache=cache)
     with pytest.raises(ValueError, match="cache of 2 slots"):
         jax.jit(lambda c: module(x, cache=c))(module.empty_cache((2,), 2, x.dtype))
-    _, full = module(x[:, :1], cache=cache)  # The last slot may be used.
+    full = module(x[:, :1], cache=cache).cache  # The last slot may be used.
     assert int(full.length) == full.capacity
 
 
@@ -103,11 +103,11 @@ BY_POSITION = {
 def test_what_counts_from_0_beside_tokens_in_the_cache_is_an_error(rule: dict[str, Any]) -> None:
     module = nn.Attention(16, 4, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (2, 4, 16))
-    prefill, cache = module(x[:, :3], **rule, cache=module.empty_cache((2,), 6, x.dtype))
+    prefill, cache, _ = module(x[:, :3], **rule, cache=module.empty_cache((2,), 6, x.dtype))
     with pytest.raises(ValueError, match=r"with a cache of 3 tokens: .* expected offset=cache\.length"):
         module(x[:, 3:], **rule, cache=cache)
     # A traced length hides it: nothing but NaN, or the right values.
-    step = jax.jit(lambda x, cache: module(x, **rule, cache=cache)[0])
+    step = jax.jit(lambda x, cache: module(x, **rule, cache=cache).out)
     assert jnp.isnan(step(x[:, 3:], cache)).all()
     np.testing.assert_allclose(step(x[:, :3], module.empty_cache((2,), 6, x.dtype)), prefill, atol=1e-6)
 

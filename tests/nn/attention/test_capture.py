@@ -29,8 +29,8 @@ def test_capturing_changes_no_bit_of_the_output(
 ) -> None:
     module, x = layer(implementation=implementation, dtype=dtype), tokens(dtype)
     options = {"mask": masks.causal(), "dropout": dropout}
-    plain = jax.jit(lambda x: module(x, **options))(x)
-    out, weights = jax.jit(lambda x: module(x, capture=nn.Capture(), **options))(x)
+    plain = jax.jit(lambda x: module(x, **options).out)(x)
+    out, _, weights = jax.jit(lambda x: module(x, capture=nn.Capture(), **options))(x)
     np.testing.assert_array_equal(np.asarray(out, np.float32), np.asarray(plain, np.float32))
     assert weights.shape == (B, HEADS, T, T)
 
@@ -41,12 +41,12 @@ def test_no_request_compiles_the_program_of_a_layer_without_capture() -> None:
     def by_hand(x: jax.Array) -> jax.Array:
         """The layer in the primitives' words, where capture does not exist."""
         positions = jnp.arange(T) + 0
-        query = module._place(module.query(x), positions)
+        query = module._rotated(module.query(x), positions)
         keys, values = module.project(x, positions)
         return module.out(aj.attention(query, keys, values, mask=masks.causal()))
 
     def as_layer(x: jax.Array) -> jax.Array:
-        return module(x, mask=masks.causal(), capture=None)
+        return module(x, mask=masks.causal(), capture=None).out
 
     def text(f) -> str:
         f.__name__ = "f"
@@ -58,7 +58,7 @@ def test_no_request_compiles_the_program_of_a_layer_without_capture() -> None:
 
 def test_weights_are_those_that_made_the_output() -> None:
     module, x = layer(), tokens()
-    out, weights = module(x, mask=masks.causal(), capture=nn.Capture())
+    out, _, weights = module(x, mask=masks.causal(), capture=nn.Capture())
     np.testing.assert_allclose(weights.sum(-1), np.ones((B, HEADS, T)), atol=1e-5)
     values = jnp.repeat(module.project(x).values, 2, axis=2)
     np.testing.assert_allclose(module.out(jnp.einsum("bnts,bsnh->btnh", weights, values)), out, atol=1e-4)
@@ -66,8 +66,8 @@ def test_weights_are_those_that_made_the_output() -> None:
 
 def test_a_request_selects_heads_and_rows_in_its_order() -> None:
     module, x = layer(), tokens()
-    _, everything = module(x, mask=masks.causal(), capture=nn.Capture())
-    _, part = module(x, mask=masks.causal(), capture=nn.Capture(heads=(3, 0), rows=(16, 2, 5)))
+    everything = module(x, mask=masks.causal(), capture=nn.Capture()).weights
+    *_, part = module(x, mask=masks.causal(), capture=nn.Capture(heads=(3, 0), rows=(16, 2, 5)))
     np.testing.assert_allclose(
         part, np.asarray(everything)[:, [3, 0]][:, :, [16, 2, 5]], rtol=1e-5, atol=1e-6
     )

@@ -45,7 +45,7 @@ def by_formula(module: nn.Attention, x: jax.Array, context: jax.Array, allowed: 
     if module.query_norm is not None:
         query, key = rms(query, module.query_norm), rms(key, module.key_norm)
     if module.rope is not None:
-        turn = {"interleaved": module.rope == "interleaved"}
+        turn = {"interleaved": module.rope.layout == "interleaved"}
         query = np.asarray(rope(query, jnp.arange(x.shape[1]), **turn))
         key = np.asarray(rope(key, jnp.arange(context.shape[1]), **turn))
     out = 0 if module.out.bias is None else np.asarray(module.out.bias[...])
@@ -73,7 +73,7 @@ def by_formula(module: nn.Attention, x: jax.Array, context: jax.Array, allowed: 
 def test_self_attention_is_its_formula(options: dict) -> None:
     module, x = layer(**options), normal(2, 5, DIM)
     expected = by_formula(module, x, x, np.tril(np.ones((5, 5))))
-    out = jax.jit(lambda x: module(x, mask=masks.causal()))(x)
+    out = jax.jit(lambda x: module(x, mask=masks.causal()).out)(x)
     np.testing.assert_allclose(out, expected, atol=2e-5)
 
 
@@ -81,25 +81,25 @@ def test_self_attention_is_its_formula(options: dict) -> None:
 def test_cross_attention_is_its_formula(kv_heads: int) -> None:
     module, x, context = layer(kv_heads=kv_heads), normal(2, 5, DIM), normal(2, 7, DIM, seed=1)
     expected = by_formula(module, x, context, np.arange(7) < 4)
-    np.testing.assert_allclose(module(x, context, mask=masks.lengths(key=4)), expected, atol=2e-5)
+    np.testing.assert_allclose(module(x, context, mask=masks.lengths(key=4)).out, expected, atol=2e-5)
     projected = module.project(context)
-    np.testing.assert_allclose(module(x, projected, mask=masks.lengths(key=4)), expected, atol=2e-5)
+    np.testing.assert_allclose(module(x, projected, mask=masks.lengths(key=4)).out, expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("rope", ["halves", "interleaved"])
 def test_a_context_stands_where_it_is_said_to_and_from_0_otherwise(rope: str) -> None:
     module, x, context = layer(head_dim=4, rope=rope), normal(2, 5, DIM), normal(2, 7, DIM, seed=1)
     placed, at = by_formula(module, x, context, np.ones((5, 7))), jnp.arange(7)
-    np.testing.assert_allclose(module(x, context), placed, atol=2e-5)
-    np.testing.assert_array_equal(module(x, x), module(x))
+    np.testing.assert_allclose(module(x, context).out, placed, atol=2e-5)
+    np.testing.assert_array_equal(module(x, x).out, module(x).out)
     # Only distances count.
-    moved = module(x, context, positions=at[:5] + 40, context_positions=at + 40)
+    moved = module(x, context, positions=at[:5] + 40, context_positions=at + 40).out
     np.testing.assert_allclose(moved, placed, atol=2e-5)
-    later = module(x, module.project(context, at + 40), positions=at[:5] + 40)
+    later = module(x, module.project(context, at + 40), positions=at[:5] + 40).out
     np.testing.assert_allclose(later, placed, atol=2e-5)
     projected = module.project(context)
     for t in range(5):  # As in decoding.
-        token = module(x[:, t : t + 1], projected, positions=jnp.array([t]))
+        token = module(x[:, t : t + 1], projected, positions=jnp.array([t])).out
         np.testing.assert_allclose(token, placed[:, t : t + 1], atol=2e-5)
 
 
@@ -117,18 +117,18 @@ def test_positions_of_one_side_alone_are_an_error() -> None:
 
 def test_positions_shift_without_effect_on_rope() -> None:
     module, x = layer(head_dim=4, rope="halves"), normal(2, 5, DIM)
-    np.testing.assert_allclose(module(x), module(x, positions=jnp.arange(5) + 40), atol=1e-5)
-    spread = module(x, positions=3 * jnp.arange(5))
-    assert np.abs(module(x) - spread).max() > 0.01
+    np.testing.assert_allclose(module(x).out, module(x, positions=jnp.arange(5) + 40).out, atol=1e-5)
+    spread = module(x, positions=3 * jnp.arange(5)).out
+    assert np.abs(module(x).out - spread).max() > 0.01
 
 
 def test_mask_may_be_an_array_and_scores_are_applied() -> None:
     module, x = layer(), normal(2, 5, DIM)
     array = jnp.tril(jnp.ones((5, 5), bool))
-    np.testing.assert_allclose(module(x, mask=array), module(x, mask=masks.causal()), atol=1e-5)
+    np.testing.assert_allclose(module(x, mask=array).out, module(x, mask=masks.causal()).out, atol=1e-5)
     far = aj.score_fn(lambda score, b, h, q, k: jnp.where(k == 0, score + 100, score))
-    only_first = module(x, x[:, :1])
-    np.testing.assert_allclose(module(x, score=far), jnp.broadcast_to(only_first, x.shape), atol=1e-5)
+    only_first = module(x, x[:, :1]).out
+    np.testing.assert_allclose(module(x, score=far).out, jnp.broadcast_to(only_first, x.shape), atol=1e-5)
 
 
 def test_dropout_acts_on_the_weights_with_a_traced_rate() -> None:
@@ -137,10 +137,10 @@ def test_dropout_acts_on_the_weights_with_a_traced_rate() -> None:
 
     @jax.jit
     def apply(rate: jax.Array) -> jax.Array:
-        return nnx.merge(graphdef, params)(x, dropout=nn.Dropout(rate, jax.random.key(0)))
+        return nnx.merge(graphdef, params)(x, dropout=nn.Dropout(rate, jax.random.key(0))).out
 
-    np.testing.assert_allclose(apply(jnp.float32(0)), module(x), atol=1e-5)
-    assert np.abs(apply(jnp.float32(0.5)) - module(x)).max() > 0.01
+    np.testing.assert_allclose(apply(jnp.float32(0)), module(x).out, atol=1e-5)
+    assert np.abs(apply(jnp.float32(0.5)) - module(x).out).max() > 0.01
 
 
 def test_the_implementation_asked_for_is_the_one_that_runs() -> None:
@@ -153,8 +153,8 @@ def test_computes_in_dtype_and_keeps_parameters_in_param_dtype() -> None:
     exact = nn.Attention(DIM, 4, qk_norm=True, rngs=nnx.Rngs(0))
     x = normal(2, 5, DIM)
     assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(module))} == {jnp.dtype(jnp.float32)}
-    assert module(x).dtype == jnp.bfloat16
-    np.testing.assert_allclose(module(x).astype(jnp.float32), exact(x), atol=0.05)
+    assert module(x).out.dtype == jnp.bfloat16
+    np.testing.assert_allclose(module(x).out.astype(jnp.float32), exact(x).out, atol=0.05)
     half = nn.Attention(DIM, 4, param_dtype=jnp.bfloat16, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
     assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(half))} == {jnp.dtype(jnp.bfloat16)}
 

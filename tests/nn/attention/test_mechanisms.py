@@ -50,7 +50,7 @@ def compiled(name: str) -> Compiled:
     nnx.update(module, params)
 
     def call(params: nnx.State, x: jax.Array, mask: Any, cache: Any = None) -> Any:
-        return nnx.merge(graphdef, params).attend(x, mask=mask, cache=cache)[:2]
+        return nnx.merge(graphdef, params)(x, mask=mask, cache=cache)[:2]
 
     def loss(params: nnx.State, x: jax.Array) -> Any:
         out, _ = call(params, x, masks.causal())

@@ -8,7 +8,7 @@ import pytest
 import attnjax as aj
 from tests.ops.linear.test_stability import inputs
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.optimised]
 # Products of float32 have the 10 bits of TF32 there, unless jax_default_matmul_precision says otherwise.
 ERRORS = {
     "bfloat16": (jnp.bfloat16, None, 2e-2),

@@ -9,6 +9,8 @@ import attnjax as aj
 from attnjax.ops.linear.triangular import unit_lower_inverse
 from tests.ops.linear import member_cases
 
+pytestmark = pytest.mark.optimised
+
 LONG = 65536
 STRENGTHS = {"none": 0.0, "weak": 1e-4, "strong": 50.0, "everything": np.inf}
 
@@ -59,7 +61,6 @@ def test_chunks_are_as_exact_as_the_loop_in_single_precision(strength, per_chann
     np.testing.assert_allclose(chunked, aj.linear_attention(**args, form="recurrent"), atol=2e-5)
 
 
-@pytest.mark.usefixtures("compile_quickly")
 @pytest.mark.parametrize("name", ["simple_gla", "kda", "log_linear", "mesa", "gated_slot"])
 def test_gates_of_zero_cost_the_others_no_digits(name):
     """Members with decays per head, per channel and erasing, and those that sum decays themselves."""

@@ -48,7 +48,7 @@ class Toy:
         return LineTask(_points(self.line), self.train.batch_size)
 
 
-@sweep(Toy, measure="all points/error", mode="min", base={"train.steps": 10})
+@sweep(Toy, metric="all points/error", mode="min", base={"train.steps": 10})
 def slopes():
     """How steep a line can be learned?"""
     for slope in (1.0, 2.0):

@@ -19,6 +19,8 @@ from attnjax.train.packs.fit import fit_pack
 from attnjax.train.packs.program import PackLayout, PackProgram, PackTrial
 from tests.train.toy import ToyTask
 
+pytestmark = pytest.mark.optimised
+
 CONFIG = TrainConfig(steps=30, batch_size=8, log_every=4, checkpoint_every=10, warmup_steps=3)
 HYPER = {"label_smoothing": 0.0}
 LAYOUTS = [PackLayout("map", 4), PackLayout("vmap", 4)]
@@ -65,8 +67,8 @@ def hashes(ended: dict) -> dict[int, str]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict]]:
     found = {}
     for layout in LAYOUTS:
-        folder = tmp_path_factory.mktemp(layout.lowering)
-        found[layout.lowering] = folder, run(folder, trials(folder), layout)
+        folder = tmp_path_factory.mktemp(layout.batching)
+        found[layout.batching] = folder, run(folder, trials(folder), layout)
     return found
 
 
@@ -89,20 +91,20 @@ def test_a_mapped_trial_has_the_bits_and_the_metrics_of_a_run_on_its_own(whole, 
     assert len(set(hashes(ended).values())) == 3
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda x: x.lowering)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda x: x.batching)
 def test_lane_and_packmates_change_no_bit(whole, tmp_path: Path, layout: PackLayout) -> None:
-    _, ended = whole[layout.lowering]
+    _, ended = whole[layout.batching]
     one, two, three = trials(tmp_path)
     assert hashes(run(tmp_path / "turned", [three, one, two], layout)) == hashes(ended)
     assert hashes(run(tmp_path / "alone", [two], layout)) == {1: params_hash(ended[1].params)}
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda x: x.lowering)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda x: x.batching)
 def test_a_trial_that_diverges_fails_alone(whole, tmp_path: Path, layout: PackLayout) -> None:
     one, two, three = trials(tmp_path)
     broken = dataclasses.replace(two, config=dataclasses.replace(two.config, learning_rate=1e30))
     ended = run(tmp_path, [one, broken, three], layout)
-    _, expected = whole[layout.lowering]
+    _, expected = whole[layout.batching]
     assert ended[1].status == "failed"
     assert "training diverged in step" in ended[1].reason
     assert {i: params_hash(ended[i].params) for i in (0, 2)} == {i: hashes(expected)[i] for i in (0, 2)}
@@ -142,7 +144,7 @@ def queue(folder: Path) -> list[PackTrial]:
 
 
 @pytest.mark.parametrize("in_step", [False, True], ids=["overlapped", "in step"])
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda x: x.lowering)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda x: x.batching)
 def test_lanes_of_trials_that_ended_are_refilled_and_no_bit_changes(
     whole, tmp_path: Path, layout: PackLayout, in_step: bool
 ) -> None:
@@ -168,7 +170,7 @@ def test_lanes_of_trials_that_ended_are_refilled_and_no_bit_changes(
                 on_step=note,
                 in_step=in_step,
             )
-    folder, expected = whole[layout.lowering]
+    folder, expected = whole[layout.batching]
     assert {i: ended[i].status for i in range(3, 8)} == dict.fromkeys(range(3, 8), "failed")
     for number, like in {0: 0, 1: 1, 2: 2, 8: 1, 9: 2}.items():
         assert params_hash(ended[number].params) == params_hash(expected[like].params)

@@ -1,0 +1,130 @@
+"""The layer of a linear or recurrent mechanism: self-attention in time linear in T."""
+
+import math
+from functools import partial
+from typing import Any, Unpack
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike, normed, require_kind, require_width
+from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache, require_floats
+from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.output import AttentionOutput
+from attnjax.nn.attention.placing import counted
+from attnjax.nn.attention.recurrence import Projected, Recurrence
+from attnjax.nn.attention.settings import Settings
+from attnjax.nn.attention.sizes import require_goes_with
+from attnjax.nn.dropout import Dropout
+
+
+class RecurrentAttention(Attention):
+    """Self-attention by a recurrence over the tokens, whose cache has one size after any number of them.
+
+    The layer has the gates that the mechanism declares (`catalogue.MEMBERS`), a short convolution of query,
+    key and value where its paper has one, keys and queries of length 1 where it asks for them, and an RMSNorm
+    of each head before the last projection. States have H·V entries a head, or what the mechanism's `state`
+    says.
+
+    Args:
+      dim, heads: as in `Attention`.
+      mechanism: a member of the linear family.
+      settings: those of `Attention`.
+
+    Raises:
+      ValueError: As in `Attention`, and for an option that is unknown or out of its range.
+
+    Example:
+      >>> from attnjax.ops import masks
+      >>> layer = RecurrentAttention(8, 4, mechanism="gated_delta_net", rngs=nnx.Rngs(0))
+      >>> list(layer.recurrence.gates)
+      ['decay', 'strength']
+      >>> cache = layer.empty_cache((2,), 5, jnp.float32)
+      >>> layer(jnp.ones((2, 5, 8)), mask=masks.causal(), cache=cache).cache.state.shape
+      (2, 4, 2, 2)
+    """
+
+    has_weights = False
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        *,
+        mechanism: str,
+        rngs: nnx.Rngs,
+        **settings: Unpack[Settings],
+    ) -> None:
+        layout = self._make(dim, heads, mechanism=mechanism, rngs=rngs, **settings)
+        require_goes_with(mechanism, rope=self.rope, qk_norm=settings.get("qk_norm") or None)
+        dtypes = {"dtype": settings.get("dtype"), "param_dtype": settings.get("param_dtype", jnp.float32)}
+        self.recurrence = Recurrence(mechanism, layout, dim, rngs=rngs, **dtypes)
+        if settings.get("options"):
+            # The member's own checks of them, by a call that computes nothing.
+            self.empty_cache((), 1, jnp.float32)
+
+    def __call__(
+        self,
+        x: Float[Array, "*B T D"],
+        context: Float[Array, "*B S D"] | KeysValues | None = None,
+        *,
+        mask: MaskLike | None = None,
+        score: ScoreLike | None = None,
+        positions: Int[Array, "*#B T"] | None = None,
+        context_positions: Int[Array, "*#B S"] | None = None,
+        cache: KVCache | StateCache | None = None,
+        dropout: Dropout | None = None,
+        capture: Capture | None = None,
+    ) -> AttentionOutput:
+        """Reads, for every token of x, what the recurrence holds of those that the mask lets it see.
+
+        Args:
+          x: the tokens.
+          mask: causal(), lengths(key=…) and segments(ids), joined by &. Segments are runs of one id. Without
+            causal() the recurrence runs in both directions, as `bidirectional` says, but for the short
+            convolution, which looks back. With a cache lengths count from its first token.
+          positions: of x for RoPE; they count from the cache's length, or 0, unless given. Tokens that follow
+            a padded prefill stand where they say.
+          cache: earlier tokens of the same sequence. Padding leaves what it holds as it was.
+          context, score, context_positions, dropout, capture: None; a recurrence has no weights.
+
+        Raises:
+          ValueError: One of those is given; x is not D wide; the mask has other parts, or does not fit the
+            cache.
+          TypeError: The cache is of another kind.
+        """
+        require_width("x", x, self.dim)
+        self._require_none(context=context, score=score, dropout=dropout, capture=capture)
+        require_kind(cache, StateCache, self.mechanism)
+        kept: Any = cache
+        if self.rope is not None:
+            before = 0 if kept is None else kept.length
+            positions, _ = counted(x, None, positions, context_positions, before)
+        place = partial(self._placed, positions=positions)
+        out, kept = self.recurrence(x, self._projected(x), place, mask=mask, cache=kept)
+        return AttentionOutput(self.out(out), kept, None)
+
+    def empty_cache(self, batch: tuple[int, ...], capacity: int, dtype: DTypeLike) -> StateCache:
+        """Returns the cache before tokens of this dtype; it has one size at any capacity."""
+        require_floats(dtype)
+        token = jax.ShapeDtypeStruct((*batch, 1, self.dim), dtype)
+        return self.recurrence.empty_cache(self._projected, token)
+
+    def _require_none(self, **arguments: object) -> None:
+        for name, given in arguments.items():
+            if given is not None:
+                raise ValueError(f"{name} is given: {self.mechanism} takes none, it is a recurrence over x")
+
+    def _projected(self, x: Array) -> Projected:
+        return Projected(self.query(x), self.key(x), self.value(x))
+
+    def _placed(self, heads: Projected, positions: Array | None) -> Projected:
+        query = self._rotated(normed(heads.query, self.query_norm), positions)
+        key = normed(heads.key, self.key_norm)
+        # A token may have several keys, one for each write.
+        writes = math.prod(key.shape[query.ndim - 2 : -1])
+        flat = key.reshape(*query.shape[:-2], writes, self.head_dim)
+        return heads._replace(query=query, key=self._rotated(flat, positions).reshape(key.shape))
