@@ -34,6 +34,7 @@ from attnjax.data.synthetic.config import CopyingData, RecallData
 from attnjax.experiment.registry import experiment
 from attnjax.models.config import LanguageModelConfig
 from attnjax.sweeps.registry import sweep
+from attnjax.tasks.config import CrossEntropyConfig
 from attnjax.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Recall:
     model: LanguageModelConfig = MODEL
     data: RecallData = RecallData()
     train: TrainConfig = TRAIN
+    loss: CrossEntropyConfig = CrossEntropyConfig()
     seed: int = 0
     """Decides the initial parameters and the dropout; the data has a seed of its own."""
 
@@ -70,7 +72,9 @@ class Recall:
         from attnjax.data.synthetic import recall
         from attnjax.tasks.sequences import SequenceTask
 
-        return SequenceTask(recall.Recall(self.data), self.model, batch_size=self.train.batch_size)
+        return SequenceTask(
+            recall.Recall(self.data), self.model, loss=self.loss, batch_size=self.train.batch_size
+        )
 
 
 @experiment(name="copying")
@@ -81,6 +85,7 @@ class Copying:
     model: LanguageModelConfig = MODEL
     data: CopyingData = CopyingData()
     train: TrainConfig = TRAIN
+    loss: CrossEntropyConfig = CrossEntropyConfig()
     seed: int = 0
     """Decides the initial parameters and the dropout; the data has a seed of its own."""
 
@@ -88,7 +93,9 @@ class Copying:
         from attnjax.data.synthetic import copying
         from attnjax.tasks.sequences import SequenceTask
 
-        return SequenceTask(copying.Copying(self.data), self.model, batch_size=self.train.batch_size)
+        return SequenceTask(
+            copying.Copying(self.data), self.model, loss=self.loss, batch_size=self.train.batch_size
+        )
 
 
 @sweep(Recall, metric="most pairs trained/answers %", mode="max")

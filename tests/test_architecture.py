@@ -16,6 +16,7 @@ FLOORS = {
     "experiment": 2,
     "ops": 1,
     "nn": 2,
+    "testing": 3,
     "models": 3,
     "data": 3,
     "tasks": 4,

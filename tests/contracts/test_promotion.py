@@ -15,9 +15,8 @@ from attnjax.models import LanguageModel, LanguageModelConfig, Transformer, Tran
 from attnjax.ops import positions
 from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.train.config import TrainConfig
-from attnjax.train.optimizer import hyperparameters
 from attnjax.train.state import init_state
-from attnjax.train.step import make_train_chunk
+from attnjax.train.step import make_train_chunk, traced_values
 from tests.ops.linear.member_cases import MEMBERS, both, draw
 
 B, T, N, H = 2, 4, 2, 8
@@ -134,16 +133,20 @@ def test_models_and_their_training(config):
     model = LanguageModel(shape, vocab=5, rngs=nnx.Rngs(0))
     graphdef, params = nnx.split(model, nnx.Param)
 
-    def loss(params: Any, batch: Any, *, dropout: Any, label_smoothing: Any) -> Any:
+    def loss(params: Any, batch: Any, *, dropout: Any, hyper: Any) -> Any:
         logits = nnx.merge(graphdef, params)(batch["tokens"], dropout=dropout).logits
-        return smoothed_cross_entropy(logits, batch["tokens"], batch["tokens"] > 0, label_smoothing)
+        return smoothed_cross_entropy(logits, batch["tokens"], batch["tokens"] > 0, hyper["label_smoothing"])
 
     train = TrainConfig(steps=4, batch_size=B, warmup_steps=1, accumulate=2, ema_decay=0.5)
     state = jax.eval_shape(lambda: init_state(params, train))
     batches = {"tokens": np.zeros((3, B, T), np.int32)}
     with jax.numpy_dtype_promotion("standard"):  # Adam of optax asks for it.
         jax.eval_shape(
-            make_train_chunk(loss, train), state, batches, hyperparameters(train), jax.random.key(0)
+            make_train_chunk(loss, train),
+            state,
+            batches,
+            traced_values(train, {"label_smoothing": 0.1}),
+            jax.random.key(0),
         )
 
 

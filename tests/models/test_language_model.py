@@ -13,6 +13,8 @@ from attnjax.config import InputError
 from attnjax.models import LanguageModel, LanguageModelConfig
 from attnjax.nn import Capture, Dropout
 
+pytestmark = pytest.mark.versions
+
 B, T, V = 2, 7, 11
 VARIANTS: dict[str, dict[str, Any]] = {
     "softmax, rope": {"convolution": None, "positions": "rope", "tie_embeddings": True},

@@ -12,6 +12,8 @@ from attnjax import nn
 from tests.contracts.attention_cases import close
 from tests.ops.linear.member_cases import MEMBERS, call, draw
 
+pytestmark = pytest.mark.versions
+
 N, H = 2, 4
 LAYER = nn.Attention(N * H, N, rope="halves", rngs=nnx.Rngs(0))
 
