@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from attnjax.ops.core.checks import count
@@ -87,6 +87,24 @@ def _check(mechanism: str, member: Member | None, options: Mapping[str, Any], si
     if unknown:
         expected = ", ".join(taken) or "none"
         raise ValueError(f"options {', '.join(unknown)}: {mechanism} takes {expected}")
+
+
+def with_key_heads(layout: Layout, key_heads: int, *, heads: int, kv_heads: int | None) -> Layout:
+    """Returns the layout with fewer heads of queries and keys than of values.
+
+    Raises:
+      ValueError: They do not divide the heads, or kv_heads says something else.
+    """
+    if kv_heads not in (None, heads):
+        raise ValueError(f"key_heads {key_heads} with kv_heads {kv_heads}: expected one of the two")
+    if key_heads < 1 or heads % key_heads:
+        raise ValueError(f"key_heads {key_heads}: expected a divisor of heads ({heads})")
+
+    def fewer(axes: Axes) -> Axes:
+        return {name: key_heads if name in ("heads", "kv_heads") else size for name, size in axes.items()}
+
+    projected = {name: axes if name == "value" else fewer(axes) for name, axes in layout.projected.items()}
+    return replace(layout, projected=projected)
 
 
 def require_sizes(dim: int, heads: int, *, kv_heads: int | None, **head_sizes: int | None) -> None:
