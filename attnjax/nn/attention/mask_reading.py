@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attnjax.mechanisms.catalogue import recurrence
 from attnjax.nn.attention.cache import StateCache
-from attnjax.ops.linear.members.catalogue import MEMBERS
+from attnjax.ops import masks
 from attnjax.ops.masks import Mask
 from attnjax.ops.masks.base import And, Not
 from attnjax.ops.masks.content import Lengths, Segments
@@ -65,7 +66,7 @@ def read_recurrent_mask(
       ValueError: The mask, or the cache, does not fit the mechanism or each other.
     """
     reading = read_mask(mask, mechanism)
-    if not reading.causal and MEMBERS[mechanism].two_sided is None:
+    if not reading.causal and recurrence(mechanism).causal_only:
         raise ValueError(f"mask {mask!r}: {mechanism} is causal only, expected causal() in it")
     if cache is None:
         if reading.causal and known_to_differ(reading.offset, 0):
@@ -81,6 +82,25 @@ def read_recurrent_mask(
     if reading.lengths is None:
         return reading
     return reading._replace(lengths=jnp.maximum(reading.lengths - cache.length, 0))
+
+
+def without_causal(mask: Any) -> tuple[MaskReading, Any]:
+    """Returns whether a mask joins causal() by &, with what offset, and the mask of its other parts.
+
+    >>> from attnjax.ops import masks
+    >>> reading, others = without_causal(masks.causal(2) & masks.lengths(key=3))
+    >>> reading.causal, reading.offset, others
+    (True, 2, lengths(key=3))
+    """
+    reading, others = MaskReading(), None
+    for part in parts(mask):
+        read = _read(part) or {}
+        if "causal" in read and not reading.causal:
+            reading = MaskReading(**read)
+        else:
+            part = part if isinstance(part, Mask) else masks.dense(part)
+            others = part if others is None else others & part
+    return reading, others
 
 
 def known_to_differ(x: Any, y: Any) -> bool:

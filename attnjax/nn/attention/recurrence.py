@@ -9,6 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from attnjax.mechanisms.catalogue import recurrence
 from attnjax.nn.attention.cache import StateCache
 from attnjax.nn.attention.gates import make_gate, unit
 from attnjax.nn.attention.mask_reading import MaskReading
@@ -16,7 +17,6 @@ from attnjax.nn.attention.settings import RecurrentSettings
 from attnjax.nn.attention.sizes import Layout
 from attnjax.nn.short_convolution import ShortConvolution
 from attnjax.ops.linear.members.bidirectional import bidirectional
-from attnjax.ops.linear.members.catalogue import MEMBERS
 from attnjax.ops.linear.members.common import at_least_float32
 
 
@@ -52,7 +52,7 @@ class Recurrence(nnx.Module):
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        member = MEMBERS[mechanism]
+        member = recurrence(mechanism)
         settings.require_fits(mechanism, member)
         self.mechanism = mechanism
         self.settings = settings
@@ -97,18 +97,21 @@ class Recurrence(nnx.Module):
             name: convolution(getattr(projected, name), tail=tails.get(name), **rows)
             for name, convolution in self.convolutions.items()
         }
+        member = recurrence(self.mechanism)
         projected = projected._replace(**{name: y for name, (y, _) in convolved.items()})
-        if self.settings.activates(MEMBERS[self.mechanism]):
+        if self.settings.activates(member):
             projected = Projected(*map(jax.nn.silu, projected))
         query, key, value = self._in_range(place(projected))
         arguments = self._gated(x, key) | dict(self.arguments) | rows
         if reading.causal:
             state = None if cache is None else cache.state
-            out, state = MEMBERS[self.mechanism].function(
+            out, state = member.function(
                 query, key, value, initial_state=state, return_state=True, **arguments
             )
         else:
-            out, state = bidirectional(self.mechanism, query, key, value, **arguments), None
+            assert member.two_sided is not None  # A mask without order was refused for those that have none.
+            both: Any = {"join": member.two_sided, "token_gates": member.token_gates}
+            out, state = bidirectional(member.function, query, key, value, **both, **arguments), None
         tails = {name: tail for name, (_, tail) in convolved.items()}
         return out, StateCache(state, tails, _length(x, reading.lengths, cache))
 
@@ -123,14 +126,14 @@ class Recurrence(nnx.Module):
     def _gated(self, x: Array, key: Array) -> dict[str, Array]:
         gates = {name: gate(x, key) for name, gate in self.gates.items()}
         if self.settings.max_strength != 1:
-            declared = MEMBERS[self.mechanism].gates
+            declared = recurrence(self.mechanism).gates
             strong = {name: x for name, x in gates.items() if declared[name].range == "strength"}
             gates |= {name: self.settings.max_strength * x for name, x in strong.items()}
         return gates
 
     def _in_range(self, projected: Projected) -> Projected:
         """Queries and keys as the member expects them, in as many heads."""
-        member, (query, key, value) = MEMBERS[self.mechanism], projected
+        member, (query, key, value) = recurrence(self.mechanism), projected
         if member.unit_query:
             query = unit(query)
         if member.key in ("unit", "writes"):

@@ -26,10 +26,10 @@ from attnjax.nn.dropout import Dropout
 class RecurrentAttention(Attention):
     """Self-attention by a recurrence over the tokens, whose cache has one size after any number of them.
 
-    The layer has the gates that the mechanism declares (`catalogue.MEMBERS`), a short convolution of query,
-    key and value where its paper has one, keys and queries of length 1 where it asks for them, and a norm of
-    what the heads read before the last projection. States have H·V entries a head, or what the mechanism's
-    `state` says.
+    The layer has the gates that the mechanism declares (`mechanisms.Recurrence`), a short convolution of
+    query, key and value where its paper has one, keys and queries of length 1 where it asks for them, and a
+    norm of what the heads read before the last projection. States have H·V entries a head, or what the
+    mechanism's `state` says.
 
     Args:
       dim, heads: as in `Attention`.
@@ -61,6 +61,7 @@ class RecurrentAttention(Attention):
       (2, 4, 2, 2)
     """
 
+    kind = "recurrence"
     has_weights = False
     _activation = "silu"
 
@@ -80,7 +81,7 @@ class RecurrentAttention(Attention):
         **settings: Unpack[Settings],
     ) -> None:
         layout = self._make(dim, heads, mechanism=mechanism, key_heads=key_heads, rngs=rngs, **settings)
-        require_goes_with(mechanism, rope=self.rope, qk_norm=settings.get("qk_norm") or None)
+        require_goes_with(mechanism, rope=settings.get("rope"), qk_norm=settings.get("qk_norm") or None)
         options: dict[str, Any] = {"dtype": settings.get("dtype"), "rngs": rngs}
         options["param_dtype"] = settings.get("param_dtype", jnp.float32)
         own = RecurrentSettings(convolution, activation, max_strength, decay)

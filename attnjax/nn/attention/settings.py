@@ -6,7 +6,7 @@ from typing import Any, Literal, TypedDict, TypeVar, get_args
 
 from jax.typing import DTypeLike
 
-from attnjax.ops.linear.members.catalogue import Member
+from attnjax.mechanisms import Recurrence
 from attnjax.ops.positions import RopeScaling
 
 Layout = Literal["halves", "interleaved"]
@@ -177,7 +177,7 @@ class RecurrentSettings:
     max_strength: float = 1.0
     decay: Literal["logsigmoid", "softplus"] | None = None
 
-    def require_fits(self, mechanism: str, member: Member) -> None:
+    def require_fits(self, mechanism: str, member: Recurrence) -> None:
         """Raises ValueError for what is out of range, or what the mechanism has no use for."""
         if self.activation not in ("silu", "none", None):
             raise ValueError(f"activation {self.activation!r}: expected 'silu', 'none' or None")
@@ -193,14 +193,14 @@ class RecurrentSettings:
             if given and needed not in ranges:
                 raise ValueError(f"{name} {getattr(self, name)!r}: {mechanism} has no such gate")
 
-    def of_convolution(self, member: Member) -> Convolution | None:
+    def of_convolution(self, member: Recurrence) -> Convolution | None:
         """Returns the convolution, by default that of the paper's layer."""
         given = member.short_convolution if self.convolution is None else self.convolution
         if isinstance(given, Convolution):
             return given
         return Convolution() if given else None
 
-    def activates(self, member: Member) -> bool:
+    def activates(self, member: Recurrence) -> bool:
         """Returns whether queries, keys and values go through silu, by default after a convolution."""
         if self.activation is None:
             return self.of_convolution(member) is not None
