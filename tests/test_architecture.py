@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = {
     "config": 0,
+    "lazy": 0,
     "experiment": 2,
     "ops": 1,
     "nn": 2,

@@ -45,7 +45,7 @@ class AttentionCall:
 
 
 class Result(NamedTuple):
-    """In the problem's dtype; `sums` is None for normalisers that have none."""
+    """The output in the softmax's dtype; `sums` is None for normalisers that have none."""
 
     out: Float[Array, "B T N V"]
     sums: Sums | None
@@ -76,7 +76,7 @@ def dropped(weights: Float[Array, "B N t s"], rules: Semantics) -> Float[Array, 
 class Nonfinite(NamedTuple):
     """NaN for each query, and each key or value, that holds NaN or inf, else 0; None where no mask is given.
 
-    Engines compute with `clean` vectors and add the poison to the scores of the pairs that attend. So it
+    Engines compute with `clean` vectors and add these NaNs to the scores of the pairs that attend. So it
     comes back exactly there, and a masked vector reaches no row, forward or backward, although a matrix
     product would multiply it by 0.
     """
@@ -85,15 +85,15 @@ class Nonfinite(NamedTuple):
     key: Float[Array, "B S K"]
 
 
-def poison_of(problem: AttentionCall) -> Nonfinite | None:
-    if problem.rules.mask is None:
+def nonfinite_of(call: AttentionCall) -> Nonfinite | None:
+    if call.rules.mask is None:
         return None
     # A product with zeros is NaN for just these, and the fastest pass over them.
     query, key, value = (
         jnp.matmul(x, jnp.zeros(x.shape[-1], x.dtype), precision="highest")
-        for x in jax.lax.stop_gradient((problem.query, problem.key, problem.value))
+        for x in jax.lax.stop_gradient((call.query, call.key, call.value))
     )
-    return Nonfinite(query.astype(problem.dtype), (key + value).astype(problem.dtype))
+    return Nonfinite(query.astype(call.dtype), (key + value).astype(call.dtype))
 
 
 def clean(x: Float[Array, "..."], masked: bool) -> Float[Array, "..."]:

@@ -114,7 +114,7 @@ def _padded(x: Array) -> Array:
     return jnp.pad(x, widths)
 
 
-def _further(problem: AttentionCall, pattern: Pattern) -> str | None:
+def _further(call: AttentionCall, pattern: Pattern) -> str | None:
     if _is_computed(pattern):
         return None
     sizes = pattern.sizes
