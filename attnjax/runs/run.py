@@ -7,14 +7,12 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from attnjax.config import InputError
-from attnjax.runs import provenance
-from attnjax.runs import store
-from attnjax.runs.devices import choose_devices, make_mesh, start_jax
-from attnjax.config import RunFailed
-from attnjax.runs.provenance import Notify
+from attnjax.config import InputError, RunFailed, loss_fields
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode, flatten
+from attnjax.runs import provenance, store
+from attnjax.runs.devices import choose_devices, make_mesh, start_jax
+from attnjax.runs.provenance import Notify
 from attnjax.runs.store import Run
 from attnjax.tasks.errors import TaskError
 
@@ -59,8 +57,8 @@ def run(
     decides the order of sums, so the bits). A `fresh` one begins anew, and the folder of the one before is
     renamed. Nothing is written before the config and the data are known to be good. `weights` says which are
     evaluated: those after the last step (None, "last") or those of the best validation; a run that was
-    finished with the others is evaluated again. `notify` gets notes for the user: the task's `notes`, and other
-    versions and devices than at the start before.
+    finished with the others is evaluated again. `notify` gets notes for the user: the task's `notes`, and
+    versions and devices that differ from those of the previous start.
 
     Raises InputError for what the user can mend: bad data, a folder that cannot be written or belongs to
     another config, a run that another process works on, one whose code has changed unless that is accepted.
@@ -91,7 +89,7 @@ def run(
         with _said_at_latest(notify, _first_line(this, config, used)):
             task = config.task(this.folder if trained else None)
             if not trained:
-                require_matches(config.train, rehearse(task))
+                require_matches(config.train, rehearse(task, loss_fields(config)))
         for note in getattr(task, "notes", ()):
             notify(note)
         if this.started and fresh:
@@ -142,7 +140,7 @@ def _first_line(this: Run, config: Any, devices: int) -> str:
 
 @contextmanager
 def _said_at_latest(notify: Notify, line: str) -> Iterator[None]:
-    """Says `line` after the block, or when that has taken SECONDS_BEFORE_FIRST_LINE already; not where it fails before."""
+    """Notifies with `line` after SECONDS_BEFORE_FIRST_LINE, or after the block if that ends earlier."""
     first = threading.Lock()
 
     def now() -> None:
@@ -181,7 +179,15 @@ def train(
     from attnjax.train.loop import TrainingDiverged, fit
 
     try:
-        return fit(task, config.train, seed=config.seed, folder=folder, mesh=mesh, observers=observers)
+        return fit(
+            task,
+            config.train,
+            seed=config.seed,
+            folder=folder,
+            hyper=loss_fields(config),
+            mesh=mesh,
+            observers=observers,
+        )
     except TrainingDiverged as error:
         raise RunFailed(str(error)) from error
 

@@ -41,7 +41,7 @@ from attnjax.ops.normalizers import Softmax, finite
 
 
 class Fixed(NamedTuple):
-    """Operands without a derivative: ids, lengths and random words of the rules; what is not finite; the blocks."""
+    """Operands without a derivative: ids, lengths and random words; what is not finite; the blocks."""
 
     data: list[Array]
     nonfinite: Nonfinite | None

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import NullLocator
 
-from attnjax.runs.report.digits import labels, shown
-from attnjax.runs.report.digits import numeric
+from attnjax.runs.report.digits import labels, numeric, shown
 
 DPI = 160
 GREY = "0.35"

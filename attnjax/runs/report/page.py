@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from attnjax.config import InputError
-from attnjax.runs import provenance
-from attnjax.runs import store
+from attnjax.experiment.words import changes_text, duration
+from attnjax.runs import provenance, store
 from attnjax.runs.listing import changed_fields
 from attnjax.runs.report.document import document, figure, table, text
 from attnjax.runs.store import Run
-from attnjax.experiment.words import changes_text, duration
 from attnjax.train.metrics import MetricsFile, Row
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif"}
