@@ -196,7 +196,7 @@ def test_a_call_takes_the_blocks_of_its_plan_where_arrays_that_are_known_decide(
     x, some, taken = tokens(2048), np.random.default_rng(0).random((16, 16)) < 0.2, []
     make_schedule = blockwise.make_schedule
     monkeypatch.setattr(
-        blockwise, "visits", lambda kinds, cut: taken.append(cut) or make_schedule(kinds, cut)
+        blockwise, "make_schedule", lambda kinds, cut: taken.append(cut) or make_schedule(kinds, cut)
     )
     mask = aj.dense(some.repeat(128, 0).repeat(128, 1))
     plan = aj.plan_attention(x, x, x, mask=mask)

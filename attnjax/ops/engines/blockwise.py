@@ -1,15 +1,8 @@
-"""Online softmax over the blocks that the mask leaves: memory grows with T + S, forward and backward,
-but for the table of blocks (a number for each).
+"""Online softmax over the blocks that the mask leaves.
 
-The forward pass follows FlashAttention (Dao et al., 2022), the backward pass FlashAttention-2 (Dao, 2023):
-
-    dP = dO Vᵀ,  dS = W ∘ (dP + dlse - Σ dO ∘ O),  dQ = dS K,  dK = dSᵀ Q,  dV = Wᵀ dO,
-    W = exp(S - highest) / total
-
-one block at a time, W recomputed in each. The highest score of a row and the sum of its exponentials stay
-apart: exp(S - lse) would lose the log of the sum where all scores are far from 0. Blocks are taken from the
-arrays where they lie and stay in the cache; dK and dV of a block are computed transposed (Qᵀ dS), because
-XLA's CPU products of a transposed dS take twice as long.
+Memory grows with T + S, forward and backward, but for the table of blocks (a number for each). The forward
+pass follows FlashAttention (Dao et al., 2022, arXiv:2205.14135). Blocks are taken from the arrays where they
+lie and stay in the cache.
 """
 
 import dataclasses
@@ -23,12 +16,12 @@ from jaxtyping import Array
 
 from attnjax.ops.core.node import varying
 from attnjax.ops.engines import reference
-from attnjax.ops.engines.blocks import Blocked, Blocking, Index, uncut
+from attnjax.ops.engines.blocks import Blocking, Index, uncut
+from attnjax.ops.engines.blockwise_derivatives import backward, dot, dot_transposed, inverse, tangent
 from attnjax.ops.engines.call import (
     AttentionCall,
     Nonfinite,
     Result,
-    clean,
     dropped,
     nonfinite_of,
     pair_scores,
@@ -73,7 +66,7 @@ def run(call: AttentionCall, blocking: Blocking | None = None, instead: Any = No
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-    """The engine in these blocks."""
+    """The blockwise engine in these blocks."""
 
     blocking: Blocking
 
@@ -82,15 +75,15 @@ class Cut:
 
 
 def blocks(call: AttentionCall) -> tuple[Blocking, Any]:
-    """How `run` will cut the call, and the kind of every tile of its pairs."""
+    """Returns how `run` will cut the call, and the kind of every tile of its pairs."""
     return cheapest(call)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def attend(cutting: Cutting, floats: list[Array], fixed: Fixed) -> tuple[Array, Array, Array]:
-    """out [B, T, N, V], and for each row [B, T, N] its highest score and its sum of exponentials above that.
+    """Returns out [B, T, N, V], and of each row [B, T, N] the highest score and the sum of exponentials.
 
-    Both are finite, 0 for a row without keys and where the normaliser has none.
+    The latter two are finite, 0 for a row without keys and where the normaliser has none.
     """
     query, key, value, scale, *params = floats
     q, k, v = cutting.cut_queries(query), cutting.cut_keys(key), cutting.cut_keys(value)
@@ -104,7 +97,7 @@ def attend(cutting: Cutting, floats: list[Array], fixed: Fixed) -> tuple[Array, 
             highest, total, acc = state
             rules = cutting.rules([x[index] for x in cut_params], [x[index] for x in cut_data])
             at, attended = cutting.pairs(rules, index, masked)
-            products = cutting.by_head(_dot_t(own, cutting.load(k[index]), rules))
+            products = cutting.by_head(dot_transposed(own, cutting.load(k[index]), rules))
             spoilt: Any = 0 if nonfinite is None else cutting.per_head(nonfinite[1][index])
             scores = pair_scores(products + spoilt if masked else products, rules, at, attended)
             new = jnp.maximum(highest, scores.max(axis=-1)) if cutting.online else highest
@@ -112,7 +105,7 @@ def attend(cutting: Cutting, floats: list[Array], fixed: Fixed) -> tuple[Array, 
             weights = rules.normalizer.pair_weights(scores, new, None)
             added = weights.sum(axis=-1)
             added = added if masked or nonfinite is None else added + spoilt.sum(axis=-1)
-            seen = _dot(cutting.by_group(dropped(weights, rules)), cutting.load(v[index]), rules)
+            seen = dot(cutting.by_group(dropped(weights, rules)), cutting.load(v[index]), rules)
             if cutting.online:
                 decay = jnp.exp(highest - finite(new))
                 total, acc = total * decay, acc * cutting.by_group(decay)[..., None]
@@ -156,155 +149,3 @@ def _attend_jvp(cutting: Cutting, primals: Any, tangents: Any) -> Any:
     moved = [t for t, w in zip(tangents[0], wanted, strict=True) if w]
     d_out, d_lse = linear_map(forward, transpose, residuals, moved)
     return (out, highest, total), (d_out, jnp.zeros_like(highest), total * d_lse)
-
-
-def backward(
-    cutting: Cutting,
-    wanted: tuple[bool, ...],
-    structure: Any,
-    residuals: list[Array],
-    cotangents: list[Array],
-    transposable: bool,
-) -> list[Array]:
-    """The cotangents of the wanted floats from those of out and of the log-sum-exp."""
-    floats, fixed, out, highest, total = jax.tree.unflatten(structure, residuals)
-    (query, key, value, scale, *params), (d_out, d_lse) = floats, cotangents
-    # One number for each query stands for all that its other pairs do to a pair.
-    shift = d_lse - jnp.sum(d_out * out, axis=-1) if cutting.online else jnp.zeros_like(total)
-    if (
-        cutting.online
-    ):  # What divides the weights of a row divides its cotangents instead, once for all pairs.
-        shift, d_out = shift * inverse(total), d_out * inverse(total)[..., None]
-    q, d_o, level, shifts = (cutting.cut_queries(x) for x in (query, d_out, highest, shift))
-    k, v = cutting.cut_keys(key), cutting.cut_keys(value)
-    cut_params, cut_data = cutting.cut_params(params), cutting.cut_data(fixed.data)
-    wants_query, wants_key, wants_value = wanted[0] or wanted[3], wanted[1], wanted[2]
-
-    def row(carry: Any, here: Index, visit: Any) -> Any:
-        d_query, d_key, d_value, *d_params = carry
-        own, own_d_out = cutting.by_group(cutting.load(q[here])) * scale, cutting.by_group(d_o[here])
-        own_t, own_d_out_t = _t(own), _t(own_d_out)
-        own_level, own_shift = level[here], shifts[here][..., None]
-
-        def step(state: Any, index: Index, masked: bool) -> Any:
-            d_own, d_key, d_value, d_params = state
-            data = [x[index] for x in cut_data]
-            whole = cutting.rules([x[index] for x in cut_params], data)
-            at, attended = cutting.pairs(whole, index, masked)
-            keys, values = cutting.load(k[index]), cutting.load(v[index])
-
-            def weigh(products: Array, params: list[Array]) -> tuple[Array, Array]:
-                rules = cutting.rules(params, data)
-                scores = pair_scores(products, rules, at, attended)
-                weights = rules.normalizer.pair_weights(scores, own_level, attended)
-                return weights, dropped(weights, rules)
-
-            products = cutting.by_head(_dot_t(own, keys, whole))
-            (_, kept), pull = jax.vjp(weigh, products, [x[index] for x in cut_params])
-            d_weights = cutting.by_head(_dot_t(own_d_out, values, whole))
-            d_products, moved = pull((jnp.broadcast_to(own_shift, d_weights.shape), d_weights))
-            d_products = cutting.by_group(d_products)
-            if wants_query:
-                d_own += _dot(d_products, keys, whole)
-            if wants_key:
-                d_key = d_key.add(index, _t(_dot(own_t, d_products, whole)))
-            if wants_value:
-                d_value = d_value.add(index, _t(_dot(own_d_out_t, cutting.by_group(kept), whole)))
-            moved = [m for m, w in zip(moved, wanted[4:], strict=True) if w]
-            return d_own, d_key, d_value, [x.add(index, m) for x, m in zip(d_params, moved, strict=True)]
-
-        state = varying(jnp.zeros_like(own), residuals), d_key, d_value, d_params
-        d_own, d_key, d_value, d_params = visit(step, state)
-        return [d_query.put(here, cutting.by_head(d_own)), d_key, d_value, *d_params]
-
-    start = [
-        x.with_array(jnp.zeros_like(x.array, cutting.dtype))
-        for x in (q, k, v, *(x for x, w in zip(cut_params, wanted[4:], strict=True) if w))
-    ]
-    done = fold_rows(
-        row,
-        varying(start, residuals),
-        fixed.schedule,
-        cutting.blocking,
-        transposable=transposable,
-        independent=False,
-    )
-    d_query, d_key, d_value = (uncut(x, y.shape) for x, y in zip(done[:3], floats[:3], strict=True))
-    d_scale = jnp.sum(d_query * clean(query.astype(cutting.dtype), cutting.masked)) if wanted[3] else None
-    d_params = iter(done[3:])
-    found = [d_query * scale, d_key, d_value, d_scale]
-    found += [uncut(next(d_params), x.shape) if w else None for x, w in zip(params, wanted[4:], strict=True)]
-    return [d.astype(x.dtype) for d, x, w in zip(found, floats, wanted, strict=True) if w]
-
-
-def tangent(
-    cutting: Cutting,
-    wanted: tuple[bool, ...],
-    structure: Any,
-    residuals: list[Array],
-    vectors: list[Array],
-    transposable: bool,
-) -> list[Array]:
-    """The tangents of out and of the log-sum-exp from those of the wanted floats."""
-    floats, fixed, out, highest, total = jax.tree.unflatten(structure, residuals)
-    given = iter(vectors)
-    d_floats = [next(given) if w else jnp.zeros_like(x) for x, w in zip(floats, wanted, strict=True)]
-
-    def cut_floats(query: Array, key: Array, value: Array, scale: Array, *params: Array) -> list[Any]:
-        tokens = [cutting.cut_queries(query), cutting.cut_keys(key), cutting.cut_keys(value)]
-        return [*tokens, *cutting.cut_params([scale, *params])]
-
-    blocks, d_blocks = cut_floats(*floats), cut_floats(*d_floats)
-    level, cut_data = cutting.cut_queries(highest), cutting.cut_data(fixed.data)
-
-    def row(carry: list[Blocked], here: Index, visit: Any) -> list[Blocked]:
-        own_level = level[here]
-
-        def step(state: list[Array], index: Index, masked: bool) -> list[Array]:
-            data = [x[index] for x in cut_data]
-
-            def seen(query: Array, key: Array, value: Array, scale: Array, *params: Array) -> Any:
-                rules = cutting.rules(list(params), data)
-                at, attended = cutting.pairs(rules, index, masked)
-                products = _dot_t(cutting.by_group(cutting.load(query)) * scale, cutting.load(key), rules)
-                scores = pair_scores(cutting.by_head(products), rules, at, attended)
-                weights = rules.normalizer.pair_weights(scores, own_level, attended)
-                kept = cutting.by_group(dropped(weights, rules))
-                return [_dot(kept, cutting.load(value), rules), weights.sum(axis=-1)]
-
-            _, moved = jax.jvp(seen, [x[index] for x in blocks], [x[index] for x in d_blocks])
-            return [x + m for x, m in zip(state, moved, strict=True)]
-
-        zero = jnp.zeros_like(own_level)
-        acc = cutting.by_group(zero)[..., None] + jnp.zeros((1, 1, 1, out.shape[-1]), out.dtype)
-        acc, added = visit(step, varying([acc, zero], (residuals, vectors)))
-        return [x.put(here, block) for x, block in zip(carry, (cutting.by_head(acc), added), strict=True)]
-
-    start = [cutting.cut_queries(jnp.zeros_like(x)) for x in (out, total)]
-    start = varying(start, (residuals, vectors))
-    done = fold_rows(
-        row, start, fixed.schedule, cutting.blocking, transposable=transposable, independent=True
-    )
-    d_out, d_total = (uncut(x, like.shape) for x, like in zip(done, (out, total), strict=True))
-    if not cutting.online:
-        return [d_out, jnp.zeros_like(total)]
-    d_lse = d_total * inverse(total)
-    return [d_out * inverse(total)[..., None] - d_lse[..., None] * out, d_lse]
-
-
-def inverse(total: Array) -> Array:
-    """1 / total; 1 in rows without keys."""
-    return 1 / jnp.where(total == 0, 1, total)
-
-
-def _dot(x: Array, y: Array, rules: Any) -> Array:
-    return jnp.matmul(x, y, precision=rules.precision)
-
-
-def _dot_t(x: Array, y: Array, rules: Any) -> Array:
-    """x yᵀ, as one product of both as they lie: XLA on CPU would transpose `_t(y)` first."""
-    return jnp.einsum("...th,...sh->...ts", x, y, precision=rules.precision)
-
-
-def _t(x: Array) -> Array:
-    return jnp.swapaxes(x, -1, -2)

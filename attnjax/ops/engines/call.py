@@ -17,7 +17,7 @@ from attnjax.ops.scores import Score
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Semantics:
-    """What happens to the products of queries and keys; arrays per pair are Grids."""
+    """The rules for the products of queries and keys; arrays per pair are Grids."""
 
     mask: Mask | None
     scores: tuple[Score, ...]
@@ -54,7 +54,7 @@ class Result(NamedTuple):
 def pair_scores(
     products: Float[Array, "B N t s"], rules: Semantics, at: Block, attended: Bool[Array, "..."] | None
 ) -> Float[Array, "B N t s"]:
-    """From scale·(q·k) through the scores in their order to the mask (-inf), on one block.
+    """Leads scale·(q·k) through the scores in their order to the mask (-inf), on one block.
 
     Masked pairs are set to 0 before every score, so that no NaN of theirs meets a derivative.
     """
@@ -69,7 +69,7 @@ def pair_scores(
 
 
 def dropped(weights: Float[Array, "B N t s"], rules: Semantics) -> Float[Array, "B N t s"]:
-    """The weights after dropout."""
+    """Returns the weights after dropout."""
     return weights if rules.dropout is None else rules.dropout(weights)
 
 
@@ -86,6 +86,7 @@ class Nonfinite(NamedTuple):
 
 
 def nonfinite_of(call: AttentionCall) -> Nonfinite | None:
+    """Returns what is not finite among the vectors of a call; None where no mask is given."""
     if call.rules.mask is None:
         return None
     # A product with zeros is NaN for just these, and the fastest pass over them.
@@ -97,5 +98,5 @@ def nonfinite_of(call: AttentionCall) -> Nonfinite | None:
 
 
 def clean(x: Float[Array, "..."], masked: bool) -> Float[Array, "..."]:
-    """x with NaN and inf replaced by 0, where a mask is given."""
+    """Returns x with NaN and inf replaced by 0, where a mask is given."""
     return jnp.where(jnp.isfinite(x), x, 0) if masked else x

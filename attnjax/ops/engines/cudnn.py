@@ -28,6 +28,7 @@ def attend(
     *,
     implementation: Literal["cudnn", "xla"] = "cudnn",
 ) -> Array:
+    """Computes attention for the pattern, as `Kernel.attend` says."""
     low, high = pattern.band or (None, None)
     return jax.nn.dot_product_attention(
         query,

@@ -16,7 +16,7 @@ from attnjax.ops.normalizers import Sums
 
 
 def run(call: AttentionCall) -> Result:
-    """scale·(q·k) → scores → + bias → mask → normaliser → dropout → · value."""
+    """Computes scale·(q·k) → scores → + bias → mask → normaliser → dropout → · value."""
     rules = call.rules
     weights, sums = _weigh(call, None)
     value = clean(call.value.astype(call.dtype), rules.mask is not None)
@@ -26,7 +26,7 @@ def run(call: AttentionCall) -> Result:
 
 
 def weights(call: AttentionCall, rows: Array | None) -> Float[Array, "B N rows S"]:
-    """The weights before dropout of all query rows, or of `rows` [R] alone."""
+    """Returns the weights before dropout of all query rows, or of `rows` [R] alone."""
     return _weigh(call, rows)[0]
 
 
@@ -54,6 +54,6 @@ def _weigh(call: AttentionCall, rows: Array | None) -> tuple[Array, Sums | None]
 
 
 def _by_key_head(x: Array, axis: int, key: Array) -> Array:
-    """x with its axis of N heads as K key heads, as many as `key` [B, S, K, ·] has, of N / K heads each."""
+    """Returns x with its axis of N heads as the K heads of `key` [B, S, K, ·], of N / K heads each."""
     heads, key_heads = x.shape[axis], key.shape[2]
     return x.reshape(*x.shape[:axis], key_heads, heads // key_heads, *x.shape[axis + 1 :])

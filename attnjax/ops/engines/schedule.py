@@ -16,7 +16,8 @@ from attnjax.ops.masks.base import And, Mask, classes
 from attnjax.ops.masks.block_maps import Blocks
 from attnjax.ops.masks.content import Lengths, Segments
 from attnjax.ops.masks.intervals import Interval
-from attnjax.ops.masks.positional import Positional, block_diagonal
+from attnjax.ops.masks.positional import Positional
+from attnjax.ops.masks.repeating import block_diagonal
 from attnjax.ops.masks.tiles import EMPTY, FULL, PARTIAL, Tiles
 
 PACKED, ON = 512, 0.25

@@ -21,7 +21,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
 from attnjax.ops.core.pairs import block, take_rows
-from attnjax.ops.engines import blockwise
+from attnjax.ops.engines import blockwise, blockwise_derivatives
 from attnjax.ops.engines.blocks import Blocking
 from attnjax.ops.engines.by_platform import Body, Route, by_platform
 from attnjax.ops.engines.call import AttentionCall, Result
@@ -54,7 +54,7 @@ class WithKernels:
     def attend(
         self, kernel: Kernel, cutting: Any, query: Array, key: Array, value: Array, scale: Array
     ) -> Array:
-        """out [B, T, N, V] of the query [B, T, N, H], key [B, S, K, H] and value [B, S, K, V]."""
+        """Returns out [B, T, N, V] of the query [B, T, N, H], key [B, S, K, H] and value [B, S, K, V]."""
         query, key, value = (cutting.load(x) for x in (query, key, value))
         query *= scale if kernel.prescaled else scale * query.shape[-1] ** 0.5
         out = kernel.attend(self.pattern, *(x.astype(self.dtype) for x in (query, key, value)))
@@ -65,7 +65,7 @@ class WithKernels:
 def _attend(
     engine: WithKernels, saving: bool, cutting: Any, floats: list[Array], fixed: blockwise.Fixed
 ) -> Any:
-    """What `blockwise.attend` gives; beside a kernel's out stand ones, which are not to be used.
+    """Returns what `blockwise.attend` does; beside a kernel's out stand ones, which are not to be used.
 
     `saving`: the kernel runs as its backward pass will run it again.
     """
@@ -123,7 +123,9 @@ def _tangent(
 ) -> list[Array]:
     """The tangent of out (place 0) or of the log-sum-exp (place 1)."""
     residuals = _with_sums(engine, cutting, structure, residuals)
-    return [blockwise.tangent(cutting, wanted, structure, residuals, vectors, transposable)[place]]
+    return [
+        blockwise_derivatives.tangent(cutting, wanted, structure, residuals, vectors, transposable)[place]
+    ]
 
 
 def _backward(
@@ -142,7 +144,7 @@ def _backward(
     def blocks(args: list[Array], transposable: bool = False) -> list[Array]:
         _, _, out, _, total = jax.tree.unflatten(structure, args[:count])
         both = [args[count], jnp.zeros_like(total)] if place == 0 else [jnp.zeros_like(out), args[count]]
-        return blockwise.backward(cutting, wanted, structure, args[:count], both, transposable)
+        return blockwise_derivatives.backward(cutting, wanted, structure, args[:count], both, transposable)
 
     def kernel_gradients(kernel: Kernel, args: list[Array]) -> list[Array]:
         floats = jax.tree.unflatten(structure, args[:count])[0]
@@ -183,7 +185,7 @@ def _true_sums_jvp(engine: WithKernels, cutting: Any, primals: Any, tangents: An
     """The derivative is the one that the sums came with: that of the logarithm of the total."""
     (_, given), (highest, total) = primals[0], _true_sums(engine, cutting, *primals)
     d_highest, d_given = tangents[0]
-    return [highest, total], [d_highest, total * blockwise.inverse(given) * d_given]
+    return [highest, total], [d_highest, total * blockwise_derivatives.inverse(given) * d_given]
 
 
 def _nonfinite(cutting: Any, params: list[Array], fixed: blockwise.Fixed) -> Array:
