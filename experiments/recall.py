@@ -40,9 +40,7 @@ from attnjax.train.config import TrainConfig
 if TYPE_CHECKING:
     from attnjax.tasks.sequences import SequenceTask
 
-MODEL = LanguageModelConfig(
-    dim=64, heads=2, head_dim=16, hidden=128, positions="none", window=8, convolution=4
-)
+MODEL = LanguageModelConfig(dim=64, heads=2, head_dim=16, hidden=128, positions="none", convolution=4)
 TRAIN = TrainConfig(
     steps=600,
     batch_size=64,
@@ -53,7 +51,7 @@ TRAIN = TrainConfig(
 )
 SEEDS = range(4)
 MECHANISMS = (
-    *("softmax", "window"),  # The references.
+    *("softmax", "window(size=8)"),  # The references.
     *("linear", "retention", "simple_gla", "mamba2", "delta_net", "gated_delta_net"),
 )
 

@@ -13,13 +13,11 @@ import attnjax as aj
 from attnjax import nn
 from attnjax.models import LanguageModel, LanguageModelConfig, Transformer, TransformerConfig, greedy_decode
 from attnjax.ops import positions
-from attnjax.ops.linear.members.bidirectional import bidirectional
-from attnjax.ops.linear.members.catalogue import MEMBERS
 from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.train.config import TrainConfig
 from attnjax.train.state import init_state
 from attnjax.train.step import make_train_chunk, traced_values
-from tests.ops.linear.member_cases import draw
+from tests.ops.linear.member_cases import MEMBERS, both, draw
 
 B, T, N, H = 2, 4, 2, 8
 Q, IDS, LENGTHS = jnp.ones((B, T, N, H)), jnp.zeros((B, T), int), jnp.array([3, 4])
@@ -107,7 +105,7 @@ def test_members(name):
     options = {"segment_ids": IDS, "lengths": LENGTHS} | case.fixed
     traces(lambda q: MEMBERS[name].function(q, key, value, **arrays, **options), query)
     if MEMBERS[name].two_sided:
-        traces(lambda q: bidirectional(name, q, key, value, **arrays, **options), query)
+        traces(lambda q: both(name, q, key, value, **arrays, **options), query)
 
 
 @pytest.mark.parametrize("mechanism", ["softmax", *MEMBERS])

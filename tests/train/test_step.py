@@ -15,6 +15,8 @@ from attnjax.train.state import evaluation_params, init_state, update_ema
 from attnjax.train.step import make_train_chunk, make_train_step, traced_values
 from tests.train.toy import ToyTask
 
+pytestmark = pytest.mark.versions
+
 CONFIG = TrainConfig(steps=10, batch_size=8, warmup_steps=2)
 KEY = jax.random.key(0)
 

@@ -2,9 +2,12 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from attnjax.train.observers.progress import ProgressBar
+
+pytestmark = pytest.mark.versions
 
 ROW = {"step": 5, "split": "train", "loss": 1.25, "token_accuracy": 0.5, "weight": 10.0}
 
