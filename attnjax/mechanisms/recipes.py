@@ -134,6 +134,7 @@ MASKS = (
 SCORES = (
     Recipe(
         name="alibi",
+        heads_differ=True,
         role="score",
         formula="s_ij - slope_h·|i - j|",
         target=f"{_PLACE}:alibi",
