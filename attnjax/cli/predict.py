@@ -104,6 +104,6 @@ def _with_progress(items: Iterable[T], total: int | None, notify: Notify) -> Ite
     said = time.monotonic()
     for count, item in enumerate(items, 1):
         yield item
-        if time.monotonic() - said > BETWEEN_NOTES:
+        if count != total and time.monotonic() - said > BETWEEN_NOTES:
             said = time.monotonic()
             notify(f"{count} of {total} inputs" if total else f"{count} inputs")
