@@ -14,9 +14,10 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / "
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 # XLA would spend most of the time of the tests on making fast what runs once. With few optimisations it takes
-# a sixth of that, here and in the processes that tests start. Tests about programs are marked `optimised`.
+# a sixth of that, here and in processes that tests start. Tests about its programs are marked `optimised`.
 FLAGS = {"xla_cpu_use_fusion_emitters": (False, True), "xla_cpu_parallel_codegen_split_count": (1, 32)}
-if not version("jaxlib").startswith("0.10."):  # Later ones end the process at a flag that they lack.
+# Later versions end the process at a flag that they lack.
+if not version("jaxlib").startswith("0.10."):
     FLAGS = {}
 FEW = " ".join(f"--{name}={few}".lower() for name, (few, _) in FLAGS.items())
 OPTIMISED = False

@@ -3,9 +3,12 @@
 from attnjax.nn.attention.base import Attention
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.composed import ComposedAttention
+from attnjax.nn.attention.make import make_attention
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.position_score import PositionScore
 from attnjax.nn.attention.recurrent import RecurrentAttention
+from attnjax.nn.attention.settings import Convolution, HeadNorm, OutputGate, Rope
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.axes import logical_axes, named
 from attnjax.nn.blocks import BlockOutput, DecoderBlock, EncoderBlock, Residual
@@ -21,22 +24,28 @@ __all__ = [
     "AttentionOutput",
     "BlockOutput",
     "Capture",
+    "ComposedAttention",
+    "Convolution",
     "DecoderBlock",
     "Dropout",
     "Embedding",
     "EncoderBlock",
     "FeedForward",
+    "HeadNorm",
     "KVCache",
     "KeysValues",
+    "OutputGate",
     "PositionScore",
     "RecurrentAttention",
     "Residual",
+    "Rope",
     "ShortConvolution",
     "SoftmaxAttention",
     "StateCache",
     "flat_dot_general",
     "folded",
     "logical_axes",
+    "make_attention",
     "make_norm",
     "named",
 ]

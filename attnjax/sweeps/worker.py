@@ -11,7 +11,7 @@ from attnjax.runs import store
 from attnjax.runs.store import Run
 from attnjax.sweeps.kept_params import KeptParams
 from attnjax.sweeps.plan import PackPlan
-from attnjax.sweeps.programs import Programs
+from attnjax.sweeps.programs import Programs, packed_trial
 from attnjax.sweeps.search import asked_trials, pruner
 from attnjax.sweeps.spec import SweepSpec
 from attnjax.sweeps.store import Pack, Sweep, metric_value, write_failure, write_result
@@ -92,10 +92,8 @@ class Worker:
         )
 
     def _packed(self, trial: Trial) -> "PackTrial":
-        from attnjax.train.packs.program import PackTrial
-
         file = self.sweep.trial(trial.number).metrics_file
-        return PackTrial(trial.number, trial.config.train, trial.config.seed, file)
+        return packed_trial(trial, file)
 
     def _begin(self, trial: Trial) -> None:
         run = self.sweep.trial(trial.number)

@@ -1,21 +1,38 @@
 """The base of attention layers: sizes, projections, norms and rotations of queries and keys."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypedDict
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+from attnjax.mechanisms import read
+from attnjax.mechanisms.base import Kind
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.head_norm import Norm, make_head_norm
 from attnjax.nn.attention.output import AttentionOutput
-from attnjax.nn.attention.sizes import Layout, make_layout, require_rope, require_sizes
+from attnjax.nn.attention.output_gate import Gate
+from attnjax.nn.attention.settings import (
+    Activation,
+    GateOf,
+    HeadNorm,
+    Layout,
+    OutputGate,
+    Rope,
+    as_gate,
+    as_norm,
+    as_rope,
+    biased,
+)
+from attnjax.nn.attention.sizes import Layout as Axes
+from attnjax.nn.attention.sizes import make_layout, require_sizes
 from attnjax.nn.axes import named
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout
-from attnjax.nn.norm import Norm, make_norm
 from attnjax.nn.projection import into_heads
 from attnjax.ops import positions as position_ops
 from attnjax.ops.masks import Mask
@@ -23,41 +40,31 @@ from attnjax.ops.scores import Score
 
 MaskLike = Mask | Bool[Array, "*#B #N #T #S"]
 ScoreLike = Score | Sequence[Score]
-Rope = Literal["halves", "interleaved"]
-PROJECTED = ("query", "key", "value")
-
-
-class Settings(TypedDict, total=False):
-    """The settings that every kind of layer takes, as in `Attention`."""
-
-    options: Mapping[str, Any] | None
-    kv_heads: int | None
-    head_dim: int | None
-    value_dim: int | None
-    bias: bool
-    qk_norm: bool
-    rope: Rope | None
-    dtype: DTypeLike | None
-    param_dtype: DTypeLike
 
 
 class Attention(nnx.Module):
     """Multi-head attention; calling it by this name makes the layer of a mechanism.
 
-    `Attention(…)` returns a `SoftmaxAttention`, or a `RecurrentAttention` where `mechanism` names a member of
-    the linear family; their documentation has the settings of each.
+    `Attention(…)` returns a `SoftmaxAttention`, a `RecurrentAttention` where `mechanism` names a member of
+    the linear family, or a `ComposedAttention` of recipes; their documentation has the settings of each.
 
     Args:
       dim: D, of x, of the context and of the output.
       heads, kv_heads, head_dim, value_dim: N, K (default N), H (default dim/heads) and V (default H).
         kv_heads = heads is multi-head, 1 multi-query, a divisor between them grouped-query attention.
-      mechanism: "softmax", or a member of the linear family ("gla", "gated_delta_net", …).
+      mechanism: "softmax", a member of the linear family ("gla", "gated_delta_net", …), or recipes
+        ("window(size=16) & entmax").
       options: of the mechanism: numbers of it (`layer`, `horizon`, …), or `writes`, `slots`, `levels`,
         `features`. Softmax takes none.
-      bias: whether the four projections have one.
-      qk_norm: RMSNorm of each query and key head, learned per entry; as in Qwen3.
-      rope: rotates queries and keys by their position after qk_norm, in one of two layouts. In any mechanism,
-        where asked for: RetNet rotates, the papers of other recurrences leave order to the recurrence.
+      out_dim: the width of the output; None: D.
+      bias: whether the projections have one, or the names of those that have: query, key, value, out.
+      qk_norm: a norm of queries and keys, each with a gain of its own; True is an RMSNorm of each head, as in
+        Qwen3, `HeadNorm(groups=1, gain="each")` that of OLMo 2.
+      rope: rotates queries and keys by their position after qk_norm: a layout, or a `Rope` with base,
+        fraction and scaling. In any mechanism, where asked for: RetNet rotates, the papers of other
+        recurrences leave order to the recurrence.
+      output_gate: what multiplies the heads before the last projection: "elementwise", "headwise", or an
+        `OutputGate`.
       dtype: of the computation; None is what inputs and parameters promote to.
       param_dtype: of the parameters.
 
@@ -81,6 +88,11 @@ class Attention(nnx.Module):
 
     has_weights: ClassVar[bool]
     """Whether there are attention weights, to drop out and to capture."""
+    kind: ClassVar[Kind]
+    """The kind of mechanisms that it is for."""
+    _layers: ClassVar[dict[Kind, type["Attention"]]] = {}
+    """The kinds of layer; each enters itself."""
+    _activation: ClassVar[Activation] = "sigmoid"
 
     def __new__(
         cls, dim: int, heads: int, *, mechanism: str = "softmax", rngs: nnx.Rngs, **settings: Any
@@ -88,10 +100,11 @@ class Attention(nnx.Module):
         """Chooses the class by the mechanism, unless it was chosen already."""
         if cls is not Attention:
             return super().__new__(cls)
-        from attnjax.nn.attention.recurrent import RecurrentAttention
-        from attnjax.nn.attention.softmax import SoftmaxAttention
+        return super().__new__(cls._layers[read(mechanism)[0].kind])
 
-        return super().__new__(SoftmaxAttention if mechanism == "softmax" else RecurrentAttention)
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._layers.setdefault(cls.kind, cls)
 
     def _make(
         self,
@@ -103,23 +116,30 @@ class Attention(nnx.Module):
         kv_heads: int | None = None,
         head_dim: int | None = None,
         value_dim: int | None = None,
-        bias: bool = True,
-        qk_norm: bool = False,
-        rope: Rope | None = None,
+        out_dim: int | None = None,
+        widths: Mapping[str, int] = MappingProxyType({}),
+        bias: bool | Collection[str] = True,
+        qk_norm: bool | HeadNorm = False,
+        rope: Layout | Rope | None = None,
+        output_gate: GateOf | OutputGate | None = None,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
-    ) -> Layout:
-        """Makes what every kind has, and returns the axes of what this one projects."""
-        require_sizes(dim, heads, kv_heads=kv_heads, head_dim=head_dim, value_dim=value_dim)
+    ) -> Axes:
+        """Makes what every kind has, and returns the axes of what this one projects.
+
+        `widths` are of what keys and values are made of, where it is not D.
+        """
+        require_sizes(dim, heads, kv_heads=kv_heads, head_dim=head_dim, value_dim=value_dim, out_dim=out_dim)
         self.dim = dim
         self.heads = heads
         self.kv_heads = heads if kv_heads is None else kv_heads
         self.head_dim = dim // heads if head_dim is None else head_dim
         self.value_dim = self.head_dim if value_dim is None else value_dim
         self.mechanism = mechanism
-        self.rope = rope
-        require_rope(rope, self.head_dim)
+        self.rope = as_rope(rope)
+        if self.rope is not None:
+            self.rope.require_fits(self.head_dim)
         layout = make_layout(
             mechanism,
             options or {},
@@ -129,22 +149,29 @@ class Attention(nnx.Module):
             value_dim=self.value_dim,
         )
         common: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        names = biased(bias)
         self.query, self.key, self.value = (
-            into_heads(dim, layout.projected[name], bias=bias, **common) for name in PROJECTED
+            into_heads(widths.get(name, dim), layout.projected[name], bias=name in names, **common)
+            for name in ("query", "key", "value")
         )
         self.out = nnx.LinearGeneral(
             (heads, self.value_dim),
-            dim,
+            dim if out_dim is None else out_dim,
             axis=(-2, -1),
-            use_bias=bias,
+            use_bias="out" in names,
             kernel_init=nnx.initializers.xavier_uniform(),
             kernel_metadata=named("heads", "head_dim", "embed"),
             bias_metadata=named("embed"),
             dot_general=flat_dot_general,
             **common,
         )
-        self.query_norm = make_norm("rms", self.head_dim, axis="head_dim", **common) if qk_norm else None
-        self.key_norm = make_norm("rms", self.head_dim, axis="head_dim", **common) if qk_norm else None
+        norm = as_norm(qk_norm)
+        self.query_norm, self.key_norm = (
+            None if norm is None else make_head_norm(norm, **_heads(layout.projected[name]), **common)
+            for name in ("query", "key")
+        )
+        gate = as_gate(output_gate, self._activation)
+        self.output_gate = None if gate is None else Gate(gate, dim, heads, self.value_dim, **common)
         return layout
 
     def __call__(
@@ -170,19 +197,37 @@ class Attention(nnx.Module):
         """Returns a cache for tokens of this dtype: of `capacity` free slots, or of a state."""
         raise NotImplementedError
 
-    def _require_width(self, name: str, x: Array) -> None:
-        if x.ndim < 2 or x.shape[-1] != self.dim:
-            raise ValueError(f"{name} {list(x.shape)}: expected (*B, length, {self.dim})")
+    def _gated(self, heads: Array, x: Array) -> Array:
+        return heads if self.output_gate is None else self.output_gate(heads, x)
 
-    def _place(self, heads: Array, norm: Norm | None, positions: Array | None) -> Array:
-        """Heads [*B, T, N, H], normed and rotated where the layer does so."""
-        heads = heads if norm is None else norm(heads)
-        if self.rope is None or positions is None:
+    def _rotated(self, heads: Array, positions: Array | None) -> Array:
+        """Heads [*B, T, N, H], turned where the layer has a rope."""
+        rope = self.rope
+        if rope is None or positions is None:
             return heads
-        return position_ops.rope(heads, positions, interleaved=self.rope == "interleaved")
+        interleaved = rope.layout == "interleaved"
+        options: dict[str, Any] = {"base": rope.base, "fraction": rope.fraction, "scaling": rope.scaling}
+        return position_ops.rope(heads, positions, interleaved=interleaved, **options)
+
+
+def normed(heads: Array, norm: Norm | None) -> Array:
+    """Returns the heads under a norm, where there is one."""
+    return heads if norm is None else norm(heads)
 
 
 def require_kind(cache: object, kind: type, mechanism: str) -> None:
     """Raises TypeError for a cache of another kind."""
     if cache is not None and not isinstance(cache, kind):
         raise TypeError(f"cache is a {type(cache).__name__}: expected the {kind.__name__} of {mechanism}")
+
+
+def require_width(name: str, x: Array, width: int) -> None:
+    """Raises ValueError for tokens of another width."""
+    if x.ndim < 2 or x.shape[-1] != width:
+        raise ValueError(f"{name} {list(x.shape)}: expected (*B, length, {width})")
+
+
+def _heads(axes: Mapping[str, int]) -> dict[str, Any]:
+    """The last two of the axes of projected heads, as `make_head_norm` takes them."""
+    axis, size = list(axes)[-2:]
+    return {"heads": axes[axis], "size": axes[size], "axis": axis}

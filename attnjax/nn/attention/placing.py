@@ -61,9 +61,12 @@ def nan_without_offsets(out: Float[Array, "..."], cache: Any, *rules: Any) -> Fl
 def filled_slots(mask: Any, length: Int[Array, ""]) -> Mask:
     """The mask without the slots of a cache that hold no token yet."""
     filled = masks.lengths(key=length)
-    if mask is None:
-        return filled
-    return (mask if isinstance(mask, Mask) else masks.dense(mask)) & filled
+    return filled if mask is None else as_mask(mask) & filled
+
+
+def as_mask(mask: Any) -> Mask:
+    """Returns a mask of ops; a boolean array becomes one."""
+    return mask if isinstance(mask, Mask) else masks.dense(mask)
 
 
 def _from_zero(rules: Any) -> list[Any]:

@@ -10,12 +10,13 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike, Settings, require_kind
+from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike, normed, require_kind, require_width
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache, require_floats
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import counted
 from attnjax.nn.attention.recurrence import Projected, Recurrence
+from attnjax.nn.attention.settings import Settings
 from attnjax.nn.attention.sizes import require_goes_with
 from attnjax.nn.dropout import Dropout
 
@@ -23,10 +24,10 @@ from attnjax.nn.dropout import Dropout
 class RecurrentAttention(Attention):
     """Self-attention by a recurrence over the tokens, whose cache has one size after any number of them.
 
-    The layer has the gates that the mechanism declares (`catalogue.MEMBERS`), a short convolution of query,
-    key and value where its paper has one, keys and queries of length 1 where it asks for them, and an RMSNorm
-    of each head before the last projection. States have H·V entries a head, or what the mechanism's `state`
-    says.
+    The layer has the gates that the mechanism declares (`mechanisms.Recurrence`), a short convolution of
+    query, key and value where its paper has one, keys and queries of length 1 where it asks for them, and an
+    RMSNorm of each head before the last projection. States have H·V entries a head, or what the mechanism's
+    `state` says.
 
     Args:
       dim, heads: as in `Attention`.
@@ -46,6 +47,7 @@ class RecurrentAttention(Attention):
       (2, 4, 2, 2)
     """
 
+    kind = "recurrence"
     has_weights = False
 
     def __init__(
@@ -95,7 +97,7 @@ class RecurrentAttention(Attention):
             cache.
           TypeError: The cache is of another kind.
         """
-        self._require_width("x", x)
+        require_width("x", x, self.dim)
         self._require_none(context=context, score=score, dropout=dropout, capture=capture)
         require_kind(cache, StateCache, self.mechanism)
         kept: Any = cache
@@ -121,9 +123,9 @@ class RecurrentAttention(Attention):
         return Projected(self.query(x), self.key(x), self.value(x))
 
     def _placed(self, heads: Projected, positions: Array | None) -> Projected:
-        query = self._place(heads.query, self.query_norm, positions)
+        query = self._rotated(normed(heads.query, self.query_norm), positions)
+        key = normed(heads.key, self.key_norm)
         # A token may have several keys, one for each write.
-        key = heads.key
         writes = math.prod(key.shape[query.ndim - 2 : -1])
         flat = key.reshape(*query.shape[:-2], writes, self.head_dim)
-        return heads._replace(query=query, key=self._place(flat, self.key_norm, positions).reshape(key.shape))
+        return heads._replace(query=query, key=self._rotated(flat, positions).reshape(key.shape))

@@ -1,6 +1,6 @@
 """The layer of softmax attention, around `attnjax.attention`."""
 
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -8,38 +8,62 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike, Settings, require_kind
+from attnjax.mechanisms.base import Kind
+from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike, normed, require_kind, require_width
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.output import AttentionOutput
-from attnjax.nn.attention.placing import counted, filled_slots, nan_without_offsets, require_offsets
+from attnjax.nn.attention.placing import as_mask, counted, filled_slots, nan_without_offsets, require_offsets
+from attnjax.nn.attention.position_score import PositionScore
+from attnjax.nn.attention.settings import Settings
+from attnjax.nn.attention.sizes import require_sizes
+from attnjax.nn.axes import named
 from attnjax.nn.dropout import Dropout
+from attnjax.ops import masks, normalizers, scores
 from attnjax.ops.attention import attention, attention_weights
+from attnjax.ops.normalizers import Normalizer
+from attnjax.ops.scores import Score
 
 
 class SoftmaxAttention(Attention):
     """Attention over x itself or over a context: O·concat_n softmax(q_n·k_nᵀ/√H)·v_n.
 
-    A key/value head serves heads/kv_heads query heads.
+    A key/value head serves heads/kv_heads query heads. Scores are scaled, capped by `softcap`, modified by
+    the layer's `score` and by that of the call, masked, and normalised.
 
     Args:
       dim, heads: as in `Attention`.
+      context_dim: the width of what keys are made of; None: D.
+      values_dim: the width of what values are made of; None: that of the keys.
+      scale: of the products of queries and keys; None: 1/√H.
+      softcap: c of c·tanh(s/c), as in Gemma 2; None: scores are not capped.
+      score: a modification of the scores, or a `PositionScore` of this layer.
+      window: how many tokens a token sees on either side, itself among them, or (left, right) without it.
+      normalizer: of the scores, with numbers and no arrays; None: softmax.
+      sink: whether each head has a learned logit that takes weight and gives no value, as in gpt-oss; it
+        starts at 0.
       implementation: of `attnjax.attention`; None chooses.
       settings: those of `Attention`.
 
     Raises:
-      ValueError: As in `Attention`.
+      ValueError: As in `Attention`; a number is out of its range; a sink comes with another normaliser.
 
     References:
       Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762.
+      Gemma Team, Gemma 2, 2024, arXiv:2408.00118 (softcap).
+      Beltagy et al., Longformer, 2020, arXiv:2004.05150 (window).
+      Xiao et al., Efficient Streaming Language Models with Attention Sinks, 2023, arXiv:2309.17453.
 
     Example:
-      >>> from attnjax.ops import masks
-      >>> attention = SoftmaxAttention(8, 4, kv_heads=2, rope="halves", rngs=nnx.Rngs(0))
+      >>> attention = SoftmaxAttention(8, 4, kv_heads=2, rope="halves", window=3, sink=True, rngs=nnx.Rngs(0))
       >>> attention(jnp.ones((2, 5, 8)), mask=masks.causal()).out.shape
+      (2, 5, 8)
+      >>> sparse = SoftmaxAttention(8, 4, normalizer=normalizers.entmax(1.5), rngs=nnx.Rngs(0))
+      >>> sparse(jnp.ones((2, 5, 8))).out.shape
       (2, 5, 8)
     """
 
+    kind: ClassVar[Kind] = "softmax"
     has_weights = True
 
     def __init__(
@@ -48,11 +72,37 @@ class SoftmaxAttention(Attention):
         heads: int,
         *,
         mechanism: str = "softmax",
+        context_dim: int | None = None,
+        values_dim: int | None = None,
+        scale: float | None = None,
+        softcap: float | None = None,
+        score: Score | PositionScore | None = None,
+        window: int | tuple[int, int] | None = None,
+        normalizer: Normalizer | None = None,
+        sink: bool = False,
         implementation: str | None = None,
         rngs: nnx.Rngs,
         **settings: Unpack[Settings],
     ) -> None:
-        self._make(dim, heads, mechanism=mechanism, rngs=rngs, **settings)
+        self.context_dim = dim if context_dim is None else context_dim
+        self.values_dim = self.context_dim if values_dim is None else values_dim
+        require_sizes(dim, heads, kv_heads=None, head_dim=1, context_dim=context_dim, values_dim=values_dim)
+        widths = {"key": self.context_dim, "value": self.values_dim}
+        self._make(dim, heads, mechanism=mechanism, widths=widths, rngs=rngs, **settings)
+        if sink and normalizer is not None:
+            raise ValueError(f"sink True with normalizer {normalizer!r}: expected one of the two")
+        for name, given in (("normalizer", normalizer), ("score", score)):
+            if not isinstance(given, nnx.Module) and any(map(_is_array, jax.tree.leaves(given))):
+                raise ValueError(f"{name} {given!r}: expected numbers in it, no arrays")
+        self.scale = scale
+        self.softcap = None if softcap is None else scores.softcap(softcap)
+        self.score = score
+        self.window = None if window is None else _window(window)
+        self.normalizer = normalizer
+        self.sink: nnx.Param[Array] | None = nnx.data(None)
+        if sink:
+            start = jnp.zeros((heads,), settings.get("param_dtype", jnp.float32))
+            self.sink = nnx.Param(start, **named("heads"))
         self.implementation = implementation
 
     def __call__(
@@ -60,8 +110,10 @@ class SoftmaxAttention(Attention):
         x: Float[Array, "*B T D"],
         context: Float[Array, "*B S D"] | KeysValues | None = None,
         *,
+        values: Float[Array, "*B S U"] | None = None,
         mask: MaskLike | None = None,
         score: ScoreLike | None = None,
+        normalizer: Normalizer | None = None,
         positions: Int[Array, "*#B T"] | None = None,
         context_positions: Int[Array, "*#B S"] | None = None,
         cache: KVCache | StateCache | None = None,
@@ -73,8 +125,10 @@ class SoftmaxAttention(Attention):
         Args:
           x: the tokens that ask.
           context: what they attend to: x itself (None), other tokens, or what `project` made of them.
+          values: what the values are made of, where it is not what the keys are made of.
           mask, score: as in `attnjax.attention`. With a cache, S is its capacity, and masks and scores by
             position take offset=cache.length; slots not yet filled are masked out here.
+          normalizer: as in `attnjax.attention`, in place of the layer's.
           positions: of x for RoPE; they count from the cache's length, or 0, unless given.
           context_positions: of a context for RoPE, given with `positions`; both count from 0 otherwise. One
             that was projected has its own, and needs those of x.
@@ -88,65 +142,100 @@ class SoftmaxAttention(Attention):
             that holds tokens (NaN where a traced length hides it).
           TypeError: The cache is of another kind.
         """
-        self._require_width("x", x)
+        require_width("x", x, self.dim)
         if cache is not None and context is not None:
             raise ValueError(
                 "cache with context: a cache is for self-attention; a context can be `project`ed once"
             )
         require_kind(cache, KVCache, self.mechanism)
         kept: Any = cache
+        before = 0 if kept is None else kept.length
         if self.rope is not None:
-            before = 0 if kept is None else kept.length
             positions, context_positions = counted(x, context, positions, context_positions, before)
         require_offsets(kept, mask, score)
-        query = self._place(self.query(x), self.query_norm, positions)
+        query = self._rotated(normed(self.query(x), self.query_norm), positions)
         if isinstance(context, KeysValues):
             source = context
         else:
-            source = self.project(x if context is None else context, context_positions)
+            source = self.project(x if context is None else context, context_positions, values=values)
         if kept is not None:
             kept = kept.append(source)
             source = KeysValues(kept.keys, kept.values)
-            mask = filled_slots(mask, kept.length)
-        weights = None if capture is None else self._weights(capture, query, source.keys, mask, score)
+        rules = self._rules(mask, score, normalizer, before)
+        if kept is not None:
+            rules["mask"] = filled_slots(rules["mask"], kept.length)
+        weights = None if capture is None else self._weights(capture, query, source.keys, rules)
         out = attention(
             query,
             source.keys.astype(query.dtype),
             source.values.astype(query.dtype),
-            mask=mask,
-            score=score,
             implementation=self.implementation,
             dropout_rate=0.0 if dropout is None else dropout.rate,
             dropout_key=None if dropout is None else dropout.key,
+            **rules,
         )
-        return AttentionOutput(nan_without_offsets(self.out(out), cache, mask, score), kept, weights)
+        out = self.out(self._gated(out, x))
+        return AttentionOutput(nan_without_offsets(out, cache, mask, score), kept, weights)
 
     def project(
-        self, context: Float[Array, "*B S D"], positions: Int[Array, "*#B S"] | None = None
+        self,
+        context: Float[Array, "*B S C"],
+        positions: Int[Array, "*#B S"] | None = None,
+        *,
+        values: Float[Array, "*B S U"] | None = None,
     ) -> KeysValues:
         """Returns the keys and values of a context, to be attended to many times.
 
         Args:
           context: the tokens.
           positions: of the context for RoPE; they count from 0 unless given.
+          values: what the values are made of, where it is not the context.
 
         Raises:
-          ValueError: The context is not D wide.
+          ValueError: The context or the values have another width.
         """
-        self._require_width("context", context)
+        require_width("context", context, self.context_dim)
+        values = context if values is None else values
+        require_width("values", values, self.values_dim)
         if positions is None:
             positions = jnp.arange(context.shape[-2])
-        return KeysValues(self._place(self.key(context), self.key_norm, positions), self.value(context))
+        keys = self._rotated(normed(self.key(context), self.key_norm), positions)
+        return KeysValues(keys, self.value(values))
 
     def empty_cache(self, batch: tuple[int, ...], capacity: int, dtype: DTypeLike) -> KVCache:
         """Returns a cache of `capacity` free slots for tokens of this dtype."""
         sizes = {"kv_heads": self.kv_heads, "head_dim": self.head_dim, "value_dim": self.value_dim}
         return KVCache.empty(batch, capacity, dtype=dtype, **sizes)
 
-    def _weights(self, capture: Capture, query: Array, keys: Array, mask: Any, score: Any) -> Array:
+    def _rules(self, mask: Any, score: Any, normalizer: Normalizer | None, offset: Any) -> dict[str, Any]:
+        """The mask, score, normaliser and scale of a call, with those of the layer."""
+        own = self.score(offset) if isinstance(self.score, PositionScore) else self.score
+        parts = [part for part in (self.softcap, own, score) if part is not None]
+        if self.window is not None:
+            near = masks.sliding_window(*self.window, offset)
+            mask = near if mask is None else as_mask(mask) & near
+        if normalizer is None:
+            normalizer = self.normalizer if self.sink is None else normalizers.softmax(self.sink[...])
+        return {"mask": mask, "score": parts or None, "normalizer": normalizer, "scale": self.scale}
+
+    def _weights(
+        self, capture: Capture, query: Array, keys: Array, rules: dict[str, Any]
+    ) -> Float[Array, "*B N T S"]:
         capture.require_within("heads", self.heads)
         capture.require_within("rows", query.shape[-3])
         # The barrier keeps the compiler from sharing work with the engine, which would change how it rounds.
         query, keys = jax.lax.optimization_barrier((query, keys))
-        weights = attention_weights(query, keys, mask=mask, score=score, rows=capture.rows)
+        weights = attention_weights(query, keys, rows=capture.rows, **rules)
         return weights if capture.heads is None else weights[..., jnp.array(capture.heads), :, :]
+
+
+def _is_array(x: object) -> bool:
+    return not isinstance(x, int | float)
+
+
+def _window(window: int | tuple[int, int]) -> tuple[int, int]:
+    """How far a token sees to the left and to the right."""
+    left, right = (window - 1, window - 1) if isinstance(window, int) else window
+    if left < 0 or right < 0:
+        raise ValueError(f"window {window!r}: expected 1 or more tokens, or (left, right) of 0 or more")
+    return left, right

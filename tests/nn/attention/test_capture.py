@@ -41,7 +41,7 @@ def test_no_request_compiles_the_program_of_a_layer_without_capture() -> None:
     def by_hand(x: jax.Array) -> jax.Array:
         """The layer in the primitives' words, where capture does not exist."""
         positions = jnp.arange(T) + 0
-        query = module._place(module.query(x), None, positions)
+        query = module._rotated(module.query(x), positions)
         keys, values = module.project(x, positions)
         return module.out(aj.attention(query, keys, values, mask=masks.causal()))
 

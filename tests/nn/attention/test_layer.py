@@ -11,6 +11,8 @@ from attnjax import nn
 from attnjax.ops import masks
 from attnjax.ops.positions import rope
 
+pytestmark = pytest.mark.versions
+
 DIM = 12
 
 
@@ -45,7 +47,7 @@ def by_formula(module: nn.Attention, x: jax.Array, context: jax.Array, allowed: 
     if module.query_norm is not None:
         query, key = rms(query, module.query_norm), rms(key, module.key_norm)
     if module.rope is not None:
-        turn = {"interleaved": module.rope == "interleaved"}
+        turn = {"interleaved": module.rope.layout == "interleaved"}
         query = np.asarray(rope(query, jnp.arange(x.shape[1]), **turn))
         key = np.asarray(rope(key, jnp.arange(context.shape[1]), **turn))
     out = 0 if module.out.bias is None else np.asarray(module.out.bias[...])

@@ -11,7 +11,7 @@ from flax import nnx
 from attnjax import nn
 from attnjax.nn.attention.gates import make_gate
 from attnjax.ops import masks, scores
-from attnjax.ops.linear.members.catalogue import MEMBERS
+from tests.ops.linear.member_cases import MEMBERS
 
 IDS = jnp.array([0, 0, 1])
 
@@ -27,7 +27,7 @@ def x() -> jax.Array:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mechanism": "gated"}, "mechanism 'gated': expected softmax or one of linear, retention"),
+        ({"mechanism": "gated"}, "unknown mechanism 'gated'; did you mean gated_slot"),
         ({"options": {"slots": 3}}, "options slots: gla takes scale"),
         ({"mechanism": "softmax", "options": {"slots": 3}}, "options slots: softmax takes none"),
         (
@@ -79,11 +79,6 @@ def test_segments_and_lengths_that_do_not_fit_are_named(name: str, causal: Any) 
     ):
         with pytest.raises(ValueError, match=message):
             layer(name)(x(), mask=mask if causal is None else causal & mask)
-
-
-def test_a_context_cannot_be_projected() -> None:
-    with pytest.raises(ValueError, match="context is given: gla takes none"):
-        layer().project(x())
 
 
 @pytest.mark.parametrize("name", [name for name, member in MEMBERS.items() if member.two_sided is None])
