@@ -1,4 +1,4 @@
-"""What a task offers to training, to the experiments and to whoever uses a trained run."""
+"""The interface of a task to training, to experiments and to users of a trained run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

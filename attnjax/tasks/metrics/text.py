@@ -38,7 +38,7 @@ def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
 
 
 def words(text: str) -> int:
-    """How many words `bleu` takes a text for.
+    """Returns the number of words that `bleu` counts in a text.
 
     >>> words("file: not found")
     4

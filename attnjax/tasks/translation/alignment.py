@@ -58,7 +58,7 @@ class Translation(Prediction):
 
 
 def drawable(text: str) -> bool:
-    """Whether the pictures' font has every character of the text.
+    """Returns True if the pictures' font has every character of the text.
 
     >>> drawable("5 мая 2003"), drawable("2003年")
     (True, False)

@@ -218,7 +218,7 @@ class TranslationTask(ModelTask[Transformer]):
 
     @property
     def _weights_of(self) -> str:
-        """What `_alignment` takes, in words."""
+        """Describes the arguments of `_alignment`."""
         layers, heads = self.config.decoder_layers, self.config.heads
         mean = f"the mean of its {heads} heads" if heads > 1 else "its only head"
         return f"cross-attention of decoder layer {layers} of {layers}, {mean}"
