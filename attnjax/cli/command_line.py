@@ -112,7 +112,7 @@ def _nothing(parser: argparse.ArgumentParser) -> None:
 
 # The options of a command, and what it does with them; notes to the user go to its second argument.
 COMMANDS = {
-    "list": (runs.list_experiments, _nothing),
+    "list": (runs.list_experiments, runs.list_arguments),
     "show": (runs.show, runs.experiment_arguments),
     "run": (runs.run, runs.run_arguments),
     "runs": (runs.runs, runs.runs_arguments),

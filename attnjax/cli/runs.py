@@ -6,8 +6,11 @@ import sys
 from typing import Any
 
 from attnjax.cli import run_tables, sweeps
+from attnjax.cli.mechanisms import describe
 from attnjax.config import InputError
 from attnjax.experiment import registry
+from attnjax.mechanisms import Choice, read, table
+from attnjax.mechanisms.describe import listing
 from attnjax.runs.exit_codes import (
     STOPPED_BY_CTRL_C,
     STOPPED_BY_SIGTERM,
@@ -76,10 +79,23 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("others", nargs="+", metavar="RUN", help="the runs to compare it with")
 
 
+def list_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax list`."""
+    parser.add_argument(
+        "what",
+        metavar="WHAT",
+        nargs="?",
+        choices=("experiments", "mechanisms"),
+        default="experiments",
+        help="experiments (with their sweeps) or mechanisms (default: experiments)",
+    )
+
+
 def list_experiments(options: argparse.Namespace, notify: Notify) -> int:
-    """Lists experiments and sweeps, one line each."""
+    """Lists experiments and sweeps, or mechanisms, one line each."""
     problems = registry.discover(options.experiments)
-    print(run_tables.experiments(registry.known()))
+    mechanisms = options.what == "mechanisms"
+    print(listing() if mechanisms else run_tables.experiments(registry.known()))
     for problem in problems:
         notify(f"error: {' '.join(problem.split())}")
     return 2 if problems else 0
@@ -105,7 +121,10 @@ def runs_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def show(options: argparse.Namespace, notify: Notify) -> int:
-    """Prints an experiment's description, resolved config and command."""
+    """Prints an experiment's description, resolved config and command, or a mechanism's declaration."""
+    if (choices := _mechanism(options)) is not None:
+        print(describe(choices))
+        return 0
     experiment, config = _configured(options)
     from attnjax.runs import store
 
@@ -188,6 +207,24 @@ def doctor(options: argparse.Namespace, notify: Notify) -> int:
         run_tables.print_finding(finding)
         findings.append(finding)
     return 1 if any(finding.state == "broken" for finding in findings) else 0
+
+
+def _mechanism(options: argparse.Namespace) -> tuple[Choice, ...] | None:
+    """The mechanisms that `show` is asked for; None for the name of an experiment, and for its help."""
+    if options.experiment is None or options.help or options.overrides:
+        return None
+    registry.discover(options.experiments)
+    experiments = [experiment.name for experiment in registry.known()]
+    if options.experiment in experiments:
+        return None
+    try:
+        return read(options.experiment, "what to show")
+    except InputError:
+        if registry.nearest(options.experiment, experiments) or options.experiment.isidentifier():
+            names = registry.nearest(options.experiment, [*experiments, *table()])
+            hint = names or "; `attnjax list` and `attnjax list mechanisms` print the names"
+            raise InputError(f"unknown experiment or mechanism {options.experiment!r}{hint}") from None
+        raise
 
 
 def _configured(options: argparse.Namespace) -> tuple[registry.Experiment, Any]:

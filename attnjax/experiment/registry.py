@@ -19,6 +19,7 @@ from typing import Any, ClassVar, TypeVar, overload
 
 import attnjax
 from attnjax.config import InputError
+from attnjax.mechanisms.catalogue import LOADED_FILE, load_entry_points
 
 ENTRY_POINT_GROUP = "attnjax.experiments"
 RESERVED_FIELDS = {
@@ -140,7 +141,7 @@ def discover(folder: Path | None = None) -> list[str]:
     for place in (_own_folder(), folder):
         if place is not None:
             problems += _load_folder(place)
-    return problems + _load_entry_points()
+    return problems + _load_entry_points() + load_entry_points()
 
 
 def known() -> list[Experiment]:
@@ -202,7 +203,7 @@ def load_file(file: Path) -> None:
     # Experiments of one folder may share a helper module, also when they import it late.
     if str(file.parent) not in sys.path:
         sys.path.append(str(file.parent))
-    name = f"attnjax_experiment_{file.stem}_{zlib.crc32(str(file).encode()):x}"
+    name = f"{LOADED_FILE}{file.stem}_{zlib.crc32(str(file).encode()):x}"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None

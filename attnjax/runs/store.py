@@ -24,6 +24,7 @@ from attnjax.config import InputError, require_seed
 from attnjax.experiment.identity import contents, fingerprint, run_id, same_values, what_changed
 from attnjax.experiment.registry import Experiment, default_config, find, load_file
 from attnjax.experiment.serialize import decode, encode
+from attnjax.mechanisms.catalogue import files_of_own
 from attnjax.train import strict_json
 
 READ_ONLY_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -101,6 +102,7 @@ class Run:
             "file": str(experiment.file),
             "files": contents(config),
             "config": encode(config),
+            "mechanisms": files_of_own(),
         }
         write_json(self.config_file, record)
 
@@ -224,6 +226,10 @@ def named(kind: str, name: str, place: Path, marker: str) -> Path:
 
 def decode_config(file: Path, record: dict[str, Any]) -> tuple[Experiment, Any]:
     """The experiment and the config that the record in `file` names."""
+    for own in record.get("mechanisms", []):
+        # Should it be gone or broken, the config says what it misses.
+        with suppress(Exception):
+            load_file(Path(own))
     experiment = _find_or_load(record["experiment"], Path(record["file"]))
     try:
         return experiment, decode(type(default_config(experiment)), record["config"])

@@ -2,6 +2,7 @@
 
 model.heads=2,4,8                    these values
 data.text="a, b",c                   likewise: what stands in quotes, of either kind, is one text
+model.mechanism=gla,window(size=8)   likewise: commas inside of parentheses part nothing
 train.dropout=0..0.3                 any number from 0 to 0.3
 train.learning_rate=log:1e-4..1e-2   likewise, evenly in its logarithm
 """
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 Changes = dict[str, Any]
 """Fields of a config and their new values, by dotted name."""
 
-# In quotes from end to end, or up to the next comma.
-_ITEM = re.compile(r"""\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<plain>[^,]*?))\s*,""")
+# In quotes from end to end, or up to the next comma outside of parentheses.
+_ITEM = re.compile(r"""\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<plain>(?:\([^()]*\)|[^,])*?))\s*,""")
 # A slash is never part of a number, but "../pairs.tsv" is a path.
 _RANGE = re.compile(r"(log:)?([^,/]+?)\.\.([^,/]+)")
 
@@ -151,8 +152,8 @@ def _values(text: str, annotation: Any, label: str) -> list[Any]:
 def _items(text: str) -> Iterator[tuple[str, bool]]:
     """Yields each text between commas, and True if it stands in quotes.
 
-    >>> list(_items('1, "a, b",c'))
-    [('1', False), ('a, b', True), ('c', False)]
+    >>> list(_items('1, "a, b",c(d, e)'))
+    [('1', False), ('a, b', True), ('c(d, e)', False)]
     """
     for match in _ITEM.finditer(f"{text},"):
         kind = str(match.lastgroup)

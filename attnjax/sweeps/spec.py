@@ -12,6 +12,7 @@ from attnjax.config import InputError
 from attnjax.experiment.identity import canonical, contents, same_values, what_changed
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode
+from attnjax.mechanisms.catalogue import files_of_own
 from attnjax.runs import store
 from attnjax.sweeps.space import Categorical, Changes, Range
 from attnjax.sweeps.store import SWEEPS_FOLDER, Sweep, fingerprint
@@ -114,6 +115,7 @@ def spec_record(spec: SweepSpec) -> dict[str, Any]:
         "file": str(spec.experiment.file),
         "fingerprint": spec.fingerprint(),
         "files": contents(spec.config),
+        "mechanisms": files_of_own(),
         "config": encode(spec.config),
         "trials": [
             {"number": trial.number, "changes": encoded_changes(spec.config, trial.changes)}

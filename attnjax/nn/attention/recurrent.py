@@ -60,7 +60,7 @@ class RecurrentAttention(Attention):
         **settings: Unpack[Settings],
     ) -> None:
         layout = self._make(dim, heads, mechanism=mechanism, rngs=rngs, **settings)
-        require_goes_with(mechanism, rope=self.rope, qk_norm=settings.get("qk_norm") or None)
+        require_goes_with(mechanism, rope=settings.get("rope"), qk_norm=settings.get("qk_norm") or None)
         dtypes = {"dtype": settings.get("dtype"), "param_dtype": settings.get("param_dtype", jnp.float32)}
         self.recurrence = Recurrence(mechanism, layout, dim, rngs=rngs, **dtypes)
         if settings.get("options"):
