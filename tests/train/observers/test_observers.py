@@ -9,7 +9,7 @@ from attnjax.train.observers.progress import ProgressBar
 
 pytestmark = pytest.mark.versions
 
-ROW = {"step": 5, "split": "train", "loss": 1.25, "token_accuracy": 0.5, "tokens": 10.0}
+ROW = {"step": 5, "split": "train", "loss": 1.25, "token_accuracy": 0.5, "weight": 10.0}
 
 
 def _shown(*, terminal: bool, seconds_between_lines: float = 0.0) -> str:
