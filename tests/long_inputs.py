@@ -44,6 +44,7 @@ def run(devices: str, names: list[str]) -> None:
 def ours() -> list[str]:
     """Every experiment of this repository."""
     folder = Path(__file__).parents[1] / "experiments"
+    registry.discover()
     return sorted(experiment.name for experiment in registry.known() if experiment.file.parent == folder)
 
 
