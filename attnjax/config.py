@@ -35,6 +35,35 @@ def traced_fields(config: Any) -> dict[str, Any]:
     return {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.metadata.get("traced")}
 
 
+def loss_fields(config: Any) -> dict[str, float]:
+    """Returns the traced fields of an experiment's config outside of its part `train`, by field name.
+
+    The loss of its task reads them, as those of `train` are read by the training step.
+
+    Raises:
+      InputError: two parts have a traced field of one name.
+
+    Example:
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Loss:
+      ...     label_smoothing: float = traced(0.1)
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Config:
+      ...     loss: Loss = Loss()
+      >>> loss_fields(Config())
+      {'label_smoothing': 0.1}
+    """
+    found = traced_fields(config)
+    for field in dataclasses.fields(config):
+        part = getattr(config, field.name)
+        if field.name != "train" and dataclasses.is_dataclass(part):
+            inner = loss_fields(part)
+            if twice := inner.keys() & found.keys():
+                raise InputError(f"two traced fields of {type(config).__name__} are called {min(twice)!r}")
+            found |= inner
+    return found
+
+
 def following(default: Any, other: str, rule: Callable[[Any, Any], Any]) -> Any:
     """A dataclass field whose default goes along when only the field `other` beside it is changed.
 

@@ -109,7 +109,7 @@ def _command(folder: Path, cache: Path, *arguments: str) -> None:
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
     jax.config.update("jax_compilation_cache_dir", str(cache))
-    where = ["--experiments", str(ROOT / "tests" / "experiment" / "user_folder"), "--runs", str(folder)]
+    where = ["--experiments", str(ROOT / "tests" / "sweeps" / "user_folder"), "--runs", str(folder)]
     sys.exit(main([*arguments, "--devices", "1", *where]))
 
 

@@ -12,9 +12,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = {
     "config": 0,
+    "mechanisms": 1,
     "experiment": 2,
     "ops": 1,
     "nn": 2,
+    "testing": 3,
     "models": 3,
     "data": 3,
     "tasks": 4,
@@ -195,6 +197,7 @@ def heavy_after(statement: str) -> set[str]:
         "attnjax",
         "attnjax.cli",
         "attnjax.experiment.registry",
+        "attnjax.mechanisms",
         *(name for name in sources() if name.endswith("config")),
     ],
 )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_RUNS_SIDE_BY_SIDE = 4
 """Runs that a comparison shows side by side; more of them one below the other."""
-NOT_LISTED = ("step", "split", "grad_norm", "learning_rate", "tokens")
+NOT_LISTED = ("step", "split", "grad_norm", "learning_rate", "weight")
 STATE_MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "broken": "[red]broken[/]"}
 
 

@@ -69,17 +69,6 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("others", nargs="+", metavar="RUN", help="the runs to compare it with")
 
 
-def translate_arguments(parser: argparse.ArgumentParser) -> None:
-    one_run_arguments(parser)
-    parser.add_argument(
-        "texts", metavar="TEXT", nargs="*", help="what to translate (default: lines of stdin)"
-    )
-    alignment = "show where each piece of output looked: the last decoder layer, the mean of its heads"
-    parser.add_argument("--alignment", action="store_true", help=alignment)
-    text = "those after the last step, or of the best validation (default: last)"
-    parser.add_argument("--weights", choices=("best", "last"), default="last", help=text)
-
-
 def list_experiments(options: argparse.Namespace, notify: Notify) -> int:
     """list experiments and sweeps, one line each"""
     problems = registry.discover(options.experiments)
@@ -191,18 +180,6 @@ def doctor(options: argparse.Namespace, notify: Notify) -> int:
         run_tables.print_finding(finding)
         findings.append(finding)
     return 1 if any(finding.state == "broken" for finding in findings) else 0
-
-
-def translate(options: argparse.Namespace, notify: Notify) -> int:
-    """translate texts, or the lines of standard input, with a trained run"""
-    run = _chosen_run(options, options.run)
-    from attnjax.data.text.parallel_text import decoded_lines
-    from attnjax.runs.translate import translate_lines
-
-    texts = options.texts or decoded_lines(sys.stdin.buffer, "standard input")
-    for line in translate_lines(run, texts, alignment=options.alignment, weights=options.weights):
-        print(line, flush=True)
-    return 0
 
 
 def _configured(options: argparse.Namespace) -> tuple[registry.Experiment, Any]:

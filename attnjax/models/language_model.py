@@ -100,7 +100,7 @@ class LanguageModel(nnx.Module):
         for i, block in enumerate(self.blocks):
             x, left, weights = block(
                 x,
-                mask=self._mask(offset),
+                mask=masks.causal(offset),
                 score=score,
                 cache=None if cache is None else cache.layers[i],
                 dropout=folded(dropout, i),
@@ -137,12 +137,6 @@ class LanguageModel(nnx.Module):
             return x, None
         near, tail = self.convolution(x, tail=None if cache is None else cache.tail)
         return x + near, tail
-
-    def _mask(self, offset: int | Int[Array, ""]) -> masks.Mask:
-        causal = masks.causal(offset)
-        if self.config.mechanism != "window":
-            return causal
-        return causal & masks.sliding_window(self.config.window - 1, 0, offset)
 
     def _logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
         return self.embedding.attend(x) if self.output is None else self.output(x)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from attnjax.config import InputError, RunFailed
+from attnjax.config import InputError, RunFailed, loss_fields
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode, flatten
 from attnjax.runs import provenance, store
@@ -89,7 +89,7 @@ def run(
         with _said_at_latest(notify, _first_line(this, config, used)):
             task = config.task(this.folder if trained else None)
             if not trained:
-                require_matches(config.train, rehearse(task))
+                require_matches(config.train, rehearse(task, loss_fields(config)))
         for note in getattr(task, "notes", ()):
             notify(note)
         if this.started and fresh:
@@ -179,7 +179,15 @@ def train(
     from attnjax.train.loop import TrainingDiverged, fit
 
     try:
-        return fit(task, config.train, seed=config.seed, folder=folder, mesh=mesh, observers=observers)
+        return fit(
+            task,
+            config.train,
+            seed=config.seed,
+            folder=folder,
+            hyper=loss_fields(config),
+            mesh=mesh,
+            observers=observers,
+        )
     except TrainingDiverged as error:
         raise RunFailed(str(error)) from error
 

@@ -2,18 +2,23 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 from attnjax.config import InputError
 from attnjax.runs.devices import start_jax
 from attnjax.runs.run import Notify
-from attnjax.sweeps.plan import PackPlan, choose_plan, pack_size
+from attnjax.sweeps.plan import PackPlan, choose_plan, pack_size, training_seconds
 from attnjax.sweeps.programs import Programs
+from attnjax.sweeps.search import first_trials
 from attnjax.sweeps.spec import SweepSpec
-from attnjax.sweeps.store import Sweep
+from attnjax.sweeps.store import Pack, Sweep
 from attnjax.sweeps.trials import Trial, make_trials, refusal, shape_groups, shown
-from attnjax.sweeps.worker import Pack, Watcher, Worker
+from attnjax.sweeps.watcher import Watcher
+from attnjax.sweeps.worker import Worker
 from attnjax.tasks.errors import TaskError
+
+if TYPE_CHECKING:
+    from attnjax.train.packs.program import PackLayout
 
 
 def without_refused(spec: SweepSpec, devices: int | None) -> tuple[SweepSpec, list[str]]:
@@ -92,7 +97,7 @@ class LocalLauncher:
 
     def plan(self, pack_options: PackOptions, existing: dict[str, Any] | None) -> PackPlan:
         start_jax(pack_options.devices)
-        groups = shape_groups(self._spec.some())
+        groups = shape_groups(first_trials(self._spec))
         devices, width = pack_size(self._at_a_time(groups), pack_options.devices, pack_options.width)
         faults = self.programs.faults(groups)
         refused = _refusals(groups, faults, InputError)
@@ -161,3 +166,24 @@ class LocalLauncher:
     def run(self, packs: Sequence[Pack]) -> bool:
         worker = Worker(self._spec, self._sweep, self._plan, self.programs, self._watcher)
         return all(worker.run(pack) for pack in packs)
+
+
+class DryRun(NamedTuple):
+    """The outcome of a dry run: the trials by shape, the layout of packs, and an estimate of the time.
+
+    `seconds` is the time of the training of all trials, without evaluations.
+    """
+
+    groups: Sequence[Sequence[Trial]]
+    layout: "PackLayout"
+    seconds: float
+
+
+def dry_run(spec: SweepSpec, sweep: Sweep, pack_options: PackOptions, notify: Notify) -> DryRun:
+    """Measures a step of the largest group here and estimates how long the sweep takes. Writes nothing."""
+    launcher = LocalLauncher(spec, sweep, Watcher(), notify)
+    plan = launcher.plan(pack_options, None)
+    seconds = training_seconds(plan, launcher.groups, launcher.programs)
+    # The groups of a search hold only its first trials.
+    seconds *= spec.count / sum(map(len, launcher.groups))
+    return DryRun(launcher.groups, plan.layout, seconds)

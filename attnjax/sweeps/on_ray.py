@@ -18,14 +18,14 @@ from attnjax.runs import store
 from attnjax.runs.devices import cores, start_jax
 from attnjax.runs.run import Notify
 from attnjax.runs.store import Run
-from attnjax.sweeps.follow import Follower
 from attnjax.sweeps.launch import LocalLauncher, PackOptions
 from attnjax.sweeps.plan import PackPlan
 from attnjax.sweeps.programs import Programs
 from attnjax.sweeps.spec import SweepSpec, spec_of, spec_record
-from attnjax.sweeps.store import Sweep
+from attnjax.sweeps.store import Pack, Sweep
 from attnjax.sweeps.trials import Trial
-from attnjax.sweeps.worker import Pack, Watcher, Worker
+from attnjax.sweeps.watcher import Follower, Watcher
+from attnjax.sweeps.worker import Worker
 
 ACCELERATORS = {"GPU", "TPU"}
 # Ray leaves a worker that asked for no GPU the machine's CUDA_VISIBLE_DEVICES: each would take every GPU.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnjax.config import require
 from attnjax.runs.run import Notify
-from attnjax.sweeps.programs import Programs
+from attnjax.sweeps.programs import Programs, packed_trial
 from attnjax.sweeps.trials import Trial
 
 if TYPE_CHECKING:
@@ -154,13 +154,12 @@ def step_seconds(
     """What one step of a full pack of these trials takes: the least of some chunks, of one if it is long."""
     import jax
 
-    from attnjax.train.packs.program import PackTrial
     from attnjax.train.spans import next_span
 
     program = programs.program(trials[0], layout)
     program.compile()
     chosen = [trials[i % len(trials)] for i in range(layout.width)]
-    packed = [PackTrial(t.number, t.config.train, t.config.seed, Path()) for t in chosen]
+    packed = [packed_trial(t, Path()) for t in chosen]
     span, states = next_span(0, program.config), program.empty()
     for lane, trial in enumerate(packed):
         states = program.begin(states, lane, trial.seed)

@@ -1,19 +1,19 @@
 """What a sweep computes: given by the command line or by name, kept in sweep.json, read again from there."""
 
+import json
 import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from attnjax.config import InputError, require
+from attnjax.config import InputError
 from attnjax.experiment.identity import canonical, contents, same_values, what_changed
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode
 from attnjax.runs import store
-from attnjax.sweeps.search import OptunaSearch, Search
-from attnjax.sweeps.space import Changes
+from attnjax.sweeps.space import Categorical, Changes, Range
 from attnjax.sweeps.store import SWEEPS_FOLDER, Sweep, fingerprint
 from attnjax.sweeps.trials import (
     Trial,
@@ -21,9 +21,40 @@ from attnjax.sweeps.trials import (
     encoded_changes,
     make_trials,
     one_program,
-    possible,
     with_changes,
 )
+
+SAMPLERS = ("tpe", "random")
+PRUNERS = ("median", "halving", "hyperband")
+Domain = Categorical | Range
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched for: `trials` draws from `space`, better and better at the metric.
+
+    `sampler`: "tpe" (Bergstra et al., 2011) or "random"; `pruner`: None, "median", "halving"
+    (Li et al., 2020) or "hyperband" (Li et al., 2018), which stop trials by their validations.
+    """
+
+    sampler: str
+    trials: int
+    space: Mapping[str, Domain]
+    pruner: str | None = None
+    seed: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """As JSON holds it, with the values of the space as it holds those."""
+        space = {name: asdict(domain) for name, domain in self.space.items()}
+        return json.loads(json.dumps({**asdict(self), "space": space}))
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "Search":
+        space: dict[str, Domain] = {
+            name: Categorical(tuple(domain["values"])) if "values" in domain else Range(**domain)
+            for name, domain in record["space"].items()
+        }
+        return cls(**{**record, "space": space})
 
 
 @dataclass(frozen=True)
@@ -54,16 +85,6 @@ class SweepSpec:
         if asked and (self.metric or self.mode):
             asked |= {"metric": self.metric, "mode": self.mode}
         return fingerprint([canonical(self.experiment.name, self.config, stored), changes, asked])
-
-    def some(self) -> Sequence[Trial]:
-        """All trials, or the first that the search will ask for: enough to choose how to compute them."""
-        if self.search is None:
-            return self.trials
-        optuna_search = OptunaSearch(self.search, self.mode or "max")
-        first = [optuna_search.ask([], {}, {}, number) for number in range(min(8, self.search.trials))]
-        found = possible(self.config, [decoded_changes(self.config, changes) for changes in first])
-        require(bool(found), "--space: none of the first draws can be")
-        return found
 
     @property
     def one_shape(self) -> bool:

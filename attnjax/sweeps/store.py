@@ -13,10 +13,13 @@ runs/sweeps/NAME-1a2b3c4d/
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from attnjax.config import InputError
+from attnjax.runs import store
 from attnjax.runs.store import Run, named, read_record, read_result, write_json
 from attnjax.sweeps.space import Changes
 
@@ -114,6 +117,18 @@ class Sweep:
         return self.trial(number).folder / "trial.json"
 
 
+@dataclass(frozen=True)
+class Pack:
+    """The numbers of trials of one shape that share lanes, and the folder of what they share."""
+
+    folder: Path
+    numbers: Sequence[int]
+
+    @classmethod
+    def of(cls, sweep: Sweep, numbers: Sequence[int]) -> "Pack":
+        return cls(sweep.folder / "packs" / f"{numbers[0]:04d}", numbers)
+
+
 def _asked(file: Path) -> tuple[int, Changes]:
     record = read_record(file, {"number": int, "changes": dict})
     return record["number"], record["changes"]
@@ -170,6 +185,27 @@ def resolve(name: str, runs: Path) -> Sweep:
     if (Path(name) / "sweep.json").is_file():
         return Sweep(Path(name).resolve())
     return Sweep(named("sweep", name, runs / SWEEPS_FOLDER, "sweep.json"))
+
+
+def resolve_run_or_sweep(name: str, runs: Path) -> "Run | Sweep":
+    """Returns what a name stands for: the sweep if both a sweep and a run have a name that begins so.
+
+    Raises:
+      InputError: neither a sweep nor a run has such a name, or several do.
+    """
+    for find in (resolve, store.resolve):
+        try:
+            return find(name, runs)
+        except InputError as error:
+            if "not unique" in str(error):
+                raise
+    where = f"neither a run in {runs} nor a sweep in {runs / SWEEPS_FOLDER} is called {name!r}"
+    raise InputError(f"{where} (see `attnjax runs` and `attnjax status`)")
+
+
+def all_sweeps(runs: Path) -> list[Sweep]:
+    """Returns the sweeps in the folder `runs`, by name."""
+    return [Sweep(file.parent) for file in sorted((runs / SWEEPS_FOLDER).glob("*/sweep.json"))]
 
 
 def read_plan(sweep: Sweep) -> dict[str, Any] | None:

@@ -65,8 +65,6 @@ class TrainConfig:
     """Of matrices; biases and norms have none."""
     dropout: float = traced(0.1)
     """Share of activations and of attention weights that each step sets to 0."""
-    label_smoothing: float = traced(0.0)
-    """Share of a target's probability that is spread over all tokens."""
     beta1: float = traced(0.9)
     """Decay of the mean of gradients; the momentum of SGD and Muon."""
     beta2: float = traced(0.98)
@@ -102,7 +100,7 @@ class TrainConfig:
             value = getattr(self, name)
             _require_number(name, value, value_ok=lambda v: v >= 0, expected="a number ≥ 0")
         _require_number("clip_norm", self.clip_norm, value_ok=lambda v: v > 0, expected="a number > 0")
-        for name in ("dropout", "label_smoothing", "beta1", "beta2", "ema_decay"):
+        for name in ("dropout", "beta1", "beta2", "ema_decay"):
             value = getattr(self, name)
             _require_number(name, value, value_ok=lambda v: 0 <= v < 1, expected="a number in [0, 1)")
 

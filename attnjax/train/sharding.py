@@ -93,6 +93,13 @@ class ShardingPlan:
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self._batches, x), batches)
 
 
+def place_part(part: Any, shardings: Any) -> Any:
+    """Returns host arrays on the devices; `part` may lack entries of the dictionaries of `shardings`."""
+    if isinstance(shardings, dict):
+        return {name: place_part(own, shardings[name]) for name, own in part.items()}
+    return jax.tree.map(jax.device_put, part, shardings)
+
+
 def gather(tree: Any) -> Any:
     """Returns arrays on one local device: replicated ones without a copy.
 

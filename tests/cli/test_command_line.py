@@ -10,6 +10,8 @@ import pytest
 from attnjax.cli import main
 from attnjax.runs.store import Run
 
+pytestmark = pytest.mark.versions
+
 USER_FOLDER = Path(__file__).parents[1] / "sweeps" / "user_folder"
 HEAVY = ("jax", "flax", "numpy", "tyro", "rich")
 

@@ -16,6 +16,8 @@ from attnjax.ops.engines.choose import DENSE_SCORES, FEW_QUERIES
 from attnjax.ops.engines.schedule import reach, tile_kinds
 from attnjax.ops.engines.tuning import blocking_of
 
+pytestmark = pytest.mark.versions
+
 
 def tokens(length, heads=1, size=4):
     return jax.random.normal(jax.random.key(0), (length, heads, size))

@@ -15,6 +15,8 @@ from attnjax.ops.engines import choose
 from attnjax.ops.engines.by_platform import Route, by_platform
 from attnjax.ops.engines.kernel import pattern_of
 
+pytestmark = pytest.mark.versions
+
 GPU_CALL = export.DisabledSafetyCheck.custom_call("__gpu$xla.gpu.triton")
 LARGE = (jax.ShapeDtypeStruct((2, 1024, 4, 64), jnp.bfloat16),) * 3  # A kernel is preferred; nothing runs.
 

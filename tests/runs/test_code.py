@@ -8,6 +8,8 @@ import pytest
 from attnjax.experiment.registry import Experiment
 from attnjax.runs import code
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture
 def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:

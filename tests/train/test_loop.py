@@ -23,6 +23,8 @@ from attnjax.train.observers.base import Observer
 from attnjax.train.state import init_state
 from tests.train.toy import DIM, TOKENS, ToyTask
 
+pytestmark = pytest.mark.versions
+
 CONFIG = TrainConfig(
     steps=14, batch_size=8, log_every=4, checkpoint_every=6, warmup_steps=2, learning_rate=0.01, ema_decay=0.9
 )

@@ -11,6 +11,8 @@ from attnjax.config import InputError
 from attnjax.train.config import TrainConfig
 from attnjax.train.sharding import ShardingPlan, is_main
 
+pytestmark = pytest.mark.versions
+
 TWO_DEVICES = """
 import sys
 from pathlib import Path

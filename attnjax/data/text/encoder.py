@@ -57,11 +57,18 @@ class TextEncoder:
             "target": _padded(targets, self.target_width),
         }
 
-    def sources(self, texts: Sequence[str]) -> Arrays:
-        """The "source" and "source_lengths" of texts to translate; wider than S where a text needs it."""
+    def sources(self, texts: Sequence[str], *, most: int | None = None) -> Arrays:
+        """Returns the "source" and "source_lengths" of texts to translate.
+
+        Where a text is longer than S, they are 2·S, 4·S, … wide, which are few shapes, but at most `most`.
+        """
         ids = self.source.encode(texts)
         lengths = np.array([len(row) for row in ids], np.int32)
-        width = max(self.source_width, _rounded(lengths.max(initial=0)))
+        longest, width = int(lengths.max(initial=0)), self.source_width
+        while width < longest:
+            width *= 2
+        if most is not None:
+            width = max(longest, min(width, most))
         return {"source": _padded(ids, width), "source_lengths": lengths}
 
     def save(self, folder: Path) -> None:

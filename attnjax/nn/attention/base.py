@@ -9,6 +9,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+from attnjax.mechanisms import read
+from attnjax.mechanisms.base import Kind
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.head_norm import Norm, make_head_norm
@@ -43,14 +45,15 @@ ScoreLike = Score | Sequence[Score]
 class Attention(nnx.Module):
     """Multi-head attention; calling it by this name makes the layer of a mechanism.
 
-    `Attention(…)` returns a `SoftmaxAttention`, or a `RecurrentAttention` where `mechanism` names a member of
-    the linear family; their documentation has the settings of each.
+    `Attention(…)` returns a `SoftmaxAttention`, a `RecurrentAttention` where `mechanism` names a member of
+    the linear family, or a `ComposedAttention` of recipes; their documentation has the settings of each.
 
     Args:
       dim: D, of x, of the context and of the output.
       heads, kv_heads, head_dim, value_dim: N, K (default N), H (default dim/heads) and V (default H).
         kv_heads = heads is multi-head, 1 multi-query, a divisor between them grouped-query attention.
-      mechanism: "softmax", or a member of the linear family ("gla", "gated_delta_net", …).
+      mechanism: "softmax", a member of the linear family ("gla", "gated_delta_net", …), or recipes
+        ("window(size=16) & entmax").
       options: of the mechanism: numbers of it (`layer`, `horizon`, …), or `writes`, `slots`, `levels`,
         `features`. Softmax takes none.
       out_dim: the width of the output; None: D.
@@ -85,8 +88,10 @@ class Attention(nnx.Module):
 
     has_weights: ClassVar[bool]
     """Whether there are attention weights, to drop out and to capture."""
-    _layers: ClassVar[dict[bool, type["Attention"]]] = {}
-    """The kinds of layer by `has_weights`; each enters itself."""
+    kind: ClassVar[Kind]
+    """The kind of mechanisms that it is for."""
+    _layers: ClassVar[dict[Kind, type["Attention"]]] = {}
+    """The kinds of layer; each enters itself."""
     _activation: ClassVar[Activation] = "sigmoid"
 
     def __new__(
@@ -95,11 +100,11 @@ class Attention(nnx.Module):
         """Chooses the class by the mechanism, unless it was chosen already."""
         if cls is not Attention:
             return super().__new__(cls)
-        return super().__new__(cls._layers[mechanism == "softmax"])
+        return super().__new__(cls._layers[read(mechanism)[0].kind])
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls._layers.setdefault(cls.has_weights, cls)
+        cls._layers.setdefault(cls.kind, cls)
 
     def _make(
         self,

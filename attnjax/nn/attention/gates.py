@@ -1,4 +1,4 @@
-"""Gates of the recurrent mechanisms: how a layer makes what `catalogue.Gate` declares.
+"""Gates of the recurrent mechanisms: how a layer makes what `mechanisms.Gate` declares.
 
 Each is called with the layer's input x [*B, T, D] and its keys, and gives the argument of the mechanism, in
 float32 or better. A gate of tokens is f(x W + b), with W of low rank where every channel has a value; one
@@ -22,13 +22,13 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from attnjax.mechanisms import Gate
 from attnjax.nn.axes import named
 from attnjax.nn.projection import into_heads
 from attnjax.ops.core.node import known
 from attnjax.ops.core.ranks import of_rank
-from attnjax.ops.linear.members.catalogue import MEMBERS, Gate
 from attnjax.ops.linear.members.common import at_least_float32
-from attnjax.ops.linear.members.kernels import orthogonal_features
+from attnjax.ops.linear.members.performer import orthogonal_features
 
 RANK = 16
 TEMPERATURE = 16
@@ -112,9 +112,9 @@ class StepDecay(nnx.Module):
     """Mamba-2's log-decay: its rate per head times its step per head and token."""
 
     def __init__(self, axes: Mapping[str, int], dim: int, **options: Any) -> None:
-        gates = MEMBERS["mamba2"].gates
-        self.step = Projected(gates["dt"], axes, dim, **options)
-        self.rate = Constant(gates["rate"], axes, **options)
+        step, rate = Gate("*B T K", "positive", start=(1e-3, 1e-1)), Gate("K", "rate", start=(1.0, 16.0))
+        self.step = Projected(step, axes, dim, **options)
+        self.rate = Constant(rate, axes, **options)
 
     def __call__(self, x: Float[Array, "*B T D"], key: Any) -> Float[Array, "*B T K"]:
         steps = self.step(x, key)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attnjax.ops import masks
 from attnjax.ops.masks import Mask
 from attnjax.ops.masks.base import And
 from attnjax.ops.masks.content import Lengths, Segments
@@ -41,6 +42,25 @@ def read_mask(mask: Any, mechanism: str) -> MaskReading:
             raise ValueError(f"mask {part if isinstance(part, Mask) else 'array'}: {_TAKES} for {mechanism}")
         reading |= read
     return MaskReading(**reading)
+
+
+def without_causal(mask: Any) -> tuple[MaskReading, Any]:
+    """Returns whether a mask joins causal() by &, with what offset, and the mask of its other parts.
+
+    >>> from attnjax.ops import masks
+    >>> reading, others = without_causal(masks.causal(2) & masks.lengths(key=3))
+    >>> reading.causal, reading.offset, others
+    (True, 2, lengths(key=3))
+    """
+    reading, others = MaskReading(), None
+    for part in _parts(mask):
+        read = _read(part) or {}
+        if "causal" in read and not reading.causal:
+            reading = MaskReading(**read)
+        else:
+            part = part if isinstance(part, Mask) else masks.dense(part)
+            others = part if others is None else others & part
+    return reading, others
 
 
 def known_to_differ(x: Any, y: Any) -> bool:

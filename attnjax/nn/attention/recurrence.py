@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from attnjax.mechanisms.catalogue import recurrence
 from attnjax.nn.attention.cache import StateCache
 from attnjax.nn.attention.gates import make_gate, unit
 from attnjax.nn.attention.mask_reading import MaskReading, known_to_differ, read_mask
@@ -15,7 +16,6 @@ from attnjax.nn.attention.sizes import Layout
 from attnjax.nn.norm import make_norm
 from attnjax.nn.short_convolution import ShortConvolution
 from attnjax.ops.linear.members.bidirectional import bidirectional
-from attnjax.ops.linear.members.catalogue import MEMBERS
 from attnjax.ops.linear.members.common import at_least_float32
 
 
@@ -38,7 +38,7 @@ class Recurrence(nnx.Module):
     """
 
     def __init__(self, mechanism: str, layout: Layout, dim: int, **options: Any) -> None:
-        member = MEMBERS[mechanism]
+        member = recurrence(mechanism)
         self.mechanism = mechanism
         self.arguments = tuple(layout.arguments.items())
         self.gates = nnx.Dict(
@@ -99,20 +99,23 @@ class Recurrence(nnx.Module):
         projected = place(projected._replace(**{name: y for name, (y, _) in convolved.items()}))
         query, key, value = self._in_range(projected)
         arguments = {name: gate(x, key) for name, gate in self.gates.items()} | dict(self.arguments) | rows
+        member = recurrence(self.mechanism)
         if reading.causal:
             state = None if cache is None else cache.state
-            out, state = MEMBERS[self.mechanism].function(
+            out, state = member.function(
                 query, key, value, initial_state=state, return_state=True, **arguments
             )
         else:
-            out, state = bidirectional(self.mechanism, query, key, value, **arguments), None
+            assert member.two_sided is not None  # `_read` has refused those that are causal only.
+            both: Any = {"join": member.two_sided, "token_gates": member.token_gates}
+            out, state = bidirectional(member.function, query, key, value, **both, **arguments), None
         length = x.shape[-2] + (jnp.int32(0) if cache is None else cache.length)
         tails = {name: tail for name, (_, tail) in convolved.items()}
         return self.norm(out), StateCache(state, tails, length)
 
     def _in_range(self, projected: Projected) -> Projected:
         """Queries and keys as the member expects them."""
-        member, (query, key, value) = MEMBERS[self.mechanism], projected
+        member, (query, key, value) = recurrence(self.mechanism), projected
         if member.unit_query:
             query = unit(query)
         if member.key in ("unit", "writes"):
@@ -123,7 +126,7 @@ class Recurrence(nnx.Module):
 
     def _read(self, mask: Any, cache: StateCache | None, x: Array) -> MaskReading:
         reading, name = read_mask(mask, self.mechanism), self.mechanism
-        if not reading.causal and MEMBERS[name].two_sided is None:
+        if not reading.causal and recurrence(name).causal_only:
             raise ValueError(f"mask {mask!r}: {name} is causal only, expected causal() in it")
         if cache is None:
             if reading.causal and known_to_differ(reading.offset, 0):

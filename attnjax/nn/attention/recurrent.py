@@ -24,10 +24,10 @@ from attnjax.nn.dropout import Dropout
 class RecurrentAttention(Attention):
     """Self-attention by a recurrence over the tokens, whose cache has one size after any number of them.
 
-    The layer has the gates that the mechanism declares (`catalogue.MEMBERS`), a short convolution of query,
-    key and value where its paper has one, keys and queries of length 1 where it asks for them, and an RMSNorm
-    of each head before the last projection. States have H·V entries a head, or what the mechanism's `state`
-    says.
+    The layer has the gates that the mechanism declares (`mechanisms.Recurrence`), a short convolution of
+    query, key and value where its paper has one, keys and queries of length 1 where it asks for them, and an
+    RMSNorm of each head before the last projection. States have H·V entries a head, or what the mechanism's
+    `state` says.
 
     Args:
       dim, heads: as in `Attention`.
@@ -47,6 +47,7 @@ class RecurrentAttention(Attention):
       (2, 4, 2, 2)
     """
 
+    kind = "recurrence"
     has_weights = False
 
     def __init__(

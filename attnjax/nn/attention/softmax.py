@@ -1,6 +1,6 @@
 """The layer of softmax attention, around `attnjax.attention`."""
 
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from attnjax.mechanisms.base import Kind
 from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike, normed, require_kind, require_width
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
@@ -62,6 +63,7 @@ class SoftmaxAttention(Attention):
       (2, 5, 8)
     """
 
+    kind: ClassVar[Kind] = "softmax"
     has_weights = True
 
     def __init__(

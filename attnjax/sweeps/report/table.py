@@ -93,6 +93,13 @@ class Findings:
         return self.settings[0]
 
     @property
+    def best_with_weights(self) -> TrialRecord | None:
+        """The best of the trials whose folder holds a checkpoint of their weights; None if there is none."""
+        kept = [t for t in self.trials if t.number in self.values and (t.folder / "checkpoints").is_dir()]
+        sign = 1 if self.mode == "max" else -1
+        return max(kept, key=lambda trial: sign * self.values[trial.number], default=None)
+
+    @property
     def seeds(self) -> int:
         """How many seeds a setting has at most."""
         return max(len(setting.values) for setting in self.settings)

@@ -208,7 +208,7 @@ class PackLanes:
                             span.end,
                             params,
                             train_loss=self._losses[trial.number],
-                            label_smoothing=trial.config.label_smoothing,
+                            hyper=self._program.hyper(trial),
                         )
                 except TaskError as error:
                     self._fail(trial, span.end, error)

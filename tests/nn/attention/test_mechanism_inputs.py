@@ -11,7 +11,7 @@ from flax import nnx
 from attnjax import nn
 from attnjax.nn.attention.gates import make_gate
 from attnjax.ops import masks, scores
-from attnjax.ops.linear.members.catalogue import MEMBERS
+from tests.ops.linear.member_cases import MEMBERS
 
 IDS = jnp.array([0, 0, 1])
 
@@ -27,7 +27,7 @@ def x() -> jax.Array:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mechanism": "gated"}, "mechanism 'gated': expected softmax or one of linear, retention"),
+        ({"mechanism": "gated"}, "unknown mechanism 'gated'; did you mean gated_slot"),
         ({"options": {"slots": 3}}, "options slots: gla takes scale"),
         ({"mechanism": "softmax", "options": {"slots": 3}}, "options slots: softmax takes none"),
         (

@@ -12,9 +12,8 @@ from flax import nnx
 
 from attnjax import nn
 from attnjax.ops import masks
-from attnjax.ops.linear.members.catalogue import MEMBERS
-from attnjax.ops.linear.members.kernels import orthogonal_features
-from tests.ops.linear.member_cases import Case, answer
+from attnjax.ops.linear.members.performer import orthogonal_features
+from tests.ops.linear.member_cases import MEMBERS, Case, answer
 
 DIM, T = 8, 6
 SIZES = {"heads": 4, "kv_heads": 2, "head_dim": 4, "value_dim": 3}
