@@ -90,7 +90,9 @@ def test_attention_agrees_with_pytorch(theirs: dict, ours: dict) -> None:
     if theirs.get("attn_mask") == "lower right":
         theirs = {"attn_mask": torch.nn.attention.bias.causal_lower_right(6, 8)._materialize()}
     tensors = (torch.tensor(np.swapaxes(x, 1, 2)) for x in (query, key, value))
-    theirs = {name: x.double() if getattr(x, "dtype", None) == torch.float32 else x for name, x in theirs.items()}
+    theirs = {
+        name: x.double() if getattr(x, "dtype", None) == torch.float32 else x for name, x in theirs.items()
+    }
     expected = torch.nn.functional.scaled_dot_product_attention(*tensors, enable_gqa=True, **theirs)
     given = aj.attention(*map(jnp.asarray, (query, key, value)), **ours)
     np.testing.assert_allclose(given, expected.numpy().swapaxes(1, 2), atol=1e-10)
