@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
@@ -12,6 +11,7 @@ from attnjax.models.config import TransformerConfig
 from attnjax.models.factory import Parts
 from attnjax.models.output import Encoded, ModelOutput, Weights
 from attnjax.nn import Capture, Dropout, KeysValues, KVCache, StateCache, folded
+from attnjax.nn.attention.placing import following
 from attnjax.ops import masks
 
 
@@ -24,8 +24,8 @@ class DecoderCache:
     source: tuple[KeysValues, ...]
 
     @property
-    def length(self) -> Int[Array, ""]:
-        """The number of target tokens that it holds."""
+    def length(self) -> Int[Array, " B"]:
+        """The number of target tokens of each row."""
         return self.own[0].length
 
 
@@ -155,7 +155,7 @@ class Transformer(nnx.Module):
             capture.require_within("layers", len(self.decoder))
         offset = 0 if cache is None else cache.length
         dropout = folded(dropout, "decoder")
-        x = _drop(self.target_embedding(target, offset + jnp.arange(target.shape[-1])), dropout)
+        x = _drop(self.target_embedding(target, following(offset, target.shape[-1])), dropout)
         score = None if self.decoder_score is None else self.decoder_score(offset)
         own: list[KVCache | StateCache] = []
         captured: Weights = {}

@@ -11,6 +11,7 @@ from attnjax.models.config import LanguageModelConfig
 from attnjax.models.factory import Parts
 from attnjax.models.output import ModelOutput, Weights
 from attnjax.nn import Capture, Dropout, KVCache, StateCache, folded
+from attnjax.nn.attention.placing import following
 from attnjax.ops import masks
 
 
@@ -28,8 +29,8 @@ class LanguageModelCache:
     tail: Float[Array, "B W-1 D"] | None
 
     @property
-    def length(self) -> Int[Array, ""]:
-        """The number of tokens that it has seen."""
+    def length(self) -> Int[Array, " B"]:
+        """The number of tokens of each row."""
         return self.layers[0].length
 
 
@@ -53,8 +54,8 @@ class LanguageModel(nnx.Module):
       (1, 5, 11)
       >>> prefill = model(tokens[:, :4], cache=model.init_cache(1, 5))  # then one token after another:
       >>> step = model(tokens[:, 4:], cache=prefill.cache)
-      >>> step.logits.shape, int(step.cache.length)
-      ((1, 1, 11), 5)
+      >>> step.logits.shape, step.cache.length.tolist()
+      ((1, 1, 11), [5])
     """
 
     def __init__(self, config: LanguageModelConfig, *, vocab: int, rngs: nnx.Rngs) -> None:
@@ -132,7 +133,7 @@ class LanguageModel(nnx.Module):
     ) -> tuple[Float[Array, "B T D"], Float[Array, "B W-1 D"] | None]:
         """What enters the first block, and the tail that the convolution leaves."""
         offset = 0 if cache is None else cache.length
-        x = self.embedding(tokens, offset + jnp.arange(tokens.shape[-1]))
+        x = self.embedding(tokens, following(offset, tokens.shape[-1]))
         if self.convolution is None:
             return x, None
         near, tail = self.convolution(x, tail=None if cache is None else cache.tail)

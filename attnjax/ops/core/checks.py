@@ -49,6 +49,17 @@ def scalar_above(name: str, x: Any, least: float) -> Any:
     return x
 
 
+def positions_of(name: str, x: Any) -> Any:
+    """An int, which stays structure, or an integer array, which stays data; TypeError for anything else."""
+    if isinstance(x, (int, np.integer)) and not isinstance(x, bool):
+        return int(x)
+    if not isinstance(x, (jax.Array, np.ndarray)):
+        raise TypeError(f"{name} is {x!r}: expected an int or an integer array")
+    if not jnp.issubdtype(x.dtype, jnp.integer):
+        raise TypeError(f"{name} is an array of {x.dtype}: expected integers")
+    return x
+
+
 def whole(name: str, x: Any) -> int:
     """A Python int; TypeError for anything else."""
     if isinstance(x, bool) or not isinstance(x, (int, np.integer)):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from attnjax.ops.core.checks import count, whole
+from attnjax.ops.core.checks import count, positions_of, whole
 from attnjax.ops.core.node import position, replace, shown, static
 from attnjax.ops.core.pairs import Block, Grid, Sizes, batch_grid, is_grid
 from attnjax.ops.masks.base import Mask
@@ -246,16 +246,7 @@ def _moved(position: Any, by: int) -> Any:
 
 
 def _position(name: str, value: Any) -> Any:
-    """A Python int stays structure; an integer array stays data."""
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        return int(value)
-    if isinstance(value, Grid):
-        return value
-    if isinstance(value, (jax.Array, np.ndarray)):
-        if jnp.issubdtype(value.dtype, jnp.integer):
-            return value
-        raise TypeError(f"{name} is an array of {value.dtype}: expected integers")
-    raise TypeError(f"{name} is {value!r}: expected an int or an integer array")
+    return value if isinstance(value, Grid) else positions_of(name, value)
 
 
 def _width(name: str, value: Any) -> int:
