@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import attnjax
-from attnjax.cli import mask, predict, report, run_tables, runs, sweeps
+from attnjax.cli import check, mask, predict, report, run_tables, runs, sweeps
 from attnjax.cli.launching import launching, with_launcher
 from attnjax.config import InputError, RunFailed
 from attnjax.experiment import registry
@@ -127,4 +127,5 @@ COMMANDS = {
     "resume": (launching(sweeps.resume), with_launcher(sweeps.resume_arguments)),
     "report": (report.report, report.report_arguments),
     "mask": (mask.show, mask.arguments),
+    "check": (check.check, check.arguments),
 }
