@@ -62,14 +62,17 @@ def test_normaliser_score_and_gate_are_those_of_the_formula() -> None:
 
 
 NORMS: dict[str, tuple[nn.HeadNorm, Any]] = {
-    "each head": (nn.HeadNorm("layer", gain="each", eps=0.0), lambda h: (h - h.mean(-1, keepdims=True)) / h.std(-1, keepdims=True)),
+    "each head": (
+        nn.HeadNorm("layer", gain="each", eps=0.0),
+        lambda h: (h - h.mean(-1, keepdims=True)) / h.std(-1, keepdims=True),
+    ),
     "no gain": (nn.HeadNorm(gain="none", eps=0.0), lambda h: h / np.sqrt((h * h).mean(-1, keepdims=True))),
     "l2": (nn.HeadNorm("l2", eps=0.0), lambda h: h / np.linalg.norm(h, axis=-1, keepdims=True)),
     "one group": (
         nn.HeadNorm(groups=1, gain="each", eps=0.0),
         lambda h: h / np.sqrt((h * h).mean((-2, -1), keepdims=True)),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", NORMS)
