@@ -85,7 +85,7 @@ class Attention(nnx.Module):
       'RecurrentAttention'
     """
 
-    has_weights: ClassVar[bool]
+    has_weights: bool
     """Whether there are attention weights, to drop out and to capture."""
     kind: ClassVar[Kind]
     """The kind of mechanisms that it is for."""

@@ -10,7 +10,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from attnjax.mechanisms import Recipe, read
+from attnjax.mechanisms import Choice, Recipe, read
 from attnjax.mechanisms.pattern import Part
 from attnjax.nn.attention.base import MaskLike, ScoreLike, require_kind
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache, write_rows
@@ -168,6 +168,22 @@ class ComposedAttention(SoftmaxAttention):
         if cache is None:
             return gates
         return write_rows(cache.log_gates, gates, cache.length, count=count)
+
+
+def composed_mask(choice: Choice, length: int, *, causal: bool) -> Mask | None:
+    """Returns the mask of the recipes of a layer for so many tokens, None where all see all.
+
+    >>> print(composed_mask(read("window(size=2)")[0], 3, causal=True).draw(3))
+    ■ · ·
+    ■ ■ ·
+    · ■ ■
+    """
+    given = {"offset": 0, "causal": causal, "heads": 1, "queries": length, "keys": length}
+    parts = [(_recipe(part), part) for part in choice.of_model().recipes]
+    rules = [
+        (_call(row.function, given, part.options), row.widens) for row, part in parts if row.role == "mask"
+    ]
+    return _joined(MaskReading(causal=causal), rules, None)
 
 
 def _with_gates(cache: Any, gates: Array | None) -> Any:

@@ -8,9 +8,11 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from attnjax.mechanisms import read
 from attnjax.mechanisms.base import Kind
 from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike, normed, require_kind, require_width
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
+from attnjax.nn.attention.calling import taken
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import (
@@ -27,7 +29,7 @@ from attnjax.nn.attention.sizes import require_sizes
 from attnjax.nn.axes import named
 from attnjax.nn.dropout import Dropout
 from attnjax.ops import masks, normalizers, scores
-from attnjax.ops.attention import attention, attention_weights
+from attnjax.ops.attention import attention_weights
 from attnjax.ops.normalizers import Normalizer
 from attnjax.ops.scores import Score
 
@@ -95,7 +97,9 @@ class SoftmaxAttention(Attention):
         self.values_dim = self.context_dim if values_dim is None else values_dim
         require_sizes(dim, heads, kv_heads=None, head_dim=1, context_dim=context_dim, values_dim=values_dim)
         widths = {"key": self.context_dim, "value": self.values_dim}
-        self._make(dim, heads, mechanism=mechanism, widths=widths, rngs=rngs, **settings)
+        layout = self._make(dim, heads, mechanism=mechanism, widths=widths, rngs=rngs, **settings)
+        self.options = tuple(layout.arguments.items())
+        self.has_weights = read(mechanism)[0].row.has_weights
         if sink and normalizer is not None:
             raise ValueError(f"sink True with normalizer {normalizer!r}: expected one of the two")
         for name, given in (("normalizer", normalizer), ("score", score)):
@@ -156,6 +160,9 @@ class SoftmaxAttention(Attention):
             raise ValueError(
                 "cache with context: a cache is for self-attention; a context can be `project`ed once"
             )
+        for name, given in {"score": score, "dropout": dropout, "capture": capture}.items():
+            if given is not None and not self.has_weights:
+                raise ValueError(f"{name} is given: {self.mechanism} takes none, it has no weights")
         require_kind(cache, KVCache, self.mechanism)
         before_call = cache if isinstance(cache, KVCache) else None
         kept = before_call
@@ -175,15 +182,14 @@ class SoftmaxAttention(Attention):
         if kept is not None:
             rules["mask"] = filled_slots(rules["mask"], kept.length)
         weights = None if capture is None else self._weights(capture, query, source.keys, rules)
-        out = attention(
-            query,
-            source.keys.astype(query.dtype),
-            source.values.astype(query.dtype),
-            implementation=self.implementation,
-            dropout_rate=0.0 if dropout is None else dropout.rate,
-            dropout_key=None if dropout is None else dropout.key,
-            **rules,
-        )
+        rules |= {
+            "implementation": self.implementation,
+            "dropout_rate": 0.0 if dropout is None else dropout.rate,
+            "dropout_key": None if dropout is None else dropout.key,
+        }
+        attend = read(self.mechanism)[0].row.function
+        keys, values_of_keys = (heads.astype(query.dtype) for heads in source)
+        out = attend(query, keys, values_of_keys, **taken(attend, rules), **dict(self.options))
         out = self.out(self._gated(out, x))
         return AttentionOutput(nan_where_wrong(out, before_call, kept, mask, score), kept, weights)
 
