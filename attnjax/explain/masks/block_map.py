@@ -14,7 +14,7 @@ from attnjax.ops.arguments import make_call
 from attnjax.ops.core.pairs import Sizes, map_grids
 from attnjax.ops.engines.blocks import Blocking, Index, cut, grid_axes
 from attnjax.ops.engines.call import AttentionCall
-from attnjax.ops.engines.choose import Choice, choose
+from attnjax.ops.engines.choose import EngineChoice, choose
 from attnjax.ops.engines.schedule import covered, grouped, tile_kinds
 from attnjax.ops.engines.tuning import blocking_of
 from attnjax.ops.masks import Mask
@@ -53,7 +53,7 @@ class BlockMap:
     kinds: Int8[np.ndarray, "b h nq nk"]
     tiles: Tiles
     chosen: Tiles
-    choice: Choice
+    choice: EngineChoice
     share: Share
 
     def count(self, kind: int) -> int:
