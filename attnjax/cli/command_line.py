@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import attnjax
-from attnjax.cli import mask, predict, report, run_tables, runs, sweeps
+from attnjax.cli import check, mask, predict, report, run_tables, runs, sweeps
 from attnjax.cli.launching import launching, with_launcher
 from attnjax.config import InputError, RunFailed
 from attnjax.experiment import registry
@@ -112,7 +112,7 @@ def _nothing(parser: argparse.ArgumentParser) -> None:
 
 # The options of a command, and what it does with them; notes to the user go to its second argument.
 COMMANDS = {
-    "list": (runs.list_experiments, _nothing),
+    "list": (runs.list_experiments, runs.list_arguments),
     "show": (runs.show, runs.experiment_arguments),
     "run": (runs.run, runs.run_arguments),
     "runs": (runs.runs, runs.runs_arguments),
@@ -127,4 +127,5 @@ COMMANDS = {
     "resume": (launching(sweeps.resume), with_launcher(sweeps.resume_arguments)),
     "report": (report.report, report.report_arguments),
     "mask": (mask.show, mask.arguments),
+    "check": (check.check, check.arguments),
 }

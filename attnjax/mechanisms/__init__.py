@@ -5,6 +5,7 @@ To add a mechanism: its function, its row here, and its literal loop in the test
 
 from attnjax.mechanisms.base import Gate, Layer, Mechanism, Option, Paper, Recipe, Recurrence
 from attnjax.mechanisms.catalogue import find, recurrence, register, table
+from attnjax.mechanisms.own import mechanism
 from attnjax.mechanisms.pattern import Choice, over_layers, read
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Recipe",
     "Recurrence",
     "find",
+    "mechanism",
     "over_layers",
     "read",
     "recurrence",

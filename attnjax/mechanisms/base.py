@@ -115,6 +115,7 @@ class Mechanism:
       causal_only: it cannot read both ways.
       streaming: with a cache it gives for token after token what it gives for all at once.
       has_weights: there are attention weights, to capture and to drop out.
+      heads_differ: heads differ by more than their parameters: by fixed decays or slopes.
       place: the file and line of one that a user registered; empty for those of this package.
     """
 
@@ -129,6 +130,7 @@ class Mechanism:
     causal_only: bool = False
     streaming: bool = True
     has_weights: bool = True
+    heads_differ: bool = False
     place: str = ""
 
     def __post_init__(self) -> None:

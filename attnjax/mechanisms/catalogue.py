@@ -1,12 +1,17 @@
 """The catalogue: every mechanism by name, those of this package and those that others registered."""
 
 import difflib
+import functools
 from collections.abc import Iterable
 from typing import TypeVar
 
 from attnjax.config import InputError
 from attnjax.mechanisms import linear, recipes, softmax
 from attnjax.mechanisms.base import Mechanism, Recurrence
+
+ENTRY_POINT_GROUP = "attnjax.mechanisms"
+LOADED_FILE = "attnjax_experiment_"
+"""The modules of files of experiments are called so."""
 
 Made = TypeVar("Made", bound=Mechanism)
 
@@ -35,9 +40,11 @@ def find(name: str) -> Mechanism:
     Traceback (most recent call last):
     attnjax.config.InputError: unknown mechanism 'entmx'; did you mean entmax?
     """
+    problems = [] if name in _TABLE else load_entry_points()
     if name in _TABLE:
         return _TABLE[name]
-    raise InputError(f"unknown mechanism {name!r}{_nearest(name, _TABLE)}")
+    broken = "".join(f"; not loaded: {problem}" for problem in problems)
+    raise InputError(f"unknown mechanism {name!r}{_nearest(name, _TABLE)}{broken}")
 
 
 def recurrence(name: str) -> Recurrence:
@@ -62,6 +69,28 @@ def register(row: Mechanism) -> Mechanism:
         raise InputError(f"mechanism {row.name!r} is defined twice: {places}")
     _TABLE[row.name] = row
     return row
+
+
+@functools.cache
+def load_entry_points() -> list[str]:
+    """Loads the modules of installed packages that register mechanisms, once; returns what failed to load."""
+    from importlib.metadata import entry_points
+
+    problems = []
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            point.load()
+        except InputError:
+            raise
+        except Exception as error:
+            problems.append(f"entry point {point.value}: {type(error).__name__}: {error}")
+    return problems
+
+
+def files_of_own() -> list[str]:
+    """Returns the files of experiment folders that registered mechanisms, which other processes load too."""
+    own = [row for row in _TABLE.values() if getattr(row.target, "__module__", "").startswith(LOADED_FILE)]
+    return sorted({row.place.rpartition(":")[0] for row in own})
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

@@ -44,6 +44,7 @@ ROWS = (
         "S_t = γ_h S_{t-1} + k_t v_tᵀ, γ_h = 1 - 2^(-5-h); o_t = S_tᵀ q_t",
         options=_SCALE,
         two_sided="sum",
+        heads_differ=True,
     ),
     _row(
         *("lightning", "Qin et al.", 2024),
@@ -57,6 +58,7 @@ ROWS = (
             **_SCALE,
         },
         two_sided="sum",
+        heads_differ=True,
     ),
     _row(
         *("simple_gla", "Sun et al.", 2024),

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Literal, NamedTuple, TypedDict
 
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.placing import following
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.feed_forward import FeedForward
@@ -165,7 +165,7 @@ class DecoderBlock(nnx.Module):
             self.cross_residual.enter(x),
             context,
             mask=context_mask,
-            positions=jnp.arange(x.shape[-2]) + (0 if cache is None else cache.length),
+            positions=following(0 if cache is None else cache.length, x.shape[-2]),
             dropout=folded(dropout, "cross_weights"),
             capture=capture,
         )

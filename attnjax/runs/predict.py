@@ -1,4 +1,4 @@
-"""Answers of a trained run to new inputs."""
+"""Answers of trained runs to new inputs."""
 
 import itertools
 from collections.abc import Iterable, Iterator

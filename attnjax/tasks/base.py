@@ -1,4 +1,4 @@
-"""What a task offers to training, to the experiments and to whoever uses a trained run."""
+"""Tasks: the methods that training, experiments and the users of trained runs call."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -93,7 +93,10 @@ def validation(task: Task, params: Any) -> dict[str, float]:
 
 
 def numbers(what: str, values: Any) -> dict[str, float]:
-    """The values as Python's numbers, arrays of one number too. Raises TaskError for anything else.
+    """Returns the values as Python's numbers, arrays of one number too.
+
+    Raises:
+      TaskError: a value is something else.
 
     >>> numbers("validate", {"accuracy": jnp.float32(0.5), "count": 3})
     {'accuracy': 0.5, 'count': 3}
@@ -109,7 +112,7 @@ def numbers(what: str, values: Any) -> dict[str, float]:
 
 
 def table(what: str, rows: Any) -> dict[str, dict[str, float]]:
-    """The same for an evaluation's metrics, row → column → value."""
+    """Returns the same for an evaluation's metrics, row → column → value. Raises as `numbers` does."""
     if not isinstance(rows, Mapping):
         raise TaskError(f"{what} returns {_kind(rows)}: expected rows, and in each a dictionary of numbers")
     return {name: numbers(f"{what}, row {name!r},", row) for name, row in rows.items()}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import jax
 
 from attnjax.testing.checks import CHECKS, NotApplicable
-from attnjax.testing.subject import LayerFactory, Subject
+from attnjax.testing.subject import LayerFactory, Subject, subject_of
 
 Verdict = Literal["passed", "failed", "not applicable"]
 
@@ -69,7 +69,7 @@ def conformance(
       The report; `require()` raises for what failed, as a test wants it.
 
     Raises:
-      ValueError: there is no such mechanism or check.
+      InputError, ValueError: there is no such mechanism; no such check.
 
     Example:
       >>> from attnjax.nn import Attention
@@ -109,7 +109,7 @@ def _subject(mechanism: str | LayerFactory | Subject, promises: dict[str, Any]) 
         return mechanism
     if not isinstance(mechanism, str):
         return Subject(mechanism, **promises)
-    raise NotImplementedError
+    return subject_of(mechanism)
 
 
 def _found(name: str, subject: Subject) -> Finding:

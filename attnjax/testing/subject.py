@@ -1,8 +1,8 @@
 """The layer under test: a small one in float64 whose parameters have left their initial values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -10,6 +10,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from attnjax.config import require
+from attnjax.mechanisms import Choice, Recipe, read
+from attnjax.mechanisms.pattern import Part
+from attnjax.nn.attention.make import make_attention
 from attnjax.ops import masks
 
 BATCH, LENGTH, DIM, HEADS = 3, 8, 16, 4
@@ -29,13 +33,15 @@ class Subject:
       make: makes the layer.
       causal_only: there is no two-sided form.
       streaming: tokens can be appended to a cache.
+      sees_ahead: it attends to later tokens too, even under a causal mask.
       heads_differ: heads differ by more than their parameters (fixed decays, slopes).
-      exponent: the power of T in the cost, or None where nothing is promised.
+      exponent: the power of T in the cost; None where short inputs do not show it.
     """
 
     make: LayerFactory
     causal_only: bool = False
     streaming: bool = True
+    sees_ahead: bool = False
     heads_differ: bool = False
     exponent: float | None = None
 
@@ -78,6 +84,11 @@ class Subject:
         return nnx.merge(self.split[0], self.params).empty_cache((batch,), capacity, jnp.float64)
 
 
+def _small(row: Recipe) -> Mapping[str, Any]:
+    image = {"shape": (2, LENGTH // 2), "window": (1, 3)}
+    return image if "shape" in row.options else row.drawn
+
+
 def normal(shape: tuple[int, ...], seed: int) -> Float[Array, "..."]:
     """Returns numbers of a standard normal distribution."""
     return jax.random.normal(jax.random.key(seed), shape, jnp.result_type(float))
@@ -86,3 +97,29 @@ def normal(shape: tuple[int, ...], seed: int) -> Float[Array, "..."]:
 def tokens(length: int = LENGTH) -> Float[Array, "B T D"]:
     """Returns the inputs of every check."""
     return normal((BATCH, length, DIM), seed=101)
+
+
+def subject_of(text: str) -> Subject:
+    """Returns the subject that a mechanism as a config names it is, with what its declaration promises.
+
+    A mask without options gets those with which it is drawn: by default many are wider than the inputs here.
+
+    Raises:
+      InputError: the text is no mechanism, or a pattern of several layers.
+    """
+    choices = read(text)
+    require(len(choices) == 1, f"mechanism is {text!r}: expected that of one layer, not of {len(choices)}")
+    parts = [
+        Part(part.row, part.options or _small(part.row)) if isinstance(part.row, Recipe) else part
+        for part in choices[0].parts
+    ]
+    rows = [part.row for part in parts]
+    choice = Choice(tuple(parts)).of_model(layer=0, layers=2, max_length=2 * LENGTH)
+    return Subject(
+        partial(make_attention, choice),
+        causal_only=any(row.causal_only for row in rows),
+        streaming=all(row.streaming for row in rows),
+        sees_ahead=any(isinstance(row, Recipe) and row.widens for row in rows),
+        heads_differ=any(row.heads_differ for row in rows),
+        exponent=None if choice.recipes else 2.0 if "T²" in choice.row.cost else 1.0,
+    )

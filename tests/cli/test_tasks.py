@@ -11,7 +11,7 @@ from attnjax.sweeps.store import Sweep
 
 WHERE = ["--experiments", str(Path(__file__).parents[1] / "tasks" / "user_folder")]
 RUN = ["run", "weighted", "--devices", "1"]
-SWEEP = ["sweep", "weighted", "--lowering", "map", "--width", "2", "--devices", "1"]
+SWEEP = ["sweep", "weighted", "--batching", "map", "--width", "2", "--devices", "1"]
 
 pytestmark = pytest.mark.usefixtures("in_an_empty_directory")
 

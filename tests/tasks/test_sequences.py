@@ -37,7 +37,7 @@ def test_the_loss_is_the_smoothed_cross_entropy_where_something_is_asked(task, p
     batch = task.batch(0)
     value, metrics = jax.jit(task.loss)(params, batch, dropout=None, hyper={"label_smoothing": 0.1})
     asked = batch["answers"] != NOT_ASKED
-    logits = jax.jit(lambda params, tokens: task.model(params)(tokens))(params, batch["tokens"])
+    logits = jax.jit(lambda params, tokens: task.model(params)(tokens).logits)(params, batch["tokens"])
     labels = optax.smooth_labels(jax.nn.one_hot(batch["answers"], logits.shape[-1]), 0.1)
     expected = np.asarray(optax.softmax_cross_entropy(logits, labels))[asked].mean()
     np.testing.assert_allclose(value, expected, rtol=1e-5)
@@ -123,7 +123,7 @@ def test_inputs_are_ids_or_words_and_answers_do_not_depend_on_their_neighbours(t
     alone = [task.predict(params, [tokens])[0] for tokens in asked]
     together = task.predict(params, asked)
     assert [found.answers for found in together] == [found.answers for found in alone]
-    logits = task.model(params)(np.array([asked[0]], np.int32))
+    logits = task.model(params)(np.array([asked[0]], np.int32)).logits
     assert together[0].answers == np.asarray(logits)[0].argmax(-1).tolist()
     last = together[0].answers[-1]
     assert together[0].record() == {"answer": last, "word": task.source.word(last)}

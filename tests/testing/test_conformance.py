@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
+from attnjax.mechanisms import table
 from attnjax.nn import Attention, AttentionOutput
 from attnjax.ops import masks
 from attnjax.testing import CHECKS, Subject, conformance
@@ -70,14 +71,26 @@ def test_a_planted_fault_is_found(name: str) -> None:
         report.require()
 
 
-@pytest.mark.parametrize(("mechanism", "exponent"), [("softmax", 2), ("gla", 1)])
-def test_without_a_fault_all_pass(mechanism: str, exponent: int) -> None:
+@pytest.mark.parametrize("mechanism", ["softmax", "gla"])
+def test_without_a_fault_all_pass(mechanism: str) -> None:
     told: list[str] = []
-    subject = Subject(partial(Attention, mechanism=mechanism), exponent=exponent)
-    report = conformance(subject, progress=told.append)
+    report = conformance(mechanism, progress=told.append)
     report.require()
     assert {finding.verdict for finding in report.findings} == {"passed"}, str(report)
     assert told == list(CHECKS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mechanism", table())
+def test_every_mechanism_keeps_its_promises(mechanism: str) -> None:
+    conformance(mechanism).require()
+
+
+@pytest.mark.parametrize(
+    "mechanism", ["window", "sink & entmax", "alibi", "forget_gate", "lightning", "mesa"]
+)
+def test_recipes_and_others_decode_as_they_read_at_once(mechanism: str) -> None:
+    conformance(mechanism, checks=["future", "decoding", "head order"]).require()
 
 
 def test_what_does_not_apply_says_why() -> None:

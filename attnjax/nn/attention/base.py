@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from attnjax.mechanisms import read
 from attnjax.mechanisms.base import Kind
@@ -16,6 +16,7 @@ from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.head_norm import Norm, make_head_norm
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.output_gate import Gate
+from attnjax.nn.attention.placing import MaskLike
 from attnjax.nn.attention.settings import (
     Activation,
     GateOf,
@@ -29,16 +30,14 @@ from attnjax.nn.attention.settings import (
     biased,
 )
 from attnjax.nn.attention.sizes import Layout as Axes
-from attnjax.nn.attention.sizes import make_layout, require_sizes
+from attnjax.nn.attention.sizes import make_layout, require_sizes, with_key_heads
 from attnjax.nn.axes import named
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout
 from attnjax.nn.projection import into_heads
 from attnjax.ops import positions as position_ops
-from attnjax.ops.masks import Mask
 from attnjax.ops.scores import Score
 
-MaskLike = Mask | Bool[Array, "*#B #N #T #S"]
 ScoreLike = Score | Sequence[Score]
 
 
@@ -86,7 +85,7 @@ class Attention(nnx.Module):
       'RecurrentAttention'
     """
 
-    has_weights: ClassVar[bool]
+    has_weights: bool
     """Whether there are attention weights, to drop out and to capture."""
     kind: ClassVar[Kind]
     """The kind of mechanisms that it is for."""
@@ -114,6 +113,7 @@ class Attention(nnx.Module):
         mechanism: str,
         options: Mapping[str, Any] | None = None,
         kv_heads: int | None = None,
+        key_heads: int | None = None,
         head_dim: int | None = None,
         value_dim: int | None = None,
         out_dim: int | None = None,
@@ -148,6 +148,8 @@ class Attention(nnx.Module):
             head_dim=self.head_dim,
             value_dim=self.value_dim,
         )
+        if key_heads is not None:
+            layout = with_key_heads(layout, key_heads, heads=heads, kv_heads=kv_heads)
         common: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         names = biased(bias)
         self.query, self.key, self.value = (

@@ -10,14 +10,15 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from attnjax.mechanisms import Recipe, read
+from attnjax.mechanisms import Choice, Recipe, read
 from attnjax.mechanisms.pattern import Part
 from attnjax.nn.attention.base import MaskLike, ScoreLike, require_kind
-from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
+from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache, write_rows
 from attnjax.nn.attention.calling import taken
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.mask_reading import MaskReading, without_causal
 from attnjax.nn.attention.output import AttentionOutput
+from attnjax.nn.attention.placing import kept_tokens
 from attnjax.nn.attention.recipes import ForgetGate
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.dropout import Dropout
@@ -109,7 +110,8 @@ class ComposedAttention(SoftmaxAttention):
             if part.row.causal_only and not reading.causal:
                 raise ValueError(f"mask {others!r}: {part.row.name} is causal only, expected causal() in it")
         held: Any = cache
-        gates = self._gates(x, held)
+        count = None if held is None else kept_tokens(mask, held.length, x.shape[-2])
+        gates = self._gates(x, held, count)
         given = {"offset": reading.offset, "causal": reading.causal, "heads": self.heads, "log_gates": gates}
         given |= {"queries": x.shape[-2], "keys": x.shape[-2] if held is None else held.capacity}
         rules = [(_recipe(part), self._rule(part, given)) for part in self._recipes]
@@ -156,15 +158,32 @@ class ComposedAttention(SoftmaxAttention):
         gates = [module for module in self.made.values() if isinstance(module, ForgetGate)]
         return gates[0] if gates else None
 
-    def _gates(self, x: Array, cache: GatedKVCache | None) -> Float[Array, "*B S N"] | None:
+    def _gates(
+        self, x: Array, cache: GatedKVCache | None, count: Int[Array, "*B"] | None
+    ) -> Float[Array, "*B S N"] | None:
         """The logs of the gates of all keys, with those of x."""
         if self._forget_gate is None:
             return None
         gates = self._forget_gate.log_gates(x)
         if cache is None:
             return gates
-        old = cache.log_gates
-        return jax.lax.dynamic_update_slice_in_dim(old, gates.astype(old.dtype), cache.length, axis=-2)
+        return write_rows(cache.log_gates, gates, cache.length, count=count)
+
+
+def composed_mask(choice: Choice, length: int, *, causal: bool) -> Mask | None:
+    """Returns the mask of the recipes of a layer for so many tokens, None where all see all.
+
+    >>> print(composed_mask(read("window(size=2)")[0], 3, causal=True).draw(3))
+    ■ · ·
+    ■ ■ ·
+    · ■ ■
+    """
+    given = {"offset": 0, "causal": causal, "heads": 1, "queries": length, "keys": length}
+    parts = [(_recipe(part), part) for part in choice.of_model().recipes]
+    rules = [
+        (_call(row.function, given, part.options), row.widens) for row, part in parts if row.role == "mask"
+    ]
+    return _joined(MaskReading(causal=causal), rules, None)
 
 
 def _with_gates(cache: Any, gates: Array | None) -> Any:

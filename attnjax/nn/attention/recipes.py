@@ -10,13 +10,14 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from attnjax.nn.attention.placing import following
 from attnjax.nn.axes import named
 from attnjax.nn.projection import into_heads
 from attnjax.ops import masks, normalizers, scores
 from attnjax.ops.masks import Mask
 from attnjax.ops.positions import alibi_slopes
 
-Offset = int | Int[Array, ""]
+Offset = int | Int[Array, "*B"]
 
 
 def window(size: int, *, offset: Offset = 0, causal: bool = True) -> Mask:
@@ -94,8 +95,8 @@ def _random(blocks: int, count: int, seed: int, causal: bool) -> np.ndarray:
 def _of_blocks(table: np.ndarray, size: int, queries: int, keys: int, offset: Offset) -> Mask:
     if isinstance(offset, int) and offset == 0 and queries == keys:
         return masks.blocks(cast(Any, table), size)
-    rows = (offset + jnp.arange(queries)) // size
-    return masks.dense(jnp.asarray(table)[rows][:, np.arange(keys) // size])
+    rows = following(offset, queries) // size
+    return masks.dense(jnp.asarray(table)[rows][..., None, :, np.arange(keys) // size])
 
 
 def alibi(*, heads: int, offset: Offset = 0) -> scores.Score:

@@ -1,7 +1,7 @@
 """Which axes the projections and gates of a mechanism have: what its declaration says, with sizes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from attnjax.mechanisms import Mechanism, Recurrence, find
@@ -76,6 +76,24 @@ def _projected(declared: Mechanism) -> dict[str, str]:
     if isinstance(declared, Recurrence) and declared.key == "writes":
         return {"query": "N H", "key": "M K H", "value": "M K V"}
     return {"query": "N H", "key": "K H", "value": "K V"}
+
+
+def with_key_heads(layout: Layout, key_heads: int, *, heads: int, kv_heads: int | None) -> Layout:
+    """Returns the layout with fewer heads of queries and keys than of values.
+
+    Raises:
+      ValueError: They do not divide the heads, or kv_heads says something else.
+    """
+    if kv_heads not in (None, heads):
+        raise ValueError(f"key_heads {key_heads} with kv_heads {kv_heads}: expected one of the two")
+    if key_heads < 1 or heads % key_heads:
+        raise ValueError(f"key_heads {key_heads}: expected a divisor of heads ({heads})")
+
+    def fewer(axes: Axes) -> Axes:
+        return {name: key_heads if name in ("heads", "kv_heads") else size for name, size in axes.items()}
+
+    projected = {name: axes if name == "value" else fewer(axes) for name, axes in layout.projected.items()}
+    return replace(layout, projected=projected)
 
 
 def require_sizes(dim: int, heads: int, *, kv_heads: int | None, **head_sizes: int | None) -> None:

@@ -58,7 +58,7 @@ class Translation(Prediction):
 
 
 def drawable(text: str) -> bool:
-    """Whether the pictures' font has every character of the text.
+    """Returns whether the pictures' font has every character of the text.
 
     >>> drawable("5 мая 2003"), drawable("2003年")
     (True, False)
@@ -97,7 +97,7 @@ def draw_alignments(translations: Sequence[Translation], titles: Sequence[str], 
 
 
 def terminal_map(translation: Translation) -> str:
-    """The heat map in characters: the source as the heading, then a line for each piece of the translation.
+    """Returns the heat map in characters: the source above, then a line for each piece of the translation.
 
     >>> print(terminal_map(Translation("ab", ["x", "y"], ["a", "b"], np.array([[1.0, 0.0], [0.4, 0.6]]))))
        xy
@@ -136,7 +136,7 @@ def _draw_one(panel: Axes, translation: Translation, title: str, turned: bool) -
 
 
 def _visible(piece: str) -> str:
-    """A piece without characters that would break the line or the column."""
+    """Returns a piece without characters that would break the line or the column."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in piece
     )

@@ -26,7 +26,7 @@ from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.tasks.metrics.text import bleu, chrf, exact_match, words
 from attnjax.tasks.model_task import ModelTask, require_positions
 from attnjax.tasks.translation.alignment import Translation
-from attnjax.tasks.translation.report import report
+from attnjax.tasks.translation.evaluation import evaluated
 
 VALIDATION_EXAMPLES = 512
 HELD_OUT = ("validation", "test")
@@ -116,7 +116,7 @@ class TranslationTask(ModelTask[Transformer]):
         parts = {label: self._splits[part] for part, label in labels.items() if self._splits[part]}
         outputs = {label: self._outputs(params, examples) for label, examples in parts.items()}
         translate = partial(self.translate, params)
-        return report(parts, outputs, columns=columns, translate=translate, folder=folder)
+        return evaluated(parts, outputs, columns=columns, translate=translate, folder=folder)
 
     def read_input(self, text: str) -> str:
         """Returns the text. Raises InputError where it is too long."""
@@ -154,7 +154,7 @@ class TranslationTask(ModelTask[Transformer]):
 
     @property
     def notes(self) -> list[str]:
-        """The corpus's, and where BLEU says nothing of its targets."""
+        """Those of the corpus, and one where BLEU says nothing of its targets."""
         if self._data.train is None:
             return self._corpus.notes
         targets = [example.target for part in HELD_OUT for example in self._splits[part]]
@@ -218,7 +218,7 @@ class TranslationTask(ModelTask[Transformer]):
 
     @property
     def _weights_of(self) -> str:
-        """What `_alignment` takes, in words."""
+        """The layer and the heads that `_alignment` reads, in words."""
         layers, heads = self.config.decoder_layers, self.config.heads
         mean = f"the mean of its {heads} heads" if heads > 1 else "its only head"
         return f"cross-attention of decoder layer {layers} of {layers}, {mean}"

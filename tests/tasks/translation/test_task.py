@@ -82,7 +82,7 @@ def test_validation_is_of_the_validation_part(task, trained, corpus, monkeypatch
 def test_the_loss_is_the_smoothed_cross_entropy_of_the_tokens_without_padding(task, trained, loss):
     batch = task.batch(0)
     value, metrics = loss(trained, batch, dropout=None, hyper={"label_smoothing": 0.1})
-    predict = jax.jit(lambda params, *inputs: task.model(params)(*inputs))
+    predict = jax.jit(lambda params, *inputs: task.model(params)(*inputs).logits)
     logits = predict(trained, batch["source"], batch["source_lengths"], batch["target"][:, :-1])
     labels = batch["target"][:, 1:]
     smooth = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), 0.1)

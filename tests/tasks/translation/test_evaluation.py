@@ -1,13 +1,13 @@
-"""What the report makes of outputs, without a model."""
+"""The evaluation of outputs, without a model."""
 
 import numpy as np
 import pytest
 
 from attnjax.data.text.example import Example
 from attnjax.tasks.metrics.text import exact_match
-from attnjax.tasks.translation import report as report_module
+from attnjax.tasks.translation import evaluation as evaluation_module
 from attnjax.tasks.translation.alignment import Translation
-from attnjax.tasks.translation.report import report
+from attnjax.tasks.translation.evaluation import evaluated
 
 
 def translate(texts):
@@ -32,7 +32,7 @@ def outputs_of(parts, wrong=()):
 
 
 def run(parts, outputs, folder):
-    return report(parts, outputs, columns={"exact": exact_match}, translate=translate, folder=folder)
+    return evaluated(parts, outputs, columns={"exact": exact_match}, translate=translate, folder=folder)
 
 
 def test_the_table_has_a_row_for_each_part(parts, tmp_path):
@@ -81,7 +81,7 @@ def test_the_breakdown_lists_groups_worst_first(parts, tmp_path):
 
 def test_only_right_and_drawable_translations_are_drawn(parts, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(report_module, "draw_alignments", lambda _, titles, path: drawn.extend(titles))
+    monkeypatch.setattr(evaluation_module, "draw_alignments", lambda _, titles, path: drawn.extend(titles))
     wrong = {("a", i) for i in range(0, 40, 4)}
     assert run(parts, outputs_of(parts, wrong), tmp_path).figures == [tmp_path / "alignment.png"]
     assert sorted(set(drawn)) == ["de/short", "fr/long"]
@@ -90,7 +90,7 @@ def test_only_right_and_drawable_translations_are_drawn(parts, tmp_path, monkeyp
 
 def test_the_longest_texts_that_fit_are_drawn_of_each_locale_first(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(report_module, "draw_alignments", lambda chosen, *_: drawn.extend(chosen))
+    monkeypatch.setattr(evaluation_module, "draw_alignments", lambda chosen, *_: drawn.extend(chosen))
     texts = [("x" * n, "de/long") for n in (3, 41, 40, 5)] + [("y" * 4, "fr/long")]
     parts = {"a": [Example(text, text, group) for text, group in texts]}
     run(parts, outputs_of(parts), tmp_path)

@@ -1,4 +1,4 @@
-"""The account of a trained translator: its scores, samples, a breakdown by group, and pictures."""
+"""The evaluation of a trained translator: scores, samples, a breakdown by group, and pictures."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ DRAWN = 6
 Metric = Callable[[Sequence[str], Sequence[str]], float]
 
 
-def report(
+def evaluated(
     parts: Mapping[str, Sequence[Example]],
     outputs: Mapping[str, Sequence[str]],
     *,
@@ -23,7 +23,7 @@ def report(
     translate: Callable[[Sequence[str]], list[Translation]],
     folder: Path,
 ) -> Evaluation:
-    """Scores the outputs of each part and writes alignment.png and breakdown.tsv into the folder."""
+    """Returns the scores of each part's outputs; writes alignment.png and breakdown.tsv into the folder."""
     metrics = {}
     for label, examples in parts.items():
         references = [example.target for example in examples]
@@ -100,7 +100,7 @@ def _draw(
 
 
 def _distinct(examples: Sequence[Example], count: int) -> list[Example]:
-    """The longest texts that still fit a panel, one for each locale (or group) as far as possible."""
+    """Returns the longest texts that still fit a panel, one for each locale (or group) as far as possible."""
     ranked = sorted((e for e in examples if len(e.source) <= 40), key=lambda e: -len(e.source))
     firsts = list({example.group.split("/")[0]: example for example in reversed(ranked)}.values())
     others = [example for example in ranked if example not in firsts]
