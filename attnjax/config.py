@@ -1,4 +1,4 @@
-"""What every config dataclass shares. Free of jax, so that the command line can read configs at once.
+"""The parts that all config dataclasses share. Free of jax, so that the command line reads them at once.
 
 A config field is *static* (shapes and structure: it decides what is compiled) unless it is declared with
 `traced(default)`: then it is a scalar that enters the compiled step as an array and never causes a recompile.
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used: the command line prints it as one line and exits with 2."""
+    """An input of the user that cannot be used: the command line prints it as one line and exits with 2."""
 
 
 class RunFailed(Exception):

@@ -6,7 +6,7 @@
     python scripts/kill_resume.py --kills 500 --what sweep
     python scripts/kill_resume.py --kills 500 --what search
 
-The run is the toy of tests/train: `attnjax.train.fit` with dropout, an average of the parameters, checkpoints
+The run is the toy of tests/train: `attnjax.train.loop.fit` with dropout, an average of the parameters, checkpoints
 and a metrics file. Every other kill waits for a save to begin and falls inside it; the others come at any
 moment from start-up to the end. With `--what run` it is all of `attnjax run toy`, with the experiment of
 tests/sweeps/user_folder, and every kill comes at any moment: while the folder is prepared, in the

@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check(options: argparse.Namespace, notify: Notify) -> int:
-    """measure whether a mechanism keeps its promises: nothing unseen leaks in, gradients, decoding, …"""
+    """Measures whether a mechanism keeps its promises: no leaks, right gradients, decoding, cost."""
     registry.discover(options.experiments)
     read(options.mechanism)  # A slip of the keyboard is told before jax is loaded.
     if "jax" not in sys.modules:  # In float64, which accelerators lack or compute slowly.

@@ -22,11 +22,13 @@ T = TypeVar("T")
 
 
 def predict_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax predict`."""
     more = "show what else is known of each answer, such as where the model looked"
     _arguments(parser, "--details", more)
 
 
 def translate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax translate`."""
     looked = "show where each piece of output looked: the last decoder layer, the mean of its heads"
     _arguments(parser, "--alignment", looked)
 
@@ -43,7 +45,7 @@ def _arguments(parser: argparse.ArgumentParser, details: str, meaning: str) -> N
 
 
 def predict(options: argparse.Namespace, notify: Notify) -> int:
-    """print what a trained run answers to inputs: texts, the lines of a file or of standard input"""
+    """Prints the answers of a trained run to texts, or to the lines of a file or of standard input."""
     from attnjax.runs import store
     from attnjax.runs.predict import predictions
 
@@ -58,7 +60,7 @@ def predict(options: argparse.Namespace, notify: Notify) -> int:
 
 
 def translate(options: argparse.Namespace, notify: Notify) -> int:
-    """translate texts, the lines of a file or of standard input, with a trained run"""
+    """Translates texts, or the lines of a file or of standard input, with a trained run."""
     return predict(options, notify)
 
 

@@ -12,6 +12,7 @@ from attnjax.sweeps.store import resolve_run_or_sweep
 
 
 def report_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax report`."""
     parser.add_argument("name", metavar="RUN|SWEEP", help="a folder, its name, or the start of that")
     text = "fields of the heat map's rows and columns, and of the curves (default: the most important ones)"
     parser.add_argument("--axes", nargs="+", metavar="FIELD", default=[], help=text)
@@ -20,7 +21,7 @@ def report_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def report(options: argparse.Namespace, notify: Notify) -> int:
-    """write the figures and the page of a run, or of a sweep with its tables, and print what it found"""
+    """Writes figures and a page on a run or a sweep, with tables for a sweep, and prints the findings."""
     from attnjax.cli.sweep_tables import print_report
     from attnjax.sweeps.report.write import write_report
 

@@ -21,6 +21,7 @@ from attnjax.runs.run import Notify
 
 
 def experiment_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of commands that take an experiment."""
     parser.add_argument(
         "experiment", metavar="EXPERIMENT", nargs="?", help="a name that `attnjax list` prints"
     )
@@ -29,12 +30,14 @@ def experiment_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax run`."""
     experiment_arguments(parser)
     sweeps.fresh_argument(parser)
     _start_arguments(parser)
 
 
 def prolong_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax prolong`."""
     one_run_arguments(parser)
     text = "how many there shall be in all"
     parser.add_argument(
@@ -53,26 +56,31 @@ def _start_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def device_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the option on the number of devices."""
     parser.add_argument(
         "--devices", type=sweeps.count, metavar="N", help="devices to share a batch (default: all)"
     )
 
 
 def one_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument that names a run."""
     parser.add_argument("run", metavar="RUN", help="a run's id, the start of one, or its folder")
 
 
 def reproduce_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax reproduce`."""
     one_run_arguments(parser)
     device_argument(parser)
 
 
 def compare_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax compare`."""
     one_run_arguments(parser)
     parser.add_argument("others", nargs="+", metavar="RUN", help="the runs to compare it with")
 
 
 def list_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax list`."""
     parser.add_argument(
         "what",
         metavar="WHAT",
@@ -84,7 +92,7 @@ def list_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def list_experiments(options: argparse.Namespace, notify: Notify) -> int:
-    """list experiments and sweeps, or mechanisms, one line each"""
+    """Lists experiments and sweeps, or mechanisms, one line each."""
     problems = registry.discover(options.experiments)
     mechanisms = options.what == "mechanisms"
     print(listing() if mechanisms else run_tables.experiments(registry.known()))
@@ -94,7 +102,7 @@ def list_experiments(options: argparse.Namespace, notify: Notify) -> int:
 
 
 def runs(options: argparse.Namespace, notify: Notify) -> int:
-    """list runs, the newest first: state, score, age, and what each changes from the default"""
+    """Lists runs, the newest first: state, score, age, and changes from the default."""
     from attnjax.runs.listing import listed_runs
 
     registry.discover(options.experiments)
@@ -108,11 +116,12 @@ def runs(options: argparse.Namespace, notify: Notify) -> int:
 
 
 def runs_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax runs`."""
     parser.add_argument("experiment", metavar="EXPERIMENT", nargs="?", help="only its runs (default: all)")
 
 
 def show(options: argparse.Namespace, notify: Notify) -> int:
-    """print an experiment's description, resolved config and command, or what a mechanism is"""
+    """Prints an experiment's description, resolved config and command, or a mechanism's declaration."""
     if (choices := _mechanism(options)) is not None:
         print(describe(choices))
         return 0
@@ -127,12 +136,12 @@ def show(options: argparse.Namespace, notify: Notify) -> int:
 
 
 def run(options: argparse.Namespace, notify: Notify) -> int:
-    """train and evaluate an experiment; a stopped run goes on, a finished one shows its result"""
+    """Trains and evaluates an experiment; a stopped run goes on, a finished one shows its result."""
     return _start(*_configured(options), options, notify)
 
 
 def prolong(options: argparse.Namespace, notify: Notify) -> int:
-    """go on from the end of a run whose schedule allows it, to more steps, in a folder of its own"""
+    """Continues a finished run, if its schedule allows it, to more steps in a folder of its own."""
     run = _chosen_run(options, options.run)
     from attnjax.runs.prolong import prolonged
 
@@ -170,7 +179,7 @@ def _start(experiment: registry.Experiment, config: Any, options: argparse.Names
 
 
 def reproduce(options: argparse.Namespace, notify: Notify) -> int:
-    """train a run's stored config again and compare the parameters bit for bit"""
+    """Trains a run's stored config again and compares the parameters bit for bit."""
     run = _chosen_run(options, options.run)
     from attnjax.runs.reproduce import reproduce as train_again
 
@@ -181,7 +190,7 @@ def reproduce(options: argparse.Namespace, notify: Notify) -> int:
 
 
 def compare(options: argparse.Namespace, notify: Notify) -> int:
-    """print where the configs of two runs or more differ, and their results side by side"""
+    """Prints where the configs of runs differ, and their results side by side."""
     from attnjax.runs.compare import compare as compared
 
     chosen = [_chosen_run(options, name) for name in (options.run, *options.others)]
@@ -190,7 +199,7 @@ def compare(options: argparse.Namespace, notify: Notify) -> int:
 
 
 def doctor(options: argparse.Namespace, notify: Notify) -> int:
-    """check versions, devices, folders and experiments, and say how to mend what is wrong"""
+    """Checks versions, devices, folders and experiments, and says how to mend what is wrong."""
     from attnjax.runs.doctor import examine
 
     findings = []

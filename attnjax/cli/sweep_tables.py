@@ -1,4 +1,4 @@
-"""What people see of a sweep: a live table while it runs, and where it stands."""
+"""Prints the state of sweeps: a live table while one runs, its status, its report."""
 
 import time
 from collections.abc import Sequence

@@ -19,6 +19,7 @@ from attnjax.sweeps.watcher import SinksWatcher, Watcher, Watchers
 
 
 def sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax sweep`."""
     parser.usage = "attnjax sweep SWEEP|EXPERIMENT [options] [--FIELD VALUE ...]"
     parser.add_argument("target", metavar="SWEEP", help="a sweep or an experiment that `attnjax list` prints")
     ways = parser.add_argument_group("what to vary, for an experiment")
@@ -46,6 +47,7 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_arguments(parser: Any) -> None:
+    """Adds the options on how a sweep is computed."""
     parser.add_argument("--batching", choices=BATCHINGS, help="default: what a measurement finds faster")
     parser.add_argument("--width", type=count, metavar="N", help="trials in a pack")
     parser.add_argument("--devices", type=count, metavar="N", help="devices to share a pack (default: all)")
@@ -58,37 +60,43 @@ def run_arguments(parser: Any) -> None:
 
 
 def sinks_argument(parser: Any) -> None:
+    """Adds the option on services that metrics also go to."""
     sinks = ("tensorboard", "wandb", "mlflow")
     text = "also log to: " + ", ".join(sinks)
     parser.add_argument("--sinks", nargs="+", choices=sinks, default=[], metavar="SINK", help=text)
 
 
 def code_argument(parser: Any) -> None:
+    """Adds the option that accepts changed code."""
     text = "go on although the experiment's file, or a module of yours that it imports, has changed"
     parser.add_argument("--accept-changed-code", action="store_true", help=text)
 
 
 def fresh_argument(parser: Any) -> None:
+    """Adds the option that starts anew."""
     text = "start anew; what is there already is kept under another name"
     parser.add_argument("--fresh", action="store_true", help=text)
 
 
 def name_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument that names a sweep."""
     parser.add_argument("sweep", metavar="SWEEP", help="a sweep's folder, or the start of its name")
 
 
 def resume_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax resume`."""
     name_argument(parser)
     run_arguments(parser)
     parser.set_defaults(fresh=False)
 
 
 def status_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax status`."""
     parser.add_argument("sweep", metavar="SWEEP", nargs="?", help="one sweep (default: all)")
 
 
 def sweep(options: argparse.Namespace, notify: Notify) -> int:
-    """run a named sweep, or an experiment over a grid; a stopped one goes on"""
+    """Runs a named sweep, or an experiment over a grid; a stopped one goes on."""
     spec, refused = _requested(options)
     if options.skip_invalid and not spec.search:
         spec, more = without_refused(spec, options.devices)
@@ -101,14 +109,14 @@ def sweep(options: argparse.Namespace, notify: Notify) -> int:
 
 
 def resume(options: argparse.Namespace, notify: Notify) -> int:
-    """go on with a sweep that was stopped or killed"""
+    """Continues a sweep that was stopped or killed."""
     registry.discover(options.experiments)
     found = resolve(options.sweep, options.runs)
     return _run(read_spec(found), found, options, notify)
 
 
 def status(options: argparse.Namespace, notify: Notify) -> int:
-    """print how far sweeps are: trials done, failed, running, waiting"""
+    """Prints the state of sweeps: trials done, failed, running, waiting."""
     from attnjax.cli.sweep_tables import print_status
 
     if options.sweep:

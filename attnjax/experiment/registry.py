@@ -1,4 +1,6 @@
-"""Where experiments are found: a decorator, this project's folder, installed packages, a user's folder.
+"""The registry of experiments: a decorator, and the places in which experiment files are found.
+
+The places are this project's folder, the entry points of installed packages and a folder of the user.
 
 The registry is the only global state of attnjax. Reading it imports no jax: experiment files keep jax inside
 their `task` method.
@@ -36,7 +38,7 @@ Made = TypeVar("Made", bound=Callable[..., Any])
 
 @dataclasses.dataclass(frozen=True)
 class Definition:
-    """What an experiment file registers under a name of its own."""
+    """An object that an experiment file registers under a name: an experiment or a sweep."""
 
     kind: ClassVar[str]
     name: str
@@ -51,6 +53,7 @@ class Definition:
 
     @property
     def place(self) -> str:
+        """The file and the line of the definition."""
         return f"{self.file}:{self.line}"
 
 
@@ -170,7 +173,7 @@ def find_of(kind: type[Kind], name: str, problems: Iterable[str] = ()) -> Kind:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """ "; did you mean a or b?", or nothing when no name is near."""
+    """Returns the hint "; did you mean a or b?", or an empty text if no name is near."""
     close = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(close)}?" if close else ""
 

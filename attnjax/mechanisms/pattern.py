@@ -39,7 +39,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Choice:
-    """What one layer does: a mechanism, or softmax attention with parts that are recipes.
+    """The mechanism of one layer, or softmax attention with parts that are recipes.
 
     >>> print(read("window( size =8 ) & entmax")[0])
     window(size=8) & entmax

@@ -249,4 +249,4 @@ NOT_IN_A_CONFIG = {
     "pair_bias": "takes an array for all pairs, which comes with a batch",
     "merge_attention": "joins parts of one attention over devices or chunks; no mechanism",
 }
-"""Why the other public primitives have no row."""
+"""The reasons for which the other public primitives have no row."""

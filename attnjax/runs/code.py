@@ -32,7 +32,7 @@ class Module(NamedTuple):
 
 
 def hashes(experiment: Experiment) -> Hashes:
-    """What identifies the code of each of the user's modules now, by dotted name."""
+    """Returns hashes of the present code of each of the user's modules, by dotted name."""
     found: Hashes = {}
     for module in modules(experiment):
         text = _text(module.file)

@@ -1,4 +1,4 @@
-"""What this machine offers to a run, what is wrong with it, and how to mend it."""
+"""Checks of this machine: its versions, devices and folders, what is wrong with them and how to mend it."""
 
 import shutil
 import time

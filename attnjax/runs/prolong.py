@@ -14,7 +14,7 @@ from attnjax.runs.store import Run
 from attnjax.train.config import ENDLESS_SCHEDULES
 
 NOT_COPIED = ("config.json", "result.json", "sinks.json", "report", "tensorboard", "wandb", ".lock")
-"""What belongs to the shorter run alone."""
+"""Files of the shorter run that the longer one does not get."""
 
 
 def prolonged(run: Run, steps: int, runs: Path) -> tuple[Experiment, Any]:

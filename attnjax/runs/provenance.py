@@ -1,4 +1,4 @@
-"""What a start of a run was made of: code, versions, devices, command line. No part of the run's id."""
+"""The provenance of a start: code, versions, devices, command line. It is no part of the run's id."""
 
 import hashlib
 import os

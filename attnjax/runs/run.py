@@ -30,7 +30,7 @@ SECONDS_BEFORE_FIRST_LINE = 2.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: with a result, or interrupted at `step` (result None; the next start goes on)."""
+    """The outcome of a run. An interrupted run has no result, and its next start continues from `step`."""
 
     run: Run
     result: dict[str, Any] | None
@@ -128,7 +128,7 @@ def _task_errors() -> Iterator[None]:
 
 
 def _first_line(this: Run, config: Any, devices: int) -> str:
-    """What is known before the data is read."""
+    """Returns the line that describes a run before its data is read."""
     import jax
 
     steps, warmup = config.train.steps, config.train.warmup_steps
@@ -202,7 +202,7 @@ def absolute_paths(config: Any) -> Any:
 
 
 def _trained(task: Any, fitted: "FitResult") -> dict[str, Any]:
-    """What a result says of the training; the hash is that of the weights after the last step."""
+    """Returns the entries of a result on training; the hash is that of the weights after the last step."""
     from attnjax.train.hashing import params_hash
     from attnjax.train.state import count_parameters
 
@@ -219,7 +219,7 @@ def _trained(task: Any, fitted: "FitResult") -> dict[str, Any]:
 def _evaluated(
     this: Run, task: Any, config: Any, fitted: "FitResult", weights: Weights | None
 ) -> dict[str, Any]:
-    """What a result says of the evaluation, and of which weights it is one."""
+    """Evaluates a run. Returns the entries of its result on that, among them which weights they are of."""
     from attnjax.tasks.check import table
     from attnjax.train.loop import load_params
 

@@ -1,4 +1,4 @@
-"""Where the packs of a sweep are computed: here, one after another, unless a launcher takes them away."""
+"""Launchers: objects that compute the packs of a sweep, in this process or elsewhere."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -54,7 +54,10 @@ MAX_TRIALS_PER_LANE = 2
 
 
 class PackOptions(NamedTuple):
-    """What the user asks of packs and of what is kept; None: what a measurement finds, and the best."""
+    """The user's options on packs and on kept parameters.
+
+    An option that is None is chosen by a measurement; the parameters of the best trial are kept.
+    """
 
     devices: int | None = None
     batching: str | None = None
@@ -69,7 +72,11 @@ class Launcher(Protocol):
     """Computes packs somewhere."""
 
     def plan(self, pack_options: PackOptions, existing: dict[str, Any] | None) -> PackPlan:
-        """How packs are computed there; `existing`: the plan of a sweep that goes on. Writes nothing.
+        """Returns how packs are computed there. Writes nothing.
+
+        Args:
+          pack_options: the user's options.
+          existing: the record of the plan of a sweep that goes on, else None.
 
         Raises InputError for data that is not good, for a layout that cannot be, and for an experiment whose
         code fails whatever the trial.
@@ -141,7 +148,7 @@ class LocalLauncher:
         self.groups = [group for place, group in enumerate(groups) if place not in faults]
 
     def _at_a_time(self, groups: Sequence[Sequence[Trial]]) -> int:
-        """How many trials to compute together at the most: a search shall learn from those before."""
+        """Returns the largest number of trials to compute at a time; a search learns from trials before."""
         import jax
 
         count = self._spec.count

@@ -105,7 +105,7 @@ class RayLauncher:
         return remote.remote(str(self._sweep.folder), *arguments)
 
     def _get(self, task: Any) -> Any:
-        """What a task returned; its own InputError; InputError for one that died too often."""
+        """Returns the result of a task. Raises its own InputError, or InputError if it died too often."""
         try:
             return self._ray.get(task)
         except self._ray.exceptions.RayTaskError as error:
@@ -118,7 +118,7 @@ class RayLauncher:
         return json.dumps(spec_record(self._spec))
 
     def _side_by_side(self) -> int:
-        """How many packs the cluster can compute at a time."""
+        """Returns the number of packs that the cluster can compute at a time."""
         there = self._ray.cluster_resources()
         return max(1, min(int(there.get(name, 0) // n) for name, n in self._wanted.items() if n))
 

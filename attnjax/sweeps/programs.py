@@ -50,7 +50,7 @@ class Programs:
             self._rehearsed.add(shape)
 
     def faults(self, groups: Sequence[Sequence[Trial]]) -> dict[int, InputError | TaskError]:
-        """Why no task can be made for a group of one shape, by the group's place; none for those that can."""
+        """Returns the error of each group whose task cannot be made, by the index of the group."""
         found: dict[int, InputError | TaskError] = {}
         for place, group in enumerate(groups):
             try:

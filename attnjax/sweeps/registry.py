@@ -41,7 +41,7 @@ class NamedSweep(Definition):
         return inspect.getdoc(self.make) or ""
 
     def changes(self) -> list[dict[str, Any]]:
-        """What `make` yields. Raises InputError, naming the place, for anything but dictionaries."""
+        """Returns the changes of each trial. Raises InputError if `make` yields anything but dictionaries."""
         changes = list(self.make())
         for change in changes:
             if not isinstance(change, dict):

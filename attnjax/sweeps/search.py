@@ -22,7 +22,7 @@ from attnjax.tasks.errors import TaskError
 FIRST_DRAWS = 8
 """Trials of a search from which a sweep chooses how to compute its packs."""
 Refused = Callable[[int, str], None]
-"""Told the number of a trial that cannot be, and why."""
+"""Receives the number of a trial that the config or the task refuses, and the reason."""
 
 
 def first_trials(spec: SweepSpec) -> Sequence[Trial]:
@@ -100,7 +100,7 @@ def pruner(
 
 
 def _ask(spec: SweepSpec, sweep: Sweep, plan: PackPlan, numbers: Sequence[int], number: int) -> Changes:
-    """What Optuna draws as this trial of the pack that has these numbers."""
+    """Returns the changes that Optuna draws for trial `number` of the pack of trials `numbers`."""
     generation = _generation(plan, numbers[0])
     records = [r for r in sweep.trials() if r.number < generation or r.number in numbers]
     ended = [record for record in records if record.result is not None]
@@ -120,7 +120,7 @@ def _generation(plan: PackPlan, number: int) -> int:
 
 
 def _in_shape_of(spec: SweepSpec, changes: Changes, trial: Trial) -> Changes:
-    """What was drawn, with the fields that make a shape as the trial has them."""
+    """Returns drawn changes with the values of `trial` in those fields that decide the shape."""
     drawn = decoded_changes(spec.config, changes)
     return encoded_changes(spec.config, in_shape_of(spec.config, drawn, trial.changes))
 
@@ -167,11 +167,18 @@ class OptunaSearch:
         running: Mapping[int, Changes],
         validated: Mapping[int, int],
     ) -> set[int]:
-        """Which of the trials that were just validated, at these steps, shall go no further.
+        """Returns the numbers of those just validated trials that should stop.
 
-        `curves`: for each trial its validations so far, by step. All of them are reported anew, in an order
-        that depends on the trials alone: first those of trials that have ended, then by step. So the answer
-        is the same at each start.
+        Args:
+          ended: the trials that ended before.
+          values: the metric of each trial that is done, by number.
+          curves: the validations of each trial so far, by step.
+          running: the changes of the trials that run, by number.
+          validated: the step of each trial that was just validated, by number.
+
+
+        All validations are reported to a new study each time, in an order that depends on the trials alone:
+        first those of trials that have ended, then by step. So the answer is the same at each start.
         """
         if self._search.pruner is None:
             return set()
@@ -240,7 +247,10 @@ class OptunaSearch:
         )
 
     def _state(self, record: TrialRecord, value: float | None) -> tuple[Any, float | None]:
-        """How a trial ended, in Optuna's words; of those that FAIL its samplers learn nothing."""
+        """Returns the state of a trial in Optuna's terms, and its value.
+
+        A failed trial is reported as pruned: samplers ignore trials in the state FAIL.
+        """
         states = self._optuna.trial.TrialState
         if record.status == "done" and value is not None:
             return states.COMPLETE, value

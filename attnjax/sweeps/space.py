@@ -1,4 +1,4 @@
-"""What a sweep varies, as the command line writes it: lists of values, and ranges to draw from.
+"""The axes of a sweep as the command line writes them: lists of values, and ranges to draw from.
 
 model.heads=2,4,8                    these values
 data.text="a, b",c                   likewise: what stands in quotes, of either kind, is one text
@@ -38,7 +38,7 @@ class Categorical:
 
     @property
     def size(self) -> int:
-        """How many values there are."""
+        """The number of values."""
         return len(self.values)
 
     @property
@@ -47,6 +47,7 @@ class Categorical:
         return self.values
 
     def sample(self, rng: "np.random.Generator") -> Any:
+        """Returns one of the values."""
         return self.values[rng.integers(self.size)]
 
 
@@ -61,7 +62,7 @@ class Range:
 
     @property
     def size(self) -> float:
-        """How many values there are: infinity unless they are whole numbers."""
+        """The number of values; infinite for real numbers."""
         return self.high - self.low + 1 if self.integer else math.inf
 
     @property
@@ -149,7 +150,7 @@ def _values(text: str, annotation: Any, label: str) -> list[Any]:
 
 
 def _items(text: str) -> Iterator[tuple[str, bool]]:
-    """What stands between the commas, and whether it stands in quotes.
+    """Yields each text between commas, and True if it stands in quotes.
 
     >>> list(_items('1, "a, b",c(d, e)'))
     [('1', False), ('a, b', True), ('c(d, e)', False)]
@@ -195,6 +196,6 @@ def _domain(text: str, annotation: Any, label: str) -> Categorical | Range:
 
 
 def _number(annotation: Any) -> type | None:
-    """float or int where the annotation, or one side of its union, is that; else None."""
+    """Returns float or int if the annotation, or a side of its union, is that type; else None."""
     options = (annotation, *typing.get_args(annotation))
     return next((number for number in (float, int) if number in options), None)

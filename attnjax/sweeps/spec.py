@@ -1,4 +1,4 @@
-"""What a sweep computes: given by the command line or by name, kept in sweep.json, read again from there."""
+"""The specification of a sweep: its trials, or its search, and its metric. It is stored in sweep.json."""
 
 import json
 import shlex
@@ -32,7 +32,7 @@ Domain = Categorical | Range
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched for: `trials` draws from `space`, better and better at the metric.
+    """A search: `trials` draws from `space` by a sampler that learns from the trials before.
 
     `sampler`: "tpe" (Bergstra et al., 2011) or "random"; `pruner`: None, "median", "halving"
     (Li et al., 2020) or "hyperband" (Li et al., 2018), which stop trials by their validations.
@@ -51,6 +51,7 @@ class Search:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Search":
+        """Returns the search whose JSON form is `record`."""
         space: dict[str, Domain] = {
             name: Categorical(tuple(domain["values"])) if "values" in domain else Range(**domain)
             for name, domain in record["space"].items()
@@ -60,7 +61,7 @@ class Search:
 
 @dataclass(frozen=True)
 class SweepSpec:
-    """What a sweep computes: the trials of an experiment, as changes of a base config.
+    """The specification of a sweep: trials of an experiment, as changes of a base config.
 
     `metric` names a cell of the evaluation table as ROW/COLUMN (None: the task's monitor at the last
     validation), `mode` which end of it is better (None: the monitor's).
@@ -89,18 +90,18 @@ class SweepSpec:
 
     @property
     def one_shape(self) -> bool:
-        """Whether this is a search that varies nothing static: one program serves all that it may ask for."""
+        """True for a search that varies no static field, so that one program serves all of its trials."""
         return self.search is not None and all(
             one_program(self.config, name, domain.ends) for name, domain in self.search.space.items()
         )
 
     @property
     def count(self) -> int:
-        """How many trials there will be."""
+        """The number of trials."""
         return self.search.trials if self.search else len(self.trials)
 
     def folder(self, runs: Path) -> Sweep:
-        """Where this sweep lives under `runs`."""
+        """Returns the folder of this sweep under `runs`."""
         folder = runs / SWEEPS_FOLDER / f"{self.name}-{self.fingerprint()[:8]}"
         return Sweep(store.this_or_alike(folder, "sweep.json", lambda other: belongs_to(Sweep(other), self)))
 
@@ -152,7 +153,10 @@ def check_owner(spec: SweepSpec, sweep: Sweep) -> None:
 
 
 def belongs_to(sweep: Sweep, spec: SweepSpec) -> bool:
-    """Whether the folder was made for this sweep, if with its files elsewhere and with fewer fields."""
+    """Returns True if the folder was made for this sweep.
+
+    The stored config may have had its files elsewhere, and fewer fields.
+    """
     record = sweep.record()
     return same_values(spec.config, record["config"]) and record["fingerprint"] == spec.fingerprint(
         record["config"]

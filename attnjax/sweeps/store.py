@@ -64,14 +64,17 @@ class Sweep:
 
     @property
     def name(self) -> str:
+        """The name of the folder."""
         return self.folder.name
 
     @property
     def sweep_file(self) -> Path:
+        """The file that holds the specification."""
         return self.folder / "sweep.json"
 
     @property
     def plan_file(self) -> Path:
+        """The file that holds the plan."""
         return self.folder / "plan.json"
 
     def trial(self, number: int) -> Run:
@@ -79,13 +82,17 @@ class Sweep:
         return Run(self.folder / "trials" / f"{number:04d}")
 
     def result(self, number: int) -> dict[str, Any] | None:
-        """How a trial ended; None while it waits or runs. InputError for a file that is not ours."""
+        """Returns the result of a trial, or None while it waits or runs.
+
+        Raises:
+          InputError: attnjax did not write the file.
+        """
         file = self.trial(number).result_file
         kinds = {"status": str, "step": int, "validation": dict, "metrics": dict}
         return read_result(file, kinds) if file.is_file() else None
 
     def record(self) -> dict[str, Any]:
-        """What sweep.json holds. InputError when it is not ours."""
+        """Returns the contents of sweep.json. Raises InputError if attnjax did not write it."""
         kinds = {"name": str, "experiment": str, "file": str, "fingerprint": str, "config": dict}
         return read_record(self.sweep_file, {**kinds, "trials": list})
 
@@ -103,7 +110,7 @@ class Sweep:
         return TrialRecord(number, changes, "running" if run.started else "waiting", None, run.folder)
 
     def asked(self, number: int) -> Changes | None:
-        """What a search asked for as this trial, as JSON holds it; None where it has not yet."""
+        """Returns the changes that a search drew for a trial, in JSON form, or None before the draw."""
         file = self._trial_file(number)
         return _asked(file)[1] if file.is_file() else None
 
@@ -119,13 +126,14 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Pack:
-    """The numbers of trials of one shape that share lanes, and the folder of what they share."""
+    """A pack: trials of one shape that one program computes together, and the folder of its checkpoints."""
 
     folder: Path
     numbers: Sequence[int]
 
     @classmethod
     def of(cls, sweep: Sweep, numbers: Sequence[int]) -> "Pack":
+        """Returns the pack of trials with these numbers."""
         return cls(sweep.folder / "packs" / f"{numbers[0]:04d}", numbers)
 
 
@@ -209,7 +217,7 @@ def all_sweeps(runs: Path) -> list[Sweep]:
 
 
 def read_plan(sweep: Sweep) -> dict[str, Any] | None:
-    """How the sweep is computed, None before its first start."""
+    """Returns the record of the sweep's plan, or None before its first start."""
     if not sweep.plan_file.is_file():
         return None
     kinds = {"batching": str, "width": int, "devices": int, "monitor": list, "seconds_per_step": dict}

@@ -10,7 +10,7 @@ from attnjax.sweeps.trials import Trial
 
 
 class Watcher:
-    """What may look on while a sweep runs; this one does nothing."""
+    """An object that is told how a running sweep goes on. This base class does nothing."""
 
     def begin(self, sweep: Sweep, trials: int, steps: int) -> None:
         """Before the first pack: how many trials there are and how many steps they have left together."""
@@ -32,7 +32,7 @@ class Watcher:
 
 
 class Watchers(Watcher):
-    """Several that look on together."""
+    """Passes everything on to several watchers."""
 
     def __init__(self, watchers: Sequence[Watcher]) -> None:
         self._watchers = watchers
@@ -86,7 +86,7 @@ class SinksWatcher(Watcher):
 
 
 class Follower:
-    """Tells a watcher what is new each time it looks."""
+    """Follows a pack that another process computes, by its folders, and tells a watcher what is new."""
 
     def __init__(self, spec: SweepSpec, sweep: Sweep, pack: Pack, watcher: Watcher) -> None:
         self.pack = pack
@@ -96,7 +96,7 @@ class Follower:
 
     @property
     def finished(self) -> bool:
-        """Whether every trial of the pack has ended."""
+        """True if every trial of the pack has ended."""
         return not self._left
 
     def look(self) -> None:

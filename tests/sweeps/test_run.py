@@ -205,7 +205,7 @@ def test_128_trials_of_4_shapes_compile_as_many_programs_as_4_do() -> None:
             "print('compiled', len(found)); sys.exit(code)\n"
         )
         axes = ["--grid", f"train.learning_rate={values}", "train.batch_size=4,6,8,10", "--train.steps", "5"]
-        pack = [*FAST[:2], "--width", "16", "--devices", "1"]
+        pack = [*FAST[:2], "--width", "4", "--devices", "1"]
         start = [sys.executable, "-c", code, "sweep", "toy", *axes, *pack, *WHERE]
         done = subprocess.run(start, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

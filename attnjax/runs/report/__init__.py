@@ -1,1 +1,1 @@
-"""What one run found, on one page; and what every page and picture is made of."""
+"""The report of one run, and the parts that all pages and pictures share."""

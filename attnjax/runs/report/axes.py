@@ -1,4 +1,4 @@
-"""How axes look: their scale, few ticks that do not touch, and error bars that end where a metric does."""
+"""The axes of figures: their scale, ticks that do not touch, error bars within the range of a metric."""
 
 import itertools
 import math
