@@ -1,4 +1,4 @@
-"""Which blocks of a mask attention computes, and how many of the pairs attend."""
+"""The map of a mask: the blocks that attention computes, and the number of pairs that attend."""
 
 import math
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ def _call(mask: Mask, sizes: Sizes) -> AttentionCall:
 
 
 def _count(mask: Mask, tiles: Tiles, places: np.ndarray) -> np.ndarray:
-    """How many pairs attend in each of the tiles [n, 4]."""
+    """Returns the number of pairs that attend in each of the tiles [n, 4]."""
     if not len(places):
         return np.zeros(0, np.int64)
     blocking = Blocking(tiles, tiles.sizes.heads, 1, 1)
