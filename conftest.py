@@ -67,6 +67,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("optimised") is not None)
 
 
+def pytest_collection_finish() -> None:
+    """What the modules hold stays: the collector need not walk through it each time."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def x64() -> Iterator[None]:
     """64-bit arrays inside the test that asks for it."""

@@ -1,4 +1,4 @@
-"""What every config dataclass shares. Free of jax, so that the command line can read configs at once.
+"""The parts that all config dataclasses share. Free of jax, so that the command line reads them at once.
 
 A config field is *static* (shapes and structure: it decides what is compiled) unless it is declared with
 `traced(default)`: then it is a scalar that enters the compiled step as an array and never causes a recompile.
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used: the command line prints it as one line and exits with 2."""
+    """An input of the user that cannot be used: the command line prints it as one line and exits with 2."""
 
 
 class RunFailed(Exception):
@@ -33,6 +33,35 @@ def traced(default: Any) -> Any:
 def traced_fields(config: Any) -> dict[str, Any]:
     """The traced fields of one (not nested) config dataclass, by name."""
     return {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.metadata.get("traced")}
+
+
+def loss_fields(config: Any) -> dict[str, float]:
+    """Returns the traced fields of an experiment's config outside of its part `train`, by field name.
+
+    The loss of its task reads them, as those of `train` are read by the training step.
+
+    Raises:
+      InputError: two parts have a traced field of one name.
+
+    Example:
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Loss:
+      ...     label_smoothing: float = traced(0.1)
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Config:
+      ...     loss: Loss = Loss()
+      >>> loss_fields(Config())
+      {'label_smoothing': 0.1}
+    """
+    found = traced_fields(config)
+    for field in dataclasses.fields(config):
+        part = getattr(config, field.name)
+        if field.name != "train" and dataclasses.is_dataclass(part):
+            inner = loss_fields(part)
+            if twice := inner.keys() & found.keys():
+                raise InputError(f"two traced fields of {type(config).__name__} are called {min(twice)!r}")
+            found |= inner
+    return found
 
 
 def following(default: Any, other: str, rule: Callable[[Any, Any], Any]) -> Any:

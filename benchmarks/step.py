@@ -59,9 +59,10 @@ class Setting:
         self.steps = steps
         self.model = dataclasses.replace(config.model, positions="sinusoidal")
         chunks = {"steps": 3 * steps, "log_every": steps, "checkpoint_every": 3 * steps}
+        self.loss = config.loss
         self.train = dataclasses.replace(config.train, warmup_steps=1, ema_decay=0.0, **chunks)
         data = dataclasses.replace(config.data, examples=20_000)
-        self.task = TranslationTask(data, self.model, batch_size=self.train.batch_size)
+        self.task = TranslationTask(data, self.model, loss=self.loss, batch_size=self.train.batch_size)
         self.devices, _ = choose_devices(self.train.batch_size)
         self.mesh = make_mesh(self.devices)
 
@@ -121,7 +122,7 @@ def by_hand(setting: Setting, *, scanned: bool = False) -> Measure:
 
     def loss(params: Any, batch: Any, key: Any) -> Any:
         dropout = Dropout(train.dropout, key)
-        return task.loss(params, batch, dropout=dropout, label_smoothing=train.label_smoothing)[0]
+        return task.loss(params, batch, dropout=dropout)[0]
 
     def step(state: Any, batch: Any, key: Any) -> Any:
         params, moments, number = state
@@ -157,7 +158,7 @@ def plain_nnx(setting: Setting) -> Measure:
     def loss(model: FlaxTranslator, batch: Any) -> Any:
         labels = batch["target"][:, 1:]
         logits = model(batch["source"], batch["source_lengths"], batch["target"][:, :-1])
-        wanted = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), train.label_smoothing)
+        wanted = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), setting.loss.label_smoothing)
         return optax.softmax_cross_entropy(logits, wanted).mean(where=labels != PAD)
 
     @nnx.jit
@@ -183,7 +184,7 @@ def pytorch(setting: Setting) -> Measure:
     optimizer = torch.optim.AdamW(
         model.parameters(), train.learning_rate, (train.beta1, train.beta2), weight_decay=train.weight_decay
     )
-    criterion = torch.nn.CrossEntropyLoss(ignore_index=PAD, label_smoothing=train.label_smoothing)
+    criterion = torch.nn.CrossEntropyLoss(ignore_index=PAD, label_smoothing=setting.loss.label_smoothing)
 
     def run(steps: int) -> None:
         for number in range(steps):

@@ -71,23 +71,22 @@ def train(trial: dict[str, Any], shared: Any = None) -> float:
     import jax
     from lookup import Lookup
 
-    from attnjax.train.optimizer import hyperparameters
     from attnjax.train.rngs import Stream, stream_key
     from attnjax.train.state import init_state
-    from attnjax.train.step import make_train_step
+    from attnjax.train.step import make_train_step, traced_values
 
     task = Lookup().task()
     values = {name.rpartition(".")[2]: value for name, value in trial.items()}
     key = jax.random.key(values.pop("seed"))
     config = dataclasses.replace(Lookup().train, **values)
-    hyper, step = hyperparameters(config), shared
+    traced, step = traced_values(config, {}), shared
     if shared is None:
         one = make_train_step(task.loss, config)
-        fixed = jax.jit(lambda state, batch, key: one(state, batch, hyper, key), donate_argnums=0)
-        step = lambda state, batch, hyper, key: fixed(state, batch, key)  # noqa: E731
+        fixed = jax.jit(lambda state, batch, key: one(state, batch, traced, key), donate_argnums=0)
+        step = lambda state, batch, traced, key: fixed(state, batch, key)  # noqa: E731
     state = init_state(task.init(stream_key(key, Stream.INIT)), config)
     for at in range(config.steps):
-        state, _ = step(state, task.batch(at), hyper, key)
+        state, _ = step(state, task.batch(at), traced, key)
     return task.validate(state.params)["accuracy"]
 
 

@@ -17,7 +17,7 @@ from _measure import alternate, summary
 from attention import timed, tokens
 
 import attnjax as aj
-from attnjax.ops.arguments import make_problem
+from attnjax.ops.arguments import make_call
 from attnjax.ops.engines import blockwise
 from attnjax.ops.engines.tuning import blocking_of
 
@@ -26,8 +26,8 @@ WIDTH = 512  # Keys of a single block, where they are not fewer than two blocks 
 
 
 def loss(*args: Any, mask: Any, block_q: int, block_k: int, span: int) -> Any:
-    problem = make_problem(*args, mask=mask)
-    return blockwise.run(problem, blocking_of(problem, block_q, block_k, span)).out.sum()
+    call = make_call(*args, mask=mask)
+    return blockwise.run(call, blocking_of(call, block_q, block_k, span)).out.sum()
 
 
 def main() -> None:

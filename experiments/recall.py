@@ -5,6 +5,7 @@
     attnjax sweep recall_state
     attnjax sweep copying_length
     attnjax sweep recall --grid model.mechanism=based,kda data.pairs=4,8 --seeds 3
+    attnjax sweep recall --grid "model.mechanism=kda*1+softmax,longformer(size=8, tokens=2)"
 
 Multi-query associative recall (Zoology, Arora et al., 2023): a sequence tells up to 8 pairs of a key and a
 value, then asks for each key's value. Copying (Jelassi et al., 2024): a random string of up to 16 letters, a
@@ -34,14 +35,13 @@ from attnjax.data.synthetic.config import CopyingData, RecallData
 from attnjax.experiment.registry import experiment
 from attnjax.models.config import LanguageModelConfig
 from attnjax.sweeps.registry import sweep
+from attnjax.tasks.config import CrossEntropyConfig
 from attnjax.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from attnjax.tasks.sequences import SequenceTask
 
-MODEL = LanguageModelConfig(
-    dim=64, heads=2, head_dim=16, hidden=128, positions="none", window=8, convolution=4
-)
+MODEL = LanguageModelConfig(dim=64, heads=2, head_dim=16, hidden=128, positions="none", convolution=4)
 TRAIN = TrainConfig(
     steps=600,
     batch_size=64,
@@ -52,7 +52,7 @@ TRAIN = TrainConfig(
 )
 SEEDS = range(4)
 MECHANISMS = (
-    *("softmax", "window"),  # The references.
+    *("softmax", "window(size=8)"),  # The references.
     *("linear", "retention", "simple_gla", "mamba2", "delta_net", "gated_delta_net"),
 )
 
@@ -65,6 +65,7 @@ class Recall:
     model: LanguageModelConfig = MODEL
     data: RecallData = RecallData()
     train: TrainConfig = TRAIN
+    loss: CrossEntropyConfig = CrossEntropyConfig()
     seed: int = 0
     """Decides the initial parameters and the dropout; the data has a seed of its own."""
 
@@ -72,7 +73,9 @@ class Recall:
         from attnjax.data.synthetic import recall
         from attnjax.tasks.sequences import SequenceTask
 
-        return SequenceTask(recall.Recall(self.data), self.model, batch_size=self.train.batch_size)
+        return SequenceTask(
+            recall.Recall(self.data), self.model, loss=self.loss, batch_size=self.train.batch_size
+        )
 
 
 @experiment(name="copying")
@@ -83,6 +86,7 @@ class Copying:
     model: LanguageModelConfig = MODEL
     data: CopyingData = CopyingData()
     train: TrainConfig = TRAIN
+    loss: CrossEntropyConfig = CrossEntropyConfig()
     seed: int = 0
     """Decides the initial parameters and the dropout; the data has a seed of its own."""
 
@@ -90,7 +94,9 @@ class Copying:
         from attnjax.data.synthetic import copying
         from attnjax.tasks.sequences import SequenceTask
 
-        return SequenceTask(copying.Copying(self.data), self.model, batch_size=self.train.batch_size)
+        return SequenceTask(
+            copying.Copying(self.data), self.model, loss=self.loss, batch_size=self.train.batch_size
+        )
 
 
 @sweep(Recall, metric="most pairs trained/answers %", mode="max")

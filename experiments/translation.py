@@ -25,6 +25,7 @@ from attnjax.data.text.config import TranslationData
 from attnjax.experiment.registry import experiment
 from attnjax.models.config import TransformerConfig
 from attnjax.sweeps.registry import sweep
+from attnjax.tasks.config import CrossEntropyConfig
 from attnjax.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -43,15 +44,17 @@ class Translation:
         checkpoint_every=300,
         learning_rate=2e-3,
         weight_decay=0.05,
-        label_smoothing=0.1,
     )
+    loss: CrossEntropyConfig = CrossEntropyConfig(label_smoothing=0.1)
     seed: int = 0
     """Decides the initial parameters and the dropout; the data has a seed of its own."""
 
     def task(self, folder: Path | None = None) -> "TranslationTask":
         from attnjax.tasks.translation.task import TranslationTask
 
-        return TranslationTask(self.data, self.model, batch_size=self.train.batch_size, folder=folder)
+        return TranslationTask(
+            self.data, self.model, loss=self.loss, batch_size=self.train.batch_size, folder=folder
+        )
 
 
 @sweep(

@@ -12,9 +12,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = {
     "config": 0,
+    "lazy": 0,
+    "mechanisms": 1,
     "experiment": 2,
     "ops": 1,
+    "linear": 2,
     "nn": 2,
+    "testing": 3,
     "models": 3,
     "data": 3,
     "tasks": 4,
@@ -36,6 +40,9 @@ TOUCHED_BY = {
     "tokenizers": "attnjax/data/text/tokenizer.py",
     "tyro": "attnjax/experiment/overrides.py",
 }
+# Modules of JAX that change without notice. Of jax.core only Tracer is known elsewhere, for isinstance.
+SEMI_PRIVATE = ("jax._src", "jax.extend", "jax.interpreters", "jax.core")
+FENCE = "attnjax/ops/core/primitives.py"
 OPS_MAY_IMPORT = {"jax", "numpy", "jaxtyping"} | set(sys.stdlib_module_names)
 HEAVY = {
     "jax",
@@ -127,6 +134,23 @@ def touching(library: str, modules: Sources) -> set[str]:
     }
 
 
+def touching_the_semi_private(modules: Sources) -> set[str]:
+    """The files that import one of JAX's semi-private modules, or name what lies in it."""
+
+    def touches(module: str) -> bool:
+        nodes = list(ast.walk(ast.parse(modules[module][1])))
+        named = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
+        for node in nodes:
+            if isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                named |= {f"{node.module}.{alias.name}" for alias in node.names}
+        named -= {"jax.core", "jax.core.Tracer"}
+        return any(f"{name}.".startswith(f"{part}.") for name in named for part in SEMI_PRIVATE)
+
+    return {str(modules[module][0].relative_to(ROOT)) for module in modules if touches(module)}
+
+
 def planted(module: str, text: str) -> Sources:
     """The real package with one module more (or another text for one that exists)."""
     return sources() | {module: (ROOT / Path(*module.split(".")).with_suffix(".py"), text)}
@@ -182,6 +206,27 @@ def test_a_second_file_that_touches_a_moving_library_is_seen():
     assert len(touching("orbax", planted("attnjax.train.planted", "import orbax.checkpoint as ocp"))) == 2
 
 
+def test_semi_private_jax_is_touched_in_one_file():
+    assert touching_the_semi_private(sources()) == {FENCE}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from jax.interpreters import ad",
+        "from jax import extend",
+        "import jax._src.core",
+        "import jax\n\ndef late(x):\n    return jax.core.get_aval(x)",
+        "from jax.core import eval_jaxpr",
+    ],
+)
+def test_a_second_file_that_touches_semi_private_jax_is_seen(text):
+    assert touching_the_semi_private(planted("attnjax.train.planted", text)) == {
+        FENCE,
+        "attnjax/train/planted.py",
+    }
+
+
 def heavy_after(statement: str) -> set[str]:
     """Which heavy packages a fresh interpreter has loaded after the statement."""
     code = f"import sys\n{statement}\nprint('LOADED', *sys.modules)"
@@ -195,6 +240,7 @@ def heavy_after(statement: str) -> set[str]:
         "attnjax",
         "attnjax.cli",
         "attnjax.experiment.registry",
+        "attnjax.mechanisms",
         *(name for name in sources() if name.endswith("config")),
     ],
 )

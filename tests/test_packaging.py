@@ -35,6 +35,10 @@ def test_it_holds_every_module_and_experiment_and_nothing_else(wheel):
     assert {name for name in contents(wheel) if name.endswith(".py")} == package | experiments
 
 
+def test_type_checkers_read_its_types(wheel):
+    assert "attnjax/py.typed" in contents(wheel)
+
+
 def test_it_carries_the_licence_and_declares_the_command(wheel):
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = (name for name in archive.namelist() if name.endswith("/entry_points.txt"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import attnjax
-from attnjax.cli import mask, report, run_tables, runs, sweeps
+from attnjax.cli import check, mask, predict, report, run_tables, runs, sweeps
 from attnjax.cli.launching import launching, with_launcher
 from attnjax.config import InputError, RunFailed
 from attnjax.experiment import registry
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with run_tables.warnings_to(_note):
             options, overrides = _parser().parse_known_args(arguments)
-            if options.command == "translate" and not any(text.startswith("-") for text in overrides):
+            if hasattr(options, "texts") and not any(text.startswith("-") for text in overrides):
                 # argparse takes texts that stand behind an option for strangers.
                 options.texts, overrides = options.texts + overrides, []
             options.overrides = overrides
@@ -112,7 +112,7 @@ def _nothing(parser: argparse.ArgumentParser) -> None:
 
 # The options of a command, and what it does with them; notes to the user go to its second argument.
 COMMANDS = {
-    "list": (runs.list_experiments, _nothing),
+    "list": (runs.list_experiments, runs.list_arguments),
     "show": (runs.show, runs.experiment_arguments),
     "run": (runs.run, runs.run_arguments),
     "runs": (runs.runs, runs.runs_arguments),
@@ -120,10 +120,12 @@ COMMANDS = {
     "reproduce": (runs.reproduce, runs.reproduce_arguments),
     "compare": (runs.compare, runs.compare_arguments),
     "doctor": (runs.doctor, _nothing),
-    "translate": (runs.translate, runs.translate_arguments),
+    "predict": (predict.predict, predict.predict_arguments),
+    "translate": (predict.translate, predict.translate_arguments),
     "sweep": (launching(sweeps.sweep), with_launcher(sweeps.sweep_arguments)),
     "status": (sweeps.status, sweeps.status_arguments),
     "resume": (launching(sweeps.resume), with_launcher(sweeps.resume_arguments)),
     "report": (report.report, report.report_arguments),
     "mask": (mask.show, mask.arguments),
+    "check": (check.check, check.arguments),
 }

@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def show(options: argparse.Namespace, notify: Callable[[str], None]) -> int:
-    """draw which blocks of a mask attention computes, and count them"""
+    """Draws the blocks of a mask that attention computes, and counts them."""
     for name in ("length", "keys", "block_q", "block_k", "heads", "batch"):
         value = getattr(options, name)
         option = name.replace("_", "-")

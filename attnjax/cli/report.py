@@ -3,16 +3,16 @@
 import argparse
 from typing import get_args
 
-from attnjax.config import InputError, require
+from attnjax.config import require
 from attnjax.experiment import registry
-from attnjax.runs import store
 from attnjax.runs.run import Notify
 from attnjax.runs.store import Run
-from attnjax.sweeps.registry import Mode
-from attnjax.sweeps.store import SWEEPS_FOLDER, Sweep, resolve
+from attnjax.sweeps.registry import Mode, require_metric
+from attnjax.sweeps.store import resolve_run_or_sweep
 
 
 def report_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax report`."""
     parser.add_argument("name", metavar="RUN|SWEEP", help="a folder, its name, or the start of that")
     text = "fields of the heat map's rows and columns, and of the curves (default: the most important ones)"
     parser.add_argument("--axes", nargs="+", metavar="FIELD", default=[], help=text)
@@ -21,14 +21,15 @@ def report_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def report(options: argparse.Namespace, notify: Notify) -> int:
-    """write the figures and the page of a run, or of a sweep with its tables, and print what it found"""
+    """Writes figures and a page on a run or a sweep, with tables for a sweep, and prints the findings."""
     from attnjax.cli.sweep_tables import print_report
     from attnjax.sweeps.report.write import write_report
 
-    found = _run_or_sweep(options)
+    require_metric("--metric", options.metric)
+    found = resolve_run_or_sweep(options.name, options.runs)
     if isinstance(found, Run):
         return _report_run(found, options)
-    print_report(write_report(found, axes=options.axes, metric=chosen_metric(options), mode=options.mode))
+    print_report(write_report(found, axes=options.axes, metric=options.metric, mode=options.mode))
     return 0
 
 
@@ -41,23 +42,3 @@ def _report_run(run: Run, options: argparse.Namespace) -> int:
     registry.discover(options.experiments)
     print_run_report(write_run_report(run))
     return 0
-
-
-def _run_or_sweep(options: argparse.Namespace) -> Run | Sweep:
-    """What the name of `attnjax report` means: the sweep where both a sweep and a run begin with it."""
-    name, runs = options.name, options.runs
-    for find in (resolve, store.resolve):
-        try:
-            return find(name, runs)
-        except InputError as error:
-            if "not unique" in str(error):
-                raise
-    where = f"neither a run in {runs} nor a sweep in {runs / SWEEPS_FOLDER} is called {name!r}"
-    raise InputError(f"{where} (see `attnjax runs` and `attnjax status`)")
-
-
-def chosen_metric(options: argparse.Namespace) -> str | None:
-    """The cell that --metric names, None where it is not given. Raises InputError for what is no cell."""
-    row, _, column = (options.metric or "ROW/COLUMN").partition("/")
-    require(bool(row and column), f"--metric is {options.metric!r}: expected ROW/COLUMN of the evaluation")
-    return options.metric

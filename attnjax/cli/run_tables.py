@@ -1,4 +1,4 @@
-"""What the command line prints: plain text where it must be quick, rich tables at the end of longer work."""
+"""Prints experiments and runs: plain text where it must be quick, rich tables at the end of longer work."""
 
 import logging
 import textwrap
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_RUNS_SIDE_BY_SIDE = 4
 """Runs that a comparison shows side by side; more of them one below the other."""
-NOT_LISTED = ("step", "split", "grad_norm", "learning_rate", "tokens")
+NOT_LISTED = ("step", "split", "grad_norm", "learning_rate", "weight")
 STATE_MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "broken": "[red]broken[/]"}
 
 
@@ -93,7 +93,7 @@ def print_result(run: "Run", result: dict[str, Any], *, stored: bool) -> None:
 
 
 def print_run_report(report: "RunReport") -> None:
-    """What a run is, how far it is, and the files that show it."""
+    """Prints the state of a run, its scores and the files of its report."""
     from rich.console import Console
 
     from attnjax.runs.report.page import seconds_and_speed
@@ -118,6 +118,7 @@ def print_run_report(report: "RunReport") -> None:
 
 
 def print_comparison(comparison: "Comparison") -> None:
+    """Prints where the configs of runs differ, and their results."""
     from rich.console import Console
     from rich.table import Table
 
@@ -146,6 +147,7 @@ def reproduction(outcome: "Reproduction") -> str:
 
 
 def print_finding(finding: "Finding") -> None:
+    """Prints a finding of the doctor and its remedy."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -175,7 +177,7 @@ def warnings_to(notify: Callable[[str], None]) -> Iterator[None]:
 
 
 def _account(result: dict[str, Any]) -> dict[str, str]:
-    """What was trained and which of its weights were evaluated, by label."""
+    """Returns lines on the training and on which weights were evaluated, by label."""
     seconds = f"{result['training_seconds']:.0f} s of training"
     resumed = f" from step {result['resumed_from']} on" if result["resumed_from"] else ""
     count = f"{result['parameters']:,}, " if "parameters" in result else ""

@@ -6,8 +6,11 @@ import sys
 from typing import Any
 
 from attnjax.cli import run_tables, sweeps
+from attnjax.cli.mechanisms import describe
 from attnjax.config import InputError
 from attnjax.experiment import registry
+from attnjax.mechanisms import Choice, read, table
+from attnjax.mechanisms.describe import listing
 from attnjax.runs.exit_codes import (
     STOPPED_BY_CTRL_C,
     STOPPED_BY_SIGTERM,
@@ -18,6 +21,7 @@ from attnjax.runs.run import Notify
 
 
 def experiment_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of commands that take an experiment."""
     parser.add_argument(
         "experiment", metavar="EXPERIMENT", nargs="?", help="a name that `attnjax list` prints"
     )
@@ -26,12 +30,14 @@ def experiment_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax run`."""
     experiment_arguments(parser)
     sweeps.fresh_argument(parser)
     _start_arguments(parser)
 
 
 def prolong_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax prolong`."""
     one_run_arguments(parser)
     text = "how many there shall be in all"
     parser.add_argument(
@@ -50,47 +56,53 @@ def _start_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def device_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the option on the number of devices."""
     parser.add_argument(
         "--devices", type=sweeps.count, metavar="N", help="devices to share a batch (default: all)"
     )
 
 
 def one_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument that names a run."""
     parser.add_argument("run", metavar="RUN", help="a run's id, the start of one, or its folder")
 
 
 def reproduce_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax reproduce`."""
     one_run_arguments(parser)
     device_argument(parser)
 
 
 def compare_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax compare`."""
     one_run_arguments(parser)
     parser.add_argument("others", nargs="+", metavar="RUN", help="the runs to compare it with")
 
 
-def translate_arguments(parser: argparse.ArgumentParser) -> None:
-    one_run_arguments(parser)
+def list_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax list`."""
     parser.add_argument(
-        "texts", metavar="TEXT", nargs="*", help="what to translate (default: lines of stdin)"
+        "what",
+        metavar="WHAT",
+        nargs="?",
+        choices=("experiments", "mechanisms"),
+        default="experiments",
+        help="experiments (with their sweeps) or mechanisms (default: experiments)",
     )
-    alignment = "show where each piece of output looked: the last decoder layer, the mean of its heads"
-    parser.add_argument("--alignment", action="store_true", help=alignment)
-    text = "those after the last step, or of the best validation (default: last)"
-    parser.add_argument("--weights", choices=("best", "last"), default="last", help=text)
 
 
 def list_experiments(options: argparse.Namespace, notify: Notify) -> int:
-    """list experiments and sweeps, one line each"""
+    """Lists experiments and sweeps, or mechanisms, one line each."""
     problems = registry.discover(options.experiments)
-    print(run_tables.experiments(registry.known()))
+    mechanisms = options.what == "mechanisms"
+    print(listing() if mechanisms else run_tables.experiments(registry.known()))
     for problem in problems:
         notify(f"error: {' '.join(problem.split())}")
     return 2 if problems else 0
 
 
 def runs(options: argparse.Namespace, notify: Notify) -> int:
-    """list runs, the newest first: state, score, age, and what each changes from the default"""
+    """Lists runs, the newest first: state, score, age, and changes from the default."""
     from attnjax.runs.listing import listed_runs
 
     registry.discover(options.experiments)
@@ -104,11 +116,15 @@ def runs(options: argparse.Namespace, notify: Notify) -> int:
 
 
 def runs_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax runs`."""
     parser.add_argument("experiment", metavar="EXPERIMENT", nargs="?", help="only its runs (default: all)")
 
 
 def show(options: argparse.Namespace, notify: Notify) -> int:
-    """print an experiment's description, resolved config and command"""
+    """Prints an experiment's description, resolved config and command, or a mechanism's declaration."""
+    if (choices := _mechanism(options)) is not None:
+        print(describe(choices))
+        return 0
     experiment, config = _configured(options)
     from attnjax.runs import store
 
@@ -120,12 +136,12 @@ def show(options: argparse.Namespace, notify: Notify) -> int:
 
 
 def run(options: argparse.Namespace, notify: Notify) -> int:
-    """train and evaluate an experiment; a stopped run goes on, a finished one shows its result"""
+    """Trains and evaluates an experiment; a stopped run goes on, a finished one shows its result."""
     return _start(*_configured(options), options, notify)
 
 
 def prolong(options: argparse.Namespace, notify: Notify) -> int:
-    """go on from the end of a run whose schedule allows it, to more steps, in a folder of its own"""
+    """Continues a finished run, if its schedule allows it, to more steps in a folder of its own."""
     run = _chosen_run(options, options.run)
     from attnjax.runs.prolong import prolonged
 
@@ -163,7 +179,7 @@ def _start(experiment: registry.Experiment, config: Any, options: argparse.Names
 
 
 def reproduce(options: argparse.Namespace, notify: Notify) -> int:
-    """train a run's stored config again and compare the parameters bit for bit"""
+    """Trains a run's stored config again and compares the parameters bit for bit."""
     run = _chosen_run(options, options.run)
     from attnjax.runs.reproduce import reproduce as train_again
 
@@ -174,7 +190,7 @@ def reproduce(options: argparse.Namespace, notify: Notify) -> int:
 
 
 def compare(options: argparse.Namespace, notify: Notify) -> int:
-    """print where the configs of two runs or more differ, and their results side by side"""
+    """Prints where the configs of runs differ, and their results side by side."""
     from attnjax.runs.compare import compare as compared
 
     chosen = [_chosen_run(options, name) for name in (options.run, *options.others)]
@@ -183,7 +199,7 @@ def compare(options: argparse.Namespace, notify: Notify) -> int:
 
 
 def doctor(options: argparse.Namespace, notify: Notify) -> int:
-    """check versions, devices, folders and experiments, and say how to mend what is wrong"""
+    """Checks versions, devices, folders and experiments, and says how to mend what is wrong."""
     from attnjax.runs.doctor import examine
 
     findings = []
@@ -193,16 +209,22 @@ def doctor(options: argparse.Namespace, notify: Notify) -> int:
     return 1 if any(finding.state == "broken" for finding in findings) else 0
 
 
-def translate(options: argparse.Namespace, notify: Notify) -> int:
-    """translate texts, or the lines of standard input, with a trained run"""
-    run = _chosen_run(options, options.run)
-    from attnjax.data.text.parallel_text import decoded_lines
-    from attnjax.runs.translate import translate_lines
-
-    texts = options.texts or decoded_lines(sys.stdin.buffer, "standard input")
-    for line in translate_lines(run, texts, alignment=options.alignment, weights=options.weights):
-        print(line, flush=True)
-    return 0
+def _mechanism(options: argparse.Namespace) -> tuple[Choice, ...] | None:
+    """The mechanisms that `show` is asked for; None for the name of an experiment, and for its help."""
+    if options.experiment is None or options.help or options.overrides:
+        return None
+    registry.discover(options.experiments)
+    experiments = [experiment.name for experiment in registry.known()]
+    if options.experiment in experiments:
+        return None
+    try:
+        return read(options.experiment, "what to show")
+    except InputError:
+        if registry.nearest(options.experiment, experiments) or options.experiment.isidentifier():
+            names = registry.nearest(options.experiment, [*experiments, *table()])
+            hint = names or "; `attnjax list` and `attnjax list mechanisms` print the names"
+            raise InputError(f"unknown experiment or mechanism {options.experiment!r}{hint}") from None
+        raise
 
 
 def _configured(options: argparse.Namespace) -> tuple[registry.Experiment, Any]:

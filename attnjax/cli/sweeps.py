@@ -1,35 +1,25 @@
 """`attnjax sweep`, `status` and `resume`: their options, and what these options mean."""
 
 import argparse
-from collections.abc import Callable
+import dataclasses
 from typing import Any, get_args
 
-from attnjax.cli.report import chosen_metric
-from attnjax.config import InputError, require
-from attnjax.experiment import overrides, registry
-from attnjax.runs.exit_codes import (
-    STOPPED_BY_CTRL_C,
-    STOPPED_BY_SIGTERM,
-    Terminated,
-    sigterm_raises,
-)
-from attnjax.runs.run import absolute_paths
-from attnjax.sweeps import trials
-from attnjax.sweeps.launch import LocalLauncher, PackOptions, without_refused
-from attnjax.sweeps.plan import KEEP_PARAMS_CHOICES
-from attnjax.sweeps.registry import Mode, NamedSweep, find_sweep, known_sweeps
+from attnjax.config import InputError
+from attnjax.experiment import registry
+from attnjax.runs.exit_codes import STOPPED_BY_CTRL_C, STOPPED_BY_SIGTERM, Terminated, sigterm_raises
+from attnjax.runs.run import Notify
+from attnjax.sweeps.launch import PackOptions, dry_run, without_refused
+from attnjax.sweeps.plan import BATCHINGS, KEEP_PARAMS_CHOICES
+from attnjax.sweeps.registry import Mode
+from attnjax.sweeps.request import SweepRequest, requested_sweep
 from attnjax.sweeps.run import run_sweep
-from attnjax.sweeps.search import PRUNERS, SAMPLERS, Search
-from attnjax.sweeps.sinks import SinksWatcher
-from attnjax.sweeps.space import Categorical, Range, parse_axes, parse_space
-from attnjax.sweeps.spec import SweepSpec, read_spec
-from attnjax.sweeps.store import SWEEPS_FOLDER, Sweep, resolve
-from attnjax.sweeps.worker import Watcher, Watchers
-
-Notify = Callable[[str], None]
+from attnjax.sweeps.spec import PRUNERS, SAMPLERS, SweepSpec, read_spec
+from attnjax.sweeps.store import Sweep, all_sweeps, resolve
+from attnjax.sweeps.watcher import SinksWatcher, Watcher, Watchers
 
 
 def sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax sweep`."""
     parser.usage = "attnjax sweep SWEEP|EXPERIMENT [options] [--FIELD VALUE ...]"
     parser.add_argument("target", metavar="SWEEP", help="a sweep or an experiment that `attnjax list` prints")
     ways = parser.add_argument_group("what to vary, for an experiment")
@@ -57,9 +47,8 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_arguments(parser: Any) -> None:
-    parser.add_argument(
-        "--batching", choices=("map", "vmap"), help="default: what a measurement finds faster"
-    )
+    """Adds the options on how a sweep is computed."""
+    parser.add_argument("--batching", choices=BATCHINGS, help="default: what a measurement finds faster")
     parser.add_argument("--width", type=count, metavar="N", help="trials in a pack")
     parser.add_argument("--devices", type=count, metavar="N", help="devices to share a pack (default: all)")
     text = "of which trials the final state is kept, as a checkpoint in the trial's folder (default: best)"
@@ -71,38 +60,44 @@ def run_arguments(parser: Any) -> None:
 
 
 def sinks_argument(parser: Any) -> None:
+    """Adds the option on services that metrics also go to."""
     sinks = ("tensorboard", "wandb", "mlflow")
     text = "also log to: " + ", ".join(sinks)
     parser.add_argument("--sinks", nargs="+", choices=sinks, default=[], metavar="SINK", help=text)
 
 
 def code_argument(parser: Any) -> None:
+    """Adds the option that accepts changed code."""
     text = "go on although the experiment's file, or a module of yours that it imports, has changed"
     parser.add_argument("--accept-changed-code", action="store_true", help=text)
 
 
 def fresh_argument(parser: Any) -> None:
+    """Adds the option that starts anew."""
     text = "start anew; what is there already is kept under another name"
     parser.add_argument("--fresh", action="store_true", help=text)
 
 
 def name_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument that names a sweep."""
     parser.add_argument("sweep", metavar="SWEEP", help="a sweep's folder, or the start of its name")
 
 
 def resume_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax resume`."""
     name_argument(parser)
     run_arguments(parser)
     parser.set_defaults(fresh=False)
 
 
 def status_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax status`."""
     parser.add_argument("sweep", metavar="SWEEP", nargs="?", help="one sweep (default: all)")
 
 
 def sweep(options: argparse.Namespace, notify: Notify) -> int:
-    """run a named sweep, or an experiment over a grid; a stopped one goes on"""
-    spec, refused = chosen_spec(options)
+    """Runs a named sweep, or an experiment over a grid; a stopped one goes on."""
+    spec, refused = _requested(options)
     if options.skip_invalid and not spec.search:
         spec, more = without_refused(spec, options.devices)
         refused += more
@@ -114,20 +109,20 @@ def sweep(options: argparse.Namespace, notify: Notify) -> int:
 
 
 def resume(options: argparse.Namespace, notify: Notify) -> int:
-    """go on with a sweep that was stopped or killed"""
+    """Continues a sweep that was stopped or killed."""
     registry.discover(options.experiments)
     found = resolve(options.sweep, options.runs)
     return _run(read_spec(found), found, options, notify)
 
 
 def status(options: argparse.Namespace, notify: Notify) -> int:
-    """print how far sweeps are: trials done, failed, running, waiting"""
+    """Prints the state of sweeps: trials done, failed, running, waiting."""
     from attnjax.cli.sweep_tables import print_status
 
     if options.sweep:
         found = [resolve(options.sweep, options.runs)]
     else:
-        found = [Sweep(file.parent) for file in sorted((options.runs / SWEEPS_FOLDER).glob("*/sweep.json"))]
+        found = all_sweeps(options.runs)
     if not found:
         notify(f"there are no sweeps in {options.runs}")
     code = 0
@@ -140,93 +135,10 @@ def status(options: argparse.Namespace, notify: Notify) -> int:
     return code
 
 
-def chosen_spec(options: argparse.Namespace) -> tuple[SweepSpec, list[str]]:
-    """The sweep that the command line names or describes, and what it leaves out."""
+def _requested(options: argparse.Namespace) -> tuple[SweepSpec, list[str]]:
     problems = registry.discover(options.experiments)
-    if options.target in {named.name for named in known_sweeps()}:
-        return _named(find_sweep(options.target), options)
-    known = [known.name for known in (*registry.known(), *known_sweeps())]
-    if options.target not in known:
-        hint = registry.nearest(options.target, known) or f"; known: {', '.join(known) or 'none'}"
-        broken = "".join(f"; not loaded: {problem}" for problem in problems)
-        raise InputError(f"unknown sweep or experiment {options.target!r}{hint}{broken}")
-    experiment = registry.find(options.target)
-    config = absolute_paths(_overridden(registry.default_config(experiment), options))
-    search = _search(config, options)
-    made: list[trials.Trial] = []
-    refused: list[str] = []
-    if search is None:
-        changes = _changes(config, options)
-        made, refused = trials.make_trials(config, changes, skip_invalid=options.skip_invalid)
-    name = options.name or experiment.name
-    require("/" not in name and not name.startswith("."), f"--name is {name!r}: expected a folder's name")
-    summary = f"{experiment.name}: {experiment.summary}"
-    return SweepSpec(
-        name, experiment, config, made, chosen_metric(options), options.mode, summary, search
-    ), refused
-
-
-def _search(config: Any, options: argparse.Namespace) -> Search | None:
-    if options.search is None:
-        for flag in ("trials", "prune"):
-            require(getattr(options, flag) is None, f"--{flag} is for --search")
-        return None
-    for flag in ("grid", "zip", "random", "seeds"):
-        require(getattr(options, flag) is None, f"--search and --{flag}: expected one of them")
-    require(bool(options.trials), "--search: say how many trials with --trials N")
-    require(bool(options.space), "--search: say what to draw from with --space FIELD=LOW..HIGH")
-    space = {name: _as_json(config, name, d) for name, d in parse_space(config, options.space).items()}
-    return Search(options.search, options.trials, space, options.prune, config.seed)
-
-
-def _as_json(config: Any, name: str, domain: Categorical | Range) -> Categorical | Range:
-    """With values as a search's record holds them."""
-    if isinstance(domain, Range):
-        return domain
-    return Categorical(tuple(trials.encoded_changes(config, {name: v})[name] for v in domain.values))
-
-
-def _named(named: NamedSweep, options: argparse.Namespace) -> tuple[SweepSpec, list[str]]:
-    ways = ("grid", "zip", "random", "space", "search", "trials", "prune", "seeds", "metric", "mode")
-    for flag in ways:
-        given = getattr(options, flag)
-        require(
-            given is None, f"--{flag} is for an experiment: the sweep {named.name} says itself what it varies"
-        )
-    config = trials.with_changes(registry.default_config(named.experiment), named.base)
-    config = absolute_paths(_overridden(config, options))
-    made, refused = trials.make_trials(config, named.changes(), skip_invalid=options.skip_invalid)
-    spec = SweepSpec(
-        options.name or named.name, named.experiment, config, made, named.metric, named.mode, named.summary
-    )
-    return spec, refused
-
-
-def _changes(config: Any, options: argparse.Namespace) -> list[dict[str, Any]]:
-    ways = [flag for flag in ("grid", "zip", "random") if getattr(options, flag)]
-    require(len(ways) < 2, f"--{' and --'.join(ways)}: expected one of them")
-    require(not options.space or options.random, "--space: say how many to draw with --random N")
-    require(
-        not options.random or options.space, "--random: say what to draw from with --space FIELD=LOW..HIGH"
-    )
-    if options.grid:
-        changes = trials.grid(parse_axes(config, options.grid))
-    elif options.zip:
-        changes = trials.zipped(parse_axes(config, options.zip, flag="--zip"))
-    elif options.random:
-        changes = trials.sampled(parse_space(config, options.space), options.random, config.seed)
-    else:
-        require(bool(options.seeds), "what to vary? --grid, --zip, --random or --seeds")
-        changes = [{}]
-    if options.seeds:
-        changes = trials.with_seeds(changes, options.seeds, config.seed)
-    return changes
-
-
-def _overridden(config: Any, options: argparse.Namespace) -> Any:
-    if not options.overrides:
-        return config
-    return overrides.apply(config, options.overrides, program=f"attnjax sweep {options.target}")
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(SweepRequest)}
+    return requested_sweep(SweepRequest(**given), problems)
 
 
 def _run(spec: SweepSpec, sweep: Sweep, options: argparse.Namespace, notify: Notify) -> int:
@@ -275,20 +187,8 @@ def _shown_in(sinks: list[str]) -> list[Watcher]:
 
 def _dry_run(spec: SweepSpec, options: argparse.Namespace, notify: Notify) -> int:
     from attnjax.cli.sweep_tables import print_trials
-    from attnjax.experiment.words import duration
-    from attnjax.sweeps.plan import training_seconds
 
-    launcher = LocalLauncher(spec, spec.folder(options.runs), Watcher(), notify)
-    plan = launcher.plan(_pack_options(options), None)
-    groups, layout = launcher.groups, plan.layout
-    total = training_seconds(plan, groups, launcher.programs)
-    total *= spec.count / sum(map(len, groups))  # Of a search these are the first.
-    print_trials(
-        spec,
-        groups,
-        f"{len(groups)} shape(s), a program each; packs of {layout.width}, {layout.batching} on "
-        f"{layout.devices} device(s): about {duration(total)} of training, without evaluations",
-    )
+    print_trials(spec, dry_run(spec, spec.folder(options.runs), _pack_options(options), notify))
     return 0
 
 

@@ -34,5 +34,5 @@ class Batches:
 
 
 def _spread(seed: int) -> int:
-    """A 32-bit hash of the seed: where Grain takes seed + epoch, neighbours would share permutations."""
+    """Returns a 32-bit hash of the seed: Grain takes seed + epoch, so neighbours would share orders."""
     return int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:4], "big")

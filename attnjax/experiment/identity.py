@@ -1,4 +1,4 @@
-"""Which run a config is. Two configs are one where all their values are equal and their files hold the same.
+"""The identity of a run. Configs with equal values and equal contents of their files are one run.
 
 A run is named `NAME-<8 hex digits>`, from the sha256 of its config's canonical JSON form. That is only where
 it is looked for first: a folder from when the config had fewer fields has another name, and is known by the
@@ -39,7 +39,7 @@ def run_id(experiment: str, config: Any) -> str:
 
 
 def same_values(config: Any, stored: dict[str, Any]) -> bool:
-    """Whether a stored config has the values of this one, whatever its files hold and wherever they lie."""
+    """Returns True if a stored config has the values of this one. Paths and files are not compared."""
     try:
         found = decode(type(config), stored)
     except InputError:
@@ -60,7 +60,7 @@ def contents(config: Any) -> dict[str, str]:
 
 
 def what_changed(record_file: Path, record: dict[str, Any], config: Any) -> str:
-    """Why a record's fingerprint is no longer that of its config: a data file, or the record itself."""
+    """Returns the reason why a fingerprint does not match its config: a changed file or an edited record."""
     before, paths = record.get("files", {}), dict[str, Path]()
     encode(config, write_path=lambda name, path: paths.setdefault(name, path))
     now = contents(config)

@@ -1,4 +1,4 @@
-"""What each field of a config means: the string under it in its dataclass."""
+"""The meaning of each field of a config: the string below the field in its dataclass."""
 
 import ast
 import dataclasses

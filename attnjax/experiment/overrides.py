@@ -78,7 +78,7 @@ def _with_values(arguments: Sequence[str], cls: type) -> list[str]:
 
 
 def _registry() -> Any:
-    """tyro's rules, with true and false for True and False."""
+    """Returns the rules of tyro, with true and false for True and False."""
     import tyro
 
     registry = tyro.constructors.ConstructorRegistry()
@@ -146,7 +146,7 @@ def _first_paragraph(box: str) -> str:
 
 
 def _given(flag: str, arguments: Sequence[str]) -> str | None:
-    """What the last `flag` on the command line was set to, or None when nothing follows it."""
+    """Returns the value of the last `flag` on the command line, or None if it has none."""
     values: dict[str, list[str]] = {}
     current: list[str] = []
     for argument in arguments:

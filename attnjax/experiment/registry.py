@@ -1,4 +1,6 @@
-"""Where experiments are found: a decorator, this project's folder, installed packages, a user's folder.
+"""The registry of experiments: a decorator, and the places in which experiment files are found.
+
+The places are this project's folder, the entry points of installed packages and a folder of the user.
 
 The registry is the only global state of attnjax. Reading it imports no jax: experiment files keep jax inside
 their `task` method.
@@ -17,6 +19,7 @@ from typing import Any, ClassVar, TypeVar, overload
 
 import attnjax
 from attnjax.config import InputError
+from attnjax.mechanisms.catalogue import LOADED_FILE, load_entry_points
 
 ENTRY_POINT_GROUP = "attnjax.experiments"
 RESERVED_FIELDS = {
@@ -35,7 +38,7 @@ Made = TypeVar("Made", bound=Callable[..., Any])
 
 @dataclasses.dataclass(frozen=True)
 class Definition:
-    """What an experiment file registers under a name of its own."""
+    """An object that an experiment file registers under a name: an experiment or a sweep."""
 
     kind: ClassVar[str]
     name: str
@@ -50,6 +53,7 @@ class Definition:
 
     @property
     def place(self) -> str:
+        """The file and the line of the definition."""
         return f"{self.file}:{self.line}"
 
 
@@ -137,7 +141,7 @@ def discover(folder: Path | None = None) -> list[str]:
     for place in (_own_folder(), folder):
         if place is not None:
             problems += _load_folder(place)
-    return problems + _load_entry_points()
+    return problems + _load_entry_points() + load_entry_points()
 
 
 def known() -> list[Experiment]:
@@ -169,7 +173,7 @@ def find_of(kind: type[Kind], name: str, problems: Iterable[str] = ()) -> Kind:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """ "; did you mean a or b?", or nothing when no name is near."""
+    """Returns the hint "; did you mean a or b?", or an empty text if no name is near."""
     close = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
@@ -199,7 +203,7 @@ def load_file(file: Path) -> None:
     # Experiments of one folder may share a helper module, also when they import it late.
     if str(file.parent) not in sys.path:
         sys.path.append(str(file.parent))
-    name = f"attnjax_experiment_{file.stem}_{zlib.crc32(str(file).encode()):x}"
+    name = f"{LOADED_FILE}{file.stem}_{zlib.crc32(str(file).encode()):x}"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None

@@ -20,7 +20,7 @@ WritePath = Callable[[str, Path], Any]
 SEQUENCES = (tuple, list)
 """The kinds of fields that hold several values."""
 _ANYTHING = bool | int | float | str | None
-"""What the elements of a list or tuple may be that does not say it."""
+"""The type of an element of a list or tuple whose annotation does not name one."""
 
 
 def encode(config: Any, *, write_path: WritePath = lambda name, path: str(path)) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def fields_of(cls: type) -> dict[str, Any]:
 
 
 def type_name(annotation: Any) -> str:
-    """How an annotation is called in an error message."""
+    """Returns the name of an annotation for error messages."""
     if annotation is None or annotation is types.NoneType:
         return "None"
     if annotation is bool:
@@ -113,7 +113,7 @@ def type_name(annotation: Any) -> str:
 
 
 def holds_several(annotation: Any) -> bool:
-    """Whether a field of this annotation holds several values: a tuple or a list."""
+    """Returns True for the annotation of a tuple or a list."""
     return (typing.get_origin(annotation) or annotation) in SEQUENCES
 
 

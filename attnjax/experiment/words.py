@@ -1,10 +1,11 @@
-"""How what several commands show is worded."""
+"""Texts that several commands print: changed fields and durations."""
 
 from typing import Any
 
 
 def changes_text(changes: dict[str, Any]) -> str:
-    """
+    """Returns changed fields and their values as one line.
+
     >>> changes_text({"model.heads": 8, "data.locales": ["de", "fr"], "train.learning_rate": 0.002})
     'model.heads=8 data.locales=de,fr train.learning_rate=0.002'
     """
@@ -13,7 +14,8 @@ def changes_text(changes: dict[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """
+    """Returns a duration in the largest unit that it fills.
+
     >>> duration(42), duration(90), duration(5400), duration(200000)
     ('42 s', '1.5 min', '1.5 h', '2.3 d')
     """

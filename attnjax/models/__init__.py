@@ -3,27 +3,21 @@
 The names are imported on first use, so that reading a config does not load jax.
 """
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOME = {
-    "LanguageModelConfig": "attnjax.models.config",
-    "TransformerConfig": "attnjax.models.config",
-    "LanguageModel": "attnjax.models.language_model",
-    "LanguageModelCache": "attnjax.models.language_model",
-    "Transformer": "attnjax.models.encoder_decoder",
-    "DecoderCache": "attnjax.models.encoder_decoder",
-    "Encoded": "attnjax.models.output",
-    "ModelOutput": "attnjax.models.output",
-    "Decoded": "attnjax.models.decoding.greedy",
-    "alignment": "attnjax.models.decoding.greedy",
-    "greedy_decode": "attnjax.models.decoding.greedy",
-}
+if TYPE_CHECKING:
+    from attnjax.models.config import LanguageModelConfig as LanguageModelConfig
+    from attnjax.models.config import TransformerConfig as TransformerConfig
+    from attnjax.models.decoding.greedy import Decoded as Decoded
+    from attnjax.models.decoding.greedy import alignment as alignment
+    from attnjax.models.decoding.greedy import greedy_decode as greedy_decode
+    from attnjax.models.encoder_decoder import DecoderCache as DecoderCache
+    from attnjax.models.encoder_decoder import Transformer as Transformer
+    from attnjax.models.language_model import LanguageModel as LanguageModel
+    from attnjax.models.language_model import LanguageModelCache as LanguageModelCache
+    from attnjax.models.output import Encoded as Encoded
+    from attnjax.models.output import ModelOutput as ModelOutput
+else:
+    from attnjax.lazy import attach
 
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'attnjax.models' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    __getattr__, __dir__, __all__ = attach(__name__)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from attnjax.config import require
-from attnjax.models.mechanism import CAUSAL_ONLY, CausalMechanism, Mechanism, require_mechanism_fits
+from attnjax.mechanisms import read
 
 Positions = Literal["sinusoidal", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"]
 Norm = Literal["layer", "rms"]
@@ -25,7 +25,7 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class BlockConfig:
-    """What the blocks of a model are made of (Vaswani et al. 2017, and the choices that came after it)."""
+    """The parts of the blocks of a model."""
 
     dim: int = 128
     """Width of the vectors that stand for tokens."""
@@ -37,10 +37,10 @@ class BlockConfig:
     """None: as many as heads (multi-head); 1: multi-query; a divisor of heads between: grouped-query."""
     hidden: int | None = None
     """Width of the feed-forward layers; None: 4·dim."""
-    mechanism: CausalMechanism = "softmax"
-    """Of self-attention."""
+    mechanism: str = "softmax"
+    """Of self-attention: gla, "window(size=16)", kda*3+softmax; `attnjax list mechanisms` has them all."""
     positions: Positions = "rope"
-    """How the order of tokens enters: added to embeddings, by rotation, or as a bias on the scores."""
+    """Of tokens, which enter by addition to embeddings, by rotation, or as a bias on the scores."""
     norm: Norm = "layer"
     """LayerNorm or RMSNorm."""
     norm_placement: NormPlacement = "pre"
@@ -50,15 +50,15 @@ class BlockConfig:
     qk_norm: bool = False
     """RMSNorm of each query and key head."""
     bias: bool = True
-    """Whether projections and feed-forward layers have biases."""
+    """Of projections and feed-forward layers: True if they have some."""
     tie_embeddings: bool = False
     """Use the embedding of what is predicted as the output projection."""
     max_length: int = 512
     """Positions that a learned table holds; the horizon of cosFormer."""
     dtype: Precision = "float32"
-    """What is computed in."""
+    """Of what is computed."""
     param_dtype: Precision = "float32"
-    """What parameters are kept in."""
+    """Of the parameters."""
     implementation: Implementation | None = None
     """The engine of softmax attention; None chooses by size."""
 
@@ -73,7 +73,7 @@ class BlockConfig:
         if self.implementation is not None:
             _require_choice("implementation", self.implementation, get_args(Implementation))
         self._require_heads_fit()
-        require_mechanism_fits(self.mechanism, positions=self.positions, qk_norm=self.qk_norm)
+        self._require_mechanism_fits()
 
     def _require_heads_fit(self) -> None:
         require(
@@ -95,6 +95,23 @@ class BlockConfig:
             f"model.positions is 'sinusoidal': it needs an even model.dim, got {self.dim}",
         )
 
+    def _require_mechanism_fits(self) -> None:
+        rows = [choice.row for choice in read(self.mechanism, "model.mechanism")]
+        require(
+            self.positions not in ("alibi", "t5") or any(row.has_weights for row in rows),
+            f"model.positions is {self.positions!r}: it acts on scores, and {self.mechanism} has none",
+        )
+        for row in rows:
+            require(
+                not row.keys_are_gates or not self.positions.startswith("rope"),
+                f"model.positions is {self.positions!r}: it rotates keys, and those of {row.name} are gates; "
+                "choose sinusoidal, learned or none",
+            )
+            require(
+                not row.keys_are_gates or not self.qk_norm,
+                f"model.qk_norm is True: the keys of {row.name} are gates",
+            )
+
     @property
     def head_size(self) -> int:
         """The size of one head, with the default filled in."""
@@ -114,19 +131,22 @@ class TransformerConfig(BlockConfig):
     """Blocks that read the source."""
     decoder_layers: int = 2
     """Blocks that write the target."""
-    mechanism: Mechanism = "softmax"
-    """Of self-attention: softmax, or a member of the linear family. What looks at the source is softmax."""
 
     def __post_init__(self) -> None:
-        _require_choice("mechanism", self.mechanism, get_args(Mechanism))
         super().__post_init__()
         for name in ("encoder_layers", "decoder_layers"):
             _require_positive(name, getattr(self, name))
-        require(
-            self.mechanism not in CAUSAL_ONLY,
-            f"model.mechanism is {self.mechanism!r}: it is causal only, but an encoder reads both ways; "
-            f"choose another than {', '.join(CAUSAL_ONLY)}",
-        )
+        for part in (part for choice in read(self.mechanism) for part in choice.parts):
+            require(
+                not part.row.causal_only,
+                f"model.mechanism is {self.mechanism!r}: {part.row.name} is causal only, but an encoder "
+                "reads both ways",
+            )
+            require(
+                part.row.streaming,
+                f"model.mechanism is {self.mechanism!r}: {part.row.name} needs all tokens at once, but a "
+                "decoder writes one after the other",
+            )
 
 
 @dataclass(frozen=True)
@@ -135,18 +155,12 @@ class LanguageModelConfig(BlockConfig):
 
     layers: int = 2
     """Blocks."""
-    mechanism: CausalMechanism = "softmax"
-    """How a token reads those before it: softmax, over the last few in a window, or the linear family."""
-    window: int = 16
-    """Tokens that a window holds, the reading one included; other mechanisms have none."""
     convolution: int | None = None
     """Tokens that a causal convolution of the embeddings takes in, under any mechanism; None: it has none."""
 
     def __post_init__(self) -> None:
-        _require_choice("mechanism", self.mechanism, get_args(CausalMechanism))
         super().__post_init__()
-        for name in ("layers", "window"):
-            _require_positive(name, getattr(self, name))
+        _require_positive("layers", self.layers)
         if self.convolution is not None:
             _require_positive("convolution", self.convolution)
 

@@ -12,6 +12,7 @@ from attnjax.models.config import TransformerConfig
 from attnjax.models.factory import Parts
 from attnjax.models.output import Encoded, ModelOutput, Weights
 from attnjax.nn import Capture, Dropout, KeysValues, KVCache, StateCache, folded
+from attnjax.nn.attention.placing import following
 from attnjax.ops import masks
 
 
@@ -22,10 +23,11 @@ class DecoderCache:
 
     own: tuple[KVCache | StateCache, ...]
     source: tuple[KeysValues, ...]
+    source_lengths: Int[Array, " B"]
 
     @property
-    def length(self) -> Int[Array, ""]:
-        """The number of target tokens that it holds."""
+    def length(self) -> Int[Array, " B"]:
+        """The number of target tokens of each row."""
         return self.own[0].length
 
 
@@ -155,7 +157,7 @@ class Transformer(nnx.Module):
             capture.require_within("layers", len(self.decoder))
         offset = 0 if cache is None else cache.length
         dropout = folded(dropout, "decoder")
-        x = _drop(self.target_embedding(target, offset + jnp.arange(target.shape[-1])), dropout)
+        x = _drop(self.target_embedding(target, following(offset, target.shape[-1])), dropout)
         score = None if self.decoder_score is None else self.decoder_score(offset)
         own: list[KVCache | StateCache] = []
         captured: Weights = {}
@@ -174,7 +176,7 @@ class Transformer(nnx.Module):
                 own.append(kept)
             captured |= {f"decoder.{i}.{name}": w for name, w in weights.items()}
         logits = self._logits(x if self.decoder_norm is None else self.decoder_norm(x))
-        kept_cache = None if cache is None else DecoderCache(tuple(own), cache.source)
+        kept_cache = None if cache is None else DecoderCache(tuple(own), cache.source, cache.source_lengths)
         return ModelOutput(logits, kept_cache, captured)
 
     def init_cache(
@@ -190,7 +192,33 @@ class Transformer(nnx.Module):
         own = tuple(
             block.self_attention.empty_cache(memory.shape[:1], length, memory.dtype) for block in self.decoder
         )
-        return DecoderCache(own, tuple(block.cross_attention.project(memory) for block in self.decoder))
+        source = tuple(block.cross_attention.project(memory) for block in self.decoder)
+        return DecoderCache(own, source, source_lengths)
+
+    def start(
+        self, source: Int[Array, "B S"], lengths: Int[Array, " B"], *, bos: Int[Array, ""] | None, room: int
+    ) -> tuple[Int[Array, " B"], DecoderCache]:
+        """Returns the begin mark for each row, and the cache of the encoded source.
+
+        Args:
+          source: the tokens, padded on the right.
+          lengths: of the sources.
+          bos: the mark that begins a target.
+          room: for how many target tokens the cache has slots.
+
+        Raises:
+          ValueError: There is no mark, shapes do not fit, or there are learned positions, but not so many.
+        """
+        if bos is None:
+            raise ValueError("bos None: expected the token that begins a target")
+        memory = self.encode(source, lengths).memory
+        return jnp.full(source.shape[:1], bos), self.init_cache(memory, lengths, room)
+
+    def step(self, last: Int[Array, " B"], cache: DecoderCache) -> tuple[Float[Array, "B V"], DecoderCache]:
+        """Returns the logits of the token after each row's last one, and the cache with that one."""
+        output = self.decode(last[:, None], None, cache.source_lengths, cache=cache)
+        assert output.cache is not None
+        return output.logits[:, 0], output.cache
 
     def _captures(self, capture: Capture, source: int, target: int) -> tuple[Capture, Capture]:
         """The capture as the encoder and the decoder see it."""

@@ -5,8 +5,8 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
+from attnjax.mechanisms import Choice, over_layers, read
 from attnjax.models.config import BlockConfig
-from attnjax.models.mechanism import of_layer
 from attnjax.nn import (
     Attention,
     DecoderBlock,
@@ -17,6 +17,7 @@ from attnjax.nn import (
     ShortConvolution,
     SoftmaxAttention,
     flat_dot_general,
+    make_attention,
     make_norm,
     named,
 )
@@ -54,35 +55,30 @@ class Parts:
         return make_norm(self.config.norm, self.config.dim, rngs=self.rngs, **self.dtypes)
 
     def self_attention(self, layer: int, layers: int) -> Attention:
-        config = self.config
-        # Where cosFormer's weights reach zero; how slowly lightning forgets.
-        options = {
-            "cosformer": {"horizon": config.max_length},
-            "lightning": {"layer": layer, "layers": layers},
-        }.get(config.mechanism)
-        return self._attention(of_layer(config.mechanism), rope=_ROPE.get(config.positions), options=options)
+        """Makes that of layer 0, 1, … of so many."""
+        choice = over_layers(read(self.config.mechanism), layers)[layer]
+        of_model = {"layer": layer, "layers": layers, "max_length": self.config.max_length}
+        return self._attention(choice.of_model(**of_model), rope=_ROPE.get(self.config.positions))
 
     def cross_attention(self) -> SoftmaxAttention:
-        layer = self._attention("softmax")
+        layer = self._attention(Choice.of("softmax"))
         assert isinstance(layer, SoftmaxAttention)
         return layer
 
-    def _attention(self, mechanism: str, **options: Any) -> Attention:
+    def _attention(self, choice: Choice, *, rope: Any = None) -> Attention:
         config = self.config
-        if mechanism == "softmax":
-            options["implementation"] = config.implementation
-        return Attention(
-            config.dim,
-            config.heads,
-            mechanism=mechanism,
-            kv_heads=config.kv_heads,
-            head_dim=config.head_dim,
-            bias=config.bias,
-            qk_norm=config.qk_norm,
-            rngs=self.rngs,
+        settings = {
+            "kv_heads": config.kv_heads,
+            "head_dim": config.head_dim,
+            "bias": config.bias,
+            "qk_norm": config.qk_norm,
+            "rope": rope,
+            "rngs": self.rngs,
             **self.dtypes,
-            **options,
-        )
+        }
+        if choice.row.kind == "softmax":
+            settings["implementation"] = config.implementation
+        return make_attention(choice, config.dim, config.heads, **settings)
 
     def feed_forward(self) -> FeedForward:
         config = self.config

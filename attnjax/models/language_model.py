@@ -11,6 +11,7 @@ from attnjax.models.config import LanguageModelConfig
 from attnjax.models.factory import Parts
 from attnjax.models.output import ModelOutput, Weights
 from attnjax.nn import Capture, Dropout, KVCache, StateCache, folded
+from attnjax.nn.attention.placing import following
 from attnjax.ops import masks
 
 
@@ -28,8 +29,8 @@ class LanguageModelCache:
     tail: Float[Array, "B W-1 D"] | None
 
     @property
-    def length(self) -> Int[Array, ""]:
-        """The number of tokens that it has seen."""
+    def length(self) -> Int[Array, " B"]:
+        """The number of tokens of each row."""
         return self.layers[0].length
 
 
@@ -53,8 +54,8 @@ class LanguageModel(nnx.Module):
       (1, 5, 11)
       >>> prefill = model(tokens[:, :4], cache=model.init_cache(1, 5))  # then one token after another:
       >>> step = model(tokens[:, 4:], cache=prefill.cache)
-      >>> step.logits.shape, int(step.cache.length)
-      ((1, 1, 11), 5)
+      >>> step.logits.shape, step.cache.length.tolist()
+      ((1, 1, 11), [5])
     """
 
     def __init__(self, config: LanguageModelConfig, *, vocab: int, rngs: nnx.Rngs) -> None:
@@ -71,6 +72,7 @@ class LanguageModel(nnx.Module):
         self,
         tokens: Int[Array, "B T"],
         *,
+        lengths: Int[Array, " B"] | None = None,
         cache: LanguageModelCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
@@ -79,6 +81,8 @@ class LanguageModel(nnx.Module):
 
         Args:
           tokens: the tokens.
+          lengths: how many of each row's tokens there are; those after them are padding, which no cache
+            keeps. None: all.
           cache: of the tokens before these ones.
           dropout: of embeddings, weights and layers.
           capture: the weights to return, by the path of their layer ("blocks.1.attention").
@@ -92,7 +96,10 @@ class LanguageModel(nnx.Module):
         if capture is not None:
             capture.require_within("layers", len(self.blocks))
         offset = 0 if cache is None else cache.length
-        x, tail = self._embedded(tokens, cache)
+        x, tail = self._embedded(tokens, lengths, cache)
+        mask = masks.causal(offset)
+        if lengths is not None:
+            mask = mask & masks.lengths(key=offset + lengths)
         x = x if dropout is None else dropout.fold("embedding")(x)
         score = None if self.score is None else self.score(offset)
         kept: list[KVCache | StateCache] = []
@@ -100,7 +107,7 @@ class LanguageModel(nnx.Module):
         for i, block in enumerate(self.blocks):
             x, left, weights = block(
                 x,
-                mask=self._mask(offset),
+                mask=mask,
                 score=score,
                 cache=None if cache is None else cache.layers[i],
                 dropout=folded(dropout, i),
@@ -127,22 +134,47 @@ class LanguageModel(nnx.Module):
             layers, None if width is None else jnp.zeros((batch, width - 1, dim), dtype)
         )
 
+    def start(
+        self, prompt: Int[Array, "B S"], lengths: Int[Array, " B"], *, bos: Int[Array, ""] | None, room: int
+    ) -> tuple[Int[Array, " B"], LanguageModelCache]:
+        """Returns the last token of each prompt, and the cache of those before it.
+
+        Args:
+          prompt: the tokens, padded on the right.
+          lengths: of the prompts, 1 or more.
+          bos: not used, a prompt begins itself.
+          room: of how many tokens after the prompt the cache has slots.
+
+        Raises:
+          ValueError: Shapes do not fit, or there are learned positions, but not so many.
+        """
+        if prompt.ndim != 2 or lengths.shape != prompt.shape[:1]:
+            raise ValueError(
+                f"prompt {list(prompt.shape)}, lengths {list(lengths.shape)}: expected (B, S), (B,)"
+            )
+        empty = self.init_cache(prompt.shape[0], prompt.shape[1] - 1 + room)
+        cache = self(prompt, lengths=lengths - 1, cache=empty).cache
+        assert cache is not None
+        return jnp.take_along_axis(prompt, lengths[:, None] - 1, axis=1)[:, 0], cache
+
+    def step(
+        self, last: Int[Array, " B"], cache: LanguageModelCache
+    ) -> tuple[Float[Array, "B V"], LanguageModelCache]:
+        """Returns the logits of the token after each row's last one, and the cache with that one."""
+        output = self(last[:, None], cache=cache)
+        assert output.cache is not None
+        return output.logits[:, 0], output.cache
+
     def _embedded(
-        self, tokens: Int[Array, "B T"], cache: LanguageModelCache | None
+        self, tokens: Int[Array, "B T"], lengths: Int[Array, " B"] | None, cache: LanguageModelCache | None
     ) -> tuple[Float[Array, "B T D"], Float[Array, "B W-1 D"] | None]:
         """What enters the first block, and the tail that the convolution leaves."""
         offset = 0 if cache is None else cache.length
-        x = self.embedding(tokens, offset + jnp.arange(tokens.shape[-1]))
+        x = self.embedding(tokens, following(offset, tokens.shape[-1]))
         if self.convolution is None:
             return x, None
-        near, tail = self.convolution(x, tail=None if cache is None else cache.tail)
+        near, tail = self.convolution(x, tail=None if cache is None else cache.tail, lengths=lengths)
         return x + near, tail
-
-    def _mask(self, offset: int | Int[Array, ""]) -> masks.Mask:
-        causal = masks.causal(offset)
-        if self.config.mechanism != "window":
-            return causal
-        return causal & masks.sliding_window(self.config.window - 1, 0, offset)
 
     def _logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
         return self.embedding.attend(x) if self.output is None else self.output(x)

@@ -3,6 +3,8 @@
 from attnjax.nn.attention.base import Attention
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.composed import ComposedAttention
+from attnjax.nn.attention.make import make_attention
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.position_score import PositionScore
 from attnjax.nn.attention.recurrent import RecurrentAttention
@@ -22,6 +24,7 @@ __all__ = [
     "AttentionOutput",
     "BlockOutput",
     "Capture",
+    "ComposedAttention",
     "Convolution",
     "DecoderBlock",
     "Dropout",
@@ -42,6 +45,7 @@ __all__ = [
     "flat_dot_general",
     "folded",
     "logical_axes",
+    "make_attention",
     "make_norm",
     "named",
 ]

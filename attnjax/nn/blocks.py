@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Literal, NamedTuple, TypedDict
 
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.placing import following
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.feed_forward import FeedForward
@@ -100,14 +100,13 @@ class EncoderBlock(nnx.Module):
     ) -> BlockOutput:
         """Applies the block; the arguments are those of `SoftmaxAttention`.
 
-        Dropout of weights and capture leave out a layer that has no weights.
+        Scores, dropout of weights and capture leave out a layer that has no weights.
         """
         own = self.attention(
             self.attention_residual.enter(x),
             mask=mask,
-            score=score,
             cache=cache,
-            **_of_weights(self.attention, folded(dropout, "weights"), capture),
+            **_of_weights(self.attention, score, folded(dropout, "weights"), capture),
         )
         x = self.attention_residual.leave(x, own.out, folded(dropout, "attention"))
         return BlockOutput(_feed(self, x, dropout), own.cache, _asked_for(attention=own.weights))
@@ -151,14 +150,13 @@ class DecoderBlock(nnx.Module):
     ) -> BlockOutput:
         """Applies the block; mask, score and cache belong to the self-attention.
 
-        Dropout of weights and capture leave out a layer that has no weights.
+        Scores, dropout of weights and capture leave out a layer that has no weights.
         """
         own = self.self_attention(
             self.self_residual.enter(x),
             mask=mask,
-            score=score,
             cache=cache,
-            **_of_weights(self.self_attention, folded(dropout, "self_weights"), capture),
+            **_of_weights(self.self_attention, score, folded(dropout, "self_weights"), capture),
         )
         x = self.self_residual.leave(x, own.out, folded(dropout, "self_attention"))
         if not isinstance(context, KeysValues):
@@ -167,7 +165,7 @@ class DecoderBlock(nnx.Module):
             self.cross_residual.enter(x),
             context,
             mask=context_mask,
-            positions=jnp.arange(x.shape[-2]) + (0 if cache is None else cache.length),
+            positions=following(0 if cache is None else cache.length, x.shape[-2]),
             dropout=folded(dropout, "cross_weights"),
             capture=capture,
         )
@@ -177,12 +175,15 @@ class DecoderBlock(nnx.Module):
 
 
 class _OfWeights(TypedDict, total=False):
+    score: ScoreLike | None
     dropout: Dropout | None
     capture: Capture | None
 
 
-def _of_weights(attention: Attention, dropout: Dropout | None, capture: Capture | None) -> _OfWeights:
-    return {"dropout": dropout, "capture": capture} if attention.has_weights else {}
+def _of_weights(
+    attention: Attention, score: ScoreLike | None, dropout: Dropout | None, capture: Capture | None
+) -> _OfWeights:
+    return {"score": score, "dropout": dropout, "capture": capture} if attention.has_weights else {}
 
 
 def _asked_for(**weights: Array | None) -> dict[str, Array]:

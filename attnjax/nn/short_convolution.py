@@ -17,18 +17,27 @@ from attnjax.ops.linear.members.segments import places
 
 
 class ShortConvolution(nnx.Module):
-    """y_t = silu(Σ_{l<W} w_l ⊙ x_{t-l}), with zeros before the first token and across borders of segments.
+    """A causal convolution of each channel: y_t = silu(Σ_{l<W} w_l ⊙ x_{t-l} + b).
 
-    Mamba (Gu & Dao, 2023), and most recurrent layers since, have one of width 4 on queries, keys and values.
+    Zeros stand before the first token and across borders of segments. Mamba, and most recurrent layers since,
+    have one of width 4 on queries, keys and values.
 
     Args:
       channels: lengths of the axes after the tokens, by their logical names.
       width: W.
+      bias: whether there is a b, from 0.
+      silu: whether the sum goes through silu.
+      param_dtype: of w and b.
+      rngs: draws w.
 
-    >>> convolution = ShortConvolution({"heads": 2, "head_dim": 3}, rngs=nnx.Rngs(0))
-    >>> out, tail = convolution(jnp.ones((1, 5, 2, 3)))
-    >>> out.shape, tail.shape
-    ((1, 5, 2, 3), (1, 3, 2, 3))
+    References:
+      Gu & Dao, Mamba: Linear-Time Sequence Modeling with Selective State Spaces, 2023, arXiv:2312.00752.
+
+    Example:
+      >>> convolution = ShortConvolution({"heads": 2, "head_dim": 3}, rngs=nnx.Rngs(0))
+      >>> out, tail = convolution(jnp.ones((1, 5, 2, 3)))
+      >>> out.shape, tail.shape
+      ((1, 5, 2, 3), (1, 3, 2, 3))
     """
 
     def __init__(
@@ -36,12 +45,18 @@ class ShortConvolution(nnx.Module):
         channels: Mapping[str, int],
         *,
         width: int = 4,
+        bias: bool = False,
+        silu: bool = True,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
         start = nnx.initializers.normal(width**-0.5)
         shape = (width, *channels.values())
         self.kernel = nnx.Param(start(rngs.params(), shape, param_dtype), **named("width", *channels))
+        self.bias: nnx.Param[Array] | None = nnx.data(None)
+        if bias:
+            self.bias = nnx.Param(jnp.zeros(shape[1:], param_dtype), **named(*channels))
+        self.silu = silu
 
     def __call__(
         self,
@@ -51,7 +66,7 @@ class ShortConvolution(nnx.Module):
         lengths: Int[Array, "*#B"] | None = None,
         segment_ids: Int[Array, "*#B T"] | None = None,
     ) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-        """y, and the last W - 1 tokens for the call that goes on.
+        """Returns y, and the last W - 1 tokens for the call that goes on.
 
         Args:
           x: [*B, T, *channels].
@@ -59,7 +74,10 @@ class ShortConvolution(nnx.Module):
           lengths: tokens of each row; what follows them is padding, which the tail does not see.
           segment_ids: tokens see none of another segment; they belong to calls without a tail.
         """
-        return _convolved(x, self.kernel[...], tail, lengths, segment_ids)
+        total, tail = _convolved(x, self.kernel[...], tail, lengths, segment_ids)
+        if self.bias is not None:
+            total = total + of_rank(self.bias[...].astype(total.dtype), total.ndim)
+        return jax.nn.silu(total) if self.silu else total, tail
 
 
 def _spread(x: Any, *_: Any) -> Any:
@@ -84,7 +102,7 @@ def _convolved(x: Array, kernel: Array, tail: Array | None, lengths: Any, segmen
         if place is not None:
             earlier = jnp.where(_over(place >= lag, earlier), earlier, 0)
         total = total + of_rank(kernel[lag], x.ndim) * earlier
-    return jax.nn.silu(total), _last(tokens, width - 1, lengths, axis).astype(tail.dtype)
+    return total, _last(tokens, width - 1, lengths, axis).astype(tail.dtype)
 
 
 def _last(tokens: Array, count: int, lengths: Any, axis: int) -> Array:

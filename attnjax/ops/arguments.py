@@ -1,15 +1,16 @@
 """From arguments to an `AttentionCall`: every check of the contract, before anything is computed."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal, TypedDict
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from attnjax.ops.core.checks import array, floats, scalar
-from attnjax.ops.core.dropout import Dropout, dropout
+from attnjax.ops.core.dropout import WeightDropout, dropout
 from attnjax.ops.core.pairs import Sizes, surely
 from attnjax.ops.engines.call import AttentionCall, Semantics
 from attnjax.ops.masks import Mask, dense
@@ -19,7 +20,25 @@ from attnjax.ops.scores import PairBias, Score, flatten
 NO_VALUE = object()
 
 
-def make_problem(
+class WeightOptions(TypedDict, total=False):
+    """The keyword arguments that decide on the weights, as `attention` documents them."""
+
+    mask: Mask | Bool[Array, "..."] | None
+    bias: Float[Array, "..."] | None
+    score: Score | Sequence[Score] | None
+    normalizer: Normalizer | None
+    scale: float | Float[Array, ""] | None
+    precision: Any
+
+
+class AttentionOptions(WeightOptions, total=False):
+    """The keyword arguments that decide on the output of `attention`."""
+
+    dropout_rate: float | Float[Array, ""]
+    dropout_key: PRNGKeyArray | None
+
+
+def make_call(
     query: Any,
     key: Any,
     value: Any = NO_VALUE,
@@ -33,9 +52,11 @@ def make_problem(
     dropout_key: Any = None,
     precision: Any = None,
 ) -> AttentionCall:
-    """The call in normal form; ValueError or TypeError naming the argument that does not fit.
+    """Returns the call in normal form; without a value the weights alone can be asked for.
 
-    Without a value the weights alone can be asked for.
+    Raises:
+      TypeError: an argument is of another type; it is named.
+      ValueError: an argument's shape or value does not fit; it is named.
     """
     query, key = _tokens("query", query), _tokens("key", key)
     no_value = value is NO_VALUE
@@ -55,8 +76,22 @@ def make_problem(
     return AttentionCall(query, key, value, scale, rules)
 
 
+def extras(call: AttentionCall, return_lse: bool, normalize: bool) -> Literal["lse", "sums"] | None:
+    """Returns what is asked for beside the output; ValueError where the normaliser has no such."""
+    if not (return_lse or not normalize):
+        return None
+    asked = "return_lse is True" if return_lse else "normalize is False"
+    if call.rules.normalizer.route != "online":
+        name = type(call.rules.normalizer).__name__.lower()
+        has = "a log-sum-exp" if return_lse else "a maximum and a sum"
+        raise ValueError(f"{asked} with {name}: only softmax has {has}")
+    if return_lse and not normalize:
+        raise ValueError("return_lse is True with normalize=False: there it is max + log(sum)")
+    return "lse" if return_lse else "sums"
+
+
 def row_indices(rows: Any, queries: int) -> Array:
-    """Query rows as an index array [R]; ValueError when they are not integers of one axis inside [0, T)."""
+    """Returns query rows as an index array [R]; ValueError unless they are integers of one axis in [0, T)."""
     index = array("rows", rows)
     if index.ndim != 1 or not (index.size == 0 or jnp.issubdtype(index.dtype, jnp.integer)):
         raise ValueError(f"rows is {index.dtype}{list(index.shape)}: expected integers of one axis")
@@ -126,7 +161,7 @@ def _normalizer(normalizer: Any) -> Normalizer:
     return normalizer
 
 
-def _dropout(rate: Any, key: Any, sizes: Sizes) -> Dropout | None:
+def _dropout(rate: Any, key: Any, sizes: Sizes) -> WeightDropout | None:
     if not isinstance(scalar("dropout_rate", rate), jax.core.Tracer):
         if not 0 <= float(rate) < 1:
             raise ValueError(f"dropout_rate is {rate}: expected 0 ≤ rate < 1")

@@ -32,7 +32,7 @@ class Module(NamedTuple):
 
 
 def hashes(experiment: Experiment) -> Hashes:
-    """What identifies the code of each of the user's modules now, by dotted name."""
+    """Returns hashes of the present code of each of the user's modules, by dotted name."""
     found: Hashes = {}
     for module in modules(experiment):
         text = _text(module.file)
@@ -61,7 +61,8 @@ def changes(before: Hashes, now: Hashes, experiment: Experiment) -> list[str]:
 def modules(experiment: Experiment) -> list[Module]:
     """The experiment's file first, then the modules of the user's that it imports, however indirectly."""
     package = getattr(sys.modules.get(experiment.make.__module__), "__package__", None)
-    stem = experiment.file.stem if experiment.file.is_file() else experiment.name  # Each run of a cell has another "file".
+    # Each execution of a notebook's cell has another "file".
+    stem = experiment.file.stem if experiment.file.is_file() else experiment.name
     first = Module(f"{package}.{stem}" if package else stem, experiment.file)
     found, waiting = {first.file: first}, [first]
     while waiting:

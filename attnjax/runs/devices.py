@@ -1,4 +1,4 @@
-"""Which devices a run uses, and where compiled programs are kept: settled before jax starts its backend."""
+"""The devices of a run and the folder of compiled programs. Both are set before jax starts its backend."""
 
 import os
 from importlib.metadata import version
@@ -45,7 +45,7 @@ def start_jax(devices: int | None = None) -> None:
 def choose_devices(
     batch_size: int, devices: int | None = None, began_with: int | None = None
 ) -> tuple[int, str | None]:
-    """How many devices share a batch of `batch_size`, and a note where it does not divide over more.
+    """Returns the number of devices that share a batch, and a note if these are not all.
 
     `devices` is what the user demands; without it a run stays on as many devices as it `began_with`, because
     their number decides the order of sums; else all are used. Raises InputError when the user demands more

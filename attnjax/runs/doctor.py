@@ -1,4 +1,4 @@
-"""What this machine offers to a run, what is wrong with it, and how to mend it."""
+"""Checks of this machine: its versions, devices and folders, what is wrong with them and how to mend it."""
 
 import shutil
 import time
@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from attnjax.config import InputError
-from attnjax.runs import provenance
-from attnjax.runs import store
+from attnjax.runs import provenance, store
 from attnjax.runs.devices import cache_folder, cores, start_jax
 
 State = Literal["ok", "warning", "broken"]
@@ -32,9 +31,7 @@ def examine(runs: Path, experiment_problems: Sequence[str]) -> Iterator[Finding]
         "devices", _devices, "reinstall jax for this machine: https://docs.jax.dev/installation"
     )
     yield from _guarded("speed", _speed, "see the devices above")
-    yield from _guarded(
-        "compilation cache", _cache, f"make {cache_folder()} writable, or set XDG_CACHE_HOME"
-    )
+    yield from _guarded("compilation cache", _cache, f"make {cache_folder()} writable, or set XDG_CACHE_HOME")
     yield from _guarded("runs folder", lambda: _runs(runs), "choose another with --runs or ATTNJAX_RUNS")
     yield from _experiments(experiment_problems)
 
@@ -53,9 +50,7 @@ def _devices() -> tuple[State, str]:
     import jax
 
     devices = jax.devices()
-    text = (
-        f"{len(devices)} × {devices[0].device_kind} ({jax.default_backend()}), {cores()} CPU cores"
-    )
+    text = f"{len(devices)} × {devices[0].device_kind} ({jax.default_backend()}), {cores()} CPU cores"
     if len({device.device_kind for device in devices}) > 1:
         return "warning", f"{text}: they are of different kinds"
     return "ok", text

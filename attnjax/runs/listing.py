@@ -1,4 +1,4 @@
-"""What runs there are: what each changes, how far it is, what came out. Free of jax: it answers at once."""
+"""The list of runs: the changed fields, the state and the score of each. Free of jax, so that it is quick."""
 
 import time
 from collections.abc import Iterator

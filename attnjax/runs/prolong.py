@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from attnjax.config import InputError, require
-from attnjax.runs import store
 from attnjax.experiment.registry import Experiment
+from attnjax.runs import store
 from attnjax.runs.store import Run
 from attnjax.train.config import ENDLESS_SCHEDULES
 
 NOT_COPIED = ("config.json", "result.json", "sinks.json", "report", "tensorboard", "wandb", ".lock")
-"""What belongs to the shorter run alone."""
+"""Files of the shorter run that the longer one does not get."""
 
 
 def prolonged(run: Run, steps: int, runs: Path) -> tuple[Experiment, Any]:
@@ -30,8 +30,9 @@ def prolonged(run: Run, steps: int, runs: Path) -> tuple[Experiment, Any]:
     train = config.train
     require(
         train.schedule in ENDLESS_SCHEDULES,
-        f"{run.name} cannot be prolonged: its learning rate ({train.schedule}) falls to 0 at step {train.steps}, "
-        "and that of a longer run falls otherwise; runs with --train.schedule constant can be",
+        f"{run.name} cannot be prolonged: its learning rate ({train.schedule}) falls to 0 at step "
+        f"{train.steps}, and that of a longer run falls otherwise; runs with "
+        "--train.schedule constant can be",
     )
     require(steps > train.steps, f"--train.steps is {steps}: {run.name} has {train.steps}, expected more")
     longer = replace(config, train=replace(train, steps=steps))

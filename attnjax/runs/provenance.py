@@ -1,4 +1,4 @@
-"""What a start of a run was made of: code, versions, devices, command line. No part of the run's id."""
+"""The provenance of a start: code, versions, devices, command line. It is no part of the run's id."""
 
 import hashlib
 import os
@@ -15,8 +15,8 @@ from typing import Any
 
 import attnjax
 from attnjax.config import InputError
-from attnjax.runs import code
 from attnjax.experiment.registry import Experiment
+from attnjax.runs import code
 from attnjax.runs.store import Run, read_json, write_json
 
 Notify = Callable[[str], None]
@@ -77,7 +77,9 @@ def starts(run: Run) -> list[dict[str, Any]]:
         return []
     data = read_json(run.provenance_file)
     found = data.get("starts") if isinstance(data, dict) else None
-    if not isinstance(found, list) or not all(isinstance(s, dict) and s.keys() >= REQUIRED_KEYS for s in found):
+    if not isinstance(found, list) or not all(
+        isinstance(s, dict) and s.keys() >= REQUIRED_KEYS for s in found
+    ):
         raise InputError(f"{run.provenance_file} is not what attnjax wrote")
     return found
 

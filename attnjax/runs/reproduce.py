@@ -22,6 +22,7 @@ class Reproduction:
 
     @property
     def same(self) -> bool:
+        """True if both runs ended in the same parameters."""
         return self.expected == self.actual
 
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from attnjax.config import InputError
-from attnjax.runs import provenance
-from attnjax.runs import store
-from attnjax.runs.devices import choose_devices, make_mesh, start_jax
-from attnjax.config import RunFailed
-from attnjax.runs.provenance import Notify
+from attnjax.config import InputError, RunFailed, loss_fields
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode, flatten
+from attnjax.runs import provenance, store
+from attnjax.runs.devices import choose_devices, make_mesh, start_jax
+from attnjax.runs.provenance import Notify
 from attnjax.runs.store import Run
 from attnjax.tasks.errors import TaskError
 
@@ -32,7 +30,7 @@ SECONDS_BEFORE_FIRST_LINE = 2.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: with a result, or interrupted at `step` (result None; the next start goes on)."""
+    """The outcome of a run. An interrupted run has no result, and its next start continues from `step`."""
 
     run: Run
     result: dict[str, Any] | None
@@ -59,8 +57,8 @@ def run(
     decides the order of sums, so the bits). A `fresh` one begins anew, and the folder of the one before is
     renamed. Nothing is written before the config and the data are known to be good. `weights` says which are
     evaluated: those after the last step (None, "last") or those of the best validation; a run that was
-    finished with the others is evaluated again. `notify` gets notes for the user: the task's `notes`, and other
-    versions and devices than at the start before.
+    finished with the others is evaluated again. `notify` gets notes for the user: the task's `notes`, and
+    versions and devices that differ from those of the previous start.
 
     Raises InputError for what the user can mend: bad data, a folder that cannot be written or belongs to
     another config, a run that another process works on, one whose code has changed unless that is accepted.
@@ -91,7 +89,7 @@ def run(
         with _said_at_latest(notify, _first_line(this, config, used)):
             task = config.task(this.folder if trained else None)
             if not trained:
-                require_matches(config.train, rehearse(task))
+                require_matches(config.train, rehearse(task, loss_fields(config)))
         for note in getattr(task, "notes", ()):
             notify(note)
         if this.started and fresh:
@@ -130,7 +128,7 @@ def _task_errors() -> Iterator[None]:
 
 
 def _first_line(this: Run, config: Any, devices: int) -> str:
-    """What is known before the data is read."""
+    """Returns the line that describes a run before its data is read."""
     import jax
 
     steps, warmup = config.train.steps, config.train.warmup_steps
@@ -142,7 +140,7 @@ def _first_line(this: Run, config: Any, devices: int) -> str:
 
 @contextmanager
 def _said_at_latest(notify: Notify, line: str) -> Iterator[None]:
-    """Says `line` after the block, or when that has taken SECONDS_BEFORE_FIRST_LINE already; not where it fails before."""
+    """Notifies with `line` after SECONDS_BEFORE_FIRST_LINE, or after the block if that ends earlier."""
     first = threading.Lock()
 
     def now() -> None:
@@ -181,7 +179,15 @@ def train(
     from attnjax.train.loop import TrainingDiverged, fit
 
     try:
-        return fit(task, config.train, seed=config.seed, folder=folder, mesh=mesh, observers=observers)
+        return fit(
+            task,
+            config.train,
+            seed=config.seed,
+            folder=folder,
+            hyper=loss_fields(config),
+            mesh=mesh,
+            observers=observers,
+        )
     except TrainingDiverged as error:
         raise RunFailed(str(error)) from error
 
@@ -196,7 +202,7 @@ def absolute_paths(config: Any) -> Any:
 
 
 def _trained(task: Any, fitted: "FitResult") -> dict[str, Any]:
-    """What a result says of the training; the hash is that of the weights after the last step."""
+    """Returns the entries of a result on training; the hash is that of the weights after the last step."""
     from attnjax.train.hashing import params_hash
     from attnjax.train.state import count_parameters
 
@@ -213,7 +219,7 @@ def _trained(task: Any, fitted: "FitResult") -> dict[str, Any]:
 def _evaluated(
     this: Run, task: Any, config: Any, fitted: "FitResult", weights: Weights | None
 ) -> dict[str, Any]:
-    """What a result says of the evaluation, and of which weights it is one."""
+    """Evaluates a run. Returns the entries of its result on that, among them which weights they are of."""
     from attnjax.tasks.check import table
     from attnjax.train.loop import load_params
 

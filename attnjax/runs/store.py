@@ -24,10 +24,11 @@ from attnjax.config import InputError, require_seed
 from attnjax.experiment.identity import contents, fingerprint, run_id, same_values, what_changed
 from attnjax.experiment.registry import Experiment, default_config, find, load_file
 from attnjax.experiment.serialize import decode, encode
+from attnjax.mechanisms.catalogue import files_of_own
 from attnjax.train import strict_json
 
 READ_ONLY_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS}
-"""Why a file of a folder cannot be opened to write, where it could be read."""
+"""The error numbers of opening a file for writing in a folder that can only be read."""
 
 
 @dataclass(frozen=True)
@@ -38,32 +39,37 @@ class Run:
 
     @property
     def name(self) -> str:
+        """The name of the folder, which is the id of the run."""
         return self.folder.name
 
     @property
     def config_file(self) -> Path:
+        """The file that holds the config."""
         return self.folder / "config.json"
 
     @property
     def provenance_file(self) -> Path:
+        """The file that holds the provenance of each start."""
         return self.folder / "provenance.json"
 
     @property
     def metrics_file(self) -> Path:
+        """The file of the metrics, a row for each line."""
         return self.folder / "metrics.jsonl"
 
     @property
     def result_file(self) -> Path:
+        """The file that a finished run has."""
         return self.folder / "result.json"
 
     @property
     def started(self) -> bool:
-        """Whether the folder is prepared for training: config.json is the last file of the preparation."""
+        """True if the folder is prepared for training, which ends with writing config.json."""
         return self.config_file.is_file()
 
     @property
     def trained(self) -> bool:
-        """Whether there is anything in the folder that training has made."""
+        """True if the folder holds metrics or a result."""
         rows = self.metrics_file.is_file() and self.metrics_file.stat().st_size
         return bool(rows) or self.result_file.is_file()
 
@@ -83,7 +89,7 @@ class Run:
         return {"weights": "last", **read_result(self.result_file, kinds)}
 
     def outcome(self) -> dict[str, Any] | None:
-        """What the result of a run and that of a sweep's trial have in common; None while there is none."""
+        """Returns the result of a run or of a sweep's trial, or None if there is none yet."""
         if not self.result_file.is_file():
             return None
         return read_result(self.result_file, {"step": int, "metrics": dict})
@@ -96,11 +102,15 @@ class Run:
             "file": str(experiment.file),
             "files": contents(config),
             "config": encode(config),
+            "mechanisms": files_of_own(),
         }
         write_json(self.config_file, record)
 
     def belongs_to(self, experiment: Experiment, config: Any) -> bool:
-        """Whether the folder was made for this config, if with its files elsewhere and with fewer fields."""
+        """Returns True if the folder was made for this config.
+
+        The stored config may have had its files elsewhere, and fewer fields.
+        """
         record = self.record()
         return (
             record["experiment"] == experiment.name
@@ -129,7 +139,7 @@ class Run:
         return decode_config(self.config_file, self.record())
 
     def record(self) -> dict[str, Any]:
-        """What config.json holds: experiment, fingerprint, file, config. InputError when it is not ours."""
+        """Returns the contents of config.json. Raises InputError if attnjax did not write it."""
         return read_record(
             self.config_file, {"experiment": str, "fingerprint": str, "file": str, "config": dict}
         )
@@ -163,7 +173,7 @@ class Run:
 
     @property
     def locked(self) -> bool:
-        """Whether a process works on the run, as far as can be told."""
+        """True if another process holds the lock of the run."""
         try:
             with self.lock(shared=True):
                 return False
@@ -216,6 +226,10 @@ def named(kind: str, name: str, place: Path, marker: str) -> Path:
 
 def decode_config(file: Path, record: dict[str, Any]) -> tuple[Experiment, Any]:
     """The experiment and the config that the record in `file` names."""
+    for own in record.get("mechanisms", []):
+        # Should it be gone or broken, the config says what it misses.
+        with suppress(Exception):
+            load_file(Path(own))
     experiment = _find_or_load(record["experiment"], Path(record["file"]))
     try:
         return experiment, decode(type(default_config(experiment)), record["config"])

@@ -1,4 +1,4 @@
-"""Which trials of a sweep keep their final state: a checkpoint in their folder, as a run's.
+"""Checkpoints of the final state of trials, for the best trial, for all or for none.
 
 It is written before the trial's result, so a result that should have one has it, and that of a trial which is
 no longer the best goes after the better one's result is there: a kill at any moment loses nothing.

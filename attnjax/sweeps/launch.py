@@ -1,19 +1,24 @@
-"""Where the packs of a sweep are computed: here, one after another, unless a launcher takes them away."""
+"""Launchers: objects that compute the packs of a sweep, in this process or elsewhere."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 from attnjax.config import InputError
 from attnjax.runs.devices import start_jax
 from attnjax.runs.run import Notify
-from attnjax.sweeps.plan import PackPlan, choose_plan, pack_size
+from attnjax.sweeps.plan import PackPlan, choose_plan, pack_size, training_seconds
 from attnjax.sweeps.programs import Programs
+from attnjax.sweeps.search import first_trials
 from attnjax.sweeps.spec import SweepSpec
-from attnjax.sweeps.store import Sweep
+from attnjax.sweeps.store import Pack, Sweep
 from attnjax.sweeps.trials import Trial, make_trials, refusal, shape_groups, shown
-from attnjax.sweeps.worker import Pack, Watcher, Worker
+from attnjax.sweeps.watcher import Watcher
+from attnjax.sweeps.worker import Worker
 from attnjax.tasks.errors import TaskError
+
+if TYPE_CHECKING:
+    from attnjax.train.packs.program import PackLayout
 
 
 def without_refused(spec: SweepSpec, devices: int | None) -> tuple[SweepSpec, list[str]]:
@@ -49,7 +54,10 @@ MAX_TRIALS_PER_LANE = 2
 
 
 class PackOptions(NamedTuple):
-    """What the user asks of packs and of what is kept; None: what a measurement finds, and the best."""
+    """The user's options on packs and on kept parameters.
+
+    An option that is None is chosen by a measurement; the parameters of the best trial are kept.
+    """
 
     devices: int | None = None
     batching: str | None = None
@@ -64,7 +72,11 @@ class Launcher(Protocol):
     """Computes packs somewhere."""
 
     def plan(self, pack_options: PackOptions, existing: dict[str, Any] | None) -> PackPlan:
-        """How packs are computed there; `existing`: the plan of a sweep that goes on. Writes nothing.
+        """Returns how packs are computed there. Writes nothing.
+
+        Args:
+          pack_options: the user's options.
+          existing: the record of the plan of a sweep that goes on, else None.
 
         Raises InputError for data that is not good, for a layout that cannot be, and for an experiment whose
         code fails whatever the trial.
@@ -92,7 +104,7 @@ class LocalLauncher:
 
     def plan(self, pack_options: PackOptions, existing: dict[str, Any] | None) -> PackPlan:
         start_jax(pack_options.devices)
-        groups = shape_groups(self._spec.some())
+        groups = shape_groups(first_trials(self._spec))
         devices, width = pack_size(self._at_a_time(groups), pack_options.devices, pack_options.width)
         faults = self.programs.faults(groups)
         refused = _refusals(groups, faults, InputError)
@@ -136,7 +148,7 @@ class LocalLauncher:
         self.groups = [group for place, group in enumerate(groups) if place not in faults]
 
     def _at_a_time(self, groups: Sequence[Sequence[Trial]]) -> int:
-        """How many trials to compute together at the most: a search shall learn from those before."""
+        """Returns the largest number of trials to compute at a time; a search learns from trials before."""
         import jax
 
         count = self._spec.count
@@ -161,3 +173,24 @@ class LocalLauncher:
     def run(self, packs: Sequence[Pack]) -> bool:
         worker = Worker(self._spec, self._sweep, self._plan, self.programs, self._watcher)
         return all(worker.run(pack) for pack in packs)
+
+
+class DryRun(NamedTuple):
+    """The outcome of a dry run: the trials by shape, the layout of packs, and an estimate of the time.
+
+    `seconds` is the time of the training of all trials, without evaluations.
+    """
+
+    groups: Sequence[Sequence[Trial]]
+    layout: "PackLayout"
+    seconds: float
+
+
+def dry_run(spec: SweepSpec, sweep: Sweep, pack_options: PackOptions, notify: Notify) -> DryRun:
+    """Measures a step of the largest group here and estimates how long the sweep takes. Writes nothing."""
+    launcher = LocalLauncher(spec, sweep, Watcher(), notify)
+    plan = launcher.plan(pack_options, None)
+    seconds = training_seconds(plan, launcher.groups, launcher.programs)
+    # The groups of a search hold only its first trials.
+    seconds *= spec.count / sum(map(len, launcher.groups))
+    return DryRun(launcher.groups, plan.layout, seconds)

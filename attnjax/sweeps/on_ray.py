@@ -18,14 +18,14 @@ from attnjax.runs import store
 from attnjax.runs.devices import cores, start_jax
 from attnjax.runs.run import Notify
 from attnjax.runs.store import Run
-from attnjax.sweeps.follow import Follower
 from attnjax.sweeps.launch import LocalLauncher, PackOptions
 from attnjax.sweeps.plan import PackPlan
 from attnjax.sweeps.programs import Programs
 from attnjax.sweeps.spec import SweepSpec, spec_of, spec_record
-from attnjax.sweeps.store import Sweep
+from attnjax.sweeps.store import Pack, Sweep
 from attnjax.sweeps.trials import Trial
-from attnjax.sweeps.worker import Pack, Watcher, Worker
+from attnjax.sweeps.watcher import Follower, Watcher
+from attnjax.sweeps.worker import Worker
 
 ACCELERATORS = {"GPU", "TPU"}
 # Ray leaves a worker that asked for no GPU the machine's CUDA_VISIBLE_DEVICES: each would take every GPU.
@@ -105,7 +105,7 @@ class RayLauncher:
         return remote.remote(str(self._sweep.folder), *arguments)
 
     def _get(self, task: Any) -> Any:
-        """What a task returned; its own InputError; InputError for one that died too often."""
+        """Returns the result of a task. Raises its own InputError, or InputError if it died too often."""
         try:
             return self._ray.get(task)
         except self._ray.exceptions.RayTaskError as error:
@@ -118,7 +118,7 @@ class RayLauncher:
         return json.dumps(spec_record(self._spec))
 
     def _side_by_side(self) -> int:
-        """How many packs the cluster can compute at a time."""
+        """Returns the number of packs that the cluster can compute at a time."""
         there = self._ray.cluster_resources()
         return max(1, min(int(there.get(name, 0) // n) for name, n in self._wanted.items() if n))
 

@@ -1,4 +1,4 @@
-"""How the packs of a sweep are computed: a quick measurement at the first start, kept from then on."""
+"""The plan of a sweep: the layout of its packs, measured at the first start and kept from then on."""
 
 import math
 import time
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnjax.config import require
 from attnjax.runs.run import Notify
-from attnjax.sweeps.programs import Programs
+from attnjax.sweeps.programs import Programs, packed_trial
 from attnjax.sweeps.trials import Trial
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ KEEP_PARAMS_CHOICES = ("best", "all", "none")
 
 @dataclass(frozen=True)
 class PackPlan:
-    """How packs are computed, and what is kept of them.
+    """The layout of the packs of a sweep, and which parameters are kept.
 
     `seconds`: what a step of a pack took in each layout that was measured. `monitor`: of the task.
     `per_pack`: how many trials of one shape a search asks for one after another; 0 for what is no search.
@@ -50,15 +50,17 @@ class PackPlan:
 
     @property
     def generation(self) -> int:
-        """How many trials the packs of a search ask for that are computed side by side."""
+        """The number of trials in those packs of a search that are computed side by side."""
         return self.per_pack * self.packs
 
     def record(self) -> dict[str, Any]:
+        """Returns the plan in JSON form."""
         own = {"monitor": list(self.monitor), "seconds_per_step": self.seconds, "per_pack": self.per_pack}
         return {**self.layout._asdict(), **own, "keep_params": self.keep_params, "packs": self.packs}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "PackPlan":
+        """Returns the plan whose JSON form is `record`."""
         from attnjax.train.packs.program import PackLayout
 
         layout = PackLayout(record["batching"], record["width"], record["devices"])
@@ -108,7 +110,7 @@ def choose_plan(
 
 
 def pack_size(trials: int, devices: int | None, width: int | None) -> tuple[int, int]:
-    """How many devices share a pack, and how many trials are in it.
+    """Returns the number of devices that share a pack, and the number of trials in it.
 
     Raises InputError for more devices than there are, and a width that they do not divide.
     """
@@ -125,7 +127,10 @@ def pack_size(trials: int, devices: int | None, width: int | None) -> tuple[int,
 
 
 def training_seconds(plan: PackPlan, groups: Sequence[Sequence[Trial]], programs: Programs) -> float:
-    """What training these groups will take: the largest is measured, the others by their operations."""
+    """Estimates the seconds of training of all groups.
+
+    A step of the largest group is measured; the others are scaled by their floating-point operations.
+    """
     largest = max(groups, key=len)
     step = plan.seconds.get(plan.layout.batching) or step_seconds(plan.layout, largest, programs)
     work = [_operations(plan.layout, group, programs) for group in groups]
@@ -138,7 +143,7 @@ def training_seconds(plan: PackPlan, groups: Sequence[Sequence[Trial]], programs
 
 
 def _operations(layout: "PackLayout", trials: Sequence[Trial], programs: Programs) -> float:
-    """How many floating-point operations the program of these trials counts, before it is compiled."""
+    """Returns the floating-point operations of the program of these trials, counted before it is compiled."""
     from attnjax.train.spans import next_span
 
     program = programs.program(trials[0], layout)
@@ -151,16 +156,15 @@ def _operations(layout: "PackLayout", trials: Sequence[Trial], programs: Program
 def step_seconds(
     layout: "PackLayout", trials: Sequence[Trial], programs: Programs, *, chunks: int = 3
 ) -> float:
-    """What one step of a full pack of these trials takes: the least of some chunks, of one if it is long."""
+    """Measures the seconds of one step of a full pack of these trials: the shortest of a few chunks."""
     import jax
 
-    from attnjax.train.packs.program import PackTrial
     from attnjax.train.spans import next_span
 
     program = programs.program(trials[0], layout)
     program.compile()
     chosen = [trials[i % len(trials)] for i in range(layout.width)]
-    packed = [PackTrial(t.number, t.config.train, t.config.seed, Path()) for t in chosen]
+    packed = [packed_trial(t, Path()) for t in chosen]
     span, states = next_span(0, program.config), program.empty()
     for lane, trial in enumerate(packed):
         states = program.begin(states, lane, trial.seed)

@@ -1,9 +1,10 @@
 """The tasks and the compiled programs of a sweep's shapes."""
 
 from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from attnjax.config import InputError
+from attnjax.config import InputError, loss_fields
 from attnjax.experiment.identity import canonical
 from attnjax.experiment.registry import Experiment
 from attnjax.sweeps.trials import Trial, static_config
@@ -11,7 +12,7 @@ from attnjax.tasks.errors import TaskError, task_code
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Task
-    from attnjax.train.packs.program import PackLayout, PackProgram
+    from attnjax.train.packs.program import PackLayout, PackProgram, PackTrial
 
 MAX_CACHED = 8  # Of each kind: a task holds its data, a program what it was compiled to.
 
@@ -45,11 +46,11 @@ class Programs:
         from attnjax.tasks.check import rehearse
 
         if (shape := self._shape(trial)) not in self._rehearsed:
-            rehearse(self.task(trial))
+            rehearse(self.task(trial), loss_fields(trial.config))
             self._rehearsed.add(shape)
 
     def faults(self, groups: Sequence[Sequence[Trial]]) -> dict[int, InputError | TaskError]:
-        """Why no task can be made for a group of one shape, by the group's place; none for those that can."""
+        """Returns the error of each group whose task cannot be made, by the index of the group."""
         found: dict[int, InputError | TaskError] = {}
         for place, group in enumerate(groups):
             try:
@@ -64,12 +65,21 @@ class Programs:
 
         def make() -> PackProgram:
             self.rehearse(trial)
-            return PackProgram(self.task(trial), static_config(trial.config).train, layout)
+            config = static_config(trial.config)
+            return PackProgram(self.task(trial), config.train, layout, loss_fields(config))
 
         return _kept(self._programs, (self._shape(trial), layout), make)
 
     def _shape(self, trial: Trial) -> str:
         return canonical(self._experiment.name, static_config(trial.config))
+
+
+def packed_trial(trial: Trial, metrics: Path) -> "PackTrial":
+    """Returns a trial as a pack trains it; the rows of its metrics go to the file `metrics`."""
+    from attnjax.train.packs.program import PackTrial
+
+    config = trial.config
+    return PackTrial(trial.number, config.train, config.seed, metrics, loss_fields(config))
 
 
 def _kept(store: dict[Hashable, T], key: Hashable, make: Callable[[], T]) -> T:

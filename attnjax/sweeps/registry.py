@@ -41,7 +41,7 @@ class NamedSweep(Definition):
         return inspect.getdoc(self.make) or ""
 
     def changes(self) -> list[dict[str, Any]]:
-        """What `make` yields. Raises InputError, naming the place, for anything but dictionaries."""
+        """Returns the changes of each trial. Raises InputError if `make` yields anything but dictionaries."""
         changes = list(self.make())
         for change in changes:
             if not isinstance(change, dict):
@@ -67,7 +67,10 @@ def sweep(
     def decorate(made: Made) -> Made:
         file, line = origin(made)
         called = name or made.__name__
-        _check(f"sweep {called}", metric, mode)
+        require(
+            mode in ("max", "min", None), f"sweep {called}: mode is {mode!r}: expected 'max', 'min' or None"
+        )
+        require_metric(f"sweep {called}: metric", metric)
         owner = _experiment(experiment, f"sweep {called}")
         register(NamedSweep(called, made, file, line, owner, dict(base or {}), metric, mode))
         return made
@@ -85,11 +88,11 @@ def find_sweep(name: str, problems: Iterable[str] = ()) -> NamedSweep:
     return find_of(NamedSweep, name, problems)
 
 
-def _check(label: str, metric: str | None, mode: str | None) -> None:
-    require(mode in ("max", "min", None), f"{label}: mode is {mode!r}: expected 'max', 'min' or None")
+def require_metric(label: str, metric: str | None) -> None:
+    """Raises InputError, which begins with `label`, for a metric that is not ROW/COLUMN; None passes."""
     row, _, column = ("ROW/COLUMN" if metric is None else metric).partition("/")
     whole = bool(row.strip() and column.strip())
-    require(whole, f"{label}: metric is {metric!r}: expected 'ROW/COLUMN' of the evaluation table")
+    require(whole, f"{label} is {metric!r}: expected 'ROW/COLUMN' of the evaluation table")
 
 
 def _experiment(made: Callable[..., Any], label: str) -> Experiment:

@@ -4,9 +4,11 @@ Every trial is a run folder of the sweep's. What has a result is never run again
 stopped, or killed, continues it: its table is the same, bit for bit, as that of one which never stopped.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from attnjax.config import InputError, require
@@ -16,11 +18,13 @@ from attnjax.runs.store import Run
 from attnjax.sweeps.kept_params import KeptParams
 from attnjax.sweeps.launch import DEFAULT_PACK_OPTIONS, Launch, Launcher, LocalLauncher, PackOptions
 from attnjax.sweeps.plan import PackPlan
-from attnjax.sweeps.retry import failed_trials, forget_failure
 from attnjax.sweeps.spec import SweepSpec, check_owner, note_metric, write_spec
-from attnjax.sweeps.store import Sweep, read_plan
+from attnjax.sweeps.store import Pack, Sweep, TrialRecord, read_plan
 from attnjax.sweeps.trials import shape_groups
-from attnjax.sweeps.worker import Pack, Watcher
+from attnjax.sweeps.watcher import Watcher
+
+FILES_THAT_STAY = {"config.json", "trial.json", "metrics.jsonl"}
+"""Who the folder belongs to, and the rows, which training cuts back to where it goes on."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def run_sweep(
     watcher = watcher or Watcher()
     check_owner(spec, sweep)
     going_on = sweep.sweep_file.is_file() and not fresh
-    failed = failed_trials(spec, sweep) if going_on and retry_failed else []
+    failed = _failed_trials(spec, sweep) if going_on and retry_failed else []
     if going_on and any(Run(record.folder).trained for record in sweep.trials()):
         provenance.require_same_code(
             Run(sweep.folder), spec.experiment, accept=accept_changed_code, notify=notify
@@ -84,7 +88,7 @@ def run_sweep(
         here = provenance.collect(spec.experiment, seed=spec.config.seed, devices=plan.layout.devices)
         provenance.record_start(Run(sweep.folder), here, notify)
         for trial in failed:
-            place = forget_failure(trial)
+            place = _forget_failure(trial)
             notify(f"trial {trial.number} runs again; what is left of its failure: {place}")
         packs = f"packs of {plan.layout.width} ({plan.layout.batching})"
         where = f"{plan.layout.devices} {here['platform']} device(s)"
@@ -96,6 +100,33 @@ def run_sweep(
         if finished:
             KeptParams(spec, sweep, plan).tidy()
     return SweepOutcome(sweep, finished)
+
+
+def _failed_trials(spec: SweepSpec, sweep: Sweep) -> list[TrialRecord]:
+    """The trials of a sweep that failed, whatever the reason; InputError for those of a search."""
+    if spec.search:
+        raise InputError(
+            f"--retry-failed: {sweep.name} is a search, and what it asked for rests on which trials had "
+            "failed; --fresh starts it anew"
+        )
+    return [trial for trial in sweep.trials() if trial.status == "failed"]
+
+
+def _forget_failure(trial: TrialRecord) -> Path:
+    """Moves reason, traceback and whatever else a trial left to a folder in its own: it then waits again.
+
+    Returns that folder: failed-1, or the next that is free. The reason moves last, so a trial that was killed
+    on the way is still a failed one.
+    """
+    places = (trial.folder / f"failed-{i}" for i in itertools.count(1))
+    place = next(place for place in places if not Run(place).result_file.exists())
+    place.mkdir(exist_ok=True)
+    result = Run(trial.folder).result_file
+    for file in list(trial.folder.iterdir()):
+        if file.name not in FILES_THAT_STAY and file != result and not file.name.startswith("failed-"):
+            file.rename(place / file.name)
+    result.rename(Run(place).result_file)
+    return place
 
 
 def _packs(spec: SweepSpec, launcher: Launcher) -> list[Sequence[int]]:

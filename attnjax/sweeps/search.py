@@ -1,50 +1,137 @@
 """Adaptive search by Optuna's ask and tell. The only file that touches Optuna.
 
-A study lives for one question: it is built anew from the trials on disk each time, so that there is no
-state which could differ from them. Each trial is asked for by a sampler that is seeded by its number: a
-search that was killed asks for the same ones again.
+A study is built anew from the trials in the sweep's folder for each question that Optuna is asked, so that no
+other state can differ from the folder. The sampler of a trial is seeded by the trial's number, so a search
+that was killed asks for the same trials again.
 """
 
-import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from attnjax.sweeps.space import Categorical, Changes, Range
-from attnjax.sweeps.store import TrialRecord
+from attnjax.config import require
+from attnjax.runs import store
+from attnjax.sweeps.plan import PackPlan
+from attnjax.sweeps.programs import Programs
+from attnjax.sweeps.space import Categorical, Changes
+from attnjax.sweeps.spec import Domain, Search, SweepSpec, trial_of
+from attnjax.sweeps.store import Sweep, TrialRecord, metric_value, write_failure
+from attnjax.sweeps.trials import Trial, decoded_changes, encoded_changes, in_shape_of, possible
+from attnjax.tasks.errors import TaskError
 
-SAMPLERS = ("tpe", "random")
-PRUNERS = ("median", "halving", "hyperband")
-Domain = Categorical | Range
+FIRST_DRAWS = 8
+"""Trials of a search from which a sweep chooses how to compute its packs."""
+Refused = Callable[[int, str], None]
+"""Receives the number of a trial that the config or the task refuses, and the reason."""
 
 
-@dataclass(frozen=True)
-class Search:
-    """What is searched for: `trials` draws from `space`, better and better at the metric.
+def first_trials(spec: SweepSpec) -> Sequence[Trial]:
+    """Returns all trials of a sweep, or the first few that its search will ask for.
 
-    `sampler`: "tpe" (Bergstra et al., 2011) or "random"; `pruner`: None, "median", "halving"
-    (Li et al., 2020) or "hyperband" (Li et al., 2018), which stop trials by their validations.
+    They are enough to choose how to compute the sweep.
+
+    Raises:
+      InputError: the config refuses each of the first draws of the search.
     """
+    if spec.search is None:
+        return spec.trials
+    optuna_search = OptunaSearch(spec.search, spec.mode or "max")
+    drawn = [optuna_search.ask([], {}, {}, number) for number in range(min(FIRST_DRAWS, spec.search.trials))]
+    found = possible(spec.config, [decoded_changes(spec.config, changes) for changes in drawn])
+    require(bool(found), "--space: none of the first draws can be")
+    return found
 
-    sampler: str
-    trials: int
-    space: Mapping[str, Domain]
-    pruner: str | None = None
-    seed: int = 0
 
-    def record(self) -> dict[str, Any]:
-        """As JSON holds it, with the values of the space as it holds those."""
-        space = {name: asdict(domain) for name, domain in self.space.items()}
-        return json.loads(json.dumps({**asdict(self), "space": space}))
+def asked_trials(
+    spec: SweepSpec,
+    sweep: Sweep,
+    plan: PackPlan,
+    programs: Programs,
+    refused: Refused,
+    numbers: Sequence[int],
+) -> Iterator[Trial]:
+    """The trials of a search's pack one by one, each asked for when it is needed.
 
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> "Search":
-        space: dict[str, Domain] = {
-            name: Categorical(tuple(domain["values"])) if "values" in domain else Range(**domain)
-            for name, domain in record["space"].items()
-        }
-        return cls(**{**record, "space": space})
+    The first that can be settles the shape of those that follow. They are asked for by what trials before the
+    pack's generation and in the pack itself have shown: the answers are the same whenever, and wherever, the
+    packs beside it are computed. Those that were asked for at an earlier start come first.
+    """
+    shape: Trial | None = None
+    for number in numbers:
+        changes = sweep.asked(number)
+        if changes is None:
+            changes = _ask(spec, sweep, plan, numbers, number)
+            if shape:
+                changes = _in_shape_of(spec, changes, shape)
+            sweep.write_trial(number, changes)
+        try:
+            trial = trial_of(spec, number, changes)
+            programs.program(trial, plan.layout)
+        except (ValueError, TaskError) as error:
+            _refuse(sweep, number, error, refused)
+            continue
+        shape = shape or trial
+        yield trial
+
+
+def values_of(spec: SweepSpec, plan: PackPlan, records: Sequence[TrialRecord]) -> dict[int, float]:
+    """The metric of each trial that has one, by number."""
+    values = {record.number: metric_value(record.result, spec.metric, plan.monitor[0]) for record in records}
+    return {number: value for number, value in values.items() if value is not None}
+
+
+def pruner(
+    spec: SweepSpec, sweep: Sweep, plan: PackPlan
+) -> Callable[[Mapping[int, int], Collection[int], Collection[int]], set[int]]:
+    """(steps of the trials just validated, by number; running; ended) → those that shall go no further."""
+    # Validations hold the monitor, whatever trials are judged by in the end.
+    monitor, better = plan.monitor
+    optuna_search = OptunaSearch(_search(spec), better)
+
+    def prune(validated: Mapping[int, int], running: Collection[int], ended: Collection[int]) -> set[int]:
+        generation = _generation(plan, min([*running, *ended]))
+        records = [r for r in sweep.trials() if r.number < generation or r.number in (*running, *ended)]
+        before = [record for record in records if record.number not in running]
+        going_on = {record.number: record.changes for record in records if record.number in running}
+        curves = {record.number: record.validations(monitor) for record in records}
+        return optuna_search.pruned(before, values_of(spec, plan, before), curves, going_on, validated)
+
+    return prune
+
+
+def _ask(spec: SweepSpec, sweep: Sweep, plan: PackPlan, numbers: Sequence[int], number: int) -> Changes:
+    """Returns the changes that Optuna draws for trial `number` of the pack of trials `numbers`."""
+    generation = _generation(plan, numbers[0])
+    records = [r for r in sweep.trials() if r.number < generation or r.number in numbers]
+    ended = [record for record in records if record.result is not None]
+    running = {record.number: record.changes for record in records if record.result is None}
+    optuna_search = OptunaSearch(_search(spec), spec.mode or plan.monitor[1])
+    return optuna_search.ask(ended, values_of(spec, plan, ended), running, number)
+
+
+def _search(spec: SweepSpec) -> Search:
+    assert spec.search is not None
+    return spec.search
+
+
+def _generation(plan: PackPlan, number: int) -> int:
+    """The first trial of the packs that are computed side by side with that of this one."""
+    return number // plan.generation * plan.generation
+
+
+def _in_shape_of(spec: SweepSpec, changes: Changes, trial: Trial) -> Changes:
+    """Returns drawn changes with the values of `trial` in those fields that decide the shape."""
+    drawn = decoded_changes(spec.config, changes)
+    return encoded_changes(spec.config, in_shape_of(spec.config, drawn, trial.changes))
+
+
+def _refuse(sweep: Sweep, number: int, error: Exception, refused: Refused) -> None:
+    """Ends a trial that cannot be; not again, where an earlier start did."""
+    run = sweep.trial(number)
+    if sweep.result(number) is None:
+        store.prepare_folder(run.folder)
+        write_failure(run, 0, str(error), getattr(error, "details", None))
+        refused(number, str(error))
 
 
 class OptunaSearch:
@@ -80,11 +167,18 @@ class OptunaSearch:
         running: Mapping[int, Changes],
         validated: Mapping[int, int],
     ) -> set[int]:
-        """Which of the trials that were just validated, at these steps, shall go no further.
+        """Returns the numbers of those just validated trials that should stop.
 
-        `curves`: for each trial its validations so far, by step. All of them are reported anew, in an order
-        that depends on the trials alone: first those of trials that have ended, then by step. So the answer
-        is the same at each start.
+        Args:
+          ended: the trials that ended before.
+          values: the metric of each trial that is done, by number.
+          curves: the validations of each trial so far, by step.
+          running: the changes of the trials that run, by number.
+          validated: the step of each trial that was just validated, by number.
+
+
+        All validations are reported to a new study each time, in an order that depends on the trials alone:
+        first those of trials that have ended, then by step. So the answer is the same at each start.
         """
         if self._search.pruner is None:
             return set()
@@ -153,7 +247,10 @@ class OptunaSearch:
         )
 
     def _state(self, record: TrialRecord, value: float | None) -> tuple[Any, float | None]:
-        """How a trial ended, in Optuna's words; of those that FAIL its samplers learn nothing."""
+        """Returns the state of a trial in Optuna's terms, and its value.
+
+        A failed trial is reported as pruned: samplers ignore trials in the state FAIL.
+        """
         states = self._optuna.trial.TrialState
         if record.status == "done" and value is not None:
             return states.COMPLETE, value

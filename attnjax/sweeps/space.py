@@ -1,7 +1,8 @@
-"""What a sweep varies, as the command line writes it: lists of values, and ranges to draw from.
+"""The axes of a sweep as the command line writes them: lists of values, and ranges to draw from.
 
 model.heads=2,4,8                    these values
 data.text="a, b",c                   likewise: what stands in quotes, of either kind, is one text
+model.mechanism=gla,window(size=8)   likewise: commas inside of parentheses part nothing
 train.dropout=0..0.3                 any number from 0 to 0.3
 train.learning_rate=log:1e-4..1e-2   likewise, evenly in its logarithm
 """
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 Changes = dict[str, Any]
 """Fields of a config and their new values, by dotted name."""
 
-# In quotes from end to end, or up to the next comma.
-_ITEM = re.compile(r"""\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<plain>[^,]*?))\s*,""")
+# In quotes from end to end, or up to the next comma outside of parentheses.
+_ITEM = re.compile(r"""\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<plain>(?:\([^()]*\)|[^,])*?))\s*,""")
 # A slash is never part of a number, but "../pairs.tsv" is a path.
 _RANGE = re.compile(r"(log:)?([^,/]+?)\.\.([^,/]+)")
 
@@ -37,7 +38,7 @@ class Categorical:
 
     @property
     def size(self) -> int:
-        """How many values there are."""
+        """The number of values."""
         return len(self.values)
 
     @property
@@ -46,6 +47,7 @@ class Categorical:
         return self.values
 
     def sample(self, rng: "np.random.Generator") -> Any:
+        """Returns one of the values."""
         return self.values[rng.integers(self.size)]
 
 
@@ -60,7 +62,7 @@ class Range:
 
     @property
     def size(self) -> float:
-        """How many values there are: infinity unless they are whole numbers."""
+        """The number of values; infinite for real numbers."""
         return self.high - self.low + 1 if self.integer else math.inf
 
     @property
@@ -148,10 +150,10 @@ def _values(text: str, annotation: Any, label: str) -> list[Any]:
 
 
 def _items(text: str) -> Iterator[tuple[str, bool]]:
-    """What stands between the commas, and whether it stands in quotes.
+    """Yields each text between commas, and True if it stands in quotes.
 
-    >>> list(_items('1, "a, b",c'))
-    [('1', False), ('a, b', True), ('c', False)]
+    >>> list(_items('1, "a, b",c(d, e)'))
+    [('1', False), ('a, b', True), ('c(d, e)', False)]
     """
     for match in _ITEM.finditer(f"{text},"):
         kind = str(match.lastgroup)
@@ -194,6 +196,6 @@ def _domain(text: str, annotation: Any, label: str) -> Categorical | Range:
 
 
 def _number(annotation: Any) -> type | None:
-    """float or int where the annotation, or one side of its union, is that; else None."""
+    """Returns float or int if the annotation, or a side of its union, is that type; else None."""
     options = (annotation, *typing.get_args(annotation))
     return next((number for number in (float, int) if number in options), None)

@@ -1,19 +1,20 @@
-"""What a sweep computes: given by the command line or by name, kept in sweep.json, read again from there."""
+"""The specification of a sweep: its trials, or its search, and its metric. It is stored in sweep.json."""
 
+import json
 import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from attnjax.config import InputError, require
+from attnjax.config import InputError
 from attnjax.experiment.identity import canonical, contents, same_values, what_changed
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode
+from attnjax.mechanisms.catalogue import files_of_own
 from attnjax.runs import store
-from attnjax.sweeps.search import OptunaSearch, Search
-from attnjax.sweeps.space import Changes
+from attnjax.sweeps.space import Categorical, Changes, Range
 from attnjax.sweeps.store import SWEEPS_FOLDER, Sweep, fingerprint
 from attnjax.sweeps.trials import (
     Trial,
@@ -21,14 +22,46 @@ from attnjax.sweeps.trials import (
     encoded_changes,
     make_trials,
     one_program,
-    possible,
     with_changes,
 )
+
+SAMPLERS = ("tpe", "random")
+PRUNERS = ("median", "halving", "hyperband")
+Domain = Categorical | Range
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search: `trials` draws from `space` by a sampler that learns from the trials before.
+
+    `sampler`: "tpe" (Bergstra et al., 2011) or "random"; `pruner`: None, "median", "halving"
+    (Li et al., 2020) or "hyperband" (Li et al., 2018), which stop trials by their validations.
+    """
+
+    sampler: str
+    trials: int
+    space: Mapping[str, Domain]
+    pruner: str | None = None
+    seed: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """As JSON holds it, with the values of the space as it holds those."""
+        space = {name: asdict(domain) for name, domain in self.space.items()}
+        return json.loads(json.dumps({**asdict(self), "space": space}))
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "Search":
+        """Returns the search whose JSON form is `record`."""
+        space: dict[str, Domain] = {
+            name: Categorical(tuple(domain["values"])) if "values" in domain else Range(**domain)
+            for name, domain in record["space"].items()
+        }
+        return cls(**{**record, "space": space})
 
 
 @dataclass(frozen=True)
 class SweepSpec:
-    """What a sweep computes: the trials of an experiment, as changes of a base config.
+    """The specification of a sweep: trials of an experiment, as changes of a base config.
 
     `metric` names a cell of the evaluation table as ROW/COLUMN (None: the task's monitor at the last
     validation), `mode` which end of it is better (None: the monitor's).
@@ -55,30 +88,20 @@ class SweepSpec:
             asked |= {"metric": self.metric, "mode": self.mode}
         return fingerprint([canonical(self.experiment.name, self.config, stored), changes, asked])
 
-    def some(self) -> Sequence[Trial]:
-        """All trials, or the first that the search will ask for: enough to choose how to compute them."""
-        if self.search is None:
-            return self.trials
-        optuna_search = OptunaSearch(self.search, self.mode or "max")
-        first = [optuna_search.ask([], {}, {}, number) for number in range(min(8, self.search.trials))]
-        found = possible(self.config, [decoded_changes(self.config, changes) for changes in first])
-        require(bool(found), "--space: none of the first draws can be")
-        return found
-
     @property
     def one_shape(self) -> bool:
-        """Whether this is a search that varies nothing static: one program serves all that it may ask for."""
+        """True for a search that varies no static field, so that one program serves all of its trials."""
         return self.search is not None and all(
             one_program(self.config, name, domain.ends) for name, domain in self.search.space.items()
         )
 
     @property
     def count(self) -> int:
-        """How many trials there will be."""
+        """The number of trials."""
         return self.search.trials if self.search else len(self.trials)
 
     def folder(self, runs: Path) -> Sweep:
-        """Where this sweep lives under `runs`."""
+        """Returns the folder of this sweep under `runs`."""
         folder = runs / SWEEPS_FOLDER / f"{self.name}-{self.fingerprint()[:8]}"
         return Sweep(store.this_or_alike(folder, "sweep.json", lambda other: belongs_to(Sweep(other), self)))
 
@@ -92,6 +115,7 @@ def spec_record(spec: SweepSpec) -> dict[str, Any]:
         "file": str(spec.experiment.file),
         "fingerprint": spec.fingerprint(),
         "files": contents(spec.config),
+        "mechanisms": files_of_own(),
         "config": encode(spec.config),
         "trials": [
             {"number": trial.number, "changes": encoded_changes(spec.config, trial.changes)}
@@ -129,7 +153,10 @@ def check_owner(spec: SweepSpec, sweep: Sweep) -> None:
 
 
 def belongs_to(sweep: Sweep, spec: SweepSpec) -> bool:
-    """Whether the folder was made for this sweep, if with its files elsewhere and with fewer fields."""
+    """Returns True if the folder was made for this sweep.
+
+    The stored config may have had its files elsewhere, and fewer fields.
+    """
     record = sweep.record()
     return same_values(spec.config, record["config"]) and record["fingerprint"] == spec.fingerprint(
         record["config"]

@@ -13,10 +13,13 @@ runs/sweeps/NAME-1a2b3c4d/
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from attnjax.config import InputError
+from attnjax.runs import store
 from attnjax.runs.store import Run, named, read_record, read_result, write_json
 from attnjax.sweeps.space import Changes
 
@@ -61,14 +64,17 @@ class Sweep:
 
     @property
     def name(self) -> str:
+        """The name of the folder."""
         return self.folder.name
 
     @property
     def sweep_file(self) -> Path:
+        """The file that holds the specification."""
         return self.folder / "sweep.json"
 
     @property
     def plan_file(self) -> Path:
+        """The file that holds the plan."""
         return self.folder / "plan.json"
 
     def trial(self, number: int) -> Run:
@@ -76,13 +82,17 @@ class Sweep:
         return Run(self.folder / "trials" / f"{number:04d}")
 
     def result(self, number: int) -> dict[str, Any] | None:
-        """How a trial ended; None while it waits or runs. InputError for a file that is not ours."""
+        """Returns the result of a trial, or None while it waits or runs.
+
+        Raises:
+          InputError: attnjax did not write the file.
+        """
         file = self.trial(number).result_file
         kinds = {"status": str, "step": int, "validation": dict, "metrics": dict}
         return read_result(file, kinds) if file.is_file() else None
 
     def record(self) -> dict[str, Any]:
-        """What sweep.json holds. InputError when it is not ours."""
+        """Returns the contents of sweep.json. Raises InputError if attnjax did not write it."""
         kinds = {"name": str, "experiment": str, "file": str, "fingerprint": str, "config": dict}
         return read_record(self.sweep_file, {**kinds, "trials": list})
 
@@ -100,7 +110,7 @@ class Sweep:
         return TrialRecord(number, changes, "running" if run.started else "waiting", None, run.folder)
 
     def asked(self, number: int) -> Changes | None:
-        """What a search asked for as this trial, as JSON holds it; None where it has not yet."""
+        """Returns the changes that a search drew for a trial, in JSON form, or None before the draw."""
         file = self._trial_file(number)
         return _asked(file)[1] if file.is_file() else None
 
@@ -112,6 +122,19 @@ class Sweep:
 
     def _trial_file(self, number: int) -> Path:
         return self.trial(number).folder / "trial.json"
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A pack: trials of one shape that one program computes together, and the folder of its checkpoints."""
+
+    folder: Path
+    numbers: Sequence[int]
+
+    @classmethod
+    def of(cls, sweep: Sweep, numbers: Sequence[int]) -> "Pack":
+        """Returns the pack of trials with these numbers."""
+        return cls(sweep.folder / "packs" / f"{numbers[0]:04d}", numbers)
 
 
 def _asked(file: Path) -> tuple[int, Changes]:
@@ -172,8 +195,29 @@ def resolve(name: str, runs: Path) -> Sweep:
     return Sweep(named("sweep", name, runs / SWEEPS_FOLDER, "sweep.json"))
 
 
+def resolve_run_or_sweep(name: str, runs: Path) -> "Run | Sweep":
+    """Returns what a name stands for: the sweep if both a sweep and a run have a name that begins so.
+
+    Raises:
+      InputError: neither a sweep nor a run has such a name, or several do.
+    """
+    for find in (resolve, store.resolve):
+        try:
+            return find(name, runs)
+        except InputError as error:
+            if "not unique" in str(error):
+                raise
+    where = f"neither a run in {runs} nor a sweep in {runs / SWEEPS_FOLDER} is called {name!r}"
+    raise InputError(f"{where} (see `attnjax runs` and `attnjax status`)")
+
+
+def all_sweeps(runs: Path) -> list[Sweep]:
+    """Returns the sweeps in the folder `runs`, by name."""
+    return [Sweep(file.parent) for file in sorted((runs / SWEEPS_FOLDER).glob("*/sweep.json"))]
+
+
 def read_plan(sweep: Sweep) -> dict[str, Any] | None:
-    """How the sweep is computed, None before its first start."""
+    """Returns the record of the sweep's plan, or None before its first start."""
     if not sweep.plan_file.is_file():
         return None
     kinds = {"batching": str, "width": int, "devices": int, "monitor": list, "seconds_per_step": dict}

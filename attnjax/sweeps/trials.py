@@ -146,7 +146,9 @@ def decoded_changes(config: Any, data: Changes) -> Changes:
 
 
 def static_config(config: Any) -> Any:
-    """What decides the compiled program: the config with its traced fields at their defaults and seed 0.
+    """Returns the part of a config that decides the compiled program.
+
+    It is the config with its traced fields at their defaults and with seed 0.
 
     A field whose metadata has "static" (a function of its value) takes what that gives instead.
     """
@@ -154,7 +156,7 @@ def static_config(config: Any) -> Any:
 
 
 def one_program(config: Any, name: str, values: Iterable[Any]) -> bool:
-    """Whether one compiled program serves these values of a field, whatever the other fields are."""
+    """Returns True if one compiled program serves all of these values of a field."""
     if name == "seed":
         return True
     *path, last = name.split(".")
@@ -217,7 +219,7 @@ def _key(changes: Changes) -> tuple[Any, ...]:
 
 
 def refusal(refused: list[str], count: int, total: int) -> str:
-    """What is wrong with some of so many trials, in one line."""
+    """Returns one line on the trials that the config refuses, out of `total`."""
     different = _different(refused)
     more = (
         f"; and {len(different) - MAX_LISTED_REFUSALS} more" if len(different) > MAX_LISTED_REFUSALS else ""

@@ -4,90 +4,25 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnjax.config import InputError
 from attnjax.runs import store
 from attnjax.runs.store import Run
-from attnjax.sweeps.ask import asked_trials, pruner
 from attnjax.sweeps.kept_params import KeptParams
 from attnjax.sweeps.plan import PackPlan
-from attnjax.sweeps.programs import Programs
+from attnjax.sweeps.programs import Programs, packed_trial
+from attnjax.sweeps.search import asked_trials, pruner
 from attnjax.sweeps.spec import SweepSpec
-from attnjax.sweeps.store import Sweep, metric_value, write_failure, write_result
+from attnjax.sweeps.store import Pack, Sweep, metric_value, write_failure, write_result
 from attnjax.sweeps.trials import Trial
+from attnjax.sweeps.watcher import Watcher
 from attnjax.tasks.errors import TaskError, task_code
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Task
     from attnjax.train.packs.program import PackProgram, PackTrial
     from attnjax.train.packs.round import Ended
-
-
-class Watcher:
-    """What may look on while a sweep runs; this one does nothing."""
-
-    def begin(self, sweep: Sweep, trials: int, steps: int) -> None:
-        """Before the first pack: how many trials there are and how many steps they have left together."""
-
-    def started(self, trials: int) -> None:
-        """So many trials more are running."""
-
-    def computed(self, steps: int) -> None:
-        """So many steps more, of one trial each, are behind us."""
-
-    def ended(self, trial: Trial, status: str, value: float | None, reason: str | None) -> None:
-        """A running trial ended."""
-
-    def refused(self, number: int, reason: str) -> None:
-        """A trial that a search asked for cannot be."""
-
-    def close(self) -> None:
-        """After the last pack."""
-
-
-class Watchers(Watcher):
-    """Several that look on together."""
-
-    def __init__(self, watchers: Sequence[Watcher]) -> None:
-        self._watchers = watchers
-
-    def begin(self, sweep: Sweep, trials: int, steps: int) -> None:
-        for watcher in self._watchers:
-            watcher.begin(sweep, trials, steps)
-
-    def started(self, trials: int) -> None:
-        for watcher in self._watchers:
-            watcher.started(trials)
-
-    def computed(self, steps: int) -> None:
-        for watcher in self._watchers:
-            watcher.computed(steps)
-
-    def ended(self, trial: Trial, status: str, value: float | None, reason: str | None) -> None:
-        for watcher in self._watchers:
-            watcher.ended(trial, status, value, reason)
-
-    def refused(self, number: int, reason: str) -> None:
-        for watcher in self._watchers:
-            watcher.refused(number, reason)
-
-    def close(self) -> None:
-        for watcher in self._watchers:
-            watcher.close()
-
-
-@dataclass(frozen=True)
-class Pack:
-    """The numbers of trials of one shape that share lanes, and the folder of what they share."""
-
-    folder: Path
-    numbers: Sequence[int]
-
-    @classmethod
-    def of(cls, sweep: Sweep, numbers: Sequence[int]) -> "Pack":
-        return cls(sweep.folder / "packs" / f"{numbers[0]:04d}", numbers)
 
 
 @dataclass
@@ -157,10 +92,8 @@ class Worker:
         )
 
     def _packed(self, trial: Trial) -> "PackTrial":
-        from attnjax.train.packs.program import PackTrial
-
         file = self.sweep.trial(trial.number).metrics_file
-        return PackTrial(trial.number, trial.config.train, trial.config.seed, file)
+        return packed_trial(trial, file)
 
     def _begin(self, trial: Trial) -> None:
         run = self.sweep.trial(trial.number)

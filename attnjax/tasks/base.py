@@ -1,8 +1,9 @@
-"""What every task offers to training and to the experiments."""
+"""Tasks: the methods that training, experiments and the users of trained runs call."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
@@ -13,6 +14,13 @@ from attnjax.nn.dropout import Dropout
 
 Params = Any
 """A pytree of arrays."""
+Arrays = dict[str, np.ndarray]
+"""Arrays on the host by name, with a row for each example."""
+Hyperparameters = Mapping[str, float | Float[Array, ""]]
+"""Numbers that a compiled program takes as arrays, by name: other values compile nothing anew."""
+AS_MADE: Mapping[str, float] = MappingProxyType({})
+"""No other numbers than those that a task was made with."""
+LossAndMetrics = tuple[Float[Array, ""], dict[str, Float[Array, ""]]]
 
 
 @dataclass(frozen=True)
@@ -27,18 +35,19 @@ class Evaluation:
 class Task(Protocol):
     """A data source, a model, a loss and metrics, bound together.
 
-    A task may have `notes` too: lines that a user should read before training begins.
+    A task may have `notes` too: lines that a user should read before training begins. What else it may offer
+    are the protocols `HoldsOut`, `NamesAxes`, `StartsFrom` and `Predicts`. `ModelTask` has the common parts.
     """
 
     @property
     def monitor(self) -> tuple[str, Literal["max", "min"]]:
-        """Which of the values of `validate` says which checkpoint is best, and in which direction."""
+        """The name of the value of `validate` that chooses the best checkpoint, and its better direction."""
 
     def init(self, key: Key[Array, ""]) -> Params:
-        """Fresh parameters; traceable."""
+        """Returns fresh parameters; traceable."""
 
-    def batch(self, step: int) -> dict[str, np.ndarray]:
-        """The training batch of a step, [batch_size, …] each, on the host; a pure function of the step."""
+    def batch(self, step: int) -> Arrays:
+        """Returns the training batch of a step, [batch_size, …] each; a pure function of the step."""
 
     def loss(
         self,
@@ -46,18 +55,25 @@ class Task(Protocol):
         batch: Mapping[str, jax.Array],
         *,
         dropout: Dropout | None,
-        label_smoothing: float | Float[Array, ""],
-    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """The loss and its metrics ("loss", "token_accuracy", "weight"); pure and traceable.
+        hyper: Hyperparameters,
+    ) -> LossAndMetrics:
+        """Returns the loss and its metrics: "loss", "weight" and any others; pure and traceable.
 
-        Both are means over `weight` terms, so that batches can be joined exactly.
+        All but "weight" are means over `weight` terms, so that batches can be joined exactly.
+
+        Args:
+          params: the parameters.
+          batch: arrays as `batch` gives them.
+          dropout: of this step; None for none.
+          hyper: values of the traced fields outside of `train` in the experiment's config, by field name, in
+            place of those that the task was made with. Trials of a sweep that differ in them share one task.
         """
 
     def validate(self, params: Params) -> dict[str, float]:
-        """A cheap look at held-out examples, for choosing the best checkpoint."""
+        """Returns a cheap account of held-out examples, for choosing the best checkpoint."""
 
     def evaluate(self, params: Params, folder: Path) -> Evaluation:
-        """The final evaluation. Figures and details are written into the folder."""
+        """Returns the final evaluation. Figures and details are written into the folder."""
 
     def save(self, folder: Path) -> None:
         """Writes what a trained run needs besides its parameters."""
@@ -68,7 +84,52 @@ class HoldsOut(Protocol):
     """A task that can also show examples which it does not train on: its runs get a validation loss."""
 
     def held_out(self) -> Mapping[str, np.ndarray]:
-        """Held-out examples, in the form of `Task.batch`; the same ones at every call."""
+        """Returns held-out examples, in the form of `Task.batch`; the same ones at every call."""
+
+
+@runtime_checkable
+class StartsFrom(Protocol):
+    """A task whose parameters begin as given ones, such as those of a file."""
+
+    def initial_params(self) -> Params | None:
+        """Returns arrays in the structure of `Task.init`, or in nested dicts a part of it; None for none.
+
+        Leaves that are missing are those of `init`. It is called before training, and is not traced.
+        """
+
+
+class Prediction:
+    """An answer of a trained model to one input; a subclass says how it is shown."""
+
+    text: str
+    """The answer in one line, for people."""
+
+    def record(self) -> dict[str, Any]:
+        """Returns the answer as JSON holds it."""
+        return {"text": self.text}
+
+    def details(self) -> dict[str, Any]:
+        """Returns what else is known of the answer, as JSON holds it."""
+        return {}
+
+    def picture(self) -> str:
+        """Returns the details as lines for a terminal; nothing where there are none."""
+        return ""
+
+
+@runtime_checkable
+class Predicts(Task, Protocol):
+    """A task whose trained runs answer inputs."""
+
+    def read_input(self, text: str) -> Any:
+        """Returns the input that a line of text stands for.
+
+        Raises:
+          InputError: the text stands for none.
+        """
+
+    def predict(self, params: Params, inputs: Sequence[Any]) -> Sequence[Prediction]:
+        """Returns the answer to each input, in order."""
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""What a task's own code raises, told from what is not its fault. Free of jax."""
+"""Errors of a task's own code, told from those that are not its fault. Free of jax."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Computing with many rows, a few of them at a time."""
+"""Inference over many rows, a batch of them at a time."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,13 +9,13 @@ import numpy as np
 from attnjax.tasks.base import Params
 
 ROWS = 256
-"""Rows that are computed together at most. Fewer are filled up to a power of two: few shapes compile."""
+"""Most rows of a batch. Fewer are filled up to a power of two, so that few shapes compile."""
 
 
 def in_batches(
     function: Callable[[Params, Any], Any], params: Params, arrays: Mapping[str, np.ndarray]
 ) -> Any:
-    """function(params, arrays) on the host, computed in batches of equal size.
+    """Returns function(params, arrays) on the host, computed in batches of equal size.
 
     >>> in_batches(lambda params, arrays: params * arrays["x"], 2.0, {"x": np.arange(3)})
     array([0., 2., 4.], dtype=float32)
@@ -30,5 +30,5 @@ def in_batches(
 
 
 def _filled(rows: np.ndarray, count: int) -> np.ndarray:
-    """The rows, and the last one again until there are `count`."""
+    """Returns the rows, and the last one again until there are `count`."""
     return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])

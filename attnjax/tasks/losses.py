@@ -1,4 +1,4 @@
-"""The loss of every task that predicts tokens."""
+"""Losses that tasks share."""
 
 import jax
 import jax.numpy as jnp
@@ -11,15 +11,25 @@ def smoothed_cross_entropy(
     counted: Bool[Array, "B T"],
     label_smoothing: float | Float[Array, ""],
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """Mean over the counted labels y of -(1-ε)·log p(y) - ε·mean_v log p(v), with its metrics.
+    """Returns the mean over the counted labels y of -(1-ε)·log p(y) - ε·mean_v log p(v), with its metrics.
 
-    ε is the label smoothing (Szegedy et al. 2016). Metrics: the loss, the accuracy of the likeliest token,
-    and the number of labels as "weight". What is not counted may be any number.
+    The metrics are "loss", "token_accuracy", the share of labels that are the likeliest token, and "weight",
+    the number of labels.
 
-    >>> logits, labels = jnp.zeros((1, 2, 4)), jnp.array([[3, -1]])
-    >>> loss, metrics = smoothed_cross_entropy(logits, labels, labels >= 0, 0.1)
-    >>> print(round(float(loss), 4), float(metrics["weight"]))  # log 4
-    1.3863 1.0
+    Args:
+      logits: of every token at every place.
+      labels: the right tokens; any number where they are not counted.
+      counted: the places that have a label.
+      label_smoothing: ε in [0, 1).
+
+    References:
+      Szegedy et al., Rethinking the Inception architecture for computer vision, 2016. arXiv:1512.00567.
+
+    Example:
+      >>> logits, labels = jnp.zeros((1, 2, 4)), jnp.array([[3, -1]])
+      >>> loss, metrics = smoothed_cross_entropy(logits, labels, labels >= 0, 0.1)
+      >>> print(round(float(loss), 4), float(metrics["weight"]))  # log 4
+      1.3863 1.0
     """
     log_p = jax.nn.log_softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
     known = jnp.where(counted, labels, 0)

@@ -18,7 +18,7 @@ _WITHOUT = {
     "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
 }
 _TRUETYPE = 42
-"""How fonts lie in a PDF: publishers refuse matplotlib's default, Type 3."""
+"""The kind of fonts in a PDF: publishers refuse matplotlib's default, Type 3."""
 
 
 def encoded(figure: Figure, format: Format = "png") -> bytes:

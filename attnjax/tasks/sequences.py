@@ -1,90 +1,130 @@
 """Questions within sequences: a language model answers at the tokens where something is asked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Int
 
 from attnjax.config import require
 from attnjax.data.hosts import host_rows
-from attnjax.data.synthetic.questions import NOT_ASKED, Arrays, Part, Sequences, stream
+from attnjax.data.synthetic.questions import NOT_ASKED, Part, Sequences, stream
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.nn.dropout import Dropout
-from attnjax.tasks.base import Evaluation, Params
-from attnjax.tasks.inference import in_batches
+from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params, Prediction
+from attnjax.tasks.config import CROSS_ENTROPY, CrossEntropyConfig
 from attnjax.tasks.losses import smoothed_cross_entropy
+from attnjax.tasks.model_task import ModelTask, require_positions
 
 ANSWERS, SEQUENCES = "answers %", "sequences %"
 SAMPLES = 2
 """Of each row of the final table."""
 
 
-class SequenceTask:
+@dataclass(frozen=True)
+class Answers(Prediction):
+    """The likeliest answer at each token of a sequence; the last one stands for them all.
+
+    Where nothing is asked, answers mean nothing.
+    """
+
+    tokens: list[int]
+    answers: list[int]
+    word: Callable[[int], str]
+    """Writes a token."""
+
+    @property
+    def text(self) -> str:  # type: ignore[override]
+        """The answer at the last token."""
+        return self.word(self.answers[-1])
+
+    def record(self) -> dict[str, Any]:
+        """Returns the answer at the last token."""
+        return {"answer": self.answers[-1], "word": self.text}
+
+    def details(self) -> dict[str, Any]:
+        """Returns all tokens and all answers, as ids."""
+        return {"tokens": self.tokens, "answers": self.answers}
+
+    def picture(self) -> str:
+        """Returns the tokens and, below each, its answer."""
+        rows = [[self.word(token) for token in tokens] for tokens in (self.tokens, self.answers)]
+        widths = [max(map(len, pair)) for pair in zip(*rows, strict=True)]
+        lines = (map(str.ljust, row, widths) for row in rows)
+        return "\n".join(" ".join(line).rstrip() for line in lines)
+
+
+class SequenceTask(ModelTask[LanguageModel]):
     """Trains a `LanguageModel` to give the answers of a source of sequences.
 
     Every answer is given with the right tokens before it (teacher forcing). A sequence whose answers are all
     right is therefore one that greedy decoding would have written as well, where an answer is the next token.
 
-    Raises InputError where the sequences are longer than the model's learned positions.
+    Args:
+      source: makes the sequences.
+      config: the model's shape.
+      loss: the loss's settings.
+      batch_size: of all hosts together.
+
+    Raises:
+      InputError: the sequences are longer than the model's learned positions.
     """
 
-    def __init__(self, source: Sequences, model: LanguageModelConfig, *, batch_size: int) -> None:
-        self.source, self._model = source, model
+    def __init__(
+        self,
+        source: Sequences,
+        config: LanguageModelConfig,
+        *,
+        loss: CrossEntropyConfig = CROSS_ENTROPY,
+        batch_size: int,
+    ) -> None:
+        self.source, self.config, self._loss = source, config, loss
         self._slice, self._batch_size = host_rows(batch_size), batch_size
-        width = max(arrays["tokens"].shape[1] for arrays in self._tests.values())
-        require(
-            model.positions != "learned" or width <= model.max_length,
-            f"model.max_length is {model.max_length}: the sequences need {width} learned positions",
-        )
-        self._graphdef = nnx.split(nnx.eval_shape(lambda: self._made(jax.random.key(0))), nnx.Param)[0]
-        self._answer = jax.jit(self._answered)
+        require_positions(config, max(x["tokens"].shape[1] for x in self._tests.values()), "the sequences")
 
     @property
     def monitor(self) -> tuple[str, Literal["max", "min"]]:
         """The share of right answers."""
         return "answers", "max"
 
-    def init(self, key: Key[Array, ""]) -> Params:
-        """Fresh parameters of the model, as nested dicts of arrays."""
-        return nnx.to_pure_dict(nnx.split(self._made(key), nnx.Param)[1])
+    def build(self, rngs: nnx.Rngs) -> LanguageModel:
+        """Returns a language model of the source's tokens."""
+        return LanguageModel(self.config, vocab=self.source.vocab, rngs=rngs)
 
     def batch(self, step: int) -> Arrays:
-        """This host's rows of the step's "tokens" and "answers"."""
+        """Returns this host's rows of the step's "tokens" and "answers"."""
         rng = stream(self.source.config.seed, Part.TRAIN, step)
         made = self.source.rows(self._batch_size, rng)
         return {name: array[self._slice] for name, array in made.items()}
 
-    def loss(
+    def loss_of(
         self,
-        params: Params,
+        model: LanguageModel,
         batch: Mapping[str, jax.Array],
         *,
         dropout: Dropout | None,
-        label_smoothing: float | Float[Array, ""],
-    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """The `smoothed_cross_entropy` of the answers; nothing else of a sequence is learned."""
-        logits = self._merged(params)(batch["tokens"], dropout=dropout).logits
+        hyper: Hyperparameters,
+    ) -> LossAndMetrics:
+        """Returns the `smoothed_cross_entropy` of the answers; nothing else of a sequence is learned."""
         answers = batch["answers"]
-        return smoothed_cross_entropy(logits, answers, answers != NOT_ASKED, label_smoothing)
+        smoothing = hyper.get("label_smoothing", self._loss.label_smoothing)
+        logits = model(batch["tokens"], dropout=dropout).logits
+        return smoothed_cross_entropy(logits, answers, answers != NOT_ASKED, smoothing)
 
     def validate(self, params: Params) -> dict[str, float]:
-        """The percentages of right answers and of sequences without a wrong one, in held-out sequences."""
-        scores = score(self._validation["answers"], self._given(params, self._validation))
+        """Returns the percentages of right answers and of sequences without a wrong one, held out."""
+        scores = score(self.validation["answers"], self._given(params, self.validation))
         return {"answers": scores[ANSWERS], "sequences": scores[SEQUENCES]}
 
-    def held_out(self) -> Arrays:
-        """The sequences of `validate`."""
-        return self._validation
-
     def evaluate(self, params: Params, folder: Path) -> Evaluation:
-        """A row with the percentages of `validate` for every setting of the source, and samples of each."""
+        """Returns a row with the percentages of `validate` for every setting of the source, and samples."""
         metrics: dict[str, dict[str, float]] = {}
         samples: list[dict[str, str]] = []
         for setting, arrays in self._tests.items():
@@ -93,11 +133,9 @@ class SequenceTask:
             samples += [self._sample(setting, arrays, given, row) for row in range(min(SAMPLES, len(given)))]
         return Evaluation(metrics, samples)
 
-    def save(self, folder: Path) -> None:
-        """A trained run needs nothing but its parameters and its config."""
-
     @cached_property
-    def _validation(self) -> Arrays:
+    def validation(self) -> Arrays:
+        """The held-out sequences of `validate`."""
         config = self.source.config
         return self.source.rows(config.evaluation_examples, stream(config.seed, Part.VALIDATION))
 
@@ -109,39 +147,65 @@ class SequenceTask:
             for setting in self.source.settings
         }
 
-    def _made(self, key: Key[Array, ""]) -> LanguageModel:
-        return LanguageModel(self._model, vocab=self.source.vocab, rngs=nnx.Rngs(key))
+    def read_input(self, text: str) -> list[int]:
+        """Returns the tokens of a sequence, of which the text has the ids or the words.
 
-    def _merged(self, params: Params) -> LanguageModel:
-        return nnx.merge(self._graphdef, params)
+        Raises:
+          InputError: there is no such token, or more of them than the model's learned positions.
+        """
+        known = {self.source.word(token): token for token in range(self.source.vocab)}
+        known |= {str(token): token for token in range(self.source.vocab)}
+        words = text.replace(",", " ").split()
+        for word in words:
+            require(
+                word in known,
+                f"{word!r} is no token: expected ids from 0 to {self.source.vocab - 1}, or words such as "
+                f"{self._words(range(self.source.vocab - 2, self.source.vocab))}",
+            )
+        require_positions(self.config, len(words), "the tokens")
+        return [known[word] for word in words]
+
+    def predict(self, params: Params, inputs: Sequence[Sequence[int]]) -> list[Answers]:
+        """Returns the likeliest answers in each sequence of tokens."""
+        width = 1 << (max(map(len, inputs)) - 1).bit_length()
+        if self.config.positions == "learned":
+            width = min(width, self.config.max_length)
+        # Nothing that stands before the padding sees it.
+        tokens = np.zeros((len(inputs), width), np.int32)
+        for row, own in zip(tokens, inputs, strict=True):
+            row[: len(own)] = own
+        given = self.infer(likeliest, params, {"tokens": tokens}).tolist()
+        return [
+            Answers(list(own), row[: len(own)], self.source.word)
+            for own, row in zip(inputs, given, strict=True)
+        ]
 
     def _given(self, params: Params, arrays: Arrays) -> Int[np.ndarray, "n T"]:
-        return in_batches(self._answer, params, {"tokens": arrays["tokens"]})
-
-    def _answered(self, params: Params, arrays: Mapping[str, jax.Array]) -> Int[Array, "B T"]:
-        """The likeliest answer at every token."""
-        logits = self._merged(params)(arrays["tokens"]).logits
-        return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+        return self.infer(likeliest, params, {"tokens": arrays["tokens"]})
 
     def _sample(
         self, setting: str, arrays: Arrays, given: Int[np.ndarray, "n T"], row: int
     ) -> dict[str, str]:
         asked = arrays["answers"][row] != NOT_ASKED
-
-        def words(tokens: Int[np.ndarray, " n"]) -> str:
-            return " ".join(map(self.source.word, tokens.tolist()))
-
         right = arrays["answers"][row][asked]
         return {
             "row": setting,
-            "sequence": words(arrays["tokens"][row]),
-            "answers": words(given[row][asked]),
-            "right ones": words(right),
+            "sequence": self._words(arrays["tokens"][row].tolist()),
+            "answers": self._words(given[row][asked].tolist()),
+            "right ones": self._words(right.tolist()),
         }
+
+    def _words(self, tokens: Sequence[int]) -> str:
+        return " ".join(map(self.source.word, tokens))
+
+
+def likeliest(model: LanguageModel, arrays: Mapping[str, jax.Array]) -> Int[Array, "B T"]:
+    """Returns the likeliest answer at every token of "tokens"."""
+    return jnp.argmax(model(arrays["tokens"]).logits, axis=-1).astype(jnp.int32)
 
 
 def score(answers: Int[np.ndarray, "n T"], given: Int[np.ndarray, "n T"]) -> dict[str, float]:
-    """The percentages of right answers and of sequences that have no wrong one.
+    """Returns the percentages of right answers and of sequences that have no wrong one.
 
     >>> answers = np.array([[NOT_ASKED, 4, 5], [NOT_ASKED, 6, 7]])
     >>> score(answers, np.array([[9, 4, 5], [9, 6, 6]]))

@@ -1,4 +1,4 @@
-"""How long and how to train. Free of jax, so that the command line can read it at once."""
+"""The settings of a training. Free of jax, so that the command line can read it at once."""
 
 import math
 from dataclasses import dataclass, field
@@ -58,15 +58,13 @@ class TrainConfig:
     rate_patterns: tuple[str, ...] = ()
     """Patterns of names of parameters with learning rates of their own; the first that fits counts."""
     rate_factors: tuple[float, ...] = field(default=(), metadata={"traced": True, "static": _ones})
-    """What the learning rate is multiplied by, for each of rate_patterns."""
+    """Factors of the learning rate, one for each of rate_patterns."""
     learning_rate: float = traced(1e-3)
     """Its peak, at the end of the warm-up."""
     weight_decay: float = traced(0.01)
     """Of matrices; biases and norms have none."""
     dropout: float = traced(0.1)
     """Share of activations and of attention weights that each step sets to 0."""
-    label_smoothing: float = traced(0.0)
-    """Share of a target's probability that is spread over all tokens."""
     beta1: float = traced(0.9)
     """Decay of the mean of gradients; the momentum of SGD and Muon."""
     beta2: float = traced(0.98)
@@ -102,7 +100,7 @@ class TrainConfig:
             value = getattr(self, name)
             _require_number(name, value, value_ok=lambda v: v >= 0, expected="a number ≥ 0")
         _require_number("clip_norm", self.clip_norm, value_ok=lambda v: v > 0, expected="a number > 0")
-        for name in ("dropout", "label_smoothing", "beta1", "beta2", "ema_decay"):
+        for name in ("dropout", "beta1", "beta2", "ema_decay"):
             value = getattr(self, name)
             _require_number(name, value, value_ok=lambda v: 0 <= v < 1, expected="a number in [0, 1)")
 

@@ -1,7 +1,8 @@
 """The loop on the host: it acts between dispatches only, and never makes the device wait."""
 
+import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from attnjax.ops.engines.noted import noted_engines
-from attnjax.tasks.base import NamesAxes
+from attnjax.tasks.base import AS_MADE, NamesAxes
+from attnjax.tasks.check import given_params
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.clock import Clock
 from attnjax.train.config import TrainConfig
 from attnjax.train.metrics import MetricsFile, Row, train_row
 from attnjax.train.observers.base import Observer
 from attnjax.train.observers.progress import ProgressBar
-from attnjax.train.optimizer import hyperparameters
 from attnjax.train.prefetch import prefetched
-from attnjax.train.rngs import Stream, stream_key
-from attnjax.train.sharding import REPLICATED, Rules, ShardingPlan, gather
+from attnjax.train.sharding import REPLICATED, Rules, ShardingPlan, gather, place_part
 from attnjax.train.signals import interrupt_on_signals
 from attnjax.train.spans import Span, checkpoint_due, spans_of
-from attnjax.train.state import TrainState, count_parameters, evaluation_params, init_state
-from attnjax.train.step import make_train_chunk
+from attnjax.train.state import TrainState, count_parameters, evaluation_params, initial_state
+from attnjax.train.step import make_train_chunk, traced_values
 from attnjax.train.validation import Validation
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class TrainingDiverged(RuntimeError):
 
 @dataclass(frozen=True)
 class FitResult:
-    """What training leaves: the parameters after the last step, and where the best ones are."""
+    """The outcome of `fit`: the parameters after the last step, and the step of the best ones."""
 
     params: Any
     """After `step` updates (their moving average where `ema_decay` > 0), on one device."""
@@ -68,6 +68,7 @@ def fit(
     *,
     seed: int,
     folder: Path,
+    hyper: Mapping[str, float] = AS_MADE,
     mesh: jax.sharding.Mesh | None = None,
     rules: Rules = REPLICATED,
     observers: Sequence[Observer] | None = None,
@@ -79,8 +80,15 @@ def fit(
     A run that was killed and started again ends in the same bits and the same metrics file as one that never
     stopped.
 
-    `observers` see every row; None shows a progress bar. `task.init` must be traceable. With `rules` the
-    parameters are split over the mesh by the names of their axes, which the task then tells (`NamesAxes`).
+    Args:
+      task: the data, the model and the loss; its `init` is traced.
+      config: how long and how to train.
+      seed: of the parameters and the dropout.
+      folder: of this run alone.
+      hyper: for the task's loss, in place of the values that the task was made with.
+      mesh: of the devices that share a batch; None for one.
+      rules: split parameters over the mesh by the names of their axes, for a task that `NamesAxes`.
+      observers: they see every row; None shows a progress bar.
 
     Raises:
       InputError: the batch does not split over the mesh.
@@ -104,14 +112,14 @@ def fit(
         for observer in observers:
             observer.start(first_step, config.steps, count_parameters(state.params))
 
-        boundary = _Boundary(task, config, checkpoints, metrics_file, clock, observers)
+        boundary = _Boundary(task, hyper, checkpoints, metrics_file, clock, observers)
         spans = spans_of(first_step, config)
 
         def load(span: Span) -> dict[str, jax.Array]:
             return plan.put_batches(stacked_batches(task, span))
 
         batches = stack.enter_context(prefetched(load, spans))
-        dispatch = _Dispatcher(task, config, seed, state, plan, boundary.compiled)
+        dispatch = _Dispatcher(task, config, hyper, seed, state, plan, boundary.compiled)
 
         # At the boundary after chunk i, in this order:
         #   1. dispatch chunk i + 1 (its batches are there), so that the device works during all that follows;
@@ -152,7 +160,7 @@ def load_params(task: "Task", config: TrainConfig, *, folder: Path, best: bool =
     if not (folder / "checkpoints").is_dir():
         raise FileNotFoundError(f"{folder} holds no checkpoint")
     plan = ShardingPlan(None, config)
-    like = jax.eval_shape(lambda: initial_state(task, config, jax.random.key(0)))
+    like = jax.eval_shape(functools.partial(initial_state, task, config), jax.random.key(0))
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=plan.replicated), like)
     with _checkpoints(task, config, folder, read_only=True) as checkpoints:
         if best and checkpoints.best is not None:
@@ -174,6 +182,7 @@ class _Dispatcher:
         self,
         task: "Task",
         config: TrainConfig,
+        hyper: Mapping[str, float],
         seed: int,
         state: TrainState,
         plan: ShardingPlan,
@@ -182,7 +191,7 @@ class _Dispatcher:
         self.state = state
         self._config = config
         self._on_compiled, self._lengths = on_compiled, set[int]()
-        self._hyper = jax.device_put(hyperparameters(config), plan.replicated)
+        self._traced = jax.device_put(traced_values(config, hyper), plan.replicated)
         self._seed_key = jax.device_put(jax.random.key(seed), plan.replicated)
         self._chunk = jax.jit(
             make_train_chunk(task.loss, config),
@@ -194,7 +203,7 @@ class _Dispatcher:
     def __call__(self, span: Span, batches: dict[str, jax.Array]) -> _Chunk:
         length, began = span.end - span.start, time.monotonic()
         with jax.transfer_guard("disallow"), noted_engines() as engines:
-            self.state, metrics = self._chunk(self.state, batches, self._hyper, self._seed_key)
+            self.state, metrics = self._chunk(self.state, batches, self._traced, self._seed_key)
             if length not in self._lengths:
                 self._lengths.add(length)
                 self._on_compiled(span.start, time.monotonic() - began, list(engines))
@@ -203,19 +212,19 @@ class _Dispatcher:
 
 
 class _Boundary:
-    """What happens between two chunks, for the chunk that is finished."""
+    """The host's work between two chunks, for the chunk that is finished."""
 
     def __init__(
         self,
         task: "Task",
-        config: TrainConfig,
+        hyper: Mapping[str, float],
         checkpoints: Checkpoints,
         metrics: MetricsFile,
         clock: Clock,
         observers: Sequence[Observer],
     ) -> None:
         self._monitor, self._validation = task.monitor[0], Validation(task)
-        self._label_smoothing = config.label_smoothing
+        self._hyper = hyper
         self._checkpoints = checkpoints
         self._metrics, self._clock = metrics, clock
         self._observers = observers
@@ -238,8 +247,7 @@ class _Boundary:
         self._write(trained)
         if chunk.snapshot is not None:
             params = gather(evaluation_params(chunk.snapshot))
-            losses = {"train_loss": trained["loss"], "label_smoothing": self._label_smoothing}
-            validated = self._validation.row(chunk.end, params, **losses)
+            validated = self._validation.row(chunk.end, params, train_loss=trained["loss"], hyper=self._hyper)
             self._write(validated)
             score = validated[self._monitor]
             self._checkpoints.save(chunk.end, chunk.snapshot, score, first=self._metrics.sync)
@@ -256,21 +264,21 @@ def _checkpoints(task: "Task", config: TrainConfig, folder: Path, *, read_only: 
     return Checkpoints(folder / "checkpoints", keep=config.keep, mode=mode, read_only=read_only)
 
 
-def initial_state(task: "Task", config: TrainConfig, seed_key: jax.Array) -> TrainState:
-    """The state before the first step."""
-    return init_state(task.init(stream_key(seed_key, Stream.INIT)), config)
-
-
 def _restore_or_init(
     task: "Task", config: TrainConfig, seed: int, plan: ShardingPlan, checkpoints: Checkpoints
 ) -> tuple[int, TrainState]:
-    def make(key: jax.Array) -> TrainState:
-        return initial_state(task, config, key)
-
-    like = jax.eval_shape(make, jax.random.key(seed))
-    axes = task.logical_axes() if isinstance(task, NamesAxes) else None
-    state = jax.jit(make, out_shardings=plan.state(like, like.params, axes))(jax.random.key(seed))
-    return checkpoints.restore(state) or (0, state)
+    make, key = functools.partial(initial_state, task, config), jax.random.key(seed)
+    like = jax.eval_shape(make, key)
+    shardings = plan.state(like, like.params, task.logical_axes() if isinstance(task, NamesAxes) else None)
+    placed = jax.tree.map(
+        lambda x, own: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=own), like, shardings
+    )
+    if restored := checkpoints.restore(placed):
+        return restored
+    given = given_params(task)
+    if given is not None:
+        given = place_part(given, shardings.params)
+    return 0, jax.jit(make, out_shardings=shardings)(key, given)
 
 
 def stacked_batches(task: "Task", span: Span) -> dict[str, np.ndarray]:
@@ -279,7 +287,7 @@ def stacked_batches(task: "Task", span: Span) -> dict[str, np.ndarray]:
 
 
 def divergence(end: int, metrics: dict[str, np.ndarray]) -> str | None:
-    """Where in a chunk that ended at `end` loss or gradient are not finite; None where they are."""
+    """Returns the first step of a chunk with a loss or gradient that is not finite, in words; else None."""
     finite = np.isfinite(metrics["loss"]) & np.isfinite(metrics["grad_norm"])
     if finite.all():
         return None

@@ -60,9 +60,9 @@ class MetricsFile:
 
 
 def train_row(step: int, metrics: "dict[str, np.ndarray]") -> Row:
-    """The row of a chunk that ended at `step`, from its metrics per step, [K].
+    """Returns the row of a chunk that ended at `step`, from its metrics per step, [K].
 
-    The task's metrics are averaged over the chunk by weight, `tokens` is the sum of the weights, grad_norm
+    The task's metrics are averaged over the chunk by weight, "weight" is the sum of the weights, grad_norm
     and learning_rate are those of the last step.
     """
     import numpy as np  # Commands that only read rows answer sooner without it.
@@ -74,4 +74,4 @@ def train_row(step: int, metrics: "dict[str, np.ndarray]") -> Row:
         for name, values in metrics.items()
         if name not in ("weight", *last)
     }
-    return {"step": step, "split": "train", **means, **last, "tokens": float(np.sum(weight))}
+    return {"step": step, "split": "train", **means, **last, "weight": float(np.sum(weight))}

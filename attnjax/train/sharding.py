@@ -1,4 +1,4 @@
-"""Where the arrays of a run live: a mesh of devices, and rules that read the logical axes of parameters."""
+"""Shardings of a run: a mesh of devices, and rules that read the logical axes of parameters."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -93,6 +93,13 @@ class ShardingPlan:
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self._batches, x), batches)
 
 
+def place_part(part: Any, shardings: Any) -> Any:
+    """Returns host arrays on the devices; `part` may lack entries of the dictionaries of `shardings`."""
+    if isinstance(shardings, dict):
+        return {name: place_part(own, shardings[name]) for name, own in part.items()}
+    return jax.tree.map(jax.device_put, part, shardings)
+
+
 def gather(tree: Any) -> Any:
     """Returns arrays on one local device: replicated ones without a copy.
 
@@ -106,5 +113,5 @@ def gather(tree: Any) -> Any:
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes what all of them know."""
+    """Returns True in the process that writes what all processes know."""
     return jax.process_index() == 0

@@ -1,13 +1,17 @@
-"""What training carries from step to step: a plain pytree, that can be jitted, saved, mapped and sharded."""
+"""The training state: a plain pytree, which can be jitted, saved, mapped and sharded."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, Key
 
 from attnjax.train.config import TrainConfig
 from attnjax.train.optimizer import init_optimizer, widened
+from attnjax.train.rngs import Stream, stream_key
+
+if TYPE_CHECKING:
+    from attnjax.tasks.base import Params, Task
 
 
 class TrainState(NamedTuple):
@@ -17,6 +21,21 @@ class TrainState(NamedTuple):
     params: Any
     opt_state: Any
     ema: Any
+
+
+def initial_state(
+    task: "Task", config: TrainConfig, seed_key: Key[Array, ""], given: "Params | None" = None
+) -> TrainState:
+    """Returns the state of a run before its first update; traceable.
+
+    Args:
+      task: makes the parameters, with a key of their own.
+      config: of the training.
+      seed_key: of the run.
+      given: parameters in place of those that the task makes, as `attnjax.tasks.check.given_params` returns.
+    """
+    params = task.init(stream_key(seed_key, Stream.INIT))
+    return init_state(params if given is None else _overlaid(params, given), config)
 
 
 def init_state(params: Any, config: TrainConfig) -> TrainState:
@@ -31,7 +50,7 @@ def evaluation_params(state: TrainState) -> Any:
 
 
 def count_parameters(params: Any) -> int:
-    """How many numbers the arrays of a tree hold.
+    """Returns the number of entries in the arrays of a tree.
 
     >>> count_parameters({"kernel": jnp.zeros((2, 3)), "bias": jnp.zeros(3)})
     9
@@ -47,3 +66,10 @@ def update_ema(ema: Any, params: Any, decay: Array, step: Int[Array, ""]) -> Any
     """
     d = jnp.minimum(decay, (1 + step) / (10 + step))
     return jax.tree.map(lambda old, new: (d * old + (1 - d) * new).astype(old.dtype), ema, params)
+
+
+def _overlaid(params: Any, given: Any) -> Any:
+    """Returns the parameters with the given ones in the place of theirs."""
+    if not isinstance(params, dict):
+        return given
+    return {name: _overlaid(own, given[name]) if name in given else own for name, own in params.items()}

@@ -1,7 +1,7 @@
 """The training step and the chunk of steps that one dispatch runs: pure functions of plain pytrees."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,13 @@ from jaxtyping import Array, Float, Key
 
 from attnjax.nn.dropout import Dropout
 from attnjax.train.config import TrainConfig
-from attnjax.train.optimizer import Hyperparameters, trained_only, update_params, widened
+from attnjax.train.optimizer import (
+    Hyperparameters,
+    hyperparameters,
+    trained_only,
+    update_params,
+    widened,
+)
 from attnjax.train.rngs import Stream, stream_key
 from attnjax.train.schedules import schedule
 from attnjax.train.state import TrainState, update_ema
@@ -18,21 +24,38 @@ from attnjax.train.state import TrainState, update_ema
 Batch = dict[str, Array]
 Metrics = dict[str, Float[Array, "*steps"]]
 Loss = Callable[..., tuple[Float[Array, ""], Metrics]]
-Step = Callable[[TrainState, Batch, Hyperparameters, Key[Array, ""]], tuple[TrainState, Metrics]]
+
+
+class TracedValues(NamedTuple):
+    """The numbers that a compiled step takes as arrays: those of training, and those of the task's loss."""
+
+    train: Hyperparameters
+    loss: Hyperparameters
+
+
+Step = Callable[[TrainState, Batch, TracedValues, Key[Array, ""]], tuple[TrainState, Metrics]]
+
+
+def traced_values(config: TrainConfig, loss: Mapping[str, float]) -> TracedValues:
+    """Returns the traced fields of a training configuration and the values for the loss, as arrays."""
+    return TracedValues(
+        hyperparameters(config), {name: jnp.asarray(value, jnp.float32) for name, value in loss.items()}
+    )
 
 
 def make_train_step(loss: Loss, config: TrainConfig) -> Step:
-    """The function (state, batch, hyperparameters, seed_key) → (state, metrics) of one update.
+    """Returns the function (state, batch, traced values, seed_key) → (state, metrics) of one update.
 
     Of `config` only the static fields are read. `metrics` are the task's, averaged over the batch by weight,
     with grad_norm (before clipping) and learning_rate.
     """
 
     def train_step(
-        state: TrainState, batch: Batch, hyper: Hyperparameters, seed_key: Key[Array, ""]
+        state: TrainState, batch: Batch, traced: TracedValues, seed_key: Key[Array, ""]
     ) -> tuple[TrainState, Metrics]:
+        hyper = traced.train
         key = stream_key(seed_key, Stream.DROPOUT, state.step)
-        grads, metrics = _gradients(loss, state.params, batch, hyper, key, config.accumulate)
+        grads, metrics = _gradients(loss, state.params, batch, traced, key, config.accumulate)
         grads = trained_only(grads, config)
         learning_rate = hyper["learning_rate"] * schedule(state.step, config)
         params, opt_state = update_params(state.params, grads, state.opt_state, hyper, learning_rate, config)
@@ -44,34 +67,33 @@ def make_train_step(loss: Loss, config: TrainConfig) -> Step:
 
 
 def make_train_chunk(loss: Loss, config: TrainConfig) -> Step:
-    """The function of `make_train_step` over batches stacked on a leading axis of K steps, as one `lax.scan`.
+    """Returns the function of `make_train_step` over batches stacked on a leading axis of K steps.
 
-    Metrics come back per step, [K].
+    It is one `lax.scan`. Metrics come back per step, [K].
     """
     train_step = make_train_step(loss, config)
 
     def train_chunk(
-        state: TrainState, batches: Batch, hyper: Hyperparameters, seed_key: Key[Array, ""]
+        state: TrainState, batches: Batch, traced: TracedValues, seed_key: Key[Array, ""]
     ) -> tuple[TrainState, Metrics]:
-        return jax.lax.scan(lambda state, batch: train_step(state, batch, hyper, seed_key), state, batches)
+        return jax.lax.scan(lambda state, batch: train_step(state, batch, traced, seed_key), state, batches)
 
     return train_chunk
 
 
 def _gradients(
-    loss: Loss, params: Any, batch: Batch, hyper: Hyperparameters, key: Key[Array, ""], accumulate: int
+    loss: Loss, params: Any, batch: Batch, traced: TracedValues, key: Key[Array, ""], accumulate: int
 ) -> tuple[Any, Metrics]:
-    """Gradient and metrics of the whole batch, computed in `accumulate` micro-batches.
+    """Returns gradient and metrics of the whole batch, computed in `accumulate` micro-batches.
 
-    With nᵢ tokens in micro-batch i, the batch's loss is Σ nᵢ·lossᵢ / Σ nᵢ: averaging the micro-batches'
-    gradients instead would weigh the tokens of a sparse micro-batch more. Sums are in at least float32,
+    With weight nᵢ of micro-batch i, the batch's loss is Σ nᵢ·lossᵢ / Σ nᵢ: averaging the micro-batches'
+    gradients instead would weigh the terms of a light micro-batch more. Sums are in at least float32,
     whatever the parameters and the task's loss are in, and come back so.
     """
 
     def weighted_loss(params: Any, micro_batch: Batch, index: Array) -> tuple[Array, Metrics]:
-        dropout = Dropout(hyper["dropout"], jax.random.fold_in(key, index))
-        found = loss(params, micro_batch, dropout=dropout, label_smoothing=hyper["label_smoothing"])
-        value, metrics = widened(found)
+        dropout = Dropout(traced.train["dropout"], jax.random.fold_in(key, index))
+        value, metrics = widened(loss(params, micro_batch, dropout=dropout, hyper=traced.loss))
         weight = metrics["weight"]
         sums = {name: metric * weight for name, metric in metrics.items() if name != "weight"}
         return value * weight, {**sums, "weight": weight}

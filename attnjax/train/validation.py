@@ -1,4 +1,4 @@
-"""What a validation finds: the task's own values, the loss of held-out examples, and its gap to training."""
+"""Validation: the task's own values, the loss of held-out examples, and its gap to that of training."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from attnjax.tasks.base import HoldsOut
+from attnjax.tasks.base import HoldsOut, Hyperparameters
 from attnjax.tasks.check import validation
 from attnjax.train.metrics import Row
 
@@ -23,14 +23,14 @@ class Validation:
     def __init__(self, task: "Task") -> None:
         self._task = task
 
-        def measure(params: Any, batch: Mapping[str, jax.Array], smoothing: float) -> tuple[Any, Any]:
-            metrics = task.loss(params, batch, dropout=None, label_smoothing=smoothing)[1]
+        def measure(params: Any, batch: Mapping[str, jax.Array], hyper: Hyperparameters) -> tuple[Any, Any]:
+            metrics = task.loss(params, batch, dropout=None, hyper=hyper)[1]
             return metrics["loss"], metrics["weight"]
 
         self._measure = jax.jit(measure)
 
-    def row(self, step: int, params: Any, *, train_loss: float, label_smoothing: float) -> Row:
-        """Returns the row of a validation after `step` updates.
+    def row(self, step: int, params: Any, *, train_loss: float, hyper: Hyperparameters) -> Row:
+        """Returns the row of a validation after `step` updates; `hyper` is for the loss, as in training.
 
         It holds what `task.validate` finds and, for a task that `HoldsOut` examples, "loss", the training's
         loss of them without dropout, and "gap", by how much it is above `train_loss`.
@@ -38,16 +38,17 @@ class Validation:
         row: Row = {"step": step, "split": "validation", **validation(self._task, params)}
         if not isinstance(self._task, HoldsOut):
             return row
-        loss = self._loss(params, self._task.held_out(), label_smoothing)
+        loss = self._loss(params, self._task.held_out(), hyper)
         return {**row, "loss": loss, "gap": loss - train_loss}
 
-    def _loss(self, params: Any, examples: Mapping[str, np.ndarray], smoothing: float) -> float:
+    def _loss(self, params: Any, examples: Mapping[str, np.ndarray], hyper: Hyperparameters) -> float:
         """Over as many whole pieces of equal size as there are: a rest would compile another program."""
         count = len(next(iter(examples.values())))
         rows = min(ROWS, count)
-        measured = [
-            self._measure(params, {name: x[start : start + rows] for name, x in examples.items()}, smoothing)
+        pieces = (
+            {name: x[start : start + rows] for name, x in examples.items()}
             for start in range(0, count - rows + 1, rows)
-        ]
+        )
+        measured = [self._measure(params, piece, dict(hyper)) for piece in pieces]
         losses, weights = np.asarray(jax.device_get(measured), np.float64).T
         return float(np.sum(losses * weights) / np.sum(weights))

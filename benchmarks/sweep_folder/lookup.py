@@ -39,7 +39,7 @@ class LookupTask:
         source = np.concatenate([pairs, keys[rows, asked][:, None]], axis=1)
         return {"source": source.astype(np.int32), "target": values[rows, asked].astype(np.int32)}
 
-    def loss(self, params: Any, batch: Any, *, dropout: Any, label_smoothing: Any) -> Any:
+    def loss(self, params: Any, batch: Any, *, dropout: Any, hyper: Any) -> Any:
         import jax
         import jax.numpy as jnp
 
@@ -52,13 +52,13 @@ class LookupTask:
         hidden = jax.nn.relu(x[:, -1] @ params["up"])
         hidden = hidden if dropout is None else dropout(hidden)
         logits = (x[:, -1] + hidden @ params["down"]) @ params["out"]
-        labels = jax.nn.one_hot(batch["target"], TOKENS) * (1 - label_smoothing) + label_smoothing / TOKENS
+        labels = jax.nn.one_hot(batch["target"], TOKENS)
         loss = -jnp.mean(jnp.sum(labels * jax.nn.log_softmax(logits), axis=-1))
         accuracy = jnp.mean(logits.argmax(-1) == batch["target"])
         return loss, {"loss": loss, "token_accuracy": accuracy, "weight": jnp.float32(self.batch_size)}
 
     def validate(self, params: Any) -> dict[str, float]:
-        _, metrics = self.loss(params, self.batch(10**6), dropout=None, label_smoothing=0.0)
+        _, metrics = self.loss(params, self.batch(10**6), dropout=None, hyper={})
         return {"accuracy": float(metrics["token_accuracy"])}
 
     def evaluate(self, params: Any, folder: Path) -> Any:

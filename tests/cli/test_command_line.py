@@ -10,6 +10,8 @@ import pytest
 from attnjax.cli import main
 from attnjax.runs.store import Run
 
+pytestmark = pytest.mark.versions
+
 USER_FOLDER = Path(__file__).parents[1] / "sweeps" / "user_folder"
 HEAVY = ("jax", "flax", "numpy", "tyro", "rich")
 
@@ -124,7 +126,7 @@ BAD_COMMANDS = {
     "an unknown field": ("run toy --line.slpoe 3", "unknown field --line.slpoe; did you mean --line.slope"),
     "an unknown group": ("run toy --lime.slope=3", "unknown field --lime.slope; did you mean --line.slope"),
     "a stray argument": ("run toy 3", "unexpected argument '3'"),
-    "a stray argument of list": ("list 3", "unexpected argument '3'"),
+    "a stray argument of list": ("list 3", "argument WHAT: invalid choice: '3'"),
     "a text for an integer": ("run toy --train.steps ten", "--train.steps is 'ten': expected int"),
     "a text for a number": ("run toy --line.slope up", "--line.slope is 'up': expected float"),
     "none of the choices": (

@@ -17,9 +17,9 @@ from attnjax.ops.masks.tiles import Tiles
 SHAPES = [(2, 7, 10, 4, 2, 8, 5), (1, 1, 5, 3, 3, 4, 4), (1, 9, 1, 2, 1, 3, 7)]
 
 
-def cut_in(problem, block_q, block_k, *, batch=1, groups=1, span=1):
+def cut_in(call, block_q, block_k, *, batch=1, groups=1, span=1):
     """Blocks of so many queries, keys, batch elements and key heads."""
-    sizes, key_heads = problem.rules.sizes, problem.key.shape[2]
+    sizes, key_heads = call.rules.sizes, call.key.shape[2]
     return Blocking(Tiles(sizes, block_q, block_k), key_heads, batch, groups, span)
 
 
@@ -29,12 +29,12 @@ def small_blocks():
     "one block": the blockwise engine where all that a row visits is one block.
     """
 
-    def run(problem):
-        return blockwise.run(problem, cut_in(problem, 4, 3))
+    def run(call):
+        return blockwise.run(call, cut_in(call, 4, 3))
 
-    def run_one(problem):
-        tiles = Tiles(problem.rules.sizes, 4, 3)
-        return blockwise.run(problem, cut_in(problem, 4, 3, span=reach(problem.rules.mask, tiles)))
+    def run_one(call):
+        tiles = Tiles(call.rules.sizes, 4, 3)
+        return blockwise.run(call, cut_in(call, 4, 3, span=reach(call.rules.mask, tiles)))
 
     blocks = ENGINES["blockwise"]
     one = dataclasses.replace(blocks, name="one block", run=run_one)

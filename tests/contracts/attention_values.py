@@ -108,23 +108,23 @@ class Values(Engine):
         assert all(np.isfinite(x).all() for x in (dq, dk, dv))
         assert np.any(dq[0, 2])
 
-    @pytest.mark.parametrize("poison", [np.nan, np.inf])
-    def test_5_what_is_masked_for_all_may_hold_anything(self, poison):
+    @pytest.mark.parametrize("nonfinite", [np.nan, np.inf])
+    def test_5_what_is_masked_for_all_may_hold_anything(self, nonfinite):
         args, lengths = inputs(SHAPE), jnp.array([5, 8])  # Inside a block.
         b, t, s, n = SHAPE[:4]
         bad = (jnp.arange(s) >= lengths[:, None])[:, :, None, None]
-        poisoned = (args[0], *(jnp.where(bad, poison, x) for x in args[1:]))
+        spoilt = (args[0], *(jnp.where(bad, nonfinite, x) for x in args[1:]))
         bias = normal(4, b, n, t, s)
         options = {"mask": aj.lengths(key=lengths), "score": aj.softcap(4.0)}
-        dirty_bias = jnp.where(bad[:, None, :, :, 0].swapaxes(-1, -2), poison, bias)
+        dirty_bias = jnp.where(bad[:, None, :, :, 0].swapaxes(-1, -2), nonfinite, bias)
         clean = jax.jit(lambda *a: self.attend(*a[:3], bias=a[3], **options))
-        np.testing.assert_array_equal(clean(*poisoned, dirty_bias), clean(*args, bias))
+        np.testing.assert_array_equal(clean(*spoilt, dirty_bias), clean(*args, bias))
 
         def loss(query, key, value, bias):
             return jnp.sum(jnp.sin(clean(query, key, value, bias)))
 
         gradient = jax.grad(loss, argnums=(0, 1, 2, 3))
-        for got, expected in zip(gradient(*poisoned, dirty_bias), gradient(*args, bias), strict=True):
+        for got, expected in zip(gradient(*spoilt, dirty_bias), gradient(*args, bias), strict=True):
             np.testing.assert_array_equal(got, expected)
 
     def test_5_nan_of_masked_keys_does_not_reach_the_gradient_to_a_traced_scale(self):

@@ -1,9 +1,12 @@
-"""The semantics of attention (api.md): every engine that runs on every platform inherits one class.
+"""The semantics of attention (docs/semantics.md): every engine of every platform inherits one class.
 
 The kernels of other libraries run on one platform each and refuse much of the contract, which the blockwise
 engine then does in their place. tests/ops/test_kernels*.py hold them to what they accept, interpreted on the
 CPU, and lower them for their platforms.
 """
+
+import re
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +21,13 @@ from tests.ops.test_kernels import INTERPRETED
 
 
 class AttentionSemantics(Values, Derivatives, FarFromZero, Parts, BadInput):
-    """Every line of the contract; a subclass names the engine."""
+    """Every line of the contract, by its number in the tests' names; a subclass names the engine.
+
+    1 order · 2 masks · 3 causality by position · 4 rows without keys · 5 NaN at masked keys · 6 score
+    functions at masked pairs · 7 precision · 8 dropout · 9 derivatives · 10 determinism · 11 bad input · 12
+    far from 0. What does not depend on the engine (13 closures, 14 settings of JAX, 15 equality) has files of
+    its own.
+    """
 
     @pytest.fixture(autouse=True)
     def _small_blocks(self, monkeypatch):
@@ -35,6 +44,19 @@ class TestBlockwise(AttentionSemantics):
 
 class TestOneBlock(AttentionSemantics):
     engine = "one block"
+
+
+def test_every_line_of_the_semantics_is_held():
+    """By a test of its number, or by the files that the line names."""
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "semantics.md").read_text()
+    numbered = {n for name in dir(AttentionSemantics) for n in re.findall(r"(?<=_)\d+(?=_)", name)}
+    lines = re.findall(r"^(\d+)\. (.*(?:\n   .*)*)", page, flags=re.MULTILINE)
+    assert [int(number) for number, _ in lines] == list(range(1, 16))
+    for number, text in lines:
+        files = re.findall(r"`(tests/[\w/]+\.py)`", text)
+        assert number in numbered or files, text
+        assert all((root / file).exists() for file in files), text
 
 
 def test_every_engine_inherits_the_semantics():

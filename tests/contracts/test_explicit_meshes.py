@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.versions
+
 
 def test_everything_is_as_without_a_mesh():
     root = Path(__file__).parents[2]

@@ -16,17 +16,17 @@ pytestmark = pytest.mark.optimised
 
 
 def test_a_killed_run_ends_in_the_bits_of_one_never_killed(tmp_path: Path) -> None:
-    report = kill_resume.kill_repeatedly(14, seed=1, folder=tmp_path)
+    report = kill_resume.kill_repeatedly(8, seed=1, folder=tmp_path)
     assert report.different == []
-    assert report.kills.total() - report.kills["after the end"] >= 10
-    assert report.kills["inside a save"] >= 2
+    assert report.kills.total() - report.kills["after the end"] >= 5
+    assert report.kills["inside a save"] >= 1
 
 
 def test_the_command_killed_at_any_moment_ends_in_the_bits_of_one_never_killed(tmp_path: Path) -> None:
-    report = kill_resume.kill_repeatedly(14, seed=2, folder=tmp_path, main=kill_resume.run_command)
+    report = kill_resume.kill_repeatedly(8, seed=2, folder=tmp_path, main=kill_resume.run_command)
     assert report.different == []
     # Where the others fall is up to the clock; a kill that came too late is none.
-    assert report.kills.total() - report.kills["after the end"] >= 10
+    assert report.kills.total() - report.kills["after the end"] >= 5
 
 
 def test_sigterm_saves_and_leaves_and_the_next_start_ends_in_the_same_bits(tmp_path: Path) -> None:

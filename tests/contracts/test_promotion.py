@@ -13,14 +13,11 @@ import attnjax as aj
 from attnjax import nn
 from attnjax.models import LanguageModel, LanguageModelConfig, Transformer, TransformerConfig, greedy_decode
 from attnjax.ops import positions
-from attnjax.ops.linear.members.bidirectional import bidirectional
-from attnjax.ops.linear.members.catalogue import MEMBERS
 from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.train.config import TrainConfig
-from attnjax.train.optimizer import hyperparameters
 from attnjax.train.state import init_state
-from attnjax.train.step import make_train_chunk
-from tests.ops.linear.member_cases import draw
+from attnjax.train.step import make_train_chunk, traced_values
+from tests.ops.linear.member_cases import MEMBERS, both, draw
 
 B, T, N, H = 2, 4, 2, 8
 Q, IDS, LENGTHS = jnp.ones((B, T, N, H)), jnp.zeros((B, T), int), jnp.array([3, 4])
@@ -109,7 +106,7 @@ def test_members(name):
     options = {"segment_ids": IDS, "lengths": LENGTHS} | case.fixed
     traces(lambda q: MEMBERS[name].function(q, key, value, **arrays, **options), query)
     if MEMBERS[name].two_sided:
-        traces(lambda q: bidirectional(name, q, key, value, **arrays, **options), query)
+        traces(lambda q: both(name, q, key, value, **arrays, **options), query)
 
 
 @pytest.mark.parametrize("mechanism", ["softmax", *MEMBERS])
@@ -137,16 +134,20 @@ def test_models_and_their_training(config):
     model = LanguageModel(shape, vocab=5, rngs=nnx.Rngs(0))
     graphdef, params = nnx.split(model, nnx.Param)
 
-    def loss(params: Any, batch: Any, *, dropout: Any, label_smoothing: Any) -> Any:
+    def loss(params: Any, batch: Any, *, dropout: Any, hyper: Any) -> Any:
         logits = nnx.merge(graphdef, params)(batch["tokens"], dropout=dropout).logits
-        return smoothed_cross_entropy(logits, batch["tokens"], batch["tokens"] > 0, label_smoothing)
+        return smoothed_cross_entropy(logits, batch["tokens"], batch["tokens"] > 0, hyper["label_smoothing"])
 
     train = TrainConfig(steps=4, batch_size=B, warmup_steps=1, accumulate=2, ema_decay=0.5)
     state = jax.eval_shape(lambda: init_state(params, train))
     batches = {"tokens": np.zeros((3, B, T), np.int32)}
     with jax.numpy_dtype_promotion("standard"):  # Adam of optax asks for it.
         jax.eval_shape(
-            make_train_chunk(loss, train), state, batches, hyperparameters(train), jax.random.key(0)
+            make_train_chunk(loss, train),
+            state,
+            batches,
+            traced_values(train, {"label_smoothing": 0.1}),
+            jax.random.key(0),
         )
 
 

@@ -7,9 +7,8 @@ import jax
 import numpy as np
 
 import attnjax as aj
-from attnjax.ops.linear.members.catalogue import MEMBERS
 from attnjax.ops.positions import alibi_slopes
-from tests.ops.linear.member_cases import call, draw
+from tests.ops.linear.member_cases import MEMBERS, call, draw
 
 B, T, N, H = 2, 64, 4, 20
 LONG = 1024

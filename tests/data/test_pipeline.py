@@ -6,6 +6,8 @@ import pytest
 
 from attnjax.data.pipeline import Batches
 
+pytestmark = pytest.mark.versions
+
 ARRAYS = {"x": np.arange(100), "y": np.arange(200).reshape(100, 2)}
 
 

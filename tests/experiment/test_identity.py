@@ -6,6 +6,8 @@ import pytest
 from attnjax.config import InputError
 from attnjax.experiment.identity import canonical, fingerprint, run_id
 
+pytestmark = pytest.mark.versions
+
 
 @dataclass(frozen=True)
 class Config:

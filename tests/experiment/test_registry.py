@@ -7,6 +7,8 @@ import pytest
 from attnjax.config import InputError
 from attnjax.experiment import registry
 
+pytestmark = pytest.mark.versions
+
 CONFIG = """
 from dataclasses import dataclass
 from attnjax.experiment.registry import experiment

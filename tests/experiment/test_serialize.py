@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from attnjax.config import InputError
 from attnjax.experiment.serialize import decode, encode, field_types, flatten
 
+pytestmark = pytest.mark.versions
+
 
 class Order(enum.Enum):
     FIRST = "1st"

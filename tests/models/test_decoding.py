@@ -9,7 +9,14 @@ import pytest
 from flax import nnx
 
 from attnjax import nn
-from attnjax.models import Transformer, TransformerConfig, alignment, greedy_decode
+from attnjax.models import (
+    LanguageModel,
+    LanguageModelConfig,
+    Transformer,
+    TransformerConfig,
+    alignment,
+    greedy_decode,
+)
 
 PAD, BOS, EOS = 0, 1, 2
 LENGTH = 9
@@ -119,7 +126,9 @@ def test_works_inside_jit(model: Transformer) -> None:
     np.testing.assert_array_equal(inside.tokens, decode(model, source, lengths).tokens)
 
 
-@pytest.mark.parametrize(("mechanism", "dtype"), [("gated_delta_net", "bfloat16"), ("linear", "float32")])
+@pytest.mark.parametrize(
+    ("mechanism", "dtype"), [("gated_delta_net", "bfloat16"), ("linear+window", "float32")]
+)
 def test_the_loop_carries_the_state_of_a_recurrence(mechanism: str, dtype: str) -> None:
     config = TransformerConfig(dim=8, heads=2, encoder_layers=1, mechanism=mechanism, dtype=dtype)
     small = Transformer(config, source_vocab=13, target_vocab=7, rngs=nnx.Rngs(0))
@@ -138,3 +147,29 @@ def test_no_more_tokens_than_learned_positions() -> None:
         decode(small, *sources())
     with pytest.raises(ValueError, match="9 tokens: the table of positions has 8 rows"):
         small.init_cache(jnp.zeros((2, 8, 8)), jnp.array([8, 8]), LENGTH)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"positions": "alibi"}, {"mechanism": "gated_delta_net", "convolution": 3}], ids=str
+)
+@pytest.mark.parametrize("padding", ["right", "left"])
+def test_prompts_of_many_lengths_are_continued_as_each_alone(fields: dict[str, Any], padding: str) -> None:
+    config = LanguageModelConfig(dim=8, heads=2, layers=1, **fields)
+    small = LanguageModel(config, vocab=7, rngs=nnx.Rngs(0))
+    prompts = jax.random.randint(jax.random.key(0), (3, 5), 3, 7)
+    lengths = jnp.array([5, 1, 3])
+    options = {"eos": EOS, "pad": PAD, "max_length": 4}
+    expected = []
+    run = jax.jit(lambda tokens: small(tokens).logits)
+    for row, length in enumerate(lengths.tolist()):
+        tokens = np.zeros((1, 9), int)
+        tokens[0, :length] = prompts[row, :length]
+        for at in range(length, length + 4):
+            tokens[0, at] = PAD if EOS in tokens[0, length:at] else run(tokens)[0, at - 1].argmax()
+        expected.append(tokens[0, length : length + 4])
+    if padding == "left":
+        prompts = jnp.stack([jnp.roll(row, 5 - n) for row, n in zip(prompts, lengths, strict=True)])
+    decoded = greedy_decode(small, prompts, lengths, padding=padding, **options)
+    np.testing.assert_array_equal(decoded.tokens, expected)
+    with pytest.raises(ValueError, match="expected None, LanguageModel has no encoder"):
+        greedy_decode(small, prompts, lengths, capture=nn.Capture(), **options)

@@ -13,13 +13,16 @@ from attnjax.config import InputError
 from attnjax.models import LanguageModel, LanguageModelConfig
 from attnjax.nn import Capture, Dropout
 
+pytestmark = pytest.mark.versions
+
 B, T, V = 2, 7, 11
 VARIANTS: dict[str, dict[str, Any]] = {
     "softmax, rope": {"convolution": None, "positions": "rope", "tie_embeddings": True},
     "softmax, learned, post": {"positions": "learned", "norm_placement": "post"},
     "softmax, alibi": {"positions": "alibi"},
-    "window": {"mechanism": "window", "window": 3},
+    "window": {"mechanism": "window(size=3)"},
     "linear": {"mechanism": "linear", "convolution": None},
+    "hybrid": {"mechanism": "gla*2+forget_gate & bigbird(size=2, count=1)+gla", "layers": 4},
     "gated_delta_net": {"mechanism": "gated_delta_net"},
 }
 every_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
@@ -53,7 +56,7 @@ def test_a_token_is_seen_by_itself_and_later_ones_and_decoding_is_one_pass(varia
         part, cache, _ = step(tokens, cache)
         parts.append(part)
     np.testing.assert_allclose(jnp.concatenate(parts, 1), logits, atol=1e-5)
-    assert int(cache.length) == T
+    assert cache.length.tolist() == [T] * B
     # Decoding that forgets the tokens before gives something else.
     alone = step(TOKENS[:, 6:], model.init_cache(B, T)).logits
     assert not np.allclose(alone[:, 0], logits[:, 6], atol=1e-3)
@@ -61,7 +64,7 @@ def test_a_token_is_seen_by_itself_and_later_ones_and_decoding_is_one_pass(varia
 
 def test_a_window_holds_as_many_tokens_as_it_says() -> None:
     """Each of two layers reaches back window - 1 tokens: the last sees from T - 1 - 2·2 on."""
-    model = build(mechanism="window", window=3, convolution=None)
+    model = build(mechanism="window(size=3)", convolution=None)
     run = jax.jit(lambda tokens: model(tokens).logits)
     logits = run(TOKENS)
     for place, seen in ((1, False), (2, True)):
@@ -158,10 +161,10 @@ def test_decoding_past_the_learned_positions_is_an_error() -> None:
     [
         (
             {"mechanism": "windows"},
-            "^model.mechanism is 'windows': it must be one of softmax, .*, window$",
+            "^model.mechanism is 'windows': unknown mechanism 'windows'; did you mean window",
         ),
         ({"layers": 0}, "^model.layers is 0: it must be a whole number, 1 or more$"),
-        ({"window": 0}, "^model.window is 0: it must be a whole number, 1 or more$"),
+        ({"mechanism": "window(size=0)"}, "window: size is 0: expected a whole number, 1 or more$"),
         ({"convolution": 1.5}, "^model.convolution is 1.5: it must be a whole number, 1 or more$"),
         ({"head_dim": 0}, "^model.head_dim is 0: it must be a whole number, 1 or more$"),
         ({"head_dim": 3}, "^model.positions is 'rope': it needs an even head size, but model.head_dim is 3$"),

@@ -8,6 +8,8 @@ from flax import nnx
 from attnjax import nn
 from attnjax.ops import masks
 
+pytestmark = pytest.mark.versions
+
 DIM = 8
 
 

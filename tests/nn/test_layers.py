@@ -10,6 +10,8 @@ from attnjax import nn
 from attnjax.ops.attention import attention_weights
 from attnjax.ops.positions import relative_buckets, sinusoidal
 
+pytestmark = pytest.mark.versions
+
 
 def normal(*shape: int) -> jax.Array:
     return jax.random.normal(jax.random.key(sum(shape)), shape)

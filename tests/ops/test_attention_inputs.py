@@ -72,7 +72,11 @@ def test_raw_keys_are_keys(implementation):
         (lambda: aj.global_tokens(jnp.ones(2)), ValueError, "indices is float32"),
         (lambda: aj.predicate(3), TypeError, "predicate got 3"),
         (lambda: aj.score_fn(3), TypeError, "score_fn got 3"),
-        (lambda: aj.alibi(jnp.ones(4), jnp.ones(2, int)), ValueError, r"offset has shape \[2\]"),
+        (
+            lambda: aj.alibi(jnp.ones(4), jnp.ones(2)),
+            TypeError,
+            "offset is an array of float32: expected integers",
+        ),
         (lambda: aj.softcap(0.0), ValueError, "softcap is 0.0"),
         (lambda: aj.alibi(jnp.ones(2, int)), TypeError, "slopes is an array of int"),
         (lambda: aj.relative_bias(jnp.ones(2)), ValueError, r"table has shape \[2\]"),

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 import attnjax as aj
-from attnjax.ops.arguments import make_problem
+from attnjax.ops.arguments import make_call
 from attnjax.ops.engines import blockwise
 from attnjax.ops.engines.blocks import Blocking
-from attnjax.ops.engines.call import poison_of
+from attnjax.ops.engines.call import nonfinite_of
 from attnjax.ops.engines.choose import DENSE_SCORES, FEW_QUERIES
 from attnjax.ops.engines.schedule import reach, tile_kinds
 from attnjax.ops.engines.tuning import blocking_of
+
+pytestmark = pytest.mark.versions
 
 
 def tokens(length, heads=1, size=4):
@@ -43,7 +45,7 @@ def largest(run, length):
             aj.softcap(3.0),
         ]
         options = {"dropout_rate": 0.1, "dropout_key": jax.random.key(1)}
-        result = run(make_problem(x, x, x, mask=mask, bias=bias, score=score, **options))
+        result = run(make_call(x, x, x, mask=mask, bias=bias, score=score, **options))
         return jnp.sum(result.out) + jnp.sum(result.sums.lse)
 
     gradient = jax.grad(loss, argnums=(0, 1, 2, 3))
@@ -53,8 +55,8 @@ def largest(run, length):
 
 @pytest.mark.optimised
 def test_blockwise_never_builds_an_array_over_all_pairs_forward_or_backward():
-    def run(problem):
-        return blockwise.run(problem, blocking_of(problem, 16, 16))
+    def run(call):
+        return blockwise.run(call, blocking_of(call, 16, 16))
 
     short, long = largest(run, 250), largest(run, 500)
     assert long < 500 * 500 / 10
@@ -78,8 +80,8 @@ def test_traced_ids_decide_which_blocks_are_computed_without_another_compilation
     @jax.jit
     def run(ids):
         traced.append(1)
-        problem = make_problem(x, x, x, mask=aj.segments(ids))
-        return blockwise.run(problem, blocking_of(problem, 8, 8)).out
+        call = make_call(x, x, x, mask=aj.segments(ids))
+        return blockwise.run(call, blocking_of(call, 8, 8)).out
 
     for ids in (jnp.arange(64) // 8, jnp.zeros(64, int), jnp.arange(64) // 12):
         computed.clear()
@@ -97,9 +99,9 @@ def test_a_vector_that_is_not_finite_is_seen_wherever_that_is(bad):
     x = jnp.ones((64, 2, 64))
     for place in range(64):
         query, key = x.at[5, 1, place].set(bad), x.at[7, 0, place].set(bad)
-        poison = poison_of(make_problem(query, key, x, mask=aj.causal()))
-        assert np.argwhere(np.isnan(poison.query[0])).tolist() == [[5, 1]]
-        assert np.argwhere(np.isnan(poison.key[0])).tolist() == [[7, 0]]
+        nonfinite = nonfinite_of(make_call(query, key, x, mask=aj.causal()))
+        assert np.argwhere(np.isnan(nonfinite.query[0])).tolist() == [[5, 1]]
+        assert np.argwhere(np.isnan(nonfinite.key[0])).tolist() == [[7, 0]]
 
 
 @pytest.mark.parametrize("name", ["reference", "blockwise"])
@@ -117,9 +119,9 @@ def test_no_loop_copies_a_whole_array_where_blocks_lie_in_it():
     x = jnp.ones((2, 256, 4, 8))
 
     def loss(x):
-        problem = make_problem(x, x, x, mask=aj.sliding_window(32, 0))
-        blocking = Blocking(blocking_of(problem, 32, 32).tiles, 4, 1, 1, span=2)
-        return blockwise.run(problem, blocking).out.sum()
+        call = make_call(x, x, x, mask=aj.sliding_window(32, 0))
+        blocking = Blocking(blocking_of(call, 32, 32).tiles, 4, 1, 1, span=2)
+        return blockwise.run(call, blocking).out.sum()
 
     program = jax.jit(jax.grad(loss)).lower(x).compile().as_text()
     loops = [part for part in program.split("\n}\n") if "get-tuple-element" in part and "ENTRY" not in part]
@@ -138,8 +140,8 @@ def test_the_measure_of_memory_sees_the_pairs_of_the_reference():
 
 def test_blocks_are_empty_full_or_partial_by_the_structure_of_the_mask():
     x = tokens(64)
-    problem = make_problem(x, x, x, mask=aj.block_diagonal(8))
-    found = tile_kinds(problem.rules.mask, blocking_of(problem, 8, 8).tiles)
+    call = make_call(x, x, x, mask=aj.block_diagonal(8))
+    found = tile_kinds(call.rules.mask, blocking_of(call, 8, 8).tiles)
     np.testing.assert_array_equal(found[0, 0], 2 * np.eye(8))
 
 
@@ -192,8 +194,10 @@ def test_heads_and_batch_elements_with_masks_of_their_own_visit_no_blocks_of_eac
 
 def test_a_call_takes_the_blocks_of_its_plan_where_arrays_that_are_known_decide(monkeypatch):
     x, some, taken = tokens(2048), np.random.default_rng(0).random((16, 16)) < 0.2, []
-    visits = blockwise.visits
-    monkeypatch.setattr(blockwise, "visits", lambda kinds, cut: taken.append(cut) or visits(kinds, cut))
+    make_schedule = blockwise.make_schedule
+    monkeypatch.setattr(
+        blockwise, "make_schedule", lambda kinds, cut: taken.append(cut) or make_schedule(kinds, cut)
+    )
     mask = aj.dense(some.repeat(128, 0).repeat(128, 1))
     plan = aj.plan_attention(x, x, x, mask=mask)
     aj.attention(x, x, x, mask=mask)
@@ -230,8 +234,8 @@ def test_reach_is_the_widest_row_that_a_mask_could_leave():
     x, ids, unknown = tokens(64), jnp.arange(64) // 8, []
 
     def reached(mask):
-        problem = make_problem(x, x, x, mask=mask)
-        return reach(problem.rules.mask, blocking_of(problem, 8, 4).tiles)
+        call = make_call(x, x, x, mask=mask)
+        return reach(call.rules.mask, blocking_of(call, 8, 4).tiles)
 
     assert reached(None) == reached(aj.causal()) == 16
     assert reached(aj.sliding_window(0, 0)) == 2

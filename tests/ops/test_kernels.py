@@ -106,15 +106,15 @@ def test_sixteen_bits_are_close_and_keep_their_dtype(name, on_cpu):
 
 
 @pytest.mark.parametrize("name", INTERPRETED)
-@pytest.mark.parametrize("poison", [np.nan, np.inf])
-def test_masked_nan_reaches_no_row_that_does_not_attend_it(name, poison, on_cpu):
+@pytest.mark.parametrize("nonfinite", [np.nan, np.inf])
+def test_masked_nan_reaches_no_row_that_does_not_attend_it(name, nonfinite, on_cpu):
     args = inputs(130)
 
     def early(*args):
         return jnp.sum(jnp.sin(aj.attention(*args, mask=aj.causal(), implementation=name)[:, :50]))
 
     for which in (1, 2):
-        dirty = tuple(x.at[0, 60].set(poison) if i == which else x for i, x in enumerate(args))
+        dirty = tuple(x.at[0, 60].set(nonfinite) if i == which else x for i, x in enumerate(args))
         out = aj.attention(*dirty, mask=aj.causal(), implementation=name)
         assert np.isnan(out[0, 60:]).all()
         np.testing.assert_array_equal(

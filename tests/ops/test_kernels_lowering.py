@@ -10,10 +10,12 @@ from jax import export
 from jax.experimental.custom_partitioning import custom_partitioning
 
 import attnjax as aj
-from attnjax.ops.arguments import make_problem
+from attnjax.ops.arguments import make_call
 from attnjax.ops.engines import choose
 from attnjax.ops.engines.by_platform import Route, by_platform
 from attnjax.ops.engines.kernel import pattern_of
+
+pytestmark = pytest.mark.versions
 
 GPU_CALL = export.DisabledSafetyCheck.custom_call("__gpu$xla.gpu.triton")
 LARGE = (jax.ShapeDtypeStruct((2, 1024, 4, 64), jnp.bfloat16),) * 3  # A kernel is preferred; nothing runs.
@@ -61,7 +63,7 @@ def test_a_kernel_lowers_for_its_platform_forward_and_backward(platform, name, g
 def test_the_gpu_kernel_lowers_where_jax_is_told_of_a_gpu(gradient):
     """The kernel alone: the blocks beside it compute their lists of blocks, which no abstract device can."""
     x = jax.ShapeDtypeStruct((2, 256, 4, 64), jnp.bfloat16)
-    pattern = pattern_of(make_problem(*[jnp.zeros(x.shape, x.dtype)] * 3, mask=aj.causal()))
+    pattern = pattern_of(make_call(*[jnp.zeros(x.shape, x.dtype)] * 3, mask=aj.causal()))
 
     def run(*args):
         return choose.KERNELS["pallas_gpu"].attend(pattern, *args).astype(jnp.float32).sum()

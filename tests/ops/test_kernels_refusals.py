@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 import attnjax as aj
-from attnjax.ops.arguments import make_problem
+from attnjax.ops.arguments import make_call
 from attnjax.ops.engines import choose, cudnn
 from attnjax.ops.engines.kernel import Band, pattern_of, refusal
 from tests.ops.test_kernels import inputs
@@ -16,9 +16,9 @@ def reasons(**options):
     shape = {k: options.pop(k) for k in ("t", "s", "size", "width", "dtype") if k in options}
     args = inputs(**({"t": 16, "dtype": jnp.bfloat16} | shape))
     return_lse = options.pop("return_lse", False)
-    problem = make_problem(*args, **options)
-    pattern = pattern_of(problem)
-    return {n: refusal(k, problem, pattern, return_lse) for n, k in choose.KERNELS.items()}
+    call = make_call(*args, **options)
+    pattern = pattern_of(call)
+    return {n: refusal(k, call, pattern, return_lse) for n, k in choose.KERNELS.items()}
 
 
 @pytest.mark.parametrize(

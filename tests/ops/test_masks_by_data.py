@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import attnjax as aj
-from attnjax.ops.arguments import make_problem
+from attnjax.ops.arguments import make_call
 from attnjax.ops.engines import blockwise
 from tests.contracts.attention_cases import close, cut_in
 
@@ -64,8 +64,8 @@ def reference(query, key, value, mask):
 
 
 def small_blocks(query, key, value, mask):
-    problem = make_problem(query, key, value, mask=mask)
-    return blockwise.run(problem, cut_in(problem, 4, 3)).out
+    call = make_call(query, key, value, mask=mask)
+    return blockwise.run(call, cut_in(call, 4, 3)).out
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -104,8 +104,8 @@ def test_blocks_that_are_off_are_computed_neither_forward_nor_backward(monkeypat
     @jax.jit
     def gradient(on):
         def loss(x):
-            problem = make_problem(x, x, x, mask=aj.blocks(on, (4, 6)))
-            return jnp.sum(blockwise.run(problem, cut_in(problem, 4, 6)).out)
+            call = make_call(x, x, x, mask=aj.blocks(on, (4, 6)))
+            return jnp.sum(blockwise.run(call, cut_in(call, 4, 6)).out)
 
         return jax.grad(loss)(x)
 

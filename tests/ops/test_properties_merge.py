@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import attnjax as aj
-from attnjax.ops.arguments import make_problem
+from attnjax.ops.arguments import make_call
 from attnjax.ops.engines import blockwise
 from attnjax.ops.engines.tuning import blocking_of
 
@@ -130,10 +130,10 @@ def blocks_result(inputs, block_q, block_k):
     bias = jnp.sin(jnp.arange(T * S, dtype=jnp.float64)).reshape(T, S)
 
     def run(query, key, value, bias, sink):
-        problem = make_problem(
+        call = make_call(
             query, key, value, bias=bias, normalizer=aj.softmax(sink), dropout_key=jax.random.key(0), **RULES
         )
-        return blockwise.run(problem, blocking_of(problem, block_q, block_k))
+        return blockwise.run(call, blocking_of(call, block_q, block_k))
 
     def loss(*args):
         result = run(*args)

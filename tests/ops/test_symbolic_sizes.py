@@ -9,9 +9,10 @@ from jax import export
 
 import attnjax as aj
 from attnjax import nn
-from attnjax.ops.linear.members.catalogue import MEMBERS
 from tests.contracts.attention_cases import close
-from tests.ops.linear.member_cases import call, draw
+from tests.ops.linear.member_cases import MEMBERS, call, draw
+
+pytestmark = pytest.mark.versions
 
 N, H = 2, 4
 LAYER = nn.Attention(N * H, N, rope="halves", rngs=nnx.Rngs(0))

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, files
 import numpy as np
 import pytest
 
-from attnjax.ops.linear.members.catalogue import MEMBERS
+from tests.ops.linear.member_cases import MEMBERS
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: oracles)")
 pytest.importorskip("einops", reason="einops is not installed (extra: oracles)")

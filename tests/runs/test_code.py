@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from attnjax.runs import code
 from attnjax.experiment.registry import Experiment
+from attnjax.runs import code
+
+pytestmark = pytest.mark.versions
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import pytest
 from attnjax.config import InputError
 from attnjax.runs import devices
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture
 def eight_devices(monkeypatch):

@@ -10,6 +10,8 @@ from attnjax.config import InputError
 from attnjax.runs import store
 from attnjax.runs.store import Run
 
+pytestmark = pytest.mark.versions
+
 
 def make(runs, *names):
     for name in names:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -80,17 +81,30 @@ def test_two_workers_of_which_one_is_killed_end_in_the_table_of_one_process(monk
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--launcher", "ray", "--resources", "TPU=4"], "--resources TPU=4: no node of the Ray cluster has"),
+        (["--resources", "TPU=4"], "--resources TPU=4: no node of the Ray cluster has"),
+        (["--address", "127.0.0.1:9"], "--address is 127.0.0.1:9: "),
+    ],
+)
+def test_a_cluster_that_cannot_do_it_is_one_line_and_nothing_is_written(arguments, message) -> None:
+    launched = command(*GRID, "--launcher", "ray", *arguments)
+    done = subprocess.run(launched, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr.strip().splitlines()[-1]
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
         (["--launcher", "ray", "--resources", "TPU"], "'TPU': expected NAME=N with N above 0"),
-        (["--launcher", "ray", "--address", "127.0.0.1:9"], "--address is 127.0.0.1:9: "),
         (["--launcher", "ray", "--train.dropout", "1.5"], "train.dropout is 1.5"),
         (["--address", "127.0.0.1:9"], "--address is for --launcher ray"),
     ],
 )
-def test_bad_input_is_one_line_and_nothing_is_written(arguments, message) -> None:
-    done = subprocess.run(command(*GRID, *arguments), capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert message in done.stderr.strip().splitlines()[-1]
+def test_bad_input_is_refused_before_a_cluster_is_asked(arguments, message, monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main([*GRID, *arguments, *WHERE]) == 2
+    assert message in capsys.readouterr().err.strip().splitlines()[-1]
     assert not Path("runs").exists()
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from attnjax.cli import sweep_tables
 from attnjax.cli.sweep_tables import LiveTable
-from attnjax.sweeps.search import OptunaSearch, Search
+from attnjax.sweeps.search import OptunaSearch
 from attnjax.sweeps.space import Categorical, Range
+from attnjax.sweeps.spec import Search
 from attnjax.sweeps.store import TrialRecord
 from tests.sweeps.test_run import command, only_sweep, run, table, written
 

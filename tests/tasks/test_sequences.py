@@ -35,9 +35,9 @@ def params(task: SequenceTask):
 
 def test_the_loss_is_the_smoothed_cross_entropy_where_something_is_asked(task, params) -> None:
     batch = task.batch(0)
-    value, metrics = jax.jit(task.loss)(params, batch, dropout=None, label_smoothing=0.1)
+    value, metrics = jax.jit(task.loss)(params, batch, dropout=None, hyper={"label_smoothing": 0.1})
     asked = batch["answers"] != NOT_ASKED
-    logits = jax.jit(lambda params, tokens: task._merged(params)(tokens))(params, batch["tokens"])
+    logits = jax.jit(lambda params, tokens: task.model(params)(tokens).logits)(params, batch["tokens"])
     labels = optax.smooth_labels(jax.nn.one_hot(batch["answers"], logits.shape[-1]), 0.1)
     expected = np.asarray(optax.softmax_cross_entropy(logits, labels))[asked].mean()
     np.testing.assert_allclose(value, expected, rtol=1e-5)
@@ -47,7 +47,7 @@ def test_the_loss_is_the_smoothed_cross_entropy_where_something_is_asked(task, p
 
 
 def test_the_scores_are_of_the_answers_and_of_whole_sequences(task, monkeypatch) -> None:
-    answers = task._validation["answers"]
+    answers = task.validation["answers"]
     asked = answers != NOT_ASKED
     first = asked & (np.cumsum(asked, axis=1) == 1)  # Every sequence asks something.
     for wrong, of_answers, of_sequences in (
@@ -77,7 +77,7 @@ def test_batches_follow_from_the_step_and_differ_from_what_is_held_out(task) -> 
         for name, array in task.batch(step).items():
             assert array.shape == (32, 16)
             np.testing.assert_array_equal(array, again.batch(step)[name])
-    parts = [task.batch(0), task.batch(1), task._validation, task._tests[AS_TRAINED]]
+    parts = [task.batch(0), task.batch(1), task.validation, task._tests[AS_TRAINED]]
     rows = [{row.tobytes() for row in part["tokens"] if (row[-8:] != 0).any()} for part in parts]
     assert sum(map(len, rows)) == len(set.union(*rows))
 
@@ -87,7 +87,7 @@ def test_it_learns_and_its_scores_say_so(task, params) -> None:
 
     @jax.jit
     def step(carry, batch):
-        grads, _ = jax.grad(task.loss, has_aux=True)(carry[0], batch, dropout=None, label_smoothing=0.0)
+        grads, _ = jax.grad(task.loss, has_aux=True)(carry[0], batch, dropout=None)
         updates, state = optimizer.update(grads, carry[1])
         return optax.apply_updates(carry[0], updates), state
 
@@ -111,7 +111,32 @@ def test_dropout_takes_effect_where_a_mechanism_has_no_weights() -> None:
     params, loss = jax.jit(task.init)(jax.random.key(0)), jax.jit(task.loss)
 
     def value(dropout: Dropout | None) -> float:
-        return float(loss(params, task.batch(0), dropout=dropout, label_smoothing=0.0)[0])
+        return float(loss(params, task.batch(0), dropout=dropout)[0])
 
     key = jax.random.key(1)
     assert value(Dropout(0.5, key)) == value(Dropout(0.5, key)) != value(None)
+
+
+def test_inputs_are_ids_or_words_and_answers_do_not_depend_on_their_neighbours(task, params) -> None:
+    assert task.read_input("1 9, k2 v10,k1") == [1, 9, 2, 10, 1]
+    asked = [task.read_input("1 9 2 10 1"), task.read_input("3 12 4 11 5 10 3 4 5")]
+    alone = [task.predict(params, [tokens])[0] for tokens in asked]
+    together = task.predict(params, asked)
+    assert [found.answers for found in together] == [found.answers for found in alone]
+    logits = task.model(params)(np.array([asked[0]], np.int32)).logits
+    assert together[0].answers == np.asarray(logits)[0].argmax(-1).tolist()
+    last = together[0].answers[-1]
+    assert together[0].record() == {"answer": last, "word": task.source.word(last)}
+    tokens, answers = together[0].picture().splitlines()
+    assert tokens.split() == ["k1", "v9", "k2", "v10", "k1"]
+    assert answers.split()[-1] == together[0].text
+
+
+def test_what_is_no_token_and_too_many_of_them_are_refused(task) -> None:
+    with pytest.raises(InputError, match="'v18' is no token: expected ids from 0 to 17, or words"):
+        task.read_input("k1 v18")
+    learned = dataclasses.replace(MODEL, positions="learned", max_length=32)
+    short = SequenceTask(Recall(DATA), learned, batch_size=4)
+    with pytest.raises(InputError, match=r"model.max_length is 32: the tokens need 33 learned positions"):
+        short.read_input("1 " * 33)
+    assert len(short.predict(jax.jit(short.init)(jax.random.key(0)), [[1] * 17])[0].answers) == 17

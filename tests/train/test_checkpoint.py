@@ -18,6 +18,8 @@ from attnjax.train.checkpoint import CheckpointDamaged, Checkpoints
 from attnjax.train.config import TrainConfig
 from attnjax.train.state import init_state
 
+pytestmark = pytest.mark.versions
+
 STATE = init_state(
     {"w": jnp.arange(300.0).reshape(3, 100), "b": jnp.ones(3, jnp.bfloat16)}, TrainConfig(ema_decay=0.5)
 )

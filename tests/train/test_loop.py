@@ -23,6 +23,8 @@ from attnjax.train.observers.base import Observer
 from attnjax.train.state import init_state
 from tests.train.toy import DIM, TOKENS, ToyTask
 
+pytestmark = pytest.mark.versions
+
 CONFIG = TrainConfig(
     steps=14, batch_size=8, log_every=4, checkpoint_every=6, warmup_steps=2, learning_rate=0.01, ema_decay=0.9
 )
@@ -198,13 +200,13 @@ def test_the_next_chunk_is_dispatched_before_the_host_looks_at_the_last(
 
 def test_no_array_slips_onto_the_device_unseen() -> None:
     task = ToyTask()
-    placement = loop.Placement(None, CONFIG)
+    plan = loop.ShardingPlan(None, CONFIG)
     state = init_state(task.init(jax.random.key(0)), TrainConfig(ema_decay=0.5))
-    dispatch = loop._Dispatcher(task, CONFIG, 0, state, placement)
+    dispatch = loop._Dispatcher(task, CONFIG, {}, 0, state, plan)
     batches = {name: value[None] for name, value in task.batch(0).items()}
     with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
         dispatch(loop.Span(0, 1), batches)
-    assert dispatch(loop.Span(0, 1), placement.put_batches(batches)).end == 1
+    assert dispatch(loop.Span(0, 1), plan.put_batches(batches)).end == 1
 
 
 def test_observers_see_every_row_and_are_closed_after_a_failure(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_row_averages_by_weight_and_sums_the_tokens() -> None:
         "loss": 1.75,
         "grad_norm": 6.0,
         "learning_rate": 0.5,
-        "tokens": 40.0,
+        "weight": 40.0,
     }
     assert json.loads(json.dumps(row)) == row
 

@@ -16,6 +16,8 @@ from attnjax.train.optimizer import decays, hyperparameters, init_optimizer, upd
 from attnjax.train.patterns import require_matches
 from attnjax.train.schedules import schedule
 
+pytestmark = pytest.mark.versions
+
 CONFIG = TrainConfig(
     steps=20, warmup_steps=5, learning_rate=0.03, weight_decay=0.1, beta2=0.95, clip_norm=0.5
 )

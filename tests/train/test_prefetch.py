@@ -6,6 +6,8 @@ import pytest
 
 from attnjax.train.prefetch import prefetched
 
+pytestmark = pytest.mark.versions
+
 
 def test_the_next_item_is_loaded_while_the_present_one_is_used() -> None:
     loaded = [threading.Event() for _ in range(3)]

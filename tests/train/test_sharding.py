@@ -11,6 +11,8 @@ from attnjax.config import InputError
 from attnjax.train.config import TrainConfig
 from attnjax.train.sharding import ShardingPlan, is_main
 
+pytestmark = pytest.mark.versions
+
 TWO_DEVICES = """
 import sys
 from pathlib import Path
@@ -20,9 +22,9 @@ from attnjax.config import InputError
 from attnjax.train.config import TrainConfig
 from attnjax.train.hashing import params_hash
 from attnjax.train.loop import fit
-from attnjax.train.sharding import ShardingPlan
+from attnjax.train.sharding import ShardingPlan, place_part
 from attnjax.train.state import init_state
-from tests.train.toy import ToyTask
+from tests.train.toy import DIM, ToyTask
 
 folder, task = Path(sys.argv[1]), ToyTask()
 config = TrainConfig(steps=6, batch_size=8, accumulate=2, log_every=2, warmup_steps=2, learning_rate=0.01)
@@ -49,6 +51,8 @@ specs = plan.state(state, state.params, Named().logical_axes())
 spec = jax.sharding.PartitionSpec
 assert specs.params["hidden"]["kernel"].spec == spec(None, "model"), specs.params
 assert specs.params["embed"].spec == spec(None, None), specs.params
+part = place_part({"hidden": {"kernel": np.ones((DIM, DIM), np.float32)}}, specs.params)  # Of a file.
+assert part["hidden"]["kernel"].sharding == specs.params["hidden"]["kernel"]
 moments = {str(x.spec) for x in jax.tree.leaves(specs.opt_state)}
 assert str(spec(None, "model")) in moments and str(spec("model")) in moments, moments
 mesh = jax.make_mesh((2,), ("data",))

@@ -10,11 +10,12 @@ import pytest
 
 from attnjax.train.config import TrainConfig
 from attnjax.train.hashing import params_hash
-from attnjax.train.optimizer import hyperparameters
 from attnjax.train.rngs import Stream, stream_key
 from attnjax.train.state import evaluation_params, init_state, update_ema
-from attnjax.train.step import make_train_chunk, make_train_step
+from attnjax.train.step import make_train_chunk, make_train_step, traced_values
 from tests.train.toy import ToyTask
+
+pytestmark = pytest.mark.versions
 
 CONFIG = TrainConfig(steps=10, batch_size=8, warmup_steps=2)
 KEY = jax.random.key(0)
@@ -42,31 +43,30 @@ def test_configs_that_differ_in_traced_fields_share_one_compilation() -> None:
         learning_rate=0.1,
         weight_decay=0.0,
         dropout=0.0,
-        label_smoothing=0.1,
         beta1=0.8,
         beta2=0.9,
         clip_norm=9.0,
         ema_decay=0.5,
     )
     state, batches = _state(task, ema=True), _chunk(task, 3)
+    cases = [
+        (config, traced_values(config, {"label_smoothing": smoothing}))
+        for config, smoothing in ((CONFIG, 0.0), (other, 0.1))
+    ]
     program = [
-        jax.jit(make_train_chunk(task.loss, config))
-        .lower(state, batches, hyperparameters(config), KEY)
-        .as_text()
-        for config in (CONFIG, other)
+        jax.jit(make_train_chunk(task.loss, config)).lower(state, batches, traced, KEY).as_text()
+        for config, traced in cases
     ]
     assert program[0] == program[1]
     chunk = jax.jit(make_train_chunk(task.loss, CONFIG))
-    results = [
-        chunk(state, batches, hyperparameters(config), key) for config, key in ((CONFIG, KEY), (other, KEY))
-    ]
+    results = [chunk(state, batches, traced, KEY) for _, traced in cases]
     assert chunk._cache_size() == 1
     assert params_hash(results[0][0].params) != params_hash(results[1][0].params)
 
 
 def test_a_chunk_equals_its_steps() -> None:
     task = ToyTask()
-    hyper, batches = hyperparameters(CONFIG), _chunk(task, 4)
+    hyper, batches = traced_values(CONFIG, {}), _chunk(task, 4)
     chunked, metrics = jax.jit(make_train_chunk(task.loss, CONFIG))(_state(task), batches, hyper, KEY)
     state, step, losses = _state(task), jax.jit(make_train_step(task.loss, CONFIG)), []
     for index in range(4):
@@ -88,7 +88,7 @@ def test_accumulated_micro_batches_equal_the_whole_batch() -> None:
 
     def after(accumulate: int):
         step = jax.jit(make_train_step(task.loss, dataclasses.replace(config, accumulate=accumulate)))
-        return step(_state(task, dtype="float64"), task.batch(0), hyperparameters(config), KEY)
+        return step(_state(task, dtype="float64"), task.batch(0), traced_values(config, {}), KEY)
 
     whole, whole_metrics = after(1)
     for accumulate in (2, 3):
@@ -98,7 +98,7 @@ def test_accumulated_micro_batches_equal_the_whole_batch() -> None:
 
 
 def test_micro_batches_draw_their_own_dropout() -> None:
-    def loss(params, batch, *, dropout, label_smoothing):
+    def loss(params, batch, *, dropout, hyper):
         drawn = jnp.sum(dropout(jnp.ones(64)) * params * jnp.arange(64.0))
         return drawn, {"loss": drawn, "weight": jnp.ones(())}
 
@@ -106,7 +106,7 @@ def test_micro_batches_draw_their_own_dropout() -> None:
         config = dataclasses.replace(CONFIG, accumulate=accumulate, dropout=0.5)
         step = make_train_step(loss, config)
         state = init_state(jnp.ones(()), config)
-        return float(step(state, {"x": jnp.zeros(8)}, hyperparameters(config), KEY)[1]["loss"])
+        return float(step(state, {"x": jnp.zeros(8)}, traced_values(config, {}), KEY)[1]["loss"])
 
     assert drawn(1) != drawn(2)
 
@@ -137,14 +137,14 @@ def test_the_average_of_bfloat16_parameters_moves_as_that_of_float32_ones() -> N
 @pytest.mark.parametrize("accumulate", [1, 512])
 def test_sums_over_leaves_and_micro_batches_of_bfloat16_do_not_stand_still(accumulate: int) -> None:
     # Each example has gradient 1 in each of 512 leaves. 256 + 1 is 256 in bfloat16.
-    def loss(params, batch, *, dropout, label_smoothing):
+    def loss(params, batch, *, dropout, hyper):
         value = sum(params.values()) * jnp.mean(batch["x"])
         return value, {"loss": value, "weight": jnp.bfloat16(batch["x"].size)}
 
     config = dataclasses.replace(CONFIG, batch_size=512, accumulate=accumulate, clip_norm=1e9)
     state = init_state({str(i): jnp.bfloat16(1 / 512) for i in range(512)}, config)
     batch = {"x": jnp.ones(512, jnp.bfloat16)}
-    _, metrics = make_train_step(loss, config)(state, batch, hyperparameters(config), KEY)
+    _, metrics = make_train_step(loss, config)(state, batch, traced_values(config, {}), KEY)
     np.testing.assert_allclose(metrics["grad_norm"], 512**0.5, rtol=1e-3)
     assert metrics["weight"] == 512
 

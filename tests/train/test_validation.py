@@ -18,8 +18,8 @@ def test_it_is_the_loss_of_training_without_dropout(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(validation, "ROWS", 4)  # Two pieces, with other numbers of terms.
     task = HoldsOut(batch_size=8)
     params = task.init(jax.random.key(0))
-    expected = task.loss(params, task.held_out(), dropout=None, label_smoothing=0.1)[0]
-    row = Validation(task).row(7, params, train_loss=1.5, label_smoothing=0.1)
+    expected = task.loss(params, task.held_out(), dropout=None, hyper={"label_smoothing": 0.1})[0]
+    row = Validation(task).row(7, params, train_loss=1.5, hyper={"label_smoothing": 0.1})
     assert list(row) == ["step", "split", "accuracy", "loss", "gap"]
     np.testing.assert_allclose(row["loss"], expected, rtol=1e-6)
     assert row["gap"] == row["loss"] - 1.5
@@ -28,5 +28,5 @@ def test_it_is_the_loss_of_training_without_dropout(monkeypatch: pytest.MonkeyPa
 def test_a_task_without_held_out_examples_has_its_own_values_alone() -> None:
     task = ToyTask()
     params = task.init(jax.random.key(0))
-    row = Validation(task).row(7, params, train_loss=1.5, label_smoothing=0.0)
+    row = Validation(task).row(7, params, train_loss=1.5, hyper={})
     assert row == {"step": 7, "split": "validation", **task.validate(params)}

@@ -46,7 +46,8 @@ class ToyTask:
         target = np.where(np.arange(LENGTH) < lengths, tokens[:, 1:], PAD)
         return {"source": tokens[:, :-1].astype(np.int32), "target": target.astype(np.int32)}
 
-    def loss(self, params, batch, *, dropout: Dropout | None, label_smoothing):
+    def loss(self, params, batch, *, dropout: Dropout | None, hyper):
+        label_smoothing = hyper.get("label_smoothing", 0.0)
         logits = self._logits(params, batch["source"], dropout)
         weight = (batch["target"] != PAD).astype(logits.dtype)
         labels = jax.nn.one_hot(batch["target"], TOKENS, dtype=logits.dtype)
@@ -59,7 +60,7 @@ class ToyTask:
 
     def validate(self, params) -> dict[str, float]:
         batch = self.batch(1_000_000)
-        _, metrics = jax.jit(lambda p, b: self.loss(p, b, dropout=None, label_smoothing=0.0))(params, batch)
+        _, metrics = jax.jit(lambda p, b: self.loss(p, b, dropout=None, hyper={}))(params, batch)
         return {"accuracy": float(metrics["token_accuracy"]), "loss": float(metrics["loss"])}
 
     def evaluate(self, params, folder: Path):

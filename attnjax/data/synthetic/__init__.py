@@ -1,1 +1,1 @@
-"""Sequences that are made up, whose best possible score is known."""
+"""Sequences that are made up, with a known best possible score."""

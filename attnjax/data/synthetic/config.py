@@ -1,4 +1,4 @@
-"""Sequences that are made up: what to recall and what to copy. Free of jax and numpy, as every config is."""
+"""Settings of sequences that are made up, to recall and to copy. Free of jax and numpy."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -16,7 +16,8 @@ class Copying:
     on the next token is asked: x₁, …, x_n, and at last the end. Lengths n are even in 1 … L as in training,
     else all the same. Short strings of a test were seen in training; there are too few of them.
 
-    Repeat after me: Transformers are better than state space models at copying (Jelassi et al., 2024).
+    Repeat after me: Transformers are better than state space models at copying (Jelassi et al., 2024,
+    arXiv:2402.01032).
 
     >>> data = Copying(CopyingData(length=4))
     >>> made = data.rows(1, np.random.default_rng(3), "longest trained")
@@ -33,10 +34,11 @@ class Copying:
 
     @property
     def vocab(self) -> int:
+        """The number of tokens."""
         return FIRST + self.config.letters
 
     def rows(self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED) -> Arrays:
-        """The "tokens" and "answers" [count, 2·longest + 1] of a setting."""
+        """Returns the "tokens" and "answers" [count, 2·longest + 1] of a setting."""
         longest = self._longest(setting)
         low = 1 if setting == AS_TRAINED else longest
         lengths = rng.integers(low, longest, (count, 1), endpoint=True)
@@ -53,7 +55,7 @@ class Copying:
         return {"tokens": tokens.astype(np.int32), "answers": answers.astype(np.int32)}
 
     def word(self, token: int) -> str:
-        """A letter, "|" or "·"."""
+        """Returns a letter, "|" or "·"."""
         return "·|"[token] if token < FIRST else chr(ord("a") + token - FIRST)
 
     def _longest(self, setting: str) -> int:

@@ -1,4 +1,4 @@
-"""What synthetic sources of token sequences have in common: where questions stand, and what is held out."""
+"""Synthetic sources of token sequences: the places of questions, and the parts that are held out."""
 
 import enum
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ AS_TRAINED = "as trained"
 
 
 class Part(enum.IntEnum):
-    """What sequences are for. The numbers are part of a run's identity: never renumber them."""
+    """The use of sequences. The numbers are part of a run's identity: never renumber them."""
 
     TRAIN = 0
     VALIDATION = 1
@@ -29,21 +29,21 @@ class Sequences(Protocol):
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """What the final table has a row for; `AS_TRAINED` is the first."""
+        """The rows of the final table; `AS_TRAINED` is the first."""
 
     @property
     def vocab(self) -> int:
         """The number of tokens."""
 
     def rows(self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED) -> Arrays:
-        """The "tokens" and "answers" [count, T], int32: the right answer at a token, or `NOT_ASKED`."""
+        """Returns "tokens" and "answers" [count, T], int32: the right answer at a token, or `NOT_ASKED`."""
 
     def word(self, token: int) -> str:
-        """A token, for people."""
+        """Returns a token as people read it."""
 
 
 def stream(seed: int, part: Part, step: int = 0) -> np.random.Generator:
-    """Randomness that depends on nothing else: any step can be had by itself, no part meets another's.
+    """Returns randomness that depends on nothing else: any step stands by itself, no part meets another's.
 
     >>> stream(0, Part.TRAIN, 5).integers(100) == stream(0, Part.TRAIN, 5).integers(100)
     np.True_

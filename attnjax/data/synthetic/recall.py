@@ -19,8 +19,9 @@ class Recall:
     The key is the first token of its place; all others are blanks.
 
     These are the sequences of Zoology: measuring and improving recall in efficient language models (Arora et
-    al., 2023), as its code makes them without `random_non_queries`, but for n: it is even in 1 … P for each
-    sequence of training, P in the second setting, and in the third 2P, where T grows to 8P if it is shorter.
+    al., 2023, arXiv:2312.04927), as its code makes them without `random_non_queries`, but for n: it is even
+    in 1 … P for each sequence of training, P in the second setting, and in the third 2P, where T grows to 8P
+    if it is shorter.
 
     >>> data = Recall(RecallData(pairs=2, length=10, vocab=10))
     >>> made = data.rows(1, np.random.default_rng(5), MOST)
@@ -37,10 +38,11 @@ class Recall:
 
     @property
     def vocab(self) -> int:
+        """The number of tokens."""
         return self.config.vocab
 
     def rows(self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED) -> Arrays:
-        """The "tokens" and "answers" [count, T] of a setting."""
+        """Returns the "tokens" and "answers" [count, T] of a setting."""
         most = 2 * self.config.pairs if setting == TWICE else self.config.pairs
         numbers = np.full(count, most)
         if setting == AS_TRAINED:
@@ -54,11 +56,11 @@ class Recall:
         return made
 
     def word(self, token: int) -> str:
-        """k or v with the token's number."""
+        """Returns k or v with the token's number."""
         return "·" if token == BLANK else f"{'k' if token < self.config.vocab // 2 else 'v'}{token}"
 
     def _sequences(self, count: int, pairs: int, length: int, rng: np.random.Generator) -> Arrays:
-        """`count` sequences of one number of pairs."""
+        """Returns `count` sequences of one number of pairs."""
         half = self.vocab // 2
         keys = 1 + _drawn(rng, count, np.ones(half - 1), pairs)
         values = half + _drawn(rng, count, np.ones(self.vocab - half), pairs)
@@ -75,7 +77,7 @@ class Recall:
 def _drawn(
     rng: np.random.Generator, rows: int, weights: Float[np.ndarray, " n"], count: int
 ) -> Int32[np.ndarray, "rows count"]:
-    """Numbers below n, drawn one after another without replacement with the given weights.
+    """Returns numbers below n, drawn one after another without replacement with the given weights.
 
     That is the order in which n clocks ring whose times are exponential with these rates.
     """

@@ -1,4 +1,4 @@
-"""Where a translation task's texts come from. Free of jax and numpy: the command line starts at once."""
+"""Settings of the texts of a translation task. Free of jax and numpy: the command line starts at once."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +40,7 @@ class TranslationData:
     holdout: float = 0.05
     """Share of your training lines held out for each part that you do not give."""
     tokenizer: Literal["characters", "bpe"] = "characters"
-    """What a token is: one character, or a piece learned by byte-pair encoding."""
+    """The unit of a token: one character, or a piece learned by byte-pair encoding."""
     vocab_size: int = 8000
     """Pieces to learn on each side (bpe only)."""
     max_source_length: int = 256

@@ -1,4 +1,4 @@
-"""The data of a translation task, ready to train on: its parts, their encoder, and what was left out."""
+"""The data of a translation task, ready to train on: its parts, their encoder, and lines left out."""
 
 import json
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Corpus:
 
     @property
     def notes(self) -> list[str]:
-        """What a user should know before training begins: how much was read, and what was not."""
+        """Lines for the user before training begins: the sizes of what was read, and what was left out."""
         sizes = ", ".join(f"{len(examples)} {part}" for part, examples in self.parts.items())
         vocabulary = f"{self.encoder.source.size} source and {self.encoder.target.size} target tokens"
         pairs = sum(map(len, self.parts.values()))
@@ -54,7 +54,7 @@ class Corpus:
 
 
 def read_corpus(data: TranslationData, encoder: TextEncoder | None = None) -> Corpus:
-    """Reads or generates the examples of `data` and encodes them, by a new encoder where none is given.
+    """Returns the examples of `data`, read or generated, and encoded: by a new encoder where none is given.
 
     A new one knows the tokens of the "train" part, and its widths fit all parts.
 
@@ -73,7 +73,7 @@ def encoded_corpus(
     encoder: TextEncoder | None = None,
     malformed: Sequence[str] = (),
 ) -> Corpus:
-    """As `read_corpus`, of parts that are at hand and lines that were left out of them."""
+    """Returns what `read_corpus` does, of parts that are at hand and lines that were left out of them."""
     tokenizers = (encoder.source, encoder.target) if encoder else _trained(parts["train"], data)
     left_out = list(malformed)
     kept: dict[str, list[Example]] = {}
@@ -102,7 +102,7 @@ def _trained(train: Sequence[Example], data: TranslationData) -> tuple[Tokenizer
 
 
 def _too_long(source: Sequence[int], target: Sequence[int], *, data: TranslationData) -> str | None:
-    """Why an example is too long; None where it is not."""
+    """Returns the reason why an example is too long; None where it is not."""
     limits = (("source", source, data.max_source_length), ("target", target, data.max_target_length))
     for side, tokens, most in limits:
         if len(tokens) > most:

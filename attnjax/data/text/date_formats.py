@@ -26,12 +26,13 @@ _ZERO = {"arab": "\u0660", "arabext": "\u06f0", "beng": "\u09e6", "deva": "\u096
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a format and how each of its values is written, from the least value on."""
+    """One field of a format, and the text of each of its values, from the least value on."""
 
     kind: str
     texts: tuple[str, ...]
 
     def __call__(self, date: datetime.date) -> str:
+        """Returns the field of a date."""
         if self.kind == "year":
             return self.texts[date.year - FIRST_YEAR]
         if self.kind == "weekday":
@@ -56,6 +57,7 @@ class DateFormat:
 
     @property
     def group(self) -> str:
+        """The locale and the name of the format."""
         return f"{self.locale}/{self.name}"
 
     @functools.cached_property
@@ -78,12 +80,13 @@ class DateFormat:
         )
 
     def __call__(self, date: datetime.date) -> str:
+        """Returns a date in this format."""
         text = "".join(part if isinstance(part, str) else part(date) for part in self.parts)
         return f"{self.tag} {text}" if self.tag else text
 
 
 def date_formats(locale: str) -> list[DateFormat]:
-    """The Gregorian formats of a CLDR locale that hold year, month and day, without duplicates.
+    """Returns the Gregorian formats of a CLDR locale that hold year, month and day, without duplicates.
 
     They are CLDR's full, long, medium and short formats and its skeletons (yMMMd, yMEd, ...). Formats that
     write every date alike count once, under the first name. Digits are the locale's own. Raises InputError

@@ -22,7 +22,7 @@ HELD_OUT_PAIRS = 0.15
 
 
 def date_splits(data: TranslationData) -> dict[str, list[Example]]:
-    """The embedded examples: "train", "validation", and the test parts "dates" and "pairs".
+    """Returns the embedded examples: "train", "validation", and the test parts "dates" and "pairs".
 
     "validation" and "dates" hold dates that no other part shares, in formats that training sees. "pairs"
     holds dates of the test part in locale×format pairs that training never sees. Examples of all parts are
@@ -44,7 +44,7 @@ def date_splits(data: TranslationData) -> dict[str, list[Example]]:
 
 
 def held_out_pairs(formats: Sequence[DateFormat], rng: np.random.Generator) -> list[DateFormat]:
-    """Chooses the formats that training never sees, such that what they need can be learned elsewhere.
+    """Returns the formats that training never sees, such that what they need can be learned elsewhere.
 
     A format is held out only while the locale's other formats still write each of its month names, or, where
     the month is a bare number, still show the order of day and month; and while every character of it occurs
@@ -70,7 +70,7 @@ def held_out_pairs(formats: Sequence[DateFormat], rng: np.random.Generator) -> l
 def learnable(
     format: DateFormat, same_locale: Sequence[DateFormat], all_locales: Sequence[DateFormat]
 ) -> bool:
-    """Whether other formats teach the month names, the field order and the characters of this one."""
+    """Returns whether other formats teach the month names, the field order and the characters of this one."""
     if format.tag:
         order = [kind for kind in format.fields if kind != "weekday"]
         taught = any(order == [kind for kind in f.fields if kind != "weekday"] for f in same_locale if f.tag)
@@ -84,7 +84,7 @@ def learnable(
 
 
 def _split_dates(rng: np.random.Generator) -> tuple[list[datetime.date], ...]:
-    """All dates in random order, cut into validation, test and training dates."""
+    """Returns all dates in random order, cut into validation, test and training dates."""
     first = datetime.date(FIRST_YEAR, 1, 1).toordinal()
     last = datetime.date(LAST_YEAR, 12, 31).toordinal()
     ordinals = rng.permutation(np.arange(first, last + 1))
@@ -96,7 +96,7 @@ def _split_dates(rng: np.random.Generator) -> tuple[list[datetime.date], ...]:
 def _draw(
     formats: Sequence[DateFormat], dates: Sequence[datetime.date], count: int, rng: np.random.Generator
 ) -> list[Example]:
-    """Draws `count` (format, date) pairs, each with its own chance."""
+    """Returns `count` (format, date) pairs, each with its own chance."""
     drawn = rng.integers((len(formats), len(dates)), size=(count, 2)).tolist()
     return [Example(formats[i](date := dates[j]), date.isoformat(), formats[i].group) for i, j in drawn]
 

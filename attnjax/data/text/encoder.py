@@ -37,19 +37,19 @@ class TextEncoder:
     def fitting(
         cls, source: Tokenizer, target: Tokenizer, parts: Iterable[tuple[Rows, Rows]]
     ) -> "TextEncoder":
-        """The encoder whose arrays have room for the rows of all parts."""
+        """Returns the encoder whose arrays have room for the rows of all parts."""
         widths = [max(map(len, itertools.chain(*sides)), default=0) for sides in zip(*parts, strict=True)]
         return cls(source, target, *map(_rounded, widths))
 
     def arrays(self, examples: Sequence[Example]) -> Arrays:
-        """The int32 arrays of the examples.
+        """Returns the int32 arrays of the examples.
 
         They are "source" [n, S], "source_lengths" [n] and "target" [n, T] (BOS, tokens, EOS, padding).
         """
         return self.padded(*encoded_rows(self.source, self.target, examples))
 
     def padded(self, sources: Rows, targets: Rows) -> Arrays:
-        """The `arrays` of examples that are ids already."""
+        """Returns the `arrays` of examples that are ids already."""
         lengths = np.array([len(row) for row in sources], np.int32)
         return {
             "source": _padded(sources, self.source_width),
@@ -57,11 +57,18 @@ class TextEncoder:
             "target": _padded(targets, self.target_width),
         }
 
-    def sources(self, texts: Sequence[str]) -> Arrays:
-        """The "source" and "source_lengths" of texts to translate; wider than S where a text needs it."""
+    def sources(self, texts: Sequence[str], *, most: int | None = None) -> Arrays:
+        """Returns the "source" and "source_lengths" of texts to translate.
+
+        Where a text is longer than S, they are 2·S, 4·S, … wide, which are few shapes, but at most `most`.
+        """
         ids = self.source.encode(texts)
         lengths = np.array([len(row) for row in ids], np.int32)
-        width = max(self.source_width, _rounded(lengths.max(initial=0)))
+        longest, width = int(lengths.max(initial=0)), self.source_width
+        while width < longest:
+            width *= 2
+        if most is not None:
+            width = max(longest, min(width, most))
         return {"source": _padded(ids, width), "source_lengths": lengths}
 
     def save(self, folder: Path) -> None:
@@ -73,12 +80,12 @@ class TextEncoder:
 
     @classmethod
     def saved_in(cls, folder: Path) -> bool:
-        """Whether `save` completed in this folder: the widths are written last."""
+        """Returns whether `save` completed in this folder: the widths are written last."""
         return (folder / _WIDTHS).is_file()
 
     @classmethod
     def load(cls, folder: Path) -> "TextEncoder":
-        """Reads what `save` wrote. Raises InputError where a file is missing or malformed."""
+        """Returns the encoder that `save` wrote. Raises InputError where a file is missing or malformed."""
         try:
             widths = json.loads((folder / _WIDTHS).read_text(encoding="utf-8"))
             sizes = int(widths["source"]), int(widths["target"])
@@ -88,7 +95,7 @@ class TextEncoder:
 
 
 def encoded_rows(source: Tokenizer, target: Tokenizer, examples: Sequence[Example]) -> tuple[Rows, Rows]:
-    """The ids of both sides, the target's between BOS and EOS.
+    """Returns the ids of both sides, the target's between BOS and EOS.
 
     Each distinct target is encoded once: dates repeat.
     """

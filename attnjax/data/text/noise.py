@@ -11,10 +11,10 @@ from attnjax.data.text.tokenizer import PAD, UNK
 def word_dropout(
     tokens: Int32[np.ndarray, "B S"], rate: float, seed: Sequence[int]
 ) -> Int32[np.ndarray, "B S"]:
-    """Each token but the padding becomes UNK with probability `rate` (Iyyer et al. 2015, with a stand-in).
+    """Returns the tokens with UNK, at probability `rate`, in the place of each but the padding.
 
-    A pure function of its arguments: the seed says which tokens. A model that cannot count on every token
-    relies less on the exact layout of the texts it has seen.
+    That is word dropout (Iyyer et al., 2015) with a stand-in. The seed says which tokens; nothing else has a
+    part in it. A model that cannot count on every token relies less on the exact layout of texts it has seen.
 
     >>> word_dropout(np.array([[5, 6, 7, 8, 0]], np.int32), 0.5, [0, 2])
     array([[5, 3, 3, 3, 0]], dtype=int32)

@@ -39,9 +39,10 @@ def read_parallel_text(
 
 
 def decoded_lines(lines: Iterable[bytes], source: str) -> Iterator[str]:
-    """The lines of a UTF-8 text as they come, without their ends, in Unicode's composed form (NFC).
+    """Yields the lines of a UTF-8 text as they come, without their ends, in Unicode's composed form (NFC).
 
-    Raises InputError, with `source` and the line's number, for a line that is not UTF-8.
+    Raises:
+      InputError: a line is not UTF-8; the message has `source` and the line's number.
     """
     for number, line in enumerate(lines, 1):
         line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
@@ -59,7 +60,7 @@ def _require_aligned(source: Path, sources: int, target: Path, targets: int) -> 
 
 
 def _pair(lines: Sequence[bytes], places: Sequence[str]) -> tuple[str, str]:
-    """The texts of one line of a TSV file, or of one line of each of two files."""
+    """Returns the texts of one line of a TSV file, or of one line of each of two files."""
     texts = [_decoded(line, place) for line, place in zip(lines, places, strict=True)]
     if len(texts) == 1:
         texts = texts[0].split("\t")
@@ -72,7 +73,7 @@ def _pair(lines: Sequence[bytes], places: Sequence[str]) -> tuple[str, str]:
 
 
 def _lines(path: Path) -> list[bytes]:
-    """The lines of a file. Only line feeds (and carriage returns before them) end a line."""
+    """Returns the lines of a file. Only line feeds (and carriage returns before them) end a line."""
     try:
         content = path.read_bytes()
     except OSError as error:

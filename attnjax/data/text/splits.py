@@ -1,4 +1,4 @@
-"""The parts of a translation task's data: what is trained on, what chooses the best model, what is tested."""
+"""The parts of a translation task's data: for training, for choosing the best model, and for tests."""
 
 from collections.abc import Sequence
 
@@ -49,7 +49,7 @@ def translation_splits(data: TranslationData) -> tuple[dict[str, list[Example]],
 
 
 def unusable(places: Sequence[str], total: int) -> str:
-    """Says in one line how many of `total` lines cannot be used, and where the first of them are and why.
+    """Returns one line on the lines that cannot be used: their number, the first of them, and the reasons.
 
     >>> unusable(["a.tsv:2: the target text is empty"], 40)
     '1 of 40 lines cannot be used: a.tsv:2: the target text is empty'
@@ -61,7 +61,7 @@ def unusable(places: Sequence[str], total: int) -> str:
 def _hold_out(
     examples: Sequence[Example], share: float, group: str, rng: np.random.Generator
 ) -> tuple[list[Example], list[Example]]:
-    """Takes a share of the distinct source texts with all their lines: no held-out text is trained on."""
+    """Returns a share of the distinct source texts with all their lines: no held-out text is trained on."""
     sources = list(dict.fromkeys(example.source for example in examples))
     count = max(1, round(share * len(sources)))
     chosen = {sources[i] for i in rng.permutation(len(sources))[:count].tolist()}

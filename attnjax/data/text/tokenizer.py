@@ -36,10 +36,10 @@ class Tokenizer:
     def train(
         cls, texts: Iterable[str], kind: Kind, vocab_size: int = 8000, *, tags: Sequence[str] = ()
     ) -> "Tokenizer":
-        """Learns the characters of the texts, or at most `vocab_size` pieces of them by byte-pair encoding.
+        """Returns a tokenizer of the texts' characters, or of `vocab_size` pieces by byte-pair encoding.
 
         Each of `tags` (such as "<es>") is one token wherever it stands. `vocab_size` counts for bpe only.
-        Byte-pair encoding: Sennrich et al., 2016.
+        Byte-pair encoding: Sennrich et al., 2016, arXiv:1508.07909.
         """
         if kind == "characters":
             known = sorted(set().union(*texts))
@@ -61,26 +61,26 @@ class Tokenizer:
 
     @property
     def size(self) -> int:
-        """How many ids there are."""
+        """The number of ids."""
         return self._inner.get_vocab_size()
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, without BOS and EOS."""
+        """Returns the ids of each text, without BOS and EOS."""
         return [encoding.ids for encoding in self._inner.encode_batch_fast([_composed(t) for t in texts])]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of the ids up to the first EOS; special tokens write nothing."""
+        """Returns the text of the ids up to the first EOS; special tokens write nothing."""
         ids = list(ids)
         end = ids.index(EOS) if EOS in ids else len(ids)
         return self._inner.decode(ids[:end], skip_special_tokens=True)
 
     def pieces(self, text: str) -> list[str]:
-        """The part of the text that each id of `encode([text])` stands for."""
+        """Returns the part of the text that each id of `encode([text])` stands for."""
         text = _composed(text)
         return [text[start:end] for start, end in self._inner.encode(text).offsets]
 
     def names(self, ids: Sequence[int]) -> list[str]:
-        """What each id stands for by itself; bpe writes a leading space as "▁"."""
+        """Returns the text that each id stands for by itself; bpe writes a leading space as "▁"."""
         return [self._inner.id_to_token(i) or "" for i in ids]
 
     def save(self, path: Path) -> None:
@@ -89,7 +89,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
-        """Reads what `save` wrote. Raises InputError where the file is missing or is something else."""
+        """Returns the tokenizer that `save` wrote. Raises InputError where the file is missing or another."""
         if not path.is_file():
             raise InputError(f"{path}: no such tokenizer file")
         try:

@@ -1,4 +1,4 @@
-"""Which blocks of a mask attention computes, and how many of the pairs attend."""
+"""The map of a mask: the blocks that attention computes, and the number of pairs that attend."""
 
 import math
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Array, Int8
 
 from attnjax.config import require
-from attnjax.ops.arguments import make_problem
+from attnjax.ops.arguments import make_call
 from attnjax.ops.core.pairs import Sizes, map_grids
 from attnjax.ops.engines.blocks import Blocking, Index, cut, grid_axes
 from attnjax.ops.engines.call import AttentionCall
-from attnjax.ops.engines.choose import Choice, choose
+from attnjax.ops.engines.choose import EngineChoice, choose
 from attnjax.ops.engines.schedule import covered, grouped, tile_kinds
 from attnjax.ops.engines.tuning import blocking_of
 from attnjax.ops.masks import Mask
@@ -53,7 +53,7 @@ class BlockMap:
     kinds: Int8[np.ndarray, "b h nq nk"]
     tiles: Tiles
     chosen: Tiles
-    choice: Choice
+    choice: EngineChoice
     share: Share
 
     def count(self, kind: int) -> int:
@@ -72,13 +72,13 @@ def block_map(mask: Mask, sizes: Sizes, block_q: int | None = None, block_k: int
     require(blocks <= MOST_BLOCKS, f"{shown}: expected at most {MOST_BLOCKS}")
     tokens = sizes.flat_batch * sizes.heads * max(lengths)
     require(tokens <= MOST_TOKENS, f"batch × heads × length is {tokens}: expected at most {MOST_TOKENS}")
-    problem = _problem(mask, sizes)
-    chosen = blocking_of(problem).tiles
+    call = _call(mask, sizes)
+    chosen = blocking_of(call).tiles
     wanted = [None if n is None else min(n, m) for n, m in zip(asked, lengths, strict=True)]
-    blocking = blocking_of(problem, wanted[0], wanted[1])
-    found = covered(grouped(np.asarray(tile_kinds(problem.rules.mask, blocking.tiles)), blocking), blocking)
-    share = attending(problem.rules.mask, sizes)
-    return BlockMap(found, blocking.tiles, chosen, choose(problem, None), share)
+    blocking = blocking_of(call, wanted[0], wanted[1])
+    found = covered(grouped(np.asarray(tile_kinds(call.rules.mask, blocking.tiles)), blocking), blocking)
+    share = attending(call.rules.mask, sizes)
+    return BlockMap(found, blocking.tiles, chosen, choose(call, None), share)
 
 
 def attending(mask: Any, sizes: Sizes) -> Share:
@@ -105,15 +105,15 @@ def attending(mask: Any, sizes: Sizes) -> Share:
     )
 
 
-def _problem(mask: Mask, sizes: Sizes) -> AttentionCall:
+def _call(mask: Mask, sizes: Sizes) -> AttentionCall:
     """A call with heads of size 1: blocks do not depend on what is in the vectors."""
     query = jnp.zeros((*sizes.batch, sizes.queries, sizes.heads, 1))
     key = jnp.zeros((*sizes.batch, sizes.keys, sizes.heads, 1))
-    return make_problem(query, key, key, mask=mask)
+    return make_call(query, key, key, mask=mask)
 
 
 def _count(mask: Mask, tiles: Tiles, places: np.ndarray) -> np.ndarray:
-    """How many pairs attend in each of the tiles [n, 4]."""
+    """Returns the number of pairs that attend in each of the tiles [n, 4]."""
     if not len(places):
         return np.zeros(0, np.int64)
     blocking = Blocking(tiles, tiles.sizes.heads, 1, 1)

@@ -1,23 +1,43 @@
-"""Turning a model's predictions into text: greedy decoding, and what each emitted token attended to."""
+"""Greedy decoding, and what each emitted token attended to."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from attnjax.models.encoder_decoder import DecoderCache, Transformer
+from attnjax.models.encoder_decoder import Transformer
+from attnjax.models.output import Weights
 from attnjax.nn import Capture
+from attnjax.nn.attention.placing import shifted
+
+
+class Decodable(Protocol):
+    """A model that emits one token after another, such as `Transformer` and `LanguageModel`."""
+
+    def start(
+        self, inputs: Int[Array, "B S"], lengths: Int[Array, " B"], *, bos: Int[Array, ""] | None, room: int
+    ) -> tuple[Int[Array, " B"], Any]:
+        """Returns each row's token before the first that is emitted, and a cache of all before it."""
+
+    def step(self, last: Int[Array, " B"], cache: Any) -> tuple[Float[Array, "B V"], Any]:
+        """Returns the logits of the token after each row's last one, and the cache with that one."""
 
 
 class Decoded(NamedTuple):
-    """Emitted tokens [B, L]: `lengths` of them, then the end mark (unless cut off), then padding."""
+    """Emitted tokens.
+
+    Attributes:
+      tokens: [B, L]: `lengths` of them, then the end mark (unless cut off), then padding.
+      lengths: [B].
+      weights: those that a capture asked for, by the path of their layer; None where none was given.
+    """
 
     tokens: Int[Array, "B L"]
     lengths: Int[Array, " B"]
-    weights: dict[str, Float[Array, "B N rows columns"]] | None
+    weights: Weights | None
 
 
 class _Progress(NamedTuple):
@@ -25,48 +45,64 @@ class _Progress(NamedTuple):
     tokens: Int[Array, "B L"]
     last: Int[Array, " B"]
     done: Bool[Array, " B"]
-    cache: DecoderCache
+    cache: PyTree
 
 
 def greedy_decode(
-    model: Transformer,
-    source: Int[Array, "B S"],
-    source_lengths: Int[Array, " B"],
+    model: Decodable,
+    inputs: Int[Array, "B S"],
+    lengths: Int[Array, " B"],
     *,
-    bos: int,
+    bos: int | None = None,
     eos: int,
     pad: int,
     max_length: int,
+    padding: Literal["right", "left"] = "right",
     capture: Capture | None = None,
 ) -> Decoded:
-    """The likeliest next token, again and again: one compiled loop that stops when every row has ended.
+    """Emits the likeliest next token, again and again, until every row has ended; one compiled loop.
+
+    Rows do not depend on each other: a row gives what it gives alone, whatever its padding.
 
     Args:
-      bos, eos, pad: the tokens that begin, end and fill up a row.
+      model: an encoder-decoder, which reads the inputs, or a decoder-only model, which continues them.
+      inputs: sources or prompts.
+      lengths: the tokens of each of them, without padding.
+      bos: the token that begins a row; a decoder-only model needs none.
+      eos: the token that ends a row.
+      pad: the token that fills up a row.
       max_length: L, of emitted tokens, the end mark included.
-      capture: weights of the decoder to return; row t belongs to the step that emitted token t.
+      padding: the side of the inputs on which their padding is.
+      capture: weights of an encoder-decoder's decoder to return; row t belongs to the step that emitted
+        token t.
 
     Raises:
-      ValueError: max_length is not positive, or more than there are learned positions, or the capture is out
-        of range.
+      ValueError: max_length is not positive, or more than there are learned positions; the capture is out of
+        range, or the model has no encoder; there is no bos where one is needed.
 
-    >>> from attnjax.models import TransformerConfig
-    >>> model = Transformer(TransformerConfig(dim=8), source_vocab=11, target_vocab=7, rngs=nnx.Rngs(0))
-    >>> source, lengths = jnp.ones((2, 5), int), jnp.array([5, 4])
-    >>> greedy_decode(model, source, lengths, bos=1, eos=2, pad=0, max_length=3).tokens.shape
-    (2, 3)
+    Example:
+      >>> from attnjax.models import LanguageModel, LanguageModelConfig
+      >>> model = LanguageModel(LanguageModelConfig(dim=8), vocab=11, rngs=nnx.Rngs(0))
+      >>> prompts, lengths = jnp.ones((2, 5), int), jnp.array([5, 4])
+      >>> greedy_decode(model, prompts, lengths, eos=2, pad=0, max_length=3).tokens.shape
+      (2, 3)
     """
     if max_length < 1:
         raise ValueError(f"max_length {max_length}: expected 1 or more")
-    model.target_embedding.require_rows(max_length)
+    if padding not in ("right", "left"):
+        raise ValueError(f"padding {padding!r}: expected 'right' or 'left'")
+    if capture is not None and not isinstance(model, Transformer):
+        raise ValueError(f"capture {capture}: expected None, {type(model).__name__} has no encoder")
+    if padding == "left":
+        inputs = shifted(inputs[..., None], inputs.shape[1] - lengths)[..., 0]
     graphdef, params = nnx.split(model, nnx.Param)
-    marks = jnp.array([bos, eos, pad], jnp.int32)
-    tokens, lengths = _greedy(graphdef, params, source, source_lengths, marks, max_length)
-    if capture is None:
-        return Decoded(tokens, lengths, None)
-    return Decoded(
-        tokens, lengths, _forced(graphdef, params, source, source_lengths, tokens, marks[0], capture)
+    begin = None if bos is None else jnp.int32(bos)
+    tokens, ends = _greedy(
+        graphdef, params, inputs, lengths, begin, jnp.array([eos, pad], jnp.int32), max_length
     )
+    if capture is None or begin is None:
+        return Decoded(tokens, ends, None)
+    return Decoded(tokens, ends, _forced(graphdef, params, inputs, lengths, tokens, begin, capture))
 
 
 def alignment(
@@ -79,19 +115,28 @@ def alignment(
     layers: tuple[int, ...] | None = None,
     heads: tuple[int, ...] | None = None,
 ) -> Float[Array, "B L S"]:
-    """How much each token looked at each source position when it was emitted: the mean of cross-attention.
+    """Returns the mean of cross-attention from each emitted token to each source position.
 
-    The tokens are fed back (teacher forcing), so that those of `greedy_decode` give its own weights. The mean
-    is over the given decoder layers and heads (all by default). Rows sum to 1; after the end they are void.
+    The tokens are fed back (teacher forcing), so that those of `greedy_decode` give its own weights. Rows sum
+    to 1; after the end they are void.
 
-    Raises ValueError for shapes that do not fit, or layers or heads out of range.
+    Args:
+      model: the encoder-decoder.
+      source, source_lengths: what it read.
+      tokens: what it emitted.
+      bos: the token that begins a row.
+      layers, heads: of the decoder, over which the mean is; None: all.
 
-    >>> from attnjax.models import TransformerConfig
-    >>> model = Transformer(TransformerConfig(dim=8), source_vocab=11, target_vocab=7, rngs=nnx.Rngs(0))
-    >>> source, lengths = jnp.ones((2, 5), int), jnp.array([5, 4])
-    >>> tokens = greedy_decode(model, source, lengths, bos=1, eos=2, pad=0, max_length=3).tokens
-    >>> alignment(model, source, lengths, tokens, bos=1).shape
-    (2, 3, 5)
+    Raises:
+      ValueError: Shapes do not fit, or layers or heads are out of range.
+
+    Example:
+      >>> from attnjax.models import TransformerConfig
+      >>> model = Transformer(TransformerConfig(dim=8), source_vocab=11, target_vocab=7, rngs=nnx.Rngs(0))
+      >>> source, lengths = jnp.ones((2, 5), int), jnp.array([5, 4])
+      >>> tokens = greedy_decode(model, source, lengths, bos=1, eos=2, pad=0, max_length=3).tokens
+      >>> alignment(model, source, lengths, tokens, bos=1).shape
+      (2, 3, 5)
     """
     graphdef, params = nnx.split(model, nnx.Param)
     captured = _forced(
@@ -101,17 +146,24 @@ def alignment(
     return jnp.mean(jnp.stack(cross), axis=(0, 2))
 
 
-@partial(jax.jit, static_argnums=(0, 5))
+@partial(jax.jit, static_argnums=(0, 6))
 def _greedy(
-    graphdef: Any, params: Any, source: Array, source_lengths: Array, marks: Array, max_length: int
+    graphdef: nnx.GraphDef[Any],
+    params: nnx.State,
+    inputs: Array,
+    lengths: Array,
+    bos: Array | None,
+    marks: Array,
+    max_length: int,
 ) -> tuple[Array, Array]:
-    model = nnx.merge(graphdef, params)
-    bos, eos, pad = marks
-    batch = source.shape[0]
+    model: Decodable = nnx.merge(graphdef, params)
+    eos, pad = marks
+    batch = inputs.shape[0]
+    last, cache = model.start(inputs, lengths, bos=bos, room=max_length)
 
     def step(progress: _Progress) -> _Progress:
-        logits, cache, _ = model.decode(progress.last[:, None], None, source_lengths, cache=progress.cache)
-        best = jnp.argmax(logits[:, 0], axis=-1).astype(jnp.int32)
+        logits, cache = model.step(progress.last, progress.cache)
+        best = jnp.argmax(logits, axis=-1).astype(jnp.int32)
         token = jnp.where(progress.done, pad, best)
         tokens = progress.tokens.at[:, progress.step].set(token)
         return _Progress(progress.step + 1, tokens, token, progress.done | (token == eos), cache)
@@ -119,9 +171,9 @@ def _greedy(
     start = _Progress(
         step=jnp.int32(0),
         tokens=jnp.full((batch, max_length), pad),
-        last=jnp.full((batch,), bos),
+        last=last.astype(jnp.int32),
         done=jnp.zeros((batch,), bool),
-        cache=model.init_cache(model.encode(source, source_lengths).memory, source_lengths, max_length),
+        cache=cache,
     )
     end = jax.lax.while_loop(lambda p: (p.step < max_length) & ~p.done.all(), step, start)
     ended = end.tokens == eos
@@ -131,14 +183,14 @@ def _greedy(
 
 @partial(jax.jit, static_argnums=(0, 6))
 def _forced(
-    graphdef: Any,
-    params: Any,
+    graphdef: nnx.GraphDef[Any],
+    params: nnx.State,
     source: Array,
     source_lengths: Array,
     tokens: Array,
     bos: Array,
     capture: Capture,
-) -> dict[str, Array]:
+) -> Weights:
     """The decoder's weights when it is fed the tokens it emitted."""
     model = nnx.merge(graphdef, params)
     begin = jnp.full_like(tokens[:, :1], bos)

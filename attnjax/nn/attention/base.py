@@ -7,13 +7,16 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
+from attnjax.mechanisms import read
+from attnjax.mechanisms.base import Kind
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.head_norm import Norm, make_head_norm
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.output_gate import Gate
+from attnjax.nn.attention.placing import MaskLike
 from attnjax.nn.attention.settings import (
     Activation,
     GateOf,
@@ -27,30 +30,29 @@ from attnjax.nn.attention.settings import (
     biased,
 )
 from attnjax.nn.attention.sizes import Layout as Axes
-from attnjax.nn.attention.sizes import make_layout, require_sizes
+from attnjax.nn.attention.sizes import make_layout, require_sizes, with_key_heads
 from attnjax.nn.axes import named
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout
 from attnjax.nn.projection import into_heads
 from attnjax.ops import positions as position_ops
-from attnjax.ops.masks import Mask
 from attnjax.ops.scores import Score
 
-MaskLike = Mask | Bool[Array, "*#B #N #T #S"]
 ScoreLike = Score | Sequence[Score]
 
 
 class Attention(nnx.Module):
     """Multi-head attention; calling it by this name makes the layer of a mechanism.
 
-    `Attention(…)` returns a `SoftmaxAttention`, or a `RecurrentAttention` where `mechanism` names a member of
-    the linear family; their documentation has the settings of each.
+    `Attention(…)` returns a `SoftmaxAttention`, a `RecurrentAttention` where `mechanism` names a member of
+    the linear family, or a `ComposedAttention` of recipes; their documentation has the settings of each.
 
     Args:
       dim: D, of x, of the context and of the output.
       heads, kv_heads, head_dim, value_dim: N, K (default N), H (default dim/heads) and V (default H).
         kv_heads = heads is multi-head, 1 multi-query, a divisor between them grouped-query attention.
-      mechanism: "softmax", or a member of the linear family ("gla", "gated_delta_net", …).
+      mechanism: "softmax", a member of the linear family ("gla", "gated_delta_net", …), or recipes
+        ("window(size=16) & entmax").
       options: of the mechanism: numbers of it (`layer`, `horizon`, …), or `writes`, `slots`, `levels`,
         `features`. Softmax takes none.
       out_dim: the width of the output; None: D.
@@ -83,10 +85,12 @@ class Attention(nnx.Module):
       'RecurrentAttention'
     """
 
-    has_weights: ClassVar[bool]
+    has_weights: bool
     """Whether there are attention weights, to drop out and to capture."""
-    _layers: ClassVar[dict[bool, type["Attention"]]] = {}
-    """The kinds of layer by `has_weights`; each enters itself."""
+    kind: ClassVar[Kind]
+    """The kind of mechanisms that it is for."""
+    _layers: ClassVar[dict[Kind, type["Attention"]]] = {}
+    """The kinds of layer; each enters itself."""
     _activation: ClassVar[Activation] = "sigmoid"
 
     def __new__(
@@ -95,11 +99,11 @@ class Attention(nnx.Module):
         """Chooses the class by the mechanism, unless it was chosen already."""
         if cls is not Attention:
             return super().__new__(cls)
-        return super().__new__(cls._layers[mechanism == "softmax"])
+        return super().__new__(cls._layers[read(mechanism)[0].kind])
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls._layers.setdefault(cls.has_weights, cls)
+        cls._layers.setdefault(cls.kind, cls)
 
     def _make(
         self,
@@ -109,6 +113,7 @@ class Attention(nnx.Module):
         mechanism: str,
         options: Mapping[str, Any] | None = None,
         kv_heads: int | None = None,
+        key_heads: int | None = None,
         head_dim: int | None = None,
         value_dim: int | None = None,
         out_dim: int | None = None,
@@ -143,6 +148,8 @@ class Attention(nnx.Module):
             head_dim=self.head_dim,
             value_dim=self.value_dim,
         )
+        if key_heads is not None:
+            layout = with_key_heads(layout, key_heads, heads=heads, kv_heads=kv_heads)
         common: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         names = biased(bias)
         self.query, self.key, self.value = (

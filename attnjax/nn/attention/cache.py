@@ -1,16 +1,18 @@
-"""What attention keeps of the tokens so far, of fixed size: every decoding step is the same program."""
+"""Caches of the tokens so far, of fixed size: every decoding step is the same program."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 
 class KeysValues(NamedTuple):
-    """What attention makes of the tokens that it looks at: keys [*B, S, K, H] and values [*B, S, K, V]."""
+    """The keys [*B, S, K, H] and values [*B, S, K, V] of the tokens that attention looks at."""
 
     keys: Float[Array, "*B S K H"]
     values: Float[Array, "*B S K V"]
@@ -19,20 +21,27 @@ class KeysValues(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class KVCache:
-    """The first `length` of L slots hold keys and values; passed in and returned, never changed in place.
+    """A cache of keys and values; it is passed in and returned, never changed in place.
 
-    keys: [*B, L, K, H], values: [*B, L, K, V], length: int32 scalar, the same for all rows of the batch.
+    Each row fills its slots from the first on: the token at position p is in slot p. Rows may hold different
+    numbers of tokens.
 
-    >>> cache = KVCache.empty((2,), 8, kv_heads=1, head_dim=4)
-    >>> tokens = jnp.ones((2, 3, 1, 4))
-    >>> cache = cache.append(KeysValues(tokens, tokens))
-    >>> int(cache.length), cache.capacity
-    (3, 8)
+    Attributes:
+      keys: [*B, L, K, H].
+      values: [*B, L, K, V].
+      length: int32 [*B], the slots of each row that hold a token.
+
+    Example:
+      >>> cache = KVCache.empty((2,), 8, kv_heads=1, head_dim=4)
+      >>> tokens = jnp.ones((2, 3, 1, 4))
+      >>> cache = cache.append(KeysValues(tokens, tokens), count=jnp.array([3, 1]))
+      >>> cache.length.tolist(), cache.capacity
+      ([3, 1], 8)
     """
 
     keys: Float[Array, "*B L K H"]
     values: Float[Array, "*B L K V"]
-    length: Int[Array, ""]
+    length: Int[Array, "*B"]
 
     @classmethod
     def empty(
@@ -45,47 +54,101 @@ class KVCache:
         value_dim: int | None = None,
         dtype: DTypeLike = jnp.float32,
     ) -> "KVCache":
-        """A cache of `capacity` free slots; value_dim is V, by default H.
+        """Returns a cache of free slots.
+
+        Args:
+          batch: *B, the sizes of the batch axes.
+          capacity: L, in tokens.
+          kv_heads, head_dim, value_dim: K, H and V; V is H by default.
+          dtype: of keys and values.
 
         Raises:
-          TypeError: the dtype is not floating point.
+          TypeError: The dtype is not floating point.
         """
         require_floats(dtype)
 
         def slots(size: int) -> Array:
             return jnp.zeros((*batch, capacity, kv_heads, size), dtype)
 
-        return cls(slots(head_dim), slots(head_dim if value_dim is None else value_dim), jnp.int32(0))
+        values = slots(head_dim if value_dim is None else value_dim)
+        return cls(slots(head_dim), values, jnp.zeros(batch, jnp.int32))
 
     @property
     def capacity(self) -> int:
         """L, the number of slots."""
         return self.keys.shape[-3]
 
-    def append(self, new: KeysValues) -> "KVCache":
-        """The cache with T more tokens, in the cache's dtype.
+    def append(self, new: KeysValues, count: Int[Array, "*B"] | None = None) -> "KVCache":
+        """Returns the cache with T more tokens, in the cache's dtype.
+
+        Args:
+          new: their keys and values.
+          count: how many of each row's tokens are kept, the first ones; those after them are padding. None
+            keeps all.
 
         Raises:
-          ValueError: shapes do not fit, or the tokens do not. Inside jit the length is not known: there only
-            T > capacity raises, and it is up to the caller to stop in time.
-          TypeError: the cache is not floating point.
+          ValueError: Shapes do not fit, or a row has too few slots left. Inside jit lengths are not known:
+            there only T > capacity raises, and a token without a slot is left out.
+          TypeError: The cache is not floating point.
         """
         for name, added, old in zip(("keys", "values"), new, (self.keys, self.values), strict=True):
             if added.shape[:-3] + added.shape[-2:] != old.shape[:-3] + old.shape[-2:]:
                 raise ValueError(f"{name} {list(added.shape)} (*B, T, K, H): the cache has {list(old.shape)}")
             require_floats(old.dtype)
         tokens = new.keys.shape[-3]
-        self._require_room(tokens)
-        keys, values = self._write(self.keys, new.keys), self._write(self.values, new.values)
-        return KVCache(keys, values, self.length + tokens)
+        self._require_room(tokens, count)
+        keys, values = (
+            write_rows(old, added, self.length, count=count)
+            for old, added in ((self.keys, new.keys), (self.values, new.values))
+        )
+        kept = tokens if count is None else jnp.clip(count, 0, tokens)
+        return KVCache(keys, values, self.length + jnp.int32(kept))
 
-    def _require_room(self, tokens: int) -> None:
-        used = 0 if isinstance(self.length, jax.core.Tracer) else int(self.length)
-        if used + tokens > self.capacity:
-            raise ValueError(f"cache of {self.capacity} slots, {used} used: no room for {tokens} more tokens")
+    def _require_room(self, tokens: int, count: Int[Array, "*B"] | None) -> None:
+        if isinstance(count, jax.core.Tracer):
+            return
+        more = np.asarray(tokens if count is None else np.clip(count, 0, tokens))
+        used = np.zeros((), int) if isinstance(self.length, jax.core.Tracer) else np.asarray(self.length)
+        used, more = np.broadcast_arrays(used, more)
+        full = np.argwhere(used + more > self.capacity)
+        if len(full) == 0:
+            return
+        row = tuple(full[0])
+        where = "" if (used == used[row]).all() else f" in row {', '.join(map(str, row))}"
+        raise ValueError(
+            f"cache of {self.capacity} slots, {used[row]} used{where}: no room for {more[row]} more tokens"
+        )
 
-    def _write(self, old: Array, new: Array) -> Array:
-        return jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), self.length, axis=-3)
+
+def write_rows(
+    old: Float[Array, "..."],
+    new: Float[Array, "..."],
+    start: Int[Array, "*B"],
+    *,
+    count: Int[Array, "*B"] | None = None,
+) -> Float[Array, "..."]:
+    """Returns slots with tokens written from each row's start on; those past the last slot are left out.
+
+    Args:
+      old: the slots.
+      new: the tokens, of which the first `count` of each row are written; None: all.
+      start: the slot of each row's first token.
+      count: how many tokens of each row there are.
+
+    Example:
+      >>> write_rows(jnp.zeros((2, 4)), jnp.ones((2, 2)), jnp.array([0, 2]), count=jnp.array([2, 1])).tolist()
+      [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
+    """
+    batch = start.ndim
+    capacity, tokens, size = old.shape[batch], new.shape[batch], math.prod(old.shape[:batch])
+    token = jnp.arange(tokens, dtype=jnp.int32)[None]
+    slot = start.reshape(size, 1) + token
+    if count is not None:
+        slot = jnp.where(token < jnp.broadcast_to(count, start.shape).reshape(size, 1), slot, capacity)
+    flat = old.reshape(size, *old.shape[batch:])
+    rows = new.astype(old.dtype).reshape(size, *new.shape[batch:])
+    written = flat.at[jnp.arange(size)[:, None], slot].set(rows, mode="drop")
+    return written.reshape(old.shape)
 
 
 def require_floats(dtype: DTypeLike) -> None:
@@ -97,12 +160,14 @@ def require_floats(dtype: DTypeLike) -> None:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class StateCache:
-    """What a recurrence keeps, of the same size after any number of tokens; passed in and returned.
+    """A cache of a recurrence, of the same size after any number of tokens; it is passed in and returned.
 
-    state: as the mechanism returns it, with *B in front; tails: the last tokens [*B, W-1, …] that short
-    convolutions saw, by what they are of; length: int32 scalar, the tokens so far (padding counts).
+    Attributes:
+      state: as the mechanism returns it, with *B in front.
+      tails: the last tokens [*B, W-1, …] that short convolutions saw, by what they are of.
+      length: int32 [*B], the tokens of each row so far, without padding.
     """
 
     state: Any
     tails: dict[str, Float[Array, "..."]]
-    length: Int[Array, ""]
+    length: Int[Array, "*B"]

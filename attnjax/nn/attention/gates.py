@@ -1,4 +1,4 @@
-"""Gates of the recurrent mechanisms: how a layer makes what `catalogue.Gate` declares.
+"""Gates of the recurrent mechanisms: how a layer makes what `mechanisms.Gate` declares.
 
 Each is called with the layer's input x [*B, T, D] and its keys, and gives the argument of the mechanism, in
 float32 or better. A gate of tokens is f(x W + b), with W of low rank where every channel has a value; one
@@ -14,7 +14,7 @@ A log-decay per head is that of Mamba-2 (Dao & Gu, 2024) and Gated DeltaNet: rat
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,14 +22,15 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from attnjax.mechanisms import Gate
 from attnjax.nn.axes import named
 from attnjax.nn.projection import into_heads
 from attnjax.ops.core.node import known
 from attnjax.ops.core.ranks import of_rank
-from attnjax.ops.linear.members.catalogue import MEMBERS, Gate
 from attnjax.ops.linear.members.common import at_least_float32
-from attnjax.ops.linear.members.kernels import orthogonal_features
+from attnjax.ops.linear.members.performer import orthogonal_features
 
+Decay = Literal["logsigmoid", "softplus"]
 RANK = 16
 TEMPERATURE = 16
 
@@ -48,12 +49,17 @@ _INVERSE: Mapping[str, Callable[[Array], Array]] = {
 }
 
 
-def make_gate(gate: Gate, axes: Mapping[str, int], dim: int, **options: Any) -> nnx.Module:
-    """The module of a gate.
+def make_gate(
+    gate: Gate, axes: Mapping[str, int], dim: int, *, decay: Decay | None = None, **options: Any
+) -> nnx.Module:
+    """Returns the module of a gate.
 
     Args:
+      gate: its declaration.
       axes: names and lengths of the gate's axes after those of the tokens.
       dim: D.
+      decay: the kind of a log-decay of tokens: "softplus" has a rate for each head, "logsigmoid" none; None:
+        "softplus" for one of heads, "logsigmoid" for one of channels.
       options: dtype, param_dtype and rngs.
 
     >>> strength = make_gate(Gate("*B T K", "strength"), {"kv_heads": 2}, 8, rngs=nnx.Rngs(0))
@@ -66,8 +72,8 @@ def make_gate(gate: Gate, axes: Mapping[str, int], dim: int, **options: Any) -> 
         return KeyDirection(axes, **options)
     if not gate.per_token:
         return Constant(gate, axes, **options)
-    if (gate.range, gate.axes) == ("log_decay", "*B T K"):
-        return StepDecay(axes, dim, **options)
+    if gate.range == "log_decay" and (decay or _default(gate)) == "softplus":
+        return StepDecay(gate, axes, dim, **options)
     return Projected(gate, axes, dim, **options)
 
 
@@ -109,16 +115,17 @@ class Constant(nnx.Module):
 
 
 class StepDecay(nnx.Module):
-    """Mamba-2's log-decay: its rate per head times its step per head and token."""
+    """Mamba-2's log-decay: a rate for each head times a step for each token, and head or channel."""
 
-    def __init__(self, axes: Mapping[str, int], dim: int, **options: Any) -> None:
-        gates = MEMBERS["mamba2"].gates
-        self.step = Projected(gates["dt"], axes, dim, **options)
-        self.rate = Constant(gates["rate"], axes, **options)
+    def __init__(self, gate: Gate, axes: Mapping[str, int], dim: int, **options: Any) -> None:
+        step, rate = Gate(gate.axes, "positive", start=(1e-3, 1e-1)), Gate("K", "rate", start=(1.0, 16.0))
+        self.channels = len(axes) - 1
+        self.step = Projected(step, axes, dim, **options)
+        self.rate = Constant(rate, dict(list(axes.items())[:1]), **options)
 
-    def __call__(self, x: Float[Array, "*B T D"], key: Any) -> Float[Array, "*B T K"]:
-        steps = self.step(x, key)
-        return of_rank(self.rate(x, key), steps.ndim) * steps
+    def __call__(self, x: Float[Array, "*B T D"], key: Any) -> Array:
+        steps, rate = self.step(x, key), self.rate(x, key)
+        return of_rank(rate.reshape(*rate.shape, *[1] * self.channels), steps.ndim) * steps
 
 
 class KeyDirection(nnx.Module):
@@ -155,6 +162,10 @@ def unit(x: Float[Array, "*B H"]) -> Float[Array, "*B H"]:
     """
     full = at_least_float32(x)
     return (full * jax.lax.rsqrt((full * full).sum(-1, keepdims=True) + 1e-6)).astype(x.dtype)
+
+
+def _default(gate: Gate) -> Decay:
+    return "softplus" if gate.axes == "*B T K" else "logsigmoid"
 
 
 def _start(gate: Gate) -> Callable[..., Array]:

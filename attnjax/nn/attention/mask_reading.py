@@ -1,4 +1,4 @@
-"""What a recurrence can do with a mask: its order is in the mask's parts, not in pairs of tokens."""
+"""Masks as a recurrence takes them: its order is in the mask's parts, not in pairs of tokens."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -7,35 +7,49 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attnjax.mechanisms.catalogue import recurrence
+from attnjax.nn.attention.cache import StateCache
+from attnjax.ops import masks
 from attnjax.ops.masks import Mask
-from attnjax.ops.masks.base import And
+from attnjax.ops.masks.base import And, Not
 from attnjax.ops.masks.content import Lengths, Segments
 from attnjax.ops.masks.positional import Window
 
-_TAKES = "expected causal(), lengths(key=…) and segments(ids), one of each, joined by &"
+_TAKES = "expected causal(), lengths(key=…), ~lengths(key=…) and segments(ids), one of each, joined by &"
 
 
 class MaskReading(NamedTuple):
-    """Whether tokens see only those before them; how many keys a row has; which segment each token is in."""
+    """A mask's parts.
+
+    Attributes:
+      causal: whether tokens see only those before them.
+      offset: of causal().
+      lengths: of each row's keys; None: all.
+      starts: of each row's keys, what stands before them is padding; None: 0.
+      segment_ids: of each token; None: one segment.
+    """
 
     causal: bool = False
     offset: Any = 0
     lengths: Any = None
+    starts: Any = None
     segment_ids: Any = None
 
 
 def read_mask(mask: Any, mechanism: str) -> MaskReading:
-    """The mask as a recurrence takes it; None lets every token see all.
+    """Returns the mask as a recurrence takes it; None lets every token see all.
 
     Raises:
-      ValueError: the mask has other parts than causal, lengths of keys and segments, or two of one kind.
+      ValueError: The mask has other parts than causal, ends and starts of keys and segments, or two of
+        one kind.
 
-    >>> from attnjax.ops import masks
-    >>> read_mask(masks.causal() & masks.lengths(key=3), "gla")
-    MaskReading(causal=True, offset=0, lengths=3, segment_ids=None)
+    Example:
+      >>> from attnjax.ops import masks
+      >>> read_mask(masks.causal() & masks.lengths(key=3), "gla")
+      MaskReading(causal=True, offset=0, lengths=3, starts=None, segment_ids=None)
     """
     reading: dict[str, Any] = {}
-    for part in _parts(mask):
+    for part in parts(mask):
         read = _read(part)
         if read is None or read.keys() & reading.keys():
             raise ValueError(f"mask {part if isinstance(part, Mask) else 'array'}: {_TAKES} for {mechanism}")
@@ -43,26 +57,75 @@ def read_mask(mask: Any, mechanism: str) -> MaskReading:
     return MaskReading(**reading)
 
 
+def read_recurrent_mask(
+    mask: Any, mechanism: str, cache: StateCache | None, batch: tuple[int, ...]
+) -> MaskReading:
+    """Returns the mask of a call whose lengths count from the first token of the call.
+
+    Raises:
+      ValueError: The mask, or the cache, does not fit the mechanism or each other.
+    """
+    reading = read_mask(mask, mechanism)
+    if not reading.causal and recurrence(mechanism).causal_only:
+        raise ValueError(f"mask {mask!r}: {mechanism} is causal only, expected causal() in it")
+    if cache is None:
+        if reading.causal and known_to_differ(reading.offset, 0):
+            raise ValueError(f"mask {mask!r}: expected causal() without an offset, there is no cache")
+        return reading
+    for leaf in jax.tree.leaves((cache.state, cache.tails)):
+        if leaf.shape[: len(batch)] != batch:
+            raise ValueError(f"cache holds {list(leaf.shape)}: x has the batch axes {list(batch)} (*B)")
+    if not reading.causal or reading.segment_ids is not None:
+        raise ValueError(f"mask {mask!r} with a cache: expected causal(cache.length), and no segments")
+    if known_to_differ(reading.offset, cache.length):
+        raise ValueError(f"mask {mask!r} with a cache: expected causal(cache.length), it is {cache.length}")
+    if reading.lengths is None:
+        return reading
+    return reading._replace(lengths=jnp.maximum(reading.lengths - cache.length, 0))
+
+
+def without_causal(mask: Any) -> tuple[MaskReading, Any]:
+    """Returns whether a mask joins causal() by &, with what offset, and the mask of its other parts.
+
+    >>> from attnjax.ops import masks
+    >>> reading, others = without_causal(masks.causal(2) & masks.lengths(key=3))
+    >>> reading.causal, reading.offset, others
+    (True, 2, lengths(key=3))
+    """
+    reading, others = MaskReading(), None
+    for part in parts(mask):
+        read = _read(part) or {}
+        if "causal" in read and not reading.causal:
+            reading = MaskReading(**read)
+        else:
+            part = part if isinstance(part, Mask) else masks.dense(part)
+            others = part if others is None else others & part
+    return reading, others
+
+
 def known_to_differ(x: Any, y: Any) -> bool:
-    """Whether two values, which may be traced, are certainly not the same."""
+    """Returns whether two values, which may be traced, are certainly not the same."""
     if isinstance(x, jax.core.Tracer) or isinstance(y, jax.core.Tracer):
         return False
-    return not np.array_equal(x, y)
+    return not np.all(np.equal(x, y))
 
 
-def _parts(mask: Any) -> Iterator[Any]:
+def parts(mask: Any) -> Iterator[Any]:
+    """Yields what a mask joins by &."""
     if isinstance(mask, And):
-        yield from _parts(mask.left)
-        yield from _parts(mask.right)
+        yield from parts(mask.left)
+        yield from parts(mask.right)
     elif mask is not None:
         yield mask
 
 
 def _read(part: Any) -> dict[str, Any] | None:
-    if isinstance(part, Window) and part.left is None and part.right == 0 and jnp.ndim(part.offset) == 0:
+    if isinstance(part, Window) and part.left is None and part.right == 0:
         return {"causal": True, "offset": part.offset}
     if isinstance(part, Lengths) and part.query is None:
         return {"lengths": part.key}
+    if isinstance(part, Not) and isinstance(part.mask, Lengths) and part.mask.query is None:
+        return {"starts": part.mask.key}
     if isinstance(part, Segments) and part.key_ids is None:
         return {"segment_ids": part.query_ids}
     return None

@@ -18,7 +18,7 @@ class Gate(nnx.Module):
     Args:
       gate: what it does.
       dim: D, the width of x.
-      heads, size: N and V.
+      heads, value_dim: N and V.
       options: dtype, param_dtype and rngs.
 
     Example:
@@ -28,15 +28,13 @@ class Gate(nnx.Module):
       Array([0.5, 0.5, 0.5], dtype=float32)
     """
 
-    def __init__(self, gate: OutputGate, dim: int, heads: int, size: int, **options: Any) -> None:
+    def __init__(self, gate: OutputGate, dim: int, heads: int, value_dim: int, **options: Any) -> None:
         self.settings = gate
-        axes = {"heads": heads} | ({"head_dim": size} if gate.kind == "elementwise" else {})
-        self.down = None
-        if gate.rank is not None:
-            self.down = into_heads(dim, {"rank": gate.rank}, bias=False, **options)
-            dim = gate.rank
-        source = "embed" if gate.rank is None else "rank"
-        self.up = into_heads(dim, axes, source=source, bias=gate.bias, **options)
+        axes = {"heads": heads} | ({"head_dim": value_dim} if gate.kind == "elementwise" else {})
+        rank = gate.rank
+        self.down = None if rank is None else into_heads(dim, {"rank": rank}, bias=False, **options)
+        size, source = (dim, "embed") if rank is None else (rank, "rank")
+        self.up = into_heads(size, axes, source=source, bias=gate.bias, **options)
 
     def __call__(
         self, heads: Float[Array, "*B T N V"], x: Float[Array, "*B T D"]

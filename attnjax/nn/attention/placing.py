@@ -1,17 +1,22 @@
-"""Where queries and keys stand when there is a cache or a context beside the tokens that ask."""
+"""Places of queries and keys when there is a cache or a context beside the tokens that ask."""
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
 
-from attnjax.nn.attention.cache import KeysValues
+from attnjax.nn.attention.cache import KeysValues, KVCache
+from attnjax.nn.attention.mask_reading import MaskReading, parts
 from attnjax.ops import masks
 from attnjax.ops.core.node import PytreeNode
 from attnjax.ops.masks import Mask
+from attnjax.ops.masks.content import Lengths
 
 Positions = Int[Array, "*#B T"] | None
+MaskLike = Mask | Bool[Array, "*#B #N #T #S"]
 
 
 def counted(
@@ -19,11 +24,12 @@ def counted(
     context: Float[Array, "*B S D"] | KeysValues | None,
     positions: Positions,
     context_positions: Positions,
-    before: int | Int[Array, ""],
+    before: int | Int[Array, "*B"],
 ) -> tuple[Any, Any]:
-    """The positions of x, from `before` unless given, and of a context that is not yet projected, from 0.
+    """Returns the positions of x, from `before` unless given, and of a context not yet projected, from 0.
 
-    Raises ValueError where one of the two would be guessed beside the other.
+    Raises:
+      ValueError: One of the two would be guessed beside the other.
     """
     raw = context is not None and not isinstance(context, KeysValues)
     if context_positions is not None and not raw:
@@ -36,35 +42,89 @@ def counted(
         given = "positions" if context_positions is None else "context_positions"
         raise ValueError(f"{given} alone: expected positions (of x) and context_positions, or none of them")
     if positions is None:
-        positions = jnp.arange(x.shape[-2]) + before
+        positions = following(before, x.shape[-2])
     return positions, positions if context is None else context_positions
 
 
-def require_offsets(cache: Any, *rules: Any) -> None:
+def following(before: int | Int[Array, "*B"], tokens: int) -> Int[Array, "*B T"]:
+    """Returns the positions of so many tokens that follow those before them.
+
+    >>> following(jnp.array([0, 3]), 2).tolist()
+    [[0, 1], [3, 4]]
+    """
+    return jnp.arange(tokens) + (before if isinstance(before, int) else before[..., None])
+
+
+def require_offsets(cache: KVCache | None, *rules: Any) -> None:
     """Raises ValueError for masks and scores without an offset, where a cache is known to hold tokens."""
-    if cache is None or isinstance(cache.length, jax.core.Tracer) or cache.length == 0:
+    if cache is None or isinstance(cache.length, jax.core.Tracer) or not np.any(cache.length):
         return
     for node in _from_zero(rules):
         raise ValueError(
-            f"{node!r} with a cache of {cache.length} tokens: its queries would stand at 0, "
+            f"{node!r} with a cache of {np.max(cache.length)} tokens: its queries would stand at 0, "
             "expected offset=cache.length"
         )
 
 
-def nan_without_offsets(out: Float[Array, "..."], cache: Any, *rules: Any) -> Float[Array, "..."]:
-    """out, but NaN where a traced length turns out to be one that `require_offsets` would refuse."""
-    if cache is None or not isinstance(cache.length, jax.core.Tracer) or not _from_zero(rules):
+def nan_where_wrong(
+    out: Float[Array, "*B T D"], before: KVCache | None, after: KVCache | None, *rules: Any
+) -> Float[Array, "*B T D"]:
+    """Returns out, but NaN in rows whose traced length turns out to be one that would have been refused.
+
+    These are rows that hold tokens where a rule counts from 0, and rows with more tokens than slots.
+    """
+    if before is None or after is None or not isinstance(after.length, jax.core.Tracer):
         return out
-    return jnp.where(cache.length == 0, out, jnp.full_like(out, jnp.nan))
+    right = after.length <= after.capacity
+    if _from_zero(rules):
+        right &= before.length == 0
+    return jnp.where(right[..., None, None], out, jnp.nan)
 
 
-def filled_slots(mask: Any, length: Int[Array, ""]) -> Mask:
-    """The mask without the slots of a cache that hold no token yet."""
+def filled_slots(mask: MaskLike | None, length: Int[Array, "*B"]) -> Mask:
+    """Returns the mask without the slots of a cache that hold no token yet."""
     filled = masks.lengths(key=length)
     return filled if mask is None else as_mask(mask) & filled
 
 
-def as_mask(mask: Any) -> Mask:
+def kept_tokens(mask: MaskLike | None, before: Int[Array, "*B"], tokens: int) -> Int[Array, "*B"] | None:
+    """Returns how many of T new tokens of each row lengths(key=…) in the mask leaves; None for all.
+
+    >>> kept_tokens(masks.causal() & masks.lengths(key=jnp.array([3, 9])), jnp.array([1, 2]), 4).tolist()
+    [2, 4]
+    """
+    ends = [part.key for part in parts(mask) if isinstance(part, Lengths) and part.key is not None]
+    if not ends:
+        return None
+    end = functools.reduce(jnp.minimum, ends)
+    return jnp.clip(jnp.asarray(end, jnp.int32) - before, 0, tokens)
+
+
+def shifted(x: Float[Array, "..."], left: Int[Array, "*#B"]) -> Float[Array, "..."]:
+    """Returns each row moved by so many tokens to the left, round the ends.
+
+    >>> shifted(jnp.array([[[0.0], [1.0], [2.0]]]), jnp.array([1]))[0, :, 0].tolist()
+    [1.0, 2.0, 0.0]
+    """
+    batch, tokens = x.shape[:-2], x.shape[-2]
+    index = (jnp.arange(tokens) + jnp.broadcast_to(left, batch)[..., None]) % tokens
+    return jnp.take_along_axis(x, index[..., None], axis=-2)
+
+
+def shifted_positions(
+    positions: Int[Array, "*#B T"], left: Int[Array, "*#B"], tokens: tuple[int, ...]
+) -> Int[Array, "*B T"]:
+    """Returns the positions of tokens [*B, T] that `shifted` moves."""
+    return shifted(jnp.broadcast_to(positions, tokens)[..., None], left)[..., 0]
+
+
+def right_padded(reading: MaskReading, tokens: int) -> MaskReading:
+    """Returns the reading after each row has moved by its start to the left."""
+    ends = tokens if reading.lengths is None else reading.lengths
+    return reading._replace(lengths=jnp.maximum(ends - reading.starts, 0), starts=None)
+
+
+def as_mask(mask: MaskLike) -> Mask:
     """Returns a mask of ops; a boolean array becomes one."""
     return mask if isinstance(mask, Mask) else masks.dense(mask)
 

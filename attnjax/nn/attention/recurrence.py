@@ -1,4 +1,4 @@
-"""What stands between the projections of a layer whose mechanism is a member of the linear family."""
+"""The recurrence between the projections of a layer: convolutions, gates, the mechanism's own function."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,16 +6,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
 
+from attnjax.mechanisms.catalogue import recurrence
 from attnjax.nn.attention.cache import StateCache
 from attnjax.nn.attention.gates import make_gate, unit
-from attnjax.nn.attention.mask_reading import MaskReading, known_to_differ, read_mask
+from attnjax.nn.attention.mask_reading import MaskReading
+from attnjax.nn.attention.settings import RecurrentSettings
 from attnjax.nn.attention.sizes import Layout
-from attnjax.nn.norm import make_norm
 from attnjax.nn.short_convolution import ShortConvolution
 from attnjax.ops.linear.members.bidirectional import bidirectional
-from attnjax.ops.linear.members.catalogue import MEMBERS
 from attnjax.ops.linear.members.common import at_least_float32
 
 
@@ -28,118 +29,124 @@ class Projected(NamedTuple):
 
 
 class Recurrence(nnx.Module):
-    """Short convolution, gates, the member's recurrence, and an RMSNorm of each head of what it reads.
+    """The convolutions, the gates and the recurrence of a mechanism.
 
     Args:
-      mechanism: the member's name.
+      mechanism: its name.
       layout: of its projections.
       dim: D, of the layer's input.
-      options: dtype, param_dtype and rngs.
+      settings: convolution, activation, largest strength and kind of decay.
+      dtype: of the computation.
+      param_dtype: of the parameters.
+      rngs: draws the parameters.
     """
 
-    def __init__(self, mechanism: str, layout: Layout, dim: int, **options: Any) -> None:
-        member = MEMBERS[mechanism]
+    def __init__(
+        self,
+        mechanism: str,
+        layout: Layout,
+        dim: int,
+        settings: RecurrentSettings,
+        *,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ) -> None:
+        member = recurrence(mechanism)
+        settings.require_fits(mechanism, member)
         self.mechanism = mechanism
+        self.settings = settings
         self.arguments = tuple(layout.arguments.items())
+        options: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         self.gates = nnx.Dict(
-            {name: make_gate(gate, layout.gates[name], dim, **options) for name, gate in member.gates.items()}
+            {
+                name: make_gate(gate, layout.gates[name], dim, decay=settings.decay, **options)
+                for name, gate in member.gates.items()
+            }
         )
-        given = {name: x for name, x in options.items() if name != "dtype"}
-        self.convolutions = nnx.Dict(
-            {name: ShortConvolution(axes, **given) for name, axes in layout.projected.items()}
-            if member.short_convolution
-            else {}
-        )
-        self.norm = make_norm("rms", layout.projected["value"]["head_dim"], axis="head_dim", **options)
+        convolution = settings.of_convolution(member)
+        made: dict[str, ShortConvolution] = {}
+        if convolution is not None:
+            given: dict[str, Any] = {"width": convolution.width, "bias": convolution.bias, "silu": False}
+            made = {
+                name: ShortConvolution(axes, **given, param_dtype=param_dtype, rngs=rngs)
+                for name, axes in layout.projected.items()
+            }
+        self.convolutions = nnx.Dict(made)
 
     def __call__(
         self,
         x: Float[Array, "*B T D"],
         projected: Projected,
         place: Callable[[Projected], Projected],
-        *,
-        mask: Any,
-        cache: StateCache | None,
-    ) -> tuple[Float[Array, "*B T N V"], StateCache | None]:
-        """What every token reads, and the cache with these tokens, if one was given.
+        reading: MaskReading,
+        cache: StateCache | None = None,
+    ) -> tuple[Float[Array, "*B T N V"], StateCache]:
+        """Returns what every token reads, and a cache with these tokens, whose state is None for two sides.
 
         Args:
           x: the layer's input, which the gates see.
           projected: query, key and value.
-          place: what is done to them after the convolutions: norms and rotations.
-          mask, cache: as in `Attention.attend`.
+          place: applied to them after the convolutions: norms and rotations.
+          reading: the mask; lengths count from the first token of x.
+          cache: of the tokens before.
         """
-        reading = self._read(mask, cache, x)
-        out, kept = self._run(x, projected, place, reading, cache)
-        return out, None if cache is None else kept
-
-    def empty_cache(self, project: Callable[[Array], Projected], token: jax.ShapeDtypeStruct) -> StateCache:
-        """The cache before such a token [*B, 1, D], of which `project` makes query, key and value."""
-
-        def after(x: Array) -> StateCache:
-            return self._run(x, project(x), lambda projected: projected, MaskReading(causal=True))[1]
-
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(after, token))
-
-    def _run(
-        self,
-        x: Array,
-        projected: Projected,
-        place: Callable[[Projected], Projected],
-        reading: MaskReading,
-        cache: StateCache | None = None,
-    ) -> tuple[Array, StateCache]:
-        """As `__call__`, of a mask that was read; always with a cache, whose state is None for two sides."""
         rows = {"lengths": reading.lengths, "segment_ids": reading.segment_ids}
         tails = {} if cache is None else cache.tails
         convolved = {
             name: convolution(getattr(projected, name), tail=tails.get(name), **rows)
             for name, convolution in self.convolutions.items()
         }
-        projected = place(projected._replace(**{name: y for name, (y, _) in convolved.items()}))
-        query, key, value = self._in_range(projected)
-        arguments = {name: gate(x, key) for name, gate in self.gates.items()} | dict(self.arguments) | rows
+        member = recurrence(self.mechanism)
+        projected = projected._replace(**{name: y for name, (y, _) in convolved.items()})
+        if self.settings.activates(member):
+            projected = Projected(*map(jax.nn.silu, projected))
+        query, key, value = self._in_range(place(projected))
+        arguments = self._gated(x, key) | dict(self.arguments) | rows
         if reading.causal:
             state = None if cache is None else cache.state
-            out, state = MEMBERS[self.mechanism].function(
+            out, state = member.function(
                 query, key, value, initial_state=state, return_state=True, **arguments
             )
         else:
-            out, state = bidirectional(self.mechanism, query, key, value, **arguments), None
-        length = x.shape[-2] + (jnp.int32(0) if cache is None else cache.length)
+            assert member.two_sided is not None  # A mask without order was refused for those that have none.
+            both: Any = {"join": member.two_sided, "token_gates": member.token_gates}
+            out, state = bidirectional(member.function, query, key, value, **both, **arguments), None
         tails = {name: tail for name, (_, tail) in convolved.items()}
-        return self.norm(out), StateCache(state, tails, length)
+        return out, StateCache(state, tails, _length(x, reading.lengths, cache))
+
+    def empty_cache(self, project: Callable[[Array], Projected], token: jax.ShapeDtypeStruct) -> StateCache:
+        """Returns the cache before such a token [*B, 1, D], of which `project` makes query, key and value."""
+
+        def after(x: Array) -> StateCache:
+            return self(x, project(x), lambda projected: projected, MaskReading(causal=True))[1]
+
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(after, token))
+
+    def _gated(self, x: Array, key: Array) -> dict[str, Array]:
+        gates = {name: gate(x, key) for name, gate in self.gates.items()}
+        if self.settings.max_strength != 1:
+            declared = recurrence(self.mechanism).gates
+            strong = {name: x for name, x in gates.items() if declared[name].range == "strength"}
+            gates |= {name: self.settings.max_strength * x for name, x in strong.items()}
+        return gates
 
     def _in_range(self, projected: Projected) -> Projected:
-        """Queries and keys as the member expects them."""
-        member, (query, key, value) = MEMBERS[self.mechanism], projected
+        """Queries and keys as the member expects them, in as many heads."""
+        member, (query, key, value) = recurrence(self.mechanism), projected
         if member.unit_query:
             query = unit(query)
         if member.key in ("unit", "writes"):
             key = unit(key)
         elif member.key == "log_forget":
             key = jax.nn.log_sigmoid(at_least_float32(key))
+        if not member.many_values and query.shape[-2] < value.shape[-2]:
+            query, key = (jnp.repeat(h, value.shape[-2] // h.shape[-2], axis=-2) for h in (query, key))
         return Projected(query, key, value)
 
-    def _read(self, mask: Any, cache: StateCache | None, x: Array) -> MaskReading:
-        reading, name = read_mask(mask, self.mechanism), self.mechanism
-        if not reading.causal and MEMBERS[name].two_sided is None:
-            raise ValueError(f"mask {mask!r}: {name} is causal only, expected causal() in it")
-        if cache is None:
-            if reading.causal and known_to_differ(reading.offset, 0):
-                raise ValueError(f"mask {mask!r}: expected causal() without an offset, there is no cache")
-            return reading
-        _check_batch(cache, x.shape[:-2])
-        if not reading.causal or reading.segment_ids is not None:
-            raise ValueError(f"mask {mask!r} with a cache: expected causal(cache.length), and no segments")
-        if known_to_differ(reading.offset, cache.length):
-            raise ValueError(f"mask {mask!r} with a cache: expected causal({cache.length})")
-        if reading.lengths is None:
-            return reading
-        return reading._replace(lengths=jnp.maximum(reading.lengths - cache.length, 0))
 
-
-def _check_batch(cache: StateCache, batch: tuple[int, ...]) -> None:
-    for leaf in jax.tree.leaves((cache.state, cache.tails)):
-        if leaf.shape[: len(batch)] != batch:
-            raise ValueError(f"cache holds {list(leaf.shape)}: x has the batch axes {list(batch)} (*B)")
+def _length(x: Array, lengths: Int[Array, "*#B"] | None, cache: StateCache | None) -> Int[Array, "*B"]:
+    tokens = x.shape[-2]
+    new = jnp.int32(tokens if lengths is None else jnp.clip(lengths, 0, tokens))
+    new = jnp.broadcast_to(new, x.shape[:-2])
+    return new if cache is None else cache.length + new

@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,12 @@ from jaxtyping import Array, Float, Int
 from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike, normed, require_kind, require_width
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache, require_floats
 from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.head_norm import make_head_norm
+from attnjax.nn.attention.mask_reading import read_recurrent_mask
 from attnjax.nn.attention.output import AttentionOutput
-from attnjax.nn.attention.placing import counted
+from attnjax.nn.attention.placing import counted, right_padded, shifted, shifted_positions
 from attnjax.nn.attention.recurrence import Projected, Recurrence
-from attnjax.nn.attention.settings import Settings
+from attnjax.nn.attention.settings import Convolution, HeadNorm, RecurrentSettings, Settings
 from attnjax.nn.attention.sizes import require_goes_with
 from attnjax.nn.dropout import Dropout
 
@@ -24,18 +26,30 @@ from attnjax.nn.dropout import Dropout
 class RecurrentAttention(Attention):
     """Self-attention by a recurrence over the tokens, whose cache has one size after any number of them.
 
-    The layer has the gates that the mechanism declares (`catalogue.MEMBERS`), a short convolution of query,
-    key and value where its paper has one, keys and queries of length 1 where it asks for them, and an RMSNorm
-    of each head before the last projection. States have H·V entries a head, or what the mechanism's `state`
-    says.
+    The layer has the gates that the mechanism declares (`mechanisms.Recurrence`), a short convolution of
+    query, key and value where its paper has one, keys and queries of length 1 where it asks for them, and a
+    norm of what the heads read before the last projection. States have H·V entries a head, or what the
+    mechanism's `state` says.
 
     Args:
       dim, heads: as in `Attention`.
       mechanism: a member of the linear family.
-      settings: those of `Attention`.
+      key_heads: heads of queries and keys, where values have more: each serves heads/key_heads of these.
+      convolution: of query, key and value; None: that of the mechanism's paper, False: none.
+      activation: "silu" or "none", of query, key and value; None: silu after a convolution.
+      norm: of what the heads read; None: there is none.
+      max_strength: what a strength can reach, in (0, 2]; beyond 1 the delta rules can turn states around.
+      decay: "softplus" is -exp(a)·softplus(x W + b) with a for each head, as in Mamba-2 and Kimi Delta
+        Attention; "logsigmoid" log σ(x W + b)/16, as in GLA; None: that of the mechanism's paper.
+      settings: those of `Attention`. The activation of an output gate that is only named is silu.
 
     Raises:
-      ValueError: As in `Attention`, and for an option that is unknown or out of its range.
+      ValueError: As in `Attention`, and for a setting that is out of its range or that the mechanism has no
+        use for.
+
+    References:
+      Grazzi et al., Unlocking State-Tracking in Linear RNNs Through Negative Eigenvalues, 2024,
+      arXiv:2411.12537 (max_strength).
 
     Example:
       >>> from attnjax.ops import masks
@@ -47,7 +61,9 @@ class RecurrentAttention(Attention):
       (2, 4, 2, 2)
     """
 
+    kind = "recurrence"
     has_weights = False
+    _activation = "silu"
 
     def __init__(
         self,
@@ -55,13 +71,22 @@ class RecurrentAttention(Attention):
         heads: int,
         *,
         mechanism: str,
+        key_heads: int | None = None,
+        convolution: Convolution | bool | None = None,
+        activation: Literal["silu", "none"] | None = None,
+        norm: HeadNorm | None = HeadNorm(),  # noqa: B008, it is frozen
+        max_strength: float = 1.0,
+        decay: Literal["logsigmoid", "softplus"] | None = None,
         rngs: nnx.Rngs,
         **settings: Unpack[Settings],
     ) -> None:
-        layout = self._make(dim, heads, mechanism=mechanism, rngs=rngs, **settings)
-        require_goes_with(mechanism, rope=self.rope, qk_norm=settings.get("qk_norm") or None)
-        dtypes = {"dtype": settings.get("dtype"), "param_dtype": settings.get("param_dtype", jnp.float32)}
-        self.recurrence = Recurrence(mechanism, layout, dim, rngs=rngs, **dtypes)
+        layout = self._make(dim, heads, mechanism=mechanism, key_heads=key_heads, rngs=rngs, **settings)
+        require_goes_with(mechanism, rope=settings.get("rope"), qk_norm=settings.get("qk_norm") or None)
+        options: dict[str, Any] = {"dtype": settings.get("dtype"), "rngs": rngs}
+        options["param_dtype"] = settings.get("param_dtype", jnp.float32)
+        own = RecurrentSettings(convolution, activation, max_strength, decay)
+        self.recurrence = Recurrence(mechanism, layout, dim, own, **options)
+        self.norm = None if norm is None else make_head_norm(norm, heads, self.value_dim, **options)
         if settings.get("options"):
             # The member's own checks of them, by a call that computes nothing.
             self.empty_cache((), 1, jnp.float32)
@@ -83,11 +108,12 @@ class RecurrentAttention(Attention):
 
         Args:
           x: the tokens.
-          mask: causal(), lengths(key=…) and segments(ids), joined by &. Segments are runs of one id. Without
-            causal() the recurrence runs in both directions, as `bidirectional` says, but for the short
-            convolution, which looks back. With a cache lengths count from its first token.
-          positions: of x for RoPE; they count from the cache's length, or 0, unless given. Tokens that follow
-            a padded prefill stand where they say.
+          mask: causal(), lengths(key=…), ~lengths(key=…) and segments(ids), joined by &. What lengths leaves
+            out is padding: on the right for lengths, on the left for ~lengths. With a cache lengths count
+            from its first token, and what is on the left from the first of x. Segments are runs of one id.
+            Without causal() the recurrence runs in both directions, as `bidirectional` says, but for the
+            short convolution, which looks back.
+          positions: of x for RoPE; those of tokens count from the cache's length, or 0, unless given.
           cache: earlier tokens of the same sequence. Padding leaves what it holds as it was.
           context, score, context_positions, dropout, capture: None; a recurrence has no weights.
 
@@ -99,19 +125,33 @@ class RecurrentAttention(Attention):
         require_width("x", x, self.dim)
         self._require_none(context=context, score=score, dropout=dropout, capture=capture)
         require_kind(cache, StateCache, self.mechanism)
-        kept: Any = cache
+        kept = cache if isinstance(cache, StateCache) else None
+        reading = read_recurrent_mask(mask, self.mechanism, kept, x.shape[:-2])
+        turned = reading.starts
+        if turned is not None:
+            # Padding on the left becomes padding on the right, which the recurrence never reaches.
+            x, reading = shifted(x, turned), right_padded(reading, x.shape[-2])
+            positions = None if positions is None else shifted_positions(positions, turned, x.shape[:-1])
         if self.rope is not None:
             before = 0 if kept is None else kept.length
             positions, _ = counted(x, None, positions, context_positions, before)
         place = partial(self._placed, positions=positions)
-        out, kept = self.recurrence(x, self._projected(x), place, mask=mask, cache=kept)
-        return AttentionOutput(self.out(out), kept, None)
+        heads, after = self.recurrence(x, self._projected(x), place, reading, kept)
+        out = self.out(self._normed_and_gated(heads, x))
+        out = out if turned is None else shifted(out, -turned)
+        return AttentionOutput(out, None if kept is None else after, None)
 
     def empty_cache(self, batch: tuple[int, ...], capacity: int, dtype: DTypeLike) -> StateCache:
         """Returns the cache before tokens of this dtype; it has one size at any capacity."""
         require_floats(dtype)
         token = jax.ShapeDtypeStruct((*batch, 1, self.dim), dtype)
         return self.recurrence.empty_cache(self._projected, token)
+
+    def _normed_and_gated(self, heads: Array, x: Array) -> Array:
+        gate = self.output_gate
+        if gate is not None and gate.settings.before_norm:
+            return normed(gate(heads, x), self.norm)
+        return self._gated(normed(heads, self.norm), x)
 
     def _require_none(self, **arguments: object) -> None:
         for name, given in arguments.items():

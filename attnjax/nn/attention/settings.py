@@ -6,6 +6,7 @@ from typing import Any, Literal, TypedDict, TypeVar, get_args
 
 from jax.typing import DTypeLike
 
+from attnjax.mechanisms import Recurrence
 from attnjax.ops.positions import RopeScaling
 
 Layout = Literal["halves", "interleaved"]
@@ -147,10 +148,9 @@ class Convolution:
     Attributes:
       width: tokens that it takes in.
       bias: whether each channel has a bias.
-      activation: of its output: "silu", or None.
 
     Raises:
-      ValueError: The width is below 1, or the activation another.
+      ValueError: The width is below 1.
 
     References:
       Gu & Dao, Mamba, 2023, arXiv:2312.00752.
@@ -162,13 +162,49 @@ class Convolution:
 
     width: int = 4
     bias: bool = False
-    activation: Literal["silu"] | None = "silu"
 
     def __post_init__(self) -> None:
         if self.width < 1:
             raise ValueError(f"convolution width {self.width}: expected 1 or more")
-        if self.activation not in ("silu", None):
-            raise ValueError(f"convolution activation {self.activation!r}: expected 'silu' or None")
+
+
+@dataclass(frozen=True)
+class RecurrentSettings:
+    """The settings of a recurrence, as in `RecurrentAttention`."""
+
+    convolution: Convolution | bool | None = None
+    activation: Literal["silu", "none"] | None = None
+    max_strength: float = 1.0
+    decay: Literal["logsigmoid", "softplus"] | None = None
+
+    def require_fits(self, mechanism: str, member: Recurrence) -> None:
+        """Raises ValueError for what is out of range, or what the mechanism has no use for."""
+        if self.activation not in ("silu", "none", None):
+            raise ValueError(f"activation {self.activation!r}: expected 'silu', 'none' or None")
+        if self.decay not in ("logsigmoid", "softplus", None):
+            raise ValueError(f"decay {self.decay!r}: expected 'logsigmoid', 'softplus' or None")
+        if not 0 < self.max_strength <= 2:
+            raise ValueError(f"max_strength {self.max_strength!r}: expected a number in (0, 2]")
+        ranges = [gate.range for gate in member.gates.values()]
+        for name, given, needed in (
+            ("max_strength", self.max_strength != 1, "strength"),
+            ("decay", self.decay is not None, "log_decay"),
+        ):
+            if given and needed not in ranges:
+                raise ValueError(f"{name} {getattr(self, name)!r}: {mechanism} has no such gate")
+
+    def of_convolution(self, member: Recurrence) -> Convolution | None:
+        """Returns the convolution, by default that of the paper's layer."""
+        given = member.short_convolution if self.convolution is None else self.convolution
+        if isinstance(given, Convolution):
+            return given
+        return Convolution() if given else None
+
+    def activates(self, member: Recurrence) -> bool:
+        """Returns whether queries, keys and values go through silu, by default after a convolution."""
+        if self.activation is None:
+            return self.of_convolution(member) is not None
+        return self.activation == "silu"
 
 
 class Settings(TypedDict, total=False):

@@ -1,6 +1,6 @@
 """The layer of softmax attention, around `attnjax.attention`."""
 
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -8,18 +8,28 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from attnjax.mechanisms import read
+from attnjax.mechanisms.base import Kind
 from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike, normed, require_kind, require_width
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
+from attnjax.nn.attention.calling import taken
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.output import AttentionOutput
-from attnjax.nn.attention.placing import as_mask, counted, filled_slots, nan_without_offsets, require_offsets
+from attnjax.nn.attention.placing import (
+    as_mask,
+    counted,
+    filled_slots,
+    kept_tokens,
+    nan_where_wrong,
+    require_offsets,
+)
 from attnjax.nn.attention.position_score import PositionScore
 from attnjax.nn.attention.settings import Settings
 from attnjax.nn.attention.sizes import require_sizes
 from attnjax.nn.axes import named
 from attnjax.nn.dropout import Dropout
 from attnjax.ops import masks, normalizers, scores
-from attnjax.ops.attention import attention, attention_weights
+from attnjax.ops.attention import attention_weights
 from attnjax.ops.normalizers import Normalizer
 from attnjax.ops.scores import Score
 
@@ -62,6 +72,7 @@ class SoftmaxAttention(Attention):
       (2, 5, 8)
     """
 
+    kind: ClassVar[Kind] = "softmax"
     has_weights = True
 
     def __init__(
@@ -86,7 +97,9 @@ class SoftmaxAttention(Attention):
         self.values_dim = self.context_dim if values_dim is None else values_dim
         require_sizes(dim, heads, kv_heads=None, head_dim=1, context_dim=context_dim, values_dim=values_dim)
         widths = {"key": self.context_dim, "value": self.values_dim}
-        self._make(dim, heads, mechanism=mechanism, widths=widths, rngs=rngs, **settings)
+        layout = self._make(dim, heads, mechanism=mechanism, widths=widths, rngs=rngs, **settings)
+        self.options = tuple(layout.arguments.items())
+        self.has_weights = read(mechanism)[0].row.has_weights
         if sink and normalizer is not None:
             raise ValueError(f"sink True with normalizer {normalizer!r}: expected one of the two")
         for name, given in (("normalizer", normalizer), ("score", score)):
@@ -125,7 +138,9 @@ class SoftmaxAttention(Attention):
           context: what they attend to: x itself (None), other tokens, or what `project` made of them.
           values: what the values are made of, where it is not what the keys are made of.
           mask, score: as in `attnjax.attention`. With a cache, S is its capacity, and masks and scores by
-            position take offset=cache.length; slots not yet filled are masked out here.
+            position take offset=cache.length; slots not yet filled are masked out here. Tokens of x that
+            lengths(key=…) leaves out are padding: the cache does not keep them, and a row's next token takes
+            their place.
           normalizer: as in `attnjax.attention`, in place of the layer's.
           positions: of x for RoPE; they count from the cache's length, or 0, unless given.
           context_positions: of a context for RoPE, given with `positions`; both count from 0 otherwise. One
@@ -137,7 +152,7 @@ class SoftmaxAttention(Attention):
         Raises:
           ValueError: x or context is not D wide; a cache comes with a context, or is full; a capture is out
             of range; positions of x or of a context come alone; a mask or score has offset 0 beside a cache
-            that holds tokens (NaN where a traced length hides it).
+            that holds tokens. Where a traced length hides that, or that a row is full, its output is NaN.
           TypeError: The cache is of another kind.
         """
         require_width("x", x, self.dim)
@@ -145,8 +160,12 @@ class SoftmaxAttention(Attention):
             raise ValueError(
                 "cache with context: a cache is for self-attention; a context can be `project`ed once"
             )
+        for name, given in {"score": score, "dropout": dropout, "capture": capture}.items():
+            if given is not None and not self.has_weights:
+                raise ValueError(f"{name} is given: {self.mechanism} takes none, it has no weights")
         require_kind(cache, KVCache, self.mechanism)
-        kept: Any = cache
+        before_call = cache if isinstance(cache, KVCache) else None
+        kept = before_call
         before = 0 if kept is None else kept.length
         if self.rope is not None:
             positions, context_positions = counted(x, context, positions, context_positions, before)
@@ -157,23 +176,22 @@ class SoftmaxAttention(Attention):
         else:
             source = self.project(x if context is None else context, context_positions, values=values)
         if kept is not None:
-            kept = kept.append(source)
+            kept = kept.append(source, kept_tokens(mask, kept.length, x.shape[-2]))
             source = KeysValues(kept.keys, kept.values)
         rules = self._rules(mask, score, normalizer, before)
         if kept is not None:
             rules["mask"] = filled_slots(rules["mask"], kept.length)
         weights = None if capture is None else self._weights(capture, query, source.keys, rules)
-        out = attention(
-            query,
-            source.keys.astype(query.dtype),
-            source.values.astype(query.dtype),
-            implementation=self.implementation,
-            dropout_rate=0.0 if dropout is None else dropout.rate,
-            dropout_key=None if dropout is None else dropout.key,
-            **rules,
-        )
+        rules |= {
+            "implementation": self.implementation,
+            "dropout_rate": 0.0 if dropout is None else dropout.rate,
+            "dropout_key": None if dropout is None else dropout.key,
+        }
+        attend = read(self.mechanism)[0].row.function
+        keys, values_of_keys = (heads.astype(query.dtype) for heads in source)
+        out = attend(query, keys, values_of_keys, **taken(attend, rules), **dict(self.options))
         out = self.out(self._gated(out, x))
-        return AttentionOutput(nan_without_offsets(out, cache, mask, score), kept, weights)
+        return AttentionOutput(nan_where_wrong(out, before_call, kept, mask, score), kept, weights)
 
     def project(
         self,

@@ -12,7 +12,7 @@ _NUMERIC: Any = (numbers.Real, np.generic, np.ndarray, jax.Array)
 
 
 def array(name: str, x: Any) -> Array:
-    """x as an array; TypeError for what is none."""
+    """Returns x as an array; TypeError for what is none."""
     try:
         return jnp.asarray(x)
     except (TypeError, ValueError):
@@ -20,7 +20,7 @@ def array(name: str, x: Any) -> Array:
 
 
 def floats(name: str, x: Any) -> Array:
-    """x as an array of floating point; TypeError for anything else."""
+    """Returns x as an array of floating point; TypeError for anything else."""
     x = array(name, x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(f"{name} is an array of {x.dtype}: expected floating point")
@@ -33,7 +33,7 @@ def floats(name: str, x: Any) -> Array:
 
 
 def scalar(name: str, x: Any) -> Any:
-    """x itself, a number or an array [], which may be traced."""
+    """Returns x itself, a number or an array [], which may be traced."""
     if isinstance(x, bool) or not isinstance(x, _NUMERIC):
         raise TypeError(f"{name} is {x!r}: expected a number")
     if jnp.ndim(x) != 0:
@@ -42,29 +42,40 @@ def scalar(name: str, x: Any) -> Any:
 
 
 def scalar_above(name: str, x: Any, least: float) -> Any:
-    """As `scalar`; ValueError for a value, where there is one, that is not above `least`."""
+    """Returns what `scalar` does; ValueError for a value, where there is one, that is not above `least`."""
     x = scalar(name, x)
     if not isinstance(x, jax.core.Tracer) and not x > least:
         raise ValueError(f"{name} is {x}: expected a number above {least}")
     return x
 
 
+def positions_of(name: str, x: Any) -> Any:
+    """An int, which stays structure, or an integer array, which stays data; TypeError for anything else."""
+    if isinstance(x, (int, np.integer)) and not isinstance(x, bool):
+        return int(x)
+    if not isinstance(x, (jax.Array, np.ndarray)):
+        raise TypeError(f"{name} is {x!r}: expected an int or an integer array")
+    if not jnp.issubdtype(x.dtype, jnp.integer):
+        raise TypeError(f"{name} is an array of {x.dtype}: expected integers")
+    return x
+
+
 def whole(name: str, x: Any) -> int:
-    """A Python int; TypeError for anything else."""
+    """Returns a Python int; TypeError for anything else."""
     if isinstance(x, bool) or not isinstance(x, (int, np.integer)):
         raise TypeError(f"{name} is {x!r}: expected a Python int")
     return int(x)
 
 
 def count(name: str, x: Any) -> int:
-    """A Python int, at least 1."""
+    """Returns a Python int, at least 1."""
     if whole(name, x) < 1:
         raise ValueError(f"{name} is {x}: expected at least 1")
     return int(x)
 
 
 def positions(name: str, x: Any) -> Array:
-    """x as an array of int32, of the nearest that int32 holds; TypeError for what are no integers."""
+    """Returns x as an array of int32, of the nearest that int32 holds; TypeError for what are no integers."""
     x = x if isinstance(x, np.ndarray) else array(name, x)
     if not jnp.issubdtype(x.dtype, jnp.integer):
         raise TypeError(f"{name} is an array of {x.dtype}: expected integers")

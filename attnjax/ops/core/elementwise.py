@@ -7,11 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import eval_jaxpr
-from jax.interpreters import partial_eval
 from jaxtyping import Array
 
 from attnjax.ops.core.manual_axes import axes_of, evaluate, varying_over
+from attnjax.ops.core.primitives import eval_jaxpr, used_inputs
 
 
 class Closed:
@@ -93,8 +92,7 @@ def needed(fn: Callable[..., Any], *example: Any) -> tuple[bool, ...]:
     (False, True, True)
     """
     jaxpr = jax.make_jaxpr(lambda *args: fn(*args))(*example).jaxpr
-    _, used = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
-    return tuple(used)
+    return used_inputs(jaxpr)
 
 
 def elementwise(fn: Callable[..., Any], *arrays: Array) -> Array:

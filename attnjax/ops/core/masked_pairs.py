@@ -2,7 +2,7 @@
 
 `where(attended, fn(…), 0)` is not enough: in the backward pass a zero cotangent times a NaN derivative of fn
 is NaN, and it sums into the parameters. So masked pairs are given the score and the indices of a
-representative that is attended, where fn must be well behaved.
+pair that is attended, where fn must be well behaved.
 """
 
 from typing import Any, NamedTuple
@@ -14,8 +14,8 @@ from jaxtyping import Array, Bool, Float, Int
 from attnjax.ops.core.pairs import Block
 
 
-class Representative(NamedTuple):
-    """For each head of each batch element, an attended pair of the block.
+class MaskedPairs(NamedTuple):
+    """A stand-in for the masked pairs of each head of each batch element: an attended pair of the block.
 
     A head without one borrows another head's pair, and its b and h with it (`owner`, into B·N).
     """
@@ -52,11 +52,11 @@ class Representative(NamedTuple):
         return jax.tree.map(guarded, params)
 
 
-def representative(attended: Array, shape: tuple[int, ...]) -> Representative:
-    """The representatives of a block of pairs with this mask and shape [B, N, t, s]."""
+def masked_pairs(attended: Array, shape: tuple[int, ...]) -> MaskedPairs:
+    """Returns the stand-ins of the masked pairs of a block with this mask and shape [B, N, t, s]."""
     attended = jnp.broadcast_to(attended, shape)
     flat = attended.reshape(-1, shape[2] * shape[3])
     alive = flat.any(axis=1)
     owner = jnp.where(alive, jnp.arange(flat.shape[0]), jnp.argmax(alive))
     pair = jnp.argmax(flat, axis=1)[owner].reshape(shape[0], shape[1], 1, 1)
-    return Representative(attended, owner.reshape(shape[:2]), pair // shape[3], pair % shape[3], alive.any())
+    return MaskedPairs(attended, owner.reshape(shape[:2]), pair // shape[3], pair % shape[3], alive.any())

@@ -116,7 +116,7 @@ def _unflatten(cls: type, aux: Any, children: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A field as a repr shows it: an array by dtype and shape, a function by its name."""
+    """Returns a field as a repr shows it: an array by dtype and shape, a function by its name."""
     value = getattr(value, "array", value)
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{value.dtype}{list(value.shape)}"
@@ -126,17 +126,17 @@ def shown(value: Any) -> str:
 
 
 def replace(node: Any, **fields: Any) -> Any:
-    """The node with other values in some fields, through its ordinary construction."""
+    """Returns the node with other values in some fields, through its ordinary construction."""
     return dataclasses.replace(node, **fields)
 
 
 def library(*arrays: Any) -> Any:
-    """numpy if all the arrays are its own, which are known while tracing; else jax.numpy."""
+    """Returns numpy if all the arrays are its own, which are known while tracing; else jax.numpy."""
     return np if all(isinstance(x, (np.ndarray, np.generic)) for x in arrays) else jnp
 
 
 def known(fn: Callable[..., Any], *static: Any) -> Any:
-    """`fn(*static)` as NumPy arrays, computed at once even while tracing.
+    """Returns `fn(*static)` as NumPy arrays, computed at once even while tracing.
 
     As one program without arrays as arguments: a `jax.transfer_guard` forbids what eager operations move,
     those of `jax.ensure_compile_time_eval` too.
@@ -145,7 +145,7 @@ def known(fn: Callable[..., Any], *static: Any) -> Any:
 
 
 def traced(tree: Any) -> bool:
-    """Whether some array of the tree is unknown as yet."""
+    """Returns whether some array of the tree is unknown as yet."""
     return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tree))
 
 

@@ -22,12 +22,12 @@ _INT32 = np.iinfo(np.int32).min, np.iinfo(np.int32).max
 
 
 def fixed(*sizes: Any) -> bool:
-    """Whether sizes are numbers; `jax.export` has symbols too, of which it knows that they are at least 1."""
+    """Returns whether sizes are numbers; `jax.export` has symbols too, known to be at least 1."""
     return all(isinstance(n, (int, np.integer)) for n in sizes)
 
 
 def surely(holds: Callable[[], Any]) -> bool:
-    """Whether a comparison of sizes holds, whatever the symbols among them stand for."""
+    """Returns whether a comparison of sizes holds, whatever the symbols among them stand for."""
     try:
         return bool(holds())
     except InconclusiveDimensionOperation:
@@ -62,7 +62,7 @@ class Block(NamedTuple):
 
 
 def block(sizes: Sizes, q_index: Array, k_index: Array) -> Block:
-    """The block of all batch elements and heads, the queries `q_index` [t] and the keys `k_index` [s]."""
+    """Returns the block of all batch elements and heads, queries `q_index` [t] and keys `k_index` [s]."""
     b, h = jnp.arange(sizes.flat_batch), jnp.arange(sizes.heads)
     return Block(
         b.astype(jnp.int32)[:, None, None, None],
@@ -81,30 +81,31 @@ class Grid:
 
 
 def is_grid(x: Any) -> bool:
+    """Returns whether x is a Grid, as `jax.tree` asks for leaves."""
     return isinstance(x, Grid)
 
 
 def map_grids(fn: Callable[[Any], Any], tree: Any) -> Any:
-    """The tree with `fn` applied to the array of every Grid; other leaves stay."""
+    """Returns the tree with `fn` applied to the array of every Grid; other leaves stay."""
     return jax.tree.map(lambda x: Grid(fn(x.array)) if is_grid(x) else x, tree, is_leaf=is_grid)
 
 
 def take_rows(tree: Any, rows: Array) -> Any:
-    """The tree with every Grid cut to the query rows `rows` [t]."""
+    """Returns the tree with every Grid cut to the query rows `rows` [t]."""
     return map_grids(
         lambda x: x if x.shape[QUERY_AXIS] == 1 else jnp.take(x, rows, axis=QUERY_AXIS, mode="clip"), tree
     )
 
 
 def broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
-    """Whether an array of `shape` broadcasts to `target` without `target` growing."""
+    """Returns whether an array of `shape` broadcasts to `target` without `target` growing."""
     return len(shape) <= len(target) and all(
         n in (1, m) for n, m in zip(reversed(shape), reversed(target), strict=False)
     )
 
 
 def pair_grid(name: str, x: Array, sizes: Sizes) -> Grid:
-    """`x`, broadcastable to [*B, N, T, S], as a Grid; raises ValueError for another shape."""
+    """Returns `x`, broadcastable to [*B, N, T, S], as a Grid; raises ValueError for another shape."""
     if not broadcasts_to(jnp.shape(x), sizes.pairs):
         raise ValueError(
             f"{name} has shape {list(jnp.shape(x))}: expected one that broadcasts to "
@@ -115,7 +116,7 @@ def pair_grid(name: str, x: Array, sizes: Sizes) -> Grid:
 
 
 def batch_grid(name: str, x: Any, sizes: Sizes) -> Grid:
-    """A scalar or an array broadcastable to [*B] as a Grid [B|1, 1, 1, 1]."""
+    """Returns a scalar or an array broadcastable to [*B] as a Grid [B|1, 1, 1, 1]."""
     if not broadcasts_to(jnp.shape(x), sizes.batch):
         raise ValueError(
             f"{name} has shape {list(jnp.shape(x))}: expected a scalar or one that broadcasts to "
@@ -128,7 +129,7 @@ def batch_grid(name: str, x: Any, sizes: Sizes) -> Grid:
 
 
 def axis_grid(name: str, x: Any, sizes: Sizes, axis: int) -> Grid:
-    """An array [*B, T] (axis=QUERY_AXIS) or [*B, S] (axis=KEY_AXIS) as a Grid."""
+    """Returns an array [*B, T] (axis=QUERY_AXIS) or [*B, S] (axis=KEY_AXIS) as a Grid."""
     length, letter = (sizes.queries, "T") if axis == QUERY_AXIS else (sizes.keys, "S")
     x = x if isinstance(x, np.ndarray) else jnp.asarray(x)
     if x.ndim == 0 or x.shape[-1] != length or not broadcasts_to(x.shape[:-1], sizes.batch):
@@ -141,7 +142,7 @@ def axis_grid(name: str, x: Any, sizes: Sizes, axis: int) -> Grid:
 
 
 def flatten_batch(x: Any, sizes: Sizes) -> Any:
-    """[*B|1, n, t, s] to [B|1, n, t, s]; axes are broadcast only where some of several are 1."""
+    """Returns [*B|1, n, t, s] as [B|1, n, t, s]; axes are broadcast only where some of several are 1."""
     batch, tail = x.shape[:-3], x.shape[-3:]
     if all(n == 1 for n in batch):
         return x.reshape((1, *tail))

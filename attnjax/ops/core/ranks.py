@@ -7,7 +7,7 @@ from jaxtyping import Array
 
 
 def of_rank(x: Any, ndim: int) -> Array:
-    """x with axes of length 1 before its own, so many axes in all.
+    """Returns x with axes of length 1 before its own, so many axes in all.
 
     >>> of_rank(jnp.ones(3), 2).shape
     (1, 3)

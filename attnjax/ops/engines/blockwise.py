@@ -1,15 +1,8 @@
-"""Online softmax over the blocks that the mask leaves: memory grows with T + S, forward and backward,
-but for the table of blocks (a number for each).
+"""Online softmax over the blocks that the mask leaves.
 
-The forward pass follows FlashAttention (Dao et al., 2022), the backward pass FlashAttention-2 (Dao, 2023):
-
-    dP = dO Vᵀ,  dS = W ∘ (dP + dlse - Σ dO ∘ O),  dQ = dS K,  dK = dSᵀ Q,  dV = Wᵀ dO,
-    W = exp(S - highest) / total
-
-one block at a time, W recomputed in each. The highest score of a row and the sum of its exponentials stay
-apart: exp(S - lse) would lose the log of the sum where all scores are far from 0. Blocks are taken from the
-arrays where they lie and stay in the cache; dK and dV of a block are computed transposed (Qᵀ dS), because
-XLA's CPU products of a transposed dS take twice as long.
+Memory grows with T + S, forward and backward, but for the table of blocks (a number for each). The forward
+pass follows FlashAttention (Dao et al., 2022, arXiv:2205.14135). Blocks are taken from the arrays where they
+lie and stay in the cache.
 """
 
 import dataclasses
@@ -23,47 +16,45 @@ from jaxtyping import Array
 
 from attnjax.ops.core.node import varying
 from attnjax.ops.engines import reference
-from attnjax.ops.engines.blocks import Blocked, Blocking, Index, uncut
+from attnjax.ops.engines.blocks import Blocking, Index, uncut
+from attnjax.ops.engines.blockwise_derivatives import backward, dot, dot_transposed, inverse, tangent
 from attnjax.ops.engines.call import (
     AttentionCall,
     Nonfinite,
     Result,
-    clean,
     dropped,
+    nonfinite_of,
     pair_scores,
-    poison_of,
 )
 from attnjax.ops.engines.cutting import Cutting
 from attnjax.ops.engines.linear_map import linear_map
-from attnjax.ops.engines.schedule import Spans, Visits, fold_rows, tile_kinds, visits
+from attnjax.ops.engines.schedule import Schedule, Spans, fold_rows, make_schedule, tile_kinds
 from attnjax.ops.engines.tuning import cheapest
 from attnjax.ops.normalizers import Softmax, finite
 
 
 class Fixed(NamedTuple):
-    """Operands without a derivative: ids, lengths and random words of the rules; poison; what to visit."""
+    """Operands without a derivative: ids, lengths and random words; what is not finite; the blocks."""
 
     data: list[Array]
-    poison: Nonfinite | None
-    visits: Visits | Spans
+    nonfinite: Nonfinite | None
+    schedule: Schedule | Spans
 
 
-def run(problem: AttentionCall, blocking: Blocking | None = None, instead: Any = None) -> Result:
-    """The attention of the problem, block by block; `instead` may take the place of `attend`."""
-    if 0 in problem.query.shape or 0 in problem.key.shape:  # No pairs, no blocks.
-        return reference.run(problem)
-    rules, normalizer = problem.rules, problem.rules.normalizer
-    blocking, kinds = (
-        blocks(problem) if blocking is None else (blocking, tile_kinds(rules.mask, blocking.tiles))
-    )
+def run(call: AttentionCall, blocking: Blocking | None = None, instead: Any = None) -> Result:
+    """Computes the call block by block; `instead` may take the place of `attend`."""
+    if 0 in call.query.shape or 0 in call.key.shape:  # No pairs, no blocks.
+        return reference.run(call)
+    rules, normalizer = call.rules, call.rules.normalizer
+    blocking, kinds = blocks(call) if blocking is None else (blocking, tile_kinds(rules.mask, blocking.tiles))
     if isinstance(normalizer, Softmax):  # A sink changes no weight's ratio to another: it can come last.
         rules = dataclasses.replace(rules, normalizer=Softmax(None))
-    call, leaves = Cutting(rules, blocking, problem.dtype), jax.tree.leaves(rules)
-    todo = visits(kinds, blocking)
-    floats = [problem.query, problem.key, problem.value, problem.scale, *call.params(leaves)]
-    fixed = Fixed(call.data(leaves), poison_of(problem), todo)
+    cutting, leaves = Cutting(rules, blocking, call.dtype), jax.tree.leaves(rules)
+    todo = make_schedule(kinds, blocking)
+    floats = [call.query, call.key, call.value, call.scale, *cutting.params(leaves)]
+    fixed = Fixed(cutting.data(leaves), nonfinite_of(call), todo)
     # All floats alike: the cotangent of one that all devices of a `shard_map` share is summed over them.
-    out, highest, total = (instead or attend)(call, varying(floats, (floats, fixed)), fixed)
+    out, highest, total = (instead or attend)(cutting, varying(floats, (floats, fixed)), fixed)
     if not isinstance(normalizer, Softmax):
         return Result(out, None)
     highest, total = jnp.moveaxis(highest, 1, 2), jnp.moveaxis(total, 1, 2)
@@ -75,72 +66,72 @@ def run(problem: AttentionCall, blocking: Blocking | None = None, instead: Any =
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-    """The engine in these blocks."""
+    """The blockwise engine in these blocks."""
 
     blocking: Blocking
 
-    def __call__(self, problem: AttentionCall) -> Result:
-        return run(problem, self.blocking)
+    def __call__(self, call: AttentionCall) -> Result:
+        return run(call, self.blocking)
 
 
-def blocks(problem: AttentionCall) -> tuple[Blocking, Any]:
-    """How `run` will cut the call, and the kind of every tile of its pairs."""
-    return cheapest(problem)
+def blocks(call: AttentionCall) -> tuple[Blocking, Any]:
+    """Returns how `run` will cut the call, and the kind of every tile of its pairs."""
+    return cheapest(call)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def attend(call: Cutting, floats: list[Array], fixed: Fixed) -> tuple[Array, Array, Array]:
-    """out [B, T, N, V], and for each row [B, T, N] its highest score and its sum of exponentials above that.
+def attend(cutting: Cutting, floats: list[Array], fixed: Fixed) -> tuple[Array, Array, Array]:
+    """Returns out [B, T, N, V], and of each row [B, T, N] the highest score and the sum of exponentials.
 
-    Both are finite, 0 for a row without keys and where the normaliser has none.
+    The latter two are finite, 0 for a row without keys and where the normaliser has none.
     """
     query, key, value, scale, *params = floats
-    q, k, v = call.cut_queries(query), call.cut_keys(key), call.cut_keys(value)
-    poison = None if fixed.poison is None else call.cut_poison(fixed.poison)
-    cut_params, cut_data = call.cut_params(params), call.cut_data(fixed.data)
+    q, k, v = cutting.cut_queries(query), cutting.cut_keys(key), cutting.cut_keys(value)
+    nonfinite = None if fixed.nonfinite is None else cutting.cut_nonfinite(fixed.nonfinite)
+    cut_params, cut_data = cutting.cut_params(params), cutting.cut_data(fixed.data)
 
     def row(carry: Any, here: Index, visit: Any) -> Any:
-        own = call.by_group(call.load(q[here])) * scale
+        own = cutting.by_group(cutting.load(q[here])) * scale
 
         def step(state: Any, index: Index, masked: bool) -> Any:
             highest, total, acc = state
-            rules = call.rules([x[index] for x in cut_params], [x[index] for x in cut_data])
-            at, attended = call.pairs(rules, index, masked)
-            products = call.by_head(_dot_t(own, call.load(k[index]), rules))
-            spoilt: Any = 0 if poison is None else call.per_head(poison[1][index])
+            rules = cutting.rules([x[index] for x in cut_params], [x[index] for x in cut_data])
+            at, attended = cutting.pairs(rules, index, masked)
+            products = cutting.by_head(dot_transposed(own, cutting.load(k[index]), rules))
+            spoilt: Any = 0 if nonfinite is None else cutting.per_head(nonfinite[1][index])
             scores = pair_scores(products + spoilt if masked else products, rules, at, attended)
-            new = jnp.maximum(highest, scores.max(axis=-1)) if call.online else highest
+            new = jnp.maximum(highest, scores.max(axis=-1)) if cutting.online else highest
             # Masked pairs weigh exp(-inf): only in a row that holds NaN, and is lost, is that not 0.
             weights = rules.normalizer.pair_weights(scores, new, None)
             added = weights.sum(axis=-1)
-            added = added if masked or poison is None else added + spoilt.sum(axis=-1)
-            seen = _dot(call.by_group(dropped(weights, rules)), call.load(v[index]), rules)
-            if call.online:
+            added = added if masked or nonfinite is None else added + spoilt.sum(axis=-1)
+            seen = dot(cutting.by_group(dropped(weights, rules)), cutting.load(v[index]), rules)
+            if cutting.online:
                 decay = jnp.exp(highest - finite(new))
-                total, acc = total * decay, acc * call.by_group(decay)[..., None]
+                total, acc = total * decay, acc * cutting.by_group(decay)[..., None]
             return new, total + added, acc + seen
 
-        zero = jnp.zeros_like(call.by_head(own[..., 0]))
-        acc = jnp.zeros_like(own[..., :1]) + jnp.zeros((1, 1, 1, value.shape[-1]), call.dtype)
+        zero = jnp.zeros_like(cutting.by_head(own[..., 0]))
+        acc = jnp.zeros_like(own[..., :1]) + jnp.zeros((1, 1, 1, value.shape[-1]), cutting.dtype)
         highest, total, acc = visit(step, varying((zero - jnp.inf, zero, acc), (floats, fixed)))
-        if poison is not None:
-            total = jnp.where(total == 0, 0, total + poison[0][here])
-        if call.online:
-            acc *= call.by_group(inverse(total))[..., None]
+        if nonfinite is not None:
+            total = jnp.where(total == 0, 0, total + nonfinite[0][here])
+        if cutting.online:
+            acc *= cutting.by_group(inverse(total))[..., None]
         else:
-            highest, total, acc = zero, zero, acc + call.by_group(0 * total)[..., None]
-        found = call.by_head(acc), finite(highest), total
+            highest, total, acc = zero, zero, acc + cutting.by_group(0 * total)[..., None]
+        found = cutting.by_head(acc), finite(highest), total
         return [x.put(here, block) for x, block in zip(carry, found, strict=True)]
 
-    levels = call.cut_queries(jnp.zeros_like(query[..., 0], call.dtype))
-    out = call.cut_queries(
-        jnp.zeros_like(query[..., :1], call.dtype) + jnp.zeros((1, 1, 1, value.shape[-1]), call.dtype)
+    levels = cutting.cut_queries(jnp.zeros_like(query[..., 0], cutting.dtype))
+    out = cutting.cut_queries(
+        jnp.zeros_like(query[..., :1], cutting.dtype) + jnp.zeros((1, 1, 1, value.shape[-1]), cutting.dtype)
     )
     done = fold_rows(
         row,
         varying([out, levels, levels], (floats, fixed)),
-        fixed.visits,
-        call.blocking,
+        fixed.schedule,
+        cutting.blocking,
         transposable=False,
         independent=True,
     )
@@ -149,160 +140,12 @@ def attend(call: Cutting, floats: list[Array], fixed: Fixed) -> tuple[Array, Arr
 
 
 @functools.partial(attend.defjvp, symbolic_zeros=True)
-def _attend_jvp(call: Cutting, primals: Any, tangents: Any) -> Any:
+def _attend_jvp(cutting: Cutting, primals: Any, tangents: Any) -> Any:
     floats, fixed = primals
-    out, highest, total = attend(call, floats, fixed)
+    out, highest, total = attend(cutting, floats, fixed)
     wanted = tuple(not isinstance(t, SymbolicZero) for t in tangents[0])
     residuals, structure = jax.tree.flatten((floats, fixed, out, highest, total))
-    forward, transpose = (functools.partial(fn, call, wanted, structure) for fn in (tangent, backward))
+    forward, transpose = (functools.partial(fn, cutting, wanted, structure) for fn in (tangent, backward))
     moved = [t for t, w in zip(tangents[0], wanted, strict=True) if w]
     d_out, d_lse = linear_map(forward, transpose, residuals, moved)
     return (out, highest, total), (d_out, jnp.zeros_like(highest), total * d_lse)
-
-
-def backward(
-    call: Cutting,
-    wanted: tuple[bool, ...],
-    structure: Any,
-    residuals: list[Array],
-    cotangents: list[Array],
-    transposable: bool,
-) -> list[Array]:
-    """The cotangents of the wanted floats from those of out and of the log-sum-exp."""
-    floats, fixed, out, highest, total = jax.tree.unflatten(structure, residuals)
-    (query, key, value, scale, *params), (d_out, d_lse) = floats, cotangents
-    # One number for each query stands for all that its other pairs do to a pair.
-    shift = d_lse - jnp.sum(d_out * out, axis=-1) if call.online else jnp.zeros_like(total)
-    if call.online:  # What divides the weights of a row divides its cotangents instead, once for all pairs.
-        shift, d_out = shift * inverse(total), d_out * inverse(total)[..., None]
-    q, d_o, level, shifts = (call.cut_queries(x) for x in (query, d_out, highest, shift))
-    k, v = call.cut_keys(key), call.cut_keys(value)
-    cut_params, cut_data = call.cut_params(params), call.cut_data(fixed.data)
-    wants_query, wants_key, wants_value = wanted[0] or wanted[3], wanted[1], wanted[2]
-
-    def row(carry: Any, here: Index, visit: Any) -> Any:
-        d_query, d_key, d_value, *d_params = carry
-        own, own_d_out = call.by_group(call.load(q[here])) * scale, call.by_group(d_o[here])
-        own_t, own_d_out_t = _t(own), _t(own_d_out)
-        own_level, own_shift = level[here], shifts[here][..., None]
-
-        def step(state: Any, index: Index, masked: bool) -> Any:
-            d_own, d_key, d_value, d_params = state
-            data = [x[index] for x in cut_data]
-            whole = call.rules([x[index] for x in cut_params], data)
-            at, attended = call.pairs(whole, index, masked)
-            keys, values = call.load(k[index]), call.load(v[index])
-
-            def weigh(products: Array, params: list[Array]) -> tuple[Array, Array]:
-                rules = call.rules(params, data)
-                scores = pair_scores(products, rules, at, attended)
-                weights = rules.normalizer.pair_weights(scores, own_level, attended)
-                return weights, dropped(weights, rules)
-
-            products = call.by_head(_dot_t(own, keys, whole))
-            (_, kept), pull = jax.vjp(weigh, products, [x[index] for x in cut_params])
-            d_weights = call.by_head(_dot_t(own_d_out, values, whole))
-            d_products, moved = pull((jnp.broadcast_to(own_shift, d_weights.shape), d_weights))
-            d_products = call.by_group(d_products)
-            if wants_query:
-                d_own += _dot(d_products, keys, whole)
-            if wants_key:
-                d_key = d_key.add(index, _t(_dot(own_t, d_products, whole)))
-            if wants_value:
-                d_value = d_value.add(index, _t(_dot(own_d_out_t, call.by_group(kept), whole)))
-            moved = [m for m, w in zip(moved, wanted[4:], strict=True) if w]
-            return d_own, d_key, d_value, [x.add(index, m) for x, m in zip(d_params, moved, strict=True)]
-
-        state = varying(jnp.zeros_like(own), residuals), d_key, d_value, d_params
-        d_own, d_key, d_value, d_params = visit(step, state)
-        return [d_query.put(here, call.by_head(d_own)), d_key, d_value, *d_params]
-
-    start = [
-        x.with_array(jnp.zeros_like(x.array, call.dtype))
-        for x in (q, k, v, *(x for x, w in zip(cut_params, wanted[4:], strict=True) if w))
-    ]
-    done = fold_rows(
-        row,
-        varying(start, residuals),
-        fixed.visits,
-        call.blocking,
-        transposable=transposable,
-        independent=False,
-    )
-    d_query, d_key, d_value = (uncut(x, y.shape) for x, y in zip(done[:3], floats[:3], strict=True))
-    d_scale = jnp.sum(d_query * clean(query.astype(call.dtype), call.masked)) if wanted[3] else None
-    d_params = iter(done[3:])
-    found = [d_query * scale, d_key, d_value, d_scale]
-    found += [uncut(next(d_params), x.shape) if w else None for x, w in zip(params, wanted[4:], strict=True)]
-    return [d.astype(x.dtype) for d, x, w in zip(found, floats, wanted, strict=True) if w]
-
-
-def tangent(
-    call: Cutting,
-    wanted: tuple[bool, ...],
-    structure: Any,
-    residuals: list[Array],
-    vectors: list[Array],
-    transposable: bool,
-) -> list[Array]:
-    """The tangents of out and of the log-sum-exp from those of the wanted floats."""
-    floats, fixed, out, highest, total = jax.tree.unflatten(structure, residuals)
-    given = iter(vectors)
-    d_floats = [next(given) if w else jnp.zeros_like(x) for x, w in zip(floats, wanted, strict=True)]
-
-    def cut_floats(query: Array, key: Array, value: Array, scale: Array, *params: Array) -> list[Any]:
-        tokens = [call.cut_queries(query), call.cut_keys(key), call.cut_keys(value)]
-        return [*tokens, *call.cut_params([scale, *params])]
-
-    blocks, d_blocks = cut_floats(*floats), cut_floats(*d_floats)
-    level, cut_data = call.cut_queries(highest), call.cut_data(fixed.data)
-
-    def row(carry: list[Blocked], here: Index, visit: Any) -> list[Blocked]:
-        own_level = level[here]
-
-        def step(state: list[Array], index: Index, masked: bool) -> list[Array]:
-            data = [x[index] for x in cut_data]
-
-            def seen(query: Array, key: Array, value: Array, scale: Array, *params: Array) -> Any:
-                rules = call.rules(list(params), data)
-                at, attended = call.pairs(rules, index, masked)
-                products = _dot_t(call.by_group(call.load(query)) * scale, call.load(key), rules)
-                scores = pair_scores(call.by_head(products), rules, at, attended)
-                weights = rules.normalizer.pair_weights(scores, own_level, attended)
-                kept = call.by_group(dropped(weights, rules))
-                return [_dot(kept, call.load(value), rules), weights.sum(axis=-1)]
-
-            _, moved = jax.jvp(seen, [x[index] for x in blocks], [x[index] for x in d_blocks])
-            return [x + m for x, m in zip(state, moved, strict=True)]
-
-        zero = jnp.zeros_like(own_level)
-        acc = call.by_group(zero)[..., None] + jnp.zeros((1, 1, 1, out.shape[-1]), out.dtype)
-        acc, added = visit(step, varying([acc, zero], (residuals, vectors)))
-        return [x.put(here, block) for x, block in zip(carry, (call.by_head(acc), added), strict=True)]
-
-    start = [call.cut_queries(jnp.zeros_like(x)) for x in (out, total)]
-    start = varying(start, (residuals, vectors))
-    done = fold_rows(row, start, fixed.visits, call.blocking, transposable=transposable, independent=True)
-    d_out, d_total = (uncut(x, like.shape) for x, like in zip(done, (out, total), strict=True))
-    if not call.online:
-        return [d_out, jnp.zeros_like(total)]
-    d_lse = d_total * inverse(total)
-    return [d_out * inverse(total)[..., None] - d_lse[..., None] * out, d_lse]
-
-
-def inverse(total: Array) -> Array:
-    """1 / total; 1 in rows without keys."""
-    return 1 / jnp.where(total == 0, 1, total)
-
-
-def _dot(x: Array, y: Array, rules: Any) -> Array:
-    return jnp.matmul(x, y, precision=rules.precision)
-
-
-def _dot_t(x: Array, y: Array, rules: Any) -> Array:
-    """x yᵀ, as one product of both as they lie: XLA on CPU would transpose `_t(y)` first."""
-    return jnp.einsum("...th,...sh->...ts", x, y, precision=rules.precision)
-
-
-def _t(x: Array) -> Array:
-    return jnp.swapaxes(x, -1, -2)

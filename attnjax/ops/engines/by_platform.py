@@ -5,14 +5,13 @@ needs. This primitive traces only the body of the platform that a program is low
 of the others in it; a program exported for several platforms holds one body for each of them.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-from jax.extend.core import Primitive
-from jax.interpreters import batching, mlir
 from jaxtyping import Array
+
+from attnjax.ops.core.primitives import devices_of, lower_function, make_primitive, with_device
 
 Body = Callable[[list[Array]], list[Array]]
 
@@ -56,7 +55,7 @@ def _lowering(platform: str | None) -> Any:
         ctx: Any, *args: Any, default: Body, routes: Sequence[Route], like: Body, asked: str | None
     ) -> Any:
         body = None if asked else default
-        devices = _partitioned(ctx)
+        devices = devices_of(ctx)
         for route in reversed(routes):
             if platform in route.platforms and (asked or devices == 1):
                 body = route.body
@@ -71,38 +70,12 @@ def _lowering(platform: str | None) -> Any:
                 f"implementation is {asked!r}, which XLA cannot spread over the {devices} devices of this "
                 f"program: put the call into a jax.shard_map over all axes of the mesh"
             )
-        return mlir.lower_fun(lambda *xs: body(list(xs)), multiple_results=True)(_with_device(ctx), *args)
+        return lower_function(lambda *xs: body(list(xs)), with_device(ctx), *args)
 
     return lower
 
 
-def _partitioned(ctx: Any) -> int:
-    """Over how many devices XLA spreads the program; 1 inside of a `shard_map` over all mesh axes."""
-    context = ctx.module_context.axis_context
-    if mesh := getattr(context, "mesh", None):
-        manual = set(getattr(context, "manual_axes", ())) | set(getattr(mesh, "manual_axes", ()))
-        return 1 if manual == set(mesh.axis_names) else mesh.size
-    return getattr(context, "num_devices", 1) or 1
-
-
-def _with_device(ctx: Any) -> Any:
-    """The context of a program for one device, with the device.
-
-    JAX gives it only where it sees a primitive that asks for it, and cannot look into these bodies: cuDNN's
-    attention, which custom partitioning wraps, is not lowered without.
-    """
-    module = ctx.module_context
-    if getattr(module.axis_context, "num_devices", None) != 1:
-        return ctx
-    axes = dataclasses.replace(module.axis_context, device_assignment=(jax.local_devices()[0],))
-    return ctx.replace(module_context=module.replace(axis_context=axes))
-
-
-by_platform_p = Primitive("by_platform")
-by_platform_p.multiple_results = True
-by_platform_p.def_impl(lambda *args, **params: jax.jit(lambda *xs: by_platform_p.bind(*xs, **params))(*args))
-by_platform_p.def_abstract_eval(_abstract)
-batching.primitive_batchers[by_platform_p] = _batch
-mlir.register_lowering(by_platform_p, _lowering(None))
-for _platform in ("cpu", "cuda", "rocm", "tpu"):
-    mlir.register_lowering(by_platform_p, _lowering(_platform), platform=_platform)
+_PLATFORMS = (None, "cpu", "cuda", "rocm", "tpu")  # None: any other
+by_platform_p = make_primitive(
+    "by_platform", abstract=_abstract, batch=_batch, lower={name: _lowering(name) for name in _PLATFORMS}
+)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from attnjax.ops.core.dropout import Dropout
+from attnjax.ops.core.dropout import WeightDropout
 from attnjax.ops.core.pairs import Block, Sizes
 from attnjax.ops.masks.base import Mask
 from attnjax.ops.normalizers import Normalizer, Sums
@@ -17,12 +17,12 @@ from attnjax.ops.scores import Score
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Semantics:
-    """What happens to the products of queries and keys; arrays per pair are Grids."""
+    """The rules for the products of queries and keys; arrays per pair are Grids."""
 
     mask: Mask | None
     scores: tuple[Score, ...]
     normalizer: Normalizer
-    dropout: Dropout | None
+    dropout: WeightDropout | None
     sizes: Sizes = dataclasses.field(metadata={"static": True})
     precision: Any = dataclasses.field(metadata={"static": True})
 
@@ -45,7 +45,7 @@ class AttentionCall:
 
 
 class Result(NamedTuple):
-    """In the problem's dtype; `sums` is None for normalisers that have none."""
+    """The output in the softmax's dtype; `sums` is None for normalisers that have none."""
 
     out: Float[Array, "B T N V"]
     sums: Sums | None
@@ -54,7 +54,7 @@ class Result(NamedTuple):
 def pair_scores(
     products: Float[Array, "B N t s"], rules: Semantics, at: Block, attended: Bool[Array, "..."] | None
 ) -> Float[Array, "B N t s"]:
-    """From scale·(q·k) through the scores in their order to the mask (-inf), on one block.
+    """Leads scale·(q·k) through the scores in their order to the mask (-inf), on one block.
 
     Masked pairs are set to 0 before every score, so that no NaN of theirs meets a derivative.
     """
@@ -69,14 +69,14 @@ def pair_scores(
 
 
 def dropped(weights: Float[Array, "B N t s"], rules: Semantics) -> Float[Array, "B N t s"]:
-    """The weights after dropout."""
+    """Returns the weights after dropout."""
     return weights if rules.dropout is None else rules.dropout(weights)
 
 
 class Nonfinite(NamedTuple):
     """NaN for each query, and each key or value, that holds NaN or inf, else 0; None where no mask is given.
 
-    Engines compute with `clean` vectors and add the poison to the scores of the pairs that attend. So it
+    Engines compute with `clean` vectors and add these NaNs to the scores of the pairs that attend. So it
     comes back exactly there, and a masked vector reaches no row, forward or backward, although a matrix
     product would multiply it by 0.
     """
@@ -85,17 +85,18 @@ class Nonfinite(NamedTuple):
     key: Float[Array, "B S K"]
 
 
-def poison_of(problem: AttentionCall) -> Nonfinite | None:
-    if problem.rules.mask is None:
+def nonfinite_of(call: AttentionCall) -> Nonfinite | None:
+    """Returns what is not finite among the vectors of a call; None where no mask is given."""
+    if call.rules.mask is None:
         return None
     # A product with zeros is NaN for just these, and the fastest pass over them.
     query, key, value = (
         jnp.matmul(x, jnp.zeros(x.shape[-1], x.dtype), precision="highest")
-        for x in jax.lax.stop_gradient((problem.query, problem.key, problem.value))
+        for x in jax.lax.stop_gradient((call.query, call.key, call.value))
     )
-    return Nonfinite(query.astype(problem.dtype), (key + value).astype(problem.dtype))
+    return Nonfinite(query.astype(call.dtype), (key + value).astype(call.dtype))
 
 
 def clean(x: Float[Array, "..."], masked: bool) -> Float[Array, "..."]:
-    """x with NaN and inf replaced by 0, where a mask is given."""
+    """Returns x with NaN and inf replaced by 0, where a mask is given."""
     return jnp.where(jnp.isfinite(x), x, 0) if masked else x

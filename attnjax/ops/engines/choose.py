@@ -41,13 +41,13 @@ class Engine:
     any_length: bool = False
     blocks: Callable[[AttentionCall], tuple[Blocking, Any]] | None = None
 
-    def refusal(self, problem: AttentionCall) -> str | None:
+    def refusal(self, call: AttentionCall) -> str | None:
         """Why this engine cannot compute the call; None when it can."""
-        normalizer = problem.rules.normalizer
+        normalizer = call.rules.normalizer
         if normalizer.route not in self.routes:
             name = type(normalizer).__name__.lower()
             return f"{name} needs {normalizer.route} rows, it handles {' and '.join(sorted(self.routes))}"
-        lengths = problem.rules.sizes[2:]
+        lengths = call.rules.sizes[2:]
         if not (self.any_length or fixed(*lengths)):
             return "T = {} and S = {} are not both numbers, its blocks need such".format(*lengths)
         return None
@@ -87,7 +87,7 @@ KERNELS = MappingProxyType({k.name: k for k in (splash.KERNEL, cudnn.KERNEL, pal
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
+class EngineChoice:
     """The engine of a call, why it was taken, and for each other engine why not."""
 
     engine: Engine
@@ -95,32 +95,32 @@ class Choice:
     others: dict[str, str]
 
 
-def choose(problem: AttentionCall, implementation: str | None, return_lse: bool = False) -> Choice:
+def choose(call: AttentionCall, implementation: str | None, return_lse: bool = False) -> EngineChoice:
     """The engine asked for, or the first that can compute the call and prefers its size.
 
     Raises ValueError for an unknown name, and for an explicit engine that cannot compute the call.
     """
     if implementation is not None and implementation in KERNELS:
-        return _asked(KERNELS[implementation], problem, return_lse)
-    choice = _cut(_portable(problem, implementation), problem)
-    if implementation is not None or choice.engine.name != "blockwise" or _runs_on_cpu(problem):
+        return _asked(KERNELS[implementation], call, return_lse)
+    choice = _cut(_portable(call, implementation), call)
+    if implementation is not None or choice.engine.name != "blockwise" or _runs_on_cpu(call):
         return choice
-    found = dict.fromkeys(k for k, _ in platforms(problem, choice, return_lse).values() if k is not None)
-    pattern = pattern_of(problem) if found else None
+    found = dict.fromkeys(k for k, _ in platforms(call, choice, return_lse).values() if k is not None)
+    pattern = pattern_of(call) if found else None
     if pattern is None:
         return choice
-    run = WithKernels(tuple(found), pattern, str(problem.query.dtype), blocking=_blocking(choice))
+    run = WithKernels(tuple(found), pattern, str(call.query.dtype), blocking=_blocking(choice))
     return dataclasses.replace(choice, engine=dataclasses.replace(choice.engine, run=run))
 
 
 def platforms(
-    problem: AttentionCall, choice: Choice, return_lse: bool
+    call: AttentionCall, choice: EngineChoice, return_lse: bool
 ) -> dict[str, tuple[Kernel | None, dict[str, str]]]:
     """For each platform that has kernels, the one that will run there, and why the others will not."""
-    pattern, scores = pattern_of(problem), _scores(problem.rules.sizes)
+    pattern, scores = pattern_of(call), _scores(call.rules.sizes)
     found: dict[str, tuple[Kernel | None, dict[str, str]]] = {}
     for kernel in KERNELS.values():
-        reason = refusal(kernel, problem, pattern, return_lse) or kernel.unasked()
+        reason = refusal(kernel, call, pattern, return_lse) or kernel.unasked()
         if reason is None and choice.engine.name != "blockwise":
             reason = _size_reason(ENGINES["blockwise"], scores)
         for platform in kernel.platforms:
@@ -133,42 +133,42 @@ def platforms(
     return found
 
 
-def _asked(kernel: Kernel, problem: AttentionCall, return_lse: bool) -> Choice:
-    pattern = pattern_of(problem)
-    reason = refusal(kernel, problem, pattern, return_lse)
+def _asked(kernel: Kernel, call: AttentionCall, return_lse: bool) -> EngineChoice:
+    pattern = pattern_of(call)
+    reason = refusal(kernel, call, pattern, return_lse)
     if reason or pattern is None:
         raise ValueError(f"implementation {kernel.name!r} can't do this: {reason}")
-    run = WithKernels((kernel,), pattern, str(problem.query.dtype), asked=kernel.name)
+    run = WithKernels((kernel,), pattern, str(call.query.dtype), asked=kernel.name)
     engine = Engine(kernel.name, run, frozenset({"online"}), range(UNBOUNDED))
-    others = {n: e.refusal(problem) or "not asked for" for n, e in ENGINES.items()}
+    others = {n: e.refusal(call) or "not asked for" for n, e in ENGINES.items()}
     for name, other in KERNELS.items():
         if other is not kernel:
-            others[name] = refusal(other, problem, pattern, return_lse) or "not asked for"
-    return Choice(engine, "asked for", others)
+            others[name] = refusal(other, call, pattern, return_lse) or "not asked for"
+    return EngineChoice(engine, "asked for", others)
 
 
-def _runs_on_cpu(problem: AttentionCall) -> bool:
+def _runs_on_cpu(call: AttentionCall) -> bool:
     """Whether that is certain: outside of every trace, where the arrays lie on a CPU."""
-    if traced(problem):
+    if traced(call):
         return False
-    return all(d.platform == "cpu" for x in (problem.query, problem.key) for d in x.devices())
+    return all(d.platform == "cpu" for x in (call.query, call.key) for d in x.devices())
 
 
-def _cut(choice: Choice, problem: AttentionCall) -> Choice:
+def _cut(choice: EngineChoice, call: AttentionCall) -> EngineChoice:
     """The choice, with its blocks where arrays of the mask decide on them, which are known only out here."""
-    known = likely(problem.rules.mask)
+    known = likely(call.rules.mask)
     if choice.engine.run is not blockwise.run or not jax.tree.leaves(known):
         return choice
-    run = blockwise.Cut(blocking_of(problem))
+    run = blockwise.Cut(blocking_of(call))
     return dataclasses.replace(choice, engine=dataclasses.replace(choice.engine, run=run))
 
 
-def _blocking(choice: Choice) -> Blocking | None:
+def _blocking(choice: EngineChoice) -> Blocking | None:
     return choice.engine.run.blocking if isinstance(choice.engine.run, blockwise.Cut) else None
 
 
-def _portable(problem: AttentionCall, implementation: str | None) -> Choice:
-    refusals = {name: engine.refusal(problem) for name, engine in ENGINES.items()}
+def _portable(call: AttentionCall, implementation: str | None) -> EngineChoice:
+    refusals = {name: engine.refusal(call) for name, engine in ENGINES.items()}
     if implementation is not None:
         if implementation not in ENGINES:
             names = [*ENGINES, *KERNELS]
@@ -176,15 +176,15 @@ def _portable(problem: AttentionCall, implementation: str | None) -> Choice:
         if refusals[implementation]:
             raise ValueError(f"implementation {implementation!r} can't do this: {refusals[implementation]}")
         others = {n: refusals[n] or "not asked for" for n in ENGINES if n != implementation}
-        return Choice(ENGINES[implementation], "asked for", others)
-    scores = _scores(problem.rules.sizes)
+        return EngineChoice(ENGINES[implementation], "asked for", others)
+    scores = _scores(call.rules.sizes)
     able = [e for n, e in ENGINES.items() if refusals[n] is None]
     engine = next((e for e in able if e.prefers(scores)), able[0])
     reason = _size_reason(engine, scores) if engine.prefers(scores) else "the only one that can"
     if len(able) > 1 and not engine.prefers(scores):
         reason = f"it takes B·N·T·S of any size, here {scores}"
     others = {n: refusals[n] or _size_reason(e, scores) for n, e in ENGINES.items() if e is not engine}
-    return Choice(engine, reason, others)
+    return EngineChoice(engine, reason, others)
 
 
 def _scores(sizes: Sizes) -> Any:

@@ -28,6 +28,7 @@ def attend(
     *,
     implementation: Literal["cudnn", "xla"] = "cudnn",
 ) -> Array:
+    """Computes attention for the pattern, as `Kernel.attend` says."""
     low, high = pattern.band or (None, None)
     return jax.nn.dot_product_attention(
         query,
@@ -54,7 +55,7 @@ def _takes(band: Band) -> bool:
     return band == Band(None, None) or (band.high == 0 and (band.low is None or band.low <= 0))
 
 
-def _further(problem: AttentionCall, pattern: Pattern) -> str | None:
+def _further(call: AttentionCall, pattern: Pattern) -> str | None:
     queries, keys = pattern.sizes.queries, pattern.sizes.keys
     if pattern.mask is not None and queries != keys:
         return f"T ≠ S under a mask: {queries}, {keys}"

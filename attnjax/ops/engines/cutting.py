@@ -60,10 +60,10 @@ class Cutting:
         """[B, S, K, ·] or [B, S, K] in blocks [b, k, s, ·] or [b, k, s]."""
         return cut(x, KEY, self.blocking, ORDER[: x.ndim])
 
-    def cut_poison(self, poison: Nonfinite) -> tuple[Blocked, Blocked]:
+    def cut_nonfinite(self, nonfinite: Nonfinite) -> tuple[Blocked, Blocked]:
         """For queries as `cut_queries`; for keys [b, k, s], which lie side by side for loops over scores."""
-        by_key = jnp.swapaxes(poison.key, 1, 2)
-        return self.cut_queries(poison.query), cut(by_key, Axes(0, 1, keys=2), self.blocking)
+        by_key = jnp.swapaxes(nonfinite.key, 1, 2)
+        return self.cut_queries(nonfinite.query), cut(by_key, Axes(0, 1, keys=2), self.blocking)
 
     def load(self, x: Array) -> Array:
         """Vectors of a block in the softmax's dtype, finite where a mask may rule them out."""

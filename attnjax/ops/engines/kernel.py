@@ -78,14 +78,14 @@ class Kernel:
     bands: Callable[[Band], bool] | None = None
     bands_named: str = "static masks"
     prescaled: bool = False
-    further: Callable[[AttentionCall, Pattern], str | None] = lambda problem, pattern: None
+    further: Callable[[AttentionCall, Pattern], str | None] = lambda call, pattern: None
     unasked: Callable[[], str | None] = lambda: None
 
 
-def refusal(kernel: Kernel, problem: AttentionCall, pattern: Pattern | None, return_lse: bool) -> str | None:
+def refusal(kernel: Kernel, call: AttentionCall, pattern: Pattern | None, return_lse: bool) -> str | None:
     """Why the kernel cannot compute the call on its platform; None when it can."""
     config: Any = jax.config
-    rules, (q, k, v) = problem.rules, (problem.query, problem.key, problem.value)
+    rules, (q, k, v) = call.rules, (call.query, call.key, call.value)
     sizes, heads = kernel.head_sizes, q.shape[-1]
     dtypes = list(dict.fromkeys(str(x.dtype) for x in (q, k, v)))
     precision = rules.precision or config.jax_default_matmul_precision
@@ -119,12 +119,12 @@ def refusal(kernel: Kernel, problem: AttentionCall, pattern: Pattern | None, ret
         return "the mask is traced, large or not alike for all of the batch, it takes " + kernel.bands_named
     if kernel.bands and (pattern.band is None or not kernel.bands(pattern.band)):
         return f"the mask is {rules.mask!r}, it takes {kernel.bands_named}"
-    return kernel.further(problem, pattern)
+    return kernel.further(call, pattern)
 
 
-def pattern_of(problem: AttentionCall) -> Pattern | None:
+def pattern_of(call: AttentionCall) -> Pattern | None:
     """What is known of the mask before tracing; None where it holds traced values or large arrays."""
-    mask, sizes = problem.rules.mask, problem.rules.sizes
+    mask, sizes = call.rules.mask, call.rules.sizes
     sizes = Sizes((), sizes.heads, sizes.queries, sizes.keys)
     if mask is None:
         return Pattern(sizes, Band(None, None), None)
@@ -136,7 +136,7 @@ def pattern_of(problem: AttentionCall) -> Pattern | None:
     arrays = jax.device_get(leaves)
     frozen = Frozen(structure, tuple((x.dtype.str, x.shape, x.tobytes()) for x in arrays))
     band = _band(frozen.thaw())
-    if band is None and _pair(frozen.thaw(), problem.rules.sizes).shape[0] > 1:
+    if band is None and _pair(frozen.thaw(), call.rules.sizes).shape[0] > 1:
         return None
     return Pattern(sizes, band, frozen)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
+
+from attnjax.ops.core.primitives import is_undefined, is_zero, make_primitive, with_zeros
 
 # fn(residuals, vectors, transposable): linear in the vectors; where `transposable`, out of operations that
 # JAX can transpose (slower ones, perhaps), because a derivative of it is being taken.
@@ -33,10 +33,10 @@ def _run(*args: Array, forward: Map, transpose: Map, count: int) -> list[Array]:
 def _jvp(primals: Any, tangents: Any, *, forward: Map, transpose: Map, count: int) -> Any:
     params = {"forward": forward, "transpose": transpose, "count": count}
     tangents_out = []
-    if any(type(t) is not ad.Zero for t in tangents[count:]):
-        vectors = [ad.instantiate_zeros(t) for t in tangents[count:]]
+    if not all(is_zero(t) for t in tangents[count:]):
+        vectors = with_zeros(tangents[count:])
         tangents_out.append(linear_map_p.bind(*primals[:count], *vectors, **params))
-    moved = [i for i, t in enumerate(tangents[:count]) if type(t) is not ad.Zero]
+    moved = [i for i, t in enumerate(tangents[:count]) if not is_zero(t)]
     if moved:
 
         def of_moved(*values: Array) -> list[Array]:
@@ -50,9 +50,9 @@ def _jvp(primals: Any, tangents: Any, *, forward: Map, transpose: Map, count: in
 
 
 def _transpose(cotangents: Any, *args: Any, forward: Map, transpose: Map, count: int) -> list[Any]:
-    vectors = [ad.instantiate_zeros(ct) for ct in cotangents]
+    vectors = with_zeros(cotangents)
     out = linear_map_p.bind(*args[:count], *vectors, forward=transpose, transpose=forward, count=count)
-    wanted = [ad.is_undefined_primal(x) for x in args[count:]]
+    wanted = [is_undefined(x) for x in args[count:]]
     return [None] * count + [ct if w else None for ct, w in zip(out, wanted, strict=True)]
 
 
@@ -83,11 +83,6 @@ def _abstract(*avals: Any, **params: Any) -> Any:
     return [v.aval for v in jax.make_jaxpr(lambda *xs: _run(*xs, **params))(*avals).jaxpr.outvars]
 
 
-linear_map_p = Primitive("linear_map")
-linear_map_p.multiple_results = True
-linear_map_p.def_impl(lambda *args, **params: jax.jit(lambda *xs: _run(*xs, **params))(*args))
-linear_map_p.def_abstract_eval(_abstract)
-ad.primitive_jvps[linear_map_p] = _jvp
-ad.primitive_transposes[linear_map_p] = _transpose
-batching.primitive_batchers[linear_map_p] = _batch
-mlir.register_lowering(linear_map_p, mlir.lower_fun(_run, multiple_results=True))
+linear_map_p = make_primitive(
+    "linear_map", abstract=_abstract, batch=_batch, run=_run, jvp=_jvp, transpose=_transpose
+)

@@ -16,6 +16,7 @@ BLOCK = 128
 
 
 def attend(pattern: Pattern, query: Array, key: Array, value: Array, *, interpret: bool = False) -> Array:
+    """Computes attention for the pattern, as `Kernel.attend` says."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         from jax.experimental.pallas.ops.gpu.attention import mha

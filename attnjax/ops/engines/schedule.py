@@ -16,7 +16,8 @@ from attnjax.ops.masks.base import And, Mask, classes
 from attnjax.ops.masks.block_maps import Blocks
 from attnjax.ops.masks.content import Lengths, Segments
 from attnjax.ops.masks.intervals import Interval
-from attnjax.ops.masks.positional import Positional, block_diagonal
+from attnjax.ops.masks.positional import Positional
+from attnjax.ops.masks.repeating import block_diagonal
 from attnjax.ops.masks.tiles import EMPTY, FULL, PARTIAL, Tiles
 
 PACKED, ON = 512, 0.25
@@ -40,7 +41,7 @@ class Listed(NamedTuple):
     starts: Int[Array, "b h nq+1"]
 
 
-class Visits(NamedTuple):
+class Schedule(NamedTuple):
     """The blocks to visit, FULL ones and PARTIAL ones apart: no empty block costs anything."""
 
     full: Listed
@@ -114,14 +115,14 @@ def _kinds(mask: Mask | None, tiles: Tiles) -> Any:
     return xp.where(ragged, xp.minimum(found, PARTIAL), found)
 
 
-def visits(found: Any, blocking: Blocking) -> Visits | Spans:
+def make_schedule(found: Any, blocking: Blocking) -> Schedule | Spans:
     """The lists for the kinds of tiles; of single blocks, where each begins."""
     found = grouped(found, blocking)
     if blocking.single:
         first = (found != EMPTY).argmax(-1)
         masked = not (isinstance(found, np.ndarray) and bool((found == FULL).all()))
         return Spans(first.clip(0, blocking.tiles.nk - blocking.span).astype(np.int32), masked)
-    return Visits(_list(found == FULL), _list(found == PARTIAL))
+    return Schedule(_list(found == FULL), _list(found == PARTIAL))
 
 
 def reach(mask: Mask | None, tiles: Tiles) -> int:
@@ -138,7 +139,7 @@ def widest(found: np.ndarray) -> int:
 
 def covered(found: np.ndarray, blocking: Blocking) -> np.ndarray:
     """The kinds of tiles by how they are computed: all those of a single block as one."""
-    spans = visits(found, blocking)
+    spans = make_schedule(found, blocking)
     if not isinstance(spans, Spans):
         return found
     past = np.arange(found.shape[3]) - np.asarray(spans.first)[..., None]
@@ -172,7 +173,7 @@ def _list(chosen: Any) -> Listed:
 def fold_rows(
     row: Row,
     carry: Any,
-    todo: Visits | Spans,
+    todo: Schedule | Spans,
     blocking: Blocking,
     *,
     transposable: bool,

@@ -25,6 +25,7 @@ MOST_PAIRS = 2**26  # Of a mask that is no band, over all heads: 64 MiB as boole
 
 
 def attend(pattern: Pattern, query: Array, key: Array, value: Array, *, interpret: bool = False) -> Array:
+    """Computes attention for the pattern, as `Kernel.attend` says."""
     sizes, width = pattern.sizes, value.shape[-1]
     # [B, N, T, H] with lengths and sizes filled up by zeros, which add nothing.
     query, key, value = (jnp.swapaxes(_padded(x), 1, 2) for x in (query, key, value))
@@ -114,7 +115,7 @@ def _padded(x: Array) -> Array:
     return jnp.pad(x, widths)
 
 
-def _further(problem: AttentionCall, pattern: Pattern) -> str | None:
+def _further(call: AttentionCall, pattern: Pattern) -> str | None:
     if _is_computed(pattern):
         return None
     sizes = pattern.sizes

@@ -52,38 +52,38 @@ SPLIT = 1.15
 
 
 def blocking_of(
-    problem: AttentionCall, block_q: int | None = None, block_k: int | None = None, span: int = 1
+    call: AttentionCall, block_q: int | None = None, block_k: int | None = None, span: int = 1
 ) -> Blocking:
     """The blocks of a call: of the cheapest size where none is given, with as many heads as fit."""
     if block_q is None or block_k is None:
-        return cheapest(problem)[0]
-    tiles = Tiles(problem.rules.sizes, block_q, block_k)
-    return Blocking(tiles, problem.key.shape[2], *_room(problem, tiles, span), span)
+        return cheapest(call)[0]
+    tiles = Tiles(call.rules.sizes, block_q, block_k)
+    return Blocking(tiles, call.key.shape[2], *_room(call, tiles, span), span)
 
 
-def cheapest(problem: AttentionCall) -> tuple[Blocking, Any]:
+def cheapest(call: AttentionCall) -> tuple[Blocking, Any]:
     """The blocks of least cost for what the mask leaves, and the kinds of their tiles."""
-    found = census(problem.rules.mask, problem.rules.sizes)
-    _, blocking = min(_ways(problem, found), key=lambda way: way[0])
-    kinds = found.kinds(blocking.tiles) if found.exact else tile_kinds(problem.rules.mask, blocking.tiles)
+    found = census(call.rules.mask, call.rules.sizes)
+    _, blocking = min(_ways(call, found), key=lambda way: way[0])
+    kinds = found.kinds(blocking.tiles) if found.exact else tile_kinds(call.rules.mask, blocking.tiles)
     return blocking, kinds
 
 
-def _ways(problem: AttentionCall, found: Census) -> Iterator[tuple[float, Blocking]]:
+def _ways(call: AttentionCall, found: Census) -> Iterator[tuple[float, Blocking]]:
     """Ways to cut a call, each with its cost for one head of a batch element."""
-    sizes, key_heads, most = problem.rules.sizes, problem.key.shape[2], _most_scores(problem)
+    sizes, key_heads, most = call.rules.sizes, call.key.shape[2], _most_scores(call)
     for cost in COSTS:
         tiles = Tiles(sizes, *_fitted(cost, sizes))
         pairs = tiles.block_q * tiles.block_k
         if most is None or pairs <= most or cost is COSTS[0]:
             kinds = found.kinds(tiles)
-            for dearer, outer in _outers(problem, kinds, tiles):
+            for dearer, outer in _outers(call, kinds, tiles):
                 blocking = Blocking(tiles, key_heads, *outer)
                 left = grouped(kinds, blocking)
                 prices = (left == FULL) * cost.full + (left == PARTIAL) * cost.partial
                 yield dearer * pairs * prices.mean(axis=(0, 1)).sum(), blocking
         bound = found.bounding(tiles)
-        for dearer, outer in _outers(problem, bound, tiles, widest(bound.max(axis=(0, 1)))):
+        for dearer, outer in _outers(call, bound, tiles, widest(bound.max(axis=(0, 1)))):
             span = widest(grouped(bound, Blocking(tiles, key_heads, *outer)))
             if span * pairs <= (most or BLOCK_SCORES):
                 yield (
@@ -93,15 +93,15 @@ def _ways(problem: AttentionCall, found: Census) -> Iterator[tuple[float, Blocki
 
 
 def _outers(
-    problem: AttentionCall, kinds: np.ndarray, tiles: Tiles, span: int = 1
+    call: AttentionCall, kinds: np.ndarray, tiles: Tiles, span: int = 1
 ) -> Iterator[tuple[float, tuple[int, int]]]:
     """The most batch elements and key heads for a block, and fewer where the mask tells them apart.
 
     Each with how much dearer a pair counts than where a block has the most.
     """
-    batch, groups = _room(problem, tiles, span)
+    batch, groups = _room(call, tiles, span)
     yield 1.0, (batch, groups)
-    if _whole(problem) or _short(problem, tiles, span):
+    if _whole(call) or _short(call, tiles, span):
         return
     if kinds.shape[0] > 1:
         yield from ((SPLIT, (b, groups)) for b in range(1, batch) if batch % b == 0)
@@ -109,14 +109,14 @@ def _outers(
         yield from ((SPLIT, (1, g)) for g in range(1, groups) if groups % g == 0)
 
 
-def _room(problem: AttentionCall, tiles: Tiles, span: int) -> tuple[int, int]:
+def _room(call: AttentionCall, tiles: Tiles, span: int) -> tuple[int, int]:
     """As many batch elements and key heads as fit into a block.
 
     They stay whole where several devices may share the call, for the compiler to divide, and on
     accelerators, which compute them side by side.
     """
-    sizes, key_heads = problem.rules.sizes, problem.key.shape[2]
-    if _whole(problem) or _short(problem, tiles, span):
+    sizes, key_heads = call.rules.sizes, call.key.shape[2]
+    if _whole(call) or _short(call, tiles, span):
         return sizes.flat_batch, key_heads
     room = max(1, BLOCK_SCORES // (tiles.block_q * span * tiles.block_k))
     groups = _divisor(key_heads, room * key_heads // sizes.heads)
@@ -124,25 +124,25 @@ def _room(problem: AttentionCall, tiles: Tiles, span: int) -> tuple[int, int]:
     return batch, groups
 
 
-def _short(problem: AttentionCall, tiles: Tiles, span: int) -> bool:
+def _short(call: AttentionCall, tiles: Tiles, span: int) -> bool:
     """Whether the call has one block."""
-    sizes, pairs = problem.rules.sizes, tiles.block_q * span * tiles.block_k
+    sizes, pairs = call.rules.sizes, tiles.block_q * span * tiles.block_k
     return tiles.nq == tiles.nk == 1 and sizes.flat_batch * sizes.heads * pairs <= CALL_SCORES
 
 
-def _whole(problem: AttentionCall) -> bool:
+def _whole(call: AttentionCall) -> bool:
     """Whether blocks have all batch elements and heads."""
     shared = jax.device_count() > 1 and not jax.sharding.get_abstract_mesh().manual_axes
     # Of a symbol there is no telling how many elements make a block.
-    return shared or jax.default_backend() != "cpu" or not fixed(problem.rules.sizes.flat_batch)
+    return shared or jax.default_backend() != "cpu" or not fixed(call.rules.sizes.flat_batch)
 
 
-def _most_scores(problem: AttentionCall) -> int | None:
+def _most_scores(call: AttentionCall) -> int | None:
     """The most scores of one head in a block, if possible; None = no limit."""
-    if not _whole(problem):
+    if not _whole(call):
         return None
     (batch, heads), on_cpu = (
-        (problem.rules.sizes.flat_batch, problem.rules.sizes.heads),
+        (call.rules.sizes.flat_batch, call.rules.sizes.heads),
         jax.default_backend() == "cpu",
     )
     scores = WHOLE_SCORES if on_cpu else ACCELERATOR_SCORES

@@ -21,7 +21,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
 from attnjax.ops.core.pairs import block, take_rows
-from attnjax.ops.engines import blockwise
+from attnjax.ops.engines import blockwise, blockwise_derivatives
 from attnjax.ops.engines.blocks import Blocking
 from attnjax.ops.engines.by_platform import Body, Route, by_platform
 from attnjax.ops.engines.call import AttentionCall, Result
@@ -43,8 +43,8 @@ class WithKernels:
     asked: str | None = None
     blocking: Blocking | None = None
 
-    def __call__(self, problem: AttentionCall) -> Result:
-        return blockwise.run(problem, self.blocking, instead=functools.partial(_attend, self, False))
+    def __call__(self, call: AttentionCall) -> Result:
+        return blockwise.run(call, self.blocking, instead=functools.partial(_attend, self, False))
 
     def run(self, default: Body, body: Any, like: Body, args: list[Array]) -> Any:
         """`default(args)`, or `body(kernel, args)` on the platforms of a kernel."""
@@ -52,46 +52,48 @@ class WithKernels:
         return by_platform(default, routes, like, args, self.asked)
 
     def attend(
-        self, kernel: Kernel, call: Any, query: Array, key: Array, value: Array, scale: Array
+        self, kernel: Kernel, cutting: Any, query: Array, key: Array, value: Array, scale: Array
     ) -> Array:
-        """out [B, T, N, V] of the query [B, T, N, H], key [B, S, K, H] and value [B, S, K, V]."""
-        query, key, value = (call.load(x) for x in (query, key, value))
+        """Returns out [B, T, N, V] of the query [B, T, N, H], key [B, S, K, H] and value [B, S, K, V]."""
+        query, key, value = (cutting.load(x) for x in (query, key, value))
         query *= scale if kernel.prescaled else scale * query.shape[-1] ** 0.5
         out = kernel.attend(self.pattern, *(x.astype(self.dtype) for x in (query, key, value)))
-        return out.astype(call.dtype)
+        return out.astype(cutting.dtype)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _attend(engine: WithKernels, saving: bool, call: Any, floats: list[Array], fixed: blockwise.Fixed) -> Any:
-    """What `blockwise.attend` gives; beside a kernel's out stand ones, which are not to be used.
+def _attend(
+    engine: WithKernels, saving: bool, cutting: Any, floats: list[Array], fixed: blockwise.Fixed
+) -> Any:
+    """Returns what `blockwise.attend` does; beside a kernel's out stand ones, which are not to be used.
 
     `saving`: the kernel runs as its backward pass will run it again.
     """
     args, structure = jax.tree.flatten((floats, fixed))
 
     def blocks(args: list[Array]) -> list[Array]:
-        return list(blockwise.attend(call, *jax.tree.unflatten(structure, args)))
+        return list(blockwise.attend(cutting, *jax.tree.unflatten(structure, args)))
 
     def kernel_out(kernel: Kernel, args: list[Array]) -> list[Array]:
         floats, fixed = jax.tree.unflatten(structure, args)
-        attend = functools.partial(engine.attend, kernel, call)
-        unknown = jnp.ones_like(floats[0][..., 0], call.dtype)
+        attend = functools.partial(engine.attend, kernel, cutting)
+        unknown = jnp.ones_like(floats[0][..., 0], cutting.dtype)
         out = jax.vjp(attend, *floats[:4])[0] if saving else attend(*floats[:4])
-        out = out if fixed.poison is None else out + _poison(call, floats[4:], fixed)[..., None]
+        out = out if fixed.nonfinite is None else out + _nonfinite(cutting, floats[4:], fixed)[..., None]
         return [out, unknown, unknown]
 
     def like(args: list[Array]) -> list[Array]:
         query, _, value, *_ = jax.tree.unflatten(structure, args)[0]
-        query = query.astype(call.dtype)
-        return [query[..., :1] + jnp.zeros(value.shape[-1], call.dtype), query[..., 0], query[..., 0]]
+        query = query.astype(cutting.dtype)
+        return [query[..., :1] + jnp.zeros(value.shape[-1], cutting.dtype), query[..., 0], query[..., 0]]
 
     return tuple(engine.run(blocks, kernel_out, like, args))
 
 
 @functools.partial(_attend.defjvp, symbolic_zeros=True)
-def _attend_jvp(engine: WithKernels, saving: bool, call: Any, primals: Any, tangents: Any) -> Any:
+def _attend_jvp(engine: WithKernels, saving: bool, cutting: Any, primals: Any, tangents: Any) -> Any:
     floats, fixed = primals
-    out, highest, total = _attend(engine, True, call, floats, fixed)
+    out, highest, total = _attend(engine, True, cutting, floats, fixed)
     wanted = tuple(not isinstance(t, SymbolicZero) for t in tangents[0])
     residuals, structure = jax.tree.flatten((floats, fixed, out, highest, total))
     moved = [t for t, w in zip(tangents[0], wanted, strict=True) if w]
@@ -99,8 +101,8 @@ def _attend_jvp(engine: WithKernels, saving: bool, call: Any, primals: Any, tang
     # log-sum-exp before derivatives of derivatives.
     d_out, d_lse = (
         linear_map(
-            functools.partial(_tangent, engine, call, wanted, structure, place),
-            functools.partial(_backward, engine, call, wanted, structure, place),
+            functools.partial(_tangent, engine, cutting, wanted, structure, place),
+            functools.partial(_backward, engine, cutting, wanted, structure, place),
             residuals,
             moved,
         )[0]
@@ -111,7 +113,7 @@ def _attend_jvp(engine: WithKernels, saving: bool, call: Any, primals: Any, tang
 
 def _tangent(
     engine: WithKernels,
-    call: Any,
+    cutting: Any,
     wanted: tuple[bool, ...],
     structure: Any,
     place: int,
@@ -120,13 +122,15 @@ def _tangent(
     transposable: bool,
 ) -> list[Array]:
     """The tangent of out (place 0) or of the log-sum-exp (place 1)."""
-    residuals = _with_sums(engine, call, structure, residuals)
-    return [blockwise.tangent(call, wanted, structure, residuals, vectors, transposable)[place]]
+    residuals = _with_sums(engine, cutting, structure, residuals)
+    return [
+        blockwise_derivatives.tangent(cutting, wanted, structure, residuals, vectors, transposable)[place]
+    ]
 
 
 def _backward(
     engine: WithKernels,
-    call: Any,
+    cutting: Any,
     wanted: tuple[bool, ...],
     structure: Any,
     place: int,
@@ -140,11 +144,11 @@ def _backward(
     def blocks(args: list[Array], transposable: bool = False) -> list[Array]:
         _, _, out, _, total = jax.tree.unflatten(structure, args[:count])
         both = [args[count], jnp.zeros_like(total)] if place == 0 else [jnp.zeros_like(out), args[count]]
-        return blockwise.backward(call, wanted, structure, args[:count], both, transposable)
+        return blockwise_derivatives.backward(cutting, wanted, structure, args[:count], both, transposable)
 
     def kernel_gradients(kernel: Kernel, args: list[Array]) -> list[Array]:
         floats = jax.tree.unflatten(structure, args[:count])[0]
-        _, pull = jax.vjp(functools.partial(engine.attend, kernel, call), *floats[:4])
+        _, pull = jax.vjp(functools.partial(engine.attend, kernel, cutting), *floats[:4])
         # What else is a float belongs to the mask, which has no derivative.
         return chosen([*pull(args[count]), *(jnp.zeros_like(x) for x in floats[4:])])
 
@@ -155,42 +159,42 @@ def _backward(
         return [x for x, w in zip(floats, wanted, strict=True) if w]
 
     if transposable or place == 1:
-        residuals = _with_sums(engine, call, structure, residuals)
+        residuals = _with_sums(engine, cutting, structure, residuals)
         return blocks([*residuals, *cotangents], transposable)
     return engine.run(blocks, kernel_gradients, like, [*residuals, *cotangents])
 
 
-def _with_sums(engine: WithKernels, call: Any, structure: Any, residuals: list[Array]) -> list[Array]:
+def _with_sums(engine: WithKernels, cutting: Any, structure: Any, residuals: list[Array]) -> list[Array]:
     floats, fixed, out, *sums = jax.tree.unflatten(structure, residuals)
-    return jax.tree.leaves((floats, fixed, out, *_true_sums(engine, call, sums, (floats, fixed))))
+    return jax.tree.leaves((floats, fixed, out, *_true_sums(engine, cutting, sums, (floats, fixed))))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _true_sums(engine: WithKernels, call: Any, sums: list[Array], operands: Any) -> list[Array]:
+def _true_sums(engine: WithKernels, cutting: Any, sums: list[Array], operands: Any) -> list[Array]:
     """The highest scores and the sums of rows, computed where a kernel left them out."""
     args, structure = jax.tree.flatten((sums, operands))
 
     def blocks(kernel: Kernel, args: list[Array]) -> list[Array]:
-        return list(blockwise.attend(call, *jax.tree.unflatten(structure, args)[1])[1:])
+        return list(blockwise.attend(cutting, *jax.tree.unflatten(structure, args)[1])[1:])
 
     return engine.run(lambda args: args[:2], blocks, lambda args: args[:2], args)
 
 
 @_true_sums.defjvp
-def _true_sums_jvp(engine: WithKernels, call: Any, primals: Any, tangents: Any) -> Any:
+def _true_sums_jvp(engine: WithKernels, cutting: Any, primals: Any, tangents: Any) -> Any:
     """The derivative is the one that the sums came with: that of the logarithm of the total."""
-    (_, given), (highest, total) = primals[0], _true_sums(engine, call, *primals)
+    (_, given), (highest, total) = primals[0], _true_sums(engine, cutting, *primals)
     d_highest, d_given = tangents[0]
-    return [highest, total], [d_highest, total * blockwise.inverse(given) * d_given]
+    return [highest, total], [d_highest, total * blockwise_derivatives.inverse(given) * d_given]
 
 
-def _poison(call: Any, params: list[Array], fixed: blockwise.Fixed) -> Array:
+def _nonfinite(cutting: Any, params: list[Array], fixed: blockwise.Fixed) -> Array:
     """NaN for each query [B, T, N] that holds one or attends a key or value that does, else 0."""
-    assert fixed.poison is not None
-    rules = call.rules(params, fixed.data)
-    sizes, shape = rules.sizes, fixed.poison.query.shape
-    bad_keys = jnp.repeat(jnp.isnan(jnp.swapaxes(fixed.poison.key, 1, 2)), call.shared, axis=1)
-    bad_queries = jnp.isnan(fixed.poison.query)
+    assert fixed.nonfinite is not None
+    rules = cutting.rules(params, fixed.data)
+    sizes, shape = rules.sizes, fixed.nonfinite.query.shape
+    bad_keys = jnp.repeat(jnp.isnan(jnp.swapaxes(fixed.nonfinite.key, 1, 2)), cutting.shared, axis=1)
+    bad_queries = jnp.isnan(fixed.nonfinite.query)
 
     def row(i: Array) -> Array:
         at = block(sizes, i[None], jnp.arange(sizes.keys))
@@ -202,4 +206,4 @@ def _poison(call: Any, params: list[Array], fixed: blockwise.Fixed) -> Array:
         lambda: jnp.moveaxis(jax.lax.map(row, jnp.arange(shape[1])), 0, 1),
         lambda: jnp.zeros(shape, bool),
     )
-    return jnp.where(spoilt, jnp.nan, 0).astype(fixed.poison.query.dtype)
+    return jnp.where(spoilt, jnp.nan, 0).astype(fixed.nonfinite.query.dtype)

@@ -2,22 +2,23 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from attnjax.ops.core.explicit_axes import automatic
+from attnjax.ops.core.options import spelled_out
 from attnjax.ops.core.pairs import surely
-from attnjax.ops.linear.call import Form, RecurrenceCall, check_form, make_problem, spread
+from attnjax.ops.linear.call import Form, RecurrenceCall, RecurrenceOptions, check_form, make_call, spread
 from attnjax.ops.linear.chunked import chunked
 from attnjax.ops.linear.parallel import parallel
 from attnjax.ops.linear.recurrent import recurrent
 from attnjax.ops.linear.tokens import Read, normal_form
 
-# Up to so many tokens the loop is preferred: decoding.
-FEW = 4
+# Up to so many tokens, as in decoding, the loop is preferred.
+FEW_TOKENS = 4
 
 
 @overload
@@ -26,16 +27,10 @@ def linear_attention(
     key: Float[Array, "*B T K H"],
     value: Float[Array, "*B T K V"],
     *,
-    decay: float | Float[Array, "..."] | None = ...,
-    erase: Float[Array, "*B T K H"] | None = ...,
-    write: Float[Array, "*B T K H"] | None = ...,
-    scale: float | Float[Array, ""] | None = ...,
-    initial_state: Float[Array, "*B K H V"] | None = ...,
-    segment_ids: Int[Array, "..."] | None = ...,
-    lengths: int | Int[Array, "..."] | None = ...,
+    return_state: Literal[False] = ...,
     form: Form | None = ...,
     chunk_size: int | None = ...,
-    return_state: Literal[False] = ...,
+    **options: Unpack[RecurrenceOptions],
 ) -> Float[Array, "*B T N V"]: ...
 
 
@@ -46,15 +41,9 @@ def linear_attention(
     value: Float[Array, "*B T K V"],
     *,
     return_state: Literal[True],
-    decay: float | Float[Array, "..."] | None = ...,
-    erase: Float[Array, "*B T K H"] | None = ...,
-    write: Float[Array, "*B T K H"] | None = ...,
-    scale: float | Float[Array, ""] | None = ...,
-    initial_state: Float[Array, "*B K H V"] | None = ...,
-    segment_ids: Int[Array, "..."] | None = ...,
-    lengths: int | Int[Array, "..."] | None = ...,
     form: Form | None = ...,
     chunk_size: int | None = ...,
+    **options: Unpack[RecurrenceOptions],
 ) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B K H V"]]: ...
 
 
@@ -65,35 +54,24 @@ def linear_attention(
     value: Float[Array, "*B T K V"],
     *,
     return_state: bool,
-    decay: float | Float[Array, "..."] | None = ...,
-    erase: Float[Array, "*B T K H"] | None = ...,
-    write: Float[Array, "*B T K H"] | None = ...,
-    scale: float | Float[Array, ""] | None = ...,
-    initial_state: Float[Array, "*B K H V"] | None = ...,
-    segment_ids: Int[Array, "..."] | None = ...,
-    lengths: int | Int[Array, "..."] | None = ...,
     form: Form | None = ...,
     chunk_size: int | None = ...,
+    **options: Unpack[RecurrenceOptions],
 ) -> Any: ...
 
 
+@spelled_out(RecurrenceOptions, make_call)
 def linear_attention(
     query: Any,
     key: Any,
     value: Any,
     *,
-    decay: Any = None,
-    erase: Any = None,
-    write: Any = None,
-    scale: Any = None,
-    initial_state: Any = None,
-    segment_ids: Any = None,
-    lengths: Any = None,
+    return_state: bool = False,
     form: Form | None = None,
     chunk_size: int | None = None,
-    return_state: bool = False,
+    **options: Unpack[RecurrenceOptions],
 ) -> Any:
-    """Attention by a state of constant size: it decays, is erased from, written to and read at every token.
+    """Returns attention by a state of constant size: it decays, is erased from, written to and read.
 
         S_t = exp(decay_t) S_{t-1} - write_t (erase_tᵀ S_{t-1}) + key_t value_tᵀ
         out_t = scale · S_tᵀ query_t
@@ -102,50 +80,46 @@ def linear_attention(
     attention and retention, gated linear attention, Mamba-2, the delta rules, RWKV-7.
 
     Args:
-        query: [*B, T, N, H]; key: [*B, T, K, H]; value: [*B, T, K, V], floating point, N divisible by K: key
-            head k serves the query heads from k·N/K, and has one state [H, V].
-        decay: logarithm of what is kept, at most 0, -inf allowed: scalar, [K] per head, [*#B, #T, #K] per
-            head and token, or [*#B, #T, #K, #H] per channel. None keeps everything.
-        erase: [*B, T, K, H], reads the state before the decay; write: [*B, T, K, H] is where that is taken
-            away, None for the key. A delta rule of strength β passes key = β·k, erase = exp(decay)·k.
-        scale: scalar; None = 1/√H.
-        initial_state: [*B, K, H, V], zeros for None.
-        segment_ids: integers broadcastable to [*B, T]; the state is zero before a token whose id differs from
-            that of the token before. The initial state belongs to the first segment.
-        lengths: integers broadcastable to [*B]; later tokens, of which T or more leaves none, give 0
-            and leave the state as it was.
-        form: "recurrent", token by token; "chunked", by matrix products over chunks of tokens; "parallel", a
-            T×T matrix (without erase). They are equal; None chooses.
-        chunk_size: of the chunked form; None chooses.
-        return_state: also return the state after the last token.
+      query: [*B, T, N, H], floating point, N divisible by K: key head k serves the query heads from k·N/K.
+      key: [*B, T, K, H], floating point; each key head has one state [H, V].
+      value: [*B, T, K, V], floating point.
+      return_state: also return the state after the last token.
+      form: "recurrent", token by token; "chunked", by matrix products over chunks of tokens; "parallel", a
+        T×T matrix (without erase). They are equal; None chooses.
+      chunk_size: tokens in a chunk of the chunked form; None chooses.
+      decay: logarithm of what is kept, at most 0, -inf allowed: scalar, [K] per head, [*#B, #T, #K] per head
+        and token, or [*#B, #T, #K, #H] per channel. None keeps everything.
+      erase: [*B, T, K, H], reads the state before the decay. A delta rule of strength β passes key = β·k,
+        erase = exp(decay)·k.
+      write: [*B, T, K, H], where what was read is taken away; None for the key.
+      scale: scalar; None = 1/√H.
+      initial_state: [*B, K, H, V]; None = zeros.
+      segment_ids: integers broadcastable to [*B, T]; the state is zero before a token whose id differs from
+        that of the token before. The initial state belongs to the first segment.
+      lengths: integers broadcastable to [*B]; later tokens, of which T or more leaves none, give 0 and leave
+        the state as it was.
 
     Returns:
-        out [*B, T, N, V] in the query's dtype; with `return_state` also the state [*B, K, H, V], float32
-        (float64 when an input is), in which everything is computed. NaN in padding reaches nothing.
+      out [*B, T, N, V] in the query's dtype; with `return_state` also the state [*B, K, H, V], float32
+      (float64 when an input is), in which everything is computed. NaN in padding reaches nothing.
 
-    Raises ValueError or TypeError for arguments that do not fit, before anything is computed.
-    Transformers are RNNs (Katharopoulos et al., 2020); chunks for decays: Gated Linear Attention (Yang et
-    al., 2023); for erasing: DeltaNet (Yang et al., 2024).
+    Raises:
+      TypeError: an argument is of another type, or unknown. Nothing is computed before.
+      ValueError: shapes or values do not fit.
 
-    >>> x = jnp.ones((4, 1, 1))
-    >>> out, state = linear_attention(x, x, x, decay=jnp.log(jnp.array([0.5])), return_state=True)
-    >>> print(out.ravel(), state.ravel())
-    [1.    1.5   1.75  1.875] [1.875]
+    References:
+      Katharopoulos et al., Transformers are RNNs, 2020 (arXiv:2006.16236).
+      Yang et al., Gated Linear Attention Transformers with Hardware-Efficient Training, 2023, chunks for
+      decays (arXiv:2312.06635). Yang et al., Parallelizing Linear Transformers with the Delta Rule over
+      Sequence Length, 2024, chunks for erasing (arXiv:2406.06484).
+
+    Example:
+      >>> x = jnp.ones((4, 1, 1))
+      >>> out, state = linear_attention(x, x, x, decay=jnp.log(jnp.array([0.5])), return_state=True)
+      >>> print(out.ravel(), state.ravel())
+      [1.    1.5   1.75  1.875] [1.875]
     """
-    out, state = linear_recurrence(
-        query,
-        key,
-        value,
-        decay=decay,
-        erase=erase,
-        write=write,
-        scale=scale,
-        initial_state=initial_state,
-        segment_ids=segment_ids,
-        lengths=lengths,
-        form=form,
-        chunk_size=chunk_size,
-    )
+    out, state = linear_recurrence(query, key, value, form=form, chunk_size=chunk_size, **options)
     return (out, state) if return_state else out
 
 
@@ -160,26 +134,24 @@ def linear_recurrence(
     read: Read = "after",
     **arguments: Any,
 ) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B K H V"]]:
-    """As `linear_attention`, always with the state; read "before" gives out_t = scale · S_{t-1}ᵀ query_t."""
-    problem = make_problem(query, key, value, **arguments)
-    check_form(form, chunk_size, problem.erase is not None)
-    return _run(problem, form, chunk_size, read)
+    """Returns output and state; read "before" gives out_t = scale · S_{t-1}ᵀ query_t."""
+    call = make_call(query, key, value, **arguments)
+    check_form(form, chunk_size, call.erase is not None)
+    return _run(call, form, chunk_size, read)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _run(
-    problem: RecurrenceCall, form: Form | None, chunk_size: int | None, read: Read
-) -> tuple[Array, Array]:
-    *batch, length, heads, _ = problem.query.shape
+def _run(call: RecurrenceCall, form: Form | None, chunk_size: int | None, read: Read) -> tuple[Array, Array]:
+    *batch, length, heads, _ = call.query.shape
     run = _choose(form, chunk_size, length)
-    out, state = jax.vmap(jax.vmap(functools.partial(run, read=read)))(*normal_form(problem, read))
+    out, state = jax.vmap(jax.vmap(functools.partial(run, read=read)))(*normal_form(call, read))
     out = jnp.moveaxis(out, 2, 1).reshape(*batch, length, heads, out.shape[-1])
-    return out.astype(problem.query.dtype), state.reshape(*batch, *state.shape[1:])
+    return out.astype(call.query.dtype), state.reshape(*batch, *state.shape[1:])
 
 
 def _choose(form: Form | None, chunk_size: int | None, length: int) -> Callable[..., tuple[Array, Array]]:
     if form == "parallel":
         return parallel
-    if form == "recurrent" or (form is None and chunk_size is None and surely(lambda: length <= FEW)):
+    if form == "recurrent" or (form is None and chunk_size is None and surely(lambda: length <= FEW_TOKENS)):
         return recurrent
     return functools.partial(chunked, chunk_size=chunk_size)

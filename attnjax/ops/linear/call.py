@@ -1,12 +1,12 @@
 """The arguments of a call: checks of the contract, before anything is computed."""
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float, Int
 
 from attnjax.ops.core.checks import array, count, floats, scalar
 from attnjax.ops.core.explicit_axes import mesh_axes, spec
@@ -31,7 +31,19 @@ class RecurrenceCall(NamedTuple):
     lengths: Array | None
 
 
-def make_problem(
+class RecurrenceOptions(TypedDict, total=False):
+    """The keyword arguments that decide on the output, as `linear_attention` documents them."""
+
+    decay: float | Float[Array, "..."] | None
+    erase: Float[Array, "*B T K H"] | None
+    write: Float[Array, "*B T K H"] | None
+    scale: float | Float[Array, ""] | None
+    initial_state: Float[Array, "*B K H V"] | None
+    segment_ids: Int[Array, "..."] | None
+    lengths: int | Int[Array, "..."] | None
+
+
+def make_call(
     query: Any,
     key: Any,
     value: Any,
@@ -44,7 +56,7 @@ def make_problem(
     segment_ids: Any = None,
     lengths: Any = None,
 ) -> RecurrenceCall:
-    """The call, checked; ValueError or TypeError naming the argument that does not fit."""
+    """Returns the call, checked; ValueError or TypeError naming the argument that does not fit."""
     query, key, value = (_tokens(n, x) for n, x in (("query", query), ("key", key), ("value", value)))
     _check_sizes(query, key, value)
     batch, (length, heads, size) = key.shape[:-3], key.shape[-3:]

@@ -46,7 +46,7 @@ class Chunk(NamedTuple):
 def chunked(
     tokens: Tokens, state: Float[Array, "H V"], read: Read, chunk_size: int | None
 ) -> tuple[Float[Array, "T G V"], Float[Array, "H V"]]:
-    """out and the last state of one head. Any length: zeros that follow it leave the state as it was."""
+    """Returns out and the last state of one head, of any length: zeros after it leave the state alone."""
     length = tokens.key.shape[0]
     chunk, group = (CPU_CHUNK, CPU_GROUP) if _on_cpu() else (ACCELERATOR_CHUNK, ACCELERATOR_GROUP)
     size, at_once = chunk_size or chunk, 1

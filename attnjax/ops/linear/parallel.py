@@ -10,7 +10,7 @@ from attnjax.ops.linear.tokens import Read, Tokens
 def parallel(
     tokens: Tokens, state: Float[Array, "H V"], read: Read
 ) -> tuple[Float[Array, "T G V"], Float[Array, "H V"]]:
-    """out and the last state of one head, in memory quadratic in T."""
+    """Returns out and the last state of one head, in memory quadratic in T."""
     given = jnp.zeros_like(tokens.key[:, 0]) if tokens.decay is None else tokens.decay
     decay = given[:, None] if given.ndim == 1 else given
     total = jnp.exp(decay.sum(0))[:, None]

@@ -11,7 +11,7 @@ from attnjax.ops.linear.tokens import Read, Tokens
 def recurrent(
     tokens: Tokens, state: Float[Array, "H V"], read: Read
 ) -> tuple[Float[Array, "T G V"], Float[Array, "H V"]]:
-    """out and the last state of one head; a gradient keeps the state of every token."""
+    """Returns out and the last state of one head; a gradient keeps the state of every token."""
 
     def step(before: Array, token: Tokens) -> tuple[Array, Array]:
         # A decay per head is a scalar here, one per channel is [H].

@@ -28,37 +28,37 @@ class Tokens(NamedTuple):
     write: Float[Array, "T H"] | None
 
 
-def normal_form(problem: RecurrenceCall, read: Read) -> tuple[Tokens, Float[Array, "B K H V"]]:
+def normal_form(call: RecurrenceCall, read: Read) -> tuple[Tokens, Float[Array, "B K H V"]]:
     """The tokens of all rows and heads (axes B K in front), and the states before them.
 
     Everything is in the dtype of the state: float32, or float64 when an input is.
     """
-    *batch, length, heads, size = problem.key.shape
-    rows, dtype = math.prod(batch), state_dtype(problem)
-    decay = problem.decay
+    *batch, length, heads, size = call.key.shape
+    rows, dtype = math.prod(batch), state_dtype(call)
+    decay = call.decay
     if decay is not None:
-        full = problem.key.shape if decay.ndim == problem.key.ndim else problem.key.shape[:-1]
+        full = call.key.shape if decay.ndim == call.key.ndim else call.key.shape[:-1]
         decay = jnp.broadcast_to(jnp.maximum(decay.astype(dtype), lowest_log(dtype)), full)
-    given = [problem.query, problem.key, problem.value, decay, problem.erase, problem.write]
+    given = [call.query, call.key, call.value, decay, call.erase, call.write]
     tokens = Tokens(*(_heads_first(x, rows, len(batch), dtype) for x in given))
-    if problem.segment_ids is not None:
-        ids = jnp.broadcast_to(problem.segment_ids, (*batch, length)).reshape(rows, length)
+    if call.segment_ids is not None:
+        ids = jnp.broadcast_to(call.segment_ids, (*batch, length)).reshape(rows, length)
         tokens = _reset(tokens, ids[:, 1:] != ids[:, :-1], read)
-    if problem.lengths is not None:
-        lengths = jnp.broadcast_to(problem.lengths, batch).reshape(rows, 1)
+    if call.lengths is not None:
+        lengths = jnp.broadcast_to(call.lengths, batch).reshape(rows, 1)
         tokens = Tokens(*(_zero(x, jnp.arange(length)[None] >= lengths) for x in tokens))
     # Scaled when padding is zero already: a NaN there would reach the scale's gradient.
-    query = tokens.query * problem.scale.astype(dtype)
+    query = tokens.query * call.scale.astype(dtype)
     query = query.reshape(rows, heads, query.shape[1] // heads, length, size)
-    shape = (rows, heads, size, problem.value.shape[-1])
-    state = jnp.zeros(shape) if problem.state is None else problem.state.reshape(shape)
+    shape = (rows, heads, size, call.value.shape[-1])
+    state = jnp.zeros(shape) if call.state is None else call.state.reshape(shape)
     return tokens._replace(query=jnp.swapaxes(query, 2, 3)), varying(state.astype(dtype), tokens)
 
 
-def state_dtype(problem: RecurrenceCall) -> Any:
+def state_dtype(call: RecurrenceCall) -> Any:
     """float32, or float64 when an input is."""
-    given = (problem.query, problem.key, problem.value, problem.decay, problem.erase, problem.write)
-    return jnp.result_type(jnp.float32, *(x for x in (*given, problem.state) if x is not None))
+    given = (call.query, call.key, call.value, call.decay, call.erase, call.write)
+    return jnp.result_type(jnp.float32, *(x for x in (*given, call.state) if x is not None))
 
 
 def lowest_log(dtype: Any) -> float:

@@ -6,18 +6,12 @@ Positions: query i stands at i + offset (offset = the number of cached keys when
 from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.block_maps import blocks
 from attnjax.ops.masks.content import dense, lengths, predicate, segments
+from attnjax.ops.masks.global_tokens import global_tokens
 from attnjax.ops.masks.intervals import interval
-from attnjax.ops.masks.positional import (
-    block_diagonal,
-    causal,
-    chunked_causal,
-    dilated,
-    global_tokens,
-    prefix,
-    sliding_window,
-)
+from attnjax.ops.masks.positional import causal, prefix, sliding_window
 from attnjax.ops.masks.random_blocks import random_blocks
 from attnjax.ops.masks.relabelled import relabel
+from attnjax.ops.masks.repeating import block_diagonal, chunked_causal, dilated
 from attnjax.ops.masks.spatial import neighborhood
 
 __all__ = [

@@ -16,6 +16,11 @@ class Mask(PytreeNode):
 
     A mask is a rule; it meets the sizes of a call only in `bind`. `evaluate` gives its value on a block of
     indices and `bounds` what can be said about whole tiles, so that T×S is never built.
+
+    Example:
+      >>> import attnjax as aj
+      >>> ~(aj.causal() & aj.dilated(2)) | aj.prefix(3)
+      ~(causal() & dilated(2)) | prefix(3)
     """
 
     def bind(self, sizes: Sizes) -> "Mask":

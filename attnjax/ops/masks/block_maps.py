@@ -15,19 +15,31 @@ from attnjax.ops.masks.tiles import Bounds, Tiles
 
 
 def blocks(array: Bool[Array, "..."], size: int | tuple[int, int]) -> Mask:
-    """Query i attends key j iff array[..., ⌊i/size⌋, ⌊j/size⌋]: a map of blocks that are on or off.
+    """Returns the mask by which query i attends key j iff array[..., ⌊i/size⌋, ⌊j/size⌋].
 
-    `array` is broadcastable to [*B, N, ⌈T/size⌉, ⌈S/size⌉] and may be traced; `size` counts tokens, of
-    queries and keys alike or of each (a pair). What is off is not computed, forward and backward: maps may
-    be computed from the tokens, as in Native Sparse Attention (Yuan et al., 2025).
+    Blocks that are off are not computed, forward and backward. Maps may be computed from the tokens, as in
+    Native Sparse Attention.
 
-    Raises TypeError for an array that is not boolean, ValueError for another shape.
+    Args:
+      array: booleans that broadcast to [*B, N, ⌈T/size⌉, ⌈S/size⌉]; may be traced.
+      size: of a block, in tokens, or a pair (of queries, of keys).
 
-    >>> print(blocks(jnp.array([[True, False], [True, True]]), 2).draw(4))
-    ■ ■ · ·
-    ■ ■ · ·
-    ■ ■ ■ ■
-    ■ ■ ■ ■
+    Returns:
+      The mask.
+
+    Raises:
+      TypeError: the array is not boolean.
+      ValueError: size is below 1 or no pair; the array's shape does not broadcast (when attention is called).
+
+    References:
+      Yuan et al., Native Sparse Attention, 2025 (arXiv:2502.11089).
+
+    Example:
+      >>> print(blocks(jnp.array([[True, False], [True, True]]), 2).draw(4))
+      ■ ■ · ·
+      ■ ■ · ·
+      ■ ■ ■ ■
+      ■ ■ ■ ■
     """
     array = array if isinstance(array, np.ndarray) else checks.array("array of blocks", array)
     if array.dtype != np.bool_:

@@ -28,35 +28,69 @@ INDICES = [jax.ShapeDtypeStruct((), jnp.int32)] * 4
 
 
 def lengths(query: int | Int[Array, "*B"] | None = None, key: int | Int[Array, "*B"] | None = None) -> Mask:
-    """Query i attends key j iff i < query and j < key: padding at the end is left out.
+    """Returns the mask by which query i attends key j iff i < query and j < key: without padding at the end.
 
-    >>> print(lengths(query=2, key=3).draw(3, 4))
-    ■ ■ ■ ·
-    ■ ■ ■ ·
-    · · · ·
+    Args:
+      query: number of queries that are tokens, an int, or an integer array [] or [*B]; None = all.
+      key: number of keys that are tokens, alike.
+
+    Returns:
+      The mask.
+
+    Raises:
+      TypeError: a length is no integer.
+
+    Example:
+      >>> print(lengths(query=2, key=3).draw(3, 4))
+      ■ ■ ■ ·
+      ■ ■ ■ ·
+      · · · ·
     """
     return Lengths(_integers("query", query), _integers("key", key))
 
 
 def segments(query_ids: Int[Array, "*B T"], key_ids: Int[Array, "*B S"] | None = None) -> Mask:
-    """Query i attends key j iff their segment ids are equal (documents packed into one row).
+    """Returns the mask by which query i attends key j iff their segment ids are equal.
 
-    `key_ids` = None takes `query_ids` for both.
+    So documents that are packed into one row do not see each other.
 
-    >>> print(segments(jnp.array([0, 0, 1])).draw(3))
-    ■ ■ ·
-    ■ ■ ·
-    · · ■
+    Args:
+      query_ids: integers [*B, T].
+      key_ids: integers [*B, S]; None = those of the queries.
+
+    Returns:
+      The mask.
+
+    Raises:
+      TypeError: ids are no integers.
+      ValueError: ids have another shape (when attention is called).
+
+    Example:
+      >>> print(segments(jnp.array([0, 0, 1])).draw(3))
+      ■ ■ ·
+      ■ ■ ·
+      · · ■
     """
     return Segments(_integers("query_ids", query_ids), _integers("key_ids", key_ids))
 
 
 def dense(array: Bool[Array, "..."]) -> Mask:
-    """The boolean array itself, broadcastable to [*B, N, T, S]; raises TypeError for another dtype.
+    """Returns the mask that an array is.
 
-    >>> print(dense(jnp.array([[True, False], [True, True]])).draw(2))
-    ■ ·
-    ■ ■
+    Args:
+      array: booleans that broadcast to [*B, N, T, S], True = attend.
+
+    Returns:
+      The mask.
+
+    Raises:
+      TypeError: the array is not boolean.
+      ValueError: its shape does not broadcast (when attention is called).
+
+    Example:
+      >>> print(dense(jnp.array([[True, False], [True, True]])).draw(2))
+      ■ ·
+      ■ ■
     """
     array = jnp.asarray(array)
     if array.dtype != jnp.bool_:
@@ -65,14 +99,23 @@ def dense(array: Bool[Array, "..."]) -> Mask:
 
 
 def predicate(fn: Callable[..., Any], *params: Any) -> Mask:
-    """Query i attends key j iff fn(b, h, i, j, *params): a function of int32 scalars that gives a bool.
+    """Returns the mask by which query i attends key j iff fn(b, h, i, j, *params).
 
-    b counts the batch elements in row-major order, h the query heads. `params`: any pytrees of arrays, which
-    may be traced, as arrays that fn closes over; they have no gradient. TypeError for another result.
+    Args:
+      fn: function of int32 scalars that gives a bool: b counts the batch elements in row-major order, h the
+        query heads.
+      *params: pytrees of arrays, which may be traced, as arrays that fn closes over; they have no gradient.
 
-    >>> print(predicate(lambda b, h, q, k: k % 2 == 0).draw(2, 4))
-    ■ · ■ ·
-    ■ · ■ ·
+    Returns:
+      The mask.
+
+    Raises:
+      TypeError: fn is no function, or gives no bool scalar (when attention is called).
+
+    Example:
+      >>> print(predicate(lambda b, h, q, k: k % 2 == 0).draw(2, 4))
+      ■ · ■ ·
+      ■ · ■ ·
     """
     if not callable(fn):
         raise TypeError(f"predicate got {fn!r}: expected a function fn(b, h, q_index, k_index, *params)")

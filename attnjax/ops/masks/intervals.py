@@ -15,19 +15,31 @@ LIMITS = jnp.iinfo(jnp.int32)
 
 
 def interval(start: Int[Array, "*B T"], stop: Int[Array, "*B T"]) -> Mask:
-    """Query i attends key j iff start_i ≤ j < stop_i: what lies next to each other for every query.
+    """Returns the mask by which query i attends key j iff start_i ≤ j < stop_i.
 
-    A query whose stop is not above its start attends nothing. Arrays may be traced. Documents, windows of
-    changing width and attention sinks are few of these, joined by |; FlashMask (Wang et al., 2024) has
-    intervals of queries for each key.
+    A query whose stop is not above its start attends nothing. Documents, windows of changing width and
+    attention sinks are few of these, joined by |; FlashMask has intervals of queries for each key.
 
-    Raises TypeError for arrays that are not integers, ValueError for other shapes.
+    Args:
+      start: integers [*B, T], the first key of each query; may be traced.
+      stop: integers [*B, T], the key after the last.
 
-    >>> print(interval(jnp.array([0, 0, 2, 1]), jnp.array([1, 2, 2, 4])).draw(4))
-    ■ · · ·
-    ■ ■ · ·
-    · · · ·
-    · ■ ■ ■
+    Returns:
+      The mask.
+
+    Raises:
+      TypeError: arrays are no integers.
+      ValueError: arrays have another shape (when attention is called).
+
+    References:
+      Wang et al., FlashMask: Efficient and Rich Mask Extension of FlashAttention, 2024 (arXiv:2410.01359).
+
+    Example:
+      >>> print(interval(jnp.array([0, 0, 2, 1]), jnp.array([1, 2, 2, 4])).draw(4))
+      ■ · · ·
+      ■ ■ · ·
+      · · · ·
+      · ■ ■ ■
     """
     return Interval(checks.positions("start", start), checks.positions("stop", stop))
 

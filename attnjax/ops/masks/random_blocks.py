@@ -15,16 +15,31 @@ from attnjax.ops.masks.tiles import Bounds, Tiles
 
 
 def random_blocks(key: PRNGKeyArray, size: int, count: int) -> Mask:
-    """Each block of `size` queries attends `count` blocks of `size` keys, drawn without replacement.
+    """Returns the mask by which each block of queries attends blocks of keys, drawn without replacement.
 
     The same blocks for every batch element and head; all of them when there are no more than `count`.
-    BigBird (Zaheer et al., 2020).
 
-    >>> print(random_blocks(jax.random.key(2), 2, 1).draw(4, 8))
-    · · ■ ■ · · · ·
-    · · ■ ■ · · · ·
-    ■ ■ · · · · · ·
-    ■ ■ · · · · · ·
+    Args:
+      key: a key of jax.random.
+      size: of a block, in tokens.
+      count: blocks of keys for each block of queries.
+
+    Returns:
+      The mask.
+
+    Raises:
+      TypeError: size or count are no integers.
+      ValueError: size or count are below 1.
+
+    References:
+      Zaheer et al., Big Bird: Transformers for Longer Sequences, 2020 (arXiv:2007.14062).
+
+    Example:
+      >>> print(random_blocks(jax.random.key(2), 2, 1).draw(4, 8))
+      · · ■ ■ · · · ·
+      · · ■ ■ · · · ·
+      ■ ■ · · · · · ·
+      ■ ■ · · · · · ·
     """
     return RandomBlocks(key, checks.count("size", size), checks.count("count", count))
 

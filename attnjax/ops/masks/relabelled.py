@@ -15,24 +15,32 @@ from attnjax.ops.masks.tiles import Bounds, Tiles
 def relabel(
     mask: Mask, query_positions: Int[Array, "*B T"], key_positions: Int[Array, "*B S"] | None = None
 ) -> Mask:
-    """Query i attends key j iff `mask` lets query_positions[i] attend key_positions[j].
+    """Returns the mask by which query i attends key j iff `mask` lets their positions attend.
 
     For tokens in another order than the mask's: images in tiles or along a Morton curve, a sequence dealt out
-    to devices, documents whose positions begin anew. `key_positions` = None takes `query_positions` for both.
-    Positions may be traced; arrays of the mask (ids, intervals, …) are read at them, at the nearest where
-    they lie outside.
+    to devices, documents whose positions begin anew. Arrays of the mask (ids, intervals, …) are read at the
+    positions, at the nearest where they lie outside. A tile is skipped where the mask rules out all positions
+    from the tile's lowest to its highest: an order that keeps near what attends each other leaves few tiles.
 
-    A tile is skipped where the mask rules out all positions from the tile's lowest to its highest: an order
-    that keeps near what attends each other leaves few tiles.
+    Args:
+      mask: of the order that it speaks of.
+      query_positions: integers [*B, T]; may be traced.
+      key_positions: integers [*B, S]; None = those of the queries.
 
-    Raises TypeError for another mask or positions that are not integers, ValueError for other shapes.
+    Returns:
+      The mask.
 
-    >>> import attnjax as aj
-    >>> print(relabel(aj.causal(), jax.numpy.array([0, 2, 1, 3])).draw(4))
-    ■ · · ·
-    ■ ■ ■ ·
-    ■ · ■ ·
-    ■ ■ ■ ■
+    Raises:
+      TypeError: mask is none, or positions are no integers.
+      ValueError: positions have another shape (when attention is called).
+
+    Example:
+      >>> import attnjax as aj
+      >>> print(relabel(aj.causal(), jax.numpy.array([0, 2, 1, 3])).draw(4))
+      ■ · · ·
+      ■ ■ ■ ·
+      ■ · ■ ·
+      ■ ■ ■ ■
     """
     if not isinstance(mask, Mask):
         raise TypeError(f"mask is {mask!r}: expected a mask of attnjax")
@@ -75,7 +83,7 @@ def _laid(name: str, positions: Any, sizes: Sizes, axis: int) -> Grid:
 
 
 def _taken(x: Any, positions: Any, axis: int) -> Any:
-    """x [B|1, N|1, T|1, S|1] at the positions [B|1, 1, T|1, S|1] along the axis."""
+    """Returns x [B|1, N|1, T|1, S|1] at the positions [B|1, 1, T|1, S|1] along the axis."""
     length, xp = x.shape[axis], library(x, positions)
     if length == 1:
         return x

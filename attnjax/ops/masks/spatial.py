@@ -15,19 +15,33 @@ from attnjax.ops.masks.tiles import Bounds, Tiles
 
 
 def neighborhood(shape: Sequence[int], window: int | Sequence[int]) -> Mask:
-    """Each token of a row-major grid attends its `window` nearest tokens along every axis.
+    """Returns the mask by which each token of a row-major grid attends its nearest along every axis.
 
     Along an axis of length L, x attends [s, s + w) with s = clip(x - ⌊w/2⌋, 0, L - w): at the edges the
-    window moves inward, so that every token attends as many keys. T and S are the product of `shape` (2-D,
-    3-D, any). Neighborhood Attention (Hassani et al., 2023). ValueError for a window longer than its axis.
+    window moves inward, so that every token attends as many keys. T and S are the product of `shape`.
 
-    >>> print(neighborhood((2, 3), (1, 2)).draw(6))
-    ■ ■ · · · ·
-    ■ ■ · · · ·
-    · ■ ■ · · ·
-    · · · ■ ■ ·
-    · · · ■ ■ ·
-    · · · · ■ ■
+    Args:
+      shape: lengths of the grid, of any number of axes.
+      window: tokens along each axis, or one number for all.
+
+    Returns:
+      The mask.
+
+    Raises:
+      ValueError: a window is longer than its axis, or there are not as many; T or S are another number (when
+        attention is called).
+
+    References:
+      Hassani et al., Neighborhood Attention Transformer, 2023 (arXiv:2204.07143).
+
+    Example:
+      >>> print(neighborhood((2, 3), (1, 2)).draw(6))
+      ■ ■ · · · ·
+      ■ ■ · · · ·
+      · ■ ■ · · ·
+      · · · ■ ■ ·
+      · · · ■ ■ ·
+      · · · · ■ ■
     """
     shape = tuple(int(n) for n in shape)
     window = (int(window),) * len(shape) if isinstance(window, int) else tuple(int(w) for w in window)

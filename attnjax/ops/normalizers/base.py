@@ -31,6 +31,11 @@ class Normalizer(PytreeNode):
 
     `route` says what an engine has to see of a row: "online" can be built up block by block with a running
     log-sum-exp, "pairwise" needs no row at all, "whole" needs the entire row at once.
+
+    Example:
+      >>> import attnjax as aj
+      >>> [n.route for n in (aj.softmax(), aj.sigmoid(), aj.sparsemax())]
+      ['online', 'pairwise', 'whole']
     """
 
     route: ClassVar[Literal["online", "pairwise", "whole"]] = "whole"

@@ -17,7 +17,12 @@ from attnjax.ops.positions.angles import frequencies
 
 
 class RopeScaling(abc.ABC):
-    """A rule that turns the frequencies base^(-2i/R) of rotary positions into others."""
+    """A rule that turns the frequencies base^(-2i/R) of rotary positions into others.
+
+    Example:
+      >>> isinstance(LinearScaling(2.0), RopeScaling)
+      True
+    """
 
     @abc.abstractmethod
     def frequencies(self, rotated: int, base: float, positions: Int[Array, "*B T"]) -> np.ndarray | Array:
@@ -39,6 +44,10 @@ class LinearScaling(RopeScaling):
     References:
       Chen et al., Extending Context Window of Large Language Models via Positional Interpolation, 2023
       (arXiv:2306.15595).
+
+    Example:
+      >>> LinearScaling(4.0).frequencies(4, 10000.0, jnp.arange(8)).tolist()
+      [0.25, 0.0025]
     """
 
     factor: float
@@ -66,6 +75,11 @@ class DynamicNTKScaling(RopeScaling):
     References:
       Peng et al., YaRN: Efficient Context Window Extension of Large Language Models, 2023, appendix B.1
       (arXiv:2309.00071).
+
+    Example:
+      >>> longer = DynamicNTKScaling(2.0, original_length=4, length=8)
+      >>> longer.frequencies(4, 100.0, jnp.arange(8)).round(4).tolist()
+      [1.0, 0.0333]
     """
 
     factor: float
@@ -110,6 +124,10 @@ class YarnScaling(RopeScaling):
 
     References:
       Peng et al., YaRN: Efficient Context Window Extension of Large Language Models, 2023 (arXiv:2309.00071).
+
+    Example:
+      >>> round(YarnScaling(4.0, original_length=4096).amplitude, 4)
+      1.1386
     """
 
     factor: float
@@ -166,6 +184,10 @@ class Llama3Scaling(RopeScaling):
     References:
       Grattafiori et al., The Llama 3 Herd of Models, 2024 (arXiv:2407.21783); the formula is in the code
       published with the models.
+
+    Example:
+      >>> Llama3Scaling(8.0, original_length=64).frequencies(4, 10000.0, jnp.arange(8)).tolist()
+      [1.0, 0.00125]
     """
 
     factor: float

@@ -5,13 +5,13 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from attnjax.ops.core.checks import floats, scalar
+from attnjax.ops.core.checks import floats, positions_of
 from attnjax.ops.core.node import position, replace, static
-from attnjax.ops.core.pairs import Block, Grid, Sizes
+from attnjax.ops.core.pairs import Block, Grid, Sizes, batch_grid
 from attnjax.ops.scores.base import Score
 
 
-def alibi(slopes: Float[Array, " N"], offset: int | Int[Array, ""] = 0, *, signed: bool = False) -> Score:
+def alibi(slopes: Float[Array, " N"], offset: int | Int[Array, "*B"] = 0, *, signed: bool = False) -> Score:
     """Returns the score s - slope_h · |i + offset - j|; the distance is symmetric without a causal mask.
 
     With `signed` it is s + slope_h · (j - i - offset), which raises the scores of later keys as it lowers
@@ -20,7 +20,7 @@ def alibi(slopes: Float[Array, " N"], offset: int | Int[Array, ""] = 0, *, signe
 
     Args:
       slopes: [N], as from `alibi_slopes`; differentiable.
-      offset: number of cached keys.
+      offset: number of cached keys, one for all rows or one for each.
       signed: whether later keys are farther in the other direction.
 
     Returns:
@@ -40,7 +40,7 @@ def alibi(slopes: Float[Array, " N"], offset: int | Int[Array, ""] = 0, *, signe
       >>> print(jnp.array_str(weights, precision=2))
       [0.67 0.24 0.09]
     """
-    return Alibi(floats("slopes", slopes), scalar("offset", offset), signed)
+    return Alibi(floats("slopes", slopes), positions_of("offset", offset), signed)
 
 
 class Alibi(Score):
@@ -51,9 +51,10 @@ class Alibi(Score):
     def bind(self, sizes: Sizes, dtype: Any) -> Score:
         if self.slopes.shape != (sizes.heads,):
             raise ValueError(f"slopes has shape {list(self.slopes.shape)}: expected [{sizes.heads}] (N)")
-        return replace(self, slopes=Grid(self.slopes.astype(dtype)[None, :, None, None]))
+        slopes = Grid(self.slopes.astype(dtype)[None, :, None, None])
+        return replace(self, slopes=slopes, offset=batch_grid("offset", self.offset, sizes))
 
     def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
-        distance = at.q + self.offset - at.k
+        distance = at.q + self.offset.array - at.k
         distance = distance if self.signed else jnp.abs(distance)
         return scores - self.slopes.array * distance.astype(scores.dtype)

@@ -16,6 +16,11 @@ class Score(PytreeNode):
 
     A score of your own is a subclass with `apply` and, where it has arrays, `bind`; `score_fn` takes a
     function.
+
+    Example:
+      >>> import attnjax as aj
+      >>> aj.softcap(30.0) >> aj.softcap(2.0)
+      (softcap(30.0), softcap(2.0))
     """
 
     def bind(self, sizes: Sizes, dtype: Any) -> "Score":

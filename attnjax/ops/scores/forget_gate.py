@@ -5,9 +5,9 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from attnjax.ops.core.checks import floats, scalar
+from attnjax.ops.core.checks import floats, positions_of
 from attnjax.ops.core.node import PytreeNode, position, replace
-from attnjax.ops.core.pairs import Block, Grid, Sizes
+from attnjax.ops.core.pairs import Block, Grid, Sizes, batch_grid
 from attnjax.ops.core.running_sums import running_sums
 from attnjax.ops.scores.base import Score
 
@@ -15,7 +15,7 @@ from attnjax.ops.scores.base import Score
 LOWEST_LOG_GATE = -1000.0
 
 
-def forget_gate(log_f: Float[Array, "*B S N"], offset: int | Int[Array, ""] = 0) -> Score:
+def forget_gate(log_f: Float[Array, "*B S N"], offset: int | Int[Array, "*B"] = 0) -> Score:
     """Returns the score s + Σ log f_l for l = j+1 … i+offset.
 
     Meant for a causal mask: for j > i + offset the sum runs backwards with the opposite sign. A query beyond
@@ -25,7 +25,7 @@ def forget_gate(log_f: Float[Array, "*B S N"], offset: int | Int[Array, ""] = 0)
 
     Args:
       log_f: [*B, S, N], the log of each key position's gate; differentiable.
-      offset: number of cached keys.
+      offset: number of cached keys, one for all rows or one for each.
 
     Returns:
       The score.
@@ -46,7 +46,7 @@ def forget_gate(log_f: Float[Array, "*B S N"], offset: int | Int[Array, ""] = 0)
        [0.33 0.67 0.  ]
        [0.14 0.29 0.57]]
     """
-    return ForgetGate(floats("log_f", log_f), None, scalar("offset", offset))
+    return ForgetGate(floats("log_f", log_f), None, positions_of("offset", offset))
 
 
 class GateSums(PytreeNode):
@@ -76,10 +76,11 @@ class ForgetGate(Score):
         sums = running_sums(jnp.where(closed, 0, log_f))
         whole = (*sums, jnp.cumsum(closed, axis=2, dtype=jnp.int32))
         before = (jnp.pad(x, ((0, 0), (0, 0), (1, 0))) for x in whole)  # The sum before position 0 is 0.
-        position = jnp.arange(sizes.queries) + self.offset + 1
+        offset = batch_grid("offset", self.offset, sizes).array[..., 0]
+        position = offset + jnp.arange(sizes.queries) + 1
         return replace(
             self,
-            log_f=GateSums(*(Grid(jnp.take(x, position, axis=2, mode="clip")[..., None]) for x in before)),
+            log_f=GateSums(*(Grid(_taken(x, position)[..., None]) for x in before)),
             key_sums=GateSums(*(Grid(x[:, :, None, :]) for x in whole)),
         )
 
@@ -87,3 +88,10 @@ class ForgetGate(Score):
         query, key = self.log_f, self.key_sums
         between = query.sums.array - key.sums.array + (query.rests.array - key.rests.array)
         return jnp.where(query.borders.array == key.borders.array, scores + between, -jnp.inf)
+
+
+def _taken(x: Array, position: Array) -> Array:
+    """x [B, N, S+1] at positions [B|1, 1, T]; those beyond the last are the last."""
+    if position.shape[0] == 1:
+        return jnp.take(x, position[0, 0], axis=2, mode="clip")
+    return jnp.take_along_axis(x, position, axis=2, mode="clip")

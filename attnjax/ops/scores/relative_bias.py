@@ -5,9 +5,9 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from attnjax.ops.core.checks import floats, scalar
+from attnjax.ops.core.checks import floats, positions_of
 from attnjax.ops.core.node import position, replace, static
-from attnjax.ops.core.pairs import Block, Sizes
+from attnjax.ops.core.pairs import Block, Sizes, batch_grid
 from attnjax.ops.positions.buckets import relative_buckets
 from attnjax.ops.scores.base import Score
 
@@ -17,7 +17,7 @@ def relative_bias(
     *,
     max_distance: int = 128,
     bidirectional: bool = True,
-    offset: int | Int[Array, ""] = 0,
+    offset: int | Int[Array, "*B"] = 0,
 ) -> Score:
     """Returns the score s + table[bucket(j - i - offset), h]: one table shared by all positions.
 
@@ -25,7 +25,7 @@ def relative_bias(
       table: [buckets, N] as T5 stores it; differentiable.
       max_distance: in tokens, from which on all distances share the last bucket.
       bidirectional: whether keys after the query have buckets of their own.
-      offset: number of cached keys.
+      offset: number of cached keys, one for all rows or one for each.
 
     Returns:
       The score.
@@ -49,7 +49,7 @@ def relative_bias(
     table = floats("table", table)
     if table.ndim != 2:
         raise ValueError(f"table has shape {list(table.shape)}: expected [buckets, N]")
-    return RelativeBias(table, max_distance, bidirectional, scalar("offset", offset))
+    return RelativeBias(table, max_distance, bidirectional, positions_of("offset", offset))
 
 
 class RelativeBias(Score):
@@ -63,14 +63,15 @@ class RelativeBias(Score):
             raise ValueError(
                 f"table has shape {list(self.table.shape)}: expected [buckets, {sizes.heads}] (buckets, N)"
             )
-        return replace(self, table=self.table.astype(dtype))
+        offset = batch_grid("offset", self.offset, sizes)
+        return replace(self, table=self.table.astype(dtype), offset=offset)
 
     def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
         buckets = relative_buckets(
-            at.q[0, 0] + self.offset,
+            (at.q + self.offset.array)[:, 0],
             at.k[0, 0],
             num_buckets=self.table.shape[0],
             max_distance=self.max_distance,
             bidirectional=self.bidirectional,
         )
-        return scores + jnp.moveaxis(self.table[:, at.h.ravel()][buckets], -1, 0)[None]
+        return scores + jnp.moveaxis(self.table[:, at.h.ravel()][buckets], -1, 1)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from attnjax.ops.core.elementwise import elementwise, hoisted
-from attnjax.ops.core.masked_pairs import Representative, representative
+from attnjax.ops.core.masked_pairs import MaskedPairs, masked_pairs
 from attnjax.ops.core.node import static
 from attnjax.ops.core.pairs import Block, Sizes
 from attnjax.ops.scores.base import Score
@@ -68,7 +68,7 @@ class ScoreFn(Score):
     def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
         if attended is None or 0 in scores.shape:
             return self._map(scores, at, self.params)
-        stand_in: Representative = representative(attended, scores.shape)
+        stand_in: MaskedPairs = masked_pairs(attended, scores.shape)
         return self._map(stand_in.scores(scores), stand_in.indices(at), stand_in.params(self.params))
 
     def _map(self, scores: Array, at: Block, params: Any) -> Array:

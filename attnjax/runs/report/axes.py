@@ -1,4 +1,4 @@
-"""How axes look: their scale, few ticks that do not touch, and error bars that end where a metric does."""
+"""The axes of figures: their scale, ticks that do not touch, error bars within the range of a metric."""
 
 import itertools
 import math
@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import NullLocator
 
-from attnjax.runs.report.digits import labels, shown
-from attnjax.runs.report.digits import numeric
+from attnjax.runs.report.digits import labels, numeric, shown
 
 DPI = 160
 GREY = "0.35"

@@ -9,7 +9,7 @@ SIGNIFICANT_DIGITS = 4
 
 
 def numeric(values: Sequence[Any]) -> bool:
-    """Whether these are numbers, which have an order of their own."""
+    """Returns True if all values are numbers; True and False are not."""
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 

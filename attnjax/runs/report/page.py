@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from attnjax.config import InputError
-from attnjax.runs import provenance
-from attnjax.runs import store
+from attnjax.experiment.words import changes_text, duration
+from attnjax.runs import provenance, store
 from attnjax.runs.listing import changed_fields
 from attnjax.runs.report.document import document, figure, table, text
 from attnjax.runs.store import Run
-from attnjax.experiment.words import changes_text, duration
 from attnjax.train.metrics import MetricsFile, Row
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif"}
@@ -21,7 +20,7 @@ PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif"}
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a run has to show so far; `result` is None for one that is not finished."""
+    """The contents of a run's report; `result` is None for a run that is not finished."""
 
     run: Run
     record: dict[str, Any]
@@ -57,7 +56,7 @@ def write_run_report(run: Run) -> RunReport:
 
 
 def seconds_and_speed(times: list[Row]) -> str:
-    """How long training took and the median of its speeds, as far as they are known.
+    """Returns a text on the duration of training and the median of its speeds.
 
     >>> seconds_and_speed([{"seconds": 90.0, "steps_per_second": 12.51}])
     '1.5 min of training, 12.5 steps/s'
@@ -135,7 +134,7 @@ def _samples(samples: list[dict[str, str]]) -> list[str]:
 
 
 def _config(config: dict[str, Any], changes: Mapping[str, Any]) -> str:
-    """What is changed, and the whole of it on demand."""
+    """Returns a table of the changed fields, and all fields in a part that the reader can open."""
     changed = table(["changed field", "value"], [[name, str(value)] for name, value in changes.items()])
     whole = f"<details><summary>All fields</summary><pre>{text(json.dumps(config, indent=2))}</pre></details>"
     return (changed if changes else "") + whole
@@ -155,7 +154,7 @@ def _number(value: float | None) -> tuple[str, Any]:
 
 
 def _shows(file: Path) -> bool:
-    """Whether a page can show a picture: what an evaluation wrote may be of another kind, or gone."""
+    """Returns True for a picture that a page can show. An evaluation may write other kinds of files."""
     return file.suffix in PICTURE_SUFFIXES and file.is_file() and file.stat().st_size > 0
 
 

@@ -1,1 +1,1 @@
-"""What a sweep found: tables, figures, one page."""
+"""The report of a sweep: tables, figures, one page."""

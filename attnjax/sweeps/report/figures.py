@@ -263,7 +263,7 @@ def _metric(found: Findings) -> str:
 
 
 def _means(found: Findings, *names: str) -> str:
-    """What is shown for each value of these fields, or combination of them."""
+    """Returns the label of the statistic that a figure shows for each combination of these fields."""
     over = "mean over the other fields" if set(found.axes) - set(names) else "mean"
     return f"{over} ± sd over seeds" if found.seeds > 1 else over
 

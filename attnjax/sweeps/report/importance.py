@@ -1,4 +1,4 @@
-"""What matters most: how much of the difference between settings each field explains on its own."""
+"""The importance of fields: the share of the variance between settings that each explains on its own."""
 
 import math
 import statistics
@@ -39,7 +39,7 @@ def importance(settings: Sequence[tuple[Changes, float]], axes: Mapping[str, lis
 
 
 def full_grid(settings: Sequence[tuple[Changes, float]], axes: Mapping[str, list[Any]]) -> bool:
-    """Whether the settings are all combinations of two fields or more."""
+    """Returns True if the settings are all combinations of the values of two fields or more."""
     counts = [len({values.index(changes[name]) for changes, _ in settings}) for name, values in axes.items()]
     return math.prod(counts) == len(settings) > max(counts, default=0)
 

@@ -61,7 +61,7 @@ def _table(found: Findings) -> str:
 
 
 def _unexplained(found: Findings) -> list[str]:
-    """What there is to say where the importance of a field cannot be drawn."""
+    """Returns paragraphs on fields whose importance cannot be drawn."""
     if found.nothing_varies:
         return ["<p>Nothing varies: all settings have the same mean.</p>"]
     reason = "what it explains on its own cannot be told: it has another value in every setting."

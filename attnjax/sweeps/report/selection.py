@@ -54,7 +54,9 @@ def select(found: Findings, axes: Sequence[str]) -> dict[str, tuple[Figure, str]
 
 
 def _repeated(found: Findings, name: str) -> bool:
-    """Whether each value of a field was tried with several values of the others, or it is the only field.
+    """Returns True if each value of a field was tried with several values of the others.
+
+    It is also True for the only field of a sweep, if it has few values.
 
     What is drawn from a range has another value in nearly every setting: the mean for each would be that of
     one setting.
@@ -67,7 +69,7 @@ def _repeated(found: Findings, name: str) -> bool:
 
 
 def _crossed(found: Findings, one: str, other: str) -> bool:
-    """Whether at least half of all pairs of values of two different fields were tried."""
+    """Returns True if at least half of all pairs of values of two different fields were tried."""
     pairs = {(str(changes[one]), str(changes[other])) for changes, _ in found.means}
     counts = [len({pair[i] for pair in pairs}) for i in (0, 1)]
     return one != other and 2 * len(pairs) >= math.prod(counts)
@@ -118,7 +120,7 @@ def _importance_text(found: Findings) -> str:
 
 
 def _parts(found: Findings) -> dict[str, Findings]:
-    """What was found by each row of the evaluation table that has a number in the metric's column."""
+    """Returns findings for each row of the evaluation table that has a number in the metric's column."""
     column = found.metric.partition("/")[2]
     table = next(t.result["metrics"] for t in found.trials if t.number in found.values and t.result)
     cells = {row: columns.get(column) for row, columns in table.items()}

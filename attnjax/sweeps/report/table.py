@@ -31,10 +31,12 @@ class Setting:
 
     @property
     def mean(self) -> float | None:
+        """The mean over seeds; None without a value."""
         return statistics.fmean(self.values) if self.values else None
 
     @property
     def sd(self) -> float | None:
+        """The standard deviation over seeds; None for fewer than two values."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
 
@@ -75,7 +77,7 @@ class Findings:
 
     @property
     def nothing_varies(self) -> bool:
-        """Whether the means of all settings are the same, though they differ in some field."""
+        """True if settings differ in some field and all have the same mean."""
         return bool(self.axes) and len({mean for _, mean in self.means}) == 1
 
     @property
@@ -90,16 +92,24 @@ class Findings:
 
     @property
     def best(self) -> Setting:
+        """The best setting."""
         return self.settings[0]
 
     @property
+    def best_with_weights(self) -> TrialRecord | None:
+        """The best of the trials whose folder holds a checkpoint of their weights; None if there is none."""
+        kept = [t for t in self.trials if t.number in self.values and (t.folder / "checkpoints").is_dir()]
+        sign = 1 if self.mode == "max" else -1
+        return max(kept, key=lambda trial: sign * self.values[trial.number], default=None)
+
+    @property
     def seeds(self) -> int:
-        """How many seeds a setting has at most."""
+        """The largest number of seeds that a setting has."""
         return max(len(setting.values) for setting in self.settings)
 
 
 def findings(sweep: Sweep, metric: str | None = None, mode: str | None = None) -> Findings:
-    """What a sweep found by its own metric, or another ROW/COLUMN, of which the `mode` end is better.
+    """Returns the findings of a sweep by its own metric, or by another ROW/COLUMN whose `mode` end is better.
 
     Raises InputError for a sweep without a finished trial, and for a metric that no trial has.
     """
@@ -156,7 +166,8 @@ def pooled(found: Findings, at: dict[str, Any]) -> Pooled | None:
 
 
 def counted(count: int, thing: str) -> str:
-    """
+    """Returns a count with its noun, in the plural unless the count is 1.
+
     >>> counted(1, "seed"), counted(3, "seed")
     ('1 seed', '3 seeds')
     """
@@ -164,7 +175,7 @@ def counted(count: int, thing: str) -> str:
 
 
 def rests_on(found: Findings) -> str:
-    """How many results the numbers of a report rest on."""
+    """Returns a text on the number of trials, settings and seeds behind a figure."""
     trials = counted(sum(len(setting.values) for setting in found.settings), "trial")
     settings, seeds = counted(len(found.means), "setting"), counted(found.seeds, "seed")
     return f"{trials} in {settings}, up to {seeds} each"
@@ -187,17 +198,17 @@ def mean_and_sd(setting: Setting) -> tuple[str, str]:
 
 
 def searched_by_log(found: Findings, name: str) -> bool | None:
-    """Whether a search drew a field's numbers evenly in their logarithm; None where no search did."""
+    """Returns True if a search drew a field on a logarithmic scale, and None if no search drew it."""
     return _domain(found, name).get("log")
 
 
 def drawn_from_a_range(found: Findings, name: str) -> bool:
-    """Whether a search drew a field from all the numbers of a range."""
+    """Returns True if a search drew a field from a range of real numbers."""
     return _domain(found, name).get("integer") is False
 
 
 def reason_of(trial: TrialRecord) -> str:
-    """Why a trial failed or was pruned."""
+    """Returns the reason why a trial failed or was pruned; an empty text for other trials."""
     return (trial.result or {}).get("reason") or ""
 
 

@@ -16,7 +16,7 @@ from attnjax.sweeps.store import Sweep
 
 @dataclass(frozen=True)
 class Report:
-    """What was found, and the files that say so."""
+    """The findings of a sweep, and the files that were written."""
 
     found: Findings
     files: list[Path]

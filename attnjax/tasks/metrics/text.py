@@ -7,7 +7,7 @@ from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 
 def exact_match(outputs: Sequence[str], references: Sequence[str]) -> float:
-    """Share of outputs that equal their reference, 0 to 100.
+    """Returns the share of outputs that equal their reference, 0 to 100.
 
     >>> exact_match(["2003-02-01", "2003-01-02"], ["2003-02-01", "2003-02-01"])
     50.0
@@ -18,7 +18,7 @@ def exact_match(outputs: Sequence[str], references: Sequence[str]) -> float:
 
 
 def chrf(outputs: Sequence[str], references: Sequence[str]) -> float:
-    """The corpus's F2-score over character n-grams up to 6, 0 to 100 (Popović 2015), by sacrebleu.
+    """Returns the corpus's F2-score over character n-grams up to 6, 0 to 100 (Popović 2015), by sacrebleu.
 
     >>> chrf(["2003-02-01"], ["2003-02-01"])
     100.0
@@ -28,7 +28,7 @@ def chrf(outputs: Sequence[str], references: Sequence[str]) -> float:
 
 
 def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
-    """The corpus's BLEU, 0 to 100 (Papineni et al. 2002), with sacrebleu's standard tokenization.
+    """Returns the corpus's BLEU, 0 to 100 (Papineni et al. 2002), with sacrebleu's standard tokenization.
 
     >>> round(bleu(["the cat sat on the mat"], ["the cat sat on the mat"]), 6)
     100.0
@@ -38,7 +38,7 @@ def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
 
 
 def words(text: str) -> int:
-    """How many words `bleu` takes a text for.
+    """Returns the number of words that `bleu` takes a text for.
 
     >>> words("file: not found")
     4

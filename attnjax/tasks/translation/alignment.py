@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +15,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.image import AxesImage
 from rich.cells import cell_len
 
+from attnjax.tasks.base import Prediction
 from attnjax.tasks.pictures import save
 
 FONT = FontProperties(family="DejaVu Sans Mono")  # Comes with matplotlib: pictures look alike everywhere.
@@ -24,7 +26,7 @@ PIECE = 0.14
 
 
 @dataclass(frozen=True)
-class Translation:
+class Translation(Prediction):
     """A translated text and how each of its pieces looked at the source when it was emitted.
 
     `alignment` is [T, S]: rows are target pieces, columns source pieces, each row sums to 1. `weights_of`
@@ -37,9 +39,26 @@ class Translation:
     alignment: Float[np.ndarray, "T S"]
     weights_of: str = "attention"
 
+    def record(self) -> dict[str, Any]:
+        """Returns the translation alone."""
+        return {"translation": self.text}
+
+    def details(self) -> dict[str, Any]:
+        """Returns the pieces and their alignment, rounded to four digits."""
+        return {
+            "source_pieces": self.source_pieces,
+            "target_pieces": self.target_pieces,
+            "alignment": np.round(self.alignment, 4).tolist(),
+            "weights_of": self.weights_of,
+        }
+
+    def picture(self) -> str:
+        """Returns the alignment as a heat map in characters."""
+        return terminal_map(self)
+
 
 def drawable(text: str) -> bool:
-    """Whether the pictures' font has every character of the text.
+    """Returns whether the pictures' font has every character of the text.
 
     >>> drawable("5 мая 2003"), drawable("2003年")
     (True, False)
@@ -78,7 +97,7 @@ def draw_alignments(translations: Sequence[Translation], titles: Sequence[str], 
 
 
 def terminal_map(translation: Translation) -> str:
-    """The heat map in characters: the source as the heading, then a line for each piece of the translation.
+    """Returns the heat map in characters: the source above, then a line for each piece of the translation.
 
     >>> print(terminal_map(Translation("ab", ["x", "y"], ["a", "b"], np.array([[1.0, 0.0], [0.4, 0.6]]))))
        xy
@@ -117,7 +136,7 @@ def _draw_one(panel: Axes, translation: Translation, title: str, turned: bool) -
 
 
 def _visible(piece: str) -> str:
-    """A piece without characters that would break the line or the column."""
+    """Returns a piece without characters that would break the line or the column."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in piece
     )

@@ -7,13 +7,12 @@ from typing import Literal
 
 import jax
 from flax import nnx
-from jaxtyping import Array, Float, Key
 
 from attnjax.config import require
 from attnjax.data.pipeline import Batches
 from attnjax.data.text.config import TranslationData
 from attnjax.data.text.corpus import Corpus, read_corpus
-from attnjax.data.text.encoder import Arrays, TextEncoder
+from attnjax.data.text.encoder import TextEncoder
 from attnjax.data.text.example import Example
 from attnjax.data.text.noise import word_dropout
 from attnjax.data.text.tokenizer import BOS, EOS, PAD
@@ -21,12 +20,13 @@ from attnjax.models.config import TransformerConfig
 from attnjax.models.decoding.greedy import alignment, greedy_decode
 from attnjax.models.encoder_decoder import Transformer
 from attnjax.nn.dropout import Dropout
-from attnjax.tasks.base import Evaluation, Params
-from attnjax.tasks.inference import in_batches
+from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
+from attnjax.tasks.config import CROSS_ENTROPY, CrossEntropyConfig
 from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.tasks.metrics.text import bleu, chrf, exact_match, words
+from attnjax.tasks.model_task import ModelTask, require_positions
 from attnjax.tasks.translation.alignment import Translation
-from attnjax.tasks.translation.report import report
+from attnjax.tasks.translation.evaluation import evaluated
 
 VALIDATION_EXAMPLES = 512
 HELD_OUT = ("validation", "test")
@@ -34,78 +34,79 @@ NGRAM = 4
 """Words in the longest runs that BLEU counts."""
 
 
-class TranslationTask:
+class TranslationTask(ModelTask[Transformer]):
     """Translates texts with a `Transformer`, trained by label-smoothed cross-entropy on each next token.
 
-    With a `folder` in which `save` left its tokenizers, they are used as they are, and the data is read only
-    when it is needed; else data is read and tokenizers are trained at once. `notes` are what a user should
-    know of the data before training begins.
+    Args:
+      data: the texts.
+      config: the model's shape.
+      loss: the loss's settings.
+      batch_size: of all hosts together.
+      folder: where `save` left tokenizers: they are used as they are, and the data is read only when it is
+        needed. Else data is read and tokenizers are trained at once.
 
-    Raises InputError for data that cannot be used, and for texts longer than the model's learned positions.
+    Raises:
+      InputError: the data cannot be used, or its texts are longer than the model's learned positions.
     """
 
     def __init__(
         self,
         data: TranslationData,
-        model: TransformerConfig,
+        config: TransformerConfig,
         *,
+        loss: CrossEntropyConfig = CROSS_ENTROPY,
         batch_size: int,
         folder: Path | None = None,
-    ):
-        self._data, self._model, self._batch_size = data, model, batch_size
+    ) -> None:
+        self._data, self.config, self._loss, self._batch_size = data, config, loss, batch_size
         if folder is not None and TextEncoder.saved_in(folder):
             self.encoder = TextEncoder.load(folder)
         else:
             self._corpus = read_corpus(data)
             self.encoder = self._corpus.encoder
         self._require_positions(self.encoder.source_width, self.encoder.target_width)
-        self._graphdef = nnx.split(nnx.eval_shape(lambda: self._transformer(jax.random.key(0))), nnx.Param)[0]
-        self._decode = jax.jit(self._decoded_batch)
-        self._align = jax.jit(self._alignment_batch)
 
     @property
     def monitor(self) -> tuple[str, Literal["max", "min"]]:
         """Exact match for the dates; chrF for a corpus, where whole sentences rarely match."""
         return ("exact_match" if self._data.train is None else "chrf"), "max"
 
-    def init(self, key: Key[Array, ""]) -> Params:
-        """Fresh parameters of the model, as nested dicts of arrays."""
-        return nnx.to_pure_dict(nnx.split(self._transformer(key), nnx.Param)[1])
+    def build(self, rngs: nnx.Rngs) -> Transformer:
+        """Returns a Transformer over the encoder's vocabularies."""
+        sizes = {"source_vocab": self.encoder.source.size, "target_vocab": self.encoder.target.size}
+        return Transformer(self.config, **sizes, rngs=rngs)
 
     def batch(self, step: int) -> Arrays:
-        """The arrays of `TextEncoder.arrays` for a step, the source with `data.word_dropout`."""
+        """Returns the arrays of `TextEncoder.arrays` for a step, the source with `data.word_dropout`."""
         batch = self._batches[step]
         if self._data.source_noise == 0:
             return batch
         seed = [self._data.seed, step, jax.process_index()]
         return {**batch, "source": word_dropout(batch["source"], self._data.source_noise, seed)}
 
-    def loss(
+    def loss_of(
         self,
-        params: Params,
+        model: Transformer,
         batch: Mapping[str, jax.Array],
         *,
         dropout: Dropout | None,
-        label_smoothing: float | Float[Array, ""],
-    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """The `smoothed_cross_entropy` of the target's tokens, without the padding."""
+        hyper: Hyperparameters,
+    ) -> LossAndMetrics:
+        """Returns the `smoothed_cross_entropy` of the target's tokens, without the padding."""
         target, labels = batch["target"][:, :-1], batch["target"][:, 1:]
-        output = self._merged(params)(batch["source"], batch["source_lengths"], target, dropout=dropout)
-        return smoothed_cross_entropy(output.logits, labels, labels != PAD, label_smoothing)
+        smoothing = hyper.get("label_smoothing", self._loss.label_smoothing)
+        output = model(batch["source"], batch["source_lengths"], target, dropout=dropout)
+        return smoothed_cross_entropy(output.logits, labels, labels != PAD, smoothing)
 
     def validate(self, params: Params) -> dict[str, float]:
-        """Exact match and chrF, in percent, on the first few hundred validation examples."""
+        """Returns exact match and chrF, in percent, on the first few hundred validation examples."""
         examples = self._validated
         outputs = self._outputs(params, examples)
         references = [example.target for example in examples]
         return {"exact_match": exact_match(outputs, references), "chrf": chrf(outputs, references)}
 
-    def held_out(self) -> Arrays:
-        """The examples of `validate`."""
-        return self._held_out
-
     def evaluate(self, params: Params, folder: Path) -> Evaluation:
-        """The table over the test parts, a dozen samples, and heat maps of the decoder's attention."""
+        """Returns a table over the test parts, a dozen samples, and heat maps of the decoder's attention."""
         columns = {"exact match %": exact_match, "chrF": chrf}
         labels = {"dates": "held-out dates", "pairs": "unseen locale×format pairs"}
         if self._data.train is not None:
@@ -115,17 +116,27 @@ class TranslationTask:
         parts = {label: self._splits[part] for part, label in labels.items() if self._splits[part]}
         outputs = {label: self._outputs(params, examples) for label, examples in parts.items()}
         translate = partial(self.translate, params)
-        return report(parts, outputs, columns=columns, translate=translate, folder=folder)
+        return evaluated(parts, outputs, columns=columns, translate=translate, folder=folder)
+
+    def read_input(self, text: str) -> str:
+        """Returns the text. Raises InputError where it is too long."""
+        self._require_room([text])
+        return text
+
+    def predict(self, params: Params, inputs: Sequence[str]) -> list[Translation]:
+        """Returns the translation of each text, as `translate` does."""
+        return self.translate(params, inputs)
 
     def translate(self, params: Params, texts: Sequence[str]) -> list[Translation]:
-        """The translation of each text, with the attention of each emitted token over the source's pieces.
+        """Returns the translation of each text, with the attention of each emitted token over its pieces.
 
-        Raises InputError for a text longer than `data.max_source_length`.
+        Raises:
+          InputError: a text is longer than `data.max_source_length`.
         """
-        arrays = self.encoder.sources(texts)
-        self._require_room(texts, arrays)
-        tokens, lengths = in_batches(self._decode, params, arrays)
-        weights = in_batches(self._align, params, {**arrays, "tokens": tokens})
+        self._require_room(texts)
+        arrays = self.encoder.sources(texts, most=self._positions)
+        tokens, lengths = self.infer(self._decoded, params, arrays)
+        weights = self.infer(self._alignment, params, {**arrays, "tokens": tokens})
         translations = []
         for i, text in enumerate(texts):
             emitted = tokens[i, : lengths[i]].tolist()
@@ -143,7 +154,7 @@ class TranslationTask:
 
     @property
     def notes(self) -> list[str]:
-        """The corpus's, and where BLEU says nothing of its targets."""
+        """Those of the corpus, and one where BLEU says nothing of its targets."""
         if self._data.train is None:
             return self._corpus.notes
         targets = [example.target for part in HELD_OUT for example in self._splits[part]]
@@ -163,7 +174,8 @@ class TranslationTask:
         return self._splits["validation"][:VALIDATION_EXAMPLES]
 
     @cached_property
-    def _held_out(self) -> Arrays:
+    def validation(self) -> Arrays:
+        """The examples of `validate` as arrays."""
         return self.encoder.arrays(self._validated)
 
     @cached_property
@@ -174,23 +186,16 @@ class TranslationTask:
     def _batches(self) -> Batches:
         return Batches(self._corpus.train, self._batch_size, self._data.seed)
 
-    def _transformer(self, key: Key[Array, ""]) -> Transformer:
-        sizes = {"source_vocab": self.encoder.source.size, "target_vocab": self.encoder.target.size}
-        return Transformer(self._model, **sizes, rngs=nnx.Rngs(key))
-
-    def _merged(self, params: Params) -> Transformer:
-        return nnx.merge(self._graphdef, params)
-
     def _outputs(self, params: Params, examples: Sequence[Example]) -> list[str]:
-        arrays = self.encoder.sources([example.source for example in examples])
-        tokens, lengths = in_batches(self._decode, params, arrays)
+        arrays = self.encoder.sources([example.source for example in examples], most=self._positions)
+        tokens, lengths = self.infer(self._decoded, params, arrays)
         rows = zip(tokens.tolist(), lengths.tolist(), strict=True)
         return [self.encoder.target.decode(row[:length]) for row, length in rows]
 
-    def _decoded_batch(self, params: Params, arrays: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        """Greedily emitted tokens [B, T-1] and their number [B]."""
+    def _decoded(self, model: Transformer, arrays: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        """Returns greedily emitted tokens [B, T-1] and their number [B]."""
         decoded = greedy_decode(
-            self._merged(params),
+            model,
             arrays["source"],
             arrays["source_lengths"],
             bos=BOS,
@@ -200,35 +205,37 @@ class TranslationTask:
         )
         return decoded.tokens, decoded.lengths
 
-    def _alignment_batch(self, params: Params, arrays: Mapping[str, jax.Array]) -> jax.Array:
-        """The last decoder layer's attention over the source [B, T-1, S], as the mean of its heads."""
+    def _alignment(self, model: Transformer, arrays: Mapping[str, jax.Array]) -> jax.Array:
+        """Returns the last decoder layer's attention over the source [B, T-1, S], the mean of its heads."""
         return alignment(
-            self._merged(params),
+            model,
             arrays["source"],
             arrays["source_lengths"],
             arrays["tokens"],
             bos=BOS,
-            layers=(self._model.decoder_layers - 1,),
+            layers=(self.config.decoder_layers - 1,),
         )
 
     @property
     def _weights_of(self) -> str:
-        """What `_alignment_batch` takes, in words."""
-        layers, heads = self._model.decoder_layers, self._model.heads
+        """The layer and the heads that `_alignment` reads, in words."""
+        layers, heads = self.config.decoder_layers, self.config.heads
         mean = f"the mean of its {heads} heads" if heads > 1 else "its only head"
         return f"cross-attention of decoder layer {layers} of {layers}, {mean}"
 
-    def _require_room(self, texts: Sequence[str], arrays: Arrays) -> None:
-        self._require_positions(arrays["source"].shape[1], self.encoder.target_width)
-        for text, length in zip(texts, arrays["source_lengths"].tolist(), strict=True):
+    def _require_room(self, texts: Sequence[str]) -> None:
+        for text, ids in zip(texts, self.encoder.source.encode(texts), strict=True):
             require(
-                length <= self._data.max_source_length,
-                f"the text {text[:40]!r}… has {length} tokens, data.max_source_length is "
+                len(ids) <= self._data.max_source_length,
+                f"the text {text[:40]!r}… has {len(ids)} tokens, data.max_source_length is "
                 f"{self._data.max_source_length}",
             )
+            self._require_positions(len(ids))
+
+    @property
+    def _positions(self) -> int | None:
+        """The model's learned positions; None where it has others."""
+        return self.config.max_length if self.config.positions == "learned" else None
 
     def _require_positions(self, *widths: int) -> None:
-        require(
-            self._model.positions != "learned" or max(widths) <= self._model.max_length,
-            f"model.max_length is {self._model.max_length}: the texts need {max(widths)} learned positions",
-        )
+        require_positions(self.config, max(widths), "the texts")

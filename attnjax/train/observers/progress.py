@@ -1,4 +1,4 @@
-"""The live progress bar: step, loss, accuracy, steps per second, time left."""
+"""The live progress bar: step, loss, the task's metrics, steps per second, time left."""
 
 import time
 from collections.abc import Sequence
@@ -15,6 +15,14 @@ from rich.progress import (
 
 from attnjax.train.metrics import Row
 from attnjax.train.observers.base import Observer
+
+NOT_THE_TASKS = {
+    *("step", "split", "loss", "weight", "grad_norm", "learning_rate"),
+    *("seconds", "steps_per_second"),
+}
+"""Entries of a row of training that stand for something else than a metric of the task."""
+METRICS = 3
+"""Most metrics of a task that a line shows, beside the loss."""
 
 
 class ProgressBar(Observer):
@@ -90,9 +98,10 @@ class ProgressBar(Observer):
 
 
 def _numbers(row: Row) -> dict[str, str]:
-    """What a line has room for: of a validation, its first number and its loss."""
+    """Returns what a line has room for: of a validation, its first number and its loss."""
     if row["split"] == "train":
-        shown = {"loss": row["loss"], "token accuracy": row.get("token_accuracy")}
+        metrics = [name for name in row if name not in NOT_THE_TASKS][:METRICS]
+        shown = {name.replace("_", " "): row[name] for name in ("loss", *metrics)}
     else:
         first = next(name for name in row if name not in ("step", "split"))
         shown = {f"validation {name.replace('_', ' ')}": row.get(name) for name in (first, "loss")}

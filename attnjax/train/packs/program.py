@@ -1,9 +1,9 @@
 """The programs of a pack: the training chunk of many trials at once, which differ in traced values alone."""
 
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -14,12 +14,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDev
 from jaxtyping import Array, Bool
 
 from attnjax.config import traced_fields
+from attnjax.tasks.base import AS_MADE
+from attnjax.tasks.check import given_params
 from attnjax.train.config import TrainConfig
-from attnjax.train.loop import initial_state, stacked_batches
-from attnjax.train.optimizer import Hyperparameters
+from attnjax.train.loop import stacked_batches
 from attnjax.train.spans import Span, next_span
-from attnjax.train.state import TrainState
-from attnjax.train.step import Batch, Loss, Metrics, make_train_chunk
+from attnjax.train.state import TrainState, initial_state
+from attnjax.train.step import Batch, Loss, Metrics, TracedValues, make_train_chunk
 from attnjax.train.validation import Validation
 
 if TYPE_CHECKING:
@@ -31,24 +32,28 @@ Batching = Literal["map", "vmap"]
 
 @dataclass(frozen=True)
 class PackTrial:
-    """One trial of a pack: its traced values, its seed, and the file that its metrics go to."""
+    """One trial of a pack: its traced values, its seed, and the file that its metrics go to.
+
+    `hyper` is for the task's loss: the values that are others than those of the program.
+    """
 
     number: int
     config: TrainConfig
     seed: int
     metrics: Path
+    hyper: Mapping[str, float] = field(default_factory=dict)
 
 
 class Lanes(NamedTuple):
-    """What each lane of a pack is trained with, stacked over W lanes; one that is not alive stands still."""
+    """The settings of each lane of a pack, stacked over W lanes; one that is not alive stands still."""
 
-    hyper: Hyperparameters
+    traced: TracedValues
     seed_keys: Array
     alive: Bool[Array, " W"]
 
 
 class PackLayout(NamedTuple):
-    """How a pack is computed: one trial after another ("map") or all at once ("vmap"), on how many devices.
+    """The computation of a pack: one trial after another ("map") or all at once ("vmap"), on some devices.
 
     The bits of a trial depend on `batching`, `width` and the kind of device, but on no other trial of the
     pack. With "map" they are those of a run on one device.
@@ -88,7 +93,7 @@ def make_pack_chunk(
 
     @functools.partial(jax.jit, inline=True)  # Traced once, however often it is asked for its shapes.
     def one(state: TrainState, batches: Batch, lanes: Lanes) -> tuple[TrainState, Metrics]:
-        return train_chunk(state, batches, lanes.hyper, lanes.seed_keys)
+        return train_chunk(state, batches, lanes.traced, lanes.seed_keys)
 
     run = {"map": _mapped, "vmap": _vmapped}[layout.batching](one)
     if layout.mesh:
@@ -103,16 +108,29 @@ def make_pack_chunk(
 
 
 class PackProgram:
-    """What the packs of one static config share: the task, and its compiled programs."""
+    """The task and the compiled programs that the packs of one static config share.
 
-    def __init__(self, task: "Task", config: TrainConfig, layout: PackLayout) -> None:
-        self.task, self.config, self.layout = task, config, layout
+    Args:
+      task: of all trials.
+      config: of the training; a trial may have other traced values.
+      layout: says how a pack is computed.
+      hyper: for the task's loss; a trial may have other values, but no other names.
+    """
+
+    def __init__(
+        self,
+        task: "Task",
+        config: TrainConfig,
+        layout: PackLayout,
+        hyper: Mapping[str, float] = AS_MADE,
+    ) -> None:
+        self.task, self.config, self.layout, self._hyper = task, config, layout, dict(hyper)
         self.validation = Validation(task)
         self.chunk = make_pack_chunk(task.loss, config, layout)
         self.copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
         self._compiled = False
         # A program of its own, as in a run: inside a larger one its bits might be others.
-        self._init = jax.jit(lambda key: initial_state(task, config, key))
+        self._init = jax.jit(functools.partial(initial_state, task, config))
         self._take = jax.jit(lambda states, lane: jax.tree.map(lambda x: x[lane], states))
         self._put = jax.jit(
             lambda states, lane, one: jax.tree.map(lambda x, new: x.at[lane].set(new), states, one),
@@ -127,8 +145,9 @@ class PackProgram:
         self._compiled = True
         span = next_span(0, self.config)
         lanes = self.lanes([None] * self.layout.width, [])
+        given = self._given
         with ThreadPoolExecutor(1) as beside:
-            first = beside.submit(self._init, jax.random.key(0))
+            first = beside.submit(self._init, jax.random.key(0), given)
             jax.block_until_ready(self.chunk(self.empty(), self.batches([span] * self.layout.width), lanes))
             first.result()
 
@@ -140,7 +159,7 @@ class PackProgram:
 
     def begin(self, states: TrainState, lane: int, seed: int) -> TrainState:
         """The states with the first one of a trial in a lane; `states` are donated."""
-        first = jax.device_put(self._init(jax.random.key(seed)), self.layout.shared)
+        first = jax.device_put(self._init(jax.random.key(seed), self._given), self.layout.shared)
         return self._put(states, lane, first)
 
     def take(self, states: Any, lane: int) -> Any:
@@ -160,12 +179,21 @@ class PackProgram:
         return stacked_batches(self.task, span)
 
     def lanes(self, trials: Sequence[PackTrial | None], alive: Collection[int]) -> Lanes:
-        """What each lane is trained with; those in `alive` go on."""
-        hyper = [traced_fields(trial.config if trial else self.config) for trial in trials]
-        stacked: Any = {name: np.array([own[name] for own in hyper], np.float32) for name in hyper[0]}
+        """Returns the settings of each lane; those in `alive` go on."""
+        train = [traced_fields(trial.config if trial else self.config) for trial in trials]
+        stacked: Any = TracedValues(_stacked(train), _stacked([self.hyper(trial) for trial in trials]))
         keys = jax.vmap(jax.random.key)(np.array([trial.seed if trial else 0 for trial in trials], np.uint32))
         flags: Any = np.isin(np.arange(self.layout.width), list(alive))
         return jax.device_put(Lanes(stacked, keys, flags), self.layout.by_lane)
+
+    def hyper(self, trial: PackTrial | None) -> dict[str, float]:
+        """The values for the loss of a trial, or of a lane without one."""
+        return self._hyper if trial is None else {**self._hyper, **trial.hyper}
+
+    @functools.cached_property
+    def _given(self) -> Any:
+        """The parameters that the task begins with, on the first device; None without any."""
+        return jax.device_put(given_params(self.task), _first_device())
 
 
 One = Callable[[TrainState, Batch, Lanes], tuple[TrainState, Metrics]]
@@ -194,6 +222,10 @@ def _vmapped(one: One) -> One:
         return jax.tree.map(kept, moved, states), metrics
 
     return run
+
+
+def _stacked(values: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    return {name: np.array([own[name] for own in values], np.float32) for name in values[0]}
 
 
 def _first_device() -> Sharding:

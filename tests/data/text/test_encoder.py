@@ -20,8 +20,10 @@ def encoder():
 
 
 def test_a_longer_text_to_translate_widens_the_array(encoder):
-    assert encoder.sources(["abc" * 5])["source"].shape == (1, 16)
-    assert encoder.sources(["abc"])["source"].shape == (1, 12)
+    assert encoder.sources(["abc" * 5])["source"].shape == (1, 24)
+    assert encoder.sources(["abc" * 5, "a" * 25])["source"].shape == (2, 48)  # Few shapes for all lengths.
+    assert encoder.sources(["abc" * 5], most=20)["source"].shape == (1, 20)
+    assert encoder.sources(["abc"], most=20)["source"].shape == (1, 12)
 
 
 def test_a_loaded_encoder_is_the_saved_one(encoder, tmp_path):

@@ -11,6 +11,8 @@ from attnjax import nn
 from attnjax.ops import masks
 from attnjax.ops.positions import rope
 
+pytestmark = pytest.mark.versions
+
 DIM = 12
 
 

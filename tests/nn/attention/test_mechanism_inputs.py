@@ -11,7 +11,7 @@ from flax import nnx
 from attnjax import nn
 from attnjax.nn.attention.gates import make_gate
 from attnjax.ops import masks, scores
-from attnjax.ops.linear.members.catalogue import MEMBERS
+from tests.ops.linear.member_cases import MEMBERS
 
 IDS = jnp.array([0, 0, 1])
 
@@ -27,7 +27,7 @@ def x() -> jax.Array:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mechanism": "gated"}, "mechanism 'gated': expected softmax or one of linear, retention"),
+        ({"mechanism": "gated"}, "unknown mechanism 'gated'; did you mean gated_slot"),
         ({"options": {"slots": 3}}, "options slots: gla takes scale"),
         ({"mechanism": "softmax", "options": {"slots": 3}}, "options slots: softmax takes none"),
         (
@@ -96,7 +96,9 @@ def test_a_cache_that_does_not_fit_is_named() -> None:
             ValueError, match=r"with a cache: expected causal\(cache.length\), and no segments"
         ):
             recurrent(x(), mask=mask, cache=cache)
-    with pytest.raises(ValueError, match=r"mask causal\(2\) with a cache: expected causal\(0\)"):
+    with pytest.raises(
+        ValueError, match=r"mask causal\(2\) with a cache: expected causal\(cache.length\), it is"
+    ):
         recurrent(x(), mask=masks.causal(2), cache=cache)
     with pytest.raises(ValueError, match=r"cache holds \[2, 2, 4, 4\]: x has the batch axes \[1\]"):
         recurrent(x()[:1], mask=masks.causal(), cache=cache)

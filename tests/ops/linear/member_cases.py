@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from attnjax.ops.linear.members.catalogue import MEMBERS
+from attnjax.mechanisms import Recurrence, table
+from attnjax.ops.linear.members.bidirectional import bidirectional
 from tests.ops.linear import literal
 
+MEMBERS = table(Recurrence)
 # Two query heads per key head, V ≠ H, and more of M slots, L levels, F features than of those.
 SIZES = {"B": 2, "T": 9, "K": 2, "G": 2, "H": 3, "V": 2, "M": 4, "L": 5, "F": 6}
 FIXED = {
@@ -73,6 +75,13 @@ def call(name: str, case: Case, function: Any = None, **options: Any) -> Any:
         return (function or MEMBERS[name].function)(q, k, v, **tokens, **others, **static)
 
     return jax.jit(run)(case.tokens, case.parameters | arrays)
+
+
+def both(name: str, query: Any, key: Any, value: Any, **arguments: Any) -> Any:
+    """The member in both directions, as it is declared."""
+    member = MEMBERS[name]
+    given: dict[str, Any] = {"join": member.two_sided, "token_gates": member.token_gates}
+    return bidirectional(member.function, query, key, value, **given, **arguments)
 
 
 def answer(

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 import attnjax as aj
-from attnjax.ops.linear.members.bidirectional import bidirectional
-from attnjax.ops.linear.members.catalogue import MEMBERS
-from tests.ops.linear.member_cases import draw
+from tests.ops.linear.member_cases import MEMBERS, both, draw
 
 
 @pytest.mark.parametrize("axis", ["T", "B"])
@@ -55,6 +53,5 @@ def test_a_member(name: str, padded: bool, axis: str) -> None:
     out, after = run(state)
     assert out.shape == (rows, length, 4, 2)
     if member.two_sided:
-        both = bidirectional(name, query, key, value, **arguments, **case.fixed)
-        assert both.shape == (rows, length, 4, 2)
+        assert both(name, query, key, value, **arguments, **case.fixed).shape == (rows, length, 4, 2)
     jax.tree.map(np.testing.assert_array_equal, after, state)

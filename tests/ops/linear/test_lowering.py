@@ -7,6 +7,8 @@ from jax import export
 
 import attnjax as aj
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.mark.usefixtures("as_on_accelerators")
 def test_chunks_composed_in_pairs_lower_for_every_platform():

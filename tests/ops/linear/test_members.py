@@ -6,8 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from attnjax.ops.linear.members.catalogue import MEMBERS
-from tests.ops.linear.member_cases import answer, call, draw
+from tests.ops.linear.member_cases import MEMBERS, answer, call, draw
 
 # The first row has segments and padding, the second neither.
 IDS = np.array([[3, 3, 3, 1, 1, 1, 1, 3, 3], [0] * 9])

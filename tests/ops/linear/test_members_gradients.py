@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attnjax.ops.linear.members.catalogue import MEMBERS
-from attnjax.ops.linear.members.kernels import orthogonal_features, performer
-from tests.ops.linear.member_cases import Case, answer, call, draw
+from attnjax.ops.linear.members.performer import orthogonal_features, performer
+from tests.ops.linear.member_cases import MEMBERS, Case, answer, call, draw
 
 OWN_FORM = ["log_linear", "mesa", "gated_slot"]
 FORGETTING = [name for name, member in MEMBERS.items() if "decay" in member.gates or name == "hgrn2"]

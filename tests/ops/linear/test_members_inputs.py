@@ -9,13 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attnjax.ops.linear.members.bidirectional import bidirectional
-from attnjax.ops.linear.members.catalogue import MEMBERS
+from attnjax.ops.linear.members.cosformer import cosformer
 from attnjax.ops.linear.members.gated_slot import SlotState, gated_slot
-from attnjax.ops.linear.members.kernels import cosformer
 from attnjax.ops.linear.members.log_linear import LogLinearState, log_linear
 from attnjax.ops.linear.members.mesa import mesa
-from tests.ops.linear.member_cases import SIZES, draw
+from tests.ops.linear import member_cases
+from tests.ops.linear.member_cases import MEMBERS, SIZES, draw
 
 GATES = [(name, gate) for name, member in MEMBERS.items() for gate in member.gates]
 # Which argument holds logarithms of decays, or what they are a product of.
@@ -44,7 +43,7 @@ def call(name: str, **changed: Any) -> Any:
 
 
 def both(name: str, **changed: Any) -> Any:
-    return bidirectional(name, **arguments_of(name) | changed)
+    return member_cases.both(name, **arguments_of(name) | changed)
 
 
 @pytest.mark.parametrize(("name", "gate"), GATES)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from attnjax.ops.linear.members.bidirectional import bidirectional
-from attnjax.ops.linear.members.catalogue import MEMBERS
-from tests.ops.linear.member_cases import Case, answer, call, draw
+from attnjax.ops.linear.members.gla import gla
+from tests.ops.linear.member_cases import MEMBERS, Case, answer, both, call, draw
 
 IDS = np.array([[3, 3, 3, 1, 1, 1, 1, 3, 3], [0] * 9])
 LENGTHS = np.array([7, 9])
@@ -40,7 +40,7 @@ def test_both_directions_within_segments_and_lengths(name):
         expected[row, :length] = both_ways(name, row_of(case, row, length), IDS[row : row + 1, :length])
     for x in case.tokens.values():
         x[0, LENGTHS[0] :] = np.nan
-    out = call(name, case, functools.partial(bidirectional, name), segment_ids=IDS, lengths=LENGTHS)
+    out = call(name, case, functools.partial(both, name), segment_ids=IDS, lengths=LENGTHS)
     np.testing.assert_allclose(out, expected, rtol=1e-10, atol=1e-10)
 
 
@@ -52,30 +52,24 @@ def test_retention_weighs_by_the_distance():
     scores = np.einsum("btkgh,bskh->bkgts", q.reshape(2, 9, 2, 2, 3), k) / np.sqrt(3)
     weights = scores * gamma[:, None, None, None] ** distance
     expected = np.einsum("bkgts,bskv->btkgv", weights, v).reshape(2, 9, 4, 2)
-    np.testing.assert_allclose(bidirectional("retention", q, k, v), expected, rtol=1e-10)
+    np.testing.assert_allclose(both("retention", q, k, v), expected, rtol=1e-10)
 
 
 def test_gates_of_one_row_serve_all():
     case = draw("simple_gla")
     q, k, v, decay = (case.tokens[n] for n in ("query", "key", "value", "decay"))
     full = np.broadcast_to(decay[:1], decay.shape)
-    out = bidirectional("simple_gla", q, k, v, decay=decay[:1])
-    np.testing.assert_allclose(out, bidirectional("simple_gla", q, k, v, decay=full), rtol=1e-12)
-
-
-@pytest.mark.parametrize("name", ["log_linear", "mesa", "gated_slot"])
-def test_a_causal_member_refuses(name):
-    with pytest.raises(ValueError, match=f"{name} is causal only: expected one of linear, retention"):
-        bidirectional(name, *[jnp.ones((3, 1, 2))] * 3)
+    out = both("simple_gla", q, k, v, decay=decay[:1])
+    np.testing.assert_allclose(out, both("simple_gla", q, k, v, decay=full), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["linear", "retention"])
 @pytest.mark.parametrize("option", [{"return_state": True}, {"initial_state": jnp.zeros((1, 2, 3))}])
 def test_no_states_in_both_directions(name: str, option: dict[str, Any]):
     with pytest.raises(ValueError, match=f"{next(iter(option))} is given, but both directions"):
-        bidirectional(name, *[jnp.ones((3, 1, 2))] * 3, **option)
+        both(name, *[jnp.ones((3, 1, 2))] * 3, **option)
 
 
-def test_another_name_is_no_member():
-    with pytest.raises(ValueError, match="member is 'softmax': expected one of linear, retention"):
-        bidirectional("softmax", *[jnp.ones((3, 1, 2))] * 3)
+def test_another_join_is_an_error():
+    with pytest.raises(ValueError, match="join is 'halves': expected 'sum', 'quotient' or 'mean'"):
+        bidirectional(gla, *[jnp.ones((3, 1, 2))] * 3, join="halves")

@@ -33,7 +33,7 @@ class LineTask:
         rows = np.random.default_rng(step).integers(0, len(self.x), self.batch_size)
         return {"x": self.x[rows], "y": self.y[rows]}
 
-    def loss(self, params, batch, *, dropout, label_smoothing):
+    def loss(self, params, batch, *, dropout, hyper):
         error = params["slope"] * batch["x"] + params["offset"] - batch["y"]
         loss = jnp.mean(error**2)
         metrics = {

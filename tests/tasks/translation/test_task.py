@@ -55,7 +55,7 @@ def trained(task):
     @jax.jit
     def step(carry, batch):
         params, state = carry
-        grads, metrics = jax.grad(task.loss, has_aux=True)(params, batch, dropout=None, label_smoothing=0.0)
+        grads, metrics = jax.grad(task.loss, has_aux=True)(params, batch, dropout=None)
         updates, state = optimizer.update(grads, state)
         return (optax.apply_updates(params, updates), state), metrics
 
@@ -81,8 +81,8 @@ def test_validation_is_of_the_validation_part(task, trained, corpus, monkeypatch
 
 def test_the_loss_is_the_smoothed_cross_entropy_of_the_tokens_without_padding(task, trained, loss):
     batch = task.batch(0)
-    value, metrics = loss(trained, batch, dropout=None, label_smoothing=0.1)
-    predict = jax.jit(lambda params, *inputs: task._merged(params)(*inputs))
+    value, metrics = loss(trained, batch, dropout=None, hyper={"label_smoothing": 0.1})
+    predict = jax.jit(lambda params, *inputs: task.model(params)(*inputs).logits)
     logits = predict(trained, batch["source"], batch["source_lengths"], batch["target"][:, :-1])
     labels = batch["target"][:, 1:]
     smooth = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), 0.1)
@@ -101,13 +101,13 @@ def test_padding_changes_no_loss(task, trained, loss):
         "source_lengths": batch["source_lengths"],
         "target": np.pad(batch["target"], ((0, 0), (0, 4)), constant_values=PAD),
     }
-    losses = [loss(trained, b, dropout=None, label_smoothing=0.1)[0] for b in (batch, wider)]
+    losses = [loss(trained, b, dropout=None, hyper={"label_smoothing": 0.1})[0] for b in (batch, wider)]
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
 def test_dropout_takes_effect_and_follows_its_key(task, trained, loss):
     def value(dropout):
-        return float(loss(trained, task.batch(0), dropout=dropout, label_smoothing=0.1)[0])
+        return float(loss(trained, task.batch(0), dropout=dropout)[0])
 
     key = jax.random.key(1)
     assert value(Dropout(0.5, key)) == value(Dropout(0.5, key)) != value(None)
@@ -169,8 +169,8 @@ def test_the_alignment_is_that_of_the_last_decoder_layer(corpus):
     task = TranslationTask(corpus, dataclasses.replace(MODEL, decoder_layers=2), batch_size=4)
     params, batch = jax.jit(task.init)(jax.random.key(0)), task.batch(0)
     asked = {"source": batch["source"], "source_lengths": batch["source_lengths"], "tokens": batch["target"]}
-    last = alignment(task._merged(params), *asked.values(), bos=BOS, layers=(1,))
-    np.testing.assert_array_equal(task._alignment_batch(params, asked), last)
+    last = alignment(task.model(params), *asked.values(), bos=BOS, layers=(1,))
+    np.testing.assert_array_equal(task._alignment(task.model(params), asked), last)
 
 
 def test_the_evaluation_of_a_corpus_has_rows_for_validation_and_test(task, trained, tmp_path):
@@ -213,7 +213,7 @@ def test_a_text_that_is_too_long_is_refused(corpus, tmp_path):
     short = TranslationData(train=corpus.train, holdout=0.1, max_source_length=8)
     task = TranslationTask(short, MODEL, batch_size=8)
     with pytest.raises(InputError, match=r"has 9 tokens, data.max_source_length is 8"):
-        task.translate(jax.jit(task.init)(jax.random.key(0)), ["abcdeabcd"])
+        task.read_input("abcdeabcd")
 
 
 def test_texts_beyond_the_learned_positions_are_refused(corpus):
@@ -221,7 +221,7 @@ def test_texts_beyond_the_learned_positions_are_refused(corpus):
     with pytest.raises(InputError, match=r"model.max_length is 4: the texts need 8 learned positions"):
         TranslationTask(corpus, model, batch_size=8)
     task = TranslationTask(corpus, dataclasses.replace(model, max_length=8), batch_size=8)
-    with pytest.raises(InputError, match=r"model.max_length is 8: the texts need 12 learned positions"):
+    with pytest.raises(InputError, match=r"model.max_length is 8: the texts need 9 learned positions"):
         task.translate(jax.jit(task.init)(jax.random.key(0)), ["abcdeabcd"])
 
 
@@ -239,6 +239,6 @@ def test_parameters_are_nested_dicts_of_arrays(task):
     assert isinstance(params, dict)
     assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(params))
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == sum(
-        leaf.size for leaf in jax.tree.leaves(nnx.state(task._transformer(jax.random.key(0)), nnx.Param))
+        leaf.size for leaf in jax.tree.leaves(nnx.state(task.build(nnx.Rngs(0)), nnx.Param))
     )
     assert jnp.issubdtype(jax.tree.leaves(params)[0].dtype, jnp.floating)

@@ -2,11 +2,14 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from attnjax.train.observers.progress import ProgressBar
 
-ROW = {"step": 5, "split": "train", "loss": 1.25, "token_accuracy": 0.5, "tokens": 10.0}
+pytestmark = pytest.mark.versions
+
+ROW = {"step": 5, "split": "train", "loss": 1.25, "token_accuracy": 0.5, "weight": 10.0}
 
 
 def _shown(*, terminal: bool, seconds_between_lines: float = 0.0) -> str:

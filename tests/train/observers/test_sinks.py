@@ -15,6 +15,8 @@ from attnjax.config import InputError
 from attnjax.train.metrics import MetricsFile
 from attnjax.train.observers.sinks import SINKS, Shown, open_sinks
 
+pytestmark = pytest.mark.versions
+
 ROWS = [{"step": step, "split": "train", "loss": 1.0 / step} for step in (5, 10, 15)]
 RESULT = {"test": {"exact match %": 50.0, "BLEU": float("nan")}}
 

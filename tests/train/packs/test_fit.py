@@ -22,6 +22,7 @@ from tests.train.toy import ToyTask
 pytestmark = pytest.mark.optimised
 
 CONFIG = TrainConfig(steps=30, batch_size=8, log_every=4, checkpoint_every=10, warmup_steps=3)
+HYPER = {"label_smoothing": 0.0}
 LAYOUTS = [PackLayout("map", 4), PackLayout("vmap", 4)]
 
 
@@ -35,11 +36,11 @@ def trials(folder: Path, count: int = 3, **changes) -> list[PackTrial]:
                 learning_rate=1e-3 * (i + 1),
                 dropout=0.1 * i,
                 weight_decay=0.1 * i,
-                label_smoothing=0.05 * i,
                 **changes,
             ),
             seed=i // 2,
             metrics=folder / f"{i}.jsonl",
+            hyper={"label_smoothing": 0.05 * i},
         )
         for i in range(count)
     ]
@@ -54,7 +55,7 @@ def run(folder: Path, pack: list[PackTrial], layout: PackLayout = LAYOUTS[0], **
         assert end.trial.number not in ended
         ended[end.trial.number] = end
 
-    fit_pack(PackProgram(ToyTask(), CONFIG, layout), pack, folder=folder, on_end=on_end, **options)
+    fit_pack(PackProgram(ToyTask(), CONFIG, layout, HYPER), pack, folder=folder, on_end=on_end, **options)
     return ended
 
 
@@ -75,7 +76,12 @@ def test_a_mapped_trial_has_the_bits_and_the_metrics_of_a_run_on_its_own(whole, 
     folder, ended = whole["map"]
     for trial in trials(folder):
         alone = fit(
-            ToyTask(), trial.config, seed=trial.seed, folder=tmp_path / str(trial.number), observers=()
+            ToyTask(),
+            trial.config,
+            seed=trial.seed,
+            folder=tmp_path / str(trial.number),
+            hyper=trial.hyper,
+            observers=(),
         )
         assert params_hash(alone.params) == params_hash(ended[trial.number].params)
         rows = (tmp_path / str(trial.number) / "metrics.jsonl").read_bytes()
@@ -151,7 +157,7 @@ def test_lanes_of_trials_that_ended_are_refilled_and_no_bit_changes(
             deaths.pop(0)
             raise Dies
 
-    program = PackProgram(ToyTask(), CONFIG, layout)
+    program = PackProgram(ToyTask(), CONFIG, layout, HYPER)
     finished = False
     while not finished:
         with contextlib.suppress(Dies):
@@ -190,7 +196,7 @@ def test_a_pack_that_died_goes_on_to_the_same_bits_and_rows(whole, tmp_path: Pat
 
 
 def test_a_pack_that_died_between_two_ends_ends_only_the_others(whole, tmp_path: Path) -> None:
-    program = PackProgram(ToyTask(), CONFIG, LAYOUTS[0])
+    program = PackProgram(ToyTask(), CONFIG, LAYOUTS[0], HYPER)
     ended = []
 
     def on_end(end):
@@ -239,7 +245,7 @@ def test_packs_of_one_program_compile_nothing_more(tmp_path: Path) -> None:
     jax.monitoring.register_event_duration_secs_listener(
         lambda name, _, **__: compiled.append(name) if name.endswith("backend_compile_duration") else None
     )
-    program = PackProgram(ToyTask(), CONFIG, LAYOUTS[0])
+    program = PackProgram(ToyTask(), CONFIG, LAYOUTS[0], HYPER)
     for i, pack in enumerate((trials(tmp_path, 4), trials(tmp_path, 2), trials(tmp_path, 3))):
         if i == 1:
             compiled.clear()

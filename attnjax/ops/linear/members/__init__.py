@@ -1,4 +1,4 @@
-"""The members of the linear and recurrent family: small functions on top of the recurrence.
+"""The members of the linear and recurrent family: small functions on top of the recurrence, a file for each.
 
-`catalogue.MEMBERS` names them, and says as data what a layer has to project for each.
+`attnjax.mechanisms.linear` declares what a layer has to project for each.
 """

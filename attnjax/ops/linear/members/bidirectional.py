@@ -1,7 +1,8 @@
 """Every member in both directions, where that is defined."""
 
 import inspect
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,52 +10,68 @@ from jaxtyping import Array, Float
 
 from attnjax.ops.core.explicit_axes import automatic
 from attnjax.ops.linear.call import spread
-from attnjax.ops.linear.members.catalogue import MEMBERS
 from attnjax.ops.linear.members.common import Options
 from attnjax.ops.linear.members.two_sided import both_directions, refuse_states
+
+Join = Literal["sum", "quotient", "mean"]
 
 
 @automatic(lambda member, *args, **kwargs: spread(*args, **kwargs))
 def bidirectional(
-    member: str, query: Any, key: Any, value: Any, **arguments: Any
+    member: Callable[..., Any],
+    query: Any,
+    key: Any,
+    value: Any,
+    *,
+    join: Join,
+    token_gates: Collection[str] = (),
+    **arguments: Any,
 ) -> Float[Array, "*B T N V"]:
-    """A member of the family over the whole sequence, for encoders, by name: `MEMBERS` says which, and how.
+    """A member of the family over the whole sequence, for encoders.
 
-    Where the output is a sum over tokens ("sum"), the sum of both directions, in which a token counts itself
-    once: with decays a token weighs by what is kept between it and the query, on either side (LION, Afzal et
-    al., 2025). Where it is such a sum over another one ("quotient"), both sums run over all tokens, as for
-    encoders in the papers. The delta rules ("mean") answer with the mean of both directions: what a state
-    that erases holds of its own token is no summand that could be counted once.
+    Args:
+      member: the function of a member, such as `gla`.
+      query, key, value: as the member takes them.
+      join: how both directions become one. "sum" is for an output that is a sum over tokens: a token counts
+        itself once, and with decays it weighs by what is kept between it and the query, on either side.
+        "quotient" is for such a sum over another one: both run over all tokens, as for encoders in the
+        papers. "mean" is for the delta rules: what a state that erases holds of its own token is no summand
+        that could be counted once.
+      token_gates: the names of those arguments that have an axis of tokens.
+      **arguments: the member's own, without states.
 
-    Arguments are the member's own, without states. Raises ValueError for a name that is no member, for a
-    member that is causal only, and for `initial_state` or `return_state`.
+    Raises:
+      ValueError: another join, or `initial_state` or `return_state` are given.
 
-    >>> import jax.numpy as jnp
-    >>> x, value = jnp.ones((3, 1, 1)), jnp.array([[[1.0]], [[2.0]], [[4.0]]])
-    >>> print(bidirectional("simple_gla", x, x, value, decay=jnp.log(jnp.full((3, 1), 0.5))).ravel())
-    [3.   4.5  5.25]
+    References:
+      Afzal et al., Linear Attention for Efficient Bidirectional Sequence Modeling (LION), 2025,
+        arXiv:2502.16249.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from attnjax.ops.linear.members.simple_gla import simple_gla
+      >>> x, value = jnp.ones((3, 1, 1)), jnp.array([[[1.0]], [[2.0]], [[4.0]]])
+      >>> gates = {"decay": jnp.log(jnp.full((3, 1), 0.5))}
+      >>> print(bidirectional(simple_gla, x, x, value, join="sum", token_gates=gates, **gates).ravel())
+      [3.   4.5  5.25]
     """
-    if member not in MEMBERS:
-        raise ValueError(f"member is {member!r}: expected one of {', '.join(MEMBERS)}")
-    entry = MEMBERS[member]
-    if entry.two_sided is None:
-        able = ", ".join(name for name, other in MEMBERS.items() if other.two_sided)
-        raise ValueError(f"{member} is causal only: expected one of {able}")
-    if entry.two_sided == "quotient":
-        return entry.function(query, key, value, two_sided=True, **arguments)
+    if join not in ("sum", "quotient", "mean"):
+        raise ValueError(f"join is {join!r}: expected 'sum', 'quotient' or 'mean'")
+    if join == "quotient":
+        return member(query, key, value, two_sided=True, **arguments)
     options: Options = {n: arguments.pop(n) for n in Options.__annotations__ if n in arguments}  # type: ignore
     refuse_states(options)
     # The member's own checks, by a call that computes nothing: what passes them can be turned round.
-    jax.eval_shape(lambda: entry.function(query, key, value, **arguments, **options))
-    third = list(inspect.signature(entry.function).parameters)[1]
+    jax.eval_shape(lambda: member(query, key, value, **arguments, **options))
+    third = list(inspect.signature(member).parameters)[1]
     tokens = {name: jnp.asarray(x) for name, x in {"query": query, third: key, "value": value}.items()}
     rows = tokens["query"].shape[:-2]
-    for name, declared in entry.gates.items():
-        if declared.per_token and arguments.get(name) is not None:
+    for name in token_gates:
+        if arguments.get(name) is not None:
             x = jnp.asarray(arguments.pop(name))
             tokens[name] = jnp.broadcast_to(x, (*rows, *x.shape[len(rows) :]))
 
     def run(**given: Any) -> Array:
-        return entry.function(**given, **arguments)
+        return member(**given, **arguments)
 
-    return both_directions(run, tokens, options, "halves" if entry.two_sided == "mean" else "once")
+    return both_directions(run, tokens, options, "halves" if join == "mean" else "once")

@@ -1,4 +1,4 @@
-"""What the members share: the options they pass on, checks of their gates, padding, chunks of tokens."""
+"""Helpers that the members share: options they pass on, checks of their gates, padding, chunks of tokens."""
 
 import functools
 import inspect
@@ -15,14 +15,14 @@ from attnjax.ops.core.checks import floats
 from attnjax.ops.core.explicit_axes import automatic
 from attnjax.ops.core.node import varying
 from attnjax.ops.core.ranks import of_rank
-from attnjax.ops.linear.call import Form, make_problem, spread
+from attnjax.ops.linear.call import Form, make_call, spread
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
 
 class Passed(TypedDict, total=False):
-    """What the recurrence itself takes."""
+    """Options of the recurrence itself."""
 
     initial_state: Any
     segment_ids: Any
@@ -67,7 +67,7 @@ def known_arguments(member: Callable[Arguments, Answer]) -> Callable[Arguments, 
 def entrance(query: Any, key: Any, value: Any, options: Options) -> tuple[Array, Array, Array]:
     """query, key and value, checked, with zeros for padding: features of a NaN have no derivative there."""
     lengths = options.get("lengths")
-    problem = make_problem(query, key, value, segment_ids=options.get("segment_ids"), lengths=lengths)
+    problem = make_call(query, key, value, segment_ids=options.get("segment_ids"), lengths=lengths)
     batch = problem.key.ndim - 3
     return tuple(blank(x, lengths, batch) for x in problem[:3])  # type: ignore[return-value]
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from attnjax.ops.core.checks import floats
 from attnjax.ops.linear.call import log_decay, segments_and_lengths
 from attnjax.ops.linear.members.common import Options, entrance, gate, known_arguments
-from attnjax.ops.linear.members.delta import delta_rule
+from attnjax.ops.linear.members.delta_rule import delta_rule
 
 
 @known_arguments
@@ -22,17 +22,31 @@ def delta_product(
     scale: Any = None,
     **options: Unpack[Options],
 ) -> Any:
-    """M writes of the delta rule per token, one after the other; o_t = scale · Sᵀ q_t reads after the last.
+    """DeltaProduct: M writes of the delta rule per token, one after the other.
 
         S ← e^{g_t} S_{t-1}, then for j = 1 … M:  S ← S - β_tj k_tj (k_tjᵀ S) + β_tj k_tj v_tjᵀ
+        o_t = scale · Sᵀ q_t reads after the last write
 
-    Keys, values and `strength` [*B, T, M, K] (β in [0, 1] or up to 2) have an axis of M writes after T; keys
-    of length 1. `decay` [*B, T, K] is g <= 0, None = 0. State [*B, K, H, V]; `chunk_size` counts writes.
-    Other arguments, result and errors as in `linear_attention`. DeltaProduct (Siems et al., 2025).
+    Keys and values have an axis of M writes after T; keys have length 1. The state is [*B, K, H, V], and
+    `chunk_size` counts writes.
 
-    >>> x, writes = jnp.ones((2, 1, 1)), jnp.ones((2, 2, 1, 1))
-    >>> print(delta_product(x, writes, writes, strength=jnp.full((2, 2, 1), 0.5)).ravel())
-    [0.75   0.9375]
+    Other arguments, the result and errors are those of `linear_attention`.
+
+    Args:
+      strength: [*B, T, M, K], β, in [0, 1] or up to 2.
+      decay: [*B, T, K], g <= 0; None = 0.
+      scale: of the query; None: 1/√H.
+
+    Raises:
+      ValueError: a strength is negative, or there are no writes.
+
+    References:
+      Siems et al., DeltaProduct, 2025, arXiv:2502.10297.
+
+    Example:
+      >>> x, writes = jnp.ones((2, 1, 1)), jnp.ones((2, 2, 1, 1))
+      >>> print(delta_product(x, writes, writes, strength=jnp.full((2, 2, 1), 0.5)).ravel())
+      [0.75   0.9375]
     """
     key, value, writes = _writes(query, key, value)
     batch, (length, _, heads) = key.shape[:-4], key.shape[-4:-1]

@@ -46,18 +46,31 @@ def gated_slot(
     scale: Any = None,
     **options: Unpack[Options],
 ) -> Any:
-    """o_t = Ṽ_tᵀ softmax(scale · K̃_t q_t) over M slots, which forget by α = e^g and take in 1 - α.
+    """Gated slot attention: a softmax over M slots, which forget by α = e^g and take in 1 - α.
 
         K̃_t = diag(α_t) K̃_{t-1} + (1 - α_t) k_tᵀ,  Ṽ_t = diag(α_t) Ṽ_{t-1} + (1 - α_t) v_tᵀ
+        o_t = Ṽ_tᵀ softmax(scale · K̃_t q_t)
 
-    `decay` [*B, T, K, M] is g <= 0, of each slot; `initial_state` a `SlotState`, as `return_state` gives it.
-    Two passes of gated linear attention: the first, whose decay is on the side of the values, by chunks of 16
-    tokens (1 for form "recurrent", T for "parallel"), the second as `form` and `chunk_size` say. Other
-    arguments and errors as in `linear_attention`. Gated Slot Attention (Zhang et al., 2024).
+    It is two passes of gated linear attention: the first, whose decay is on the side of the values, by chunks
+    of 16 tokens (1 for form "recurrent", T for "parallel"), the second as `form` and `chunk_size` say.
 
-    >>> x, value = jnp.ones((2, 1, 1)), jnp.array([[[8.0]], [[4.0]]])
-    >>> print(gated_slot(x, x, value, decay=jnp.log(jnp.full((2, 1, 2), 0.5))).ravel())
-    [4. 4.]
+    Other arguments, the result and errors are those of `linear_attention`.
+
+    Args:
+      decay: [*B, T, K, M], g <= 0, of each slot.
+      scale: of the query; None: 1/√H.
+      initial_state: a `SlotState`, as `return_state` gives it.
+
+    Raises:
+      TypeError: the state is of another kind.
+
+    References:
+      Zhang et al., Gated Slot Attention, 2024, arXiv:2409.07146.
+
+    Example:
+      >>> x, value = jnp.ones((2, 1, 1)), jnp.array([[[8.0]], [[4.0]]])
+      >>> print(gated_slot(x, x, value, decay=jnp.log(jnp.full((2, 1, 2), 0.5))).ravel())
+      [4. 4.]
     """
     check_form(options.get("form"), options.get("chunk_size"), False)
     query, key, value = entrance(query, key, value, options)

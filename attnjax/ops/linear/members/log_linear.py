@@ -43,20 +43,35 @@ def log_linear(
     scale: Any = None,
     **options: Unpack[Options],
 ) -> Any:
-    """o_t = scale · Σ_l λ_t^(l) S_t^(l)ᵀ q_t: the past in stretches twice as long the farther they are.
+    """Log-linear attention: the past in stretches, twice as long the farther they are.
 
+        o_t = scale · Σ_l λ_t^(l) S_t^(l)ᵀ q_t
         S_t^(l) = Σ_j e^{g_{j+1} + … + g_t} k_j v_jᵀ over the j ≤ t with l(t, j) = l
         l(t, t) = 0,  l(t, j) = 1 + ⌊log₂(t xor j)⌋ (a Fenwick tree), at most L - 1
 
-    `decay` [*B, T, K] is g <= 0; `levels` [*B, T, K, L] are the λ, of which T tokens use 1 + bit length of
-    T - 1; with fewer the last takes what lies beyond. With λ = 1 it is `simple_gla`. `initial_state` is a
-    `LogLinearState`, as `return_state` gives it. Chunks of C tokens cost T·(C + L·H) products of size V; a
-    chunk's pairs are a C×C matrix, "recurrent" is C = 1, "parallel" C = T. Other arguments and errors as in
-    `linear_attention`. Log-Linear Attention (Guo et al., 2025), for Mamba-2; not for delta rules.
+    With λ = 1 it is `simple_gla`; it is the paper's form for Mamba-2, not that for delta rules. Chunks of C
+    tokens cost T·(C + L·H) products of size V. A chunk's pairs are a C×C matrix, "recurrent" is C = 1,
+    "parallel" C = T.
 
-    >>> x, far = jnp.ones((4, 1, 1)), jnp.array([[[1.0, 10.0, 100.0]]])
-    >>> print(log_linear(x, x, x, decay=jnp.zeros((4, 1)), levels=far).ravel())
-    [  1.  11. 201. 211.]
+    Other arguments, the result and errors are those of `linear_attention`.
+
+    Args:
+      decay: [*B, T, K], g <= 0, one per key head and token.
+      levels: [*B, T, K, L], the λ, of which T tokens use 1 + bit length of T - 1; with fewer the last takes
+        what lies beyond.
+      scale: of the query; None: 1/√H.
+      initial_state: a `LogLinearState`, as `return_state` gives it.
+
+    Raises:
+      TypeError: the state is of another kind.
+
+    References:
+      Guo et al., Log-Linear Attention, 2025, arXiv:2506.04761.
+
+    Example:
+      >>> x, far = jnp.ones((4, 1, 1)), jnp.array([[[1.0, 10.0, 100.0]]])
+      >>> print(log_linear(x, x, x, decay=jnp.zeros((4, 1)), levels=far).ravel())
+      [  1.  11. 201. 211.]
     """
     check_form(options.get("form"), options.get("chunk_size"), False)
     query, key, value = entrance(query, key, value, options)

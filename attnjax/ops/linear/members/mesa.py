@@ -43,25 +43,36 @@ def mesa(
     iterations: int = 30,
     **options: Unpack[Options],
 ) -> Any:
-    """o_t = G_tᵀ (C_t + Λ)⁻¹ q_t: the best linear map from keys to values so far, asked by the query.
+    """MesaNet: the best linear map from keys to values so far, asked by the query.
 
+        o_t = G_tᵀ (C_t + Λ)⁻¹ q_t
         C_t = e^{g_t} C_{t-1} + β_t k_t k_tᵀ,  G_t = e^{g_t} G_{t-1} + β_t k_t v_tᵀ
 
-    The inverse is that of `iterations` steps of conjugate gradients for all tokens at once, each one pass
-    of the recurrence; H steps are exact but for rounding, which a small ridge makes large. Gradients are
-    those of the exact inverse.
+    The inverse is that of conjugate gradients for all tokens at once, each step one pass of the recurrence.
+    H steps are exact but for rounding, which a small ridge makes large. Gradients are those of the exact
+    inverse.
+
+    Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
-        decay: [*B, T, K], g <= 0; strength: [*B, T, K], β >= 0. Keys and queries of length 1.
-        ridge: [K, H], the diagonal of Λ, above 0.
-        initial_state: a `MesaState`, as `return_state` gives it.
+      decay: [*B, T, K], g <= 0, one per key head and token.
+      strength: [*B, T, K], β >= 0. Keys and queries have length 1.
+      ridge: [K, H], the diagonal of Λ, above 0.
+      iterations: steps of conjugate gradients.
+      initial_state: a `MesaState`, as `return_state` gives it.
 
-    Other arguments and errors as in `linear_attention`. MesaNet (von Oswald et al., 2025).
+    Raises:
+      ValueError: a strength is negative, or a ridge not above 0.
+      TypeError: the state is of another kind.
 
-    >>> x, zeros = jnp.ones((3, 1, 1)), jnp.zeros((3, 1))
-    >>> value = jnp.array([[[1.0]], [[2.0]], [[6.0]]])
-    >>> print(mesa(x, x, value, decay=zeros, strength=zeros + 1, ridge=jnp.ones((1, 1))).ravel())
-    [0.5  1.   2.25]
+    References:
+      von Oswald et al., MesaNet, 2025, arXiv:2506.05233.
+
+    Example:
+      >>> x, zeros = jnp.ones((3, 1, 1)), jnp.zeros((3, 1))
+      >>> value = jnp.array([[[1.0]], [[2.0]], [[6.0]]])
+      >>> print(mesa(x, x, value, decay=zeros, strength=zeros + 1, ridge=jnp.ones((1, 1))).ravel())
+      [0.5  1.   2.25]
     """
     steps = count("iterations", iterations)
     query, key, value = entrance(query, key, value, options)

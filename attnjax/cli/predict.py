@@ -1,0 +1,111 @@
+"""The commands that use a trained run: `predict`, and `translate`, which is its case for texts."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attnjax.config import InputError, require
+from attnjax.experiment import registry
+from attnjax.runs.run import Notify
+
+if TYPE_CHECKING:
+    from attnjax.tasks.base import Prediction
+
+BETWEEN_NOTES = 10.0
+"""Seconds from one line of progress to the next."""
+
+T = TypeVar("T")
+
+
+def predict_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax predict`."""
+    more = "show what else is known of each answer, such as where the model looked"
+    _arguments(parser, "--details", more)
+
+
+def translate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `attnjax translate`."""
+    looked = "show where each piece of output looked: the last decoder layer, the mean of its heads"
+    _arguments(parser, "--alignment", looked)
+
+
+def _arguments(parser: argparse.ArgumentParser, details: str, meaning: str) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run's id, the start of one, or its folder")
+    text = "an input: a text, or token ids in quotes (default: lines of stdin)"
+    parser.add_argument("texts", metavar="TEXT", nargs="*", help=text)
+    parser.add_argument("--file", type=Path, metavar="FILE", help="take the lines of a file as inputs")
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each input, one a line")
+    parser.add_argument(details, dest="details", action="store_true", help=meaning)
+    text = "those after the last step, or of the best validation (default: last)"
+    parser.add_argument("--weights", choices=("best", "last"), default="last", help=text)
+
+
+def predict(options: argparse.Namespace, notify: Notify) -> int:
+    """Prints the answers of a trained run to texts, or to the lines of a file or of standard input."""
+    from attnjax.runs import store
+    from attnjax.runs.predict import predictions
+
+    registry.discover(options.experiments)
+    run = store.resolve(options.run, options.runs)
+    texts, source, total = _inputs(options)
+    answers = predictions(run, texts, source=source, weights=options.weights)
+    shown = _json if options.json else _readable
+    for text, answer in answers if sys.stdout.isatty() else _with_progress(answers, total, notify):
+        print(shown(text, answer, options.details), flush=True)
+    return 0
+
+
+def translate(options: argparse.Namespace, notify: Notify) -> int:
+    """Translates texts, or the lines of a file or of standard input, with a trained run."""
+    return predict(options, notify)
+
+
+def _inputs(options: argparse.Namespace) -> tuple[Iterable[str], str | None, int | None]:
+    """The inputs, the name of where they are lines of, and how many they are if that is known."""
+    from attnjax.data.text.parallel_text import decoded_lines
+
+    file: Path | None = options.file
+    if file is None:
+        if options.texts:
+            return options.texts, None, len(options.texts)
+        return decoded_lines(sys.stdin.buffer, "standard input"), "standard input", None
+    require(not options.texts, "--file comes with texts: expected one of them")
+    try:
+        with file.open("rb") as lines:
+            total = sum(1 for _ in lines)
+    except OSError as error:
+        raise InputError(f"--file is {str(file)!r}: it cannot be read ({error.strerror})") from None
+    return decoded_lines(_lines(file), str(file)), str(file), total
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as lines:
+        yield from lines
+
+
+def _readable(text: str, answer: "Prediction | None", details: bool) -> str:
+    if answer is None:
+        return ""
+    picture = answer.picture() if details else ""
+    return f"{answer.text}\n{picture}" if picture else answer.text
+
+
+def _json(text: str, answer: "Prediction | None", details: bool) -> str:
+    record: dict[str, Any] = {"input": text}
+    if answer is not None:
+        record |= answer.record() | (answer.details() if details else {})
+    return json.dumps(record, ensure_ascii=False)
+
+
+def _with_progress(items: Iterable[T], total: int | None, notify: Notify) -> Iterator[T]:
+    """The items as they come; from time to time it is said how many they are by now."""
+    said = time.monotonic()
+    for count, item in enumerate(items, 1):
+        yield item
+        if count != total and time.monotonic() - said > BETWEEN_NOTES:
+            said = time.monotonic()
+            notify(f"{count} of {total} inputs" if total else f"{count} inputs")

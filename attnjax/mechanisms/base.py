@@ -1,0 +1,270 @@
+"""Declarations of mechanisms: what is known of one before any of its code runs. Free of jax."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
+
+from attnjax.config import InputError, require
+
+Kind = Literal["softmax", "recurrence", "recipe", "layer"]
+Role = Literal["mask", "score", "normalizer"]
+OptionKind = Literal["int", "float", "bool", "ints"]
+OfModel = Literal["layer", "layers", "max_length"]
+GateRange = Literal["log_decay", "strength", "rate", "positive", "unit", "free", "random"]
+TwoSided = Literal["sum", "quotient", "mean"]
+Target = str | Callable[..., Any]
+
+_EXPECTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "True or False",
+    "ints": "whole numbers in brackets, such as [8, 8]",
+}
+
+
+@dataclass(frozen=True)
+class Paper:
+    """The paper that a mechanism is from; `arxiv` is its id there, None where it has none."""
+
+    authors: str
+    year: int
+    title: str
+    arxiv: str | None = None
+
+    def __str__(self) -> str:
+        place = "" if self.arxiv is None else f", arXiv:{self.arxiv}"
+        return f"{self.authors}, {self.title}, {self.year}{place}"
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a mechanism that a config can set.
+
+    Attributes:
+      default: its value where none is given. None leaves the choice to the layer, as `meaning` says.
+      meaning: what it does, one phrase.
+      kind: the type of its values.
+      least, most: the ends of its range, both inclusive; above: an exclusive lower end.
+      of_model: what the model gives it where the config does not: the number of its layer, the number of
+        layers, or the config's `max_length`.
+
+    >>> Option(16, "tokens", least=1).check("window: size", 0)
+    Traceback (most recent call last):
+    attnjax.config.InputError: window: size is 0: expected a whole number, 1 or more
+    """
+
+    default: Any
+    meaning: str
+    kind: OptionKind = "int"
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    of_model: OfModel | None = None
+
+    @property
+    def expected(self) -> str:
+        """Names the type and the range, as in an error."""
+        bounds = [
+            f"{self.least} or more" if self.least is not None else "",
+            f"above {self.above}" if self.above is not None else "",
+            f"at most {self.most}" if self.most is not None else "",
+        ]
+        return ", ".join([_EXPECTED[self.kind], *filter(None, bounds)])
+
+    def check(self, label: str, value: Any) -> Any:
+        """Returns the value in the option's type. Raises InputError for another type or one out of range."""
+        if value is None and self.default is None:
+            return None
+        numbers = list(value) if self.kind == "ints" and isinstance(value, (list, tuple)) else [value]
+        fits = all(_is_of(number, self.kind) and self._in_range(number) for number in numbers)
+        if not fits or not numbers or (self.kind == "ints") != isinstance(value, (list, tuple)):
+            raise InputError(f"{label} is {value!r}: expected {self.expected}")
+        return tuple(numbers) if self.kind == "ints" else float(value) if self.kind == "float" else value
+
+    def _in_range(self, x: Any) -> bool:
+        return not (
+            (self.least is not None and x < self.least)
+            or (self.most is not None and x > self.most)
+            or (self.above is not None and x <= self.above)
+        )
+
+
+def _is_of(x: Any, kind: OptionKind) -> bool:
+    if kind == "bool" or isinstance(x, bool):
+        return kind == "bool" and isinstance(x, bool)
+    return isinstance(x, int) or (kind == "float" and isinstance(x, float) and abs(x) < float("inf"))
+
+
+def _frozen(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return MappingProxyType(dict(options or {}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mechanism:
+    """One mechanism.
+
+    Attributes:
+      name: the word that a config, a sweep and the command line call it by.
+      formula: one line.
+      target: the function or class, or its place as "package.module:name", which is imported on first use.
+      paper: where it is from, None for one that has none.
+      options: what a config can set, by name.
+      cost: of a head in T tokens, as a text.
+      causal_only: it cannot read both ways.
+      streaming: with a cache it gives for token after token what it gives for all at once.
+      has_weights: there are attention weights, to capture and to drop out.
+      heads_differ: heads differ by more than their parameters (fixed decays or slopes): their order counts.
+      place: the file and line of one that a user registered; empty for those of this package.
+    """
+
+    kind: ClassVar[Kind] = "softmax"
+
+    name: str
+    formula: str
+    target: Target
+    paper: Paper | None = None
+    options: Mapping[str, Option] = field(default_factory=dict)
+    cost: str = "O(T²·H)"
+    causal_only: bool = False
+    streaming: bool = True
+    has_weights: bool = True
+    heads_differ: bool = False
+    place: str = ""
+
+    def __post_init__(self) -> None:
+        require(
+            self.name.isidentifier(),
+            f"a mechanism's name is {self.name!r}: expected letters, digits and underscores",
+        )
+        object.__setattr__(self, "options", _frozen(self.options))
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function or class itself; importing it may load jax."""
+        if not isinstance(self.target, str):
+            return self.target
+        module, _, name = self.target.partition(":")
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return found
+
+    @property
+    def keys_are_gates(self) -> bool:
+        """There are no keys to rotate or to normalise."""
+        return False
+
+    def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the given options in their types.
+
+        Raises:
+          InputError: an option that there is not, or a value that it does not take.
+
+        >>> mine = Mechanism(name="mine", formula="", target="", options={"c": Option(1, "", least=1)})
+        >>> mine.checked({"d": 2})
+        Traceback (most recent call last):
+        attnjax.config.InputError: mine takes no option 'd'; it takes c
+        """
+        for name in given:
+            if name not in self.options:
+                raise InputError(
+                    f"{self.name} takes no option {name!r}; it takes {', '.join(self.options) or 'none'}"
+                )
+        return {name: self.options[name].check(f"{self.name}: {name}", x) for name, x in given.items()}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """An argument of a recurrence beside query, key and value, which a layer makes.
+
+    Attributes:
+      axes: its shape, with the sizes of `linear_attention` and M writes or slots, L levels, F features.
+      range: "log_decay" is at most 0, "strength" in [0, 1] (the delta rules: up to 2), "positive" above 0,
+        "rate" below 0, "unit" a vector of length 1, "free" any number, "random" drawn once and not learned.
+      optional: the function works without it.
+      start: where a layer's values of a "free", "positive" or (in size) "rate" gate begin; drawn
+        log-uniformly from a pair.
+    """
+
+    axes: str
+    range: GateRange
+    optional: bool = False
+    start: float | tuple[float, float] = 1.0
+
+    @property
+    def per_token(self) -> bool:
+        """A layer projects it from its inputs; otherwise it is a parameter."""
+        return self.axes.startswith("*B T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recurrence(Mechanism):
+    """A member of the linear family: a function of query, key, value and gates, with a state.
+
+    Attributes:
+      gates: what a layer makes for it besides query, key and value.
+      key: what comes as the second argument: "free"; "unit", keys of length 1; "log_forget", log-decays
+        [*B, T, K, H] that stand for the key; "writes", unit keys with an axis M after T (so have the values).
+      many_values: values have more heads K than queries and keys have groups G, which then share them.
+      unit_query: queries should have length 1 too.
+      short_convolution: the paper's layer has one before queries, keys and values.
+      two_sided: how `bidirectional` joins both directions; None: causal only.
+      state: the shape of the state, or of each of its parts.
+
+    >>> from attnjax.mechanisms import find
+    >>> {name: gate.axes for name, gate in find("gated_delta_net").gates.items()}
+    {'decay': '*B T K', 'strength': '*B T K'}
+    """
+
+    kind = "recurrence"
+
+    cost: str = "O(T·H·V)"
+    has_weights: bool = False
+    gates: Mapping[str, Gate] = field(default_factory=dict)
+    key: Literal["free", "unit", "log_forget", "writes"] = "free"
+    many_values: bool = False
+    unit_query: bool = False
+    short_convolution: bool = False
+    two_sided: TwoSided | None = None
+    state: str | Mapping[str, str] = "*B K H V"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "gates", _frozen(self.gates))
+        object.__setattr__(self, "causal_only", self.two_sided is None)
+
+    @property
+    def keys_are_gates(self) -> bool:
+        """Log-decays stand for the keys."""
+        return self.key == "log_forget"
+
+    @property
+    def token_gates(self) -> tuple[str, ...]:
+        """The names of the gates that have an axis of tokens."""
+        return tuple(name for name, gate in self.gates.items() if gate.per_token)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Mechanism):
+    """A part of softmax attention: a mask, a score modification or a normaliser.
+
+    Attributes:
+      role: which of the three.
+      of_layer: the target is a module with parameters of its own, which a layer makes and then calls.
+      widens: of a mask, that it adds to what a causal model sees, where others take away.
+      drawn: arguments of a mask that is drawn for `attnjax show`, where the defaults are too wide.
+    """
+
+    kind = "recipe"
+
+    role: Role
+    of_layer: bool = False
+    widens: bool = False
+    drawn: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer(Mechanism):
+    """A module of one's own in the place of the attention layer."""
+
+    kind = "layer"

@@ -1,0 +1,114 @@
+"""Mechanisms as text for the terminal and as the page of the documentation. Free of jax."""
+
+from collections.abc import Callable, Iterator
+
+from attnjax.mechanisms.base import Layer, Mechanism, Paper, Recipe, Recurrence
+from attnjax.mechanisms.catalogue import table
+from attnjax.mechanisms.recipes import NOT_IN_A_CONFIG
+
+_HEADINGS: dict[str, Callable[[Mechanism], bool]] = {
+    "softmax attention": lambda row: not isinstance(row, (Recipe, Recurrence, Layer)),
+    "masks": lambda row: isinstance(row, Recipe) and row.role == "mask",
+    "scores": lambda row: isinstance(row, Recipe) and row.role == "score",
+    "normalisers": lambda row: isinstance(row, Recipe) and row.role == "normalizer",
+    "recurrences": lambda row: isinstance(row, Recurrence),
+    "layers of your own": lambda row: isinstance(row, Layer),
+}
+_HOW = """Options stand in parentheses; & joins masks, scores and a normaliser; a pattern repeats over layers:
+--model.mechanism "window(size=16) & entmax(alpha=1.25)", --model.mechanism kda*3+softmax"""
+
+_PAGE = """# Mechanisms
+
+`attnjax list mechanisms` prints this list, `attnjax show NAME` one of them with its options; masks are drawn.
+This page is written by `scripts/mechanisms.sh` from the declarations in `attnjax/mechanisms`.
+
+A config names a mechanism by `model.mechanism`, on the command line, in a grid and in a search alike:
+
+```
+attnjax run recall --model.mechanism gla
+attnjax run recall --model.mechanism "window(size=16) & entmax(alpha=1.25)"
+attnjax run recall --model.mechanism kda*3+softmax
+attnjax sweep recall --grid "model.mechanism=gla,window(size=8),longformer(size=8, tokens=2)"
+```
+
+- Options stand in parentheses, each by its name. Where none is given, the default holds.
+- Masks, scores and one normaliser are joined by `&`: softmax attention with these parts. Scores act in the
+  order given.
+- `+` joins the mechanisms of one layer after another and `*3` repeats one; the whole pattern repeats over the
+  layers of a model, in an encoder-decoder over those of each stack.
+"""
+
+
+def listing() -> str:
+    """Returns the mechanisms under headings, a line for each."""
+    width = max(map(len, table()))
+    lines = []
+    for heading, rows in _groups():
+        lines += [f"{heading}:", *(f"  {row.name:<{width}}  {row.formula}" for row in rows), ""]
+    return "\n".join([*lines, _HOW])
+
+
+def description(row: Mechanism) -> str:
+    """Returns what is declared of a mechanism, for the terminal."""
+    return "\n".join([f"{row.name}: {row.formula}", "", *(f"{a + ':':<10}{b}" for a, b in _facts(row))])
+
+
+def page() -> str:
+    """Returns the page of the documentation, in Markdown."""
+    lines = [_PAGE]
+    for heading, rows in _groups():
+        lines += [f"## {heading.capitalize()}", ""]
+        for row in rows:
+            lines += [f"### `{row.name}`", "", f"{row.formula}", ""]
+            lines += [f"- {fact}: {text}" for fact, text in _facts(row) if fact not in ("code", "use")]
+            lines.append("")
+    lines += [
+        "## Not in a config",
+        "",
+        "These primitives take what text cannot hold. A mask or score of your own may use them:",
+        "`attnjax.mechanisms.mechanism` registers a function.",
+        "",
+        *(f"- `{name}`: {why}" for name, why in NOT_IN_A_CONFIG.items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _groups() -> Iterator[tuple[str, list[Mechanism]]]:
+    for heading, belongs in _HEADINGS.items():
+        if rows := [row for row in table(Mechanism).values() if belongs(row)]:
+            yield heading, rows
+
+
+def _facts(row: Mechanism) -> Iterator[tuple[str, str]]:
+    if row.paper is not None:
+        yield "paper", _reference(row.paper)
+    yield "cost", f"{row.cost} for a head in T tokens"
+    yield "reads", "causally only" if row.causal_only else "causally, and both ways"
+    yield "decodes", _decoding(row)
+    if isinstance(row, Recurrence):
+        states = (
+            row.state if isinstance(row.state, str) else "; ".join(f"{n} {x}" for n, x in row.state.items())
+        )
+        yield "state", states
+        for name, gate in row.gates.items():
+            yield "gate", f"{name} [{gate.axes}], {gate.range}"
+    for name, option in row.options.items():
+        default = "" if option.default is None else f", default {option.default}"
+        of_model = "" if option.of_model is None else f", here the model's {option.of_model}"
+        yield "option", f"{name}: {option.meaning} ({option.expected}{default}{of_model})"
+    yield "code", row.place or (row.target if isinstance(row.target, str) else row.target.__qualname__)
+    yield "use", f"--model.mechanism {row.name}"
+
+
+def _decoding(row: Mechanism) -> str:
+    if not row.streaming:
+        return "not token by token: it needs all tokens at once"
+    if isinstance(row, Recurrence):
+        return "with a state of one size"
+    return "with a cache of keys and values"
+
+
+def _reference(paper: Paper) -> str:
+    link = "" if paper.arxiv is None else f", https://arxiv.org/abs/{paper.arxiv}"
+    return f"{paper.authors}, {paper.title}, {paper.year}{link}"

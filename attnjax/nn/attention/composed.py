@@ -1,0 +1,214 @@
+"""Softmax attention composed of recipes: masks, score modifications and a normaliser."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from attnjax.mechanisms import Choice, Recipe, read
+from attnjax.mechanisms.pattern import Part
+from attnjax.nn.attention.base import MaskLike, ScoreLike, require_kind
+from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache, write_rows
+from attnjax.nn.attention.calling import taken
+from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.mask_reading import MaskReading, without_causal
+from attnjax.nn.attention.output import AttentionOutput
+from attnjax.nn.attention.placing import kept_tokens
+from attnjax.nn.attention.recipes import ForgetGate
+from attnjax.nn.attention.softmax import SoftmaxAttention
+from attnjax.nn.dropout import Dropout
+from attnjax.ops import masks
+from attnjax.ops.masks import Mask
+from attnjax.ops.normalizers import Normalizer
+from attnjax.ops.scores.base import flatten
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class GatedKVCache(KVCache):
+    """A cache with the logs [*B, L, N] of the gates that lower older keys beside keys and values."""
+
+    log_gates: Float[Array, "*B L N"]
+
+
+class ComposedAttention(SoftmaxAttention):
+    """Self-attention with the masks, scores and normaliser of recipes.
+
+    A causal() in the mask that it is called with tells the recipes that what lies ahead is not seen, and
+    where the tokens stand. Scores come after those that it is called with, in the order of the text.
+
+    Args:
+      dim, heads: D and N.
+      mechanism: the recipes, joined by &.
+      settings: those of `SoftmaxAttention`.
+
+    Raises:
+      ValueError: As in `Attention`.
+
+    Example:
+      >>> from attnjax.ops import masks
+      >>> layer = ComposedAttention(8, 2, mechanism="window(size=2) & sink", rngs=nnx.Rngs(0))
+      >>> layer(jnp.ones((1, 5, 8)), mask=masks.causal()).out.shape
+      (1, 5, 8)
+    """
+
+    kind = "recipe"
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        *,
+        mechanism: str,
+        rngs: nnx.Rngs,
+        **settings: Any,
+    ) -> None:
+        super().__init__(dim, heads, rngs=rngs, **settings)
+        choice = read(mechanism)[0].of_model()
+        self.mechanism = str(choice)
+        given = {"dim": dim, "heads": heads, "rngs": rngs, "dtype": settings.get("dtype")}
+        given["param_dtype"] = settings.get("param_dtype", jnp.float32)
+        self.made: Any = nnx.Dict(
+            {
+                part.row.name: _call(part.row.function, given, part.options)
+                for part in choice.recipes
+                if _recipe(part).of_layer
+            }
+        )
+
+    def __call__(
+        self,
+        x: Float[Array, "*B T D"],
+        context: Float[Array, "*B S D"] | KeysValues | None = None,
+        *,
+        values: Float[Array, "*B S U"] | None = None,
+        mask: MaskLike | None = None,
+        score: ScoreLike | None = None,
+        normalizer: Normalizer | None = None,
+        positions: Int[Array, "*#B T"] | None = None,
+        context_positions: Int[Array, "*#B S"] | None = None,
+        cache: KVCache | StateCache | None = None,
+        dropout: Dropout | None = None,
+        capture: Capture | None = None,
+    ) -> AttentionOutput:
+        """Attends from every token of x; arguments as in `SoftmaxAttention`, but for a context.
+
+        Raises:
+          ValueError: A context is given, or the mask is not causal where a recipe is causal only.
+        """
+        for name, given_one in (("context", context), ("values", values)):
+            if given_one is not None:
+                raise ValueError(f"{name} is given: {self.mechanism} takes none, it is of self-attention")
+        require_kind(cache, KVCache if self._forget_gate is None else GatedKVCache, self.mechanism)
+        reading, others = without_causal(mask)
+        for part in self._recipes:
+            if part.row.causal_only and not reading.causal:
+                raise ValueError(f"mask {others!r}: {part.row.name} is causal only, expected causal() in it")
+        held: Any = cache
+        count = None if held is None else kept_tokens(mask, held.length, x.shape[-2])
+        gates = self._gates(x, held, count)
+        given = {"offset": reading.offset, "causal": reading.causal, "heads": self.heads, "log_gates": gates}
+        given |= {"queries": x.shape[-2], "keys": x.shape[-2] if held is None else held.capacity}
+        rules = [(_recipe(part), self._rule(part, given)) for part in self._recipes]
+        own = [rule for row, rule in rules if row.role == "normalizer"]
+        out, kept, weights = super().__call__(
+            x,
+            mask=_joined(reading, [(rule, row.widens) for row, rule in rules if row.role == "mask"], others),
+            score=[*flatten(score), *(rule for row, rule in rules if row.role == "score")] or None,
+            normalizer=own[0] if own and normalizer is None else normalizer,
+            positions=positions,
+            context_positions=context_positions,
+            cache=cache,
+            dropout=dropout,
+            capture=capture,
+        )
+        return AttentionOutput(out, _with_gates(kept, gates), weights)
+
+    def empty_cache(self, batch: tuple[int, ...], capacity: int, dtype: DTypeLike) -> KVCache:
+        """Returns a cache of `capacity` free slots.
+
+        Raises:
+          ValueError: A recipe needs all tokens at once.
+        """
+        for part in self._recipes:
+            if not part.row.streaming:
+                raise ValueError(
+                    f"{part.row.name} needs all tokens at once: there is no cache for one after another"
+                )
+        cache = super().empty_cache(batch, capacity, dtype)
+        gates = jnp.zeros((*batch, capacity, self.heads), jnp.result_type(dtype, jnp.float32))
+        return _with_gates(cache, None if self._forget_gate is None else gates)
+
+    @property
+    def _recipes(self) -> tuple[Part, ...]:
+        return read(self.mechanism)[0].recipes
+
+    def _rule(self, part: Part, given: dict[str, Any]) -> Any:
+        """The mask, score or normaliser of a recipe."""
+        made = self.made.get(part.row.name)
+        return _call(part.row.function, given, part.options) if made is None else _call(made, given, {})
+
+    @property
+    def _forget_gate(self) -> ForgetGate | None:
+        gates = [module for module in self.made.values() if isinstance(module, ForgetGate)]
+        return gates[0] if gates else None
+
+    def _gates(
+        self, x: Array, cache: GatedKVCache | None, count: Int[Array, "*B"] | None
+    ) -> Float[Array, "*B S N"] | None:
+        """The logs of the gates of all keys, with those of x."""
+        if self._forget_gate is None:
+            return None
+        gates = self._forget_gate.log_gates(x)
+        if cache is None:
+            return gates
+        return write_rows(cache.log_gates, gates, cache.length, count=count)
+
+
+def composed_mask(choice: Choice, length: int, *, causal: bool) -> Mask | None:
+    """Returns the mask of the recipes of a layer for so many tokens, None where all see all.
+
+    >>> print(composed_mask(read("window(size=2)")[0], 3, causal=True).draw(3))
+    ■ · ·
+    ■ ■ ·
+    · ■ ■
+    """
+    given = {"offset": 0, "causal": causal, "heads": 1, "queries": length, "keys": length}
+    parts = [(_recipe(part), part) for part in choice.of_model().recipes]
+    rules = [
+        (_call(row.function, given, part.options), row.widens) for row, part in parts if row.role == "mask"
+    ]
+    return _joined(MaskReading(causal=causal), rules, None)
+
+
+def _with_gates(cache: Any, gates: Array | None) -> Any:
+    if cache is None or gates is None:
+        return cache
+    return GatedKVCache(cache.keys, cache.values, cache.length, gates)
+
+
+def _recipe(part: Part) -> Recipe:
+    assert isinstance(part.row, Recipe)
+    return part.row
+
+
+def _call(function: Callable[..., Any], given: dict[str, Any], options: Any) -> Any:
+    return function(**{**taken(function, given), **options})
+
+
+def _joined(reading: MaskReading, rules: list[tuple[Mask, bool]], others: Mask | None) -> Mask | None:
+    """All masks by &, but for those that widen what a causal model sees."""
+    mask = masks.causal(reading.offset) if reading.causal else None
+    for rule, widens in sorted(rules, key=lambda pair: not pair[1]):
+        if widens:
+            mask = None if mask is None else mask | rule
+        else:
+            mask = rule if mask is None else mask & rule
+    if others is None:
+        return mask
+    return others if mask is None else mask & others

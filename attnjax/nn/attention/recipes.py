@@ -1,0 +1,175 @@
+"""The parts of softmax attention that a mechanism's text names, where `ops` has no function for just that."""
+
+import math
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from attnjax.nn.attention.placing import following
+from attnjax.nn.axes import named
+from attnjax.nn.projection import into_heads
+from attnjax.ops import masks, normalizers, scores
+from attnjax.ops.masks import Mask
+from attnjax.ops.positions import alibi_slopes
+
+Offset = int | Int[Array, "*B"]
+
+
+def window(size: int, *, offset: Offset = 0, causal: bool = True) -> Mask:
+    """A mask of the last `size` tokens; where there is no order, of size - 1 on either side too.
+
+    >>> print(window(2).draw(3))
+    ■ · ·
+    ■ ■ ·
+    · ■ ■
+    """
+    return masks.sliding_window(size - 1, 0 if causal else size - 1, offset)
+
+
+def global_tokens(count: int, *, offset: Offset = 0) -> Mask:
+    """A mask of the first `count` tokens, which see all and are seen by all."""
+    return masks.global_tokens(range(count), offset)
+
+
+def longformer(size: int, tokens: int, *, offset: Offset = 0, causal: bool = True) -> Mask:
+    """A mask of a window and of the first tokens, which see all and are seen by all."""
+    return window(size, offset=offset, causal=causal) | global_tokens(tokens, offset=offset)
+
+
+def prefix(size: int) -> Mask:
+    """A mask of the first `size` tokens, which every token sees."""
+    return masks.prefix(size)
+
+
+def random_blocks(
+    size: int, count: int, seed: int, *, queries: int, keys: int, offset: Offset = 0, causal: bool = True
+) -> Mask:
+    """A mask of `count` random blocks for each block of tokens.
+
+    In causal models a block draws from those up to itself, so that its draws do not depend on the length.
+
+    >>> print(random_blocks(1, 1, 0, queries=4, keys=4).draw(4))
+    ■ · · ·
+    ■ · · ·
+    · · ■ ·
+    · · ■ ·
+    """
+    table = _random(-(-keys // size), count, seed, causal)
+    return _of_blocks(table, size, queries, keys, offset)
+
+
+def bigbird(
+    size: int,
+    near: int,
+    count: int,
+    first: int,
+    seed: int,
+    *,
+    queries: int,
+    keys: int,
+    offset: Offset = 0,
+    causal: bool = True,
+) -> Mask:
+    """A mask of near, random and global blocks."""
+    table = _random(-(-keys // size), count, seed, causal)
+    at = np.arange(len(table))
+    table |= np.abs(at[:, None] - at) <= near
+    table[:first], table[:, :first] = True, True
+    return _of_blocks(table, size, queries, keys, offset)
+
+
+def _random(blocks: int, count: int, seed: int, causal: bool) -> np.ndarray:
+    """True for the drawn blocks [blocks, blocks] of each block."""
+    table = np.zeros((blocks, blocks), bool)
+    for row in range(blocks):
+        choices = row + 1 if causal else blocks
+        table[row, np.random.default_rng((seed, row)).permutation(choices)[:count]] = True
+    return table
+
+
+def _of_blocks(table: np.ndarray, size: int, queries: int, keys: int, offset: Offset) -> Mask:
+    if isinstance(offset, int) and offset == 0 and queries == keys:
+        return masks.blocks(cast(Any, table), size)
+    rows = following(offset, queries) // size
+    return masks.dense(jnp.asarray(table)[rows][..., None, :, np.arange(keys) // size])
+
+
+def alibi(*, heads: int, offset: Offset = 0) -> scores.Score:
+    """A linear penalty on the distance, with the paper's slopes."""
+    return scores.alibi(alibi_slopes(heads), offset=offset)
+
+
+def sigmoid(bias: float | None, max_length: int) -> normalizers.Normalizer:
+    """The sigmoid with a bias, by default -log(max_length): weights start out as small as a softmax's."""
+    return normalizers.sigmoid(-math.log(max_length) if bias is None else bias)
+
+
+class RelativeBias(nnx.Module):
+    """A learned bias by distance, one table for this layer; it starts as N(0, 0.02²)."""
+
+    def __init__(
+        self,
+        buckets: int,
+        max_distance: int,
+        *,
+        heads: int,
+        param_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.max_distance = max_distance
+        start = nnx.initializers.normal(0.02)(rngs.params(), (buckets, heads), param_dtype)
+        self.table = nnx.Param(start, **named("bucket", "heads"))
+
+    def __call__(self, *, offset: Offset = 0, causal: bool = True) -> scores.Score:
+        """Returns the score modification."""
+        return scores.relative_bias(
+            self.table[...], max_distance=self.max_distance, bidirectional=not causal, offset=offset
+        )
+
+
+class Sink(nnx.Module):
+    """The softmax with a learned logit of each head, from 0, that takes weight and gives no value."""
+
+    def __init__(self, *, heads: int, param_dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs) -> None:
+        self.logits = nnx.Param(jnp.zeros((heads,), param_dtype), **named("heads"))
+
+    def __call__(self) -> normalizers.Normalizer:
+        """Returns the normaliser."""
+        return normalizers.softmax(self.logits[...])
+
+
+class ForgetGate(nnx.Module):
+    """The gate f = σ(x W + b) of every token and head, with the log of which older keys are lowered.
+
+    b starts at 3, where a gate of 0.95 forgets slowly.
+    """
+
+    START = 3.0
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        heads: int,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ) -> None:
+        start = nnx.initializers.constant(self.START)
+        self.gate = into_heads(
+            dim, {"heads": heads}, bias_init=start, dtype=dtype, param_dtype=param_dtype, rngs=rngs
+        )
+
+    def log_gates(self, x: Float[Array, "*B T D"]) -> Float[Array, "*B T N"]:
+        """Returns log f of the tokens, in float32 or better."""
+        raw = self.gate(x)
+        return jax.nn.log_sigmoid(raw.astype(jnp.result_type(raw, jnp.float32)))
+
+    def __call__(self, *, log_gates: Float[Array, "*B S N"], offset: Offset = 0) -> scores.Score:
+        """Returns the score modification for gates of all keys."""
+        return scores.forget_gate(log_gates, offset)

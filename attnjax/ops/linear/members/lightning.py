@@ -1,0 +1,56 @@
+"""Lightning attention."""
+
+from typing import Any, Unpack
+
+from attnjax.ops.core.checks import count, floats, whole
+from attnjax.ops.linear.attention import linear_attention
+from attnjax.ops.linear.members.common import (
+    Options,
+    known_arguments,
+)
+from attnjax.ops.linear.members.constant_decay import constant, key_heads
+from attnjax.ops.positions import alibi_slopes
+
+
+@known_arguments
+def lightning(
+    query: Any,
+    key: Any,
+    value: Any,
+    *,
+    layer: int = 0,
+    layers: int = 1,
+    scale: Any = None,
+    **options: Unpack[Options],
+) -> Any:
+    """Lightning attention: a state that decays by fixed slopes per head and layer.
+
+        S_t = e^{-s} S_{t-1} + k_t v_tᵀ,  o_t = scale · S_tᵀ q_t
+        s = alibi_slopes(K) · (1 - layer / (layers - 1) + 1e-5)
+
+    The last layer hardly forgets. The slopes are those of the authors' code.
+
+    Other arguments, the result and errors are those of `linear_attention`.
+
+    Args:
+      layer: the number of this layer, from 0; layers: how many there are.
+      scale: of the query; None: 1/√H.
+
+    Raises:
+      ValueError: the layer is outside [0, layers).
+
+    References:
+      Qin et al., Lightning Attention-2, 2024, arXiv:2401.04658.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> x = jnp.ones((3, 8, 1))
+      >>> print(jnp.array_str(lightning(x, x, x)[:, 0, 0], precision=3))
+      [1.    1.607 1.974]
+    """
+    if not 0 <= whole("layer", layer) < count("layers", layers):
+        raise ValueError(f"layer is {layer}: expected at least 0 and below layers = {layers}")
+    key = floats("key", key)
+    slopes = constant(alibi_slopes(key_heads(key)), key)
+    decay = -slopes * (1 - layer / max(layers - 1, 1) + 1e-5)
+    return linear_attention(query, key, value, decay=decay, scale=scale, **options)

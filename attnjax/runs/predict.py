@@ -1,0 +1,73 @@
+"""Answers of trained runs to new inputs."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from attnjax.config import InputError
+from attnjax.runs.devices import start_jax
+from attnjax.runs.run import Weights
+from attnjax.runs.store import Run
+
+if TYPE_CHECKING:
+    from attnjax.tasks.base import Prediction, Predicts
+
+PIECE = 64
+"""Inputs that are computed together: answers come early, and few shapes compile."""
+
+
+def predictions(
+    run: Run, texts: Iterable[str], *, source: str | None = None, weights: Weights = "last"
+) -> "Iterator[tuple[str, Prediction | None]]":
+    """Yields each text with the answer to it, in order; None for an empty text.
+
+    Args:
+      run: a run, or a sweep's trial that kept its parameters.
+      texts: one input each.
+      source: the name of the file that the texts are lines of, for errors.
+      weights: the parameters after the "last" step, or those of the "best" validation.
+
+    Raises:
+      InputError: the run has no answers to give, has no such checkpoint, or is being trained right now; or a
+        text stands for no input.
+    """
+    task, params = _trained(run, weights)
+    lines = enumerate((text.rstrip("\n") for text in texts), 1)
+    several = False
+    while piece := list(itertools.islice(lines, PIECE)):
+        inputs = [
+            _input(task, text, f"{source}:{number}: " if source else "")
+            for number, text in piece
+            if text.strip()
+        ]
+        if several:  # The last piece is filled up to the shape that is compiled already.
+            inputs += inputs[-1:] * (PIECE - len(inputs))
+        answers = iter(task.predict(params, inputs) if inputs else ())
+        for _, text in piece:
+            yield text, next(answers) if text.strip() else None
+        several = True
+
+
+def _trained(run: Run, weights: Weights) -> "tuple[Predicts, Any]":
+    _, config = run.load()
+    start_jax(1)
+    from attnjax.tasks.base import Predicts
+    from attnjax.train.loop import load_params
+
+    # A trainer removes checkpoints as it goes: none of those that are read here.
+    with run.lock(shared=True):
+        task = config.task(run.folder)
+        if not isinstance(task, Predicts):
+            raise InputError(f"{run.name} cannot predict: {type(task).__name__} has no method predict")
+        try:
+            params = load_params(task, config.train, folder=run.folder, best=weights == "best")
+        except FileNotFoundError as error:
+            raise InputError(f"{error}: train the run first") from None
+    return task, params
+
+
+def _input(task: "Predicts", text: str, place: str) -> Any:
+    try:
+        return task.read_input(text)
+    except InputError as error:
+        raise InputError(f"{place}{error}") from None

@@ -1,0 +1,1 @@
+"""The report of one run, and the parts that all pages and pictures share."""

@@ -1,0 +1,150 @@
+"""The parts that tasks with a flax model have in common."""
+
+import abc
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Key
+
+from attnjax.config import require
+from attnjax.nn.axes import logical_axes
+from attnjax.nn.dropout import Dropout
+from attnjax.tasks.base import AS_MADE, Arrays, Hyperparameters, LossAndMetrics, Params
+from attnjax.tasks.inference import in_batches
+
+Model = TypeVar("Model", bound=nnx.Module)
+
+
+class ModelTask(abc.ABC, Generic[Model]):
+    """A task whose model is a flax module with no state but its parameters.
+
+    A subclass adds its data (`batch`, `validation`), its loss (`loss_of`) and its metrics (`monitor`,
+    `validate`, `evaluate`); `build` makes its model. Parameters are nested dicts of arrays.
+
+    Example:
+      >>> from attnjax.tasks.base import Evaluation
+      >>> class Doubling(ModelTask[nnx.Linear]):
+      ...     monitor = ("error", "min")
+      ...     validation = {"x": np.array([[1.0], [3.0]], np.float32)}
+      ...
+      ...     def build(self, rngs):
+      ...         return nnx.Linear(1, 1, use_bias=False, rngs=rngs)
+      ...
+      ...     def batch(self, step):
+      ...         return {"x": np.random.default_rng(step).normal(size=(8, 1)).astype(np.float32)}
+      ...
+      ...     def loss_of(self, model, batch, *, dropout, hyper):
+      ...         loss = jax.numpy.mean((model(batch["x"]) - 2 * batch["x"]) ** 2)
+      ...         return loss, {"loss": loss, "weight": jax.numpy.float32(len(batch["x"]))}
+      ...
+      ...     def given(self, model, arrays):
+      ...         return model(arrays["x"])
+      ...
+      ...     def validate(self, params):
+      ...         given = self.infer(self.given, params, self.validation)
+      ...         return {"error": float(np.mean(abs(given - 2 * self.validation["x"])))}
+      ...
+      ...     def evaluate(self, params, folder):
+      ...         return Evaluation({"held out": self.validate(params)})
+      >>> task = Doubling()
+      >>> jax.tree.map(np.shape, task.init(jax.random.key(0)))
+      {'kernel': (1, 1)}
+      >>> task.validate({"kernel": np.full((1, 1), 2.5, np.float32)})
+      {'error': 1.0}
+    """
+
+    @abc.abstractmethod
+    def build(self, rngs: nnx.Rngs) -> Model:
+        """Returns a new model."""
+
+    @abc.abstractmethod
+    def loss_of(
+        self,
+        model: Model,
+        batch: Mapping[str, jax.Array],
+        *,
+        dropout: Dropout | None,
+        hyper: Hyperparameters,
+    ) -> LossAndMetrics:
+        """Returns the loss and its metrics, as `Task.loss` does for parameters."""
+
+    @property
+    @abc.abstractmethod
+    def validation(self) -> Arrays:
+        """The held-out examples that `validate` scores, in the form of `Task.batch`."""
+
+    def init(self, key: Key[Array, ""]) -> Params:
+        """Returns fresh parameters of the model."""
+        return nnx.to_pure_dict(nnx.split(self.build(nnx.Rngs(key)), nnx.Param)[1])
+
+    def initial_params(self) -> Params | None:
+        """Returns None: all parameters are those of `init`."""
+        return None
+
+    def logical_axes(self) -> nnx.State:
+        """Returns the names of the axes of each parameter."""
+        return logical_axes(self._shapes)
+
+    def loss(
+        self,
+        params: Params,
+        batch: Mapping[str, jax.Array],
+        *,
+        dropout: Dropout | None,
+        hyper: Hyperparameters = AS_MADE,
+    ) -> LossAndMetrics:
+        """Returns `loss_of` the model with these parameters."""
+        return self.loss_of(self.model(params), batch, dropout=dropout, hyper=hyper)
+
+    def held_out(self) -> Arrays:
+        """Returns the examples of `validation`."""
+        return self.validation
+
+    def save(self, folder: Any) -> None:
+        """Writes nothing: a trained run needs its parameters and its config alone."""
+
+    def model(self, params: Params) -> Model:
+        """Returns the model with these parameters."""
+        model: Model = nnx.merge(self._graphdef, params)
+        return model
+
+    def infer(
+        self, function: Callable[[Model, Any], Any], params: Params, arrays: Mapping[str, np.ndarray]
+    ) -> Any:
+        """Returns function(model, arrays) on the host, computed in batches; each shape compiles once.
+
+        Args:
+          function: a method of the task, or another function that stays the same from call to call.
+          params: the parameters of the model.
+          arrays: any number of rows.
+        """
+        if function not in self._compiled:
+            self._compiled[function] = jax.jit(lambda params, arrays: function(self.model(params), arrays))
+        return in_batches(self._compiled[function], params, arrays)
+
+    @cached_property
+    def _graphdef(self) -> nnx.GraphDef[Model]:
+        graphdef: nnx.GraphDef[Model] = nnx.split(self._shapes, nnx.Param)[0]
+        return graphdef
+
+    @cached_property
+    def _shapes(self) -> Model:
+        """The model with shapes in place of its arrays."""
+        shapes: Model = nnx.eval_shape(lambda: self.build(nnx.Rngs(jax.random.key(0))))
+        return shapes
+
+    @cached_property
+    def _compiled(self) -> dict[Callable[..., Any], Callable[..., Any]]:
+        return {}
+
+
+def require_positions(config: Any, width: int, what: str) -> None:
+    """Raises InputError where a model's learned positions are fewer than `what` ("the texts") needs."""
+    require(
+        config.positions != "learned" or width <= config.max_length,
+        f"model.max_length is {config.max_length}: {what} need {width} learned positions",
+    )

@@ -1,0 +1,107 @@
+"""The evaluation of a trained translator: scores, samples, a breakdown by group, and pictures."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from attnjax.data.text.example import Example
+from attnjax.tasks.base import Evaluation
+from attnjax.tasks.metrics.text import exact_match
+from attnjax.tasks.translation.alignment import Translation, draw_alignments, drawable
+
+SAMPLES = 12
+DRAWN = 6
+
+Metric = Callable[[Sequence[str], Sequence[str]], float]
+
+
+def evaluated(
+    parts: Mapping[str, Sequence[Example]],
+    outputs: Mapping[str, Sequence[str]],
+    *,
+    columns: Mapping[str, Metric],
+    translate: Callable[[Sequence[str]], list[Translation]],
+    folder: Path,
+) -> Evaluation:
+    """Returns the scores of each part's outputs; writes alignment.png and breakdown.tsv into the folder."""
+    metrics = {}
+    for label, examples in parts.items():
+        references = [example.target for example in examples]
+        metrics[label] = {name: metric(outputs[label], references) for name, metric in columns.items()}
+        metrics[label]["examples"] = len(examples)
+    _write_breakdown(parts, outputs, folder / "breakdown.tsv")
+    samples = []
+    for label, examples in parts.items():
+        samples += _samples(label, examples, outputs[label], SAMPLES // len(parts))
+    return Evaluation(metrics, samples, _draw(parts, outputs, translate, folder / "alignment.png"))
+
+
+def _samples(
+    label: str, examples: Sequence[Example], outputs: Sequence[str], count: int
+) -> list[dict[str, str]]:
+    """Up to half wrong ones, the rest right ones, each from another group as far as there are groups."""
+    order = _one_per_group(examples)
+    right = [i for i in order if outputs[i] == examples[i].target]
+    wrong = [i for i in order if outputs[i] != examples[i].target]
+    shown = wrong[: max(count // 2, count - len(right))]
+    shown += right[: count - len(shown)]
+    return [
+        {
+            "part": label,
+            "source": examples[i].source,
+            "translation": outputs[i],
+            "reference": examples[i].target,
+            "right": "yes" if outputs[i] == examples[i].target else "no",
+        }
+        for i in shown
+    ]
+
+
+def _one_per_group(examples: Sequence[Example]) -> list[int]:
+    """Indices in which every group's first example comes before any group's second, and so on."""
+    turns: dict[str, int] = defaultdict(int)
+    order = []
+    for i, example in enumerate(examples):
+        order.append((turns[example.group], i))
+        turns[example.group] += 1
+    return [i for _, i in sorted(order)]
+
+
+def _write_breakdown(
+    parts: Mapping[str, Sequence[Example]], outputs: Mapping[str, Sequence[str]], path: Path
+) -> None:
+    """One line for each part and group: examples and exact match in percent, worst first."""
+    lines = ["part\tgroup\texamples\texact match %"]
+    for label, examples in parts.items():
+        groups: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+        for example, output in zip(examples, outputs[label], strict=True):
+            groups[example.group][0].append(output)
+            groups[example.group][1].append(example.target)
+        scores = sorted((exact_match(*texts), group, len(texts[0])) for group, texts in groups.items())
+        lines += [f"{label}\t{group}\t{count}\t{score:.1f}" for score, group, count in scores]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _draw(
+    parts: Mapping[str, Sequence[Example]],
+    outputs: Mapping[str, Sequence[str]],
+    translate: Callable[[Sequence[str]], list[Translation]],
+    path: Path,
+) -> list[Path]:
+    """Heat maps of right translations whose characters the fonts have, evenly from the parts."""
+    chosen: list[Example] = []
+    for label, examples in parts.items():
+        right = [examples[i] for i in _one_per_group(examples) if outputs[label][i] == examples[i].target]
+        chosen += _distinct([e for e in right if drawable(e.source)], DRAWN // len(parts))
+    if not chosen:
+        return []
+    draw_alignments(translate([example.source for example in chosen]), [e.group for e in chosen], path)
+    return [path]
+
+
+def _distinct(examples: Sequence[Example], count: int) -> list[Example]:
+    """Returns the longest texts that still fit a panel, one for each locale (or group) as far as possible."""
+    ranked = sorted((e for e in examples if len(e.source) <= 40), key=lambda e: -len(e.source))
+    firsts = list({example.group.split("/")[0]: example for example in reversed(ranked)}.values())
+    others = [example for example in ranked if example not in firsts]
+    return [*sorted(firsts, key=ranked.index), *others][:count]

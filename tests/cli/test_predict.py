@@ -1,0 +1,209 @@
+"""`attnjax predict` and `translate` with models as small as they get: their answers mean nothing."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from attnjax.cli import main, predict
+from attnjax.runs.store import resolve
+
+SMALL = """
+    --model.dim 8 --model.heads 2 --model.encoder_layers 1 --model.decoder_layers 1 --train.steps 4
+    --train.batch_size 4 --train.log_every 2 --train.checkpoint_every 2 --train.warmup_steps 1
+    --data.holdout 0.2 --data.max_target_length 8 --devices 1
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("translate")
+    corpus = folder / "corpus.tsv"
+    corpus.write_text("".join(f"{n}\t{n + 1}\n" for n in range(20)))
+    arguments = [
+        "run",
+        "translation",
+        *SMALL.split(),
+        "--data.train",
+        str(corpus),
+        "--runs",
+        str(folder / "runs"),
+    ]
+    assert main(arguments) == 0
+    small = "--model.dim 8 --model.layers 1 --data.pairs 2 --data.length 8 --data.evaluation_examples 4"
+    few = "--train.steps 2 --train.batch_size 4 --train.log_every 2 --train.checkpoint_every 2"
+    recall = [
+        "run",
+        "recall",
+        *small.split(),
+        *few.split(),
+        "--train.warmup_steps",
+        "1",
+        "--devices",
+        "1",
+        "--data.vocab",
+        "12",
+    ]
+    assert main([*recall, "--runs", str(folder / "runs")]) == 0
+    corpus.unlink()  # A trained run is enough: translating needs no corpus.
+    return folder / "runs"
+
+
+@pytest.fixture
+def translate(runs, capsys):
+    def run(*arguments: str) -> list[str]:
+        assert main(["translate", "translation", *arguments, "--runs", str(runs)]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def standard_input(content: bytes) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(content))
+
+
+def test_texts_from_the_command_line_and_from_standard_input_translate_alike(translate, monkeypatch):
+    given = translate("12", "7")
+    assert len(given) == 2
+    monkeypatch.setattr("sys.stdin", standard_input(b"12\r\n7"))
+    assert translate() == given
+
+
+def test_options_may_stand_before_and_between_the_texts(runs, translate, capsys):
+    expected = translate("12", "7")
+    assert main(["translate", "translation", "12", "--runs", str(runs), "7"]) == 0
+    assert capsys.readouterr().out.splitlines() == expected
+    assert main(["translate", "translation", "--runs", str(runs), "12", "--aligment"]) == 2
+    assert "unexpected argument '--aligment'" in capsys.readouterr().err
+
+
+def test_empty_input_lines_stay_empty_output_lines(translate, monkeypatch):
+    first, second = translate("12", "7")
+    monkeypatch.setattr("sys.stdin", standard_input(b"\n12\n\n7\n"))
+    assert translate() == ["", first, "", second]
+
+
+def test_alignment_draws_the_source_above_a_line_for_each_piece(translate):
+    text, heading, *rows = translate("12", "--alignment")
+    assert heading.endswith(" 12")
+    names, cells = zip(*(row.split("│")[:2] for row in rows), strict=True)
+    assert "".join(name.strip().replace("<unk>", "") for name in names) == text
+    assert {len(row) for row in cells} == {len("12")}
+
+
+def test_the_run_kept_its_tokenizers_and_picture_of_the_result(runs):
+    (run,) = runs.glob("translation-*")
+    assert (run / "result.json").exists()
+    assert list(run.glob("*token*"))
+
+
+def test_a_line_of_standard_input_that_is_not_utf_8_is_named(runs, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", standard_input("12\nMärz\n".encode("latin-1")))
+    assert main(["translate", "translation", "--runs", str(runs)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("attnjax: error: standard input:2: not UTF-8 (byte 0xe4 at position 2 of the line")
+    assert err.count("\n") == 1
+
+
+def test_the_weights_of_the_best_validation_can_be_asked_for(runs, translate, tmp_path, capsys):
+    assert len(translate("12", "--weights", "best")) == 1
+    shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
+    for checkpoint in tmp_path.glob("*/checkpoints/*"):
+        damage(checkpoint)
+    assert main(["translate", "translation", "12", "--weights", "best", "--runs", str(tmp_path)]) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_in_one_line_and_stays(runs, tmp_path):
+    shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
+    (checkpoints,) = tmp_path.glob("translation-*/checkpoints")
+    damage(checkpoints / "4")
+    (checkpoints / "6.orbax-checkpoint-tmp-0").mkdir()  # What a save that was cut off leaves.
+    before = sorted(tmp_path.rglob("*"))
+    command = ["-m", "attnjax.cli", "translate", "translation", "12", "--runs", str(tmp_path)]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") == 1
+    assert done.stderr.startswith(f"attnjax: warning: checkpoint {checkpoints}/4 is damaged: its arrays")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.fixture
+def predicted(runs, capsys):
+    def run(name: str, *arguments: str) -> list[str]:
+        assert main(["predict", name, *arguments, "--runs", str(runs)]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def refused(runs, capsys):
+    def run(*arguments: str) -> str:
+        assert main(["predict", *arguments, "--runs", str(runs)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    return run
+
+
+def test_a_file_of_more_lines_than_are_computed_together_keeps_their_order(translate, predicted, tmp_path):
+    file = tmp_path / "lines.txt"
+    file.write_text("".join(f"{number}\n" for number in (*range(70), "", 7)))
+    found = [json.loads(line) for line in predicted("translation", "--file", str(file), "--json")]
+    assert [record["input"] for record in found] == [*map(str, range(70)), "", "7"]
+    assert found[70] == {"input": ""}
+    alone = {text: translate(text)[0] for text in ("7", "69")}
+    assert [found[i]["translation"] for i in (7, 69, 71)] == [alone["7"], alone["69"], alone["7"]]
+
+
+def test_details_of_a_translation_are_its_pieces_and_their_alignment(predicted, translate):
+    (line,) = predicted("translation", "12", "--json", "--details")
+    record = json.loads(line)
+    assert list(record) == [
+        *("input", "translation", "source_pieces", "target_pieces", "alignment", "weights_of")
+    ]
+    assert record["source_pieces"] == ["1", "2"]
+    assert len(record["alignment"]) == len(record["target_pieces"])
+    assert predicted("translation", "12", "--details") == translate("12", "--alignment")
+
+
+def test_ids_and_words_of_a_sequence_get_the_answer_at_its_end(predicted):
+    (word,) = predicted("recall", "1 7 2 8 1")
+    (record,) = map(json.loads, predicted("recall", "k1,v7,k2,v8,k1", "--json", "--details"))
+    assert record["word"] == word
+    assert record["tokens"] == [1, 7, 2, 8, 1]
+    assert record["answers"][-1] == record["answer"]
+    text, tokens, answers = predicted("recall", "1 7 2 8 1", "--details")
+    assert (text, tokens.split()[0], answers.split()[-1]) == (word, "k1", word)
+
+
+def test_what_cannot_be_answered_is_one_line(refused, runs, tmp_path):
+    file = tmp_path / "ids.txt"
+    file.write_text("1 7\n\n1 99\n")
+    assert f"{file}:3: '99' is no token: expected ids from 0 to 11" in refused("recall", "--file", str(file))
+    assert "'x' is no token" in refused("recall", "1 x")
+    assert "--file comes with texts" in refused("recall", "1", "--file", str(file))
+    assert "it cannot be read (No such file or directory)" in refused("recall", "--file", "nothing.txt")
+    assert "it cannot be read (Is a directory)" in refused("recall", "--file", str(tmp_path))
+    long = "1" * 300
+    assert "has 300 tokens, data.max_source_length is 256" in refused("translation", long)
+    with resolve("recall", runs).lock():
+        assert "another process is working on" in refused("recall", "1 7 1")
+
+
+def test_progress_is_told_where_answers_go_elsewhere_than_to_a_terminal(runs, capsys, monkeypatch):
+    monkeypatch.setattr(predict, "BETWEEN_NOTES", -1.0)
+    assert main(["predict", "recall", "1 7 1", "2", "--runs", str(runs)]) == 0
+    assert capsys.readouterr().err.splitlines() == ["attnjax: 1 of 2 inputs"]
+
+
+def damage(checkpoint: Path) -> None:
+    """Cuts the files that hold the arrays."""
+    for file in checkpoint.rglob("d/*"):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])

@@ -1,0 +1,239 @@
+"""Attention layers against the modules of open models in transformers, whose weights are copied by hand."""
+
+import importlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from attnjax import nn
+from attnjax.ops import masks
+from attnjax.ops.positions import Llama3Scaling, YarnScaling
+
+torch = pytest.importorskip("torch", reason="torch is not installed (extra: oracles)")
+pytest.importorskip("transformers", reason="transformers is not installed (extra: oracles)")
+
+D, N, K, H, T = 16, 4, 2, 8, 7
+SIZES = {"hidden_size": D, "num_attention_heads": N, "num_key_value_heads": K, "num_hidden_layers": 1}
+ROPES = {
+    "llama3": {
+        "rope_type": "llama3",
+        "rope_theta": 500.0,
+        "factor": 4.0,
+        "original_max_position_embeddings": 32,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+    },
+    "yarn": {
+        "rope_type": "yarn",
+        "rope_theta": 500.0,
+        "factor": 4.0,
+        "original_max_position_embeddings": 32,
+    },
+}
+ONE_GROUP = nn.HeadNorm(groups=1, gain="each", eps=1e-5)
+
+# Name: (package, class, fields of its config, settings of ours).
+SOFTMAX: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
+    "Llama 3.1": (
+        "llama",
+        "Llama",
+        {"head_dim": H, "rope_parameters": ROPES["llama3"]},
+        {"rope": nn.Rope(base=500.0, scaling=Llama3Scaling(4.0, 32))},
+    ),
+    "Llama with YaRN": (
+        "llama",
+        "Llama",
+        {"head_dim": H, "rope_parameters": ROPES["yarn"]},
+        {"rope": nn.Rope(base=500.0, scaling=YarnScaling(4.0, 32))},
+    ),
+    "Qwen2": (
+        "qwen2",
+        "Qwen2",
+        {"head_dim": H, "rope_parameters": {"rope_type": "default", "rope_theta": 1e6}},
+        {"bias": ("query", "key", "value"), "rope": nn.Rope(base=1e6)},
+    ),
+    "Phi": (
+        "phi",
+        "Phi",
+        {
+            "head_dim": H,
+            "qk_layernorm": False,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "partial_rotary_factor": 0.5,
+            },
+        },
+        {"bias": True, "rope": nn.Rope(fraction=0.5)},
+    ),
+    "OLMo 2": (
+        "olmo2",
+        "Olmo2",
+        {"head_dim": H, "rms_norm_eps": 1e-5},
+        {"qk_norm": ONE_GROUP, "rope": nn.Rope()},
+    ),
+    "Gemma 2": (
+        "gemma2",
+        "Gemma2",
+        {
+            "head_dim": H,
+            "query_pre_attn_scalar": 5,
+            "attn_logit_softcapping": 2.0,
+            "sliding_window": 3,
+            "layer_types": ["sliding_attention"],
+        },
+        {"scale": 5.0**-0.5, "softcap": 2.0, "window": 3, "rope": nn.Rope()},
+    ),
+    "gpt-oss": (
+        "gpt_oss",
+        "GptOss",
+        {
+            "head_dim": H,
+            "attention_bias": True,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 150000.0},
+        },
+        {"bias": True, "sink": True, "rope": nn.Rope(base=150000.0)},
+    ),
+    "Qwen3-Next": (
+        "qwen3_next",
+        "Qwen3Next",
+        {
+            "head_dim": H,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 1e6,
+                "partial_rotary_factor": 0.5,
+            },
+        },
+        {"qk_norm": True, "output_gate": "elementwise", "rope": nn.Rope(base=1e6, fraction=0.5)},
+    ),
+}
+
+
+def drawn(module: Any) -> dict[str, np.ndarray]:
+    """The module's parameters, drawn anew, as arrays."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(0, 0.4)
+    return {name: x.detach().numpy().astype(np.float32) for name, x in module.named_parameters()}
+
+
+def x() -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(2, T, D)).astype(np.float32)
+
+
+def put(part: Any, weight: np.ndarray, bias: np.ndarray | None = None) -> None:
+    """Copies a matrix [out, in] of torch and its bias into a projection of ours."""
+    part.kernel[...] = jnp.asarray(weight.T.reshape(part.kernel.shape))
+    assert (part.bias is None) == (bias is None)
+    if bias is not None:
+        part.bias[...] = jnp.asarray(bias.reshape(part.bias.shape))
+
+
+def copied(layer: nn.SoftmaxAttention, theirs: dict[str, np.ndarray]) -> None:
+    if layer.output_gate is not None:
+        both = theirs["q_proj.weight"].reshape(N, 2, H, D)
+        theirs["q_proj.weight"], gate = (both[:, part].reshape(N * H, D) for part in (0, 1))
+        put(layer.output_gate.up, gate)
+    for name, ours in (("q", layer.query), ("k", layer.key), ("v", layer.value), ("o", layer.out)):
+        name = "dense" if name == "o" and "dense.weight" in theirs else f"{name}_proj"
+        put(ours, theirs[f"{name}.weight"], theirs.get(f"{name}.bias"))
+    for name, norm in (("q_norm", layer.query_norm), ("k_norm", layer.key_norm)):
+        if norm is not None:
+            # Qwen3-Next keeps what it adds to 1.
+            plus = 1.0 if layer.output_gate is not None else 0.0
+            norm.scale[...] = jnp.asarray(theirs[f"{name}.weight"].reshape(norm.scale.shape) + plus)
+    if layer.sink is not None:
+        layer.sink[...] = jnp.asarray(theirs["sinks"])
+
+
+@pytest.mark.parametrize("name", SOFTMAX)
+def test_softmax_attention(name: str) -> None:
+    package, prefix, fields, settings = SOFTMAX[name]
+    peer = importlib.import_module(f"transformers.models.{package}.modeling_{package}")
+    make_config = getattr(
+        importlib.import_module(f"transformers.models.{package}.configuration_{package}"), f"{prefix}Config"
+    )
+    config = make_config(**SIZES, **fields, max_position_embeddings=128, attn_implementation="eager")
+    module = getattr(peer, f"{prefix}Attention")(config, layer_idx=0).eval()
+    layer = nn.SoftmaxAttention(D, N, kv_heads=K, head_dim=H, **{"bias": False} | settings, rngs=nnx.Rngs(0))
+    copied(layer, drawn(module))
+
+    width = fields.get("sliding_window", T)
+    allowed = np.tril(np.ones((T, T), bool)) & ~np.tril(np.ones((T, T), bool), -width)
+    mask = torch.tensor(np.where(allowed, 0, -np.inf)[None, None], dtype=torch.float32)
+    tokens = torch.tensor(x())
+    # Far from 0, where a scaling has something to say.
+    at = torch.arange(T)[None] + 50
+    rotary = getattr(peer, f"{prefix}RotaryEmbedding")(config)
+    with torch.no_grad():
+        places = (
+            rotary(tokens, at)
+            if "layer_type" not in _parameters(rotary.forward)
+            else rotary(tokens, at, None)
+        )
+        expected = module(tokens, position_embeddings=places, attention_mask=mask)[0]
+    with jax.enable_x64(False):
+        out = layer(jnp.asarray(x()), mask=masks.causal(), positions=jnp.arange(T) + 50).out
+    np.testing.assert_allclose(out, expected.numpy(), atol=2e-5)
+    # What the settings say takes effect.
+    plain = nn.SoftmaxAttention(D, N, kv_heads=K, head_dim=H, bias=False, rngs=nnx.Rngs(0))
+    for part in ("query", "key", "value", "out"):
+        getattr(plain, part).kernel[...] = getattr(layer, part).kernel[...]
+    assert np.abs(plain(jnp.asarray(x()), mask=masks.causal()).out - expected.numpy()).max() > 1e-2
+
+
+def _parameters(function: Any) -> Any:
+    import inspect
+
+    return inspect.signature(function).parameters
+
+
+def test_gated_delta_net() -> None:
+    """Qwen3-Next's layer: fewer key heads than value heads, silu gate after the norm, decays by softplus."""
+    peer = importlib.import_module("transformers.models.qwen3_next.modeling_qwen3_next")
+    configs = importlib.import_module("transformers.models.qwen3_next.configuration_qwen3_next")
+    sizes = {"linear_num_key_heads": K, "linear_num_value_heads": N, "linear_conv_kernel_dim": 3}
+    sizes |= {"linear_key_head_dim": H, "linear_value_head_dim": H}
+    config = configs.Qwen3NextConfig(**SIZES, **sizes, layer_types=["linear_attention"])
+    module = peer.Qwen3NextGatedDeltaNet(config, layer_idx=0).eval()
+    theirs = drawn(module)
+    layer = nn.RecurrentAttention(
+        D,
+        N,
+        mechanism="gated_delta_net",
+        key_heads=K,
+        head_dim=H,
+        bias=False,
+        convolution=nn.Convolution(3),
+        output_gate=nn.OutputGate(activation="silu"),
+        rngs=nnx.Rngs(0),
+    )
+    groups, each = K, N // K
+    rows = theirs["in_proj_qkvz.weight"].reshape(groups, 2 * H + 2 * each * H, D)
+    query, key, value, gate = np.split(rows, [H, 2 * H, 2 * H + each * H], axis=1)
+    strength, decay = np.split(theirs["in_proj_ba.weight"].reshape(groups, 2 * each, D), 2, axis=1)
+    for part, weight in ((layer.query, query), (layer.key, key), (layer.value, value)):
+        put(part, weight.reshape(-1, D))
+    put(layer.output_gate.up, gate.reshape(-1, D))
+    put(layer.out, theirs["out_proj.weight"])
+    gates = layer.recurrence.gates
+    put(gates["strength"].up, strength.reshape(-1, D), np.zeros(N, np.float32))
+    put(gates["decay"].step.up, decay.reshape(-1, D), theirs["dt_bias"])
+    gates["decay"].rate.raw[...] = jnp.asarray(theirs["A_log"])
+    kernels = np.split(theirs["conv1d.weight"][:, 0], [K * H, 2 * K * H])
+    for name, kernel in zip(("query", "key", "value"), kernels, strict=True):
+        ours = layer.recurrence.convolutions[name].kernel
+        ours[...] = jnp.asarray(kernel.T[::-1].reshape(ours.shape))
+    layer.norm.scale[...] = jnp.asarray(theirs["norm.weight"])
+
+    with torch.no_grad():
+        expected = module(torch.tensor(x()))
+    with jax.enable_x64(False):
+        out = layer(jnp.asarray(x()), mask=masks.causal()).out
+    np.testing.assert_allclose(out, expected.numpy(), atol=5e-5)

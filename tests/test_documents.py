@@ -1,0 +1,120 @@
+"""The README and the pages of the site: commands are commands, tutorials run, drawings are what is drawn."""
+
+import glob
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from attnjax.cli import main
+from attnjax.cli.command_line import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+MADE = ROOT / "docs/reference/command_line.md"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted({*ROOT.glob("docs/**/*.md")} - {MADE})]
+BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+SHIPPED = ("copying", "recall", "translation")
+CORPORA = ("pairs.tsv", "train.de", "train.en", "test.de", "test.en")
+OF_TUTORIALS = {"sorting", "sorters", "."}
+
+
+def commands(text: str) -> list[list[str]]:
+    """Returns the arguments of each line that calls attnjax."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("attnjax ")]
+
+
+def of_page(page: Path) -> list[list[str]]:
+    """Returns all commands of a page: those of its blocks, and those inside its sentences."""
+    text = page.read_text(encoding="utf-8")
+    blocks = [body for language, _, body in BLOCK.findall(text) if language == "sh"]
+    inside = re.findall(r"`(attnjax [^`]+)`", BLOCK.sub("", text))
+    return [
+        found for part in [*blocks, *(" ".join(part.split()) for part in inside)] for found in commands(part)
+    ]
+
+
+def refuses(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Returns what the command line has against a command, without running it; nothing if it has nothing."""
+    stands_for_one = any(re.fullmatch("[A-Z…]+", a) for a in arguments)
+    if arguments[0] == "run" and arguments[1:2] and arguments[1] in SHIPPED and not stands_for_one:
+        # It takes the same fields, and starts nothing.
+        return capsys.readouterr().err if main(["show", *arguments[1:]]) else ""
+    if arguments[0].startswith("-"):
+        return ""
+    if arguments[0] not in COMMANDS:
+        return f"{arguments[0]} is no command"
+    with pytest.raises(SystemExit):
+        main([arguments[0], "--help"])
+    text = capsys.readouterr().out
+    options = (a.partition("=")[0] for a in arguments if a.startswith("--"))
+    unknown = [
+        o for o in options if o not in text and not re.match(r"--(model|train|data|loss)\.|--seed$", o)
+    ]
+    return f"no option {unknown[0]}" if unknown else ""
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty directory with the corpora that the pages speak of."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ATTNJAX_RUNS", raising=False)
+    for name in CORPORA:
+        Path(name).touch()
+
+
+@pytest.mark.usefixtures("shipped")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_is_one(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in of_page(page):
+        if not OF_TUTORIALS & set(arguments):
+            assert not refuses(arguments, capsys), " ".join(arguments)
+
+
+@pytest.mark.usefixtures("shipped")
+def test_a_wrong_command_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refuses(["train", "translation"], capsys)
+    assert refuses(["run", "translation", "--model.headz", "8"], capsys)
+    assert refuses(["sweep", "translation", "--gridd", "x=1"], capsys)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_scripts_that_a_page_names_are_there(page: Path) -> None:
+    for name in re.findall(
+        r"(?:scripts|benchmarks|tests|findings)/[\w./]*\w", page.read_text(encoding="utf-8")
+    ):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
+
+
+def test_the_drawings_are_what_their_script_draws(tmp_path: Path) -> None:
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("drawings", ROOT / "scripts" / "drawings.py")
+    assert spec is not None
+    assert spec.loader is not None
+    drawings = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(drawings)
+    drawings.main(tmp_path)
+    drawn = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert drawn == {file.name: file.read_text() for file in (ROOT / "docs" / "drawings").iterdir()}
+
+
+@pytest.mark.usefixtures("shipped")
+@pytest.mark.parametrize("pages", [("mechanism",), ("experiment", "sweep")], ids=" ".join)
+def test_the_commands_of_a_tutorial_run_one_after_another(
+    pages: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In an empty folder with the pages' files. Estimates (--dry-run), which take longest, are left out."""
+    for page in pages:
+        for language, title, body in BLOCK.findall((ROOT / "docs/tutorials" / f"{page}.md").read_text()):
+            if title:
+                Path(title).write_text(body)
+            for arguments in commands(body) if language == "sh" else ():
+                if "--dry-run" not in arguments:
+                    arguments = [found for a in arguments for found in sorted(glob.glob(a)) or [a]]
+                    assert main(arguments) == 0, (arguments, capsys.readouterr().err)
