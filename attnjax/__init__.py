@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from attnjax.ops.normalizers import sigmoid as sigmoid
     from attnjax.ops.normalizers import softmax as softmax
     from attnjax.ops.normalizers import sparsemax as sparsemax
-    from attnjax.ops.plan import Plan as Plan
+    from attnjax.ops.plan import AttentionPlan as AttentionPlan
     from attnjax.ops.plan import plan_attention as plan_attention
     from attnjax.ops.positions import DynamicNTKScaling as DynamicNTKScaling
     from attnjax.ops.positions import LinearScaling as LinearScaling

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import linecache
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -23,8 +24,8 @@ def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]],
       ImportError: the package's source holds no such block.
     """
     module = sys.modules[package]
-    source = module.__spec__.loader.get_source(package)  # type: ignore[union-attr]
-    homes = _imported(ast.parse(source or ""))
+    source = "".join(linecache.getlines(str(module.__file__), vars(module)))  # From an archive too.
+    homes = _imported(ast.parse(source))
     if not homes:
         raise ImportError(f"{package} imports nothing under `if TYPE_CHECKING:`: expected its public names")
 

@@ -5,6 +5,7 @@
     attnjax sweep recall_state
     attnjax sweep copying_length
     attnjax sweep recall --grid model.mechanism=based,kda data.pairs=4,8 --seeds 3
+    attnjax sweep recall --grid "model.mechanism=kda*1+softmax,longformer(size=8, tokens=2)"
 
 Multi-query associative recall (Zoology, Arora et al., 2023): a sequence tells up to 8 pairs of a key and a
 value, then asks for each key's value. Copying (Jelassi et al., 2024): a random string of up to 16 letters, a

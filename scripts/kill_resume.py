@@ -6,13 +6,13 @@
     python scripts/kill_resume.py --kills 500 --what sweep
     python scripts/kill_resume.py --kills 500 --what search
 
-The run is the toy of tests/train: `attnjax.train.fit` with dropout, an average of the parameters, checkpoints
-and a metrics file. Every other kill waits for a save to begin and falls inside it; the others come at any
-moment from start-up to the end. With `--what run` it is all of `attnjax run toy`, with the experiment of
-tests/sweeps/user_folder, and every kill comes at any moment: while the folder is prepared, in the
-evaluation, in the writing of the result. With `--what sweep` it is a sweep of that experiment over two
-shapes, with `--what search` a search over them that prunes. Exits with 1 when a parameter, a result of the
-sweep or a byte of any metrics.jsonl differs.
+The run is the toy of tests/train: `attnjax.train.loop.fit` with dropout, an average of the parameters,
+checkpoints and a metrics file. Every other kill waits for a save to begin and falls inside it; the
+others come at any moment from start-up to the end. With `--what run` it is all of `attnjax run toy`,
+with the experiment of tests/sweeps/user_folder, and every kill comes at any moment: while the folder is
+prepared, in the evaluation, in the writing of the result. With `--what sweep` it is a sweep of that
+experiment over two shapes, with `--what search` a search over them that prunes. Exits with 1 when a
+parameter, a result of the sweep or a byte of any metrics.jsonl differs.
 """
 
 import argparse

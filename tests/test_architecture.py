@@ -16,6 +16,7 @@ FLOORS = {
     "mechanisms": 1,
     "experiment": 2,
     "ops": 1,
+    "linear": 2,
     "nn": 2,
     "testing": 3,
     "models": 3,

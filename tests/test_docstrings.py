@@ -12,7 +12,9 @@ import attnjax
 from attnjax import models
 
 PACKAGE = Path(attnjax.__file__).parent
-ROOMS = ("cli", "experiment", "mechanisms", "runs", "sweeps", "tasks", "testing")
+ROOMS = (
+    *("cli", "data", "experiment", "explain", "mechanisms", "runs", "sweeps", "tasks", "testing", "train"),
+)
 """The rooms whose docstrings are in the form that the guide for contributors names."""
 QUESTION = re.compile(r"(What|How|Which|Whether|Why|Where)\b")
 

@@ -27,7 +27,7 @@ reveal_type(aj.attention(x, x, x, normalize=False))  # tuple[Array, Array, Array
 reveal_type(aj.attention(x, x, x, return_lse=flag))  # Array | tuple[Array, ...]
 reveal_type(aj.attention_weights(x, x, rows=[0]))  # Array
 reveal_type(aj.merge_attention([x], [x]))  # tuple[Array, Array]
-reveal_type(aj.plan_attention(x, x, x))  # Plan
+reveal_type(aj.plan_attention(x, x, x))  # AttentionPlan
 reveal_type(aj.plan_attention(x, x, x).visited)  # int | None
 reveal_type(aj.linear_attention(x, x, x, chunk_size=2))  # Array
 reveal_type(aj.linear_attention(x, x, x, return_state=True))  # tuple[Array, Array]

@@ -115,7 +115,7 @@ class Mechanism:
       causal_only: it cannot read both ways.
       streaming: with a cache it gives for token after token what it gives for all at once.
       has_weights: there are attention weights, to capture and to drop out.
-      heads_differ: heads differ by more than their parameters: by fixed decays or slopes.
+      heads_differ: heads differ by more than their parameters (fixed decays or slopes): their order counts.
       place: the file and line of one that a user registered; empty for those of this package.
     """
 

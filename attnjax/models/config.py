@@ -25,7 +25,7 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class BlockConfig:
-    """What the blocks of a model are made of (Vaswani et al. 2017, and the choices that came after it)."""
+    """The parts of the blocks of a model."""
 
     dim: int = 128
     """Width of the vectors that stand for tokens."""
@@ -40,7 +40,7 @@ class BlockConfig:
     mechanism: str = "softmax"
     """Of self-attention: gla, "window(size=16)", kda*3+softmax; `attnjax list mechanisms` has them all."""
     positions: Positions = "rope"
-    """How the order of tokens enters: added to embeddings, by rotation, or as a bias on the scores."""
+    """Of tokens, which enter by addition to embeddings, by rotation, or as a bias on the scores."""
     norm: Norm = "layer"
     """LayerNorm or RMSNorm."""
     norm_placement: NormPlacement = "pre"
@@ -50,15 +50,15 @@ class BlockConfig:
     qk_norm: bool = False
     """RMSNorm of each query and key head."""
     bias: bool = True
-    """Whether projections and feed-forward layers have biases."""
+    """Of projections and feed-forward layers: True if they have some."""
     tie_embeddings: bool = False
     """Use the embedding of what is predicted as the output projection."""
     max_length: int = 512
     """Positions that a learned table holds; the horizon of cosFormer."""
     dtype: Precision = "float32"
-    """What is computed in."""
+    """Of what is computed."""
     param_dtype: Precision = "float32"
-    """What parameters are kept in."""
+    """Of the parameters."""
     implementation: Implementation | None = None
     """The engine of softmax attention; None chooses by size."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from attnjax.ops.core.checks import array, floats, scalar
-from attnjax.ops.core.dropout import Dropout, dropout
+from attnjax.ops.core.dropout import WeightDropout, dropout
 from attnjax.ops.core.pairs import Sizes, surely
 from attnjax.ops.engines.call import AttentionCall, Semantics
 from attnjax.ops.masks import Mask, dense
@@ -161,7 +161,7 @@ def _normalizer(normalizer: Any) -> Normalizer:
     return normalizer
 
 
-def _dropout(rate: Any, key: Any, sizes: Sizes) -> Dropout | None:
+def _dropout(rate: Any, key: Any, sizes: Sizes) -> WeightDropout | None:
     if not isinstance(scalar("dropout_rate", rate), jax.core.Tracer):
         if not 0 <= float(rate) < 1:
             raise ValueError(f"dropout_rate is {rate}: expected 0 ≤ rate < 1")

@@ -11,14 +11,14 @@ from jaxtyping import Array, Float
 from attnjax.ops.arguments import AttentionOptions, extras, make_call
 from attnjax.ops.core.options import spelled_out
 from attnjax.ops.engines.call import AttentionCall
-from attnjax.ops.engines.choose import Choice, choose, platforms
+from attnjax.ops.engines.choose import EngineChoice, choose, platforms
 from attnjax.ops.engines.kernel import Kernel
 from attnjax.ops.engines.schedule import covered, grouped
 from attnjax.ops.masks.tiles import EMPTY, FULL
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class AttentionPlan:
     """The engine of a call, why it was taken and why the others were not, and the blocks it visits.
 
     `platforms`: the engine on a platform that has kernels of its own, and why others of them were not taken.
@@ -72,7 +72,7 @@ def plan_attention(
     return_lse: bool = False,
     normalize: bool = True,
     **options: Unpack[AttentionOptions],
-) -> Plan:
+) -> AttentionPlan:
     """Returns what `attention` will do with the same arguments: print it, or read its fields.
 
     Args:
@@ -112,12 +112,12 @@ def plan_attention(
 
 
 def _plan_of(
-    call: AttentionCall, choice: Choice, found: dict[str, tuple[Kernel | None, dict[str, str]]]
-) -> Plan:
+    call: AttentionCall, choice: EngineChoice, found: dict[str, tuple[Kernel | None, dict[str, str]]]
+) -> AttentionPlan:
     """Returns the plan of a call for which this engine, and these kernels on their platforms, were chosen."""
     name = choice.engine.name
     own = {p: (kernel.name if kernel else name, others) for p, (kernel, others) in found.items()}
-    plan = Plan(name, choice.reason, choice.others, platforms=own)
+    plan = AttentionPlan(name, choice.reason, choice.others, platforms=own)
     blocks = choice.engine.blocks
     if blocks is None:
         return plan

@@ -24,6 +24,37 @@ class ModelTask(abc.ABC, Generic[Model]):
 
     A subclass adds its data (`batch`, `validation`), its loss (`loss_of`) and its metrics (`monitor`,
     `validate`, `evaluate`); `build` makes its model. Parameters are nested dicts of arrays.
+
+    Example:
+      >>> from attnjax.tasks.base import Evaluation
+      >>> class Doubling(ModelTask[nnx.Linear]):
+      ...     monitor = ("error", "min")
+      ...     validation = {"x": np.array([[1.0], [3.0]], np.float32)}
+      ...
+      ...     def build(self, rngs):
+      ...         return nnx.Linear(1, 1, use_bias=False, rngs=rngs)
+      ...
+      ...     def batch(self, step):
+      ...         return {"x": np.random.default_rng(step).normal(size=(8, 1)).astype(np.float32)}
+      ...
+      ...     def loss_of(self, model, batch, *, dropout, hyper):
+      ...         loss = jax.numpy.mean((model(batch["x"]) - 2 * batch["x"]) ** 2)
+      ...         return loss, {"loss": loss, "weight": jax.numpy.float32(len(batch["x"]))}
+      ...
+      ...     def given(self, model, arrays):
+      ...         return model(arrays["x"])
+      ...
+      ...     def validate(self, params):
+      ...         given = self.infer(self.given, params, self.validation)
+      ...         return {"error": float(np.mean(abs(given - 2 * self.validation["x"])))}
+      ...
+      ...     def evaluate(self, params, folder):
+      ...         return Evaluation({"held out": self.validate(params)})
+      >>> task = Doubling()
+      >>> jax.tree.map(np.shape, task.init(jax.random.key(0)))
+      {'kernel': (1, 1)}
+      >>> task.validate({"kernel": np.full((1, 1), 2.5, np.float32)})
+      {'error': 1.0}
     """
 
     @abc.abstractmethod

@@ -1,4 +1,4 @@
-"""How long a training takes and how fast it goes.
+"""Seconds and speed of a training.
 
 That lies in times.jsonl, since the metrics hold nothing that differs between two runs of a config.
 """

@@ -1,4 +1,4 @@
-"""How long and how to train. Free of jax, so that the command line can read it at once."""
+"""The settings of a training. Free of jax, so that the command line can read it at once."""
 
 import math
 from dataclasses import dataclass, field
@@ -58,7 +58,7 @@ class TrainConfig:
     rate_patterns: tuple[str, ...] = ()
     """Patterns of names of parameters with learning rates of their own; the first that fits counts."""
     rate_factors: tuple[float, ...] = field(default=(), metadata={"traced": True, "static": _ones})
-    """What the learning rate is multiplied by, for each of rate_patterns."""
+    """Factors of the learning rate, one for each of rate_patterns."""
     learning_rate: float = traced(1e-3)
     """Its peak, at the end of the warm-up."""
     weight_decay: float = traced(0.01)

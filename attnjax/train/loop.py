@@ -39,7 +39,7 @@ class TrainingDiverged(RuntimeError):
 
 @dataclass(frozen=True)
 class FitResult:
-    """What training leaves: the parameters after the last step, and where the best ones are."""
+    """The outcome of `fit`: the parameters after the last step, and the step of the best ones."""
 
     params: Any
     """After `step` updates (their moving average where `ema_decay` > 0), on one device."""
@@ -212,7 +212,7 @@ class _Dispatcher:
 
 
 class _Boundary:
-    """What happens between two chunks, for the chunk that is finished."""
+    """The host's work between two chunks, for the chunk that is finished."""
 
     def __init__(
         self,
@@ -287,7 +287,7 @@ def stacked_batches(task: "Task", span: Span) -> dict[str, np.ndarray]:
 
 
 def divergence(end: int, metrics: dict[str, np.ndarray]) -> str | None:
-    """Where in a chunk that ended at `end` loss or gradient are not finite; None where they are."""
+    """Returns the first step of a chunk with a loss or gradient that is not finite, in words; else None."""
     finite = np.isfinite(metrics["loss"]) & np.isfinite(metrics["grad_norm"])
     if finite.all():
         return None

@@ -37,10 +37,14 @@ def matches(params: Any, patterns: Sequence[str]) -> Any:
 
 
 def require_matches(config: TrainConfig, params: Any) -> None:
-    """Raises InputError for a pattern of the config that chooses no parameter, or where all are frozen.
+    """Refuses patterns that choose no parameter, or freeze all of them.
 
     Args:
+      config: the settings that hold the patterns.
       params: the parameters, or their shapes.
+
+    Raises:
+      InputError: Such a pattern, with the nearest name of a parameter.
     """
     names = [name_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     for field in PATTERN_FIELDS:

@@ -7,7 +7,7 @@ from jaxtyping import Array, Int, Key
 
 
 class Stream(enum.IntEnum):
-    """What the randomness is for. The numbers are part of a run's identity: never renumber them."""
+    """The uses of randomness. The numbers are part of a run's identity: never renumber them."""
 
     INIT = 0
     DROPOUT = 1

@@ -1,4 +1,4 @@
-"""Where the arrays of a run live: a mesh of devices, and rules that read the logical axes of parameters."""
+"""Shardings of a run: a mesh of devices, and rules that read the logical axes of parameters."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -113,5 +113,5 @@ def gather(tree: Any) -> Any:
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes what all of them know."""
+    """Returns True in the process that writes what all processes know."""
     return jax.process_index() == 0

@@ -25,10 +25,10 @@ def next_span(step: int, config: TrainConfig) -> Span:
 
 
 def checkpoint_due(span: Span, config: TrainConfig) -> bool:
-    """Whether a checkpoint is saved after this chunk."""
+    """Returns True if a checkpoint is saved after this chunk."""
     return crosses(span.start, span.end, config.checkpoint_every) or span.end == config.steps
 
 
 def crosses(start: int, end: int, every: int) -> bool:
-    """Whether a multiple of `every` lies in (start, end]."""
+    """Returns True if a multiple of `every` lies in (start, end]."""
     return start // every < end // every

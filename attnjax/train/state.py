@@ -1,4 +1,4 @@
-"""What training carries from step to step: a plain pytree, that can be jitted, saved, mapped and sharded."""
+"""The training state: a plain pytree, which can be jitted, saved, mapped and sharded."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,7 +50,7 @@ def evaluation_params(state: TrainState) -> Any:
 
 
 def count_parameters(params: Any) -> int:
-    """How many numbers the arrays of a tree hold.
+    """Returns the number of entries in the arrays of a tree.
 
     >>> count_parameters({"kernel": jnp.zeros((2, 3)), "bias": jnp.zeros(3)})
     9

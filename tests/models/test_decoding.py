@@ -126,7 +126,9 @@ def test_works_inside_jit(model: Transformer) -> None:
     np.testing.assert_array_equal(inside.tokens, decode(model, source, lengths).tokens)
 
 
-@pytest.mark.parametrize(("mechanism", "dtype"), [("gated_delta_net", "bfloat16"), ("linear", "float32")])
+@pytest.mark.parametrize(
+    ("mechanism", "dtype"), [("gated_delta_net", "bfloat16"), ("linear+window", "float32")]
+)
 def test_the_loop_carries_the_state_of_a_recurrence(mechanism: str, dtype: str) -> None:
     config = TransformerConfig(dim=8, heads=2, encoder_layers=1, mechanism=mechanism, dtype=dtype)
     small = Transformer(config, source_vocab=13, target_vocab=7, rngs=nnx.Rngs(0))

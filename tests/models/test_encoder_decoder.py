@@ -275,7 +275,8 @@ def test_the_encoder_tells_the_keys_after_a_query_from_those_before() -> None:
 
 
 def test_rope_is_in_halves_and_interleaved_only_where_asked() -> None:
-    assert [build(positions=p).encoder[0].attention.rope for p in ("rope", "none")] == ["halves", None]
+    layouts = [build(positions=p).encoder[0].attention.rope for p in ("rope", "none")]
+    assert layouts == [nn.Rope("halves"), None]
 
 
 def test_tied_embeddings_share_one_table() -> None:

@@ -22,6 +22,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "softmax, alibi": {"positions": "alibi"},
     "window": {"mechanism": "window(size=3)"},
     "linear": {"mechanism": "linear", "convolution": None},
+    "hybrid": {"mechanism": "gla*2+forget_gate & bigbird(size=2, count=1)+gla", "layers": 4},
     "gated_delta_net": {"mechanism": "gated_delta_net"},
 }
 every_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)

@@ -19,22 +19,28 @@ def biased(b: int, h: int, i: int, j: int) -> float:
 
 
 CASES = {
-    "alibi": (aj.alibi(SLOPES, OFFSET), lambda b, h, i, j: -SLOPES[h] * (i - j)),
-    "relative bias": (aj.relative_bias(TABLE, bidirectional=False, offset=OFFSET), biased),
-    "forget gate": (aj.forget_gate(GATES, OFFSET), lambda b, h, i, j: GATES[b, j + 1 : i + 1, h].sum()),
+    "alibi": (lambda at: aj.alibi(SLOPES, at), lambda b, h, i, j: -SLOPES[h] * (i - j)),
+    "relative bias": (lambda at: aj.relative_bias(TABLE, bidirectional=False, offset=at), biased),
+    "forget gate": (
+        lambda at: aj.forget_gate(GATES, at),
+        lambda b, h, i, j: GATES[b, j + 1 : i + 1, h].sum(),
+    ),
 }
+OFFSETS = {"of all rows": OFFSET, "of each row": jnp.array([OFFSET, 1])}
 
 
+@pytest.mark.parametrize("offset", OFFSETS.values(), ids=OFFSETS)
 @pytest.mark.parametrize("name", CASES)
-def test_a_score_counts_from_the_position_of_the_query(name):
-    score, formula = CASES[name]
+def test_a_score_counts_from_the_position_of_the_query(name, offset):
+    make, formula = CASES[name]
+    score, starts = make(offset), np.broadcast_to(offset, B)
     expected = np.full((B, N, T, S), -np.inf)
     for b, h, i in np.ndindex(B, N, T):
-        for j in range(i + OFFSET + 1):
-            expected[b, h, i, j] = formula(b, h, i + OFFSET, j)
+        for j in range(i + starts[b] + 1):
+            expected[b, h, i, j] = formula(b, h, i + starts[b], j)
     # Queries and keys of zero, each pair on its own: a softmax would not see what all keys of a row share.
     query, key = jnp.zeros((B, T, N, 4)), jnp.zeros((B, S, N, 4))
-    options = {"mask": aj.causal(OFFSET), "normalizer": aj.sigmoid()}
+    options = {"mask": aj.causal(offset), "normalizer": aj.sigmoid()}
     got = aj.attention_weights(query, key, score=score, **options)
     np.testing.assert_allclose(got, jax.nn.sigmoid(expected), rtol=1e-5, atol=1e-6)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from attnjax.config import InputError
+from attnjax.models.config import LanguageModelConfig
 from attnjax.sweeps.space import Categorical, Range, parse_axes, parse_space
 
 
@@ -42,6 +43,15 @@ class Config:
 
 def same(values, expected) -> bool:
     return list(map(repr, values)) == list(map(repr, expected))
+
+
+def test_a_mechanism_with_commas_is_one_value():
+    config = LanguageModelConfig()
+    text = "mechanism=gla,longformer(size=4, tokens=2),kda*3+neighborhood(shape=[2, 2])"
+    values = ["gla", "longformer(size=4, tokens=2)", "kda*3+neighborhood(shape=[2, 2])"]
+    assert parse_axes(config, [text]) == {"mechanism": values}
+    assert parse_space(config, [text]) == {"mechanism": Categorical(tuple(values))}
+    assert parse_axes(config, ["mechanism=a(b,c"]) == {"mechanism": ["a(b", "c"]}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which blocks of a mask attention computes, and how many of the pairs attend."""
+"""The map of a mask: the blocks that attention computes, and the number of pairs that attend."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from attnjax.ops.arguments import make_call
 from attnjax.ops.core.pairs import Sizes, map_grids
 from attnjax.ops.engines.blocks import Blocking, Index, cut, grid_axes
 from attnjax.ops.engines.call import AttentionCall
-from attnjax.ops.engines.choose import Choice, choose
+from attnjax.ops.engines.choose import EngineChoice, choose
 from attnjax.ops.engines.schedule import covered, grouped, tile_kinds
 from attnjax.ops.engines.tuning import blocking_of
 from attnjax.ops.masks import Mask
@@ -53,7 +53,7 @@ class BlockMap:
     kinds: Int8[np.ndarray, "b h nq nk"]
     tiles: Tiles
     chosen: Tiles
-    choice: Choice
+    choice: EngineChoice
     share: Share
 
     def count(self, kind: int) -> int:
@@ -113,7 +113,7 @@ def _call(mask: Mask, sizes: Sizes) -> AttentionCall:
 
 
 def _count(mask: Mask, tiles: Tiles, places: np.ndarray) -> np.ndarray:
-    """How many pairs attend in each of the tiles [n, 4]."""
+    """Returns the number of pairs that attend in each of the tiles [n, 4]."""
     if not len(places):
         return np.zeros(0, np.int64)
     blocking = Blocking(tiles, tiles.sizes.heads, 1, 1)

@@ -21,7 +21,7 @@ PICTURE_CELLS = 512
 
 
 def report(text: str, drawn: BlockMap, columns: int) -> str:
-    """What the command prints: the numbers, then the map no wider than `columns`."""
+    """Returns the text that the command prints: numbers, then the map, no wider than `columns`."""
     return "\n".join([*_numbers(text, drawn), "", *terminal_map(drawn, columns)])
 
 
@@ -134,7 +134,7 @@ def _meanings(drawn: BlockMap, step: int) -> dict[int, str]:
 
 
 def _scale(drawn: BlockMap, step: int) -> str:
-    """What a cell of the map stands for."""
+    """Returns the meaning of a cell of the map."""
     outer = drawn.kinds.shape[0] * drawn.kinds.shape[1]
     several = f" of {outer} parts of the batch and the heads" if outer > 1 else ""
     return f"one cell: {step} × {step} blocks{several}" if step > 1 or several else "one cell: one block"

@@ -141,7 +141,7 @@ class _Reader:
 
 
 def _signature(name: str) -> str:
-    """How a mask is called, without the types."""
+    """Returns the signature of a mask, without types."""
     parameters = inspect.signature(MASKS[name]).parameters.values()
     shown = [p.name if p.default is p.empty else f"{p.name}={p.default}" for p in parameters]
     return f"{name}({', '.join(shown)})"

@@ -1,4 +1,4 @@
-"""Which axes the projections and gates of a mechanism have: what its declaration says, with sizes."""
+"""Axes of the projections and gates of a mechanism: what its declaration says, with sizes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -10,7 +10,7 @@ from attnjax.ops.core.node import PytreeNode
 from attnjax.ops.core.pairs import Grid, Sizes
 
 
-class Dropout(PytreeNode):
+class WeightDropout(PytreeNode):
     """Keeps a weight with probability 1 - rate and scales it by 1/(1 - rate).
 
     Every row (b, h, i) and every key j holds one random word from jax.random; the bits of a pair are a mix of
@@ -28,12 +28,12 @@ class Dropout(PytreeNode):
         return jnp.where(keep, weights / (1 - rate), 0)
 
 
-def dropout(key: PRNGKeyArray, rate: Any, sizes: Sizes) -> Dropout:
+def dropout(key: PRNGKeyArray, rate: Any, sizes: Sizes) -> WeightDropout:
     """The dropout of one call; `rate` in [0, 1) may be a traced scalar."""
     row_key, column_key = jax.random.split(key)
     rows = jax.random.bits(row_key, (sizes.flat_batch, sizes.heads, sizes.queries, 1), jnp.uint32)
     columns = jax.random.bits(column_key, (1, 1, 1, sizes.keys), jnp.uint32)
-    return Dropout(Grid(rows), Grid(columns), jnp.asarray(rate, jnp.float32))
+    return WeightDropout(Grid(rows), Grid(columns), jnp.asarray(rate, jnp.float32))
 
 
 def _mix(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from attnjax.ops.core.dropout import Dropout
+from attnjax.ops.core.dropout import WeightDropout
 from attnjax.ops.core.pairs import Block, Sizes
 from attnjax.ops.masks.base import Mask
 from attnjax.ops.normalizers import Normalizer, Sums
@@ -22,7 +22,7 @@ class Semantics:
     mask: Mask | None
     scores: tuple[Score, ...]
     normalizer: Normalizer
-    dropout: Dropout | None
+    dropout: WeightDropout | None
     sizes: Sizes = dataclasses.field(metadata={"static": True})
     precision: Any = dataclasses.field(metadata={"static": True})
 

@@ -87,7 +87,7 @@ KERNELS = MappingProxyType({k.name: k for k in (splash.KERNEL, cudnn.KERNEL, pal
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
+class EngineChoice:
     """The engine of a call, why it was taken, and for each other engine why not."""
 
     engine: Engine
@@ -95,7 +95,7 @@ class Choice:
     others: dict[str, str]
 
 
-def choose(call: AttentionCall, implementation: str | None, return_lse: bool = False) -> Choice:
+def choose(call: AttentionCall, implementation: str | None, return_lse: bool = False) -> EngineChoice:
     """The engine asked for, or the first that can compute the call and prefers its size.
 
     Raises ValueError for an unknown name, and for an explicit engine that cannot compute the call.
@@ -114,7 +114,7 @@ def choose(call: AttentionCall, implementation: str | None, return_lse: bool = F
 
 
 def platforms(
-    call: AttentionCall, choice: Choice, return_lse: bool
+    call: AttentionCall, choice: EngineChoice, return_lse: bool
 ) -> dict[str, tuple[Kernel | None, dict[str, str]]]:
     """For each platform that has kernels, the one that will run there, and why the others will not."""
     pattern, scores = pattern_of(call), _scores(call.rules.sizes)
@@ -133,7 +133,7 @@ def platforms(
     return found
 
 
-def _asked(kernel: Kernel, call: AttentionCall, return_lse: bool) -> Choice:
+def _asked(kernel: Kernel, call: AttentionCall, return_lse: bool) -> EngineChoice:
     pattern = pattern_of(call)
     reason = refusal(kernel, call, pattern, return_lse)
     if reason or pattern is None:
@@ -144,7 +144,7 @@ def _asked(kernel: Kernel, call: AttentionCall, return_lse: bool) -> Choice:
     for name, other in KERNELS.items():
         if other is not kernel:
             others[name] = refusal(other, call, pattern, return_lse) or "not asked for"
-    return Choice(engine, "asked for", others)
+    return EngineChoice(engine, "asked for", others)
 
 
 def _runs_on_cpu(call: AttentionCall) -> bool:
@@ -154,7 +154,7 @@ def _runs_on_cpu(call: AttentionCall) -> bool:
     return all(d.platform == "cpu" for x in (call.query, call.key) for d in x.devices())
 
 
-def _cut(choice: Choice, call: AttentionCall) -> Choice:
+def _cut(choice: EngineChoice, call: AttentionCall) -> EngineChoice:
     """The choice, with its blocks where arrays of the mask decide on them, which are known only out here."""
     known = likely(call.rules.mask)
     if choice.engine.run is not blockwise.run or not jax.tree.leaves(known):
@@ -163,11 +163,11 @@ def _cut(choice: Choice, call: AttentionCall) -> Choice:
     return dataclasses.replace(choice, engine=dataclasses.replace(choice.engine, run=run))
 
 
-def _blocking(choice: Choice) -> Blocking | None:
+def _blocking(choice: EngineChoice) -> Blocking | None:
     return choice.engine.run.blocking if isinstance(choice.engine.run, blockwise.Cut) else None
 
 
-def _portable(call: AttentionCall, implementation: str | None) -> Choice:
+def _portable(call: AttentionCall, implementation: str | None) -> EngineChoice:
     refusals = {name: engine.refusal(call) for name, engine in ENGINES.items()}
     if implementation is not None:
         if implementation not in ENGINES:
@@ -176,7 +176,7 @@ def _portable(call: AttentionCall, implementation: str | None) -> Choice:
         if refusals[implementation]:
             raise ValueError(f"implementation {implementation!r} can't do this: {refusals[implementation]}")
         others = {n: refusals[n] or "not asked for" for n in ENGINES if n != implementation}
-        return Choice(ENGINES[implementation], "asked for", others)
+        return EngineChoice(ENGINES[implementation], "asked for", others)
     scores = _scores(call.rules.sizes)
     able = [e for n, e in ENGINES.items() if refusals[n] is None]
     engine = next((e for e in able if e.prefers(scores)), able[0])
@@ -184,7 +184,7 @@ def _portable(call: AttentionCall, implementation: str | None) -> Choice:
     if len(able) > 1 and not engine.prefers(scores):
         reason = f"it takes B·N·T·S of any size, here {scores}"
     others = {n: refusals[n] or _size_reason(e, scores) for n, e in ENGINES.items() if e is not engine}
-    return Choice(engine, reason, others)
+    return EngineChoice(engine, reason, others)
 
 
 def _scores(sizes: Sizes) -> Any:

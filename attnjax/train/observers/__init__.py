@@ -1,1 +1,1 @@
-"""What looks on while a run trains: the progress bar, services that show runs."""
+"""Observers of a run that trains: the progress bar, and services that show runs."""

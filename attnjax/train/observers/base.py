@@ -1,4 +1,4 @@
-"""What may look on while a run trains."""
+"""The interface of an observer: it is told what a run does while it trains."""
 
 from collections.abc import Sequence
 

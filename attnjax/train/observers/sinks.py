@@ -187,7 +187,7 @@ SINKS = {"tensorboard": TensorBoardSink, "wandb": WandbSink, "mlflow": MLflowSin
 
 
 def read_known(folder: Path) -> dict[str, dict[str, Any]]:
-    """What each service knows of the run of a folder: its "id" there, and the "state" it was left in."""
+    """Returns each service's record of the run of a folder: its "id" there, and its last "state"."""
     file = folder / FILE
     return json.loads(file.read_text()) if file.is_file() else {}
 

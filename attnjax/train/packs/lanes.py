@@ -22,7 +22,7 @@ FREE = -1
 
 
 class PackLanes:
-    """Which trial is where in a pack, and how far; `fit_pack` says in which order its methods are called."""
+    """The trials in the lanes of a pack, and their steps; `fit_pack` has the order of the calls."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class PackLanes:
 
     @property
     def finished(self) -> bool:
-        """Whether every trial has ended."""
+        """True when every trial has ended."""
         return self._all_begun and not self._running
 
     def restore(self, checkpoints: Checkpoints) -> tuple[int, int]:
@@ -257,7 +257,7 @@ class PackLanes:
     def _record(
         self, states: TrainState | None, trials: Mapping[int, PackTrial], begun: int
     ) -> dict[str, Any]:
-        """What a checkpoint holds: the states, the number of the trial in each lane, how many have begun."""
+        """Returns a checkpoint's content: the states, each lane's trial, the number of trials begun."""
         lanes = range(self._program.layout.width)
         numbers = [trials[lane].number if lane in trials else FREE for lane in lanes]
         return {"states": states, "trials": jnp.array(numbers, jnp.int32), "begun": jnp.int32(begun)}

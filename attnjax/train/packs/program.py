@@ -45,7 +45,7 @@ class PackTrial:
 
 
 class Lanes(NamedTuple):
-    """What each lane of a pack is trained with, stacked over W lanes; one that is not alive stands still."""
+    """The settings of each lane of a pack, stacked over W lanes; one that is not alive stands still."""
 
     traced: TracedValues
     seed_keys: Array
@@ -53,7 +53,7 @@ class Lanes(NamedTuple):
 
 
 class PackLayout(NamedTuple):
-    """How a pack is computed: one trial after another ("map") or all at once ("vmap"), on how many devices.
+    """The computation of a pack: one trial after another ("map") or all at once ("vmap"), on some devices.
 
     The bits of a trial depend on `batching`, `width` and the kind of device, but on no other trial of the
     pack. With "map" they are those of a run on one device.
@@ -179,7 +179,7 @@ class PackProgram:
         return stacked_batches(self.task, span)
 
     def lanes(self, trials: Sequence[PackTrial | None], alive: Collection[int]) -> Lanes:
-        """What each lane is trained with; those in `alive` go on."""
+        """Returns the settings of each lane; those in `alive` go on."""
         train = [traced_fields(trial.config if trial else self.config) for trial in trials]
         stacked: Any = TracedValues(_stacked(train), _stacked([self.hyper(trial) for trial in trials]))
         keys = jax.vmap(jax.random.key)(np.array([trial.seed if trial else 0 for trial in trials], np.uint32))

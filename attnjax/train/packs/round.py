@@ -1,4 +1,4 @@
-"""What goes on between a pack and its caller: a dispatched chunk, and how a trial ended."""
+"""Messages between a pack and its caller: a dispatched chunk, and the end of a trial."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from attnjax.train.state import TrainState, evaluation_params
 
 @dataclass(frozen=True)
 class Ended:
-    """How a trial ended. `state`: after the last step, for one that is done; `reason`: for the others.
+    """The end of a trial. `state`: after the last step, for one that is done; `reason`: for the others.
 
     `details`: the traceback of what its own code raised.
     """
@@ -49,4 +49,4 @@ class Round(NamedTuple):
     """Those for which there was no batch, and the step that they had reached."""
     save: bool
     last: bool
-    """Whether a trial comes to its last step."""
+    """True if a trial comes to its last step."""

@@ -1,4 +1,4 @@
-"""What the members share: the options they pass on, checks of their gates, padding, chunks of tokens."""
+"""Helpers that the members share: options they pass on, checks of their gates, padding, chunks of tokens."""
 
 import functools
 import inspect
@@ -22,7 +22,7 @@ Answer = TypeVar("Answer")
 
 
 class Passed(TypedDict, total=False):
-    """What the recurrence itself takes."""
+    """Options of the recurrence itself."""
 
     initial_state: Any
     segment_ids: Any

@@ -1,4 +1,4 @@
-"""Where tokens stand: their segment, and their place in it."""
+"""Places of tokens: their segment, and where in it they stand."""
 
 import math
 from typing import NamedTuple
