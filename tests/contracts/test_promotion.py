@@ -86,6 +86,7 @@ def test_what_stands_beside_attention():
     longer = positions.DynamicNTKScaling(2.0, 2)
     traces(lambda q: positions.rope(q, jnp.arange(T), scaling=longer), Q)
     jax.eval_shape(lambda: positions.sinusoidal(jnp.arange(T), H))
+    jax.eval_shape(lambda: positions.relative_buckets(IDS, jnp.arange(T)))
 
 
 @pytest.mark.parametrize("form", ["recurrent", "chunked", "parallel"])

@@ -12,6 +12,7 @@ from attnjax.nn.attention.cache import KeysValues, KVCache
 from attnjax.nn.attention.mask_reading import MaskReading, parts
 from attnjax.ops import masks
 from attnjax.ops.core.node import PytreeNode
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.masks import Mask
 from attnjax.ops.masks.content import Lengths
 
@@ -52,7 +53,8 @@ def following(before: int | Int[Array, "*B"], tokens: int) -> Int[Array, "*B T"]
     >>> following(jnp.array([0, 3]), 2).tolist()
     [[0, 1], [3, 4]]
     """
-    return jnp.arange(tokens) + (before if isinstance(before, int) else before[..., None])
+    at = jnp.arange(tokens, dtype=jnp.int32)
+    return at + before if isinstance(before, int) else of_rank(at, before.ndim + 1) + before[..., None]
 
 
 def require_offsets(cache: KVCache | None, *rules: Any) -> None:
@@ -107,7 +109,7 @@ def shifted(x: Float[Array, "..."], left: Int[Array, "*#B"]) -> Float[Array, "..
     [1.0, 2.0, 0.0]
     """
     batch, tokens = x.shape[:-2], x.shape[-2]
-    index = (jnp.arange(tokens) + jnp.broadcast_to(left, batch)[..., None]) % tokens
+    index = following(jnp.broadcast_to(left, batch), tokens) % tokens
     return jnp.take_along_axis(x, index[..., None], axis=-2)
 
 

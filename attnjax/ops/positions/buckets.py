@@ -44,6 +44,7 @@ def relative_buckets(
     """
     q_index, k_index = integers("q_index", q_index), integers("k_index", k_index)
     side, exact = _check_buckets(num_buckets, max_distance, bidirectional)
+    q_index, k_index = jnp.broadcast_arrays(q_index, k_index)  # jax may be told to promote no ranks.
     distance = q_index - k_index
     after = jnp.int32(0)
     if bidirectional:

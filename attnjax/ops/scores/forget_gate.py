@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int
 from attnjax.ops.core.checks import floats, positions_of
 from attnjax.ops.core.node import PytreeNode, position, replace
 from attnjax.ops.core.pairs import Block, Grid, Sizes, batch_grid
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.core.running_sums import running_sums
 from attnjax.ops.scores.base import Score
 
@@ -77,7 +78,7 @@ class ForgetGate(Score):
         whole = (*sums, jnp.cumsum(closed, axis=2, dtype=jnp.int32))
         before = (jnp.pad(x, ((0, 0), (0, 0), (1, 0))) for x in whole)  # The sum before position 0 is 0.
         offset = batch_grid("offset", self.offset, sizes).array[..., 0]
-        position = offset + jnp.arange(sizes.queries) + 1
+        position = offset + of_rank(jnp.arange(sizes.queries), offset.ndim) + 1
         return replace(
             self,
             log_f=GateSums(*(Grid(_taken(x, position)[..., None]) for x in before)),

@@ -69,7 +69,7 @@ class RelativeBias(Score):
     def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
         buckets = relative_buckets(
             (at.q + self.offset.array)[:, 0],
-            at.k[0, 0],
+            at.k[:, 0],
             num_buckets=self.table.shape[0],
             max_distance=self.max_distance,
             bidirectional=self.bidirectional,

@@ -132,9 +132,7 @@ def by_formula(name: str, x: np.ndarray) -> np.ndarray:
     per_token = {gate: value for gate, value in gates.items() if member.gates[gate].per_token}
     parameters = {gate: value for gate, value in gates.items() if gate not in per_token}
     out, _ = answer(name, Case(given | per_token, parameters, dict(module.recurrence.arguments)))
-    out = (
-        out / np.sqrt((out**2).mean(-1, keepdims=True) + 1e-6) * np.asarray(module.recurrence.norm.scale[...])
-    )
+    out = out / np.sqrt((out**2).mean(-1, keepdims=True) + 1e-6) * np.asarray(module.norm.scale[...])
     return np.einsum("btnv,nvd->btd", out, module.out.kernel[...]) + np.asarray(module.out.bias[...])
 
 
