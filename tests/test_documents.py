@@ -13,8 +13,7 @@ from attnjax.cli import main
 from attnjax.cli.command_line import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-MADE = ROOT / "docs/reference/command_line.md"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted({*ROOT.glob("docs/**/*.md")} - {MADE})]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 SHIPPED = ("copying", "recall", "translation")
 CORPORA = ("pairs.tsv", "train.de", "train.en", "test.de", "test.en")
