@@ -12,7 +12,6 @@ if [ "${1:-}" = serve ]; then command=serve && shift; fi
 python=$(find_python)
 ensure_environment "$ROOT/.venv" "$python" docs
 cd "$ROOT"
-"$ROOT/.venv/bin/python" scripts/command_line_page.py >docs/reference/command_line.md
 say "mkdocs $command --strict"
 # MkDocs' theme would print what it thinks of MkDocs' future.
 NO_MKDOCS_2_WARNING=1 exec "$ROOT/.venv/bin/python" -m mkdocs "$command" --strict "$@"

@@ -22,7 +22,7 @@ from typing import Any
 
 from attnjax.config import InputError, require_seed
 from attnjax.experiment.identity import contents, fingerprint, run_id, same_values, what_changed
-from attnjax.experiment.registry import Experiment, default_config, find, load_file
+from attnjax.experiment.registry import Experiment, default_config, find_or_load, load_files
 from attnjax.experiment.serialize import decode, encode
 from attnjax.mechanisms.catalogue import files_of_own
 from attnjax.train import strict_json
@@ -214,11 +214,8 @@ def named(kind: str, name: str, place: Path, marker: str) -> Path:
 
 def decode_config(file: Path, record: dict[str, Any]) -> tuple[Experiment, Any]:
     """The experiment and the config that the record in `file` names."""
-    for own in record.get("mechanisms", []):
-        # Should it be gone or broken, the config says what it misses.
-        with suppress(Exception):
-            load_file(Path(own))
-    experiment = _find_or_load(record["experiment"], Path(record["file"]))
+    load_files(record.get("mechanisms", []))
+    experiment = find_or_load(record["experiment"], Path(record["file"]))
     try:
         return experiment, decode(type(default_config(experiment)), record["config"])
     except InputError as error:
@@ -284,16 +281,3 @@ def write_json(path: Path, data: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
-
-
-def _find_or_load(name: str, file: Path) -> Experiment:
-    try:
-        return find(name)
-    except InputError as error:
-        if not file.is_file():
-            raise InputError(f"{error} (and {file}, where the run came from, is gone)") from None
-    try:
-        load_file(file)
-    except Exception as error:
-        raise InputError(f"{file} cannot be loaded: {type(error).__name__}: {error}") from None
-    return find(name)

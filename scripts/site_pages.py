@@ -1,0 +1,44 @@
+"""For the site: what two pages show beside their text, help of commands and guides of CONTRIBUTING.md."""
+
+import contextlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+from attnjax.cli import main
+from attnjax.cli.command_line import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+COLUMNS = 96
+
+
+def commands() -> str:
+    """Returns what each command prints for --help, as Markdown."""
+    os.environ.update(COLUMNS=str(COLUMNS), NO_COLOR="1")
+
+    def block(*arguments: str) -> str:
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+            main([*arguments, "--help"])
+        return f"```text\n{out.getvalue().rstrip()}\n```"
+
+    return "\n\n".join([block(), *(f"## attnjax {name}\n\n{block(name)}" for name in COMMANDS)])
+
+
+def guides() -> str:
+    """Returns the guides for contributors, whose links are seen from the page's folder."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    _, _, section = text.partition("\n## Four guides\n")
+    return (
+        section.partition("\n**Dependencies**")[0].replace("](docs/guides/", "](").replace("\n### ", "\n## ")
+    )
+
+
+MADE = {"reference/command_line.md": commands, "guides/adding.md": guides}
+
+
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
+    """Appends to a page what is made for it; mkdocs calls this for each page."""
+    made = MADE.get(page.file.src_uri)
+    return markdown if made is None else f"{markdown.rstrip()}\n\n{made()}\n"
