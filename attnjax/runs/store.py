@@ -44,12 +44,10 @@ class Run:
 
     @property
     def config_file(self) -> Path:
-        """The file that holds the config."""
         return self.folder / "config.json"
 
     @property
     def provenance_file(self) -> Path:
-        """The file that holds the provenance of each start."""
         return self.folder / "provenance.json"
 
     @property
@@ -77,15 +75,8 @@ class Run:
         """The stored result, or None while the run is unfinished. InputError when it is not ours."""
         if not self.result_file.is_file():
             return None
-        kinds = {
-            "step": int,
-            "params_hash": str,
-            "training_seconds": float,
-            "resumed_from": int,
-            "metrics": dict,
-            "samples": list,
-            "figures": list,
-        }
+        kinds = {"step": int, "params_hash": str, "training_seconds": float, "resumed_from": int}
+        kinds |= {"metrics": dict, "samples": list, "figures": list}
         return {"weights": "last", **read_result(self.result_file, kinds)}
 
     def outcome(self) -> dict[str, Any] | None:
@@ -107,10 +98,7 @@ class Run:
         write_json(self.config_file, record)
 
     def belongs_to(self, experiment: Experiment, config: Any) -> bool:
-        """Returns True if the folder was made for this config.
-
-        The stored config may have had its files elsewhere, and fewer fields.
-        """
+        """Returns True if the folder was made for this config, perhaps when it had fewer fields."""
         record = self.record()
         return (
             record["experiment"] == experiment.name
