@@ -1,1 +1,1 @@
-"""What every primitive is made of: pairs of positions, pytree nodes, checks of arguments."""
+"""The parts of every primitive: pairs of positions, pytree nodes, checks of arguments."""

@@ -76,7 +76,7 @@ def hoisted(fn: Callable[..., Any], *example: Any) -> tuple[Closed, list[Any], A
 
 
 def _moves(x: Any) -> bool:
-    """Whether a constant becomes an argument."""
+    """Returns whether a constant becomes an argument."""
     return isinstance(x, jax.core.Tracer)
 
 

@@ -65,7 +65,7 @@ def spec(*axes: Any) -> PartitionSpec:
 
 
 def has_explicit_axes(*arrays: Any) -> bool:
-    """Whether one of the arrays, or all that is computed here, lies on a mesh with explicit axes."""
+    """Returns whether one of the arrays, or all that is computed here, lies on a mesh with explicit axes."""
     return _mesh_with_explicit_axes([x for x in arrays if isinstance(x, jax.Array)]) is not None
 
 

@@ -1,1 +1,1 @@
-"""How attention is computed. Each engine declares as data what it can do."""
+"""The engines that compute attention. Each declares as data what it can do."""

@@ -1,4 +1,4 @@
-"""How a call is cut into blocks, and arrays from which blocks are taken."""
+"""The cuts of a call into blocks, and the arrays from which blocks are taken."""
 
 import dataclasses
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from attnjax.ops.masks.tiles import Tiles
 
 
 class Index(NamedTuple):
-    """Which block: of batch elements, of heads, of queries, of keys."""
+    """The number of a block along batch elements, heads, queries and keys."""
 
     batch: Int[Array, ""] | int
     heads: Int[Array, ""] | int
@@ -30,10 +30,10 @@ class Axes(NamedTuple):
 
 
 class Blocking(NamedTuple):
-    """How the pairs of a call are cut. `batch` and `groups`: batch elements and key heads in a block.
+    """The sizes of the blocks into which the pairs of a call are cut.
 
-    `span` tiles of keys, side by side, make a block. Above 1 a row of blocks has one block alone, wherever
-    its tiles begin.
+    A block has `batch` batch elements and `groups` key heads, and `span` tiles of keys, side by side. With a
+    span above 1 a row of blocks has one block alone, wherever its tiles begin.
     """
 
     tiles: Tiles
@@ -44,7 +44,7 @@ class Blocking(NamedTuple):
 
     @property
     def single(self) -> bool:
-        """Whether one block has all the keys that a row of blocks attends to."""
+        """True when one block has all the keys that a row of blocks attends to."""
         return self.span > 1 or self.tiles.nk == 1
 
     @property
@@ -68,7 +68,7 @@ class Blocking(NamedTuple):
         )
 
     def inside(self, at: Block) -> Array:
-        """Which pairs of a block lie inside of the sequences: the last blocks may be ragged."""
+        """A mask of the pairs of a block inside of the sequences: the last blocks may be ragged."""
         (_, _, queries, keys), tiles = self.tiles.sizes, self.tiles
         inside = jnp.ones((1, 1, 1, 1), bool)
         if tiles.nq * tiles.block_q != queries:

@@ -1,4 +1,4 @@
-"""What an engine is given, in normal form, and the arithmetic on pairs that all engines share."""
+"""The call that an engine gets, in normal form, and the arithmetic on pairs that all engines share."""
 
 import dataclasses
 from typing import Any, NamedTuple

@@ -1,4 +1,7 @@
-"""What is known of a call's tiles before it runs: the small ones are classified once, larger ones follow."""
+"""The kinds of a call's tiles, as known before it runs.
+
+Small tiles are classified once; the kinds of larger ones follow from theirs.
+"""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Which engine computes a call, on which platform, and why not the others.
+"""The choice of the engine that computes a call, by platform, with the reasons against the others.
 
 The engines run on every platform; a kernel of another library takes their place on those that it runs on,
 when a program is lowered for one of them.
@@ -42,7 +42,7 @@ class Engine:
     blocks: Callable[[AttentionCall], tuple[Blocking, Any]] | None = None
 
     def refusal(self, call: AttentionCall) -> str | None:
-        """Why this engine cannot compute the call; None when it can."""
+        """Returns the reason why this engine cannot compute the call; None when it can."""
         normalizer = call.rules.normalizer
         if normalizer.route not in self.routes:
             name = type(normalizer).__name__.lower()
@@ -53,7 +53,7 @@ class Engine:
         return None
 
     def prefers(self, scores: Any) -> bool:
-        """Whether so many scores are certainly in its range: a symbol may stand for many or few."""
+        """Returns whether so many scores are certainly in its range: a symbol may stand for many or few."""
         within = self.scores.stop == UNBOUNDED or surely(lambda: scores < self.scores.stop)
         return within and surely(lambda: scores >= self.scores.start)
 
@@ -148,7 +148,7 @@ def _asked(kernel: Kernel, call: AttentionCall, return_lse: bool) -> EngineChoic
 
 
 def _runs_on_cpu(call: AttentionCall) -> bool:
-    """Whether that is certain: outside of every trace, where the arrays lie on a CPU."""
+    """Returns whether the call is certain to run on a CPU: untraced, with its arrays on one."""
     if traced(call):
         return False
     return all(d.platform == "cpu" for x in (call.query, call.key) for d in x.devices())
@@ -188,7 +188,10 @@ def _portable(call: AttentionCall, implementation: str | None) -> EngineChoice:
 
 
 def _scores(sizes: Sizes) -> Any:
-    """How many scores a dense engine would hold; 0 for few queries: no more than there are keys."""
+    """Returns the number of scores that a dense engine would hold.
+
+    It is 0 for few queries, which have but few scores for each key.
+    """
     return 0 if surely(lambda: sizes.queries < FEW_QUERIES) else math.prod(sizes.pairs)
 
 

@@ -42,7 +42,7 @@ def attend(
 
 @functools.cache
 def _missing() -> str | None:
-    """Why this process has no cuDNN: JAX looks for it when it traces."""
+    """Returns the reason why this process has no cuDNN; None when it has. JAX looks for it when it traces."""
     x = jax.ShapeDtypeStruct((1, 8, 1, 8), jnp.bfloat16)
     try:
         jax.eval_shape(lambda x: jax.nn.dot_product_attention(x, x, x, implementation="cudnn"), x)

@@ -19,7 +19,7 @@ QUERY, KEY, ORDER = Axes(0, 2, queries=1), Axes(0, 2, keys=1), (0, 2, 1, 3)
 
 
 class Cutting:
-    """How the rules of a call are put together from arrays, and how all its arrays are cut."""
+    """Puts the rules of a call together from its arrays, and cuts all its arrays into blocks."""
 
     def __init__(self, rules: Semantics, blocking: Blocking, dtype: Any) -> None:
         self.structure, self.blocking, self.dtype = jax.tree.structure(rules), blocking, dtype

@@ -1,4 +1,4 @@
-"""What the kernels of other libraries support, as data, and why one refuses a call.
+"""The kernels of other libraries: what they support, as data, and why one refuses a call.
 
 A kernel gets a `Pattern`: what is known of a call before it is traced. Tokamax has no adapter: it needs
 typeguard 2.13.3, tyro needs 4, and one environment cannot hold both.
@@ -30,7 +30,7 @@ class Band(NamedTuple):
     high: int | None
 
     def rows_have_keys(self, queries: int, keys: int) -> bool:
-        """Whether every one of the queries attends some key."""
+        """Returns whether every one of the queries attends some key."""
         i = np.arange(queries)
         first = np.zeros_like(i) if self.low is None else np.maximum(0, i + self.low)
         last = np.full_like(i, keys - 1) if self.high is None else np.minimum(keys - 1, i + self.high)
@@ -51,7 +51,10 @@ class Frozen:
 
 @dataclasses.dataclass(frozen=True)
 class Pattern:
-    """Which pairs attend. `band` is None where the mask is none; `mask` is None where there is no mask."""
+    """The pairs that attend, as known before a call is traced.
+
+    `band` is None where the mask is not a band; `mask` is None where there is no mask.
+    """
 
     sizes: Sizes
     band: Band | None
@@ -83,7 +86,7 @@ class Kernel:
 
 
 def refusal(kernel: Kernel, call: AttentionCall, pattern: Pattern | None, return_lse: bool) -> str | None:
-    """Why the kernel cannot compute the call on its platform; None when it can."""
+    """Returns the reason why the kernel cannot compute the call on its platform; None when it can."""
     config: Any = jax.config
     rules, (q, k, v) = call.rules, (call.query, call.key, call.value)
     sizes, heads = kernel.head_sizes, q.shape[-1]
@@ -123,7 +126,10 @@ def refusal(kernel: Kernel, call: AttentionCall, pattern: Pattern | None, return
 
 
 def pattern_of(call: AttentionCall) -> Pattern | None:
-    """What is known of the mask before tracing; None where it holds traced values or large arrays."""
+    """Returns the pairs that attend, as known before tracing.
+
+    It is None where the mask holds traced values or large arrays, or may differ within the batch.
+    """
     mask, sizes = call.rules.mask, call.rules.sizes
     sizes = Sizes((), sizes.heads, sizes.queries, sizes.keys)
     if mask is None:

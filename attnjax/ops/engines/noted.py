@@ -1,4 +1,4 @@
-"""Which engines a program uses, noted while it is traced."""
+"""The engines that a program uses, noted while it is traced."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Which blocks a call visits: lists of them by kind, and the loops over these lists."""
+"""The blocks that a call visits: lists of them by kind, and the loops over these lists."""
 
 import dataclasses
 from collections.abc import Callable
@@ -131,7 +131,7 @@ def reach(mask: Mask | None, tiles: Tiles) -> int:
 
 
 def widest(found: np.ndarray) -> int:
-    """How many tiles lie from the first of a row that is not empty to the last, where most do; at least 1."""
+    """Returns the most tiles from the first of a row that is not empty to the last such one; at least 1."""
     some = found != EMPTY
     ends = some.shape[-1] - some[..., ::-1].argmax(-1)
     return int(np.where(some.any(-1), ends - some.argmax(-1), 0).max(initial=1))

@@ -91,7 +91,7 @@ def _built(pattern: Pattern, interpret: bool) -> tuple[Any, Any, bool]:
 
 
 def _is_computed(pattern: Pattern) -> bool:
-    """Whether the kernel computes the mask: a band that leaves a key to every row, padding included."""
+    """Returns whether the kernel computes the mask: a band that leaves every row, even padding, a key."""
     rows = -(-pattern.sizes.queries // LANES) * LANES
     return pattern.band is not None and pattern.band.rows_have_keys(rows, pattern.sizes.keys)
 

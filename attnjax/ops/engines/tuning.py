@@ -125,13 +125,13 @@ def _room(call: AttentionCall, tiles: Tiles, span: int) -> tuple[int, int]:
 
 
 def _short(call: AttentionCall, tiles: Tiles, span: int) -> bool:
-    """Whether the call has one block."""
+    """Returns whether the call has one block."""
     sizes, pairs = call.rules.sizes, tiles.block_q * span * tiles.block_k
     return tiles.nq == tiles.nk == 1 and sizes.flat_batch * sizes.heads * pairs <= CALL_SCORES
 
 
 def _whole(call: AttentionCall) -> bool:
-    """Whether blocks have all batch elements and heads."""
+    """Returns whether blocks have all batch elements and heads."""
     shared = jax.device_count() > 1 and not jax.sharding.get_abstract_mesh().manual_axes
     # Of a symbol there is no telling how many elements make a block.
     return shared or jax.default_backend() != "cpu" or not fixed(call.rules.sizes.flat_batch)

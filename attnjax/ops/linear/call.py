@@ -56,7 +56,7 @@ def make_call(
     segment_ids: Any = None,
     lengths: Any = None,
 ) -> RecurrenceCall:
-    """Returns the call, checked; ValueError or TypeError naming the argument that does not fit."""
+    """Returns the call, checked; raises ValueError or TypeError naming the argument that does not fit."""
     query, key, value = (_tokens(n, x) for n, x in (("query", query), ("key", key), ("value", value)))
     _check_sizes(query, key, value)
     batch, (length, heads, size) = key.shape[:-3], key.shape[-3:]
@@ -87,7 +87,7 @@ def make_call(
 
 
 def spread(query: Any, key: Any = None, value: Any = None, *, return_state: bool = False, **_: Any) -> Any:
-    """How the result of a call, with its state or without, is spread over explicit axes of a mesh."""
+    """Returns how the result of a call, with its state or without, is spread over explicit mesh axes."""
     queries, values = (mesh_axes(x) or (None, None, None) for x in (query, value))
     out = spec(*queries[:-2], queries[-2] or values[-2], values[-1])
     return (out, spec(*queries[:-3])) if return_state else out
@@ -96,7 +96,7 @@ def spread(query: Any, key: Any = None, value: Any = None, *, return_state: bool
 def segments_and_lengths(
     segment_ids: Any, lengths: Any, batch: tuple[int, ...], length: int
 ) -> tuple[Array | None, Array | None]:
-    """Both, checked: integers that broadcast to [*B, T] and to [*B]."""
+    """Returns both, checked: integers that broadcast to [*B, T] and to [*B]."""
     return (
         None if segment_ids is None else _integers("segment_ids", segment_ids, (*batch, length), "*B, T"),
         None if lengths is None else _integers("lengths", lengths, batch, "*B"),
@@ -104,7 +104,7 @@ def segments_and_lengths(
 
 
 def check_form(form: Any, chunk_size: Any, erases: bool) -> None:
-    """ValueError or TypeError for a form that cannot compute the call."""
+    """Raises ValueError or TypeError for a form that cannot compute the call."""
     if form is not None and form not in FORMS:
         raise ValueError(f"form is {form!r}: expected one of {', '.join(map(repr, FORMS))} or None")
     if form == "parallel" and erases:
@@ -165,7 +165,7 @@ def _decay(decay: Any, key_shape: tuple[int, ...]) -> Array:
 
 
 def log_decay(name: str, x: Array) -> Array:
-    """x; ValueError for logarithms of decays, where there are values, above 0."""
+    """Returns x; raises ValueError for logarithms of decays above 0, where values are known."""
     if not isinstance(x, jax.core.Tracer) and (np.asarray(x) > 0).any():
         highest = np.nanmax(np.asarray(x, np.float64))
         raise ValueError(f"{name} reaches up to {highest:.4g}: expected logarithms of decays, at most 0")

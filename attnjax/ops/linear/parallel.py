@@ -37,7 +37,10 @@ def _weights(tokens: Tokens, decay: Float[Array, "T D"], read: Read) -> Float[Ar
 
 
 def _kept(decay: Float[Array, " T"], read: Read) -> Float[Array, "T T"]:
-    """What token i still reads of what j wrote; sums of the decays between them, without differences."""
+    """Returns the share that token i still reads of what j wrote.
+
+    It is from sums of the decays between them, without differences.
+    """
     length = decay.shape[0]
     later = jnp.tri(length, k=-1, dtype=bool)
     sums = jnp.cumsum(jnp.where(later, decay[:, None], 0), axis=0)

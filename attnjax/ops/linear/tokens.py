@@ -77,7 +77,7 @@ def _heads_first(x: Array | None, rows: int, batch_axes: int, dtype: Any) -> Any
 
 
 def _reset(tokens: Tokens, changes: Bool[Array, "B T-1"], read: Read) -> Tokens:
-    """Where a segment begins, the decay leaves nothing of the state, and nothing sees what was there."""
+    """Resets the state where a segment begins: the decay leaves nothing of it, and nothing reads it."""
     begins = jnp.pad(changes, ((0, 0), (1, 0)))
     decay, dtype = tokens.decay, tokens.key.dtype
     if decay is None:

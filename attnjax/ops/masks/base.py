@@ -1,4 +1,4 @@
-"""What a mask is: evaluated on any block of indices, classified per tile, composed by & | ~."""
+"""The base of masks: evaluated on any block of indices, classified per tile, composed by & | ~."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from attnjax.ops.masks.tiles import EMPTY, FULL, PARTIAL, Bounds, Tiles
 
 
 class Mask(PytreeNode):
-    """Which query attends which key (True = attend): an immutable pytree, composed with `&`, `|`, `~`.
+    """A rule for which query attends which key (True = attend), composed with `&`, `|`, `~`.
 
-    A mask is a rule; it meets the sizes of a call only in `bind`. `evaluate` gives its value on a block of
-    indices and `bounds` what can be said about whole tiles, so that T×S is never built.
+    A mask is an immutable pytree. It meets the sizes of a call only in `bind`. `evaluate` gives its value
+    on a block of indices and `bounds` what can be said about whole tiles, so that T×S is never built.
 
     Example:
       >>> import attnjax as aj

@@ -67,7 +67,7 @@ class GlobalTokens(Positional):
         return self._count(position, position) > 0
 
     def _count(self, first: Any, last: Any) -> Array:
-        """How many indices lie in [first, last]."""
+        """Returns the number of indices in [first, last]."""
         indices = np.asarray(self.indices, np.int32) if isinstance(self.indices, tuple) else self.indices
         indices = indices.reshape((1,) * first.ndim + (-1,))
         return ((first[..., None] <= indices) & (indices <= last[..., None])).sum(axis=-1)

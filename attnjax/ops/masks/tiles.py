@@ -66,7 +66,7 @@ class Tiles(NamedTuple):
 
     @property
     def by_batch(self) -> bool:
-        """Whether positions differ between batch elements."""
+        """True when positions differ between batch elements."""
         return any(x is not None and x.array.shape[0] != 1 for x in (self.query, self.key))
 
     def block(self, b: Any, h: Any, i: Any, j: Any) -> Block:

@@ -1,4 +1,4 @@
-"""Where a token is: sinusoids, rotations, ALiBi slopes and T5 buckets, as functions of integer positions.
+"""Encodings of positions: sinusoids, rotations, ALiBi slopes, T5 buckets, as functions of integers.
 
 Learned positions are parameters and live in `attnjax.nn`.
 """
