@@ -29,11 +29,14 @@ def based(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, K, H], floating point.
+      value: [*B, T, K, V], floating point.
       two_sided: the sums run over all tokens instead of those up to t.
 
     References:
-      Arora et al., Simple linear attention language models balance the recall-throughput tradeoff, 2024,
-        arXiv:2402.18668.
+      Arora et al., Simple linear attention language models balance the recall-throughput tradeoff, 2024
+        (arXiv:2402.18668).
 
     Example:
       >>> x, value = jnp.array([[[0.0]], [[2.0]]]), jnp.array([[[1.0]], [[7.0]]])

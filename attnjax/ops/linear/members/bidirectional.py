@@ -27,11 +27,13 @@ def bidirectional(
     token_gates: Collection[str] = (),
     **arguments: Any,
 ) -> Float[Array, "*B T N V"]:
-    """A member of the family over the whole sequence, for encoders.
+    """Returns the output of a member of the family over the whole sequence, for encoders.
 
     Args:
       member: the function of a member, such as `gla`.
-      query, key, value: as the member takes them.
+      query: as the member takes it, most often [*B, T, N, H].
+      key: the second argument of the member, whatever its name, most often [*B, T, K, H].
+      value: as the member takes it, most often [*B, T, K, V].
       join: how both directions become one. "sum" is for an output that is a sum over tokens: a token counts
         itself once, and with decays it weighs by what is kept between it and the query, on either side.
         "quotient" is for such a sum over another one: both run over all tokens, as for encoders in the
@@ -44,8 +46,8 @@ def bidirectional(
       ValueError: another join, or `initial_state` or `return_state` are given.
 
     References:
-      Afzal et al., Linear Attention for Efficient Bidirectional Sequence Modeling (LION), 2025,
-        arXiv:2502.16249.
+      Afzal et al., Linear Attention for Efficient Bidirectional Sequence Modeling (LION), 2025
+        (arXiv:2502.16249).
 
     Example:
       >>> import jax.numpy as jnp

@@ -32,19 +32,19 @@ class Passed(TypedDict, total=False):
 
 
 class Options(Passed, total=False):
-    """As in `linear_attention`; the state is the member's own, as it returns it."""
+    """The options of a member, as in `linear_attention`; the state is the member's own, as it returns it."""
 
     return_state: bool
 
 
 def passed(options: Options, **others: Any) -> Passed:
-    """The options without `return_state`, and with others in place."""
+    """Returns the options without `return_state`, with others in their place."""
     kept = {name: x for name, x in options.items() if name != "return_state"} | others
     return cast(Passed, kept)
 
 
 def known_arguments(member: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
-    """The member, which refuses by its own name what is neither in its signature nor in `Options`.
+    """Returns the member, which refuses by its own name what neither its signature nor `Options` has.
 
     Python sees `**options` and lets any name in: one that is ignored, or one of the recurrence inside.
     """
@@ -65,7 +65,10 @@ def known_arguments(member: Callable[Arguments, Answer]) -> Callable[Arguments, 
 
 
 def entrance(query: Any, key: Any, value: Any, options: Options) -> tuple[Array, Array, Array]:
-    """query, key and value, checked, with zeros for padding: features of a NaN have no derivative there."""
+    """Returns query, key and value, checked, with zeros for padding.
+
+    Features of a NaN there would have no derivative.
+    """
     lengths = options.get("lengths")
     problem = make_call(query, key, value, segment_ids=options.get("segment_ids"), lengths=lengths)
     batch = problem.key.ndim - 3
@@ -73,13 +76,13 @@ def entrance(query: Any, key: Any, value: Any, options: Options) -> tuple[Array,
 
 
 def live(lengths: Any, batch: tuple[int, ...], length: int) -> Bool[Array, "*B T"]:
-    """True for the tokens before each row's length."""
+    """A mask that is True for the tokens before each row's length."""
     ends = jnp.broadcast_to(jnp.asarray(lengths), batch)[..., None]
     return of_rank(jnp.arange(length), ends.ndim) < ends
 
 
 def blank(x: Array, lengths: Any, batch: int) -> Array:
-    """x [*B, T, …] with `batch` axes before T, zero from each row's length on."""
+    """Returns x [*B, T, …], `batch` axes before T, with zeros from each row's length on."""
     if lengths is None:
         return x
     alive = live(lengths, x.shape[:batch], x.shape[batch])
@@ -87,7 +90,7 @@ def blank(x: Array, lengths: Any, batch: int) -> Array:
 
 
 def gate(name: str, x: Any, shape: tuple[int, ...], axes: str, lengths: Any = None) -> Array:
-    """x broadcast to `shape` (`axes`: "*B, T, …"), whose rank it must have, and zero in padding."""
+    """Returns x, of the rank of `shape` (`axes`: "*B, T, …"), broadcast to it, with zeros in padding."""
     x = floats(name, x)
     if x.ndim != len(shape) or any(a not in (1, b) for a, b in zip(x.shape, shape, strict=True)):
         raise ValueError(
@@ -98,17 +101,17 @@ def gate(name: str, x: Any, shape: tuple[int, ...], axes: str, lengths: Any = No
 
 
 def per_head(name: str, x: Any, key: Array, options: Options) -> Float[Array, "*B T K"]:
-    """A gate per head and token."""
+    """Returns a checked gate per head and token, with zeros in padding."""
     return gate(name, x, key.shape[:-1], "*B, T, K", options.get("lengths"))
 
 
 def per_channel(name: str, x: Any, key: Array, options: Options) -> Float[Array, "*B T K H"]:
-    """A gate per channel of the key and token."""
+    """Returns a checked gate per channel of the key and token, with zeros in padding."""
     return gate(name, x, key.shape, "*B, T, K, H", options.get("lengths"))
 
 
 def parameter(name: str, x: Any, shape: tuple[int, ...], axes: str) -> Array:
-    """x, a parameter of exactly this shape."""
+    """Returns x, a parameter of exactly this shape."""
     x = floats(name, x)
     if x.shape != shape:
         raise ValueError(f"{name} has shape {list(x.shape)}: expected {list(shape)} ({axes})")
@@ -116,7 +119,7 @@ def parameter(name: str, x: Any, shape: tuple[int, ...], axes: str) -> Array:
 
 
 def not_negative(name: str, x: Array, *, nor_zero: bool = False) -> Array:
-    """x; ValueError for a value, where there is one, below 0, or `nor_zero`."""
+    """Returns x; raises ValueError for a known value below 0, with `nor_zero` also for 0."""
     if isinstance(x, jax.core.Tracer):
         return x
     values = np.asarray(x, np.float64)
@@ -127,14 +130,14 @@ def not_negative(name: str, x: Array, *, nor_zero: bool = False) -> Array:
 
 
 def at_least_float32(x: Array) -> Array:
-    """x in the dtype that features and states are computed in."""
+    """Returns x in the dtype that features and states are computed in."""
     return x.astype(jnp.result_type(x, jnp.float32))
 
 
 def scan_chunks(
     step: Callable[[Any, Any], tuple[Any, Array]], state: Any, tokens: Any, chunk: int
 ) -> tuple[Any, Array]:
-    """`jax.lax.scan` over chunks of the tokens' first axis; a gradient recomputes what is inside a chunk.
+    """Computes `jax.lax.scan` over chunks of the tokens' first axis; gradients recompute a chunk's inside.
 
     The last chunk is filled up by repeating the last token's integers, and zeros of everything else: a token
     that writes, forgets and reads nothing.
@@ -154,5 +157,5 @@ def scan_chunks(
 
 
 def rows_and_heads(x: Array, batch: int) -> Float[Array, "R K T ..."]:
-    """x [*B, T, K, …] with one axis of batch rows, and heads before tokens."""
+    """Returns x [*B, T, K, …] with one axis of batch rows, and heads before tokens."""
     return jnp.swapaxes(x.reshape(math.prod(x.shape[:batch]), *x.shape[batch:]), 1, 2)

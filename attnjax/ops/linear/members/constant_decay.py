@@ -1,4 +1,4 @@
-"""Decays that are constants: what retention and lightning attention share."""
+"""Decays that are constants, which retention and lightning attention share."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from jaxtyping import Array
 
 
 def key_heads(key: Array) -> int:
-    """K, or 1 for a key that the recurrence will refuse."""
+    """Returns K, or 1 for a key that the recurrence will refuse."""
     return (*key.shape[-2:-1], 1)[0]
 
 
 def constant(decay: Any, key: Array) -> Array:
-    """Decays that do not turn float32 inputs into a float64 state."""
+    """Returns decays that do not turn float32 inputs into a float64 state."""
     return jnp.asarray(decay, jnp.result_type(key, jnp.float32))

@@ -38,6 +38,9 @@ def cosformer(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, K, H], floating point.
+      value: [*B, T, K, V], floating point.
       horizon: M, above 0 and no less than any distance within a sequence (or segment), as the cosine turns
         negative beyond.
       two_sided: the sums run over all tokens instead of those up to t.
@@ -46,7 +49,7 @@ def cosformer(
       ValueError: M is below T.
 
     References:
-      Qin et al., cosFormer: Rethinking Softmax in Attention, 2022, arXiv:2202.08791.
+      Qin et al., cosFormer: Rethinking Softmax in Attention, 2022 (arXiv:2202.08791).
 
     Example:
       >>> x, value = jnp.ones((2, 1, 1)), jnp.array([[[1.0]], [[2.0]]])

@@ -30,15 +30,18 @@ def delta_net(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
-      strength: [*B, T, K], β, in [0, 1], or up to 2 for negative eigenvalues. Keys have length 1.
-      scale: of the query; None: 1/√H.
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, K, H], floating point, each of length 1.
+      value: [*B, T, K, V], floating point.
+      strength: [*B, T, K], β, in [0, 1], or up to 2 for negative eigenvalues.
+      scale: scalar, of the query; None = 1/√H.
 
     Raises:
       ValueError: a strength is negative.
 
     References:
-      Schlag et al., Linear Transformers Are Secretly Fast Weight Programmers, 2021, arXiv:2102.11174.
-      Yang et al., Parallelizing Linear Transformers with the Delta Rule, 2024, arXiv:2406.06484.
+      Schlag et al., Linear Transformers Are Secretly Fast Weight Programmers, 2021 (arXiv:2102.11174).
+      Yang et al., Parallelizing Linear Transformers with the Delta Rule, 2024 (arXiv:2406.06484).
 
     Example:
       >>> import jax.numpy as jnp

@@ -27,21 +27,24 @@ def delta_product(
         S ← e^{g_t} S_{t-1}, then for j = 1 … M:  S ← S - β_tj k_tj (k_tjᵀ S) + β_tj k_tj v_tjᵀ
         o_t = scale · Sᵀ q_t reads after the last write
 
-    Keys and values have an axis of M writes after T; keys have length 1. The state is [*B, K, H, V], and
-    `chunk_size` counts writes.
+    Keys and values have an axis of M writes after T. The state is [*B, K, H, V]. `chunk_size` counts
+    writes.
 
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, M, K, H], floating point, each of length 1.
+      value: [*B, T, M, K, V], floating point.
       strength: [*B, T, M, K], β, in [0, 1] or up to 2.
       decay: [*B, T, K], g <= 0; None = 0.
-      scale: of the query; None: 1/√H.
+      scale: scalar, of the query; None = 1/√H.
 
     Raises:
       ValueError: a strength is negative, or there are no writes.
 
     References:
-      Siems et al., DeltaProduct, 2025, arXiv:2502.10297.
+      Siems et al., DeltaProduct, 2025 (arXiv:2502.10297).
 
     Example:
       >>> x, writes = jnp.ones((2, 1, 1)), jnp.ones((2, 2, 1, 1))
@@ -59,7 +62,7 @@ def delta_product(
         return x.reshape(*batch, length * writes, *x.shape[len(batch) + 2 :])
 
     def at(x: Array, write: int) -> Array:
-        """x in the given write of each token, zeros in the others."""
+        """Returns x in the given write of each token, zeros in the others."""
         axis = len(batch) + 1
         shape = (*x.shape[:axis], writes, *x.shape[axis:])
         index = (*[slice(None)] * axis, write)

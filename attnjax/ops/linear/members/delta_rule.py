@@ -23,7 +23,10 @@ def delta_rule(
     scale: Any,
     options: Options,
 ) -> Any:
-    """The delta rule after the decay; what it erases is read before, so the decay joins the erasing key."""
+    """Returns the delta rule after the decay.
+
+    What it erases is read before the decay, which therefore joins the erasing key.
+    """
     erase = at_least_float32(key)
     if decay is not None:
         kept = jnp.exp(at_least_float32(log_decay("decay", decay)))

@@ -26,7 +26,7 @@ def normalized(
     two_sided: bool,
     options: Options,
 ) -> Any:
-    """The quotient of the two sums for given features; state [*B, K, F, V + 1]."""
+    """Returns the quotient of the two sums for given features; state [*B, K, F, V + 1]."""
     ones = jnp.ones((*value.shape[:-1], 1), key.dtype)
     with_one = jnp.concatenate([value.astype(key.dtype), ones], -1)
     if two_sided:
@@ -40,7 +40,7 @@ def normalized(
 
 
 def _quotient(above: Array, below: Array) -> Array:
-    """above / below, 0 where the latter is 0 or subnormal.
+    """Returns above / below, 0 where the latter is 0 or subnormal.
 
     Both are scaled by 1 / below first, a constant to derivatives: these would take the inverse of the square
     of `below`, which overflows where sums of exponentials are small.

@@ -31,15 +31,18 @@ def gated_delta_net(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, K, H], floating point, each of length 1.
+      value: [*B, T, K, V], floating point.
       decay: [*B, T, K], g <= 0, one per key head and token.
-      strength: [*B, T, K], β, in [0, 1], or up to 2 for negative eigenvalues. Keys have length 1.
-      scale: of the query; None: 1/√H.
+      strength: [*B, T, K], β, in [0, 1], or up to 2 for negative eigenvalues.
+      scale: scalar, of the query; None = 1/√H.
 
     Raises:
       ValueError: a strength is negative.
 
     References:
-      Yang et al., Gated Delta Networks, 2024, arXiv:2412.06464.
+      Yang et al., Gated Delta Networks, 2024 (arXiv:2412.06464).
 
     Example:
       >>> import jax.numpy as jnp

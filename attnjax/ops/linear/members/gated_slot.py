@@ -57,15 +57,18 @@ def gated_slot(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, K, H], floating point.
+      value: [*B, T, K, V], floating point.
       decay: [*B, T, K, M], g <= 0, of each slot.
-      scale: of the query; None: 1/√H.
+      scale: scalar, of the query; None = 1/√H.
       initial_state: a `SlotState`, as `return_state` gives it.
 
     Raises:
       TypeError: the state is of another kind.
 
     References:
-      Zhang et al., Gated Slot Attention, 2024, arXiv:2409.07146.
+      Zhang et al., Gated Slot Attention, 2024 (arXiv:2409.07146).
 
     Example:
       >>> x, value = jnp.ones((2, 1, 1)), jnp.array([[[8.0]], [[4.0]]])
@@ -104,7 +107,7 @@ class _Tokens(NamedTuple):
 def _scores(
     query: Array, key: Array, written: Array, decay: Array, keys: Array | None, options: Options
 ) -> tuple[Float[Array, "*B T N M"], Float[Array, "*B K H M"]]:
-    """K̃_t q_t of every token, and the last K̃ᵀ."""
+    """Returns K̃_t q_t of every token, and the last K̃ᵀ."""
     batch, (length, heads, size) = key.shape[:-3], key.shape[-3:]
     dtype = written.dtype
     groups = query.reshape(*key.shape[:-1], query.shape[-2] // heads, size)
@@ -126,7 +129,7 @@ def _scores(
 
 
 def _chunk(carry: tuple[Array, Array], chunk: tuple[_Tokens, Array]) -> tuple[tuple[Array, Array], Array]:
-    """The scores [C, G, M] of a chunk, and the keys [H, M] after it."""
+    """Returns the scores [C, G, M] of a chunk, and the keys [H, M] after it."""
     (keys, before), (x, segment) = carry, chunk
     sums = log_sums(x.decay)
     pairs = jnp.tril(segment[:, None] == segment[None])
@@ -139,5 +142,5 @@ def _chunk(carry: tuple[Array, Array], chunk: tuple[_Tokens, Array]) -> tuple[tu
 
 
 def _exp_where(where: Bool[Array, "..."], x: Array) -> Array:
-    """exp(x), 0 elsewhere; x may be large there."""
+    """Returns exp(x), 0 elsewhere; x may be large there."""
     return jnp.where(where, jnp.exp(jnp.where(where, x, 0)), 0)

@@ -30,11 +30,14 @@ def gla(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, K, H], floating point.
+      value: [*B, T, K, V], floating point.
       decay: [*B, T, K, H], g <= 0, one per channel of the key.
-      scale: of the query; None: 1/√H.
+      scale: scalar, of the query; None = 1/√H.
 
     References:
-      Yang et al., Gated Linear Attention Transformers, 2023, arXiv:2312.06635.
+      Yang et al., Gated Linear Attention Transformers, 2023 (arXiv:2312.06635).
 
     Example:
       >>> import jax.numpy as jnp

@@ -33,11 +33,13 @@ def hgrn2(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
+      query: [*B, T, N, H], floating point, N divisible by K.
       log_forget: [*B, T, K, H], log f <= 0, in place of a key.
-      scale: of the query.
+      value: [*B, T, K, V], floating point.
+      scale: scalar, of the query.
 
     References:
-      Qin et al., HGRN2: Gated Linear RNNs with State Expansion, 2024, arXiv:2404.07904.
+      Qin et al., HGRN2: Gated Linear RNNs with State Expansion, 2024 (arXiv:2404.07904).
 
     Example:
       >>> x = jnp.ones((3, 1, 1))

@@ -32,15 +32,18 @@ def kda(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, K, H], floating point, each of length 1.
+      value: [*B, T, K, V], floating point.
       decay: [*B, T, K, H], g <= 0, one per channel of the key.
-      strength: [*B, T, K], β, in [0, 1], or up to 2 for negative eigenvalues. Keys have length 1.
-      scale: of the query; None: 1/√H.
+      strength: [*B, T, K], β, in [0, 1], or up to 2 for negative eigenvalues.
+      scale: scalar, of the query; None = 1/√H.
 
     Raises:
       ValueError: a strength is negative.
 
     References:
-      Kimi Team, Kimi Linear, 2025, arXiv:2510.26692.
+      Kimi Team, Kimi Linear, 2025 (arXiv:2510.26692).
 
     Example:
       >>> import jax.numpy as jnp

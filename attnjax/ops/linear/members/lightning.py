@@ -33,14 +33,18 @@ def lightning(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
-      layer: the number of this layer, from 0; layers: how many there are.
-      scale: of the query; None: 1/√H.
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, K, H], floating point.
+      value: [*B, T, K, V], floating point.
+      layer: the number of this layer, from 0.
+      layers: the number of layers, at least 1.
+      scale: scalar, of the query; None = 1/√H.
 
     Raises:
       ValueError: the layer is outside [0, layers).
 
     References:
-      Qin et al., Lightning Attention-2, 2024, arXiv:2401.04658.
+      Qin et al., Lightning Attention-2, 2024 (arXiv:2401.04658).
 
     Example:
       >>> import jax.numpy as jnp

@@ -16,7 +16,7 @@ from attnjax.ops.linear.members.features import normalized
 
 
 def elu_plus_one(x: Array) -> Array:
-    """elu(x) + 1, above 0."""
+    """Returns elu(x) + 1, above 0."""
     return jax.nn.elu(x) + 1
 
 
@@ -39,11 +39,14 @@ def linear(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, K, H], floating point.
+      value: [*B, T, K, V], floating point.
       feature_map: φ, from [..., H] to features [..., F] that are not negative.
       two_sided: the sums run over all tokens instead of those up to t.
 
     References:
-      Katharopoulos et al., Transformers are RNNs, 2020, arXiv:2006.16236.
+      Katharopoulos et al., Transformers are RNNs, 2020 (arXiv:2006.16236).
 
     Example:
       >>> import jax.numpy as jnp

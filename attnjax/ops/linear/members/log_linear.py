@@ -56,17 +56,20 @@ def log_linear(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, K, H], floating point.
+      value: [*B, T, K, V], floating point.
       decay: [*B, T, K], g <= 0, one per key head and token.
       levels: [*B, T, K, L], the λ, of which T tokens use 1 + bit length of T - 1; with fewer the last takes
         what lies beyond.
-      scale: of the query; None: 1/√H.
+      scale: scalar, of the query; None = 1/√H.
       initial_state: a `LogLinearState`, as `return_state` gives it.
 
     Raises:
       TypeError: the state is of another kind.
 
     References:
-      Guo et al., Log-Linear Attention, 2025, arXiv:2506.04761.
+      Guo et al., Log-Linear Attention, 2025 (arXiv:2506.04761).
 
     Example:
       >>> x, far = jnp.ones((4, 1, 1)), jnp.array([[[1.0, 10.0, 100.0]]])
@@ -121,7 +124,7 @@ def _initial(state: Any, shape: tuple[int, ...]) -> LogLinearState:
 
 
 def _chunk(carry: tuple[Array, Places], x: tuple[Array, ...]) -> tuple[tuple[Array, Places], Array]:
-    """out [C, G, V] of a chunk, and the levels after it: those before it come to lie in higher ones."""
+    """Returns out [C, G, V] of a chunk, and the levels after it: earlier ones move to higher ones."""
     state, before = carry
     query, key, value, decay, weights = x[:5]
     at: Places = x[5]  # type: ignore[assignment]
@@ -147,12 +150,12 @@ def _chunk(carry: tuple[Array, Places], x: tuple[Array, ...]) -> tuple[tuple[Arr
 
 
 def _level(t: Int[Array, "..."], j: Int[Array, "..."], count: int) -> Int[Array, "..."]:
-    """l(t, j): the bit length of t xor j, at most the last level."""
+    """Returns l(t, j): the bit length of t xor j, at most the last level."""
     return jnp.minimum(32 - jax.lax.clz(jnp.bitwise_xor(t, j).astype(jnp.int32)), count - 1)
 
 
 def _members(place: Int[Array, ""], count: int) -> Int[Array, " L"]:
-    """A token in each level of the token at `place`; anything for levels that hold none."""
+    """Returns a token in each level of the token at `place`; anything for levels that hold none."""
     below = jnp.arange(count - 1, dtype=jnp.int32)
     older = jnp.left_shift(jnp.right_shift(place, below) - 1, below)
     return jnp.maximum(jnp.concatenate([place[None], older]), 0)

@@ -41,16 +41,19 @@ def mamba2(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
+      query: [*B, T, G, H], floating point, K divisible by G.
+      key: [*B, T, G, H], floating point.
+      value: [*B, T, K, V], floating point.
       dt: [*B, T, K], the step, at least 0 (a softplus in the paper).
       rate: [K], A, at most 0.
       skip: [K], D; None = 0.
-      scale: of the query.
+      scale: scalar, of the query.
 
     Raises:
       ValueError: K is not divisible by G, or a step is negative.
 
     References:
-      Dao & Gu, Transformers are SSMs, 2024, arXiv:2405.21060.
+      Dao & Gu, Transformers are SSMs, 2024 (arXiv:2405.21060).
 
     Example:
       >>> x, dt = jnp.ones((3, 2, 1)), jnp.ones((3, 2))

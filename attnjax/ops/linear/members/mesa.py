@@ -55,8 +55,11 @@ def mesa(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
+      query: [*B, T, N, H], floating point, N divisible by K, each of length 1.
+      key: [*B, T, K, H], floating point, each of length 1.
+      value: [*B, T, K, V], floating point.
       decay: [*B, T, K], g <= 0, one per key head and token.
-      strength: [*B, T, K], β >= 0. Keys and queries have length 1.
+      strength: [*B, T, K], β >= 0.
       ridge: [K, H], the diagonal of Λ, above 0.
       iterations: steps of conjugate gradients.
       initial_state: a `MesaState`, as `return_state` gives it.
@@ -66,7 +69,7 @@ def mesa(
       TypeError: the state is of another kind.
 
     References:
-      von Oswald et al., MesaNet, 2025, arXiv:2506.05233.
+      von Oswald et al., MesaNet, 2025 (arXiv:2506.05233).
 
     Example:
       >>> x, zeros = jnp.ones((3, 1, 1)), jnp.zeros((3, 1))
@@ -108,7 +111,7 @@ def mesa(
 
 
 def conjugate_gradients(matvec: Callable[[Array], Array], b: Float[Array, "... H"], steps: int) -> Array:
-    """x with matvec(x) = b for a positive definite map of the last axis, each vector on its own.
+    """Returns x with matvec(x) = b for a positive definite map of the last axis, each vector on its own.
 
     >>> print(conjugate_gradients(lambda x: x * jnp.array([2.0, 4.0]), jnp.ones(2), 2).round(3))
     [0.5  0.25]
@@ -129,5 +132,5 @@ def _dot(x: Array, y: Array) -> Array:
 
 
 def _quotient(above: Array, below: Array) -> Array:
-    """0 where nothing is left to solve."""
+    """Returns the quotient, 0 where nothing is left to solve."""
     return jnp.where(below > 0, above / jnp.where(below > 0, below, 1), 0)

@@ -37,11 +37,14 @@ def performer(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, K, H], floating point.
+      value: [*B, T, K, V], floating point.
       projection: [F, H], Ω, as from `orthogonal_features`; the same for all calls that share a state.
       two_sided: the sums run over all tokens instead of those up to t.
 
     References:
-      Choromanski et al., Rethinking Attention with Performers, 2020, arXiv:2009.14794.
+      Choromanski et al., Rethinking Attention with Performers, 2020 (arXiv:2009.14794).
 
     Example:
       >>> x, value = jnp.zeros((3, 1, 2)), jnp.array([[[1.0]], [[2.0]], [[6.0]]])
@@ -63,9 +66,10 @@ def performer(
 
 
 def orthogonal_features(rng: PRNGKeyArray, features: int, size: int) -> Float[Array, "F H"]:
-    """`features` Gaussian directions of `size` channels, orthogonal to each other in blocks of `size`.
+    """Returns `features` Gaussian directions of `size` channels, orthogonal in blocks of `size`.
 
-    Each block is a random rotation, its rows as long as those of a Gaussian matrix. Choromanski et al., 2020.
+    Each block is a random rotation, its rows as long as those of a Gaussian matrix: Choromanski et al.,
+    2020 (arXiv:2009.14794).
 
     >>> rows = orthogonal_features(jax.random.key(0), 4, 4)
     >>> bool(jnp.allclose(rows @ rows.T, jnp.diag((rows * rows).sum(-1)), atol=1e-5))

@@ -10,7 +10,9 @@ from attnjax.ops.core.ranks import of_rank
 
 
 def products(x: Float[Array, "... H"]) -> Float[Array, "... F"]:
-    """Features with products(x)·products(y) = (x·y)²: each pair of channels once, F = H·(H+1)/2.
+    """Returns features of x, whose product with those of y is (x·y)².
+
+    They have each pair of channels once: F = H·(H+1)/2.
 
     >>> print(products(jnp.array([1.0, 2.0])))
     [1.        2.828427  4.       ]

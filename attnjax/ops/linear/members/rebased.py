@@ -34,12 +34,17 @@ def rebased(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
-      query_gain, key_gain: [H], γ_q and γ_k; None = 1.
-      query_shift, key_shift: [H], β_q and β_k; None = 0.
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, K, H], floating point.
+      value: [*B, T, K, V], floating point.
+      query_gain: [H], γ_q; None = 1.
+      query_shift: [H], β_q; None = 0.
+      key_gain: [H], γ_k; None = 1.
+      key_shift: [H], β_k; None = 0.
       two_sided: the sums run over all tokens instead of those up to t.
 
     References:
-      Aksenov et al., Linear Transformers with Learnable Kernel Functions, 2024, arXiv:2402.10644.
+      Aksenov et al., Linear Transformers with Learnable Kernel Functions, 2024 (arXiv:2402.10644).
 
     Example:
       >>> import jax.numpy as jnp

@@ -25,10 +25,13 @@ def retention(query: Any, key: Any, value: Any, *, scale: Any = None, **options:
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
-      scale: of the query; None: 1/√H.
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, K, H], floating point.
+      value: [*B, T, K, V], floating point.
+      scale: scalar, of the query; None = 1/√H.
 
     References:
-      Sun et al., Retentive Network, 2023, arXiv:2307.08621.
+      Sun et al., Retentive Network, 2023 (arXiv:2307.08621).
 
     Example:
       >>> import jax.numpy as jnp

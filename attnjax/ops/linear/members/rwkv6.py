@@ -38,12 +38,15 @@ def rwkv6(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, K, H], floating point.
+      value: [*B, T, K, V], floating point.
       decay: [*B, T, K, H], g <= 0 (-exp(w) in the paper), one per channel of the key.
       bonus: [K, H], u.
-      scale: of the query.
+      scale: scalar, of the query.
 
     References:
-      Peng et al., Eagle and Finch, 2024, arXiv:2404.05892.
+      Peng et al., Eagle and Finch, 2024 (arXiv:2404.05892).
 
     Example:
       >>> x = jnp.ones((3, 1, 1))

@@ -35,13 +35,16 @@ def rwkv7(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, K, H], floating point.
+      value: [*B, T, K, V], floating point.
       decay: [*B, T, K, H], g <= 0, one per channel of the key.
       removal: [*B, T, K, H], κ̂, of length 1.
       learning_rate: [*B, T, K, H], a, in [0, 1].
-      scale: of the query.
+      scale: scalar, of the query.
 
     References:
-      Peng et al., RWKV-7 "Goose", 2025, arXiv:2503.14456.
+      Peng et al., RWKV-7 "Goose", 2025 (arXiv:2503.14456).
 
     Example:
       >>> import jax.numpy as jnp

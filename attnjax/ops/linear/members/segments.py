@@ -11,7 +11,7 @@ from attnjax.ops.linear.members.common import Options
 
 
 class Places(NamedTuple):
-    """Of every token of each batch row R: which segment (0, 1, …), and how many tokens of it came before.
+    """The segment (0, 1, …) of every token of each batch row R, and the number of its tokens before this one.
 
     Padding stands where the last token does; `place` is -1 where there is none.
     """
@@ -21,7 +21,7 @@ class Places(NamedTuple):
 
 
 def places(batch: tuple[int, ...], length: int, options: Options) -> Places:
-    """The places of tokens by the options' segment ids and lengths.
+    """Returns the places of tokens by the options' segment ids and lengths.
 
     >>> print(places((), 5, {"segment_ids": jnp.array([7, 7, 3, 3, 3]), "lengths": 4}).place)
     [[0 1 0 1 1]]

@@ -30,12 +30,15 @@ def simple_gla(
     Other arguments, the result and errors are those of `linear_attention`.
 
     Args:
+      query: [*B, T, N, H], floating point, N divisible by K.
+      key: [*B, T, K, H], floating point.
+      value: [*B, T, K, V], floating point.
       decay: [*B, T, K], g <= 0, one per key head and token.
-      scale: of the query; None: 1/√H.
+      scale: scalar, of the query; None = 1/√H.
 
     References:
-      Sun et al., You Only Cache Once (its gated retention), 2024, arXiv:2405.05254.
-      Yang et al., Gated Linear Attention Transformers, 2023, arXiv:2312.06635.
+      Sun et al., You Only Cache Once (its gated retention), 2024 (arXiv:2405.05254).
+      Yang et al., Gated Linear Attention Transformers, 2023 (arXiv:2312.06635).
 
     Example:
       >>> import jax.numpy as jnp

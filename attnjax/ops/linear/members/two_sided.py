@@ -13,9 +13,9 @@ Own = Literal["once", "halves"]
 
 
 def both_directions(run: Callable[..., Array], tokens: dict[str, Array], options: Options, own: Own) -> Array:
-    """run(**tokens, **options) forwards and backwards over arrays [*B, T, …], of which `query` tells *B.
+    """Computes run(**tokens, **options) forwards and backwards over arrays [*B, T, …].
 
-    "once": the sum of both, in which each token counts itself once; "halves": their mean.
+    `query` tells *B. "once": the sum of both, in which each token counts itself once; "halves": their mean.
     """
     refuse_states(options)
     batch, length = tokens["query"].shape[:-3], tokens["query"].shape[-3]
@@ -36,7 +36,7 @@ def both_directions(run: Callable[..., Array], tokens: dict[str, Array], options
 
 
 def _reversed(x: Array, batch: int, lengths: Any) -> Array:
-    """x with the tokens before each row's length in reverse order, and the others where they are."""
+    """Returns x with the tokens before each row's length in reverse order, the others where they are."""
     if lengths is None:
         return jnp.flip(x, batch)
     alive = live(lengths, x.shape[:batch], x.shape[batch])
@@ -48,7 +48,7 @@ def _reversed(x: Array, batch: int, lengths: Any) -> Array:
 
 
 def refuse_states(options: Options) -> None:
-    """ValueError for a state that is given or asked for."""
+    """Raises ValueError for a state that is given or asked for."""
     for name in ("initial_state", "return_state"):
         given = options.get(name)
         if given is not None and given is not False:
