@@ -13,7 +13,8 @@ from attnjax import models
 
 PACKAGE = Path(attnjax.__file__).parent
 ROOMS = (
-    *("cli", "data", "experiment", "explain", "mechanisms", "runs", "sweeps", "tasks", "testing", "train"),
+    *("cli", "data", "experiment", "explain", "mechanisms", "ops"),
+    *("runs", "sweeps", "tasks", "testing", "train"),
 )
 """The rooms whose docstrings are in the form that the guide for contributors names."""
 QUESTION = re.compile(r"(What|How|Which|Whether|Why|Where)\b")
