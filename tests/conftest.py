@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from attnjax.cli import main
-from attnjax.runs import run as running
+from attnjax.runs import start as running
 
 
 @pytest.fixture

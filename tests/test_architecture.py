@@ -248,9 +248,9 @@ def test_importing_it_loads_nothing_heavy(module):
     assert heavy_after(f"import {module}") == set()
 
 
-@pytest.mark.parametrize("command", ["--help", "list"])
+@pytest.mark.parametrize("command", ["--help", "list", "list mechanisms", "show gla"])
 def test_the_command_line_answers_without_jax(command):
-    run = f"from attnjax.cli import main\ntry:\n    main([{command!r}])\nexcept SystemExit:\n    pass"
+    run = f"from attnjax.cli import main\ntry:\n    main({command.split()!r})\nexcept SystemExit:\n    pass"
     assert "jax" not in heavy_after(run)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attnjax.config import require
-from attnjax.runs.run import Notify
+from attnjax.runs.start import Notify
 from attnjax.sweeps.launch import Launch, LocalLauncher
 
 Prepare = Callable[[argparse.ArgumentParser], None]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attnjax.config import InputError, require
 from attnjax.experiment import registry
-from attnjax.runs.run import Notify
+from attnjax.runs.start import Notify
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Prediction

@@ -5,7 +5,7 @@ from typing import get_args
 
 from attnjax.config import require
 from attnjax.experiment import registry
-from attnjax.runs.run import Notify
+from attnjax.runs.start import Notify
 from attnjax.runs.store import Run
 from attnjax.sweeps.registry import Mode, require_metric
 from attnjax.sweeps.store import resolve_run_or_sweep

@@ -17,7 +17,7 @@ from attnjax.runs.exit_codes import (
     Terminated,
     sigterm_raises,
 )
-from attnjax.runs.run import Notify
+from attnjax.runs.start import Notify
 
 
 def experiment_arguments(parser: argparse.ArgumentParser) -> None:
@@ -149,7 +149,7 @@ def prolong(options: argparse.Namespace, notify: Notify) -> int:
 
 
 def _start(experiment: registry.Experiment, config: Any, options: argparse.Namespace, notify: Notify) -> int:
-    from attnjax.runs.run import run as start
+    from attnjax.runs.start import run as start
 
     again = "the same command continues from there"
     try:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from attnjax.config import InputError
 from attnjax.experiment import registry
 from attnjax.runs.exit_codes import STOPPED_BY_CTRL_C, STOPPED_BY_SIGTERM, Terminated, sigterm_raises
-from attnjax.runs.run import Notify
+from attnjax.runs.start import Notify
 from attnjax.sweeps.launch import PackOptions, dry_run, without_refused
 from attnjax.sweeps.plan import BATCHINGS, KEEP_PARAMS_CHOICES
 from attnjax.sweeps.registry import Mode

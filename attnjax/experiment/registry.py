@@ -14,6 +14,7 @@ import sys
 import traceback
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, overload
 
@@ -211,6 +212,27 @@ def load_file(file: Path) -> None:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     _LOADED.add(file)
+
+
+def find_or_load(name: str, file: Path) -> Experiment:
+    """Returns the experiment of this name, of `file` where it is not known yet. Raises InputError."""
+    try:
+        return find(name)
+    except InputError as error:
+        if not file.is_file():
+            raise InputError(f"{error} (and {file}, where the run came from, is gone)") from None
+    try:
+        load_file(file)
+    except Exception as error:
+        raise InputError(f"{file} cannot be loaded: {type(error).__name__}: {error}") from None
+    return find(name)
+
+
+def load_files(files: Iterable[str]) -> None:
+    """Loads the files of mechanisms; should one be gone or broken, the config says what it misses."""
+    for file in files:
+        with suppress(Exception):
+            load_file(Path(file))
 
 
 def _own_folder() -> Path | None:

@@ -230,7 +230,7 @@ class Transformer(nnx.Module):
         return encoder, decoder
 
     def _sources(self, memory: Array | None, cache: DecoderCache | None) -> Sequence[Array | KeysValues]:
-        """What the cross-attention of each layer looks at."""
+        """Returns the source of each layer's cross-attention."""
         if cache is not None:
             return cache.source
         if memory is None:

@@ -168,7 +168,7 @@ class LanguageModel(nnx.Module):
     def _embedded(
         self, tokens: Int[Array, "B T"], lengths: Int[Array, " B"] | None, cache: LanguageModelCache | None
     ) -> tuple[Float[Array, "B T D"], Float[Array, "B W-1 D"] | None]:
-        """What enters the first block, and the tail that the convolution leaves."""
+        """Returns the input of the first block, and the tail that the convolution leaves."""
         offset = 0 if cache is None else cache.length
         x = self.embedding(tokens, following(offset, tokens.shape[-1]))
         if self.convolution is None:

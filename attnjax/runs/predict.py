@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnjax.config import InputError
 from attnjax.runs.devices import start_jax
-from attnjax.runs.run import Weights
+from attnjax.runs.start import Weights
 from attnjax.runs.store import Run
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def predictions(
       InputError: the run has no answers to give, has no such checkpoint, or is being trained right now; or a
         text stands for no input.
     """
-    task, params = _trained(run, weights)
+    task, params = trained_task(run, weights)
     lines = enumerate((text.rstrip("\n") for text in texts), 1)
     several = False
     while piece := list(itertools.islice(lines, PIECE)):
@@ -48,7 +48,8 @@ def predictions(
         several = True
 
 
-def _trained(run: Run, weights: Weights) -> "tuple[Predicts, Any]":
+def trained_task(run: Run, weights: Weights) -> "tuple[Predicts, Any]":
+    """Returns a run's task and parameters. Raises InputError where it cannot predict or has no checkpoint."""
     _, config = run.load()
     start_jax(1)
     from attnjax.tasks.base import Predicts

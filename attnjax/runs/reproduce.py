@@ -7,7 +7,7 @@ from pathlib import Path
 from attnjax.config import InputError
 from attnjax.runs import provenance
 from attnjax.runs.devices import start_jax
-from attnjax.runs.run import Notify, place, train
+from attnjax.runs.start import Notify, place, train
 from attnjax.runs.store import Run, check_writable
 
 

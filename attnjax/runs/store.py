@@ -22,7 +22,7 @@ from typing import Any
 
 from attnjax.config import InputError, require_seed
 from attnjax.experiment.identity import contents, fingerprint, run_id, same_values, what_changed
-from attnjax.experiment.registry import Experiment, default_config, find, load_file
+from attnjax.experiment.registry import Experiment, default_config, find_or_load, load_files
 from attnjax.experiment.serialize import decode, encode
 from attnjax.mechanisms.catalogue import files_of_own
 from attnjax.train import strict_json
@@ -44,12 +44,10 @@ class Run:
 
     @property
     def config_file(self) -> Path:
-        """The file that holds the config."""
         return self.folder / "config.json"
 
     @property
     def provenance_file(self) -> Path:
-        """The file that holds the provenance of each start."""
         return self.folder / "provenance.json"
 
     @property
@@ -77,15 +75,8 @@ class Run:
         """The stored result, or None while the run is unfinished. InputError when it is not ours."""
         if not self.result_file.is_file():
             return None
-        kinds = {
-            "step": int,
-            "params_hash": str,
-            "training_seconds": float,
-            "resumed_from": int,
-            "metrics": dict,
-            "samples": list,
-            "figures": list,
-        }
+        kinds = {"step": int, "params_hash": str, "training_seconds": float, "resumed_from": int}
+        kinds |= {"metrics": dict, "samples": list, "figures": list}
         return {"weights": "last", **read_result(self.result_file, kinds)}
 
     def outcome(self) -> dict[str, Any] | None:
@@ -107,10 +98,7 @@ class Run:
         write_json(self.config_file, record)
 
     def belongs_to(self, experiment: Experiment, config: Any) -> bool:
-        """Returns True if the folder was made for this config.
-
-        The stored config may have had its files elsewhere, and fewer fields.
-        """
+        """Returns True if the folder was made for this config, perhaps when it had fewer fields."""
         record = self.record()
         return (
             record["experiment"] == experiment.name
@@ -226,11 +214,8 @@ def named(kind: str, name: str, place: Path, marker: str) -> Path:
 
 def decode_config(file: Path, record: dict[str, Any]) -> tuple[Experiment, Any]:
     """The experiment and the config that the record in `file` names."""
-    for own in record.get("mechanisms", []):
-        # Should it be gone or broken, the config says what it misses.
-        with suppress(Exception):
-            load_file(Path(own))
-    experiment = _find_or_load(record["experiment"], Path(record["file"]))
+    load_files(record.get("mechanisms", []))
+    experiment = find_or_load(record["experiment"], Path(record["file"]))
     try:
         return experiment, decode(type(default_config(experiment)), record["config"])
     except InputError as error:
@@ -296,16 +281,3 @@ def write_json(path: Path, data: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
-
-
-def _find_or_load(name: str, file: Path) -> Experiment:
-    try:
-        return find(name)
-    except InputError as error:
-        if not file.is_file():
-            raise InputError(f"{error} (and {file}, where the run came from, is gone)") from None
-    try:
-        load_file(file)
-    except Exception as error:
-        raise InputError(f"{file} cannot be loaded: {type(error).__name__}: {error}") from None
-    return find(name)

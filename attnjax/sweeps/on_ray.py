@@ -16,7 +16,7 @@ from typing import Any
 from attnjax.config import InputError
 from attnjax.runs import store
 from attnjax.runs.devices import cores, start_jax
-from attnjax.runs.run import Notify
+from attnjax.runs.start import Notify
 from attnjax.runs.store import Run
 from attnjax.sweeps.launch import LocalLauncher, PackOptions
 from attnjax.sweeps.plan import PackPlan

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnjax.config import require
-from attnjax.runs.run import Notify
+from attnjax.runs.start import Notify
 from attnjax.sweeps.programs import Programs, packed_trial
 from attnjax.sweeps.trials import Trial
 

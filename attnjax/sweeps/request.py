@@ -6,10 +6,11 @@ from typing import Any
 
 from attnjax.config import InputError, require
 from attnjax.experiment import overrides, registry
-from attnjax.runs.run import absolute_paths
+from attnjax.experiment.changes import Changes, with_changes
+from attnjax.runs.start import absolute_paths
 from attnjax.sweeps import trials
 from attnjax.sweeps.registry import NamedSweep, find_sweep, known_sweeps, require_metric
-from attnjax.sweeps.space import Categorical, Changes, Range, parse_axes, parse_space
+from attnjax.sweeps.space import Categorical, Range, parse_axes, parse_space
 from attnjax.sweeps.spec import Search, SweepSpec
 
 OPTIONS_OF_AN_EXPERIMENT = (
@@ -100,7 +101,7 @@ def _named_sweep(named: NamedSweep, request: SweepRequest) -> tuple[SweepSpec, l
             getattr(request, option) is None,
             f"--{option} is for an experiment: the sweep {named.name} says itself what it varies",
         )
-    config = trials.with_changes(registry.default_config(named.experiment), named.base)
+    config = with_changes(registry.default_config(named.experiment), named.base)
     config = absolute_paths(_overridden(config, request))
     made, refused = trials.make_trials(config, named.changes(), skip_invalid=request.skip_invalid)
     name = request.name or named.name

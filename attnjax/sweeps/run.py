@@ -13,7 +13,7 @@ from typing import Any
 
 from attnjax.config import InputError, require
 from attnjax.runs import provenance, store
-from attnjax.runs.run import Notify
+from attnjax.runs.start import Notify
 from attnjax.runs.store import Run
 from attnjax.sweeps.kept_params import KeptParams
 from attnjax.sweeps.launch import DEFAULT_PACK_OPTIONS, Launch, Launcher, LocalLauncher, PackOptions

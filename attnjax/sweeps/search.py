@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from attnjax.config import require
+from attnjax.experiment.changes import Changes
 from attnjax.runs import store
 from attnjax.sweeps.plan import PackPlan
 from attnjax.sweeps.programs import Programs
-from attnjax.sweeps.space import Categorical, Changes
+from attnjax.sweeps.space import Categorical
 from attnjax.sweeps.spec import Domain, Search, SweepSpec, trial_of
 from attnjax.sweeps.store import Sweep, TrialRecord, metric_value, write_failure
 from attnjax.sweeps.trials import Trial, decoded_changes, encoded_changes, in_shape_of, possible

@@ -15,14 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from attnjax.config import InputError, require
-from attnjax.experiment.registry import nearest
-from attnjax.experiment.serialize import decode_value, field_types, holds_several, type_name
+from attnjax.experiment.changes import field_type
+from attnjax.experiment.serialize import decode_value, holds_several, type_name
 
 if TYPE_CHECKING:
     import numpy as np
-
-Changes = dict[str, Any]
-"""Fields of a config and their new values, by dotted name."""
 
 # In quotes from end to end, or up to the next comma outside of parentheses.
 _ITEM = re.compile(r"""\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<plain>(?:\([^()]*\)|[^,])*?))\s*,""")
@@ -114,14 +111,6 @@ def parse_space(
     """
     given = _given(config, arguments, flag)
     return {name: _domain(text, annotation, f"{flag} {name}") for name, annotation, text in given}
-
-
-def field_type(config: Any, name: str, label: str) -> Any:
-    """The annotation of a field, by dotted name. Raises InputError, with the nearest names, for no field."""
-    annotations = dict(field_types(type(config)))
-    if name not in annotations:
-        raise InputError(f"{label}: unknown field {name!r}{nearest(name, annotations)}")
-    return annotations[name]
 
 
 def _given(config: Any, arguments: Sequence[str], flag: str) -> Iterator[tuple[str, Any, str]]:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from attnjax.config import InputError
+from attnjax.experiment.changes import Changes
 from attnjax.experiment.identity import canonical, contents, same_values, what_changed
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode
 from attnjax.mechanisms.catalogue import files_of_own
 from attnjax.runs import store
-from attnjax.sweeps.space import Categorical, Changes, Range
+from attnjax.sweeps.space import Categorical, Range
 from attnjax.sweeps.store import SWEEPS_FOLDER, Sweep, fingerprint
 from attnjax.sweeps.trials import (
     Trial,

@@ -4,8 +4,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
+from attnjax.experiment.changes import Changes
 from attnjax.runs.store import Run
-from attnjax.sweeps.space import Changes
 from attnjax.sweeps.spec import SweepSpec
 from attnjax.sweeps.store import Sweep, TrialRecord, metric_value, read_plan
 from attnjax.sweeps.trials import Trial

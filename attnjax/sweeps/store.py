@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from attnjax.config import InputError
+from attnjax.experiment.changes import Changes
 from attnjax.runs import store
 from attnjax.runs.store import Run, named, read_record, read_result, write_json
-from attnjax.sweeps.space import Changes
 
 Status = Literal["waiting", "running", "done", "failed", "pruned"]
 SWEEPS_FOLDER = "sweeps"

@@ -11,9 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from attnjax.config import InputError, followed, require, require_seed
+from attnjax.config import InputError, require, require_seed
+from attnjax.experiment.changes import Changes, field_type, replaced, typed, with_changes
 from attnjax.experiment.serialize import decode_value, encode, encode_value
-from attnjax.sweeps.space import Categorical, Changes, Range, field_type
+from attnjax.sweeps.space import Categorical, Range
 
 MAX_LISTED_REFUSALS = 5
 
@@ -86,20 +87,6 @@ def with_seeds(changes_list: Iterable[Changes], seeds: int, first: int = 0) -> l
     return repeated
 
 
-def with_changes(config: Any, changes: Changes) -> Any:
-    """The config with some fields changed, by dotted name; it checks itself as it is made.
-
-    >>> from attnjax.train.config import TrainConfig
-    >>> with_changes(TrainConfig(), {"steps": 10, "warmup_steps": 2}).steps
-    10
-    >>> with_changes(TrainConfig(), {"steps": 50}).warmup_steps  # Of 100 by default.
-    5
-
-    Raises InputError for an unknown field, a value of the wrong type, and what the config itself refuses.
-    """
-    return _replaced(config, _typed(config, changes))
-
-
 def make_trials(
     config: Any, changes_list: Iterable[Changes], *, skip_invalid: bool
 ) -> tuple[list[Trial], list[str]]:
@@ -108,12 +95,12 @@ def make_trials(
     Raises InputError for an unknown field, a value of the wrong type, two equal trials, no trials at all,
     and, unless `skip_invalid`, for combinations that the config refuses: all of them in one line.
     """
-    asked = [_typed(config, changes) for changes in changes_list]
+    asked = [typed(config, changes) for changes in changes_list]
     _require_different(asked)
     kept, refused = [], []
     for changes in asked:
         try:
-            made = _replaced(config, changes)
+            made = replaced(config, changes)
             require_seed("seed", made.seed)
             kept.append((changes, made))
         except ValueError as error:
@@ -182,29 +169,6 @@ def shape_groups(trials: Iterable[Trial]) -> list[list[Trial]]:
     for trial in trials:
         groups[json.dumps(encode(static_config(trial.config)))].append(trial)
     return list(groups.values())
-
-
-def _typed(config: Any, changes: Changes) -> Changes:
-    """The changes with every value in its annotation's own type (a float field that is set to 0 gets 0.0)."""
-    typed = {}
-    for name, value in changes.items():
-        annotation = field_type(config, name, "the sweep")
-        typed[name] = decode_value(annotation, encode_value(annotation, value, name), name)
-    return typed
-
-
-def _replaced(config: Any, changes: Changes) -> Any:
-    """Each dataclass is made once, with all of its changes: half of them might not fit together."""
-    own: Changes = {}
-    inner: dict[str, Changes] = defaultdict(dict)
-    for name, value in changes.items():
-        field, _, rest = name.partition(".")
-        if rest:
-            inner[field][rest] = value
-        else:
-            own[field] = value
-    parts = {field: _replaced(getattr(config, field), below) for field, below in inner.items()}
-    return dataclasses.replace(config, **followed(config, own), **parts)
 
 
 def _require_different(changes_list: list[Changes]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from attnjax.config import InputError
 from attnjax.experiment import registry
 from attnjax.runs import devices
-from attnjax.runs.run import Outcome, run
+from attnjax.runs.start import Outcome, run
 from attnjax.runs.store import Run
 from attnjax.sweeps.store import Sweep
 from tests.toy_runs import TOY, edit, result

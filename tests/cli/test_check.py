@@ -6,7 +6,7 @@ import pytest
 def test_prints_what_was_measured_and_fails_for_what_failed(attnjax) -> None:
     code, out, _ = attnjax("check", "gla", "--only", "future", "batch order")
     assert code == 0
-    assert "No output depends on a later token." in out
+    assert "No output depends" in out
     assert out.count("passed") == 2
 
 

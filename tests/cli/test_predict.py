@@ -7,9 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import attnjax.runs
+import attnjax.sweeps
 from attnjax.cli import main, predict
+from attnjax.config import InputError
+from attnjax.runs import load
 from attnjax.runs.store import resolve
 
 SMALL = """
@@ -207,3 +212,41 @@ def damage(checkpoint: Path) -> None:
     """Cuts the files that hold the arrays."""
     for file in checkpoint.rglob("d/*"):
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def test_a_notebook_sees_the_same_run(runs) -> None:
+    (folder,) = runs.glob("translation-*")
+    run = load(folder)
+    assert run.config.model.dim == 8
+    history = run.history
+    assert history.filter(history["split"] == "train")["step"].to_list() == [2, 4]
+    assert history["seconds"].drop_nulls().len() >= 2
+    assert set(run.result) == {"validation", "test"}
+    (answer,), (weights,) = run.predict(["12"]), run.attention(["12"])
+    assert answer.text == run.predict(["12", "3"])[0].text
+    assert weights.columns == ["piece", "0:1", "1:2"]
+    np.testing.assert_allclose(weights.drop("piece").sum_horizontal(), 1, rtol=1e-5)
+    assert run.model().config.dim == 8
+    assert "chrF" in run._repr_html_()
+
+
+def test_a_run_and_a_sweep_begin_in_a_notebook(tmp_path) -> None:
+    changes = {"model.dim": 8, "model.layers": 1, "data.pairs": 2, "data.length": 8, "data.vocab": 12}
+    changes |= {"data.evaluation_examples": 4, "train.steps": 2, "train.batch_size": 4, "train.log_every": 2}
+    told: list[str] = []
+    grid = {"train.learning_rate": [0.1, 0.01], "train.dropout": [0.0, 0.1]}
+    found = attnjax.sweeps.sweep(
+        "recall", grid, changes=changes, folder=tmp_path, devices=1, notify=told.append
+    )
+    assert found.table.columns[:3] == ["train.learning_rate", "train.dropout", "mean"]
+    assert found.trials["status"].to_list() == ["done"] * 4
+    assert found.best.config.model.dim == 8
+    assert len(found.figure("train.learning_rate", "train.dropout").axes[0].lines) >= 2
+    assert "recall" in found._repr_html_()
+    assert attnjax.sweeps.load(found.folder).table.equals(found.table)
+    with pytest.raises(InputError, match=r"does not vary 'train\.learning_rat'"):
+        found.figure("train.learning_rat")
+    with pytest.raises(InputError, match=r"recall: unknown field 'model\.dimm'"):
+        attnjax.runs.run("recall", {"model.dimm": 8}, folder=tmp_path)
+    with pytest.raises(InputError, match="expected a name, or a class under @experiment"):
+        attnjax.runs.run(dict, folder=tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from attnjax.runs import run as running
+from attnjax.runs import start as running
 from attnjax.runs.store import Run
 from tests.toy_runs import RUN, TOY, WHERE, edit, only_run, provenance, result
 

@@ -123,7 +123,7 @@ CONFIGS: tuple[dict[str, Any], ...] = (
     {"positions": "learned", "activation": "swiglu", "norm": "rms"},
     {"positions": "sinusoidal", "norm_placement": "post", "tie_embeddings": True},
     {"positions": "t5"},
-    {"positions": "rope", "mechanism": "window", "dtype": "bfloat16"},
+    {"positions": "rope", "mechanism": "bigbird(size=2) & forget_gate & sink", "dtype": "bfloat16"},
     {"positions": "none", "mechanism": "gated_delta_net"},
 )
 

@@ -2,9 +2,10 @@
 
 import pytest
 
+from attnjax.experiment.changes import with_changes
 from attnjax.experiment.registry import discover
 from attnjax.sweeps.registry import find_sweep
-from attnjax.sweeps.trials import make_trials, shape_groups, with_changes
+from attnjax.sweeps.trials import make_trials, shape_groups
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from attnjax.config import InputError, require, traced
+from attnjax.experiment.changes import with_changes
 from attnjax.sweeps import trials
 from attnjax.sweeps.space import Categorical, Range
 from attnjax.train.config import TrainConfig
@@ -59,7 +60,7 @@ def test_changes_take_on_what_makes_the_shape_of_others_and_keep_the_rest():
     assert moved == {**plain, "model.heads": 2, "train.ema_decay": 0.9}
     slower = {**plain, "train.ema_decay": 0.99}
     assert trials.in_shape_of(Config(), slower, averaged) == {**slower, "model.heads": 2}
-    made = [trials.with_changes(Config(), changes) for changes in (averaged, moved)]
+    made = [with_changes(Config(), changes) for changes in (averaged, moved)]
     assert trials.static_config(made[0]) == trials.static_config(made[1])
 
 
@@ -243,11 +244,11 @@ def test_a_sweep_that_is_wrong_is_refused_whatever_may_be_left_out(changes, mess
 
 
 def test_a_base_config_is_changed_by_name():
-    assert trials.with_changes(Config(), {"train.steps": 600, "file": Path("a")}) == Config(
+    assert with_changes(Config(), {"train.steps": 600, "file": Path("a")}) == Config(
         train=TrainConfig(steps=600, learning_rate=0.5), file=Path("a")
     )
     with refused("model.heads is 3: it must divide 64"):
-        trials.with_changes(Config(), {"model.heads": 3})
+        with_changes(Config(), {"model.heads": 3})
 
 
 def test_a_static_config_has_no_traced_value_and_no_seed():

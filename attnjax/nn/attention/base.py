@@ -86,7 +86,7 @@ class Attention(nnx.Module):
     """
 
     has_weights: bool
-    """Whether there are attention weights, to drop out and to capture."""
+    """True where there are attention weights, to drop out and to capture."""
     kind: ClassVar[Kind]
     """The kind of mechanisms that it is for."""
     _layers: ClassVar[dict[Kind, type["Attention"]]] = {}

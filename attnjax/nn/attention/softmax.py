@@ -250,7 +250,7 @@ def _is_array(x: object) -> bool:
 
 
 def _window(window: int | tuple[int, int]) -> tuple[int, int]:
-    """How far a token sees to the left and to the right."""
+    """The distances that a token sees to the left and to the right."""
     left, right = (window - 1, window - 1) if isinstance(window, int) else window
     if left < 0 or right < 0:
         raise ValueError(f"window {window!r}: expected 1 or more tokens, or (left, right) of 0 or more")

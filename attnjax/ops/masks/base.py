@@ -107,6 +107,8 @@ def classes(mask: Mask, tiles: Tiles) -> Any:
 
 
 class And(Mask):
+    """The mask of the pairs that both masks let attend."""
+
     left: Any
     right: Any
 
@@ -125,6 +127,8 @@ class And(Mask):
 
 
 class Or(Mask):
+    """The mask of the pairs that either mask lets attend."""
+
     left: Any
     right: Any
 
@@ -143,6 +147,8 @@ class Or(Mask):
 
 
 class Not(Mask):
+    """The mask of the pairs that another one does not let attend."""
+
     mask: Any
 
     def bind(self, sizes: Sizes) -> Mask:

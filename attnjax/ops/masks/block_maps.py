@@ -51,6 +51,8 @@ def blocks(array: Bool[Array, "..."], size: int | tuple[int, int]) -> Mask:
 
 
 class Blocks(Mask):
+    """The mask that `blocks` returns."""
+
     array: Any
     size_q: int = static()
     size_k: int = static()

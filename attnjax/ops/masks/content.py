@@ -125,6 +125,8 @@ def predicate(fn: Callable[..., Any], *params: Any) -> Mask:
 
 
 class Lengths(Mask):
+    """The mask that `lengths` returns."""
+
     query: Any = position()
     key: Any = position()
 
@@ -156,6 +158,8 @@ class Lengths(Mask):
 
 
 class Segments(Mask):
+    """The mask that `segments` returns."""
+
     query_ids: Any
     key_ids: Any  # None: as of the queries
 
@@ -181,6 +185,8 @@ class Segments(Mask):
 
 
 class Dense(Mask):
+    """The mask that `dense` returns."""
+
     array: Any
 
     def bind(self, sizes: Sizes) -> Mask:
@@ -197,6 +203,8 @@ class Dense(Mask):
 
 
 class Predicate(Mask):
+    """The mask that `predicate` returns."""
+
     fn: Callable[..., Any] = static()
     params: Any
 

@@ -47,6 +47,8 @@ def global_tokens(indices: Sequence[int] | Int[Array, " G"], offset: Position = 
 
 
 class GlobalTokens(Positional):
+    """The mask that `global_tokens` returns."""
+
     indices: Any = position()
     offset: Any = position()
 

@@ -45,6 +45,8 @@ def interval(start: Int[Array, "*B T"], stop: Int[Array, "*B T"]) -> Mask:
 
 
 class Interval(Mask):
+    """The mask that `interval` returns."""
+
     start: Any
     stop: Any
 

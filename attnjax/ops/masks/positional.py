@@ -108,6 +108,8 @@ class Positional(Mask):
 
 
 class Window(Positional):
+    """The mask of `causal` and `sliding_window`: a band of keys around each query."""
+
     left: int | None = static()
     right: int = static()
     offset: Any = position()
@@ -134,6 +136,8 @@ class Window(Positional):
 
 
 class Prefix(Positional):
+    """The mask that `prefix` returns."""
+
     n: Any = position()
 
     def evaluate(self, at: Block) -> Array:

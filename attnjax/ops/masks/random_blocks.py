@@ -45,6 +45,8 @@ def random_blocks(key: PRNGKeyArray, size: int, count: int) -> Mask:
 
 
 class RandomBlocks(Mask):
+    """The mask that `random_blocks` returns."""
+
     key: Any
     size: int = static()
     count: int = static()

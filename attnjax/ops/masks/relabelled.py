@@ -51,6 +51,8 @@ def relabel(
 
 
 class Relabelled(Mask):
+    """The mask that `relabel` returns."""
+
     mask: Any
     query: Any
     key: Any  # None: as of the queries

@@ -99,6 +99,8 @@ def dilated(step: int, offset: Position = 0) -> Mask:
 
 
 class BlockDiagonal(Positional):
+    """The mask that `block_diagonal` returns."""
+
     size: int = static()
     offset: Any = position()
 
@@ -116,6 +118,8 @@ class BlockDiagonal(Positional):
 
 
 class Dilated(Positional):
+    """The mask that `dilated` returns."""
+
     step: int = static()
     offset: Any = position()
 

@@ -53,6 +53,8 @@ def neighborhood(shape: Sequence[int], window: int | Sequence[int]) -> Mask:
 
 
 class Neighborhood(Mask):
+    """The mask that `neighborhood` returns."""
+
     shape: tuple[int, ...] = static()
     window: tuple[int, ...] = static()
 

@@ -43,6 +43,8 @@ def entmax(alpha: float | Float[Array, ""] = 1.5) -> Normalizer:
 
 
 class Entmax(Normalizer):
+    """The normaliser that `entmax` returns."""
+
     alpha: Any
 
     def bind(self, sizes: Sizes, dtype: Any) -> Normalizer:

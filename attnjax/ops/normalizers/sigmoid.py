@@ -41,6 +41,8 @@ def sigmoid(bias: float | Float[Array, ""] | Float[Array, " N"] = 0.0) -> Normal
 
 
 class Sigmoid(Normalizer):
+    """The normaliser that `sigmoid` returns."""
+
     route = "pairwise"
     bias: Any
 

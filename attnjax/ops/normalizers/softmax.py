@@ -41,6 +41,8 @@ def softmax(sink: Float[Array, " N"] | None = None) -> Normalizer:
 
 
 class Softmax(Normalizer):
+    """The normaliser that `softmax` returns."""
+
     route = "online"
     sink: Any
 

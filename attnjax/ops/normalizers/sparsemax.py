@@ -30,6 +30,8 @@ def sparsemax() -> Normalizer:
 
 
 class Sparsemax(Normalizer):
+    """The normaliser that `sparsemax` returns."""
+
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
         return sparsemax_weights(scores), None
 

@@ -57,7 +57,7 @@ def relative_buckets(
 
 
 def _logarithmic_starts(side: int, exact: int, max_distance: int) -> list[int]:
-    """Returns the n at which (side - exact)·log(n/exact) / log(max_distance/exact) reaches 1, 2, …"""
+    """Returns the n at which (side - exact)·log(n/exact) / log(max_distance/exact) is 1, 2, and so on."""
     steps = side - exact
     starts, n = [], exact
     for j in range(1, steps):

@@ -44,6 +44,8 @@ def alibi(slopes: Float[Array, " N"], offset: int | Int[Array, "*B"] = 0, *, sig
 
 
 class Alibi(Score):
+    """The score that `alibi` returns."""
+
     slopes: Any
     offset: Any = position()
     signed: bool = static()

@@ -92,7 +92,7 @@ class ForgetGate(Score):
 
 
 def _taken(x: Array, position: Array) -> Array:
-    """x [B, N, S+1] at positions [B|1, 1, T]; those beyond the last are the last."""
+    """Returns x [B, N, S+1] at positions [B|1, 1, T]; those beyond the last are the last."""
     if position.shape[0] == 1:
         return jnp.take(x, position[0, 0], axis=2, mode="clip")
     return jnp.take_along_axis(x, position, axis=2, mode="clip")

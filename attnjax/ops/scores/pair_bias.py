@@ -36,6 +36,8 @@ def pair_bias(array: Float[Array, "..."]) -> Score:
 
 
 class PairBias(Score):
+    """The score that `pair_bias` returns."""
+
     array: Any
     name: str = static()
 

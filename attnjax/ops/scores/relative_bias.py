@@ -53,6 +53,8 @@ def relative_bias(
 
 
 class RelativeBias(Score):
+    """The score that `relative_bias` returns."""
+
     table: Any
     max_distance: int = static()
     bidirectional: bool = static()

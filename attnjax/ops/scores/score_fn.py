@@ -51,6 +51,8 @@ def score_fn(fn: Callable[..., Any], *params: Any) -> Score:
 
 
 class ScoreFn(Score):
+    """The score that `score_fn` returns."""
+
     fn: Callable[..., Any] = static()
     params: Any
 

@@ -38,6 +38,8 @@ def softcap(c: float | Float[Array, ""]) -> Score:
 
 
 class Softcap(Score):
+    """The score that `softcap` returns."""
+
     c: Any
 
     def bind(self, sizes: Sizes, dtype: Any) -> Score:

@@ -5,8 +5,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from attnjax.experiment.changes import Changes
 from attnjax.runs.report.digits import numeric
-from attnjax.sweeps.space import Changes
 
 BINS_PER_FIELD = 4
 

@@ -54,7 +54,7 @@ def write_report(
     pictures = {
         name: ((folder / f"{name}.png").read_bytes(), caption) for name, (_, caption) in figures.items()
     }
-    settings, trials = _frames(found)
+    settings, trials = frames(found)
     files += [
         _write(folder / "table.csv", _csv(settings)),
         _write(folder / "trials.csv", _csv(trials)),
@@ -64,8 +64,8 @@ def write_report(
     return Report(found, files)
 
 
-def _frames(found: Findings) -> tuple[Any, Any]:
-    """The settings and the trials as data frames."""
+def frames(found: Findings) -> tuple[Any, Any]:
+    """Returns the settings and the trials as data frames of polars."""
     import polars
 
     settings = [
