@@ -29,10 +29,13 @@ def commands() -> str:
 def guides() -> str:
     """Returns the guides for contributors, whose links are seen from the page's folder."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    _, _, section = text.partition("\n## Four guides\n")
-    return (
-        section.partition("\n**Dependencies**")[0].replace("](docs/guides/", "](").replace("\n### ", "\n## ")
-    )
+    section = text[text.index("\n## Four guides\n") : text.index("\n**Dependencies**")].partition("guides\n")[
+        2
+    ]
+    # A list begins after an empty line: other readers of Markdown ask for none.
+    for written, shown in (("](docs/guides/", "]("), ("\n### ", "\n## "), ("\n1. ", "\n\n1. ")):
+        section = section.replace(written, shown)
+    return section
 
 
 MADE = {"reference/command_line.md": commands, "guides/adding.md": guides}
