@@ -56,13 +56,13 @@ class Residual(nnx.Module):
         self.placement = placement
 
     def enter(self, x: Float[Array, "*B T D"]) -> Float[Array, "*B T D"]:
-        """Returns what f is applied to."""
+        """Returns the argument of f: x, normed for "pre"."""
         return self.norm(x) if self.placement == "pre" else x
 
     def leave(
         self, x: Float[Array, "*B T D"], change: Float[Array, "*B T D"], dropout: Dropout | None
     ) -> Float[Array, "*B T D"]:
-        """Returns the sum of x and what f gave."""
+        """Returns the sum of x and f's result, normed for "post"."""
         total = x + (change if dropout is None else dropout(change))
         return total if self.placement == "pre" else self.norm(total)
 

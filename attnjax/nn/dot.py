@@ -15,18 +15,28 @@ def flat_dot_general(
     dimension_numbers: Any,
     **options: Any,
 ) -> Float[Array, "..."]:
-    """`jax.lax.dot_general` of x [*B, *I] and a kernel [*I, *O] over I, as one product of matrices: [*B, *O].
+    """Returns `jax.lax.dot_general` over I of x [*B, *I] and a kernel [*I, *O], as one product of matrices.
 
-    For `dot_general=` of Flax's linear layers. On a CPU, XLA takes about twice as long for the gradient of a
-    product with several leading axes as for that of the same product with these axes made one.
+    It serves as `dot_general=` of Flax's linear layers. On a CPU, XLA takes about twice as long for the
+    gradient of a product with several leading axes as for that of the same product with these axes made one.
+
+    Args:
+      x: [*B, *I].
+      kernel: [*I, *O].
+      dimension_numbers: those of a product of the last axes of x and the first ones of the kernel.
+      options: those of `jax.lax.dot_general`.
+
+    Returns:
+      The product [*B, *O].
 
     Raises:
-      ValueError: for other dimension numbers.
+      ValueError: The dimension numbers are others.
 
-    >>> import jax.numpy as jnp
-    >>> x, kernel = jnp.ones((2, 3, 4)), jnp.ones((4, 5, 6))
-    >>> flat_dot_general(x, kernel, (((2,), (0,)), ((), ()))).shape
-    (2, 3, 5, 6)
+    Example:
+      >>> import jax.numpy as jnp
+      >>> x, kernel = jnp.ones((2, 3, 4)), jnp.ones((4, 5, 6))
+      >>> flat_dot_general(x, kernel, (((2,), (0,)), ((), ()))).shape
+      (2, 3, 5, 6)
     """
     (left, right), batch = dimension_numbers
     inner = len(left)

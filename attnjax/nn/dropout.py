@@ -15,19 +15,29 @@ _LEVELS = 1 << 16
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Dropout:
-    """Inverted dropout, y = x·m / (1 - rate) with m ~ Bernoulli(1 - rate) (Srivastava et al. 2014).
+    """Inverted dropout: y = x·m / (1 - rate) with m ~ Bernoulli(1 - rate).
 
-    The rate may be a traced scalar, so changing it compiles nothing anew; it takes effect in steps of 2⁻¹⁶.
-    A rate of 0 gives x back exactly. Where a module takes `dropout: Dropout | None`, None is deterministic.
+    Modules that take `dropout: Dropout | None` are deterministic for None.
+
+    Attributes:
+      rate: the share of entries that is dropped, in steps of 2⁻¹⁶; 0 gives x back exactly. It may be a traced
+        scalar: another value then compiles nothing anew.
+      key: draws m.
 
     Raises:
-      ValueError: a rate whose value is known is not in [0, 1).
+      ValueError: The rate is known, and not in [0, 1).
 
-    >>> dropout = Dropout(0.5, jax.random.key(0))
-    >>> sorted(set(dropout(jnp.ones(64)).tolist()))
-    [0.0, 2.0]
-    >>> bool((dropout.fold("attention")(jnp.ones(64)) == dropout.fold("mlp")(jnp.ones(64))).all())
-    False
+    References:
+      Hinton et al., Improving Neural Networks by Preventing Co-Adaptation of Feature Detectors, 2012,
+      arXiv:1207.0580.
+      Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks from Overfitting, 2014.
+
+    Example:
+      >>> dropout = Dropout(0.5, jax.random.key(0))
+      >>> sorted(set(dropout(jnp.ones(64)).tolist()))
+      [0.0, 2.0]
+      >>> bool((dropout.fold("attention")(jnp.ones(64)) == dropout.fold("mlp")(jnp.ones(64))).all())
+      False
     """
 
     rate: float | Float[Array, ""]
@@ -40,12 +50,12 @@ class Dropout:
             raise ValueError(f"dropout rate {self.rate}: expected a number in [0, 1)")
 
     def fold(self, branch: int | str) -> "Dropout":
-        """The same rate with the key of a branch: a layer's number or a part's name."""
+        """Returns the same rate with the key of a branch: a layer's number or a part's name."""
         number = zlib.crc32(branch.encode()) if isinstance(branch, str) else branch
         return Dropout(self.rate, jax.random.fold_in(self.key, number))
 
     def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        """x with a share `rate` of its entries set to 0 and the rest scaled up, in x's dtype."""
+        """Returns x with a share `rate` of its entries set to 0 and the rest scaled up, in x's dtype."""
         # Half the random bits of a float draw: on a CPU they are what dropout costs.
         bits = jax.random.bits(self.key, x.shape, jnp.uint16)
         dropped = jnp.round(jnp.asarray(self.rate, jnp.float32) * _LEVELS)
@@ -62,5 +72,5 @@ def _inside(rate: Any) -> bool:
 
 
 def folded(dropout: Dropout | None, branch: int | str) -> Dropout | None:
-    """`dropout.fold(branch)`, where there is dropout."""
+    """Returns `dropout.fold(branch)`, or None where there is no dropout."""
     return None if dropout is None else dropout.fold(branch)

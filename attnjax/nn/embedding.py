@@ -1,4 +1,4 @@
-"""From token ids to vectors, with absolute positions, and back to logits."""
+"""Embeddings of token ids with absolute positions, and the way back to logits."""
 
 from typing import Literal
 
@@ -15,24 +15,31 @@ from attnjax.ops.positions import sinusoidal
 
 
 class Embedding(nnx.Module):
-    """√D·E[token] + P[position]: the scale is that of Vaswani et al. 2017, section 3.4.
+    """An embedding of tokens and their positions: √D·E[token] + P[position].
 
-    E ~ N(0, 1/D), so that the scaled vectors have unit variance and `attend` gives unit logits. P is
-    sinusoidal, a learned table ~ N(0, 0.02²) or, for positions=None, nothing.
+    E starts as N(0, 1/D): the scaled vectors have unit variance, and `attend` gives logits of unit variance.
 
     Args:
       vocab: the number of tokens.
       dim: D, the size of a vector.
-      max_length: rows of the learned table; unused otherwise.
+      positions: the kind of P. "sinusoidal" has no parameters, "learned" is a table that starts as
+        N(0, 0.02²); None: there is no P.
+      max_length: the number of rows of the learned table; unused otherwise.
+      dtype: of the vectors; None is the dtype of the parameters.
+      param_dtype: of the parameters.
+      rngs: draws the parameters.
 
     Raises:
-      ValueError: positions is something else, or "learned" without max_length, or (in a call) more tokens
-        than max_length or positions, where they are known, that the table lacks. Traced ones give NaN.
-      TypeError: (in a call) tokens are not integers.
+      ValueError: The positions are of another kind, or learned without a max_length.
 
-    >>> embedding = Embedding(10, 4, positions="learned", max_length=8, rngs=nnx.Rngs(0))
-    >>> embedding(jnp.zeros((2, 3), int)).shape
-    (2, 3, 4)
+    References:
+      Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762 (section 3.4: the scale; 3.5: P).
+      Press & Wolf, Using the Output Embedding to Improve Language Models, 2016, arXiv:1608.05859 (`attend`).
+
+    Example:
+      >>> embedding = Embedding(10, 4, positions="learned", max_length=8, rngs=nnx.Rngs(0))
+      >>> embedding(jnp.zeros((2, 3), int)).shape
+      (2, 3, 4)
     """
 
     def __init__(
@@ -71,7 +78,17 @@ class Embedding(nnx.Module):
     def __call__(
         self, tokens: Int[Array, "*B T"], positions: Int[Array, "*#B T"] | None = None
     ) -> Float[Array, "*B T D"]:
-        """The vectors of tokens at integer positions, which count from 0 unless given."""
+        """Returns the vectors of tokens at integer positions.
+
+        Args:
+          tokens: their ids.
+          positions: of the tokens; None: they count from 0.
+
+        Raises:
+          TypeError: The tokens are not integers.
+          ValueError: The learned table lacks rows for so many tokens, or for positions whose values are
+            known. Traced positions that it lacks give NaN.
+        """
         if not jnp.issubdtype(tokens.dtype, jnp.integer):
             raise TypeError(f"tokens have dtype {tokens.dtype}: expected integers")
         self.require_rows(tokens.shape[-1])
@@ -92,7 +109,7 @@ class Embedding(nnx.Module):
             raise ValueError(f"{length} tokens: the table of positions has {self.max_length} rows")
 
     def attend(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
-        """Logits x·Eᵀ over the tokens, accumulated and returned in float32 or better (Press & Wolf 2017)."""
+        """Returns the logits x·Eᵀ over the tokens, in float32 or better."""
         table = self.tokens.embedding[...].astype(x.dtype)
         accumulate = jnp.promote_types(x.dtype, jnp.float32)
         return jnp.einsum("...d,vd->...v", x, table, preferred_element_type=accumulate)

@@ -13,16 +13,30 @@ from attnjax.nn.dot import flat_dot_general
 
 
 class FeedForward(nnx.Module):
-    """GELU(x·U)·D (Hendrycks & Gimpel 2016), or SwiGLU (SiLU(x·G) ⊙ x·U)·D (Shazeer 2020).
+    """A feed-forward layer of every position by itself.
 
-    GELU is the tanh approximation. SwiGLU has a third matrix of the same size.
+    Args:
+      dim: the width of input and output.
+      hidden: the width between them.
+      activation: "gelu" is GELU(x·U)·D, with the tanh approximation; "swiglu" is (SiLU(x·G) ⊙ x·U)·D, with a
+        third matrix of the same size.
+      bias: whether each matrix has one.
+      dtype: of the computation; None is what input and parameters promote to.
+      param_dtype: of the parameters.
+      rngs: draws the matrices; biases start at 0.
 
     Raises:
-      ValueError: for another activation.
+      ValueError: The activation is another.
 
-    >>> feed_forward = FeedForward(4, 8, activation="swiglu", rngs=nnx.Rngs(0))
-    >>> feed_forward(jnp.ones((2, 3, 4))).shape
-    (2, 3, 4)
+    References:
+      Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762.
+      Hendrycks & Gimpel, Gaussian Error Linear Units (GELUs), 2016, arXiv:1606.08415.
+      Shazeer, GLU Variants Improve Transformer, 2020, arXiv:2002.05202 (SwiGLU).
+
+    Example:
+      >>> feed_forward = FeedForward(4, 8, activation="swiglu", rngs=nnx.Rngs(0))
+      >>> feed_forward(jnp.ones((2, 3, 4))).shape
+      (2, 3, 4)
     """
 
     def __init__(
@@ -58,7 +72,7 @@ class FeedForward(nnx.Module):
         self.down = linear((hidden, dim), ("mlp", "embed"))
 
     def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
-        """The layer applied to every position by itself."""
+        """Applies the layer to every position by itself."""
         if self.gate is None:
             return self.down(jax.nn.gelu(self.up(x)))
         return self.down(jax.nn.silu(self.gate(x)) * self.up(x))

@@ -12,16 +12,19 @@ from attnjax.nn.dot import flat_dot_general
 def into_heads(
     size: int, heads: Mapping[str, int], *, source: str = "embed", bias: bool = True, **options: Any
 ) -> nnx.LinearGeneral:
-    """x W + b of the last axis: [..., size] to [..., *heads].
+    """Returns the linear map x W + b of the last axis: [..., size] to [..., *heads].
 
     Args:
-      size, source: length and logical name of the axis that is mapped.
-      heads: lengths of the new axes by their logical names.
+      size: the length of the axis that is mapped.
+      heads: the lengths of the new axes by their logical names.
+      source: the logical name of the axis that is mapped.
+      bias: whether there is a b.
       options: dtypes, rngs and anything else that `nnx.LinearGeneral` takes.
 
-    >>> project = into_heads(8, {"heads": 2, "head_dim": 3}, rngs=nnx.Rngs(0))
-    >>> project.kernel.shape, project.kernel.get_metadata("axes")
-    ((8, 2, 3), ('embed', 'heads', 'head_dim'))
+    Example:
+      >>> project = into_heads(8, {"heads": 2, "head_dim": 3}, rngs=nnx.Rngs(0))
+      >>> project.kernel.shape, project.kernel.get_metadata("axes")
+      ((8, 2, 3), ('embed', 'heads', 'head_dim'))
     """
     return nnx.LinearGeneral(
         size,

@@ -106,7 +106,7 @@ def _convolved(x: Array, kernel: Array, tail: Array | None, lengths: Any, segmen
 
 
 def _last(tokens: Array, count: int, lengths: Any, axis: int) -> Array:
-    """The `count` tokens before each row's end; `tokens` begin with as many from before."""
+    """Returns the `count` tokens before each row's end; `tokens` begin with as many from before."""
     if lengths is None:
         return jax.lax.slice_in_dim(tokens, tokens.shape[axis] - count, None, axis=axis)
     end = jnp.broadcast_to(jnp.clip(lengths, 0, tokens.shape[axis] - count), tokens.shape[:axis])
@@ -115,5 +115,5 @@ def _last(tokens: Array, count: int, lengths: Any, axis: int) -> Array:
 
 
 def _over(x: Array, tokens: Array) -> Array:
-    """x [*B, T] with axes of 1 for the channels of `tokens`."""
+    """Returns x [*B, T] with axes of 1 for the channels of `tokens`."""
     return x.reshape(*x.shape, *[1] * (tokens.ndim - x.ndim))

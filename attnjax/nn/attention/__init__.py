@@ -1,1 +1,1 @@
-"""The attention layer, and what it is made of."""
+"""The attention layers, and their parts."""

@@ -62,7 +62,7 @@ class Attention(nnx.Module):
       rope: rotates queries and keys by their position after qk_norm: a layout, or a `Rope` with base,
         fraction and scaling. In any mechanism, where asked for: RetNet rotates, the papers of other
         recurrences leave order to the recurrence.
-      output_gate: what multiplies the heads before the last projection: "elementwise", "headwise", or an
+      output_gate: multiplies the heads before the last projection: "elementwise", "headwise", or an
         `OutputGate`.
       dtype: of the computation; None is what inputs and parameters promote to.
       param_dtype: of the parameters.
@@ -126,9 +126,9 @@ class Attention(nnx.Module):
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> Axes:
-        """Makes what every kind has, and returns the axes of what this one projects.
+        """Makes the parts that every kind has, and returns the axes of the projections of this one.
 
-        `widths` are of what keys and values are made of, where it is not D.
+        `widths` are those of the sources of keys and values, where they are not D.
         """
         require_sizes(dim, heads, kv_heads=kv_heads, head_dim=head_dim, value_dim=value_dim, out_dim=out_dim)
         self.dim = dim
@@ -203,7 +203,7 @@ class Attention(nnx.Module):
         return heads if self.output_gate is None else self.output_gate(heads, x)
 
     def _rotated(self, heads: Array, positions: Array | None) -> Array:
-        """Heads [*B, T, N, H], turned where the layer has a rope."""
+        """Returns heads [*B, T, N, H], rotated where the layer has a rope."""
         rope = self.rope
         if rope is None or positions is None:
             return heads
@@ -230,6 +230,6 @@ def require_width(name: str, x: Array, width: int) -> None:
 
 
 def _heads(axes: Mapping[str, int]) -> dict[str, Any]:
-    """The last two of the axes of projected heads, as `make_head_norm` takes them."""
+    """Returns the last two of the axes of projected heads, as `make_head_norm` takes them."""
     axis, size = list(axes)[-2:]
     return {"heads": axes[axis], "size": axes[size], "axis": axis}

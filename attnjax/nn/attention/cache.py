@@ -59,7 +59,9 @@ class KVCache:
         Args:
           batch: *B, the sizes of the batch axes.
           capacity: L, in tokens.
-          kv_heads, head_dim, value_dim: K, H and V; V is H by default.
+          kv_heads: K.
+          head_dim: H.
+          value_dim: V; None: H.
           dtype: of keys and values.
 
         Raises:
@@ -83,8 +85,8 @@ class KVCache:
 
         Args:
           new: their keys and values.
-          count: how many of each row's tokens are kept, the first ones; those after them are padding. None
-            keeps all.
+          count: the number of each row's tokens that are kept, the first ones; those after them are padding.
+            None keeps all.
 
         Raises:
           ValueError: Shapes do not fit, or a row has too few slots left. Inside jit lengths are not known:
@@ -133,7 +135,7 @@ def write_rows(
       old: the slots.
       new: the tokens, of which the first `count` of each row are written; None: all.
       start: the slot of each row's first token.
-      count: how many tokens of each row there are.
+      count: the number of tokens of each row.
 
     Example:
       >>> write_rows(jnp.zeros((2, 4)), jnp.ones((2, 2)), jnp.array([0, 2]), count=jnp.array([2, 1])).tolist()

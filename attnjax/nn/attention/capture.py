@@ -1,4 +1,4 @@
-"""What to look at inside a model: a request fixed when the program is compiled."""
+"""Requests for attention weights, fixed when the program is compiled."""
 
 from dataclasses import dataclass, replace
 
@@ -7,17 +7,23 @@ Indices = tuple[int, ...] | None
 
 @dataclass(frozen=True)
 class Capture:
-    """Which attention weights to return: of which layers, heads and query rows; None means all.
+    """A request for the attention weights of some layers, heads and query rows.
 
-    It is static and hashable. Without a request the program is the same as if there were none to make; with
-    one the engine runs as it does without, and the weights of the asked rows are computed beside it.
+    The request is static and hashable. It leaves the engine as it is: the weights of the asked rows are
+    computed beside it.
+
+    Attributes:
+      layers: the numbers of the layers; None: all.
+      heads: the numbers of the heads; None: all.
+      rows: the numbers of the query rows; None: all.
 
     Raises:
-      TypeError: a field is neither None nor a tuple of ints.
-      ValueError: a field holds a negative or repeated index.
+      TypeError: A field is neither None nor a tuple of ints.
+      ValueError: A field holds a negative or repeated index.
 
-    >>> Capture(layers=(1,)).layer(0) is None
-    True
+    Example:
+      >>> Capture(layers=(1,)).layer(0) is None
+      True
     """
 
     layers: Indices = None
@@ -29,14 +35,15 @@ class Capture:
             _check(name, getattr(self, name))
 
     def layer(self, number: int) -> "Capture | None":
-        """This request as layer `number` sees it: itself, or None where the layer was not asked for."""
+        """Returns the request as layer `number` sees it: itself, or None for a layer not asked for."""
         return self if self.layers is None or number in self.layers else None
 
     def within(self, name: str, size: int) -> "Capture":
-        """This request without the indices of the field `name` that are not below size.
+        """Returns the request without the indices of the field `name` that are not below size.
 
-        >>> Capture(rows=(1, 6)).within("rows", 5)
-        Capture(layers=None, heads=None, rows=(1,))
+        Example:
+          >>> Capture(rows=(1, 6)).within("rows", 5)
+          Capture(layers=None, heads=None, rows=(1,))
         """
         asked = getattr(self, name)
         return self if asked is None else replace(self, **{name: tuple(i for i in asked if i < size)})

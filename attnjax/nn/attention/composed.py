@@ -39,8 +39,8 @@ class GatedKVCache(KVCache):
 class ComposedAttention(SoftmaxAttention):
     """Self-attention with the masks, scores and normaliser of recipes.
 
-    A causal() in the mask that it is called with tells the recipes that what lies ahead is not seen, and
-    where the tokens stand. Scores come after those that it is called with, in the order of the text.
+    A causal() in the mask of a call tells the recipes that later tokens are not seen, and by its offset where
+    the tokens stand. The recipes' scores come after those of the call, in the order of the text.
 
     Args:
       dim, heads: D and N.
@@ -149,7 +149,7 @@ class ComposedAttention(SoftmaxAttention):
         return read(self.mechanism)[0].recipes
 
     def _rule(self, part: Part, given: dict[str, Any]) -> Any:
-        """The mask, score or normaliser of a recipe."""
+        """Returns the mask, score or normaliser of a recipe."""
         made = self.made.get(part.row.name)
         return _call(part.row.function, given, part.options) if made is None else _call(made, given, {})
 
@@ -161,7 +161,7 @@ class ComposedAttention(SoftmaxAttention):
     def _gates(
         self, x: Array, cache: GatedKVCache | None, count: Int[Array, "*B"] | None
     ) -> Float[Array, "*B S N"] | None:
-        """The logs of the gates of all keys, with those of x."""
+        """Returns the logs of the gates of all keys, with those of x."""
         if self._forget_gate is None:
             return None
         gates = self._forget_gate.log_gates(x)
@@ -171,12 +171,13 @@ class ComposedAttention(SoftmaxAttention):
 
 
 def composed_mask(choice: Choice, length: int, *, causal: bool) -> Mask | None:
-    """Returns the mask of the recipes of a layer for so many tokens, None where all see all.
+    """Returns the mask of the recipes of a layer for so many tokens; None where all see all.
 
-    >>> print(composed_mask(read("window(size=2)")[0], 3, causal=True).draw(3))
-    ■ · ·
-    ■ ■ ·
-    · ■ ■
+    Example:
+      >>> print(composed_mask(read("window(size=2)")[0], 3, causal=True).draw(3))
+      ■ · ·
+      ■ ■ ·
+      · ■ ■
     """
     given = {"offset": 0, "causal": causal, "heads": 1, "queries": length, "keys": length}
     parts = [(_recipe(part), part) for part in choice.of_model().recipes]
@@ -202,7 +203,7 @@ def _call(function: Callable[..., Any], given: dict[str, Any], options: Any) -> 
 
 
 def _joined(reading: MaskReading, rules: list[tuple[Mask, bool]], others: Mask | None) -> Mask | None:
-    """All masks by &, but for those that widen what a causal model sees."""
+    """Returns all masks joined by &, and by | those that widen what a causal model sees."""
     mask = masks.causal(reading.offset) if reading.causal else None
     for rule, widens in sorted(rules, key=lambda pair: not pair[1]):
         if widens:

@@ -1,16 +1,21 @@
-"""Gates of the recurrent mechanisms: how a layer makes what `mechanisms.Gate` declares.
+"""Gates of the recurrent mechanisms, as `mechanisms.Gate` declares them.
 
-Each is called with the layer's input x [*B, T, D] and its keys, and gives the argument of the mechanism, in
-float32 or better. A gate of tokens is f(x W + b), with W of low rank where every channel has a value; one
-that all tokens share is f(b). b is such that the values start as declared:
+A gate is called with the layer's input x [*B, T, D] and its keys. It returns the argument of the mechanism,
+in float32 or better. A gate of tokens is f(x W + b), with W of low rank where every channel has a value. A
+gate that all tokens share is f(b). Its range decides f, and b is such that the values start as declared:
 
     strength   sigmoid
     positive   softplus
     rate       -exp
-    log_decay  logsigmoid / 16 (Gated Linear Attention, Yang et al., 2023)
-    free       as it is
+    log_decay  logsigmoid / 16, as in GLA
+    free       identity
 
-A log-decay per head is that of Mamba-2 (Dao & Gu, 2024) and Gated DeltaNet: rate · softplus(x W + b).
+A log-decay per head is rate · softplus(x W + b), as in Mamba-2 and Gated DeltaNet.
+
+References:
+  Yang et al., Gated Linear Attention Transformers with Hardware-Efficient Training, 2023, arXiv:2312.06635.
+  Dao & Gu, Transformers are SSMs, 2024, arXiv:2405.21060 (Mamba-2).
+  Yang et al., Gated Delta Networks: Improving Mamba2 with Delta Rule, 2024, arXiv:2412.06464.
 """
 
 from collections.abc import Callable, Mapping
@@ -62,9 +67,10 @@ def make_gate(
         "softplus" for one of heads, "logsigmoid" for one of channels.
       options: dtype, param_dtype and rngs.
 
-    >>> strength = make_gate(Gate("*B T K", "strength"), {"kv_heads": 2}, 8, rngs=nnx.Rngs(0))
-    >>> strength(jnp.zeros((1, 2, 8)), None)[0, 0]
-    Array([0.5, 0.5], dtype=float32)
+    Example:
+      >>> strength = make_gate(Gate("*B T K", "strength"), {"kv_heads": 2}, 8, rngs=nnx.Rngs(0))
+      >>> strength(jnp.zeros((1, 2, 8)), None)[0, 0]
+      Array([0.5, 0.5], dtype=float32)
     """
     if gate.range == "random":
         return RandomFeatures(*axes.values())
@@ -78,7 +84,15 @@ def make_gate(
 
 
 class Projected(nnx.Module):
-    """f(x W + b), one for every token; W = W₁W₂ of rank 16 where H is an axis."""
+    """A gate f(x W + b) of every token; W = W₁W₂ has rank 16 where H is an axis.
+
+    Args:
+      gate: its declaration.
+      axes: names and lengths of the gate's axes after those of the tokens.
+      dim: D.
+      rngs: draws the parameters.
+      dtypes: dtype and param_dtype.
+    """
 
     def __init__(
         self, gate: Gate, axes: Mapping[str, int], dim: int, *, rngs: nnx.Rngs, **dtypes: Any
@@ -95,7 +109,15 @@ class Projected(nnx.Module):
 
 
 class Constant(nnx.Module):
-    """f(b), the same for all tokens."""
+    """A gate f(b), the same for all tokens.
+
+    Args:
+      gate: its declaration.
+      axes: names and lengths of the gate's axes.
+      dtype: not used; the gate is in float32 or better.
+      param_dtype: of b.
+      rngs: draws b.
+    """
 
     def __init__(
         self,
@@ -115,7 +137,17 @@ class Constant(nnx.Module):
 
 
 class StepDecay(nnx.Module):
-    """Mamba-2's log-decay: a rate for each head times a step for each token, and head or channel."""
+    """Mamba-2's log-decay: a rate for each head times a step for each token, and head or channel.
+
+    Args:
+      gate: its declaration.
+      axes: names and lengths of the gate's axes after those of the tokens.
+      dim: D.
+      options: dtype, param_dtype and rngs.
+
+    References:
+      Dao & Gu, Transformers are SSMs, 2024, arXiv:2405.21060.
+    """
 
     def __init__(self, gate: Gate, axes: Mapping[str, int], dim: int, **options: Any) -> None:
         step, rate = Gate(gate.axes, "positive", start=(1e-3, 1e-1)), Gate("K", "rate", start=(1.0, 16.0))
@@ -129,7 +161,15 @@ class StepDecay(nnx.Module):
 
 
 class KeyDirection(nnx.Module):
-    """γ ⊙ key, of length 1: what RWKV-7 (Peng et al., 2025) removes; γ per head and channel starts at 1."""
+    """The direction of γ ⊙ key that RWKV-7 removes from its state.
+
+    Args:
+      axes: names and lengths of the axes of γ, which starts at 1.
+      options: dtype, param_dtype and rngs.
+
+    References:
+      Peng et al., RWKV-7 "Goose" with Expressive Dynamic State Evolution, 2025, arXiv:2503.14456.
+    """
 
     def __init__(self, axes: Mapping[str, int], **options: Any) -> None:
         self.gain = Constant(Gate("K H", "free"), axes, **options)
@@ -139,7 +179,15 @@ class KeyDirection(nnx.Module):
 
 
 class RandomFeatures(nnx.Module):
-    """Directions that are no parameter: the same in every layer and run, so that no checkpoint holds them."""
+    """Random directions [F, H] that are the same in every layer and run, so that no checkpoint holds them.
+
+    Args:
+      features: F.
+      size: H.
+
+    References:
+      Choromanski et al., Rethinking Attention with Performers, 2020, arXiv:2009.14794.
+    """
 
     def __init__(self, features: int, size: int) -> None:
         self.features = features
@@ -155,10 +203,11 @@ def _directions(features: int, size: int) -> Float[Array, "F H"]:
 
 
 def unit(x: Float[Array, "*B H"]) -> Float[Array, "*B H"]:
-    """x / |x| over the last axis, in x's dtype.
+    """Returns x / |x| over the last axis, in x's dtype.
 
-    >>> print(unit(jnp.array([3.0, 4.0])).round(3))
-    [0.6 0.8]
+    Example:
+      >>> print(unit(jnp.array([3.0, 4.0])).round(3))
+      [0.6 0.8]
     """
     full = at_least_float32(x)
     return (full * jax.lax.rsqrt((full * full).sum(-1, keepdims=True) + 1e-6)).astype(x.dtype)

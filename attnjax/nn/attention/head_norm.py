@@ -21,8 +21,9 @@ def make_head_norm(norm: HeadNorm, heads: int, size: int, *, axis: str = "heads"
     """Returns the module of a norm of heads [*B, N, H].
 
     Args:
-      norm: what it does.
-      heads, size: N and H.
+      norm: its settings.
+      heads: N.
+      size: H.
       axis: the logical name of the heads' axis.
       options: dtype, param_dtype and rngs.
 
@@ -43,7 +44,7 @@ class GroupedNorm(nnx.Module):
     """A norm whose statistics are of groups of heads, with a gain for each channel or none.
 
     Args:
-      norm: what it does.
+      norm: its settings.
       heads, size, axis: as in `make_head_norm`.
       dtype: of the output; None: what input and parameters promote to.
       param_dtype: of the parameters.

@@ -12,7 +12,8 @@ def make_attention(choice: Choice, dim: int, heads: int, **settings: Any) -> Any
 
     Args:
       choice: the mechanism with its options, or recipes.
-      dim, heads: D and N.
+      dim: D.
+      heads: N.
       settings: those of `Attention`. A layer of one's own gets those that its constructor takes.
 
     Raises:

@@ -25,7 +25,7 @@ class MaskReading(NamedTuple):
       causal: whether tokens see only those before them.
       offset: of causal().
       lengths: of each row's keys; None: all.
-      starts: of each row's keys, what stands before them is padding; None: 0.
+      starts: of each row's keys; the tokens before them are padding; None: 0.
       segment_ids: of each token; None: one segment.
     """
 
@@ -85,12 +85,13 @@ def read_recurrent_mask(
 
 
 def without_causal(mask: Any) -> tuple[MaskReading, Any]:
-    """Returns whether a mask joins causal() by &, with what offset, and the mask of its other parts.
+    """Returns the causal() that a mask joins by &, as a reading, and the mask of its other parts.
 
-    >>> from attnjax.ops import masks
-    >>> reading, others = without_causal(masks.causal(2) & masks.lengths(key=3))
-    >>> reading.causal, reading.offset, others
-    (True, 2, lengths(key=3))
+    Example:
+      >>> from attnjax.ops import masks
+      >>> reading, others = without_causal(masks.causal(2) & masks.lengths(key=3))
+      >>> reading.causal, reading.offset, others
+      (True, 2, lengths(key=3))
     """
     reading, others = MaskReading(), None
     for part in parts(mask):
@@ -104,14 +105,14 @@ def without_causal(mask: Any) -> tuple[MaskReading, Any]:
 
 
 def known_to_differ(x: Any, y: Any) -> bool:
-    """Returns whether two values, which may be traced, are certainly not the same."""
+    """Returns True where two values, which may be traced, are certainly not the same."""
     if isinstance(x, jax.core.Tracer) or isinstance(y, jax.core.Tracer):
         return False
     return not np.all(np.equal(x, y))
 
 
 def parts(mask: Any) -> Iterator[Any]:
-    """Yields what a mask joins by &."""
+    """Yields the parts that a mask joins by &."""
     if isinstance(mask, And):
         yield from parts(mask.left)
         yield from parts(mask.right)

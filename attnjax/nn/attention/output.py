@@ -1,4 +1,4 @@
-"""What an attention layer returns."""
+"""The output of an attention layer."""
 
 from typing import NamedTuple
 

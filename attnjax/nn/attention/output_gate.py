@@ -16,7 +16,7 @@ class Gate(nnx.Module):
     """The module of an `OutputGate`.
 
     Args:
-      gate: what it does.
+      gate: its settings.
       dim: D, the width of x.
       heads, value_dim: N and V.
       options: dtype, param_dtype and rngs.

@@ -50,8 +50,9 @@ def counted(
 def following(before: int | Int[Array, "*B"], tokens: int) -> Int[Array, "*B T"]:
     """Returns the positions of so many tokens that follow those before them.
 
-    >>> following(jnp.array([0, 3]), 2).tolist()
-    [[0, 1], [3, 4]]
+    Example:
+      >>> following(jnp.array([0, 3]), 2).tolist()
+      [[0, 1], [3, 4]]
     """
     at = jnp.arange(tokens, dtype=jnp.int32)
     return at + before if isinstance(before, int) else of_rank(at, before.ndim + 1) + before[..., None]
@@ -90,10 +91,11 @@ def filled_slots(mask: MaskLike | None, length: Int[Array, "*B"]) -> Mask:
 
 
 def kept_tokens(mask: MaskLike | None, before: Int[Array, "*B"], tokens: int) -> Int[Array, "*B"] | None:
-    """Returns how many of T new tokens of each row lengths(key=…) in the mask leaves; None for all.
+    """Returns the number of T new tokens of each row that lengths(key=…) in the mask leaves; None for all.
 
-    >>> kept_tokens(masks.causal() & masks.lengths(key=jnp.array([3, 9])), jnp.array([1, 2]), 4).tolist()
-    [2, 4]
+    Example:
+      >>> kept_tokens(masks.causal() & masks.lengths(key=jnp.array([3, 9])), jnp.array([1, 2]), 4).tolist()
+      [2, 4]
     """
     ends = [part.key for part in parts(mask) if isinstance(part, Lengths) and part.key is not None]
     if not ends:
@@ -105,8 +107,9 @@ def kept_tokens(mask: MaskLike | None, before: Int[Array, "*B"], tokens: int) ->
 def shifted(x: Float[Array, "..."], left: Int[Array, "*#B"]) -> Float[Array, "..."]:
     """Returns each row moved by so many tokens to the left, round the ends.
 
-    >>> shifted(jnp.array([[[0.0], [1.0], [2.0]]]), jnp.array([1]))[0, :, 0].tolist()
-    [1.0, 2.0, 0.0]
+    Example:
+      >>> shifted(jnp.array([[[0.0], [1.0], [2.0]]]), jnp.array([1]))[0, :, 0].tolist()
+      [1.0, 2.0, 0.0]
     """
     batch, tokens = x.shape[:-2], x.shape[-2]
     index = following(jnp.broadcast_to(left, batch), tokens) % tokens
@@ -132,7 +135,7 @@ def as_mask(mask: MaskLike) -> Mask:
 
 
 def _from_zero(rules: Any) -> list[Any]:
-    """The nodes that count positions from 0. An array is trusted: who computed one has thought of it."""
+    """Returns the nodes that count positions from 0; an array is trusted, its author has thought of it."""
     nodes: list[Any] = jax.tree.leaves(rules, is_leaf=_has_offset)
     return [x for x in nodes if _has_offset(x) and isinstance(x.offset, int) and x.offset == 0]
 

@@ -1,4 +1,4 @@
-"""The parts of softmax attention that a mechanism's text names, where `ops` has no function for just that."""
+"""Parts of softmax attention that a mechanism's text names, where `ops` has no function for just that."""
 
 import math
 from typing import Any, cast
@@ -21,43 +21,63 @@ Offset = int | Int[Array, "*B"]
 
 
 def window(size: int, *, offset: Offset = 0, causal: bool = True) -> Mask:
-    """A mask of the last `size` tokens; where there is no order, of size - 1 on either side too.
+    """Returns a mask of the last `size` tokens; where there is no order, of size - 1 on either side too.
 
-    >>> print(window(2).draw(3))
-    ■ · ·
-    ■ ■ ·
-    · ■ ■
+    References:
+      Beltagy et al., Longformer: The Long-Document Transformer, 2020, arXiv:2004.05150.
+
+    Example:
+      >>> print(window(2).draw(3))
+      ■ · ·
+      ■ ■ ·
+      · ■ ■
     """
     return masks.sliding_window(size - 1, 0 if causal else size - 1, offset)
 
 
 def global_tokens(count: int, *, offset: Offset = 0) -> Mask:
-    """A mask of the first `count` tokens, which see all and are seen by all."""
+    """Returns a mask of the first `count` tokens, which see all and are seen by all.
+
+    References:
+      Beltagy et al., Longformer: The Long-Document Transformer, 2020, arXiv:2004.05150.
+    """
     return masks.global_tokens(range(count), offset)
 
 
 def longformer(size: int, tokens: int, *, offset: Offset = 0, causal: bool = True) -> Mask:
-    """A mask of a window and of the first tokens, which see all and are seen by all."""
+    """Returns a mask of a window and of the first tokens, which see all and are seen by all.
+
+    References:
+      Beltagy et al., Longformer: The Long-Document Transformer, 2020, arXiv:2004.05150.
+    """
     return window(size, offset=offset, causal=causal) | global_tokens(tokens, offset=offset)
 
 
 def prefix(size: int) -> Mask:
-    """A mask of the first `size` tokens, which every token sees."""
+    """Returns a mask of the first `size` tokens, which every token sees.
+
+    References:
+      Raffel et al., Exploring the Limits of Transfer Learning, 2020, arXiv:1910.10683.
+    """
     return masks.prefix(size)
 
 
 def random_blocks(
     size: int, count: int, seed: int, *, queries: int, keys: int, offset: Offset = 0, causal: bool = True
 ) -> Mask:
-    """A mask of `count` random blocks for each block of tokens.
+    """Returns a mask of `count` random blocks for each block of tokens.
 
     In causal models a block draws from those up to itself, so that its draws do not depend on the length.
 
-    >>> print(random_blocks(1, 1, 0, queries=4, keys=4).draw(4))
-    ■ · · ·
-    ■ · · ·
-    · · ■ ·
-    · · ■ ·
+    References:
+      Zaheer et al., Big Bird: Transformers for Longer Sequences, 2020, arXiv:2007.14062.
+
+    Example:
+      >>> print(random_blocks(1, 1, 0, queries=4, keys=4).draw(4))
+      ■ · · ·
+      ■ · · ·
+      · · ■ ·
+      · · ■ ·
     """
     table = _random(-(-keys // size), count, seed, causal)
     return _of_blocks(table, size, queries, keys, offset)
@@ -75,7 +95,11 @@ def bigbird(
     offset: Offset = 0,
     causal: bool = True,
 ) -> Mask:
-    """A mask of near, random and global blocks."""
+    """Returns a mask of near, random and global blocks.
+
+    References:
+      Zaheer et al., Big Bird: Transformers for Longer Sequences, 2020, arXiv:2007.14062.
+    """
     table = _random(-(-keys // size), count, seed, causal)
     at = np.arange(len(table))
     table |= np.abs(at[:, None] - at) <= near
@@ -84,7 +108,7 @@ def bigbird(
 
 
 def _random(blocks: int, count: int, seed: int, causal: bool) -> np.ndarray:
-    """True for the drawn blocks [blocks, blocks] of each block."""
+    """Returns a table [blocks, blocks] that is True for the drawn blocks of each block."""
     table = np.zeros((blocks, blocks), bool)
     for row in range(blocks):
         choices = row + 1 if causal else blocks
@@ -100,17 +124,37 @@ def _of_blocks(table: np.ndarray, size: int, queries: int, keys: int, offset: Of
 
 
 def alibi(*, heads: int, offset: Offset = 0) -> scores.Score:
-    """A linear penalty on the distance, with the paper's slopes."""
+    """Returns a linear penalty on the distance, with the paper's slopes.
+
+    References:
+      Press et al., Train Short, Test Long, 2021, arXiv:2108.12409.
+    """
     return scores.alibi(alibi_slopes(heads), offset=offset)
 
 
 def sigmoid(bias: float | None, max_length: int) -> normalizers.Normalizer:
-    """The sigmoid with a bias, by default -log(max_length): weights start out as small as a softmax's."""
+    """Returns the sigmoid with a bias, by default -log(max_length): weights start as small as a softmax's.
+
+    References:
+      Ramapuram et al., Theory, Analysis, and Best Practices for Sigmoid Self-Attention, 2024,
+      arXiv:2409.04431.
+    """
     return normalizers.sigmoid(-math.log(max_length) if bias is None else bias)
 
 
 class RelativeBias(nnx.Module):
-    """A learned bias by distance, one table for this layer; it starts as N(0, 0.02²)."""
+    """A learned bias by distance, with a table for this layer that starts as N(0, 0.02²).
+
+    Args:
+      buckets: the number of rows of the table.
+      max_distance: tokens from which on all distances are in the last bucket.
+      heads: N.
+      param_dtype: of the table.
+      rngs: draws the table.
+
+    References:
+      Raffel et al., Exploring the Limits of Transfer Learning, 2020, arXiv:1910.10683.
+    """
 
     def __init__(
         self,
@@ -133,7 +177,16 @@ class RelativeBias(nnx.Module):
 
 
 class Sink(nnx.Module):
-    """The softmax with a learned logit of each head, from 0, that takes weight and gives no value."""
+    """The softmax with a learned logit of each head, from 0, that takes weight and gives no value.
+
+    Args:
+      heads: N.
+      param_dtype: of the logits.
+      rngs: not used.
+
+    References:
+      Xiao et al., Efficient Streaming Language Models with Attention Sinks, 2023, arXiv:2309.17453.
+    """
 
     def __init__(self, *, heads: int, param_dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs) -> None:
         self.logits = nnx.Param(jnp.zeros((heads,), param_dtype), **named("heads"))
@@ -144,9 +197,19 @@ class Sink(nnx.Module):
 
 
 class ForgetGate(nnx.Module):
-    """The gate f = σ(x W + b) of every token and head, with the log of which older keys are lowered.
+    """A gate f = σ(x W + b) of every token and head, whose log lowers the scores of older keys.
 
     b starts at 3, where a gate of 0.95 forgets slowly.
+
+    Args:
+      dim: D.
+      heads: N.
+      dtype: of the projection; None is what x and parameters promote to.
+      param_dtype: of the parameters.
+      rngs: draws W.
+
+    References:
+      Lin et al., Forgetting Transformer: Softmax Attention with a Forget Gate, 2025, arXiv:2503.02130.
     """
 
     START = 3.0

@@ -82,7 +82,7 @@ class Recurrence(nnx.Module):
         reading: MaskReading,
         cache: StateCache | None = None,
     ) -> tuple[Float[Array, "*B T N V"], StateCache]:
-        """Returns what every token reads, and a cache with these tokens, whose state is None for two sides.
+        """Returns the reads of every token, and a cache with these tokens, whose state is None for two sides.
 
         Args:
           x: the layer's input, which the gates see.
@@ -132,7 +132,7 @@ class Recurrence(nnx.Module):
         return gates
 
     def _in_range(self, projected: Projected) -> Projected:
-        """Queries and keys as the member expects them, in as many heads."""
+        """Returns queries and keys as the member expects them, in as many heads."""
         member, (query, key, value) = recurrence(self.mechanism), projected
         if member.unit_query:
             query = unit(query)

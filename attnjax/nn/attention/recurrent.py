@@ -28,7 +28,7 @@ class RecurrentAttention(Attention):
 
     The layer has the gates that the mechanism declares (`mechanisms.Recurrence`), a short convolution of
     query, key and value where its paper has one, keys and queries of length 1 where it asks for them, and a
-    norm of what the heads read before the last projection. States have H·V entries a head, or what the
+    norm of what the heads read, before the last projection. States have H·V entries a head, or what the
     mechanism's `state` says.
 
     Args:
@@ -104,22 +104,26 @@ class RecurrentAttention(Attention):
         dropout: Dropout | None = None,
         capture: Capture | None = None,
     ) -> AttentionOutput:
-        """Reads, for every token of x, what the recurrence holds of those that the mask lets it see.
+        """Reads for every token of x what the recurrence holds of those that the mask lets it see.
 
         Args:
           x: the tokens.
+          context: None; a recurrence is over x itself.
           mask: causal(), lengths(key=…), ~lengths(key=…) and segments(ids), joined by &. What lengths leaves
             out is padding: on the right for lengths, on the left for ~lengths. With a cache lengths count
             from its first token, and what is on the left from the first of x. Segments are runs of one id.
             Without causal() the recurrence runs in both directions, as `bidirectional` says, but for the
             short convolution, which looks back.
+          score: None; a recurrence has no scores.
           positions: of x for RoPE; those of tokens count from the cache's length, or 0, unless given.
-          cache: earlier tokens of the same sequence. Padding leaves what it holds as it was.
-          context, score, context_positions, dropout, capture: None; a recurrence has no weights.
+          context_positions: None; there is no context.
+          cache: earlier tokens of the same sequence. Padding leaves its contents as they were.
+          dropout: None; a recurrence has no weights.
+          capture: None; a recurrence has no weights.
 
         Raises:
-          ValueError: One of those is given; x is not D wide; the mask has other parts, or does not fit the
-            cache.
+          ValueError: An argument that has to be None is given; x is not D wide; the mask has other parts, or
+            does not fit the cache.
           TypeError: The cache is of another kind.
         """
         require_width("x", x, self.dim)

@@ -1,4 +1,4 @@
-"""Settings of attention layers that have settings of their own: frozen, hashable, free of parameters."""
+"""Settings of the parts of attention layers: frozen, hashable, free of parameters."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -201,7 +201,7 @@ class RecurrentSettings:
         return Convolution() if given else None
 
     def activates(self, member: Recurrence) -> bool:
-        """Returns whether queries, keys and values go through silu, by default after a convolution."""
+        """Returns True where queries, keys and values go through silu, by default after a convolution."""
         if self.activation is None:
             return self.of_convolution(member) is not None
         return self.activation == "silu"

@@ -1,4 +1,4 @@
-"""Axes of the projections and gates of a mechanism: what its declaration says, with sizes."""
+"""Axes of the projections and gates of a mechanism, as it declares them, with sizes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -32,16 +32,24 @@ def make_layout(
     head_dim: int,
     value_dim: int,
 ) -> Layout:
-    """The layout of "softmax" or a member, whose sizes are N, K, H and V.
+    """Returns the layout of "softmax" or a member of the linear family.
 
-    Where the values have more heads than queries and keys (Mamba-2), N is theirs and K the number of groups.
+    Args:
+      mechanism: its name.
+      options: of the mechanism.
+      heads: N; where the values have more heads than queries and keys (Mamba-2), those of the values.
+      kv_heads: K; in Mamba-2 the number of groups.
+      head_dim: H.
+      value_dim: V.
 
     Raises:
-      ValueError: there is no such mechanism, or it takes no such option; TypeError: a size is no int.
+      ValueError: There is no such mechanism, or it takes no such option.
+      TypeError: A size is no int.
 
-    >>> sizes = {"heads": 4, "kv_heads": 2, "head_dim": 3, "value_dim": 5}
-    >>> make_layout("delta_product", {"writes": 3}, **sizes).gates
-    {'strength': {'writes': 3, 'kv_heads': 2}, 'decay': {'kv_heads': 2}}
+    Example:
+      >>> sizes = {"heads": 4, "kv_heads": 2, "head_dim": 3, "value_dim": 5}
+      >>> make_layout("delta_product", {"writes": 3}, **sizes).gates
+      {'strength': {'writes': 3, 'kv_heads': 2}, 'decay': {'kv_heads': 2}}
     """
     declared = find(mechanism)
     unknown = [name for name in options if name not in declared.options]
@@ -109,7 +117,7 @@ def require_sizes(dim: int, heads: int, *, kv_heads: int | None, **head_sizes: i
 
 
 def require_goes_with(mechanism: str, **of_keys: Any) -> None:
-    """Raises ValueError for what acts on keys, where they are gates; None is what was not asked for."""
+    """Raises ValueError for settings that act on keys, where these are gates; None was not asked for."""
     for name, given in of_keys.items():
         if given is not None and find(mechanism).keys_are_gates:
             raise ValueError(f"{name} {given!r}: expected none, the keys of {mechanism} are what it forgets")

@@ -42,12 +42,13 @@ class SoftmaxAttention(Attention):
 
     Args:
       dim, heads: as in `Attention`.
-      context_dim: the width of what keys are made of; None: D.
-      values_dim: the width of what values are made of; None: that of the keys.
+      context_dim: the width of the source of keys; None: D.
+      values_dim: the width of the source of values; None: that of the keys' source.
       scale: of the products of queries and keys; None: 1/√H.
       softcap: c of c·tanh(s/c), as in Gemma 2; None: scores are not capped.
       score: a modification of the scores, or a `PositionScore` of this layer.
-      window: how many tokens a token sees on either side, itself among them, or (left, right) without it.
+      window: the number of tokens seen on either side, the token itself among them; (left, right) counts
+        without it.
       normalizer: of the scores, with numbers and no arrays; None: softmax.
       sink: whether each head has a learned logit that takes weight and gives no value, as in gpt-oss; it
         starts at 0.
@@ -135,19 +136,19 @@ class SoftmaxAttention(Attention):
 
         Args:
           x: the tokens that ask.
-          context: what they attend to: x itself (None), other tokens, or what `project` made of them.
-          values: what the values are made of, where it is not what the keys are made of.
-          mask, score: as in `attnjax.attention`. With a cache, S is its capacity, and masks and scores by
-            position take offset=cache.length; slots not yet filled are masked out here. Tokens of x that
-            lengths(key=…) leaves out are padding: the cache does not keep them, and a row's next token takes
-            their place.
+          context: the tokens to attend to, or their keys and values from `project`; None: x itself.
+          values: the source of the values, where it is not that of the keys.
+          mask: as in `attnjax.attention`. With a cache, S is its capacity, and masks by position take
+            offset=cache.length; slots not yet filled are masked out here. Tokens of x that lengths(key=…)
+            leaves out are padding: the cache does not keep them, and a row's next token takes their place.
+          score: as in `attnjax.attention`. With a cache, scores by position take offset=cache.length.
           normalizer: as in `attnjax.attention`, in place of the layer's.
           positions: of x for RoPE; they count from the cache's length, or 0, unless given.
           context_positions: of a context for RoPE, given with `positions`; both count from 0 otherwise. One
             that was projected has its own, and needs those of x.
           cache: earlier tokens of the same sequence, to which x is appended first.
           dropout: on the attention weights.
-          capture: which heads and rows of the weights (before dropout) to return: [*B, |heads|, |rows|, S].
+          capture: the heads and rows of the weights before dropout to return: [*B, |heads|, |rows|, S].
 
         Raises:
           ValueError: x or context is not D wide; a cache comes with a context, or is full; a capture is out
@@ -200,12 +201,12 @@ class SoftmaxAttention(Attention):
         *,
         values: Float[Array, "*B S U"] | None = None,
     ) -> KeysValues:
-        """Returns the keys and values of a context, to be attended to many times.
+        """Returns the keys and values of a context, which can be attended to many times.
 
         Args:
           context: the tokens.
           positions: of the context for RoPE; they count from 0 unless given.
-          values: what the values are made of, where it is not the context.
+          values: the source of the values, where it is not the context.
 
         Raises:
           ValueError: The context or the values have another width.
@@ -224,7 +225,7 @@ class SoftmaxAttention(Attention):
         return KVCache.empty(batch, capacity, dtype=dtype, **sizes)
 
     def _rules(self, mask: Any, score: Any, normalizer: Normalizer | None, offset: Any) -> dict[str, Any]:
-        """The mask, score, normaliser and scale of a call, with those of the layer."""
+        """Returns the mask, score, normaliser and scale of a call, with those of the layer."""
         own = self.score(offset) if isinstance(self.score, PositionScore) else self.score
         parts = [part for part in (self.softcap, own, score) if part is not None]
         if self.window is not None:
@@ -250,7 +251,7 @@ def _is_array(x: object) -> bool:
 
 
 def _window(window: int | tuple[int, int]) -> tuple[int, int]:
-    """The distances that a token sees to the left and to the right."""
+    """Returns the distances that a token sees to the left and to the right."""
     left, right = (window - 1, window - 1) if isinstance(window, int) else window
     if left < 0 or right < 0:
         raise ValueError(f"window {window!r}: expected 1 or more tokens, or (left, right) of 0 or more")
