@@ -1,4 +1,13 @@
-"""The shapes of models. Free of jax, so that the command line can read them at once."""
+"""The configs of models, free of jax, so that the command line can read them at once.
+
+References:
+  Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762 (sinusoidal positions).
+  Su et al., RoFormer, 2021, arXiv:2104.09864 (rope).
+  Press et al., Train Short, Test Long, 2021, arXiv:2108.12409 (alibi).
+  Raffel et al., Exploring the Limits of Transfer Learning, 2020, arXiv:1910.10683 (t5).
+  Hendrycks & Gimpel, Gaussian Error Linear Units (GELUs), 2016, arXiv:1606.08415 (gelu).
+  Shazeer, GLU Variants Improve Transformer, 2020, arXiv:2002.05202 (swiglu).
+"""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -25,7 +34,7 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class BlockConfig:
-    """The parts of the blocks of a model."""
+    """The settings of the blocks of a model."""
 
     dim: int = 128
     """Width of the vectors that stand for tokens."""
@@ -34,31 +43,31 @@ class BlockConfig:
     head_dim: int | None = None
     """Size of a head; None: dim / heads."""
     kv_heads: int | None = None
-    """None: as many as heads (multi-head); 1: multi-query; a divisor of heads between: grouped-query."""
+    """Key/value heads; None: one for each head; 1: multi-query; a divisor of heads between: grouped-query."""
     hidden: int | None = None
     """Width of the feed-forward layers; None: 4·dim."""
     mechanism: str = "softmax"
-    """Of self-attention: gla, "window(size=16)", kda*3+softmax; `attnjax list mechanisms` has them all."""
+    """Self-attention: gla, "window(size=16)", kda*3+softmax; `attnjax list mechanisms` has them all."""
     positions: Positions = "rope"
-    """Of tokens, which enter by addition to embeddings, by rotation, or as a bias on the scores."""
+    """Positions of tokens, which are added to embeddings, rotate queries and keys, or bias the scores."""
     norm: Norm = "layer"
     """LayerNorm or RMSNorm."""
     norm_placement: NormPlacement = "pre"
     """Norm before each layer, or after its residual sum."""
     activation: Activation = "gelu"
-    """Of the feed-forward layers; swiglu gates one half by the other."""
+    """Activation of the feed-forward layers; swiglu gates one half by the other."""
     qk_norm: bool = False
     """RMSNorm of each query and key head."""
     bias: bool = True
-    """Of projections and feed-forward layers: True if they have some."""
+    """True if projections and feed-forward layers have biases."""
     tie_embeddings: bool = False
-    """Use the embedding of what is predicted as the output projection."""
+    """True if the embedding of the predicted tokens is the output projection too."""
     max_length: int = 512
     """Positions that a learned table holds; the horizon of cosFormer."""
     dtype: Precision = "float32"
-    """Of what is computed."""
+    """Precision of the computation."""
     param_dtype: Precision = "float32"
-    """Of the parameters."""
+    """Precision of the parameters."""
     implementation: Implementation | None = None
     """The engine of softmax attention; None chooses by size."""
 
@@ -125,7 +134,7 @@ class BlockConfig:
 
 @dataclass(frozen=True)
 class TransformerConfig(BlockConfig):
-    """An encoder-decoder Transformer."""
+    """The settings of an encoder-decoder Transformer."""
 
     encoder_layers: int = 2
     """Blocks that read the source."""
@@ -151,10 +160,10 @@ class TransformerConfig(BlockConfig):
 
 @dataclass(frozen=True)
 class LanguageModelConfig(BlockConfig):
-    """A decoder-only Transformer: each token is predicted from those before it."""
+    """The settings of a decoder-only Transformer, which predicts each token from those before it."""
 
     layers: int = 2
-    """Blocks."""
+    """Blocks of the model."""
     convolution: int | None = None
     """Tokens that a causal convolution of the embeddings takes in, under any mechanism; None: it has none."""
 

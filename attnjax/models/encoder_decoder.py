@@ -19,7 +19,13 @@ from attnjax.ops import masks
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class DecoderCache:
-    """The cache of decoding: for each layer the tokens so far, and the encoded source, projected once."""
+    """The cache of decoding.
+
+    Attributes:
+      own: the tokens so far, for each layer.
+      source: the keys and values of the encoded source, projected once for each layer.
+      source_lengths: the tokens of each source.
+    """
 
     own: tuple[KVCache | StateCache, ...]
     source: tuple[KeysValues, ...]
@@ -36,7 +42,7 @@ class Transformer(nnx.Module):
 
     Its state is `nnx.Param`s only. Where a method takes capture, it returns the weights that it asks for, by
     the path of their layer ("decoder.1.cross_attention"); layers of another mechanism than softmax have none.
-    Sources are padded on the right; what stands in the padding does not matter.
+    Sources are padded on the right; the contents of the padding do not matter.
 
     Args:
       config: its shape.
@@ -146,7 +152,8 @@ class Transformer(nnx.Module):
           memory: from `encode`; with a cache it is not used and may be None.
           source_lengths: tokens of each source.
           cache: earlier tokens of the target, to which these are appended.
-          dropout, capture: as in `__call__`.
+          dropout: of embeddings, weights and layers; None: there is none.
+          capture: the weights of the decoder to return.
 
         Raises:
           TypeError: The target is not integer.
@@ -204,7 +211,7 @@ class Transformer(nnx.Module):
           source: the tokens, padded on the right.
           lengths: of the sources.
           bos: the mark that begins a target.
-          room: for how many target tokens the cache has slots.
+          room: the number of target tokens for which the cache has slots.
 
         Raises:
           ValueError: There is no mark, shapes do not fit, or there are learned positions, but not so many.
@@ -221,7 +228,7 @@ class Transformer(nnx.Module):
         return output.logits[:, 0], output.cache
 
     def _captures(self, capture: Capture, source: int, target: int) -> tuple[Capture, Capture]:
-        """The capture as the encoder and the decoder see it."""
+        """Returns the capture as the encoder and the decoder see it."""
         encoder = decoder = capture
         sizes = {"layers": (len(self.encoder), len(self.decoder)), "rows": (source, target)}
         for name, (encoded, decoded) in sizes.items():

@@ -26,7 +26,12 @@ _ROPE = {"rope": "halves", "rope_interleaved": "interleaved"}
 
 
 class Parts:
-    """Makes the parts of a model as its config describes them, each with parameters of its own."""
+    """A maker of the parts of a model as its config describes them, each with parameters of its own.
+
+    Args:
+      config: of the model.
+      rngs: draws the parameters.
+    """
 
     def __init__(self, config: BlockConfig, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -55,7 +60,7 @@ class Parts:
         return make_norm(self.config.norm, self.config.dim, rngs=self.rngs, **self.dtypes)
 
     def self_attention(self, layer: int, layers: int) -> Attention:
-        """Makes that of layer 0, 1, … of so many."""
+        """Makes the self-attention of layer 0, 1, … of so many."""
         choice = over_layers(read(self.config.mechanism), layers)[layer]
         of_model = {"layer": layer, "layers": layers, "max_length": self.config.max_length}
         return self._attention(choice.of_model(**of_model), rope=_ROPE.get(self.config.positions))
@@ -92,12 +97,12 @@ class Parts:
         )
 
     def encoder_block(self, layer: int, layers: int) -> EncoderBlock:
-        """That of layer 0, 1, … of so many."""
+        """Makes the block of layer 0, 1, … of so many."""
         own = self.self_attention(layer, layers)
         return EncoderBlock(own, self.feed_forward(), self.norm, self.config.norm_placement)
 
     def decoder_block(self, layer: int, layers: int) -> DecoderBlock:
-        """That of layer 0, 1, … of so many."""
+        """Makes the block of layer 0, 1, … of so many."""
         own, cross = self.self_attention(layer, layers), self.cross_attention()
         return DecoderBlock(own, cross, self.feed_forward(), self.norm, self.config.norm_placement)
 

@@ -21,7 +21,7 @@ class LanguageModelCache:
     """The cache of decoding.
 
     Attributes:
-      layers: of the tokens so far their keys and values, or a state, for each layer.
+      layers: the keys and values of the tokens so far, or a state, for each layer.
       tail: the embeddings of the last tokens, for the convolution.
     """
 
@@ -81,8 +81,8 @@ class LanguageModel(nnx.Module):
 
         Args:
           tokens: the tokens.
-          lengths: how many of each row's tokens there are; those after them are padding, which no cache
-            keeps. None: all.
+          lengths: the number of each row's tokens; those after them are padding, which no cache keeps.
+            None: all.
           cache: of the tokens before these ones.
           dropout: of embeddings, weights and layers.
           capture: the weights to return, by the path of their layer ("blocks.1.attention").
@@ -143,7 +143,7 @@ class LanguageModel(nnx.Module):
           prompt: the tokens, padded on the right.
           lengths: of the prompts, 1 or more.
           bos: not used, a prompt begins itself.
-          room: of how many tokens after the prompt the cache has slots.
+          room: the number of tokens after the prompt for which the cache has slots.
 
         Raises:
           ValueError: Shapes do not fit, or there are learned positions, but not so many.

@@ -1,4 +1,4 @@
-"""What models return."""
+"""The outputs of models."""
 
 from typing import Generic, NamedTuple, TypeVar
 

@@ -1,1 +1,1 @@
-"""Turning a model's predictions into sequences."""
+"""Decoding of a model's predictions into sequences."""

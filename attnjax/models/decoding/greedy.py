@@ -1,4 +1,4 @@
-"""Greedy decoding, and what each emitted token attended to."""
+"""Greedy decoding, and the source positions that each emitted token attends to."""
 
 from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
@@ -60,7 +60,7 @@ def greedy_decode(
     padding: Literal["right", "left"] = "right",
     capture: Capture | None = None,
 ) -> Decoded:
-    """Emits the likeliest next token, again and again, until every row has ended; one compiled loop.
+    """Emits the likeliest next token until every row has ended, in one compiled loop.
 
     Rows do not depend on each other: a row gives what it gives alone, whatever its padding.
 
@@ -118,14 +118,16 @@ def alignment(
     """Returns the mean of cross-attention from each emitted token to each source position.
 
     The tokens are fed back (teacher forcing), so that those of `greedy_decode` give its own weights. Rows sum
-    to 1; after the end they are void.
+    to 1; those after the end mean nothing.
 
     Args:
       model: the encoder-decoder.
-      source, source_lengths: what it read.
-      tokens: what it emitted.
+      source: the tokens that the model read.
+      source_lengths: the tokens of each of them, without padding.
+      tokens: the tokens that the model emitted.
       bos: the token that begins a row.
-      layers, heads: of the decoder, over which the mean is; None: all.
+      layers: the decoder's layers over which the mean is; None: all.
+      heads: the heads over which the mean is; None: all.
 
     Raises:
       ValueError: Shapes do not fit, or layers or heads are out of range.
@@ -191,7 +193,7 @@ def _forced(
     bos: Array,
     capture: Capture,
 ) -> Weights:
-    """The decoder's weights when it is fed the tokens it emitted."""
+    """Returns the decoder's weights when it is fed the tokens that it emitted."""
     model = nnx.merge(graphdef, params)
     begin = jnp.full_like(tokens[:, :1], bos)
     memory = model.encode(source, source_lengths).memory
