@@ -13,7 +13,7 @@ from attnjax import models
 
 PACKAGE = Path(attnjax.__file__).parent
 ROOMS = (
-    *("cli", "data", "experiment", "explain", "mechanisms", "ops"),
+    *("cli", "data", "experiment", "explain", "mechanisms", "models", "nn", "ops"),
     *("runs", "sweeps", "tasks", "testing", "train"),
 )
 """The rooms whose docstrings are in the form that the guide for contributors names."""
