@@ -271,7 +271,8 @@ def test_a_run_finds_its_experiment_file_without_being_told(attnjax):
     code = "import sys; from attnjax.cli import main; sys.exit(main(['translate', 'toy', 'text']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == f"attnjax: error: {only_run().name} is not a translation run\n"
+    reason = "cannot predict: LineTask has no method predict"
+    assert done.stderr == f"attnjax: error: {only_run().name} {reason}\n"
 
 
 def test_doctor_says_what_is_fine_and_how_to_mend_the_rest(attnjax):

@@ -10,7 +10,7 @@ from flax import nnx
 
 from attnjax import nn
 from attnjax.models import Transformer, TransformerConfig
-from attnjax.nn.attention import softmax as attention_layer
+from attnjax.ops import attention as attention_module
 
 B, S, T = 3, 7, 5
 SMALL = {"dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "hidden": 24, "max_length": 32}
@@ -200,8 +200,8 @@ def test_every_use_of_dropout_has_a_key_of_its_own(monkeypatch: pytest.MonkeyPat
         record(dropout_key)
         return plain(*args, dropout_key=dropout_key, **options)
 
-    plain = attention_layer.attention
-    monkeypatch.setattr(attention_layer, "attention", attention)
+    plain = attention_module.attention
+    monkeypatch.setattr(attention_module, "attention", attention)
     monkeypatch.setattr(nn.Dropout, "__call__", lambda dropout, x: (record(dropout.key), x)[1])
     model = build(encoder_layers=2, decoder_layers=2)
     model(*inputs(), dropout=nn.Dropout(0.3, jax.random.key(0)))

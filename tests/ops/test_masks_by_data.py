@@ -7,7 +7,7 @@ import pytest
 
 import attnjax as aj
 from attnjax.ops.arguments import make_call
-from attnjax.ops.engines import blockwise
+from attnjax.ops.engines import blockwise, blockwise_derivatives
 from tests.contracts.attention_cases import close, cut_in
 
 T, HEADS = 24, 2
@@ -98,7 +98,8 @@ def test_blocks_that_are_off_are_computed_neither_forward_nor_backward(monkeypat
         jax.debug.callback(lambda: computed.append(attended is None))
         return pair_scores(products, rules, at, attended)
 
-    monkeypatch.setattr(blockwise, "pair_scores", counted)
+    for half in (blockwise, blockwise_derivatives):
+        monkeypatch.setattr(half, "pair_scores", counted)
     x = jax.random.normal(jax.random.key(0), (2, T, HEADS, 4))
 
     @jax.jit
