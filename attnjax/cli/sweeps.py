@@ -9,7 +9,7 @@ from attnjax.experiment import registry
 from attnjax.runs.exit_codes import STOPPED_BY_CTRL_C, STOPPED_BY_SIGTERM, Terminated, sigterm_raises
 from attnjax.runs.start import Notify
 from attnjax.sweeps.launch import PackOptions, dry_run, without_refused
-from attnjax.sweeps.plan import BATCHINGS, KEEP_PARAMS_CHOICES
+from attnjax.sweeps.pack_plan import BATCHINGS, KEEP_PARAMS_CHOICES
 from attnjax.sweeps.registry import Mode
 from attnjax.sweeps.request import SweepRequest, requested_sweep
 from attnjax.sweeps.run import run_sweep

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from attnjax.ops.core.checks import array, floats, scalar
-from attnjax.ops.core.dropout import WeightDropout, dropout
 from attnjax.ops.core.pairs import Sizes, surely
+from attnjax.ops.core.weight_dropout import WeightDropout, dropout
 from attnjax.ops.engines.call import AttentionCall, Semantics
 from attnjax.ops.masks import Mask, dense
 from attnjax.ops.normalizers import Normalizer, softmax

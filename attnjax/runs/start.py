@@ -83,7 +83,7 @@ def run(
         began_with = starts[0]["devices"] if starts else None
         start_jax(devices or began_with)
         mesh, used = place(config, devices, began_with, notify)
-        from attnjax.tasks.check import rehearse
+        from attnjax.tasks.rehearsal import rehearse
         from attnjax.train.patterns import require_matches
 
         with _said_at_latest(notify, _first_line(this, config, used)):
@@ -220,7 +220,7 @@ def _evaluated(
     this: Run, task: Any, config: Any, fitted: "FitResult", weights: Weights | None
 ) -> dict[str, Any]:
     """Evaluates a run. Returns the entries of its result on that, among them which weights they are of."""
-    from attnjax.tasks.check import table
+    from attnjax.tasks.rehearsal import table
     from attnjax.train.loop import load_params
 
     params, weights = fitted.params, weights or "last"

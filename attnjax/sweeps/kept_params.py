@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnjax.runs.store import Run
-from attnjax.sweeps.plan import PackPlan
+from attnjax.sweeps.pack_plan import PackPlan
 from attnjax.sweeps.spec import SweepSpec
 from attnjax.sweeps.store import Sweep, metric_value
 from attnjax.tasks.errors import task_code

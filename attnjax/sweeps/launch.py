@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 from attnjax.config import InputError
 from attnjax.runs.devices import start_jax
 from attnjax.runs.start import Notify
-from attnjax.sweeps.plan import PackPlan, choose_plan, pack_size, training_seconds
+from attnjax.sweeps.pack_plan import PackPlan, choose_plan, pack_size, training_seconds
 from attnjax.sweeps.programs import Programs
 from attnjax.sweeps.search import first_trials
 from attnjax.sweeps.spec import SweepSpec

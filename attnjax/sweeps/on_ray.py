@@ -19,7 +19,7 @@ from attnjax.runs.devices import cores, start_jax
 from attnjax.runs.start import Notify
 from attnjax.runs.store import Run
 from attnjax.sweeps.launch import LocalLauncher, PackOptions
-from attnjax.sweeps.plan import PackPlan
+from attnjax.sweeps.pack_plan import PackPlan
 from attnjax.sweeps.programs import Programs
 from attnjax.sweeps.spec import SweepSpec, spec_of, spec_record
 from attnjax.sweeps.store import Pack, Sweep

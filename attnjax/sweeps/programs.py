@@ -43,7 +43,7 @@ class Programs:
 
     def rehearse(self, trial: Trial) -> None:
         """Makes sure, once, that training can use the task of trials like this one. Raises as `task` does."""
-        from attnjax.tasks.check import rehearse
+        from attnjax.tasks.rehearsal import rehearse
 
         if (shape := self._shape(trial)) not in self._rehearsed:
             rehearse(self.task(trial), loss_fields(trial.config))

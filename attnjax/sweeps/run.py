@@ -17,7 +17,7 @@ from attnjax.runs.start import Notify
 from attnjax.runs.store import Run
 from attnjax.sweeps.kept_params import KeptParams
 from attnjax.sweeps.launch import DEFAULT_PACK_OPTIONS, Launch, Launcher, LocalLauncher, PackOptions
-from attnjax.sweeps.plan import PackPlan
+from attnjax.sweeps.pack_plan import PackPlan
 from attnjax.sweeps.spec import SweepSpec, check_owner, note_metric, write_spec
 from attnjax.sweeps.store import Pack, Sweep, TrialRecord, read_plan
 from attnjax.sweeps.trials import shape_groups

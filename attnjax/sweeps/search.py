@@ -12,7 +12,7 @@ from typing import Any
 from attnjax.config import require
 from attnjax.experiment.changes import Changes
 from attnjax.runs import store
-from attnjax.sweeps.plan import PackPlan
+from attnjax.sweeps.pack_plan import PackPlan
 from attnjax.sweeps.programs import Programs
 from attnjax.sweeps.space import Categorical
 from attnjax.sweeps.spec import Domain, Search, SweepSpec, trial_of

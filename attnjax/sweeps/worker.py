@@ -10,7 +10,7 @@ from attnjax.config import InputError
 from attnjax.runs import store
 from attnjax.runs.store import Run
 from attnjax.sweeps.kept_params import KeptParams
-from attnjax.sweeps.plan import PackPlan
+from attnjax.sweeps.pack_plan import PackPlan
 from attnjax.sweeps.programs import Programs, packed_trial
 from attnjax.sweeps.search import asked_trials, pruner
 from attnjax.sweeps.spec import SweepSpec
@@ -138,7 +138,7 @@ class Worker:
 
     def _finish(self, run: Run, task: "Task", end: "Ended") -> float | None:
         """Evaluates a trial that came to its last step; its metric."""
-        from attnjax.tasks.check import table
+        from attnjax.tasks.rehearsal import table
         from attnjax.train.hashing import params_hash
         from attnjax.train.state import count_parameters
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from attnjax.ops.engines.noted import noted_engines
 from attnjax.tasks.base import AS_MADE, NamesAxes
-from attnjax.tasks.check import given_params
+from attnjax.tasks.rehearsal import given_params
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.clock import Clock
 from attnjax.train.config import TrainConfig

@@ -32,7 +32,7 @@ def initial_state(
       task: makes the parameters, with a key of their own.
       config: of the training.
       seed_key: of the run.
-      given: parameters in place of those that the task makes, as `attnjax.tasks.check.given_params` returns.
+      given: parameters in place of those that the task makes, from `tasks.rehearsal.given_params`.
     """
     params = task.init(stream_key(seed_key, Stream.INIT))
     return init_state(params if given is None else _overlaid(params, given), config)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from attnjax.tasks.base import HoldsOut, Hyperparameters
-from attnjax.tasks.check import validation
+from attnjax.tasks.rehearsal import validation
 from attnjax.train.metrics import Row
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 
 import attnjax as aj
 from attnjax.ops.engines import blockwise
-from attnjax.ops.engines.blocks import Blocking
+from attnjax.ops.engines.blocking import Blocking
 from attnjax.ops.engines.choose import ENGINES
 from attnjax.ops.engines.schedule import reach
 from attnjax.ops.masks.tiles import Tiles

@@ -10,7 +10,7 @@ import pytest
 import attnjax as aj
 from attnjax.ops.arguments import make_call
 from attnjax.ops.engines import blockwise
-from attnjax.ops.engines.blocks import Blocking
+from attnjax.ops.engines.blocking import Blocking
 from attnjax.ops.engines.call import nonfinite_of
 from attnjax.ops.engines.choose import DENSE_SCORES, FEW_QUERIES
 from attnjax.ops.engines.schedule import reach, tile_kinds

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from attnjax.cli import main
-from attnjax.runs.report.axes import shown_labels
+from attnjax.runs.report.plot_axes import shown_labels
 from attnjax.sweeps.report.selection import select
 from attnjax.sweeps.report.table import findings
 from attnjax.sweeps.report.write import write_report

@@ -12,7 +12,7 @@ from jaxtyping import Array, Int8
 from attnjax.config import require
 from attnjax.ops.arguments import make_call
 from attnjax.ops.core.pairs import Sizes, map_grids
-from attnjax.ops.engines.blocks import Blocking, Index, cut, grid_axes
+from attnjax.ops.engines.blocking import Blocking, Index, cut, grid_axes
 from attnjax.ops.engines.call import AttentionCall
 from attnjax.ops.engines.choose import EngineChoice, choose
 from attnjax.ops.engines.schedule import covered, grouped, tile_kinds

@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from attnjax.ops.core.node import varying
 from attnjax.ops.engines import reference
-from attnjax.ops.engines.blocks import Blocking, Index, uncut
+from attnjax.ops.engines.blocking import Blocking, Index, uncut
 from attnjax.ops.engines.blockwise_derivatives import backward, dot, dot_transposed, inverse, tangent
 from attnjax.ops.engines.call import (
     AttentionCall,

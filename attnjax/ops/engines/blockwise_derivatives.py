@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from attnjax.ops.core.node import varying
-from attnjax.ops.engines.blocks import Blocked, Index, uncut
+from attnjax.ops.engines.blocking import Blocked, Index, uncut
 from attnjax.ops.engines.call import clean, dropped, pair_scores
 from attnjax.ops.engines.cutting import Cutting
 from attnjax.ops.engines.schedule import fold_rows

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from attnjax.ops.core.dropout import WeightDropout
 from attnjax.ops.core.pairs import Block, Sizes
+from attnjax.ops.core.weight_dropout import WeightDropout
 from attnjax.ops.masks.base import Mask
 from attnjax.ops.normalizers import Normalizer, Sums
 from attnjax.ops.scores import Score

@@ -15,7 +15,7 @@ import jax
 from attnjax.ops.core.node import traced
 from attnjax.ops.core.pairs import Sizes, fixed, surely
 from attnjax.ops.engines import blockwise, cudnn, pallas_gpu, reference, splash
-from attnjax.ops.engines.blocks import Blocking
+from attnjax.ops.engines.blocking import Blocking
 from attnjax.ops.engines.call import AttentionCall, Result
 from attnjax.ops.engines.kernel import Kernel, pattern_of, refusal
 from attnjax.ops.engines.schedule import likely

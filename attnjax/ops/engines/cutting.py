@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from attnjax.ops.core.pairs import Block, is_grid
-from attnjax.ops.engines.blocks import Axes, Blocked, Blocking, Index, cut, grid_axes
+from attnjax.ops.engines.blocking import Axes, Blocked, Blocking, Index, cut, grid_axes
 from attnjax.ops.engines.call import Nonfinite, Semantics, clean
 
 # Axes of [B, T, N, ·] and [B, S, K, ·], and their order in a block.

@@ -11,7 +11,7 @@ from jaxtyping import Array, Int
 
 from attnjax.ops.core.node import known, library, traced
 from attnjax.ops.core.pairs import fixed
-from attnjax.ops.engines.blocks import Blocking, Index
+from attnjax.ops.engines.blocking import Blocking, Index
 from attnjax.ops.masks.base import And, Mask, classes
 from attnjax.ops.masks.block_maps import Blocks
 from attnjax.ops.masks.content import Lengths, Segments

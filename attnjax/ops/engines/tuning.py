@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from attnjax.ops.core.pairs import Sizes, fixed
-from attnjax.ops.engines.blocks import Blocking
+from attnjax.ops.engines.blocking import Blocking
 from attnjax.ops.engines.call import AttentionCall
 from attnjax.ops.engines.census import Census, census
 from attnjax.ops.engines.schedule import grouped, tile_kinds, widest

@@ -22,7 +22,7 @@ from jaxtyping import Array
 
 from attnjax.ops.core.pairs import block, take_rows
 from attnjax.ops.engines import blockwise, blockwise_derivatives
-from attnjax.ops.engines.blocks import Blocking
+from attnjax.ops.engines.blocking import Blocking
 from attnjax.ops.engines.by_platform import Body, Route, by_platform
 from attnjax.ops.engines.call import AttentionCall, Result
 from attnjax.ops.engines.kernel import Kernel, Pattern

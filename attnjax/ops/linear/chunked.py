@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from attnjax.ops.core.pairs import fixed
-from attnjax.ops.linear.pairs import between, log_sums, pair_products, scaled
+from attnjax.ops.linear.token_pairs import between, log_sums, pair_products, scaled
 from attnjax.ops.linear.tokens import Read, Tokens
 from attnjax.ops.linear.triangular import unit_lower_inverse
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from attnjax.runs.report.axes import ACCENT, DPI, GREY, plain
+from attnjax.runs.report.plot_axes import ACCENT, DPI, GREY, plain
 from attnjax.train.metrics import Row
 
 NOT_DRAWN = ("step", "split", "loss", "gap")

@@ -8,7 +8,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
-from attnjax.runs.report.axes import (
+from attnjax.runs.report.digits import bounds, labels, numeric, with_spread
+from attnjax.runs.report.plot_axes import (
     ACCENT,
     DPI,
     GREY,
@@ -21,7 +22,6 @@ from attnjax.runs.report.axes import (
     spans_much,
     thin,
 )
-from attnjax.runs.report.digits import bounds, labels, numeric, with_spread
 from attnjax.sweeps.report.table import (
     SEED,
     Findings,

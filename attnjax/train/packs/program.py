@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool
 
 from attnjax.config import traced_fields
 from attnjax.tasks.base import AS_MADE
-from attnjax.tasks.check import given_params
+from attnjax.tasks.rehearsal import given_params
 from attnjax.train.config import TrainConfig
 from attnjax.train.loop import stacked_batches
 from attnjax.train.spans import Span, next_span

@@ -22,7 +22,7 @@ from attnjax.ops.linear.members.common import (
     scan_chunks,
 )
 from attnjax.ops.linear.members.segments import places
-from attnjax.ops.linear.pairs import between, log_sums
+from attnjax.ops.linear.token_pairs import between, log_sums
 from attnjax.ops.linear.tokens import lowest_log
 
 # Pairs inside a chunk are computed slot by slot, at this many times M numbers per token.

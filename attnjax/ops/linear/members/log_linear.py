@@ -19,7 +19,7 @@ from attnjax.ops.linear.members.common import (
     scan_chunks,
 )
 from attnjax.ops.linear.members.segments import Places, places
-from attnjax.ops.linear.pairs import between, log_sums
+from attnjax.ops.linear.token_pairs import between, log_sums
 from attnjax.ops.linear.tokens import lowest_log
 
 CHUNK = 64
