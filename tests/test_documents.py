@@ -4,6 +4,7 @@ import glob
 import pkgutil
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,9 @@ def test_the_commands_of_a_tutorial_run_one_after_another(
                 if "--dry-run" not in arguments:
                     arguments = [found for a in arguments for found in sorted(glob.glob(a)) or [a]]
                     assert main(arguments) == 0, (arguments, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("diff", sorted(ROOT.glob("docs/guides/*.diff")), ids=lambda file: file.stem)
+def test_the_example_of_a_guide_applies(diff: Path) -> None:
+    done = subprocess.run(["git", "apply", "--check", diff], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stderr}\nscripts/guides.sh tries all of them"
