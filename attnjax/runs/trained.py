@@ -1,6 +1,5 @@
 """Runs from Python, as a notebook wants them: started, loaded, asked. Folders are those of `attnjax run`."""
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from attnjax.experiment.words import changes_text
 from attnjax.runs.listing import changed_fields
 from attnjax.runs.predict import trained_task
 from attnjax.runs.report import document
+from attnjax.runs.report.digits import shown
 from attnjax.runs.start import Notify, Weights
 from attnjax.runs.start import run as start_run
 from attnjax.runs.store import Run
@@ -103,9 +103,9 @@ class TrainedRun:
         changes = changes_text(changed_fields(self._run) or {}) or "the experiment's defaults"
         rows = self.result or {}
         columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-        cells = [[name, *(_shown(row.get(column)) for column in columns)] for name, row in rows.items()]
+        cells = [[name, *(shown(row.get(column, "")) for column in columns)] for name, row in rows.items()]
         table = document.table(["", *columns], cells) if rows else "<p>not finished</p>"
-        return f"<b>{html.escape(self._run.name)}</b> <code>{html.escape(changes)}</code>{table}"
+        return f"<b>{document.text(self._run.name)}</b> <code>{document.text(changes)}</code>{table}"
 
     @property
     def _run(self) -> Run:
@@ -181,7 +181,3 @@ def experiment_of(experiment: Any) -> registry.Experiment:
         if known.make is experiment:
             return known
     raise InputError(f"experiment is {experiment!r}: expected a name, or a class under @experiment")
-
-
-def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attnjax.config import require
 from attnjax.experiment import registry
 from attnjax.experiment.changes import with_changes
+from attnjax.runs.report import document
 from attnjax.runs.start import Notify, absolute_paths
 from attnjax.runs.trained import TrainedRun, experiment_of
 from attnjax.sweeps import trials
@@ -69,7 +70,7 @@ class FinishedSweep:
 
     def _repr_html_(self) -> str:
         shown: str = self.table._repr_html_()
-        return f"<b>{self.folder.name}</b>{shown}"
+        return f"<b>{document.text(self.folder.name)}</b>{shown}"
 
     @property
     def _findings(self) -> Findings:

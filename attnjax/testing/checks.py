@@ -119,12 +119,8 @@ def gradient(subject: Subject) -> Measured:
             slope, got = (at(STEP) - at(-STEP)) / (2 * STEP), (leaf * direction).sum()
             # Some gradients are 0 by right, and rounding is of the size of all of them.
             scale = max(lengths[i], 1e-3 * max(lengths)) * math.sqrt(direction.size)
-            name = (
-                "the input"
-                if i == len(named) - 1
-                else jax.tree_util.keystr(path[1:], simple=True, separator=".")
-            )
-            yield Measured(float(jnp.abs(got - slope)) / max(scale, 1e-30), name.removesuffix(".value"))
+            name = jax.tree_util.keystr(path[1:], simple=True, separator=".").removesuffix(".value")
+            yield Measured(float(jnp.abs(got - slope)) / max(scale, 1e-30), name or "the input")
 
     return largest(differences())
 
@@ -152,13 +148,10 @@ def batch_order(subject: Subject) -> Measured:
     """Rows of a batch do not know each other."""
     x, mask, order = tokens(), masks.causal(), np.array([2, 0, 1])
     out = subject.output(subject.params, x, mask)
+    rows = {"in other order": (x[order], out[order]), "a row alone": (x[:1], out[:1])}
     return largest(
-        [
-            Measured(
-                difference(subject.output(subject.params, x[order], mask), out[order]), "in other order"
-            ),
-            Measured(difference(subject.output(subject.params, x[:1], mask), out[:1]), "a row alone"),
-        ]
+        Measured(difference(subject.output(subject.params, some, mask), expected), where)
+        for where, (some, expected) in rows.items()
     )
 
 
@@ -174,12 +167,12 @@ def head_order(subject: Subject) -> Measured:
                 leaf = jnp.take(leaf, order, axis)
         return leaf
 
-    names = logical_axes(subject.params)
-    flat = jax.tree.leaves(names, is_leaf=lambda node: isinstance(node, tuple))
+    named = jax.tree.leaves(subject.params, is_leaf=lambda node: isinstance(node, nnx.Variable))
+    if not all(param.has_metadata("axes") for param in named):
+        raise NotApplicable("some parameter does not name its axes, as `nn.named` does")
+    names = jax.tree.leaves(logical_axes(subject.params), is_leaf=lambda node: isinstance(node, tuple))
     leaves, tree = jax.tree.flatten(subject.params)
-    if not any("heads" in axes or "kv_heads" in axes for axes in flat):
-        raise NotApplicable("no parameter has an axis named heads")
-    other = jax.tree.unflatten(tree, [permuted(*both) for both in zip(flat, leaves, strict=True)])
+    other = jax.tree.unflatten(tree, [permuted(*both) for both in zip(names, leaves, strict=True)])
     x, mask = tokens(), masks.causal()
     return Measured(
         difference(subject.output(other, x, mask), subject.output(subject.params, x, mask)), "in other order"
@@ -217,7 +210,7 @@ def bfloat16(subject: Subject) -> Measured:
     """In bfloat16 the output is near that of float64: by root mean squares."""
     x, mask = tokens(), masks.causal()
     exact = subject.output(subject.params, x, mask)
-    layer = subject.layer(jnp.bfloat16, jnp.float32)
+    layer = subject.layer(dtype=jnp.bfloat16, param_dtype=jnp.float32)
     nnx.update(layer, jax.tree.map(lambda y: y.astype(jnp.float32), subject.params))
     rounded = nnx.jit(lambda layer, x: layer(x, mask=mask).out)(layer, x.astype(jnp.bfloat16))
     if rounded.dtype != jnp.bfloat16:

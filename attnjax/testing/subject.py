@@ -45,19 +45,17 @@ class Subject:
     heads_differ: bool = False
     exponent: float | None = None
 
-    def layer(self, dtype: Any = None, param_dtype: Any = jnp.float64) -> Any:
-        """Returns the layer, its parameters moved by `SPREAD` from where they start."""
-        layer = self.make(DIM, HEADS, dtype=dtype, param_dtype=param_dtype, rngs=nnx.Rngs(0))
-        params = nnx.state(layer, nnx.Param)
-        leaves, tree = jax.tree.flatten(params)
-        moved = [x + SPREAD * normal(x.shape, seed=i).astype(x.dtype) for i, x in enumerate(leaves)]
-        nnx.update(layer, jax.tree.unflatten(tree, moved))
-        return layer
+    def layer(self, **dtypes: Any) -> Any:
+        """Returns the layer as it is made, for a dtype and a param_dtype."""
+        return self.make(DIM, HEADS, rngs=nnx.Rngs(0), **dtypes)
 
     @cached_property
     def split(self) -> tuple[Any, Any]:
-        """The layer's structure and its parameters."""
-        return nnx.split(self.layer(), nnx.Param)
+        """The layer's structure and its parameters, moved by `SPREAD` from where they start."""
+        graphdef, params = nnx.split(self.layer(dtype=None, param_dtype=jnp.float64), nnx.Param)
+        leaves, tree = jax.tree.flatten(params)
+        moved = [x + SPREAD * normal(x.shape, seed=i).astype(x.dtype) for i, x in enumerate(leaves)]
+        return graphdef, jax.tree.unflatten(tree, moved)
 
     @property
     def params(self) -> Any:

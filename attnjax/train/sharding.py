@@ -110,8 +110,3 @@ def gather(tree: Any) -> Any:
         return x.addressable_data(0) if x.is_fully_replicated else jax.device_put(x, jax.local_devices()[0])
 
     return jax.tree.map(one, tree)
-
-
-def is_main() -> bool:
-    """Returns True in the process that writes what all processes know."""
-    return jax.process_index() == 0

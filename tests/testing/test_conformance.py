@@ -97,6 +97,18 @@ def test_what_does_not_apply_says_why() -> None:
     assert "heads differ" in str(report)
 
 
+def test_heads_of_a_layer_that_names_no_axes_are_left_in_order() -> None:
+    class Plain(nnx.Module):
+        def __init__(self, dim: int, heads: int, *, param_dtype: Any, rngs: nnx.Rngs, **_: Any) -> None:
+            self.linear = nnx.Linear(dim, dim, param_dtype=param_dtype, rngs=rngs)
+
+        def __call__(self, x: jax.Array, *, mask: Any = None, cache: Any = None) -> AttentionOutput:
+            return AttentionOutput(self.linear(x), None, None)
+
+    report = conformance(Plain, checks=["future", "head order"])
+    assert [finding.verdict for finding in report.findings] == ["passed", "not applicable"], str(report)
+
+
 def test_a_layer_that_raises_fails_with_its_reason() -> None:
     def make(dim: int, heads: int, **options: Any) -> Any:
         raise RuntimeError("no such thing")

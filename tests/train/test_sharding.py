@@ -9,7 +9,7 @@ import pytest
 
 from attnjax.config import InputError
 from attnjax.train.config import TrainConfig
-from attnjax.train.sharding import ShardingPlan, is_main
+from attnjax.train.sharding import ShardingPlan
 
 pytestmark = pytest.mark.versions
 
@@ -83,7 +83,3 @@ def test_a_rule_for_an_axis_that_the_mesh_lacks_is_refused() -> None:
     mesh = jax.sharding.Mesh(jax.devices()[:1], ("data",))
     with pytest.raises(InputError, match="rules split mlp over 'model': mesh has the axes"):
         ShardingPlan(mesh, TrainConfig(), {"mlp": "model"})
-
-
-def test_one_process_is_the_main_one() -> None:
-    assert is_main()
