@@ -1,11 +1,18 @@
 """The attention layer of a mechanism: softmax, a recurrence, recipes, or a layer of one's own."""
 
+from collections.abc import Mapping
 from typing import Any
+
+import jax.numpy as jnp
 
 from attnjax.config import require
 from attnjax.mechanisms import Choice, Layer, read
 from attnjax.nn.attention.base import Attention
 from attnjax.nn.attention.calling import taken
+
+_NOT_ASKED: dict[str, Any] = {"bias": True, "qk_norm": False}
+"""What a setting is where nothing is asked for; None for others."""
+_POSITIONS = "; of a model's positions choose sinusoidal, learned or none"
 
 
 def make_attention(choice: Choice | str, dim: int, heads: int, **settings: Any) -> Any:
@@ -18,7 +25,8 @@ def make_attention(choice: Choice | str, dim: int, heads: int, **settings: Any) 
       settings: those of `Attention`. A layer of one's own gets those that its constructor takes.
 
     Raises:
-      InputError: The text is no mechanism, or a pattern of several layers.
+      InputError: The text is no mechanism, or a pattern of several layers; a setting asks for what the
+        constructor of a layer of one's own does not take.
       ValueError: As in `Attention`.
 
     Example:
@@ -33,7 +41,23 @@ def make_attention(choice: Choice | str, dim: int, heads: int, **settings: Any) 
         (choice,) = choices
     if isinstance(choice.row, Layer):
         made = choice.row.function
-        return made(dim, heads, **taken(made, settings), **choice.options)
+        fitting = taken(made, settings)
+        _require_taken(choice.row.name, settings, fitting)
+        return made(dim, heads, **fitting, **choice.options)
     if choice.recipes:
         return Attention(dim, heads, mechanism=str(choice), **settings)
     return Attention(dim, heads, mechanism=choice.row.name, options=choice.options, **settings)
+
+
+def _require_taken(name: str, settings: Mapping[str, Any], fitting: Mapping[str, Any]) -> None:
+    """Raises InputError for a setting that asks for something and would get lost."""
+    for setting, value in settings.items():
+        if setting in fitting or setting == "rngs":
+            continue
+        if setting in ("dtype", "param_dtype"):
+            # A layer that computes in more digits than asked for does no harm.
+            asked = value is not None and jnp.dtype(value).itemsize < 4
+        else:
+            asked = value != _NOT_ASKED.get(setting)
+        hint = _POSITIONS if setting == "rope" else ""
+        require(not asked, f"{setting} is {value!r}: {name} takes no {setting}{hint}")
