@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from attnjax.ops.core.checks import array, floats, scalar
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.pairs import Sizes, surely
 from attnjax.ops.core.weight_dropout import WeightDropout, dropout
 from attnjax.ops.engines.call import AttentionCall, Semantics
@@ -62,7 +63,7 @@ def make_call(
     no_value = value is NO_VALUE
     value = jnp.zeros((*key.shape[:-1], 0), key.dtype) if no_value else _tokens("value", value)
     sizes = _sizes(query, key, value, "" if no_value else f", value {list(value.shape)} (*B, S, K, V)")
-    dtype = jnp.result_type(query, key, value, jnp.float32)
+    dtype = accumulation_dtype(query, key, value)
     rules = Semantics(
         mask=_mask(mask, sizes),
         scores=_scores(score, bias, sizes, dtype),

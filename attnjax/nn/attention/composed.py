@@ -23,6 +23,7 @@ from attnjax.nn.attention.recipes import ForgetGate
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.dropout import Dropout
 from attnjax.ops import masks
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.masks import Mask
 from attnjax.ops.normalizers import Normalizer
 from attnjax.ops.scores.base import flatten
@@ -141,7 +142,7 @@ class ComposedAttention(SoftmaxAttention):
                     f"{part.row.name} needs all tokens at once: there is no cache for one after another"
                 )
         cache = super().empty_cache(batch, capacity, dtype)
-        gates = jnp.zeros((*batch, capacity, self.heads), jnp.result_type(dtype, jnp.float32))
+        gates = jnp.zeros((*batch, capacity, self.heads), accumulation_dtype(dtype))
         return _with_gates(cache, None if self._forget_gate is None else gates)
 
     @property

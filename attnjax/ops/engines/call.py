@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.pairs import Block, Sizes
 from attnjax.ops.core.weight_dropout import WeightDropout
 from attnjax.ops.masks.base import Mask
@@ -41,7 +42,7 @@ class AttentionCall:
     @property
     def dtype(self) -> Any:
         """The dtype of scores, softmax and accumulation: float32, or float64 when an input is float64."""
-        return jnp.result_type(self.query, self.key, self.value, jnp.float32)
+        return accumulation_dtype(self.query, self.key, self.value)
 
 
 class Result(NamedTuple):
