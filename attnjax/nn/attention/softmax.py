@@ -31,6 +31,7 @@ from attnjax.nn.axes import named
 from attnjax.nn.dropout import Dropout
 from attnjax.ops import masks, normalizers, scores
 from attnjax.ops.attention import attention_weights
+from attnjax.ops.comparisons import Comparison
 from attnjax.ops.normalizers import Normalizer
 from attnjax.ops.scores import Score
 
@@ -139,6 +140,7 @@ class SoftmaxAttention(Attention):
         mask: MaskLike | None = None,
         score: ScoreLike | None = None,
         normalizer: Normalizer | None = None,
+        comparison: Comparison | None = None,
         positions: Int[Array, "*#B T"] | None = None,
         context_positions: Int[Array, "*#B S"] | None = None,
         cache: KVCache | StateCache | None = None,
@@ -156,6 +158,7 @@ class SoftmaxAttention(Attention):
             leaves out are padding: the cache does not keep them, and a row's next token takes their place.
           score: as in `attnjax.attention`. With a cache, scores by position take offset=cache.length.
           normalizer: as in `attnjax.attention`, in place of the layer's.
+          comparison: as in `attnjax.attention`.
           positions: of x for RoPE; they count from the cache's length, or 0, unless given.
           context_positions: of a context for RoPE, given with `positions`; both count from 0 otherwise. One
             that was projected has its own, and needs those of x.
@@ -192,7 +195,7 @@ class SoftmaxAttention(Attention):
         if kept is not None:
             kept = kept.append(source, kept_tokens(mask, kept.length, x.shape[-2]))
             source = KeysValues(kept.keys, kept.values)
-        rules = self._rules(mask, score, normalizer, before)
+        rules = self._rules(mask, score, normalizer, before) | {"comparison": comparison}
         if kept is not None:
             rules["mask"] = filled_slots(rules["mask"], kept.length)
         weights = None if capture is None else self._weights(capture, query, source.keys, rules)
