@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from attnjax.ops.comparisons import PairFunction
 from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.pairs import Block, Sizes
 from attnjax.ops.core.weight_dropout import WeightDropout
@@ -18,7 +19,10 @@ from attnjax.ops.scores import Score
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Semantics:
-    """The rules for the products of queries and keys; arrays per pair are Grids."""
+    """The rules for the products of queries and keys, or what `pairs` has in their place.
+
+    Arrays per pair are Grids.
+    """
 
     mask: Mask | None
     scores: tuple[Score, ...]
@@ -26,6 +30,7 @@ class Semantics:
     dropout: WeightDropout | None
     sizes: Sizes = dataclasses.field(metadata={"static": True})
     precision: Any = dataclasses.field(metadata={"static": True})
+    pairs: PairFunction | None = dataclasses.field(default=None, metadata={"static": True})
 
 
 @jax.tree_util.register_dataclass
