@@ -11,10 +11,11 @@ _HEADINGS: dict[str, Callable[[Mechanism], bool]] = {
     "masks": lambda row: isinstance(row, Recipe) and row.role == "mask",
     "scores": lambda row: isinstance(row, Recipe) and row.role == "score",
     "normalisers": lambda row: isinstance(row, Recipe) and row.role == "normalizer",
+    "gates of heads": lambda row: isinstance(row, Recipe) and row.role == "gate",
     "recurrences": lambda row: isinstance(row, Recurrence),
-    "layers of your own": lambda row: isinstance(row, Layer),
+    "layers": lambda row: isinstance(row, Layer),
 }
-_HOW = """Options stand in parentheses; & joins masks, scores and a normaliser; a pattern repeats over layers:
+_HOW = """Options in parentheses; & joins masks, scores, a normaliser, gates; a pattern repeats over layers:
 --model.mechanism "window(size=16) & entmax(alpha=1.25)", --model.mechanism kda*3+softmax"""
 
 _PAGE = """# Mechanisms
@@ -32,8 +33,8 @@ attnjax sweep recall --grid "model.mechanism=gla,window(size=8),longformer(size=
 ```
 
 - Options stand in parentheses, each by its name. Where none is given, the default holds.
-- Masks, scores and one normaliser are joined by `&`: softmax attention with these parts. Scores act in the
-  order given.
+- Masks, scores, one normaliser and gates of heads are joined by `&`: softmax attention with these parts.
+  Scores and gates act in the order given.
 - `+` joins the mechanisms of one layer after another and `*3` repeats one; the whole pattern repeats over the
   layers of a model, in an encoder-decoder over those of each stack.
 """

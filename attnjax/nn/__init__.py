@@ -16,6 +16,8 @@ from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.embedding import Embedding
 from attnjax.nn.feed_forward import FeedForward
+from attnjax.nn.latent.differential import DifferentialAttention
+from attnjax.nn.latent.mla import LatentAttention
 from attnjax.nn.norm import make_norm
 from attnjax.nn.short_convolution import ShortConvolution
 
@@ -27,6 +29,7 @@ __all__ = [
     "ComposedAttention",
     "Convolution",
     "DecoderBlock",
+    "DifferentialAttention",
     "Dropout",
     "Embedding",
     "EncoderBlock",
@@ -34,6 +37,7 @@ __all__ = [
     "HeadNorm",
     "KVCache",
     "KeysValues",
+    "LatentAttention",
     "OutputGate",
     "PositionScore",
     "RecurrentAttention",

@@ -1,4 +1,4 @@
-"""Softmax attention composed of recipes: masks, score modifications and a normaliser."""
+"""Softmax attention composed of recipes: masks, score modifications, a normaliser and gates of heads."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,10 +37,11 @@ class GatedKVCache(KVCache):
 
 
 class ComposedAttention(SoftmaxAttention):
-    """Self-attention with the masks, scores and normaliser of recipes.
+    """Self-attention with the masks, scores, normaliser and gates of heads of recipes.
 
     A causal() in the mask of a call tells the recipes that later tokens are not seen, and by its offset where
-    the tokens stand. The recipes' scores come after those of the call, in the order of the text.
+    the tokens stand. The recipes' scores come after those of the call, in the order of the text; so do gates
+    of heads after an `output_gate` of the settings.
 
     Args:
       dim, heads: D and N.
@@ -72,7 +73,7 @@ class ComposedAttention(SoftmaxAttention):
         choice = read(mechanism)[0].of_model()
         self.mechanism = str(choice)
         given = {"dim": dim, "heads": heads, "rngs": rngs, "dtype": settings.get("dtype")}
-        given["param_dtype"] = settings.get("param_dtype", jnp.float32)
+        given |= {"param_dtype": settings.get("param_dtype", jnp.float32), "value_dim": self.value_dim}
         self.made: Any = nnx.Dict(
             {
                 part.row.name: _call(part.row.function, given, part.options)
@@ -114,7 +115,8 @@ class ComposedAttention(SoftmaxAttention):
         gates = self._gates(x, held, count)
         given = {"offset": reading.offset, "causal": reading.causal, "heads": self.heads, "log_gates": gates}
         given |= {"queries": x.shape[-2], "keys": x.shape[-2] if held is None else held.capacity}
-        rules = [(_recipe(part), self._rule(part, given)) for part in self._recipes]
+        parts = [part for part in self._recipes if _recipe(part).role != "gate"]
+        rules = [(_recipe(part), self._rule(part, given)) for part in parts]
         own = [rule for row, rule in rules if row.role == "normalizer"]
         out, kept, weights = super().__call__(
             x,
@@ -152,6 +154,14 @@ class ComposedAttention(SoftmaxAttention):
         """Returns the mask, score or normaliser of a recipe."""
         made = self.made.get(part.row.name)
         return _call(part.row.function, given, part.options) if made is None else _call(made, given, {})
+
+    def _gated(self, heads: Array, x: Array) -> Array:
+        heads = super()._gated(heads, x)
+        for part in self._recipes:
+            if _recipe(part).role == "gate":
+                made = self.made.get(part.row.name)
+                heads = part.row.function(heads, x, **part.options) if made is None else made(heads, x)
+        return heads
 
     @property
     def _forget_gate(self) -> ForgetGate | None:

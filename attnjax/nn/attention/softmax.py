@@ -171,7 +171,7 @@ class SoftmaxAttention(Attention):
         if self.rope is not None:
             positions, context_positions = counted(x, context, positions, context_positions, before)
         require_offsets(kept, mask, score)
-        query = self._rotated(normed(self.query(x), self.query_norm), positions)
+        query = self._queries(x, positions)
         if isinstance(context, KeysValues):
             source = context
         else:
@@ -182,16 +182,13 @@ class SoftmaxAttention(Attention):
         rules = self._rules(mask, score, normalizer, before)
         if kept is not None:
             rules["mask"] = filled_slots(rules["mask"], kept.length)
-        weights = None if capture is None else self._weights(capture, query, source.keys, rules)
+        weights = None if capture is None else self._weights(capture, query, source, rules)
         rules |= {
             "implementation": self.implementation,
             "dropout_rate": 0.0 if dropout is None else dropout.rate,
             "dropout_key": None if dropout is None else dropout.key,
         }
-        attend = read(self.mechanism)[0].row.function
-        keys, values_of_keys = (heads.astype(query.dtype) for heads in source)
-        out = attend(query, keys, values_of_keys, **taken(attend, rules), **dict(self.options))
-        out = self.out(self._gated(out, x))
+        out = self.out(self._gated(self._attend(query, source, rules), x))
         return AttentionOutput(nan_where_wrong(out, before_call, kept, mask, score), kept, weights)
 
     def project(
@@ -224,6 +221,15 @@ class SoftmaxAttention(Attention):
         sizes = {"kv_heads": self.kv_heads, "head_dim": self.head_dim, "value_dim": self.value_dim}
         return KVCache.empty(batch, capacity, dtype=dtype, **sizes)
 
+    def _queries(self, x: Float[Array, "*B T D"], positions: Any) -> Float[Array, "*B T N H"]:
+        return self._rotated(normed(self.query(x), self.query_norm), positions)
+
+    def _attend(self, query: Array, source: KeysValues, rules: dict[str, Any]) -> Float[Array, "*B T N V"]:
+        """Returns what the heads read of keys and values, as they are projected or as a cache holds them."""
+        attend = read(self.mechanism)[0].row.function
+        keys, values = (heads.astype(query.dtype) for heads in source)
+        return attend(query, keys, values, **taken(attend, rules), **dict(self.options))
+
     def _rules(self, mask: Any, score: Any, normalizer: Normalizer | None, offset: Any) -> dict[str, Any]:
         """Returns the mask, score, normaliser and scale of a call, with those of the layer."""
         own = self.score(offset) if isinstance(self.score, PositionScore) else self.score
@@ -236,12 +242,12 @@ class SoftmaxAttention(Attention):
         return {"mask": mask, "score": parts or None, "normalizer": normalizer, "scale": self.scale}
 
     def _weights(
-        self, capture: Capture, query: Array, keys: Array, rules: dict[str, Any]
+        self, capture: Capture, query: Array, source: KeysValues, rules: dict[str, Any]
     ) -> Float[Array, "*B N T S"]:
         capture.require_within("heads", self.heads)
         capture.require_within("rows", query.shape[-3])
         # The barrier keeps the compiler from sharing work with the engine, which would change how it rounds.
-        query, keys = jax.lax.optimization_barrier((query, keys))
+        query, keys = jax.lax.optimization_barrier((query, source.keys))
         weights = attention_weights(query, keys, rows=capture.rows, **rules)
         return weights if capture.heads is None else weights[..., jnp.array(capture.heads), :, :]
 
