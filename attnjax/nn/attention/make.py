@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from attnjax.config import require
-from attnjax.mechanisms import Choice, Layer
+from attnjax.mechanisms import Choice, Layer, read
 from attnjax.nn.attention.base import Attention
 from attnjax.nn.attention.calling import taken
 
@@ -15,26 +15,30 @@ _NOT_ASKED: dict[str, Any] = {"bias": True, "qk_norm": False}
 _POSITIONS = "; of a model's positions choose sinusoidal, learned or none"
 
 
-def make_attention(choice: Choice, dim: int, heads: int, **settings: Any) -> Any:
-    """Returns the layer of a mechanism as `attnjax.mechanisms.read` gives it.
+def make_attention(choice: Choice | str, dim: int, heads: int, **settings: Any) -> Any:
+    """Returns the layer of a mechanism.
 
     Args:
-      choice: the mechanism with its options, or recipes.
+      choice: the mechanism with its options, or recipes: as text, or as `attnjax.mechanisms.read` gives it.
       dim: D.
       heads: N.
       settings: those of `Attention`. A layer of one's own gets those that its constructor takes.
 
     Raises:
+      InputError: The text is no mechanism, or a pattern of several layers; a setting asks for what the
+        constructor of a layer of one's own does not take.
       ValueError: As in `Attention`.
-      InputError: a setting asks for what the constructor of a layer of one's own does not take.
 
     Example:
       >>> from flax import nnx
-      >>> from attnjax.mechanisms import read
-      >>> layer = make_attention(read("window(size=4) & entmax")[0], 8, 2, rngs=nnx.Rngs(0))
+      >>> layer = make_attention("window(size=4) & entmax", 8, 2, rngs=nnx.Rngs(0))
       >>> type(layer).__name__, layer.mechanism
       ('ComposedAttention', 'window(size=4) & entmax(alpha=1.5)')
     """
+    if isinstance(choice, str):
+        choices = read(choice)
+        require(len(choices) == 1, f"mechanism is {choice!r}: expected that of one layer")
+        (choice,) = choices
     if isinstance(choice.row, Layer):
         made = choice.row.function
         fitting = taken(made, settings)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.nn.axes import named
 from attnjax.ops import scores
+from attnjax.ops.core.dtypes import accumulation_dtype
 
 
 class AdaptiveSpan(nnx.Module):
@@ -56,7 +57,7 @@ class AdaptiveSpan(nnx.Module):
     def spans(self) -> Float[Array, " N"]:
         """Returns the span of each head in tokens, in float32 or better."""
         logits = self.logits[...]
-        return self.longest * jax.nn.sigmoid(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
+        return self.longest * jax.nn.sigmoid(logits.astype(accumulation_dtype(logits)))
 
     def penalty(self) -> Float[Array, ""]:
         """Returns the mean span as a share of the longest, which a loss adds times a small number."""

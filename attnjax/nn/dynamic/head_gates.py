@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from attnjax.nn.attention.output_gate import Gate
 from attnjax.nn.attention.settings import OutputGate
 from attnjax.nn.projection import into_heads
+from attnjax.ops.core.dtypes import accumulation_dtype
 
 
 def output_gate(
@@ -115,4 +116,4 @@ class MixtureOfHeads(nnx.Module):
 
 
 def _wide(x: Array) -> Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return x.astype(accumulation_dtype(x))

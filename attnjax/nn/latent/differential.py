@@ -16,6 +16,7 @@ from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.axes import named
 from attnjax.nn.norm import make_norm
 from attnjax.ops.attention import attention
+from attnjax.ops.core.dtypes import accumulation_dtype
 
 _STD = 0.1
 """Of the vectors that λ starts from, as in the paper's code."""
@@ -135,7 +136,7 @@ class DifferentialAttention(SoftmaxAttention):
     def _share(self) -> Float[Array, ""]:
         """Returns λ, in float32 or better."""
         pairs = self.exponents[...]
-        pairs = pairs.astype(jnp.promote_types(pairs.dtype, jnp.float32))
+        pairs = pairs.astype(accumulation_dtype(pairs))
         up, down = jnp.exp((pairs[:, 0] * pairs[:, 1]).sum(-1))
         return up - down + self.start
 
