@@ -1,6 +1,6 @@
 """Choices that a layer learns or makes by its inputs: how far heads look, and which of them speak."""
 
-from attnjax.mechanisms.base import Mechanism, Option, Paper, Recipe
+from attnjax.mechanisms.base import Layer, Mechanism, Option, Paper, Recipe
 
 _NN = "attnjax.nn.dynamic"
 
@@ -46,5 +46,18 @@ ROWS: tuple[Mechanism, ...] = (
             "shared": Option(1, "heads that always speak, the first ones", least=0),
             "active": Option(None, "of the others those that speak; None: half", least=1),
         },
+    ),
+    Layer(
+        name="mixture_of_attention",
+        formula="Σ_e g_e·head_e(x) over the `active` best of N heads for each token, keys and values shared",
+        target=f"{_NN}.mixture_of_attention:MixtureOfAttention",
+        paper=Paper(
+            "Zhang et al.",
+            2022,
+            "Mixture of Attention Heads: Selecting Attention Heads Per Token",
+            "2210.05144",
+        ),
+        has_weights=False,
+        options={"active": Option(None, "heads that each token is asked about by; None: half", least=1)},
     ),
 )

@@ -30,6 +30,25 @@ ROWS: tuple[Mechanism, ...] = (
         paper=Paper("Ye et al.", 2024, "Differential Transformer", "2410.05258"),
         options={"layer": Option(0, "λ₀ = 0.8 - 0.6·exp(-0.3·layer)", least=0, of_model="layer")},
     ),
+    Layer(
+        name="selective",
+        formula="softmax(s - F) v, F_ij = Σ_{k<i} relu(s_kj) of the first head, for j < k",
+        target=f"{_NN}.selective:SelectiveAttention",
+        paper=Paper("Leviathan et al.", 2024, "Selective Attention Improves Transformer", "2410.02703"),
+        causal_only=True,
+        heads_differ=True,
+    ),
+    Layer(
+        name="tensor_product",
+        formula="softmax attention, q = Σ_r a_r(x) b_r(x)ᵀ / R over heads and channels, and so k and v; "
+        "the cache holds a and b",
+        target=f"{_NN}.tensor_product:TensorProductAttention",
+        paper=Paper("Zhang et al.", 2025, "Tensor Product Attention Is All You Need", "2501.06425"),
+        options={
+            "rank": Option(2, "R of keys and values", least=1),
+            "query_rank": Option(6, "R of queries", least=1),
+        },
+    ),
     Recipe(
         name="talking_heads",
         role="normalizer",

@@ -180,7 +180,7 @@ class SoftmaxAttention(Attention):
         for name, given in {"score": score, "dropout": dropout, "capture": capture}.items():
             if given is not None and not self.has_weights:
                 raise ValueError(f"{name} is given: {self.mechanism} takes none, it has no weights")
-        require_kind(cache, KVCache, self.mechanism)
+        self._require_fits(context, values, mask, cache)
         before_call = cache if isinstance(cache, KVCache) else None
         kept = before_call
         before = 0 if kept is None else kept.length
@@ -192,12 +192,9 @@ class SoftmaxAttention(Attention):
             source = context
         else:
             source = self.project(x if context is None else context, context_positions, values=values)
-        if kept is not None:
-            kept = kept.append(source, kept_tokens(mask, kept.length, x.shape[-2]))
-            source = KeysValues(kept.keys, kept.values)
         rules = self._rules(mask, score, normalizer, before) | {"comparison": comparison}
-        if kept is not None:
-            rules["mask"] = filled_slots(rules["mask"], kept.length)
+        count = None if kept is None else kept_tokens(mask, kept.length, x.shape[-2])
+        source, kept = self._remembered(x, query, source, kept, count, rules)
         weights = None if capture is None else self._weights(capture, query, source, rules)
         rules |= {
             "implementation": self.implementation,
@@ -243,8 +240,31 @@ class SoftmaxAttention(Attention):
         sizes = {"kv_heads": self.kv_heads, "head_dim": self.head_dim, "value_dim": self.value_dim}
         return KVCache.empty(batch, capacity, dtype=dtype, **sizes)
 
+    def _require_fits(self, context: Any, values: Any, mask: Any, cache: Any) -> None:
+        """Raises TypeError or ValueError for what this kind of layer cannot be called with."""
+        require_kind(cache, KVCache, self.mechanism)
+
     def _queries(self, x: Float[Array, "*B T D"], positions: Any) -> Float[Array, "*B T N H"]:
         return self._rotated(normed(self.query(x), self.query_norm), positions)
+
+    def _remembered(
+        self,
+        x: Array,
+        query: Array,
+        new: KeysValues,
+        cache: Any,
+        count: Int[Array, "*B"] | None,
+        rules: dict[str, Any],
+    ) -> tuple[KeysValues, Any]:
+        """Returns what is attended to, and the cache with the new tokens, the first `count` of each row.
+
+        It may change the rules: of the mask slots that hold no token are left out here.
+        """
+        if cache is None:
+            return new, None
+        kept = cache.append(new, count)
+        rules["mask"] = filled_slots(rules["mask"], kept.length)
+        return KeysValues(kept.keys, kept.values), kept
 
     def _attend(self, query: Array, source: KeysValues, rules: dict[str, Any]) -> Float[Array, "*B T N V"]:
         """Returns what the heads read of keys and values, as they are projected or as a cache holds them."""

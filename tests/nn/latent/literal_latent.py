@@ -81,8 +81,52 @@ def differential(layer: Layer, x: np.ndarray) -> np.ndarray:
     return joined(layer, np.stack(heads, 1))
 
 
+def selective(layer: Layer, x: np.ndarray) -> np.ndarray:
+    query, keys, values = (weight(part, x) for part in (layer.query, layer.key, layer.value))
+    query, keys = turned(query), turned(keys)
+    tokens, shared = len(x), layer.heads // layer.kv_heads
+    scores = np.einsum("tnh,snh->nts", query, keys.repeat(shared, 1)) / math.sqrt(query.shape[-1])
+    lost = np.zeros((tokens, tokens))
+    for i in range(tokens):
+        for j in range(1, tokens):
+            lost[i, j] = sum(max(scores[0, k, j], 0) for k in range(j + 1, i))
+    heads = np.zeros((tokens, layer.heads, values.shape[-1]))
+    for n in range(layer.heads):
+        for t in range(tokens):
+            heads[t, n] = softmax((scores[n] - lost)[t, : t + 1]) @ values[: t + 1, n // shared]
+    return joined(layer, heads)
+
+
+def tensor_product(layer: Layer, x: np.ndarray) -> np.ndarray:
+    parts = {}
+    for part, rank in layer.ranks.items():
+        heads, channels = weight(layer.over_heads[part], x), weight(layer.over_channels[part], x)
+        channels = channels if part == "value" else turned(channels)
+        parts[part] = sum(heads[:, r, :, None] * channels[:, r, None] for r in range(rank)) / rank
+    found = [
+        read(parts["query"][:, n], parts["key"][:, n], parts["value"][:, n], layer.head_dim**-0.5)
+        for n in range(layer.heads)
+    ]
+    return joined(layer, np.stack(found, 1))
+
+
+def mixture_of_attention(layer: Layer, x: np.ndarray) -> np.ndarray:
+    query, keys, values = (weight(part, x) for part in (layer.query, layer.key, layer.value))
+    query, keys, logits = turned(query), turned(keys), weight(layer.router, x)
+    heads = np.zeros((len(x), layer.heads, values.shape[-1]))
+    for t in range(len(x)):
+        chosen = np.argsort(-logits[t])[: layer.active]
+        for e, gate in zip(chosen, softmax(logits[t, chosen]), strict=True):
+            weights = softmax(keys[: t + 1, 0] @ query[t, e] / math.sqrt(query.shape[-1]))
+            heads[t, e] = gate * weights @ values[: t + 1, 0]
+    return joined(layer, heads)
+
+
 LITERAL: dict[str, Callable[[Layer, np.ndarray], np.ndarray]] = {
     "mla": mla,
     "mla(query_rank=5)": mla,
     "differential(layer=1)": differential,
+    "selective": selective,
+    "tensor_product(rank=2, query_rank=3)": tensor_product,
+    "mixture_of_attention(active=2)": mixture_of_attention,
 }

@@ -20,6 +20,9 @@ DIM, T = 8, 6
 SETTINGS: dict[str, dict[str, Any]] = {
     "mla": {"head_dim": 3, "value_dim": 2, "rope": "halves"},
     "differential": {"heads": 4, "kv_heads": 2, "head_dim": 2, "rope": "halves"},
+    "selective": {"heads": 4, "kv_heads": 2, "rope": "halves"},
+    "tensor_product": {"rope": "halves"},
+    "mixture_of_attention": {"heads": 3, "head_dim": 4, "rope": "halves"},
 }
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -128,6 +131,10 @@ def test_the_captured_weights_of_differential_attention_are_a_difference() -> No
         ("differential", {"qk_norm": True}, "qk_norm is True: differential takes no qk_norm"),
         ("differential", {"head_dim": None, "heads": 3}, r"heads 3: expected 2·heads to divide dim \(8\)"),
         ("differential", {"head_dim": 3}, "rope 'halves': expected an even head size, got 3"),
+        ("tensor_product", {"kv_heads": 1}, "kv_heads is 1: tensor_product takes no kv_heads"),
+        ("tensor_product(rank=0)", {}, "tensor_product: rank is 0: expected a whole number, 1 or more"),
+        ("mixture_of_attention", {"kv_heads": 3}, "kv_heads 3: expected None or 1, all heads share"),
+        ("mixture_of_attention(active=4)", {}, r"active 4: expected at most the heads \(3\)"),
         ("mixture_of_heads(shared=2)", {}, r"shared 2: expected fewer than the heads \(2\)"),
         ("mixture_of_heads(active=2)", {}, "active 2: expected at most 1, the heads that are not shared"),
         (
@@ -171,3 +178,23 @@ def literal_gate(text: str, gate: Any, x: np.ndarray) -> np.ndarray:
         found[place][0], best = a, int(routed.argmax())
         found[place][1 + best] = b * routed[best]
     return found
+
+
+@pytest.mark.parametrize("text", ["selective"])
+def test_what_is_causal_only_asks_for_a_causal_mask_and_its_own_cache(text: str) -> None:
+    layer, x = compiled(text).module, tokens()
+    with pytest.raises(ValueError, match=rf"mask None: {text} is causal only, expected causal\(\) in it"):
+        layer(x)
+    with pytest.raises(ValueError, match=f"context is given: {text} takes none, it is of self-attention"):
+        layer(x, x, mask=masks.causal())
+    other = make("tensor_product").empty_cache((2,), T, jnp.float64)
+    with pytest.raises(
+        TypeError, match=f"cache is a KVCache: expected the {layer.cache_kind.__name__} of {text}"
+    ):
+        layer(x, mask=masks.causal(), cache=other)
+
+
+def test_selective_attention_begins_anew_in_every_segment() -> None:
+    layer, x, ids = compiled("selective"), tokens(), jnp.array([0, 0, 0, 1, 1, 1])
+    out, _ = layer.step(x, masks.causal() & masks.segments(ids))
+    near(out[:, 3:], layer.module(x[:, 3:], mask=masks.causal(), positions=jnp.arange(3) + 3).out)
