@@ -1,4 +1,4 @@
-"""What layers have in common that read a sequence in its order."""
+"""The base of layers that read a sequence in its order."""
 
 from typing import Any, ClassVar
 

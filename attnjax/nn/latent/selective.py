@@ -82,7 +82,7 @@ class SelectiveAttention(CausalAttention):
         protected = ~(seen & earlier).any(-1)
         if cache is not None:
             at_start = jnp.broadcast_to(jnp.arange(slots) == 0, cache.taken.shape)
-            protected = write_rows(at_start, protected, before, count=count)
+            protected = write_rows(at_start, protected, cache.length, count=count)
         takes = seen & earlier & ~protected[..., None, :]
         if count is not None:
             takes &= (jnp.arange(tokens) < count[..., None])[..., None]
