@@ -4,15 +4,14 @@ from typing import Any
 
 import jax
 from flax import nnx
-from jaxtyping import Array, Float
 
 
 class _Joining:
     """Lets the layer that it is mixed into join dtypes: float32 statistics or sums with what is narrower."""
 
-    def __call__(self, x: Float[Array, "*B D"], **options: Any) -> Float[Array, "*B E"]:
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
         with jax.numpy_dtype_promotion("standard"):
-            return super().__call__(x, **options)  # type: ignore[misc]
+            return super().__call__(*arguments, **options)  # type: ignore[misc]
 
 
 class LayerNorm(_Joining, nnx.LayerNorm):
