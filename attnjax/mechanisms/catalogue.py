@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from attnjax.config import InputError
-from attnjax.mechanisms import graph, linear, mixers, recipes, softmax
+from attnjax.mechanisms import cross, graph, linear, mixers, recipes, softmax
 from attnjax.mechanisms.base import Mechanism, Recurrence
 
 ENTRY_POINT_GROUP = "attnjax.mechanisms"
@@ -16,7 +16,7 @@ LOADED_FILE = "attnjax_experiment_"
 Made = TypeVar("Made", bound=Mechanism)
 
 _TABLE: dict[str, Mechanism] = {
-    row.name: row for family in (softmax, recipes, linear, graph, mixers) for row in family.ROWS
+    row.name: row for family in (softmax, recipes, linear, cross, graph, mixers) for row in family.ROWS
 }
 
 

@@ -84,6 +84,8 @@ def padding(subject: Subject) -> Measured:
 
 def segments(subject: Subject) -> Measured:
     """Packed sequences do not see each other."""
+    if not subject.packs:
+        raise NotApplicable("it cannot keep packed sequences apart, and refuses them")
     x, border = tokens(), LENGTH // 2 + 1
     second = jnp.arange(LENGTH) >= border
     apart = masks.segments(second.astype(jnp.int32))

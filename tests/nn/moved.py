@@ -21,7 +21,7 @@ def moved(layer: nnx.Module, scale: float = SCALE) -> tuple[Any, Any, dict[str, 
     return graphdef, params, jax.tree.map(np.asarray, nnx.to_pure_dict(params))
 
 
-def value_and_slope(call: Callable[..., Any], *inputs: Any, step: float = 1e-5) -> tuple[Any, float, float]:
+def value_and_slope(call: Callable[..., Any], *inputs: Any, step: float = 1e-6) -> tuple[Any, float, float]:
     """What a call gives, and the slope of a sum of it along one direction: by jax.grad and by differences.
 
     The direction moves all inputs of floating point, pytrees among them. In float64, one program.
