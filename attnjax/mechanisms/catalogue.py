@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from attnjax.config import InputError
-from attnjax.mechanisms import cross, graph, linear, mixers, recipes, softmax
+from attnjax.mechanisms import classic, cross, graph, linear, mixers, recipes, softmax
 from attnjax.mechanisms.base import Mechanism, Recurrence
 
 ENTRY_POINT_GROUP = "attnjax.mechanisms"
@@ -15,9 +15,16 @@ LOADED_FILE = "attnjax_experiment_"
 
 Made = TypeVar("Made", bound=Mechanism)
 
-_TABLE: dict[str, Mechanism] = {
-    row.name: row for family in (softmax, recipes, linear, cross, graph, mixers) for row in family.ROWS
-}
+_FAMILIES = (
+    softmax,
+    recipes,
+    classic,
+    linear,
+    cross,
+    graph,
+    mixers,
+)
+_TABLE: dict[str, Mechanism] = {row.name: row for family in _FAMILIES for row in family.ROWS}
 
 
 def table(kind: type[Made] = Mechanism) -> dict[str, Made]:  # type: ignore[assignment]
