@@ -103,7 +103,7 @@ def _facts(row: Mechanism) -> Iterator[tuple[str, str]]:
     if isinstance(row, Layer):
         yield "takes", TAKES[row.takes]
     if row.takes == "tokens":
-        yield "reads", _order(row)
+        yield "reads", _order(row) + ("" if row.packs else "; no packed sequences")
         yield "decodes", _decoding(row)
     if isinstance(row, Recurrence):
         states = (
