@@ -268,8 +268,9 @@ def _restore_or_init(
     task: "Task", config: TrainConfig, seed: int, plan: ShardingPlan, checkpoints: Checkpoints
 ) -> tuple[int, TrainState]:
     make, key = functools.partial(initial_state, task, config), jax.random.key(seed)
-    like = jax.eval_shape(make, key)
-    shardings = plan.state(like, like.params, task.logical_axes() if isinstance(task, NamesAxes) else None)
+    like = jax.eval_shape(make, key, None)  # With all arguments, as below: it is traced once.
+    axes = task.logical_axes() if plan.splits and isinstance(task, NamesAxes) else None
+    shardings = plan.state(like, like.params, axes)
     placed = jax.tree.map(
         lambda x, own: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=own), like, shardings
     )
