@@ -230,7 +230,7 @@ def _trained(task: Any, fitted: "FitResult") -> dict[str, Any]:
         "parameters": count_parameters(fitted.params),
         "params_hash": params_hash(fitted.params),
         "best": None if fitted.best is None else {"step": fitted.best[0], task.monitor[0]: fitted.best[1]},
-        "training_seconds": round(fitted.seconds, 1),
+        "training_seconds": fitted.seconds,
         "resumed_from": fitted.resumed_from,
     }
 

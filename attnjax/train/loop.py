@@ -51,7 +51,7 @@ class FitResult:
     resumed_from: int
     """The step of the checkpoint that this call started from; 0 for a fresh start."""
     seconds: float
-    """Wall time of this call."""
+    """Wall time from the start to the last row of training, over all starts: the last one of times.jsonl."""
 
 
 class _Chunk(NamedTuple):
@@ -94,7 +94,6 @@ def fit(
       InputError: the batch does not split over the mesh.
       TrainingDiverged: the loss or the gradient is not finite, with the step.
     """
-    started = time.monotonic()
     plan = ShardingPlan(mesh, config, rules)
     observers = (ProgressBar(),) if observers is None else observers
     metrics_file = MetricsFile(folder / "metrics.jsonl")
@@ -145,7 +144,7 @@ def fit(
             checkpoints.wait()
         params = gather(evaluation_params(dispatch.state))
         best = checkpoints.best
-    return FitResult(params, step, interrupt.is_set(), best, first_step, time.monotonic() - started)
+    return FitResult(params, step, interrupt.is_set(), best, first_step, clock.seconds)
 
 
 def load_params(task: "Task", config: TrainConfig, *, folder: Path, best: bool = False) -> Any:
