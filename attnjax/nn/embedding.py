@@ -125,8 +125,10 @@ def _rows(table: nnx.Embed, index: Int[Array, "*B"]) -> Float[Array, "*B D"]:
 
 
 def _require_inside(name: str, given: Array, rows: int, there_are: str) -> None:
-    if isinstance(given, jax.core.Tracer) or given.size == 0:
+    elsewhere = not getattr(given, "is_fully_addressable", True)
+    if isinstance(given, jax.core.Tracer) or given.size == 0 or elsewhere:
         return
-    low, high = int(given.min()), int(given.max())
+    values = jax.device_get(given)  # In NumPy: what is known stays so while jit traces something else.
+    low, high = int(values.min()), int(values.max())
     if low < 0 or high >= rows:
         raise ValueError(f"{name} from {low} to {high}: the {there_are.format(rows)}")
