@@ -13,9 +13,10 @@ import attnjax as aj
 from attnjax import nn
 from attnjax.models import LanguageModel, LanguageModelConfig, Transformer, TransformerConfig, greedy_decode
 from attnjax.ops import positions
+from attnjax.ops.linear import chunked
 from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.train.config import TrainConfig
-from attnjax.train.state import init_state
+from attnjax.train.state import init_state, update_ema
 from attnjax.train.step import make_train_chunk, traced_values
 from tests.ops.linear.member_cases import MEMBERS, both, draw
 
@@ -98,6 +99,11 @@ def test_the_recurrence(form):
         traces(lambda q: aj.linear_attention(q, q, q, erase=q, write=q, **options), Q)
 
 
+def test_chunks_composed_in_pairs(monkeypatch):
+    monkeypatch.setattr(chunked, "_on_cpu", lambda: False)
+    traces(lambda q: aj.linear_attention(q, q, q, form="chunked", chunk_size=2), Q)
+
+
 @pytest.mark.parametrize("name", MEMBERS)
 def test_members(name):
     case = draw(name, length=T)
@@ -151,6 +157,10 @@ def test_models_and_their_training(config):
             traced_values(train, hyper),
             jax.random.key(0),
         )
+
+
+def test_the_average_of_narrow_parameters():
+    jax.eval_shape(update_ema, jnp.ones(2), jnp.ones(2, jnp.bfloat16), jnp.float32(0.9), jnp.int32(3))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from attnjax.config import InputError
 from attnjax.data.text.config import TranslationData
-from attnjax.data.text.encoder import Arrays, Rows, TextEncoder, encoded_rows
+from attnjax.data.text.encoder import Arrays, TextEncoder, encoded_rows
 from attnjax.data.text.example import Example
+from attnjax.data.text.rows import Rows
 from attnjax.data.text.splits import translation_splits, unusable
 from attnjax.data.text.tokenizer import Tokenizer
 
@@ -80,12 +83,13 @@ def encoded_corpus(
     rows: dict[str, tuple[Rows, Rows]] = {}
     for part, examples in parts.items():
         sources, targets = encoded_rows(*tokenizers, examples)
-        reasons = [_too_long(*pair, data=data) for pair in zip(sources, targets, strict=True)]
-        places = zip(examples, reasons, strict=True)
-        left_out += [f"{example.place or part}: {reason}" for example, reason in places if reason]
-        fitting = [i for i, reason in enumerate(reasons) if not reason]
-        kept[part] = [examples[i] for i in fitting]
-        rows[part] = [sources[i] for i in fitting], [targets[i] for i in fitting]
+        long = (sources.lengths > data.max_source_length) | (targets.lengths > data.max_target_length)
+        for i in np.flatnonzero(long).tolist():
+            reason = _too_long(int(sources.lengths[i]), int(targets.lengths[i]), data=data)
+            left_out.append(f"{examples[i].place or part}: {reason}")
+        fitting = np.flatnonzero(~long)
+        kept[part] = [examples[i] for i in fitting.tolist()]
+        rows[part] = sources.chosen(fitting), targets.chosen(fitting)
     lost = [part for part, examples in parts.items() if examples and not kept[part]]
     if left_out and (lost or not data.skip_malformed):
         total = len(malformed) + sum(map(len, parts.values()))
@@ -101,10 +105,9 @@ def _trained(train: Sequence[Example], data: TranslationData) -> tuple[Tokenizer
     return source, Tokenizer.train((e.target for e in train), data.tokenizer, data.vocab_size)
 
 
-def _too_long(source: Sequence[int], target: Sequence[int], *, data: TranslationData) -> str | None:
-    """Returns the reason why an example is too long; None where it is not."""
-    limits = (("source", source, data.max_source_length), ("target", target, data.max_target_length))
-    for side, tokens, most in limits:
-        if len(tokens) > most:
-            return f"the {side} text has {len(tokens)} tokens, data.max_{side}_length is {most}"
-    return None
+def _too_long(source: int, target: int, *, data: TranslationData) -> str:
+    """Returns the reason why an example of so many tokens is too long."""
+    side, tokens, most = "source", source, data.max_source_length
+    if tokens <= most:
+        side, tokens, most = "target", target, data.max_target_length
+    return f"the {side} text has {tokens} tokens, data.max_{side}_length is {most}"
