@@ -232,6 +232,14 @@ NORMALIZERS = (
         paper=Paper("Peters et al.", 2019, "Sparse Sequence-to-Sequence Models", "1905.05702"),
         options={"alpha": Option(1.5, "α", "float", above=1, most=4)},
     ),
+    Recipe(
+        name="learned_entmax",
+        role="normalizer",
+        formula="entmax with a learned α of each head, between 1.01 and 2",
+        target=f"{_PLACE}:LearnedEntmax",
+        paper=Paper("Correia et al.", 2019, "Adaptively Sparse Transformers", "1909.00015"),
+        of_layer=True,
+    ),
 )
 
 ROWS = (*MASKS, *SCORES, *NORMALIZERS)

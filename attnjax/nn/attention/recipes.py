@@ -197,6 +197,29 @@ class LearnedSink(nnx.Module):
         return normalizers.softmax(self.logits[...])
 
 
+class LearnedEntmax(nnx.Module):
+    """The α-entmax with a learned α of each head: 1.01 + 0.99·σ(a), a from 0.
+
+    The paper has 1 + σ(a); nearer to 1 than 1.01 float32 has no digits left for α - 1.
+
+    Args:
+      heads: N.
+      param_dtype: of a.
+      rngs: not used.
+
+    References:
+      Correia et al., Adaptively Sparse Transformers, 2019, arXiv:1909.00015.
+    """
+
+    def __init__(self, *, heads: int, param_dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs) -> None:
+        self.raw = nnx.Param(jnp.zeros((heads,), param_dtype), **named("heads"))
+
+    def __call__(self) -> normalizers.Normalizer:
+        """Returns the normaliser."""
+        raw = self.raw[...]
+        return normalizers.entmax(1.01 + 0.99 * jax.nn.sigmoid(raw.astype(accumulation_dtype(raw))))
+
+
 class LearnedForgetGate(nnx.Module):
     """A gate f = σ(x W + b) of every token and head, whose log lowers the scores of older keys.
 

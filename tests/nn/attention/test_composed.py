@@ -145,7 +145,7 @@ def test_tokens_in_parts_are_one_pass(mechanism: str) -> None:
     np.testing.assert_allclose(jnp.concatenate(parts, 1), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("mechanism", ["relative_bias", "forget_gate", "sink"])
+@pytest.mark.parametrize("mechanism", ["relative_bias", "forget_gate", "sink", "learned_entmax"])
 def test_what_a_recipe_learns_is_a_named_parameter_with_a_gradient(mechanism: str) -> None:
     made = layer(mechanism)
     graphdef, params = nnx.split(made, nnx.Param)
