@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from attnjax.config import InputError
-from attnjax.mechanisms import classic, cross, graph, linear, mixers, recipes, softmax
+from attnjax.mechanisms import classic, cross, graph, linear, mixers, recipes, softmax, spatial
 from attnjax.mechanisms.base import Mechanism, Recurrence
 
 ENTRY_POINT_GROUP = "attnjax.mechanisms"
@@ -21,6 +21,7 @@ _FAMILIES = (
     classic,
     linear,
     cross,
+    spatial,
     graph,
     mixers,
 )
