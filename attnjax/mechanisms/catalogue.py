@@ -6,7 +6,18 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from attnjax.config import InputError
-from attnjax.mechanisms import classic, cross, graph, linear, mixers, recipes, softmax, spatial
+from attnjax.mechanisms import (
+    classic,
+    cross,
+    dynamic,
+    graph,
+    latent,
+    linear,
+    mixers,
+    recipes,
+    softmax,
+    spatial,
+)
 from attnjax.mechanisms.base import Mechanism, Recurrence
 
 ENTRY_POINT_GROUP = "attnjax.mechanisms"
@@ -20,6 +31,8 @@ _FAMILIES = (
     recipes,
     classic,
     linear,
+    latent,
+    dynamic,
     cross,
     spatial,
     graph,

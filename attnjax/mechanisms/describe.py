@@ -12,6 +12,7 @@ _HEADINGS: dict[str, Callable[[Mechanism], bool]] = {
     "comparisons": lambda row: isinstance(row, Recipe) and row.role == "comparison",
     "scores": lambda row: isinstance(row, Recipe) and row.role == "score",
     "normalisers": lambda row: isinstance(row, Recipe) and row.role == "normalizer",
+    "gates of heads": lambda row: isinstance(row, Recipe) and row.role == "gate",
     "recurrences": lambda row: isinstance(row, Recurrence),
     "layers": lambda row: _is_layer(row, "tokens"),
     "layers that read a context": lambda row: _is_layer(row, "context"),
@@ -28,7 +29,7 @@ _SIZES: dict[Takes, str] = {
     "graph": "a head in T edges",
     "depth": "a token under T layers",
 }
-_HOW = """Options stand in parentheses; & joins masks, a comparison, scores and a normaliser; a
+_HOW = """Options stand in parentheses; & joins masks, a comparison, scores, a normaliser and gates; a
 pattern repeats over layers:
 --model.mechanism "window(size=16) & entmax(alpha=1.25)", --model.mechanism kda*3+softmax"""
 
@@ -47,8 +48,8 @@ attnjax sweep recall --grid "model.mechanism=gla,window(size=8),longformer(size=
 ```
 
 - Options stand in parentheses, each by its name. Where none is given, the default holds.
-- Masks, a comparison, scores and a normaliser are joined by `&`: softmax attention with these parts. Scores
-  act in the order given.
+- Masks, a comparison, scores, a normaliser and gates of heads are joined by `&`: softmax attention with these
+  parts. Scores and gates act in the order given.
 - `+` joins the mechanisms of one layer after another and `*3` repeats one; the whole pattern repeats over the
   layers of a model, in an encoder-decoder over those of each stack.
 """
@@ -114,7 +115,8 @@ def _facts(row: Mechanism) -> Iterator[tuple[str, str]]:
     for name, option in row.options.items():
         default = "" if option.default is None else f", default {option.default}"
         of_model = "" if option.of_model is None else f", here the model's {option.of_model}"
-        yield "option", f"{name}: {option.meaning} ({option.expected}{default}{of_model})"
+        expected = f"{option.expected}{default}{of_model}"
+        yield "option", f"{name}: {f'{option.meaning} ({expected})' if option.meaning else expected}"
     yield "code", row.place or (row.target if isinstance(row.target, str) else row.target.__qualname__)
     if row.takes == "tokens":
         yield "use", f"--model.mechanism {row.name}"
