@@ -222,7 +222,7 @@ def _restore_or_init(
     checkpoints: Checkpoints,
     thread: Executor,
 ) -> tuple[int, TrainState, "Future[TrainState]"]:
-    """Returns the step to go on from, the shapes of the state, and the state, which a thread may be making."""
+    """Returns the step to go on from, the shapes of the state, and the state, once it is made."""
     make, key = functools.partial(initial_state, task, config), jax.random.key(seed)
     like = jax.eval_shape(make, key, None)  # With all arguments, as below: it is traced once.
     axes = task.logical_axes() if plan.splits and isinstance(task, NamesAxes) else None
