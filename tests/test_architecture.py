@@ -19,6 +19,7 @@ FLOORS = {
     "linear": 2,
     "nn": 2,
     "testing": 3,
+    "interop": 3,
     "models": 3,
     "data": 3,
     "tasks": 4,
@@ -28,6 +29,7 @@ FLOORS = {
     "explain": 8,
     "export": 8,
     "cli": 9,
+    "__main__": 10,
 }
 # Third-party interfaces that move between releases, and the one file that knows each.
 TOUCHED_BY = {
@@ -281,3 +283,12 @@ def test_the_command_line_answers_without_jax(command):
 
 def test_loading_jax_is_seen():
     assert {"jax", "jaxlib", "numpy"} <= heavy_after("import jax")
+
+
+def test_no_two_public_classes_have_one_name():
+    homes: dict[str, list[str]] = {}
+    for module, (_, text) in sources().items():
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(module)
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}

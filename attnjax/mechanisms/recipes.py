@@ -149,7 +149,7 @@ SCORES = (
         name="relative_bias",
         role="score",
         formula="s_ij + b[bucket(j - i), h], a learned table of every layer",
-        target=f"{_PLACE}:RelativeBias",
+        target=f"{_PLACE}:LearnedRelativeBias",
         paper=Paper(
             "Raffel et al.",
             2020,
@@ -176,7 +176,7 @@ SCORES = (
         name="forget_gate",
         role="score",
         formula="s_ij + Σ_{l=j+1..i} log f_l, f = σ(x W + b) of each head",
-        target=f"{_PLACE}:ForgetGate",
+        target=f"{_PLACE}:LearnedForgetGate",
         paper=Paper(
             "Lin et al.", 2025, "Forgetting Transformer: Softmax Attention with a Forget Gate", "2503.02130"
         ),
@@ -190,7 +190,7 @@ NORMALIZERS = (
         name="sink",
         role="normalizer",
         formula="exp(s_ij) / (exp(sink_h) + Σ_j exp(s_ij)), a learned logit of each head",
-        target=f"{_PLACE}:Sink",
+        target=f"{_PLACE}:LearnedSink",
         paper=Paper(
             "Xiao et al.", 2023, "Efficient Streaming Language Models with Attention Sinks", "2309.17453"
         ),
@@ -245,6 +245,8 @@ NOT_IN_A_CONFIG = {
     "blocks": "takes an array of blocks, computed from a batch; bigbird and random_blocks draw one",
     "relabel": "takes the positions of tokens, which come with a batch",
     "predicate": "takes a function: register one of your own as a mask",
+    "matrix_attention": "compares vectors, without values: the comparisons themselves are rows",
+    "vector_attention": "weighs the keys of one query: the comparisons themselves are rows",
     "score_fn": "takes a function: register one of your own as a score",
     "pair_bias": "takes an array for all pairs, which comes with a batch",
     "merge_attention": "joins parts of one attention over devices or chunks; no mechanism",

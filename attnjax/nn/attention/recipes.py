@@ -14,6 +14,7 @@ from attnjax.nn.attention.placing import following
 from attnjax.nn.axes import named
 from attnjax.nn.projection import into_heads
 from attnjax.ops import masks, normalizers, scores
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.masks import Mask
 from attnjax.ops.positions import alibi_slopes
 
@@ -142,7 +143,7 @@ def sigmoid(bias: float | None, max_length: int) -> normalizers.Normalizer:
     return normalizers.sigmoid(-math.log(max_length) if bias is None else bias)
 
 
-class RelativeBias(nnx.Module):
+class LearnedRelativeBias(nnx.Module):
     """A learned bias by distance, with a table for this layer that starts as N(0, 0.02²).
 
     Args:
@@ -176,7 +177,7 @@ class RelativeBias(nnx.Module):
         )
 
 
-class Sink(nnx.Module):
+class LearnedSink(nnx.Module):
     """The softmax with a learned logit of each head, from 0, that takes weight and gives no value.
 
     Args:
@@ -196,7 +197,7 @@ class Sink(nnx.Module):
         return normalizers.softmax(self.logits[...])
 
 
-class ForgetGate(nnx.Module):
+class LearnedForgetGate(nnx.Module):
     """A gate f = σ(x W + b) of every token and head, whose log lowers the scores of older keys.
 
     b starts at 3, where a gate of 0.95 forgets slowly.
@@ -231,7 +232,7 @@ class ForgetGate(nnx.Module):
     def log_gates(self, x: Float[Array, "*B T D"]) -> Float[Array, "*B T N"]:
         """Returns log f of the tokens, in float32 or better."""
         raw = self.gate(x)
-        return jax.nn.log_sigmoid(raw.astype(jnp.result_type(raw, jnp.float32)))
+        return jax.nn.log_sigmoid(raw.astype(accumulation_dtype(raw)))
 
     def __call__(self, *, log_gates: Float[Array, "*B S N"], offset: Offset = 0) -> scores.Score:
         """Returns the score modification for gates of all keys."""

@@ -17,7 +17,7 @@ from jaxtyping import Array
 from attnjax.ops.core.node import varying
 from attnjax.ops.engines import reference
 from attnjax.ops.engines.blocking import Blocking, Index, uncut
-from attnjax.ops.engines.blockwise_derivatives import backward, dot, dot_transposed, inverse, tangent
+from attnjax.ops.engines.blockwise_derivatives import backward, dot, inverse, products_of, tangent
 from attnjax.ops.engines.call import (
     AttentionCall,
     Nonfinite,
@@ -97,7 +97,7 @@ def attend(cutting: Cutting, floats: list[Array], fixed: Fixed) -> tuple[Array, 
             highest, total, acc = state
             rules = cutting.rules([x[index] for x in cut_params], [x[index] for x in cut_data])
             at, attended = cutting.pairs(rules, index, masked)
-            products = cutting.by_head(dot_transposed(own, cutting.load(k[index]), rules))
+            products = cutting.by_head(products_of(own, cutting.load(k[index]), rules))
             spoilt: Any = 0 if nonfinite is None else cutting.per_head(nonfinite[1][index])
             scores = pair_scores(products + spoilt if masked else products, rules, at, attended)
             new = jnp.maximum(highest, scores.max(axis=-1)) if cutting.online else highest
