@@ -125,8 +125,10 @@ def _rows(table: nnx.Embed, index: Int[Array, "*B"]) -> Float[Array, "*B D"]:
 
 
 def _require_inside(name: str, given: Array, rows: int, there_are: str) -> None:
-    elsewhere = not getattr(given, "is_fully_addressable", True)
-    if isinstance(given, jax.core.Tracer) or given.size == 0 or elsewhere:
+    # A tracer is asked first: the property of it raises.
+    if isinstance(given, jax.core.Tracer) or given.size == 0:
+        return
+    if not getattr(given, "is_fully_addressable", True):
         return
     values = jax.device_get(given)  # In NumPy: what is known stays so while jit traces something else.
     low, high = int(values.min()), int(values.max())
