@@ -17,8 +17,10 @@ from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.dynamic.mixture_of_attention import MixtureOfAttention
 from attnjax.nn.embedding import Embedding
 from attnjax.nn.feed_forward import FeedForward
+from attnjax.nn.latent.deltaformer import DeltaFormerAttention
 from attnjax.nn.latent.differential import DifferentialAttention
 from attnjax.nn.latent.mla import LatentAttention
+from attnjax.nn.latent.path import PathAttention
 from attnjax.nn.latent.selective import SelectiveAttention
 from attnjax.nn.latent.tensor_product import TensorProductAttention
 from attnjax.nn.norm import make_norm
@@ -32,6 +34,7 @@ __all__ = [
     "ComposedAttention",
     "Convolution",
     "DecoderBlock",
+    "DeltaFormerAttention",
     "DifferentialAttention",
     "Dropout",
     "Embedding",
@@ -43,6 +46,7 @@ __all__ = [
     "LatentAttention",
     "MixtureOfAttention",
     "OutputGate",
+    "PathAttention",
     "PositionScore",
     "RecurrentAttention",
     "Residual",
