@@ -103,7 +103,7 @@ def _facts(row: Mechanism) -> Iterator[tuple[str, str]]:
     if isinstance(row, Layer):
         yield "takes", TAKES[row.takes]
     if row.takes == "tokens":
-        yield "reads", _order(row)
+        yield "reads", _order(row) + ("" if row.packs else "; no packed sequences")
         yield "decodes", _decoding(row)
     if isinstance(row, Recurrence):
         states = (
@@ -115,7 +115,8 @@ def _facts(row: Mechanism) -> Iterator[tuple[str, str]]:
     for name, option in row.options.items():
         default = "" if option.default is None else f", default {option.default}"
         of_model = "" if option.of_model is None else f", here the model's {option.of_model}"
-        yield "option", f"{name}: {option.meaning} ({option.expected}{default}{of_model})"
+        expected = f"{option.expected}{default}{of_model}"
+        yield "option", f"{name}: {f'{option.meaning} ({expected})' if option.meaning else expected}"
     yield "code", row.place or (row.target if isinstance(row.target, str) else row.target.__qualname__)
     if row.takes == "tokens":
         yield "use", f"--model.mechanism {row.name}"

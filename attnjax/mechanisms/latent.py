@@ -77,7 +77,7 @@ ROWS: tuple[Mechanism, ...] = (
         name="talking_heads",
         role="normalizer",
         formula="w_n = Σ_m softmax_j(Σ_l s_l·P[l, m])·Q[m, n], learned matrices over heads",
-        target=f"{_NN}.talking_heads:TalkingHeads",
+        target=f"{_NN}.talking_heads:LearnedTalkingHeads",
         paper=Paper("Shazeer et al.", 2020, "Talking-Heads Attention", "2003.02436"),
         of_layer=True,
     ),

@@ -149,7 +149,7 @@ SCORES = (
         name="relative_bias",
         role="score",
         formula="s_ij + b[bucket(j - i), h], a learned table of every layer",
-        target=f"{_PLACE}:RelativeBias",
+        target=f"{_PLACE}:LearnedRelativeBias",
         paper=Paper(
             "Raffel et al.",
             2020,
@@ -176,7 +176,7 @@ SCORES = (
         name="forget_gate",
         role="score",
         formula="s_ij + Σ_{l=j+1..i} log f_l, f = σ(x W + b) of each head",
-        target=f"{_PLACE}:ForgetGate",
+        target=f"{_PLACE}:LearnedForgetGate",
         paper=Paper(
             "Lin et al.", 2025, "Forgetting Transformer: Softmax Attention with a Forget Gate", "2503.02130"
         ),
@@ -190,7 +190,7 @@ NORMALIZERS = (
         name="sink",
         role="normalizer",
         formula="exp(s_ij) / (exp(sink_h) + Σ_j exp(s_ij)), a learned logit of each head",
-        target=f"{_PLACE}:Sink",
+        target=f"{_PLACE}:LearnedSink",
         paper=Paper(
             "Xiao et al.", 2023, "Efficient Streaming Language Models with Attention Sinks", "2309.17453"
         ),

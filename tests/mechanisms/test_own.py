@@ -96,6 +96,7 @@ def test_list_and_show_know_it(capsys) -> None:
     assert main(["show", "every_other(step=3)", "--experiments", str(FOLDER)]) == 0
     shown = capsys.readouterr().out
     assert "own.py:13" in shown
+    assert "step: a whole number" in shown
     assert "■ · · ■ · · ■ · · ■ · · ■ · · ■" in shown
 
 

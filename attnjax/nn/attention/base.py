@@ -15,7 +15,7 @@ from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.head_norm import Norm, make_head_norm
 from attnjax.nn.attention.output import AttentionOutput
-from attnjax.nn.attention.output_gate import Gate
+from attnjax.nn.attention.output_gate import OutputGating
 from attnjax.nn.attention.placing import MaskLike
 from attnjax.nn.attention.settings import (
     PROJECTIONS,
@@ -171,7 +171,7 @@ class Attention(nnx.Module):
             for name in ("query", "key")
         )
         gate = as_gate(output_gate, self._activation)
-        self.output_gate = None if gate is None else Gate(gate, dim, heads, self.value_dim, **common)
+        self.output_gate = None if gate is None else OutputGating(gate, dim, heads, self.value_dim, **common)
         return layout
 
     def _project_into(

@@ -20,7 +20,7 @@ from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.mask_reading import MaskReading, without_causal
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import kept_tokens
-from attnjax.nn.attention.recipes import ForgetGate
+from attnjax.nn.attention.recipes import LearnedForgetGate
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.dropout import Dropout
 from attnjax.ops import masks
@@ -184,8 +184,8 @@ class ComposedAttention(SoftmaxAttention):
         return heads
 
     @property
-    def _forget_gate(self) -> ForgetGate | None:
-        gates = [module for module in self.made.values() if isinstance(module, ForgetGate)]
+    def _forget_gate(self) -> LearnedForgetGate | None:
+        gates = [module for module in self.made.values() if isinstance(module, LearnedForgetGate)]
         return gates[0] if gates else None
 
     def _gates(

@@ -143,7 +143,7 @@ def sigmoid(bias: float | None, max_length: int) -> normalizers.Normalizer:
     return normalizers.sigmoid(-math.log(max_length) if bias is None else bias)
 
 
-class RelativeBias(nnx.Module):
+class LearnedRelativeBias(nnx.Module):
     """A learned bias by distance, with a table for this layer that starts as N(0, 0.02²).
 
     Args:
@@ -177,7 +177,7 @@ class RelativeBias(nnx.Module):
         )
 
 
-class Sink(nnx.Module):
+class LearnedSink(nnx.Module):
     """The softmax with a learned logit of each head, from 0, that takes weight and gives no value.
 
     Args:
@@ -197,7 +197,7 @@ class Sink(nnx.Module):
         return normalizers.softmax(self.logits[...])
 
 
-class ForgetGate(nnx.Module):
+class LearnedForgetGate(nnx.Module):
     """A gate f = σ(x W + b) of every token and head, whose log lowers the scores of older keys.
 
     b starts at 3, where a gate of 0.95 forgets slowly.
