@@ -73,6 +73,12 @@ ROWS: tuple[Mechanism, ...] = (
         ),
         causal_only=True,
     ),
+    Layer(
+        name="value_residual",
+        formula="softmax(q·k/√H)(a·v¹ + b·v), v¹ those of the first such layer of the stack",
+        target=f"{_NN}.value_residual:ValueResidualAttention",
+        paper=Paper("Zhou et al.", 2024, "Value Residual Learning", "2410.17897"),
+    ),
     Recipe(
         name="talking_heads",
         role="normalizer",

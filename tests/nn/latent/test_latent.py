@@ -12,6 +12,7 @@ from flax import nnx
 
 from attnjax import nn
 from attnjax.mechanisms import read
+from attnjax.models import LanguageModel, LanguageModelConfig
 from attnjax.ops import masks
 from attnjax.ops.path import path_scores
 from tests.nn.latent.literal_latent import LITERAL
@@ -214,3 +215,34 @@ def test_path_scores_do_not_depend_on_the_chunks() -> None:
         others = path_scores(query, key, w, strength, chunk=chunk)
         near(jnp.tril(others[0]), jnp.tril(scores))
         near(others[1], moved)
+
+
+def test_value_residual_reads_the_values_of_the_first_layer() -> None:
+    """Over one x two layers read a·x V₁ + b·x V₂, which is x (a·V₁ + b·V₂)."""
+    x, depth, layers = tokens(), nn.Depth(), [make("value_residual"), make("value_residual")]
+    layers[1].value.kernel[...] = normal(*layers[1].value.kernel.shape)
+    layers[1].shares[...] = jnp.array([0.3, -1.5])
+    outs = [layer(x, mask=masks.causal(), depth=depth).out for layer in layers]
+    near(outs[0], layers[0](x, mask=masks.causal()).out)
+    joined = 0.3 * layers[0].value.kernel[...] - 1.5 * layers[1].value.kernel[...]
+    layers[1].value.kernel[...] = joined
+    near(outs[1], layers[1](x, mask=masks.causal()).out)
+    with pytest.raises(ValueError, match=r"the first layer \[2, 6, 2, 4\]: expected \[2, 6, 1, 4\]"):
+        make("value_residual", kv_heads=1)(x, mask=masks.causal(), depth=depth)
+
+
+def test_a_model_hands_values_through_its_layers_and_decodes() -> None:
+    pattern = "value_residual+softmax+value_residual"
+    config = LanguageModelConfig(dim=8, heads=2, hidden=8, layers=3, mechanism=pattern)
+    model = LanguageModel(config, vocab=11, rngs=nnx.Rngs(0))
+    model.blocks[2].attention.shares[...] = jnp.array([1.5, 0.5], jnp.float32)
+    ids = jnp.arange(12).reshape(2, 6) % 11
+    whole = jax.jit(lambda ids: model(ids).logits)(ids)
+    step = jax.jit(lambda ids, cache: model(ids, cache=cache)[:2])
+    first, cache = step(ids[:, :4], model.init_cache(2, 6))
+    rest, _ = step(ids[:, 4:], cache)
+    np.testing.assert_allclose(jnp.concatenate([first, rest], 1), whole, rtol=1e-4, atol=1e-5)
+    graphdef, params = nnx.split(model, nnx.Param)
+    gradient = jax.jit(jax.grad(lambda params: (nnx.merge(graphdef, params)(ids).logits ** 2).sum()))(params)
+    found = [jnp.abs(gradient["blocks"][i]["attention"]["shares"][...]).min() for i in (0, 2)]
+    assert found[0] == 0 < found[1]
