@@ -95,11 +95,7 @@ class Tokenizer:
 
     @cached_property
     def _table(self) -> CharacterTable | None:
-<<<<<<< HEAD
         """The table of single characters, ten times as fast as `tokenizers`; None if pieces are longer."""
-=======
-        """Does for characters what `tokenizers` does, ten times as fast; None where pieces are longer."""
->>>>>>> start
         known = self._inner.get_vocab(with_added_tokens=False)
         characters = {piece: i for piece, i in known.items() if piece not in SPECIALS}
         if self._inner.pre_tokenizer is not None or any(len(piece) > 1 for piece in characters):
