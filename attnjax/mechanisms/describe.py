@@ -28,8 +28,8 @@ _SIZES: dict[Takes, str] = {
     "graph": "a head in T edges",
     "depth": "a token under T layers",
 }
-_HOW = """Options stand in parentheses; & joins masks, a comparison, scores and a normaliser; a
-pattern repeats over layers:
+_HOW = """Options stand in parentheses; & joins masks, a comparison, scores and a normaliser, |
+masks in parentheses; a pattern repeats over layers:
 --model.mechanism "window(size=16) & entmax(alpha=1.25)", --model.mechanism kda*3+softmax"""
 
 _PAGE = """# Mechanisms
@@ -48,7 +48,8 @@ attnjax sweep recall --grid "model.mechanism=gla,window(size=8),longformer(size=
 
 - Options stand in parentheses, each by its name. Where none is given, the default holds.
 - Masks, a comparison, scores and a normaliser are joined by `&`: softmax attention with these parts. Scores
-  act in the order given.
+  act in the order given. Masks are joined by `|` too, in parentheses beside `&`:
+  `(window(size=16) | global_tokens(count=2)) & entmax`.
 - `+` joins the mechanisms of one layer after another and `*3` repeats one; the whole pattern repeats over the
   layers of a model, in an encoder-decoder over those of each stack.
 """
