@@ -1,7 +1,7 @@
 """The layer under test: a small one in float64 whose parameters have left their initial values."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 

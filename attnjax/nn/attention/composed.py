@@ -142,9 +142,7 @@ class ComposedAttention(SoftmaxAttention):
             x,
             context,
             values=values,
-            mask=_joined(
-                reading, list(_masks(read(self.mechanism)[0], lambda part: self._rule(part, given))), others
-            ),
+            mask=_joined(reading, own_masks, others),
             score=[*flatten(score), *(rule for row, rule in rules if row.role == "score")] or None,
             normalizer=own("normalizer", normalizer),
             comparison=own("comparison", comparison),
