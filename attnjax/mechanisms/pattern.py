@@ -159,8 +159,8 @@ def _choice(text: str) -> Choice:
     for part in choice.parts:
         require(
             isinstance(part.row, Recipe),
-            f"{part.row.name} stands alone in its layer: only masks, a comparison, scores and a normaliser "
-            "are joined by &",
+            f"{part.row.name} stands alone in its layer: only masks, a comparison, scores, a normaliser and "
+            "gates are joined by &",
         )
     names = [part.row.name for part in choice.parts]
     require(len(set(names)) == len(names), f"{' & '.join(names)}: a layer has each part once")

@@ -100,7 +100,7 @@ class Parts:
             "rngs": self.rngs,
             **self.dtypes,
         }
-        if choice.row.kind == "softmax":
+        if choice.row.kind in ("softmax", "layer"):
             settings["implementation"] = config.implementation
         return make_attention(choice, config.dim, config.heads, **settings)
 

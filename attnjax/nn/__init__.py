@@ -14,8 +14,13 @@ from attnjax.nn.axes import logical_axes, named
 from attnjax.nn.blocks import BlockOutput, DecoderBlock, EncoderBlock, Residual
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout, folded
+from attnjax.nn.dynamic.mixture_of_attention import MixtureOfAttention
 from attnjax.nn.embedding import Embedding
 from attnjax.nn.feed_forward import FeedForward
+from attnjax.nn.latent.differential import DifferentialAttention
+from attnjax.nn.latent.mla import LatentAttention
+from attnjax.nn.latent.selective import SelectiveAttention
+from attnjax.nn.latent.tensor_product import TensorProductAttention
 from attnjax.nn.norm import make_norm
 from attnjax.nn.short_convolution import ShortConvolution
 
@@ -27,6 +32,7 @@ __all__ = [
     "ComposedAttention",
     "Convolution",
     "DecoderBlock",
+    "DifferentialAttention",
     "Dropout",
     "Embedding",
     "EncoderBlock",
@@ -34,14 +40,18 @@ __all__ = [
     "HeadNorm",
     "KVCache",
     "KeysValues",
+    "LatentAttention",
+    "MixtureOfAttention",
     "OutputGate",
     "PositionScore",
     "RecurrentAttention",
     "Residual",
     "Rope",
+    "SelectiveAttention",
     "ShortConvolution",
     "SoftmaxAttention",
     "StateCache",
+    "TensorProductAttention",
     "flat_dot_general",
     "folded",
     "logical_axes",

@@ -51,7 +51,7 @@ class FitResult:
     resumed_from: int
     """The step of the checkpoint that this call started from; 0 for a fresh start."""
     seconds: float
-    """Wall time of this call."""
+    """Wall time from the start to the last row of training, over all starts: the last one of times.jsonl."""
 
 
 class _Chunk(NamedTuple):
@@ -94,7 +94,6 @@ def fit(
       InputError: the batch does not split over the mesh.
       TrainingDiverged: the loss or the gradient is not finite, with the step.
     """
-    started = time.monotonic()
     plan = ShardingPlan(mesh, config, rules)
     observers = (ProgressBar(),) if observers is None else observers
     metrics_file = MetricsFile(folder / "metrics.jsonl")
@@ -145,7 +144,7 @@ def fit(
             checkpoints.wait()
         params = gather(evaluation_params(dispatch.state))
         best = checkpoints.best
-    return FitResult(params, step, interrupt.is_set(), best, first_step, time.monotonic() - started)
+    return FitResult(params, step, interrupt.is_set(), best, first_step, clock.seconds)
 
 
 def load_params(task: "Task", config: TrainConfig, *, folder: Path, best: bool = False) -> Any:
@@ -268,8 +267,9 @@ def _restore_or_init(
     task: "Task", config: TrainConfig, seed: int, plan: ShardingPlan, checkpoints: Checkpoints
 ) -> tuple[int, TrainState]:
     make, key = functools.partial(initial_state, task, config), jax.random.key(seed)
-    like = jax.eval_shape(make, key)
-    shardings = plan.state(like, like.params, task.logical_axes() if isinstance(task, NamesAxes) else None)
+    like = jax.eval_shape(make, key, None)  # With all arguments, as below: it is traced once.
+    axes = task.logical_axes() if plan.splits and isinstance(task, NamesAxes) else None
+    shardings = plan.state(like, like.params, axes)
     placed = jax.tree.map(
         lambda x, own: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=own), like, shardings
     )

@@ -1,4 +1,4 @@
-"""Softmax attention composed of recipes: masks, a comparison, score modifications and a normaliser."""
+"""Softmax attention composed of recipes: masks, a comparison, scores, a normaliser and gates of heads."""
 
 import functools
 import operator
@@ -42,11 +42,12 @@ class GatedKVCache(KVCache):
 
 
 class ComposedAttention(SoftmaxAttention):
-    """Attention with the masks, the comparison, scores and normaliser of recipes.
+    """Attention with the masks, the comparison, scores, normaliser and gates of heads of recipes.
 
     A causal() in the mask of a call tells the recipes that later tokens are not seen, and by its offset where
-    the tokens stand. The recipes' scores come after those of the call, in the order of the text. Masks and
-    scores are of self-attention; a layer without them reads a context too.
+    the tokens stand. The recipes' scores come after those of the call, in the order of the text, and gates
+    after an `output_gate` of the settings. Masks and scores are of self-attention; a layer without them reads
+    a context too.
 
     Args:
       dim, heads: D and N.
@@ -82,6 +83,7 @@ class ComposedAttention(SoftmaxAttention):
             "heads": heads,
             "kv_heads": self.kv_heads,
             "head_dim": self.head_dim,
+            "value_dim": self.value_dim,
         }
         given |= {"rngs": rngs, "dtype": settings.get("dtype")}
         given["param_dtype"] = settings.get("param_dtype", jnp.float32)
@@ -129,10 +131,8 @@ class ComposedAttention(SoftmaxAttention):
         gates = self._gates(x, held, count)
         given = {"offset": reading.offset, "causal": reading.causal, "heads": self.heads, "log_gates": gates}
         given |= {"queries": x.shape[-2], "keys": x.shape[-2] if held is None else held.capacity}
-        rules = [
-            (_recipe(part), self._rule(part, given)) for part in self._recipes if _recipe(part).role != "mask"
-        ]
-
+        parts = [part for part in self._recipes if _recipe(part).role not in ("mask", "gate")]
+        rules = [(_recipe(part), self._rule(part, given)) for part in parts]
         own_masks = list(_masks(read(self.mechanism)[0], lambda part: self._rule(part, given)))
 
         def own(role: Role, of_call: Any) -> Any:
@@ -177,6 +177,14 @@ class ComposedAttention(SoftmaxAttention):
         """Returns the mask, score or normaliser of a recipe."""
         made = self.made.get(part.row.name)
         return _call(part.row.function, given, part.options) if made is None else _call(made, given, {})
+
+    def _gated(self, heads: Array, x: Array) -> Array:
+        heads = super()._gated(heads, x)
+        for part in self._recipes:
+            if _recipe(part).role == "gate":
+                made = self.made.get(part.row.name)
+                heads = part.row.function(heads, x, **part.options) if made is None else made(heads, x)
+        return heads
 
     @property
     def _forget_gate(self) -> LearnedForgetGate | None:
