@@ -85,6 +85,14 @@ def test_a_mask_is_its_definition(name: str, causal: bool) -> None:
     np.testing.assert_array_equal(got, expected)
 
 
+def test_masks_joined_by_or_are_one_of_the_layers_masks() -> None:
+    got = seen("(window(size=3) | global_tokens(count=2)) & dilated(step=3)", masks.causal())
+    at = np.arange(T)
+    i, j = at[:, None], at
+    expected = ((i - j < 3) | (i < 2) | (j < 2)) & ((i - j) % 3 == 0) & (j <= i)
+    np.testing.assert_array_equal(got, expected)
+
+
 @pytest.mark.parametrize("causal", [True, False])
 def test_random_blocks_are_as_many_as_asked_for(causal: bool) -> None:
     """Of those up to itself in a causal model, where the first has one."""
