@@ -243,6 +243,7 @@ NOT_IN_A_CONFIG = {
     "interval": "takes the ends of what each query sees, which come with a batch",
     "dense": "takes an array for all pairs, which comes with a batch",
     "blocks": "takes an array of blocks, computed from a batch; bigbird and random_blocks draw one",
+    "chosen_blocks": "takes lists of blocks, computed from a batch; nsa and moba choose them",
     "relabel": "takes the positions of tokens, which come with a batch",
     "predicate": "takes a function: register one of your own as a mask",
     "score_fn": "takes a function: register one of your own as a score",

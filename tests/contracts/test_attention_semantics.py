@@ -8,8 +8,10 @@ CPU, and lower them for their platforms.
 import re
 from pathlib import Path
 
+import jax.numpy as jnp
 import pytest
 
+import attnjax as aj
 from attnjax.ops.engines import choose
 from tests.contracts.attention_bad_input import BadInput
 from tests.contracts.attention_cases import small_blocks
@@ -44,6 +46,25 @@ class TestBlockwise(AttentionSemantics):
 
 class TestOneBlock(AttentionSemantics):
     engine = "one block"
+
+
+@pytest.mark.slow
+class TestChosen(AttentionSemantics):
+    """Where all blocks are chosen, in lists that differ in their order; tests/ops/test_chosen.py has others."""
+
+    engine = "chosen"
+
+    def attend(self, query, key, value, *, mask=None, **options):
+        rows, blocks = -(-query.shape[-3] // 2), max(1, -(-key.shape[-3] // 3))
+        lists = (jnp.arange(rows)[:, None] + jnp.arange(blocks)) % blocks
+        every = aj.chosen_blocks(lists[None], (2, 3))
+        if mask is None:
+            mask = every
+        elif isinstance(mask, aj.Mask):
+            mask = every & mask
+        elif jnp.asarray(mask).dtype == jnp.bool_:
+            mask = every & aj.dense(mask)
+        return super().attend(query, key, value, mask=mask, **options)
 
 
 def test_every_line_of_the_semantics_is_held():
