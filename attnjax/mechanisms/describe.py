@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from attnjax.mechanisms.base import Layer, Mechanism, Paper, Recipe, Recurrence
+from attnjax.mechanisms.base import TAKES, Layer, Mechanism, Paper, Recipe, Recurrence, Takes
 from attnjax.mechanisms.catalogue import table
 from attnjax.mechanisms.recipes import NOT_IN_A_CONFIG
 
@@ -12,7 +12,20 @@ _HEADINGS: dict[str, Callable[[Mechanism], bool]] = {
     "scores": lambda row: isinstance(row, Recipe) and row.role == "score",
     "normalisers": lambda row: isinstance(row, Recipe) and row.role == "normalizer",
     "recurrences": lambda row: isinstance(row, Recurrence),
-    "layers of your own": lambda row: isinstance(row, Layer),
+    "layers": lambda row: _is_layer(row, "tokens"),
+    "layers that read a context": lambda row: _is_layer(row, "context"),
+    "layers that pool a set": lambda row: _is_layer(row, "pool"),
+    "layers of images": lambda row: _is_layer(row, "image"),
+    "layers of graphs": lambda row: _is_layer(row, "graph"),
+    "layers over depth": lambda row: _is_layer(row, "depth"),
+    "layers of your own": lambda row: isinstance(row, Layer) and bool(row.place),
+}
+_SIZES: dict[Takes, str] = {
+    "context": "a head in T tokens that read S",
+    "pool": "a head in a set of S",
+    "image": "a head in T places of an image",
+    "graph": "a head in T edges",
+    "depth": "a token under T layers",
 }
 _HOW = """Options stand in parentheses; & joins masks, scores and a normaliser; a pattern repeats over layers:
 --model.mechanism "window(size=16) & entmax(alpha=1.25)", --model.mechanism kda*3+softmax"""
@@ -83,9 +96,12 @@ def _groups() -> Iterator[tuple[str, list[Mechanism]]]:
 def _facts(row: Mechanism) -> Iterator[tuple[str, str]]:
     if row.paper is not None:
         yield "paper", _reference(row.paper)
-    yield "cost", f"{row.cost} for a head in T tokens"
-    yield "reads", "causally only" if row.causal_only else "causally, and both ways"
-    yield "decodes", _decoding(row)
+    yield "cost", f"{row.cost} for {_SIZES.get(row.takes, 'a head in T tokens')}"
+    if isinstance(row, Layer):
+        yield "takes", TAKES[row.takes]
+    if row.takes == "tokens":
+        yield "reads", _order(row)
+        yield "decodes", _decoding(row)
     if isinstance(row, Recurrence):
         states = (
             row.state if isinstance(row.state, str) else "; ".join(f"{n} {x}" for n, x in row.state.items())
@@ -98,7 +114,20 @@ def _facts(row: Mechanism) -> Iterator[tuple[str, str]]:
         of_model = "" if option.of_model is None else f", here the model's {option.of_model}"
         yield "option", f"{name}: {option.meaning} ({option.expected}{default}{of_model})"
     yield "code", row.place or (row.target if isinstance(row.target, str) else row.target.__qualname__)
-    yield "use", f"--model.mechanism {row.name}"
+    if row.takes == "tokens":
+        yield "use", f"--model.mechanism {row.name}"
+    else:
+        yield "use", f'attnjax.nn.make_attention("{row.name}", dim, heads, rngs=rngs)'
+
+
+def _is_layer(row: Mechanism, takes: Takes) -> bool:
+    return isinstance(row, Layer) and row.takes == takes and not row.place
+
+
+def _order(row: Mechanism) -> str:
+    if row.two_sided_only:
+        return "both ways only"
+    return "causally only" if row.causal_only else "causally, and both ways"
 
 
 def _decoding(row: Mechanism) -> str:

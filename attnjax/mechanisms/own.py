@@ -44,8 +44,8 @@ def mechanism(of: Of, *, name: str | None = None, **declared: Any) -> Callable[[
           `empty_cache`.
       name: the name in a config; by default that of the function.
       declared: fields of its declaration (`Mechanism`, `Recipe`, `Recurrence`), such as paper, cost, options,
-        causal_only, streaming, gates. By default the formula is the first line of the docstring, and options
-        are the parameters with a number, a truth value or numbers as default.
+        causal_only, two_sided_only, streaming, takes, gates. By default the formula is the first line of the
+        docstring, and options are the parameters with a number, a truth value or numbers as default.
 
     Raises:
       InputError: another mechanism has the name, or `of` is none of these.

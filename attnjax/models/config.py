@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from attnjax.config import require
-from attnjax.mechanisms import read
+from attnjax.mechanisms import Mechanism, read
 
 Positions = Literal["sinusoidal", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"]
 Norm = Literal["layer", "rms"]
@@ -111,6 +111,7 @@ class BlockConfig:
             f"model.positions is {self.positions!r}: it acts on scores, and {self.mechanism} has none",
         )
         for row in rows:
+            row.require_takes("tokens", f"model.mechanism is {self.mechanism!r}")
             require(
                 not row.keys_are_gates or not self.positions.startswith("rope"),
                 f"model.positions is {self.positions!r}: it rotates keys, and those of {row.name} are gates; "
@@ -156,6 +157,7 @@ class TransformerConfig(BlockConfig):
                 f"model.mechanism is {self.mechanism!r}: {part.row.name} needs all tokens at once, but a "
                 "decoder writes one after the other",
             )
+            _require_causal(part.row, self.mechanism)
 
 
 @dataclass(frozen=True)
@@ -170,8 +172,17 @@ class LanguageModelConfig(BlockConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _require_positive("layers", self.layers)
+        for part in (part for choice in read(self.mechanism) for part in choice.parts):
+            _require_causal(part.row, self.mechanism)
         if self.convolution is not None:
             _require_positive("convolution", self.convolution)
+
+
+def _require_causal(row: Mechanism, mechanism: str) -> None:
+    require(
+        not row.two_sided_only,
+        f"model.mechanism is {mechanism!r}: {row.name} reads both ways only, but a decoder is causal",
+    )
 
 
 def _require_positive(name: str, value: object) -> None:

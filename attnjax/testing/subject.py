@@ -32,6 +32,7 @@ class Subject:
     Attributes:
       make: makes the layer.
       causal_only: there is no two-sided form.
+      two_sided_only: there is no causal form.
       streaming: tokens can be appended to a cache.
       sees_ahead: it attends to later tokens too, even under a causal mask.
       heads_differ: heads differ by more than their parameters (fixed decays, slopes).
@@ -40,6 +41,7 @@ class Subject:
 
     make: LayerFactory
     causal_only: bool = False
+    two_sided_only: bool = False
     streaming: bool = True
     sees_ahead: bool = False
     heads_differ: bool = False
@@ -48,6 +50,11 @@ class Subject:
     def layer(self, **dtypes: Any) -> Any:
         """Returns the layer as it is made, for a dtype and a param_dtype."""
         return self.make(DIM, HEADS, rngs=nnx.Rngs(0), **dtypes)
+
+    @property
+    def order(self) -> Any:
+        """The mask of most checks: causal(), or None where there is no causal form."""
+        return None if self.two_sided_only else masks.causal()
 
     @cached_property
     def split(self) -> tuple[Any, Any]:
@@ -103,10 +110,11 @@ def subject_of(text: str) -> Subject:
     A mask without options gets those with which it is drawn: by default many are wider than the inputs here.
 
     Raises:
-      InputError: the text is no mechanism, or a pattern of several layers.
+      InputError: the text is no mechanism, a pattern of several layers, or a layer that takes no tokens.
     """
     choices = read(text)
     require(len(choices) == 1, f"mechanism is {text!r}: expected that of one layer, not of {len(choices)}")
+    choices[0].row.require_takes("tokens", f"mechanism is {text!r}")
     parts = [
         Part(part.row, part.options or _small(part.row)) if isinstance(part.row, Recipe) else part
         for part in choices[0].parts
@@ -116,6 +124,7 @@ def subject_of(text: str) -> Subject:
     return Subject(
         partial(make_attention, choice),
         causal_only=any(row.causal_only for row in rows),
+        two_sided_only=any(row.two_sided_only for row in rows),
         streaming=all(row.streaming for row in rows),
         sees_ahead=any(isinstance(row, Recipe) and row.widens for row in rows),
         heads_differ=any(row.heads_differ for row in rows),
