@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from attnjax.config import InputError
-from attnjax.mechanisms import linear, recipes, softmax
+from attnjax.mechanisms import linear, recipes, softmax, sparse
 from attnjax.mechanisms.base import Mechanism, Recurrence
 
 ENTRY_POINT_GROUP = "attnjax.mechanisms"
@@ -15,7 +15,9 @@ LOADED_FILE = "attnjax_experiment_"
 
 Made = TypeVar("Made", bound=Mechanism)
 
-_TABLE: dict[str, Mechanism] = {row.name: row for row in (*softmax.ROWS, *recipes.ROWS, *linear.ROWS)}
+_TABLE: dict[str, Mechanism] = {
+    row.name: row for row in (*softmax.ROWS, *recipes.ROWS, *linear.ROWS, *sparse.ROWS)
+}
 
 
 def table(kind: type[Made] = Mechanism) -> dict[str, Made]:  # type: ignore[assignment]

@@ -18,8 +18,11 @@ from attnjax.nn.embedding import Embedding
 from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.norm import make_norm
 from attnjax.nn.short_convolution import ShortConvolution
+from attnjax.nn.sparse import DSA, NSA, MoBA
 
 __all__ = [
+    "DSA",
+    "NSA",
     "Attention",
     "AttentionOutput",
     "BlockOutput",
@@ -34,6 +37,7 @@ __all__ = [
     "HeadNorm",
     "KVCache",
     "KeysValues",
+    "MoBA",
     "OutputGate",
     "PositionScore",
     "RecurrentAttention",

@@ -182,16 +182,15 @@ class SoftmaxAttention(Attention):
         rules = self._rules(mask, score, normalizer, before)
         if kept is not None:
             rules["mask"] = filled_slots(rules["mask"], kept.length)
+        rules["mask"] = self._narrowed(rules["mask"], query, source.keys, mask)
         weights = None if capture is None else self._weights(capture, query, source.keys, rules)
         rules |= {
             "implementation": self.implementation,
             "dropout_rate": 0.0 if dropout is None else dropout.rate,
             "dropout_key": None if dropout is None else dropout.key,
         }
-        attend = read(self.mechanism)[0].row.function
-        keys, values_of_keys = (heads.astype(query.dtype) for heads in source)
-        out = attend(query, keys, values_of_keys, **taken(attend, rules), **dict(self.options))
-        out = self.out(self._gated(out, x))
+        source = KeysValues(*(heads.astype(query.dtype) for heads in source))
+        out = self.out(self._gated(self._attended(x, query, source, rules, mask), x))
         return AttentionOutput(nan_where_wrong(out, before_call, kept, mask, score), kept, weights)
 
     def project(
@@ -223,6 +222,17 @@ class SoftmaxAttention(Attention):
         """Returns a cache of `capacity` free slots for tokens of this dtype."""
         sizes = {"kv_heads": self.kv_heads, "head_dim": self.head_dim, "value_dim": self.value_dim}
         return KVCache.empty(batch, capacity, dtype=dtype, **sizes)
+
+    def _narrowed(self, mask: Any, query: Array, keys: Array, given: MaskLike | None) -> Any:
+        """Returns the mask of a call, of what the layer chooses to see; `given`: that of the caller."""
+        return mask
+
+    def _attended(
+        self, x: Array, query: Array, source: KeysValues, rules: dict[str, Any], given: MaskLike | None
+    ) -> Float[Array, "*B T N V"]:
+        """Returns what the heads read; `given`: the mask of the caller."""
+        attend = read(self.mechanism)[0].row.function
+        return attend(query, *source, **taken(attend, rules), **dict(self.options))
 
     def _rules(self, mask: Any, score: Any, normalizer: Normalizer | None, offset: Any) -> dict[str, Any]:
         """Returns the mask, score, normaliser and scale of a call, with those of the layer."""

@@ -16,7 +16,14 @@ from jaxtyping import Array
 from attnjax.ops.core.node import varying
 from attnjax.ops.engines import reference
 from attnjax.ops.engines.blocking import Blocking, Index, uncut
-from attnjax.ops.engines.blockwise_derivatives import attend_jvp, backward, dot, dot_transposed, inverse, tangent
+from attnjax.ops.engines.blockwise_derivatives import (
+    attend_jvp,
+    backward,
+    dot,
+    dot_transposed,
+    inverse,
+    tangent,
+)
 from attnjax.ops.engines.call import (
     AttentionCall,
     Nonfinite,
@@ -53,7 +60,9 @@ def run(call: AttentionCall, blocking: Blocking | None = None, instead: Any = No
     fixed = Fixed(cutting.data(leaves), nonfinite_of(call), todo)
     # All floats alike: the cotangent of one that all devices of a `shard_map` share is summed over them.
     out, highest, total = (instead or attend)(cutting, varying(floats, (floats, fixed)), fixed)
-    return Result(out, None) if not isinstance(normalizer, Softmax) else result(normalizer, out, highest, total)
+    return (
+        Result(out, None) if not isinstance(normalizer, Softmax) else result(normalizer, out, highest, total)
+    )
 
 
 def result(normalizer: Softmax, out: Array, highest: Array, total: Array) -> Result:

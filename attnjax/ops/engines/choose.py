@@ -69,9 +69,7 @@ ENGINES = MappingProxyType(
     {
         e.name: e
         for e in (
-            Engine(
-                "chosen", chosen.run, frozenset({"online"}), range(UNBOUNDED), lacks=chosen.refusal
-            ),
+            Engine("chosen", chosen.run, frozenset({"online"}), range(UNBOUNDED), lacks=chosen.refusal),
             Engine(
                 "reference",
                 reference.run,

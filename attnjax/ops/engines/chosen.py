@@ -18,6 +18,7 @@ from attnjax.ops.engines import reference
 from attnjax.ops.engines.blockwise import result
 from attnjax.ops.engines.blockwise_derivatives import attend_jvp, dot, dot_transposed, inverse
 from attnjax.ops.engines.call import AttentionCall, Nonfinite, Result, dropped, nonfinite_of, pair_scores
+from attnjax.ops.engines.chosen_by_query import ByQuery, serves
 from attnjax.ops.engines.chosen_derivatives import backward, tangent
 from attnjax.ops.engines.chosen_lanes import Lanes, Plan
 from attnjax.ops.engines.schedule import repeat
@@ -32,7 +33,7 @@ class Fixed(NamedTuple):
 
     data: list[Array]
     nonfinite: Nonfinite
-    plan: Plan
+    plan: Plan | Array
     turns: Int[Array, ""]
 
 
@@ -53,7 +54,8 @@ def run(call: AttentionCall) -> Result:
     index = jnp.broadcast_to(chosen.index, (call.query.shape[0], *chosen.index.shape[1:]))
     if index.shape[1] % key_heads and key_heads % index.shape[1]:
         index = jnp.repeat(index, heads // index.shape[1], axis=1)
-    lanes = Lanes(call, rules, chosen, *index.shape[1::2])
+    kind = ByQuery if serves(chosen, index.shape[2], call.key.shape[1], index.shape[3]) else Lanes
+    lanes = kind(call, rules, chosen, *index.shape[1::2])
     leaves, nonfinite = jax.tree.leaves(rules), nonfinite_of(call)
     assert nonfinite is not None
     floats = [call.query, call.key, call.value, call.scale, *lanes.params(leaves)]
@@ -84,18 +86,20 @@ def attend(lanes: Lanes, floats: list[Array], fixed: Fixed) -> tuple[Array, Arra
     spoilt_keys = lanes.lay_keys(fixed.nonfinite.key)
 
     def body(turn: Array, state: Any) -> Any:
-        def one(plan: Plan, lane: Array, q: Array, state: Any) -> Any:
+        def one(plan: Any, lane: Array, q: Array, state: Any) -> Any:
             here = lanes.here(plan, lane, turn)
             rules = lanes.here_rules(params, fixed.data, here)
             own = lanes.by_group(lanes.load(lanes.take(q, here)) * scale)
             attended = lanes.pairs(rules, here)
-            products = lanes.by_head(dot_transposed(own, lanes.load(k[here.keys]), rules))
-            products += lanes.per_head(spoilt_keys[here.keys])
+            products = lanes.by_head(dot_transposed(own, lanes.load(lanes.take_keys(k, here)), rules))
+            products += lanes.per_head(lanes.take_keys(spoilt_keys, here))
             scores = pair_scores(products, rules, here.at, attended)
             highest, total, acc = (lanes.take(x, here)[None] for x in state)
             new = jnp.maximum(highest, scores.max(axis=-1))
             weights = rules.normalizer.pair_weights(scores, new, None)
-            seen = dot(lanes.by_group(dropped(weights, rules)[0]), lanes.load(v[here.keys]), rules)
+            seen = dot(
+                lanes.by_group(dropped(weights, rules)[0]), lanes.load(lanes.take_keys(v, here)), rules
+            )
             decay = jnp.exp(highest - finite(new))
             acc = acc * decay[..., None] + lanes.by_head(seen)
             found = new, total * decay + weights.sum(axis=-1), acc

@@ -43,7 +43,7 @@ def backward(
             own = lanes.by_group(lanes.load(lanes.take(q, here)) * scale)
             own_d_out = lanes.by_group(lanes.take(d_o, here))
             own_level, own_shift = lanes.take(level, here)[None], lanes.take(shifts, here)[None]
-            keys, values = lanes.load(k[here.keys]), lanes.load(v[here.keys])
+            keys, values = lanes.load(lanes.take_keys(k, here)), lanes.load(lanes.take_keys(v, here))
             whole = lanes.here_rules(params, fixed.data, here)
             attended = lanes.pairs(whole, here)
             cut, data = lanes.here_params(params, here), lanes.here_data(fixed.data, here)
@@ -71,7 +71,7 @@ def backward(
             _added(x, here, m, grid)
             for x, m, grid in zip(d_params, moved, lanes.params(lanes.grids), strict=True)
         ]
-        return d_query, d_key.at[here.keys].add(d_keys), d_value.at[here.keys].add(d_values), d_params
+        return d_query, lanes.add_keys(d_key, here, d_keys), lanes.add_keys(d_value, here, d_values), d_params
 
     start: Any = (*(jnp.zeros_like(x, lanes.dtype) for x in (q, k, v)), [jnp.zeros_like(x) for x in params])
     start = varying(start, residuals)
@@ -116,8 +116,8 @@ def tangent(
                 kept = lanes.by_group(dropped(weights, rules)[0])
                 return lanes.by_head(dot(kept, lanes.load(value), rules))[0], weights.sum(axis=-1)[0]
 
-            at = lanes.take(q, here), k[here.keys], v[here.keys], others
-            along = lanes.take(d_q, here), d_k[here.keys], d_v[here.keys], d_others
+            at = lanes.take(q, here), lanes.take_keys(k, here), lanes.take_keys(v, here), others
+            along = lanes.take(d_q, here), lanes.take_keys(d_k, here), lanes.take_keys(d_v, here), d_others
             _, moved = jax.jvp(seen, at, along)
             return [lanes.put(x, here, lanes.take(x, here) + m) for x, m in zip(state, moved, strict=True)]
 

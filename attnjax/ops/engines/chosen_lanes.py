@@ -22,7 +22,7 @@ LEAST_UNITS = 8
 
 
 class Plan(NamedTuple):
-    """The turns of each lane.
+    """The turns of each lane that gathers queries.
 
     `units`: those of all entries, sorted by the block that they chose, and then those that are none; `ends`:
     of each block's entries in it. `blocks` and `first`: of a turn, the block and the place of its first unit.
@@ -35,10 +35,10 @@ class Plan(NamedTuple):
 
 
 class Here(NamedTuple):
-    """A turn of one lane: its units of queries, its block of keys, the indices of the pairs."""
+    """A turn of one lane: its units of queries, the place of its keys, the indices of the pairs."""
 
     units: Int[Array, " P"]
-    keys: tuple[Array, Array]
+    keys: Any
     at: Block
     inside: Bool[Array, "1 1 t s"]
 
@@ -54,7 +54,12 @@ class Lanes(Arrays):
         super().__init__(rules, call.dtype)
         self.masked, self.sizes = True, rules.sizes
         self.size_q, self.size_k = chosen.size_q, chosen.size_k
-        batch, queries, heads, keys = self.sizes.flat_batch, self.sizes.queries, self.sizes.heads, self.sizes.keys
+        batch, queries, heads, keys = (
+            self.sizes.flat_batch,
+            self.sizes.queries,
+            self.sizes.heads,
+            self.sizes.keys,
+        )
         self.lists, self.heads, self.lanes = lists, heads // lists, batch * lists
         self.key_lists = min(lists, call.key.shape[2])
         self.groups = call.key.shape[2] // self.key_lists
@@ -114,8 +119,17 @@ class Lanes(Arrays):
         inside = (at.q < self.sizes.queries) & (at.k < self.sizes.keys)
         return Here(units, (batch * self.key_lists + own * self.key_lists // self.lists, block), at, inside)
 
+    def take_keys(self, x: Array, here: Here) -> Array:
+        """Of keys [K lanes, blocks, groups, tokens, …] those of a turn: [groups, s, …]."""
+        found: Array = x[here.keys]
+        return found
+
+    def add_keys(self, x: Array, here: Here, new: Array) -> Array:
+        """Keys with what the turns of all lanes, an axis before all others, add to them."""
+        return x.at[here.keys].add(new)
+
     def pairs(self, rules: Semantics, here: Here) -> Array:
-        """Which pairs of a turn attend."""
+        """The pairs of a turn that attend."""
         return here.inside if rules.mask is None else here.inside & rules.mask.evaluate(here.at)
 
     def lay_queries(self, x: Array) -> Array:

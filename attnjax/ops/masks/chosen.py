@@ -7,12 +7,14 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from attnjax.ops.core import checks
-from attnjax.ops.core.node import shown, static
+from attnjax.ops.core.node import replace, shown, static
 from attnjax.ops.core.pairs import Block, Sizes, broadcasts_to, flatten_batch
 from attnjax.ops.masks.base import Mask
 
 
-def chosen_blocks(index: Int[Array, "*B K nq n"], size: int | tuple[int, int]) -> Mask:
+def chosen_blocks(
+    index: Int[Array, "*B K nq n"], size: int | tuple[int, int], *, distinct: bool = False
+) -> Mask:
     """Returns the mask by which query i attends key j iff ⌊j/size⌋ is among index[..., ⌊i/size⌋, :].
 
     The engine "chosen" visits the listed blocks alone: its work and memory grow with their number, forward
@@ -23,7 +25,9 @@ def chosen_blocks(index: Int[Array, "*B K nq n"], size: int | tuple[int, int]) -
       index: integers [*B, K, ⌈T/size⌉, n], which may be traced; batch axes of size 1 are for all elements.
         An entry below 0, or beyond the last block, chooses nothing, and a block listed twice counts once. K
         lists, a divisor of N, serve N/K neighbouring heads each.
-      size: of a block, in tokens, or a pair (of queries, of keys); (1, size) chooses for each query.
+      size: of a block, in tokens, or a pair (of queries, of keys); (1, size) chooses for each query, (1, 1)
+        single keys.
+      distinct: no list names a block twice, which spares the check.
 
     Returns:
       The mask.
@@ -52,7 +56,7 @@ def chosen_blocks(index: Int[Array, "*B K nq n"], size: int | tuple[int, int]) -
     if len(pair) != 2:
         raise ValueError(f"size is {size}: expected tokens of a block, or a pair (of queries, of keys)")
     size_q, size_k = (checks.count("size", n) for n in pair)
-    return ChosenBlocks(index, size_q, size_k, 1)
+    return ChosenBlocks(index, size_q, size_k, 1, bool(distinct))
 
 
 class ChosenBlocks(Mask):
@@ -62,6 +66,7 @@ class ChosenBlocks(Mask):
     size_q: int = static()
     size_k: int = static()
     shared: int = static()  # heads that a list serves, known once bound
+    distinct: bool = static()
 
     def bind(self, sizes: Sizes) -> Mask:
         *batch, lists, rows, _ = self.index.shape
@@ -72,13 +77,14 @@ class ChosenBlocks(Mask):
             or lists == 0
             or sizes.heads % lists
         ):
+            fitting = [*sizes.batch, "K", expected, "n"]
             raise ValueError(
-                f"index of blocks has shape {list(self.index.shape)}: expected {[*sizes.batch, 'K', expected, 'n']} "
+                f"index of blocks has shape {list(self.index.shape)}: expected {fitting} "
                 f"(*B, K, ⌈T/{self.size_q}⌉, n), K a divisor of N = {sizes.heads}"
             )
         index = jnp.asarray(self.index)
         index = index.reshape((1,) * (len(sizes.batch) - len(batch)) + index.shape)
-        return ChosenBlocks(flatten_batch(index, sizes), self.size_q, self.size_k, sizes.heads // lists)
+        return replace(self, index=flatten_batch(index, sizes), shared=sizes.heads // lists)
 
     def evaluate(self, at: Block) -> Array:
         batch, lists, rows, count = self.index.shape
