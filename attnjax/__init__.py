@@ -11,6 +11,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from attnjax.ops.attention import attention as attention
     from attnjax.ops.attention import attention_weights as attention_weights
+    from attnjax.ops.comparing import matrix_attention as matrix_attention
+    from attnjax.ops.comparing import vector_attention as vector_attention
+    from attnjax.ops.comparisons import Comparison as Comparison
     from attnjax.ops.linear.attention import linear_attention as linear_attention
     from attnjax.ops.masks import Mask as Mask
     from attnjax.ops.masks import block_diagonal as block_diagonal

@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
 # Sets up what the tests need and runs every check: ruff, mypy, pytest with the doctests of attnjax.
-#   scripts/test.sh [--oracles] [--slow] [--python X.Y] [ROOM…] [arguments of pytest]
+#   scripts/test.sh [--oracles] [--slow] [--lint] [--python X.Y] [ROOM…] [arguments of pytest]
 # ROOM           run only the tests and doctests of a room, without the linters: ops, nn, train, cli, contracts, …
 # --oracles      also install the peers (torch, keras) that tests compare with
 # --slow         also run the tests marked slow
+# --lint         run the linters only
 # --python X.Y   run the tests (not the linters) on that Python, in an environment of its own, .venv-X.Y
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$ROOT/scripts/environment.sh"
 
-extras=test version="" selection=() rooms=()
+extras=test version="" lint="" selection=() rooms=()
 while [ $# -gt 0 ]; do
     case $1 in
         --oracles) extras=test,oracles ;;
         --slow) selection=(-m "not gpu") ;;
+        --lint) lint=only ;;
         --python) version=${2:?--python needs a version such as 3.12}; shift ;;
         -* | *[!a-z_]*) break ;;
         *)
@@ -41,6 +43,7 @@ if [ -z "$version" ] && [ ${#rooms[@]} -eq 0 ]; then
     say "mypy"
     "$folder/bin/python" -m mypy
 fi
+[ -z "$lint" ] || exit 0
 say "pytest on $("$folder/bin/python" --version)"
 # Most of a test's time is one thread that compiles: a process for each core.
 exec "$folder/bin/python" -m pytest --numprocesses auto --dist worksteal ${selection[@]+"${selection[@]}"} \

@@ -19,6 +19,7 @@ FLOORS = {
     "linear": 2,
     "nn": 2,
     "testing": 3,
+    "interop": 3,
     "models": 3,
     "data": 3,
     "tasks": 4,

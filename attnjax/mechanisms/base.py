@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from attnjax.config import InputError, require
 
 Kind = Literal["softmax", "recurrence", "recipe", "layer"]
-Role = Literal["mask", "score", "normalizer"]
+Role = Literal["mask", "comparison", "score", "normalizer"]
 OptionKind = Literal["int", "float", "bool", "ints"]
 OfModel = Literal["layer", "layers", "max_length"]
 GateRange = Literal["log_decay", "strength", "rate", "positive", "unit", "free", "random"]
@@ -275,10 +275,10 @@ class Recurrence(Mechanism):
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Mechanism):
-    """A part of softmax attention: a mask, a score modification or a normaliser.
+    """A part of softmax attention: a mask, a comparison, a score modification or a normaliser.
 
     Attributes:
-      role: which of the three.
+      role: which of the four.
       of_layer: the target is a module with parameters of its own, which a layer makes and then calls.
       widens: of a mask, that it adds to what a causal model sees, where others take away.
       drawn: arguments of a mask that is drawn for `attnjax show`, where the defaults are too wide.

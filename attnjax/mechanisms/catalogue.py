@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from attnjax.config import InputError
-from attnjax.mechanisms import linear, recipes, softmax, sparse
+from attnjax.mechanisms import classic, linear, recipes, softmax, sparse
 from attnjax.mechanisms.base import Mechanism, Recurrence
 
 ENTRY_POINT_GROUP = "attnjax.mechanisms"
@@ -16,7 +16,7 @@ LOADED_FILE = "attnjax_experiment_"
 Made = TypeVar("Made", bound=Mechanism)
 
 _TABLE: dict[str, Mechanism] = {
-    row.name: row for row in (*softmax.ROWS, *recipes.ROWS, *linear.ROWS, *sparse.ROWS)
+    row.name: row for row in (*softmax.ROWS, *recipes.ROWS, *classic.ROWS, *linear.ROWS, *sparse.ROWS)
 }
 
 

@@ -9,6 +9,7 @@ from attnjax.mechanisms.recipes import NOT_IN_A_CONFIG
 _HEADINGS: dict[str, Callable[[Mechanism], bool]] = {
     "softmax attention": lambda row: not isinstance(row, (Recipe, Recurrence, Layer)),
     "masks": lambda row: isinstance(row, Recipe) and row.role == "mask",
+    "comparisons": lambda row: isinstance(row, Recipe) and row.role == "comparison",
     "scores": lambda row: isinstance(row, Recipe) and row.role == "score",
     "normalisers": lambda row: isinstance(row, Recipe) and row.role == "normalizer",
     "recurrences": lambda row: isinstance(row, Recurrence),
@@ -27,7 +28,8 @@ _SIZES: dict[Takes, str] = {
     "graph": "a head in T edges",
     "depth": "a token under T layers",
 }
-_HOW = """Options stand in parentheses; & joins masks, scores and a normaliser; a pattern repeats over layers:
+_HOW = """Options stand in parentheses; & joins masks, a comparison, scores and a normaliser; a
+pattern repeats over layers:
 --model.mechanism "window(size=16) & entmax(alpha=1.25)", --model.mechanism kda*3+softmax"""
 
 _PAGE = """# Mechanisms
@@ -45,8 +47,8 @@ attnjax sweep recall --grid "model.mechanism=gla,window(size=8),longformer(size=
 ```
 
 - Options stand in parentheses, each by its name. Where none is given, the default holds.
-- Masks, scores and one normaliser are joined by `&`: softmax attention with these parts. Scores act in the
-  order given.
+- Masks, a comparison, scores and a normaliser are joined by `&`: softmax attention with these parts. Scores
+  act in the order given.
 - `+` joins the mechanisms of one layer after another and `*3` repeats one; the whole pattern repeats over the
   layers of a model, in an encoder-decoder over those of each stack.
 """

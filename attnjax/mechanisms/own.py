@@ -13,12 +13,13 @@ from attnjax.config import require
 from attnjax.mechanisms.base import Layer, Mechanism, Option, OptionKind, Recipe, Recurrence
 from attnjax.mechanisms.catalogue import register
 
-Of = Literal["attention", "mask", "score", "normalizer", "recurrence", "layer"]
+Of = Literal["attention", "mask", "comparison", "score", "normalizer", "recurrence", "layer"]
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 _ROWS: dict[str, tuple[type[Mechanism], dict[str, Any]]] = {
     "attention": (Mechanism, {"has_weights": False}),
     "mask": (Recipe, {"role": "mask"}),
+    "comparison": (Recipe, {"role": "comparison"}),
     "score": (Recipe, {"role": "score"}),
     "normalizer": (Recipe, {"role": "normalizer"}),
     "recurrence": (Recurrence, {}),
@@ -35,9 +36,10 @@ def mechanism(of: Of, *, name: str | None = None, **declared: Any) -> Callable[[
       of: what it is, and how it is called:
         "attention": f(query [*B, T, N, H], key [*B, S, K, H], value [*B, S, K, V], *, mask) gives
           [*B, T, N, V], in the place of `attnjax.attention`; mask is a `Mask` or None.
-        "mask", "score", "normalizer": f() gives a `Mask`, a `Score` or a `Normalizer`. It is given `offset`,
-          `causal`, `queries`, `keys` and `heads` where it has parameters of these names. A class of a module
-          is made with `dim`, `heads`, `rngs` and the options, and called as such a function.
+        "mask", "comparison", "score", "normalizer": f() gives a `Mask`, a `Comparison`, a `Score` or a
+          `Normalizer`. It is given `offset`, `causal`, `queries`, `keys` and `heads` where it has parameters
+          of these names. A class of a module is made with `dim`, `heads`, `kv_heads`, `head_dim`, `rngs` and
+          the options, and called as such a function.
         "recurrence": f(query, key, value, *, initial_state, return_state, lengths, segment_ids) and what
           `gates` declares, as `linear_attention`; gives the output, or with return_state (output, state).
         "layer": a class of a module, made as `nn.Attention` and called as its kinds are, with

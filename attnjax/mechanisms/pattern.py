@@ -98,8 +98,8 @@ def read(text: str, label: str = "mechanism") -> tuple[Choice, ...]:
       label: what an error calls the text.
 
     Raises:
-      InputError: an unknown mechanism or option, a value out of range, two normalisers or another kind of
-        mechanism joined by &, or text that is no pattern.
+      InputError: an unknown mechanism or option, a value out of range, two comparisons or
+        normalisers or another kind of mechanism joined by &, or text that is no pattern.
 
     >>> [str(choice) for choice in read("kda*2 + window(size=16)")]
     ['kda', 'kda', 'window(size=16)']
@@ -143,12 +143,14 @@ def _choice(text: str) -> Choice:
     for part in choice.parts:
         require(
             isinstance(part.row, Recipe),
-            f"{part.row.name} stands alone in its layer: only masks, scores and a normaliser are joined by &",
+            f"{part.row.name} stands alone in its layer: only masks, a comparison, scores and a normaliser "
+            "are joined by &",
         )
     names = [part.row.name for part in choice.parts]
     require(len(set(names)) == len(names), f"{' & '.join(names)}: a layer has each part once")
-    normalizers = [part.row.name for part in choice.recipes if _role(part) == "normalizer"]
-    require(len(normalizers) <= 1, f"{' & '.join(normalizers)}: a layer has one normaliser")
+    for role, called in (("comparison", "comparison"), ("normalizer", "normaliser")):
+        found = [part.row.name for part in choice.recipes if _role(part) == role]
+        require(len(found) <= 1, f"{' & '.join(found)}: a layer has one {called}")
     return choice
 
 

@@ -246,6 +246,8 @@ NOT_IN_A_CONFIG = {
     "chosen_blocks": "takes lists of blocks, computed from a batch; nsa and moba choose them",
     "relabel": "takes the positions of tokens, which come with a batch",
     "predicate": "takes a function: register one of your own as a mask",
+    "matrix_attention": "compares vectors, without values: the comparisons themselves are rows",
+    "vector_attention": "weighs the keys of one query: the comparisons themselves are rows",
     "score_fn": "takes a function: register one of your own as a score",
     "pair_bias": "takes an array for all pairs, which comes with a batch",
     "merge_attention": "joins parts of one attention over devices or chunks; no mechanism",

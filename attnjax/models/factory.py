@@ -21,6 +21,7 @@ from attnjax.nn import (
     make_norm,
     named,
 )
+from attnjax.nn.joining import Linear
 
 _ROPE = {"rope": "halves", "rope_interleaved": "interleaved"}
 
@@ -118,8 +119,8 @@ class Parts:
             rngs=self.rngs,
         )
 
-    def output(self, vocab: int) -> nnx.Linear:
-        return nnx.Linear(
+    def output(self, vocab: int) -> Linear:
+        return Linear(
             self.config.dim,
             vocab,
             use_bias=self.config.bias,

@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from attnjax.nn.axes import named
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.explicit_axes import automatic, mesh_axes, spec
 from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.positions import sinusoidal
@@ -111,7 +112,7 @@ class Embedding(nnx.Module):
     def attend(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
         """Returns the logits x·Eᵀ over the tokens, in float32 or better."""
         table = self.tokens.embedding[...].astype(x.dtype)
-        accumulate = jnp.promote_types(x.dtype, jnp.float32)
+        accumulate = accumulation_dtype(x)
         return jnp.einsum("...d,vd->...v", x, table, preferred_element_type=accumulate)
 
 

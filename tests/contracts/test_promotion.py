@@ -120,8 +120,8 @@ def test_layers(mechanism):
 
 
 CONFIGS: tuple[dict[str, Any], ...] = (
-    {"positions": "learned", "activation": "swiglu", "norm": "rms"},
-    {"positions": "sinusoidal", "norm_placement": "post", "tie_embeddings": True},
+    {"positions": "learned", "activation": "swiglu", "norm": "rms", "dtype": "bfloat16"},
+    {"positions": "sinusoidal", "norm_placement": "post", "tie_embeddings": True, "dtype": "bfloat16"},
     {"positions": "t5"},
     {"positions": "rope", "mechanism": "bigbird(size=2) & forget_gate & sink", "dtype": "bfloat16"},
     {"positions": "none", "mechanism": "gated_delta_net"},
@@ -138,6 +138,8 @@ def test_models_and_their_training(config):
         logits = nnx.merge(graphdef, params)(batch["tokens"], dropout=dropout).logits
         return smoothed_cross_entropy(logits, batch["tokens"], batch["tokens"] > 0, hyper["label_smoothing"])
 
+    one, hyper = {"tokens": IDS}, {"label_smoothing": 0.1}
+    jax.eval_shape(jax.grad(lambda p: loss(p, one, dropout=None, hyper=hyper)[0]), params)
     train = TrainConfig(steps=4, batch_size=B, warmup_steps=1, accumulate=2, ema_decay=0.5)
     state = jax.eval_shape(lambda: init_state(params, train))
     batches = {"tokens": np.zeros((3, B, T), np.int32)}
@@ -146,13 +148,14 @@ def test_models_and_their_training(config):
             make_train_chunk(loss, train),
             state,
             batches,
-            traced_values(train, {"label_smoothing": 0.1}),
+            traced_values(train, hyper),
             jax.random.key(0),
         )
 
 
-def test_translation():
-    shape = TransformerConfig(dim=8, heads=2, encoder_layers=1, decoder_layers=1)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_translation(dtype):
+    shape = TransformerConfig(dim=8, heads=2, encoder_layers=1, decoder_layers=1, dtype=dtype)
     model = Transformer(shape, source_vocab=5, target_vocab=5, rngs=nnx.Rngs(0))
     options = {"bos": 1, "eos": 2, "pad": 0, "max_length": T}
     jax.eval_shape(lambda: model(IDS, LENGTHS, IDS, dropout=nn.Dropout(0.5, jax.random.key(0))))

@@ -92,7 +92,7 @@ def test_list_and_show_know_it(capsys) -> None:
     assert main(["list", "mechanisms", "--experiments", str(FOLDER)]) == 0
     listed = capsys.readouterr().out
     assert "layers of your own:\n  Passing" in listed
-    assert "  my_gla           S_t = e^{g_t} S_{t-1} + k_t v_tᵀ; o_t = S_tᵀ q_t." in listed
+    assert "my_gla S_t = e^{g_t} S_{t-1} + k_t v_tᵀ; o_t = S_tᵀ q_t." in " ".join(listed.split())
     assert main(["show", "every_other(step=3)", "--experiments", str(FOLDER)]) == 0
     shown = capsys.readouterr().out
     assert "own.py:13" in shown

@@ -9,7 +9,20 @@ from attnjax.mechanisms import Mechanism, Recipe, Recurrence, table
 from attnjax.mechanisms.recipes import NOT_IN_A_CONFIG
 from attnjax.ops.linear.members.common import Options
 
-GIVEN = {"offset", "causal", "queries", "keys", "heads", "log_gates", "dim", "rngs", "dtype", "param_dtype"}
+GIVEN = {
+    "offset",
+    "causal",
+    "queries",
+    "keys",
+    "heads",
+    "log_gates",
+    "dim",
+    "kv_heads",
+    "head_dim",
+    "rngs",
+    "dtype",
+    "param_dtype",
+}
 RECURRENCES, RECIPES = table(Recurrence), table(Recipe)
 # What is declared otherwise (how both directions are joined), or is a function.
 UNDECLARED = {"two_sided", "feature_map"}

@@ -1,4 +1,4 @@
-"""Softmax attention composed of recipes: masks, score modifications and a normaliser."""
+"""Softmax attention composed of recipes: masks, a comparison, score modifications and a normaliser."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from attnjax.mechanisms import Choice, Recipe, read
+from attnjax.mechanisms.base import Role
 from attnjax.mechanisms.pattern import Part
 from attnjax.nn.attention.base import MaskLike, ScoreLike, require_kind
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache, write_rows
@@ -23,6 +24,8 @@ from attnjax.nn.attention.recipes import ForgetGate
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.dropout import Dropout
 from attnjax.ops import masks
+from attnjax.ops.comparisons import Comparison
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.masks import Mask
 from attnjax.ops.normalizers import Normalizer
 from attnjax.ops.scores.base import flatten
@@ -37,10 +40,11 @@ class GatedKVCache(KVCache):
 
 
 class ComposedAttention(SoftmaxAttention):
-    """Self-attention with the masks, scores and normaliser of recipes.
+    """Attention with the masks, the comparison, scores and normaliser of recipes.
 
     A causal() in the mask of a call tells the recipes that later tokens are not seen, and by its offset where
-    the tokens stand. The recipes' scores come after those of the call, in the order of the text.
+    the tokens stand. The recipes' scores come after those of the call, in the order of the text. Masks and
+    scores are of self-attention; a layer without them reads a context too.
 
     Args:
       dim, heads: D and N.
@@ -71,7 +75,13 @@ class ComposedAttention(SoftmaxAttention):
         super().__init__(dim, heads, rngs=rngs, **settings)
         choice = read(mechanism)[0].of_model()
         self.mechanism = str(choice)
-        given = {"dim": dim, "heads": heads, "rngs": rngs, "dtype": settings.get("dtype")}
+        given: dict[str, Any] = {
+            "dim": dim,
+            "heads": heads,
+            "kv_heads": self.kv_heads,
+            "head_dim": self.head_dim,
+        }
+        given |= {"rngs": rngs, "dtype": settings.get("dtype")}
         given["param_dtype"] = settings.get("param_dtype", jnp.float32)
         self.made: Any = nnx.Dict(
             {
@@ -90,19 +100,22 @@ class ComposedAttention(SoftmaxAttention):
         mask: MaskLike | None = None,
         score: ScoreLike | None = None,
         normalizer: Normalizer | None = None,
+        comparison: Comparison | None = None,
         positions: Int[Array, "*#B T"] | None = None,
         context_positions: Int[Array, "*#B S"] | None = None,
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
     ) -> AttentionOutput:
-        """Attends from every token of x; arguments as in `SoftmaxAttention`, but for a context.
+        """Attends from every token of x; arguments as in `SoftmaxAttention`.
 
         Raises:
-          ValueError: A context is given, or the mask is not causal where a recipe is causal only.
+          ValueError: A context is given to recipes of self-attention, or the mask is not causal where one is
+            causal only.
         """
+        own_tokens = [part for part in self._recipes if _recipe(part).role in ("mask", "score")]
         for name, given_one in (("context", context), ("values", values)):
-            if given_one is not None:
+            if given_one is not None and own_tokens:
                 raise ValueError(f"{name} is given: {self.mechanism} takes none, it is of self-attention")
         require_kind(cache, KVCache if self._forget_gate is None else GatedKVCache, self.mechanism)
         reading, others = without_causal(mask)
@@ -115,12 +128,18 @@ class ComposedAttention(SoftmaxAttention):
         given = {"offset": reading.offset, "causal": reading.causal, "heads": self.heads, "log_gates": gates}
         given |= {"queries": x.shape[-2], "keys": x.shape[-2] if held is None else held.capacity}
         rules = [(_recipe(part), self._rule(part, given)) for part in self._recipes]
-        own = [rule for row, rule in rules if row.role == "normalizer"]
+
+        def own(role: Role, of_call: Any) -> Any:
+            return of_call or next((rule for row, rule in rules if row.role == role), None)
+
         out, kept, weights = super().__call__(
             x,
+            context,
+            values=values,
             mask=_joined(reading, [(rule, row.widens) for row, rule in rules if row.role == "mask"], others),
             score=[*flatten(score), *(rule for row, rule in rules if row.role == "score")] or None,
-            normalizer=own[0] if own and normalizer is None else normalizer,
+            normalizer=own("normalizer", normalizer),
+            comparison=own("comparison", comparison),
             positions=positions,
             context_positions=context_positions,
             cache=cache,
@@ -141,7 +160,7 @@ class ComposedAttention(SoftmaxAttention):
                     f"{part.row.name} needs all tokens at once: there is no cache for one after another"
                 )
         cache = super().empty_cache(batch, capacity, dtype)
-        gates = jnp.zeros((*batch, capacity, self.heads), jnp.result_type(dtype, jnp.float32))
+        gates = jnp.zeros((*batch, capacity, self.heads), accumulation_dtype(dtype))
         return _with_gates(cache, None if self._forget_gate is None else gates)
 
     @property

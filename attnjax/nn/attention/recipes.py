@@ -14,6 +14,7 @@ from attnjax.nn.attention.placing import following
 from attnjax.nn.axes import named
 from attnjax.nn.projection import into_heads
 from attnjax.ops import masks, normalizers, scores
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.masks import Mask
 from attnjax.ops.positions import alibi_slopes
 
@@ -231,7 +232,7 @@ class ForgetGate(nnx.Module):
     def log_gates(self, x: Float[Array, "*B T D"]) -> Float[Array, "*B T N"]:
         """Returns log f of the tokens, in float32 or better."""
         raw = self.gate(x)
-        return jax.nn.log_sigmoid(raw.astype(jnp.result_type(raw, jnp.float32)))
+        return jax.nn.log_sigmoid(raw.astype(accumulation_dtype(raw)))
 
     def __call__(self, *, log_gates: Float[Array, "*B S N"], offset: Offset = 0) -> scores.Score:
         """Returns the score modification for gates of all keys."""

@@ -14,6 +14,7 @@ from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike, normed, re
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.calling import taken
 from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.memory import Memory
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import (
     as_mask,
@@ -30,6 +31,7 @@ from attnjax.nn.axes import named
 from attnjax.nn.dropout import Dropout
 from attnjax.ops import masks, normalizers, scores
 from attnjax.ops.attention import attention_weights
+from attnjax.ops.comparisons import Comparison
 from attnjax.ops.normalizers import Normalizer
 from attnjax.ops.scores import Score
 
@@ -51,18 +53,23 @@ class SoftmaxAttention(Attention):
         without it.
       normalizer: of the scores, with numbers and no arrays; None: softmax.
       sink: whether each head has a learned logit that takes weight and gives no value, as in gpt-oss; it
-        starts at 0.
+        starts at 0. A float is a fixed one of all heads.
+      memory: a number of learned keys and values of each key/value head that every token sees beside the
+        others, whatever the mask, as in all-attention. Neither rope, softcap nor `score` reaches them, and
+        captured weights leave them out, as they do a sink.
       implementation: of `attnjax.attention`; None chooses.
       settings: those of `Attention`.
 
     Raises:
-      ValueError: As in `Attention`; a number is out of its range; a sink comes with another normaliser.
+      ValueError: As in `Attention`; a number is out of its range; a sink comes with another normaliser, or
+        memory with another mechanism or a normaliser other than softmax.
 
     References:
       Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762.
       Gemma Team, Gemma 2, 2024, arXiv:2408.00118 (softcap).
       Beltagy et al., Longformer, 2020, arXiv:2004.05150 (window).
       Xiao et al., Efficient Streaming Language Models with Attention Sinks, 2023, arXiv:2309.17453.
+      Sukhbaatar et al., Augmenting Self-attention with Persistent Memory, 2019, arXiv:1907.01470 (memory).
 
     Example:
       >>> attention = SoftmaxAttention(8, 4, kv_heads=2, rope="halves", window=3, sink=True, rngs=nnx.Rngs(0))
@@ -89,7 +96,8 @@ class SoftmaxAttention(Attention):
         score: Score | PositionScore | None = None,
         window: int | tuple[int, int] | None = None,
         normalizer: Normalizer | None = None,
-        sink: bool = False,
+        sink: bool | float = False,
+        memory: int = 0,
         implementation: str | None = None,
         rngs: nnx.Rngs,
         **settings: Unpack[Settings],
@@ -101,8 +109,8 @@ class SoftmaxAttention(Attention):
         layout = self._make(dim, heads, mechanism=mechanism, widths=widths, rngs=rngs, **settings)
         self.options = tuple(layout.arguments.items())
         self.has_weights = read(mechanism)[0].row.has_weights
-        if sink and normalizer is not None:
-            raise ValueError(f"sink True with normalizer {normalizer!r}: expected one of the two")
+        if sink is not False and normalizer is not None:
+            raise ValueError(f"sink {sink} with normalizer {normalizer!r}: expected one of the two")
         for name, given in (("normalizer", normalizer), ("score", score)):
             if not isinstance(given, nnx.Module) and any(map(_is_array, jax.tree.leaves(given))):
                 raise ValueError(f"{name} {given!r}: expected numbers in it, no arrays")
@@ -111,10 +119,16 @@ class SoftmaxAttention(Attention):
         self.score = score
         self.window = None if window is None else _window(window)
         self.normalizer = normalizer
-        self.sink: nnx.Param[Array] | None = nnx.data(None)
-        if sink:
-            start = jnp.zeros((heads,), settings.get("param_dtype", jnp.float32))
-            self.sink = nnx.Param(start, **named("heads"))
+        self.sink: nnx.Param[Array] | float | None = nnx.data(None)
+        param_dtype = settings.get("param_dtype", jnp.float32)
+        if sink is True:
+            self.sink = nnx.Param(jnp.zeros((heads,), param_dtype), **named("heads"))
+        elif sink is not False:
+            self.sink = float(sink)
+        if memory and (mechanism != "softmax" or (normalizer is not None and normalizer.route != "online")):
+            raise ValueError(f"memory {memory} with {normalizer or mechanism!r}: expected softmax")
+        sizes = {"heads": self.kv_heads, "head_dim": self.head_dim, "value_dim": self.value_dim}
+        self.memory = Memory(memory, **sizes, param_dtype=param_dtype, rngs=rngs) if memory else None
         self.implementation = implementation
 
     def __call__(
@@ -126,6 +140,7 @@ class SoftmaxAttention(Attention):
         mask: MaskLike | None = None,
         score: ScoreLike | None = None,
         normalizer: Normalizer | None = None,
+        comparison: Comparison | None = None,
         positions: Int[Array, "*#B T"] | None = None,
         context_positions: Int[Array, "*#B S"] | None = None,
         cache: KVCache | StateCache | None = None,
@@ -143,6 +158,7 @@ class SoftmaxAttention(Attention):
             leaves out are padding: the cache does not keep them, and a row's next token takes their place.
           score: as in `attnjax.attention`. With a cache, scores by position take offset=cache.length.
           normalizer: as in `attnjax.attention`, in place of the layer's.
+          comparison: as in `attnjax.attention`.
           positions: of x for RoPE; they count from the cache's length, or 0, unless given.
           context_positions: of a context for RoPE, given with `positions`; both count from 0 otherwise. One
             that was projected has its own, and needs those of x.
@@ -179,7 +195,7 @@ class SoftmaxAttention(Attention):
         if kept is not None:
             kept = kept.append(source, kept_tokens(mask, kept.length, x.shape[-2]))
             source = KeysValues(kept.keys, kept.values)
-        rules = self._rules(mask, score, normalizer, before)
+        rules = self._rules(mask, score, normalizer, before) | {"comparison": comparison}
         if kept is not None:
             rules["mask"] = filled_slots(rules["mask"], kept.length)
         rules["mask"] = self._narrowed(rules["mask"], query, source.keys, mask)
@@ -190,7 +206,10 @@ class SoftmaxAttention(Attention):
             "dropout_key": None if dropout is None else dropout.key,
         }
         source = KeysValues(*(heads.astype(query.dtype) for heads in source))
-        out = self.out(self._gated(self._attended(x, query, source, rules, mask), x))
+        out, share = self._attended(x, query, source, rules, mask)
+        if capture is not None and weights is not None and share is not None:
+            weights = weights * capture.of(share)[..., None]
+        out = self.out(self._gated(out, x))
         return AttentionOutput(nan_where_wrong(out, before_call, kept, mask, score), kept, weights)
 
     def project(
@@ -229,10 +248,16 @@ class SoftmaxAttention(Attention):
 
     def _attended(
         self, x: Array, query: Array, source: KeysValues, rules: dict[str, Any], given: MaskLike | None
-    ) -> Float[Array, "*B T N V"]:
-        """Returns what the heads read; `given`: the mask of the caller."""
+    ) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B N T"] | None]:
+        """Returns what the heads read, and of a memory the share of the weights that it leaves.
+
+        `given` is the mask of the caller.
+        """
+        if self.memory is not None:
+            out, share = self.memory.attend(query, *source, **rules)
+            return out, share
         attend = read(self.mechanism)[0].row.function
-        return attend(query, *source, **taken(attend, rules), **dict(self.options))
+        return attend(query, *source, **taken(attend, rules), **dict(self.options)), None
 
     def _rules(self, mask: Any, score: Any, normalizer: Normalizer | None, offset: Any) -> dict[str, Any]:
         """Returns the mask, score, normaliser and scale of a call, with those of the layer."""
@@ -242,8 +267,15 @@ class SoftmaxAttention(Attention):
             near = masks.sliding_window(*self.window, offset)
             mask = near if mask is None else as_mask(mask) & near
         if normalizer is None:
-            normalizer = self.normalizer if self.sink is None else normalizers.softmax(self.sink[...])
+            logits = self._sink_logits
+            normalizer = self.normalizer if logits is None else normalizers.softmax(logits)
         return {"mask": mask, "score": parts or None, "normalizer": normalizer, "scale": self.scale}
+
+    @property
+    def _sink_logits(self) -> Float[Array, " N"] | None:
+        if self.sink is None or isinstance(self.sink, nnx.Variable):
+            return None if self.sink is None else self.sink[...]
+        return jnp.full((self.heads,), self.sink)
 
     def _weights(
         self, capture: Capture, query: Array, keys: Array, rules: dict[str, Any]

@@ -122,8 +122,9 @@ class NSA(ChosenAttention):
 
     def _attended(
         self, x: Array, query: Array, source: KeysValues, rules: dict[str, Any], given: MaskLike | None
-    ) -> Float[Array, "*B T N V"]:
-        for what in ("score", "normalizer"):
+    ) -> tuple[Float[Array, "*B T N V"], None]:
+        rules = rules | {"memory": self.memory}
+        for what in ("score", "normalizer", "comparison", "memory"):
             if rules[what] is not None:
                 raise ValueError(f"{what} is {rules[what]!r}: nsa takes none, its attentions are softmaxes")
         tokens = self._tokens(given, query.shape[-3], source.keys.shape[-3])
@@ -146,7 +147,8 @@ class NSA(ChosenAttention):
             attention(query, *source, mask=near, **options),
         )
         gates = jax.nn.sigmoid(self.gate(x))
-        return sum(gates[..., i, None] * head for i, head in enumerate(heads))  # type: ignore[return-value]
+        out: Any = sum(gates[..., i, None] * head for i, head in enumerate(heads))
+        return out, None
 
     def _whole(self, tokens: Array, blocks: Blocks) -> Array:
         """Returns the tokens in blocks, 0 in those that are not compressed."""

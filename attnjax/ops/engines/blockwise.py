@@ -20,8 +20,8 @@ from attnjax.ops.engines.blockwise_derivatives import (
     attend_jvp,
     backward,
     dot,
-    dot_transposed,
     inverse,
+    products_of,
     tangent,
 )
 from attnjax.ops.engines.call import (
@@ -107,7 +107,7 @@ def attend(cutting: Cutting, floats: list[Array], fixed: Fixed) -> tuple[Array, 
             highest, total, acc = state
             rules = cutting.rules([x[index] for x in cut_params], [x[index] for x in cut_data])
             at, attended = cutting.pairs(rules, index, masked)
-            products = cutting.by_head(dot_transposed(own, cutting.load(k[index]), rules))
+            products = cutting.by_head(products_of(own, cutting.load(k[index]), rules))
             spoilt: Any = 0 if nonfinite is None else cutting.per_head(nonfinite[1][index])
             scores = pair_scores(products + spoilt if masked else products, rules, at, attended)
             new = jnp.maximum(highest, scores.max(axis=-1)) if cutting.online else highest

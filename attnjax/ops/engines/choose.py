@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from attnjax.ops.core.node import traced
-from attnjax.ops.core.pairs import Sizes, fixed, surely
+from attnjax.ops.core.pairs import fixed, surely
 from attnjax.ops.engines import blockwise, chosen, cudnn, pallas_gpu, reference, splash
 from attnjax.ops.engines.blocking import Blocking
 from attnjax.ops.engines.call import AttentionCall, Result
@@ -121,7 +121,7 @@ def platforms(
     call: AttentionCall, choice: EngineChoice, return_lse: bool
 ) -> dict[str, tuple[Kernel | None, dict[str, str]]]:
     """For each platform that has kernels, the one that will run there, and why the others will not."""
-    pattern, scores = pattern_of(call), _scores(call.rules.sizes)
+    pattern, scores = pattern_of(call), _scores(call)
     found: dict[str, tuple[Kernel | None, dict[str, str]]] = {}
     for kernel in KERNELS.values():
         reason = refusal(kernel, call, pattern, return_lse) or kernel.unasked()
@@ -181,7 +181,7 @@ def _portable(call: AttentionCall, implementation: str | None) -> EngineChoice:
             raise ValueError(f"implementation {implementation!r} can't do this: {refusals[implementation]}")
         others = {n: refusals[n] or "not asked for" for n in ENGINES if n != implementation}
         return EngineChoice(ENGINES[implementation], "asked for", others)
-    scores = _scores(call.rules.sizes)
+    scores = _scores(call)
     able = [e for n, e in ENGINES.items() if refusals[n] is None]
     engine = next((e for e in able if e.prefers(scores)), able[0])
     reason = _size_reason(engine, scores) if engine.prefers(scores) else "the only one that can"
@@ -191,12 +191,14 @@ def _portable(call: AttentionCall, implementation: str | None) -> EngineChoice:
     return EngineChoice(engine, reason, others)
 
 
-def _scores(sizes: Sizes) -> Any:
+def _scores(call: AttentionCall) -> Any:
     """Returns the number of scores that a dense engine would hold.
 
-    It is 0 for few queries, which have but few scores for each key.
+    It is 0 for few queries, which have but few scores for each key. A function of pairs of vectors counts
+    each entry of them, which the reference holds for every pair.
     """
-    return 0 if surely(lambda: sizes.queries < FEW_QUERIES) else math.prod(sizes.pairs)
+    sizes, entries = call.rules.sizes, 1 if call.rules.pairs is None else call.key.shape[-1]
+    return 0 if surely(lambda: sizes.queries < FEW_QUERIES) else math.prod(sizes.pairs) * entries
 
 
 def _size_reason(engine: Engine, scores: Any) -> str:

@@ -39,7 +39,9 @@ class Fixed(NamedTuple):
 
 def refusal(call: AttentionCall) -> str | None:
     """Returns the reason why the engine cannot compute the call; None when it can."""
-    return None if _parted(call.rules.mask)[0] else "the mask joins no chosen_blocks() by &"
+    if _parted(call.rules.mask)[0] is None:
+        return "the mask joins no chosen_blocks() by &"
+    return None if call.rules.pairs is None else "it computes products of queries and keys only"
 
 
 def run(call: AttentionCall) -> Result:

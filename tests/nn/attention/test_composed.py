@@ -11,6 +11,7 @@ from flax import nnx
 from attnjax import nn
 from attnjax.mechanisms import Recipe, read, table
 from attnjax.ops import masks
+from attnjax.ops.normalizers.entmax import entmax_weights
 
 T = 12
 MASKS = [name for name, row in table(Recipe).items() if row.role == "mask"]
@@ -182,3 +183,23 @@ def test_a_cache_of_another_kind_is_named() -> None:
 def test_its_text_says_all_options() -> None:
     assert layer("window & entmax").mechanism == "window(size=16) & entmax(alpha=1.5)"
     assert read("window & entmax")[0].of_model() == read("window(size=16) & entmax(alpha=1.5)")[0]
+
+
+def test_a_comparison_takes_the_place_of_the_products_beside_masks_and_a_normaliser() -> None:
+    made = layer("additive & window(size=3) & entmax", kv_heads=1)
+    query, source = made.query(tokens()), made.project(tokens())
+    v = made.made["additive"].v[...]
+    scores = np.einsum("nh,btsnh->bnts", v, np.tanh(query[:, :, None] + source.keys[:, None]))
+    weights = made(tokens(), mask=masks.causal(), capture=nn.Capture()).weights
+    expected = entmax_weights(
+        jnp.where(masks.sliding_window(2, 0).materialize(T), jnp.asarray(scores), -jnp.inf), jnp.float32(1.5)
+    )
+    np.testing.assert_allclose(weights, expected, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="additive & dot: a layer has one comparison"):
+        read("additive & dot")
+
+
+def test_comparisons_without_masks_and_scores_read_a_context() -> None:
+    made, context = layer("concat & sigmoid"), tokens()[:, :5] + 1
+    out = made(tokens(), context, mask=masks.lengths(key=jnp.array([5, 3])))
+    np.testing.assert_allclose(out.out[1], made(tokens()[1:], context[1:, :3]).out[0], rtol=1e-5, atol=1e-6)
