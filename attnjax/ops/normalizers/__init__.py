@@ -5,5 +5,6 @@ from attnjax.ops.normalizers.entmax import entmax
 from attnjax.ops.normalizers.sigmoid import sigmoid
 from attnjax.ops.normalizers.softmax import Softmax, softmax
 from attnjax.ops.normalizers.sparsemax import sparsemax
+from attnjax.ops.normalizers.top_k import top_k
 
-__all__ = ["Normalizer", "Softmax", "Sums", "entmax", "finite", "sigmoid", "softmax", "sparsemax"]
+__all__ = ["Normalizer", "Softmax", "Sums", "entmax", "finite", "sigmoid", "softmax", "sparsemax", "top_k"]
