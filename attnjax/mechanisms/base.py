@@ -125,6 +125,7 @@ class Mechanism:
       cost: of a head in T tokens, as a text.
       causal_only: it cannot read both ways.
       two_sided_only: it cannot read causally.
+      one_document: it cannot keep packed documents apart.
       streaming: with a cache it gives for token after token what it gives for all at once.
       takes: what it is called with; only a `Layer` takes something else than tokens.
       has_weights: there are attention weights, to capture and to drop out.
@@ -142,6 +143,7 @@ class Mechanism:
     cost: str = "O(T²·H)"
     causal_only: bool = False
     two_sided_only: bool = False
+    one_document: bool = False
     streaming: bool = True
     takes: Takes = "tokens"
     has_weights: bool = True

@@ -8,6 +8,12 @@ from typing import Any
 from attnjax.mechanisms.base import Layer, Option, Paper
 
 _PLACE = "attnjax.nn.sparse"
+_WHOLE: dict[str, Any] = {
+    "two_sided_only": True,
+    "one_document": True,
+    "streaming": False,
+    "has_weights": False,
+}
 _SIZE = {"size": Option(64, "tokens of a block", least=1)}
 
 
@@ -61,5 +67,35 @@ ROWS = (
         },
         cost="O(T²·J·I/N + T·count·H)",
         causal_only=True,
+    ),
+    _layer(
+        "linformer",
+        "shortened:Linformer",
+        "softmax(q_t (E k)ᵀ/√H) (F v) with learned E and F of [rank, T]",
+        Paper("Wang et al.", 2020, "Linformer: Self-Attention with Linear Complexity", "2006.04768"),
+        options={
+            "rank": Option(64, "keys and values that all tokens become", least=1),
+            "length": Option(4096, "the most tokens", least=1, of_model="max_length"),
+        },
+        cost="O(T·rank·H)",
+        **_WHOLE,
+    ),
+    _layer(
+        "nystrom",
+        "shortened:Nystrom",
+        "softmax(q k̃ᵀ) softmax(q̃ k̃ᵀ)⁺ softmax(q̃ kᵀ) v with means q̃, k̃ of stretches of the text",
+        Paper(
+            "Xiong et al.",
+            2021,
+            "Nyströmformer: A Nyström-Based Algorithm for Approximating Self-Attention",
+            "2102.03902",
+        ),
+        options={
+            "landmarks": Option(64, "stretches", least=1),
+            "iterations": Option(6, "of the pseudo-inverse", least=1),
+            "convolution": Option(0, "odd width of a convolution of the values; 0: none", least=0),
+        },
+        cost="O(T·landmarks·H)",
+        **_WHOLE,
     ),
 )

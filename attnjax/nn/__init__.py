@@ -18,7 +18,7 @@ from attnjax.nn.embedding import Embedding
 from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.norm import make_norm
 from attnjax.nn.short_convolution import ShortConvolution
-from attnjax.nn.sparse import DSA, NSA, MoBA
+from attnjax.nn.sparse import DSA, NSA, Linformer, MoBA, Nystrom
 
 __all__ = [
     "DSA",
@@ -37,7 +37,9 @@ __all__ = [
     "HeadNorm",
     "KVCache",
     "KeysValues",
+    "Linformer",
     "MoBA",
+    "Nystrom",
     "OutputGate",
     "PositionScore",
     "RecurrentAttention",

@@ -84,6 +84,8 @@ def padding(subject: Subject) -> Measured:
 
 def segments(subject: Subject) -> Measured:
     """Packed sequences do not see each other."""
+    if subject.one_document:
+        raise NotApplicable("it reads one document as a whole, and refuses packed ones")
     x, border = tokens(), LENGTH // 2 + 1
     second = jnp.arange(LENGTH) >= border
     apart = masks.segments(second.astype(jnp.int32))

@@ -33,6 +33,7 @@ class Subject:
       make: makes the layer.
       causal_only: there is no two-sided form.
       two_sided_only: there is no causal form.
+      one_document: it refuses packed documents.
       streaming: tokens can be appended to a cache.
       sees_ahead: it attends to later tokens too, even under a causal mask.
       heads_differ: heads differ by more than their parameters (fixed decays, slopes).
@@ -42,6 +43,7 @@ class Subject:
     make: LayerFactory
     causal_only: bool = False
     two_sided_only: bool = False
+    one_document: bool = False
     streaming: bool = True
     sees_ahead: bool = False
     heads_differ: bool = False
@@ -125,6 +127,7 @@ def subject_of(text: str) -> Subject:
         partial(make_attention, choice),
         causal_only=any(row.causal_only for row in rows),
         two_sided_only=any(row.two_sided_only for row in rows),
+        one_document=any(row.one_document for row in rows),
         streaming=all(row.streaming for row in rows),
         sees_ahead=any(isinstance(row, Recipe) and row.widens for row in rows),
         heads_differ=any(row.heads_differ for row in rows),

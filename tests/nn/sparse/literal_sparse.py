@@ -75,3 +75,35 @@ def dsa(query, key, value, count, index_query, index_key, gain):
         return attend(query[i, n], key[seen, k], value[seen, k])
 
     return over_heads(query, key, value, one)
+
+
+def linformer(query, key, value, of_keys, of_values):
+    """`of_keys` and `of_values` are [T, rank]."""
+    short_keys = np.array([sum(w * k for w, k in zip(column, key, strict=True)) for column in of_keys.T])
+    short_values = np.array(
+        [sum(w * v for w, v in zip(column, value, strict=True)) for column in of_values.T]
+    )
+    return over_heads(
+        query, key, value, lambda i, n, k: attend(query[i, n], short_keys[:, k], short_values[:, k])
+    )
+
+
+def nystrom(query, key, value, size, taps):
+    """With NumPy's own pseudo-inverse; stretches of `size` tokens, `taps` [width, N] of a convolution."""
+    stretches = [range(b, min(b + size, len(key))) for b in range(0, len(key), size)]
+    group = query.shape[1] // key.shape[1]
+    scale = np.sqrt(query.shape[-1])
+    out = np.zeros((*query.shape[:2], value.shape[-1]))
+    for n in range(query.shape[1]):
+        q, k, v = query[:, n], key[:, n // group], value[:, n // group]
+        q_mean, k_mean = (np.array([x[s].mean(0) for s in stretches]) for x in (q, k))
+        first, second, third = (
+            np.array([softmax(row) for row in a @ b.T / scale])
+            for a, b in ((q, k_mean), (q_mean, k_mean), (q_mean, k))
+        )
+        out[:, n] = first @ np.linalg.pinv(second) @ third @ v
+        for i, w in np.ndindex(len(q), len(taps)):
+            j = i + w - len(taps) // 2
+            if 0 <= j < len(q):
+                out[i, n] += taps[w, n] * v[j]
+    return out

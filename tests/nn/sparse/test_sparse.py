@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from attnjax.mechanisms import find
+from attnjax.mechanisms import find, read
 from attnjax.nn import make_attention
 from attnjax.ops import masks
 from tests.nn.sparse import literal_sparse as literal
@@ -54,10 +54,20 @@ def dsa(made: Any, x: Any, *heads: np.ndarray) -> np.ndarray:
     return literal.dsa(*heads, 4, *map(np.asarray, parts))
 
 
+def linformer(made: Any, x: Any, *heads: np.ndarray) -> np.ndarray:
+    return literal.linformer(*heads, *(numbers(part)[:T] for part in (made.of_keys, made.of_values)))
+
+
+def nystrom(made: Any, x: Any, *heads: np.ndarray) -> np.ndarray:
+    return literal.nystrom(*heads, 4, numbers(made.filter))
+
+
 CASES = {
     "moba(size=2, count=2)": moba,
     "nsa(size=2, count=4, window=3)": nsa,
     "dsa(count=4, index_heads=3, index_dim=4)": dsa,
+    "linformer(rank=3, length=12)": linformer,
+    "nystrom(landmarks=3, iterations=30, convolution=3)": nystrom,
 }
 
 
@@ -65,7 +75,8 @@ CASES = {
 def test_a_layer_is_its_loop(mechanism: str, x64: None) -> None:
     made = layer(mechanism, kv_heads=KEY_HEADS)
     x = 2 * jax.random.normal(jax.random.key(5), (T, DIM), jnp.float64)
-    got = jax.jit(lambda x: made(x, mask=masks.causal()).out)(x)
+    order = None if read(mechanism)[0].row.two_sided_only else masks.causal()
+    got = jax.jit(lambda x: made(x, mask=order).out)(x)
     heads = CASES[mechanism](made, x, *(np.asarray(part(x)) for part in (made.query, made.key, made.value)))
     np.testing.assert_allclose(got, made.out(jnp.asarray(heads)), rtol=1e-9, atol=1e-9)
 
@@ -83,6 +94,16 @@ def test_a_layer_is_its_loop(mechanism: str, x64: None) -> None:
             lambda: layer("nsa", softcap=3.0)(jnp.ones((3, DIM)), mask=masks.causal()),
             "score is .*: nsa takes none",
         ),
+        (
+            lambda: layer("linformer(length=4)")(jnp.ones((5, DIM))),
+            "x has 5 tokens: linformer was made for at most 4",
+        ),
+        (
+            lambda: layer("nystrom")(jnp.ones((5, DIM)), mask=masks.causal()),
+            r"mask causal\(\): nystrom reads one text as a whole, expected lengths",
+        ),
+        (lambda: layer("nystrom(convolution=2)"), "convolution is 2: expected 0, or an odd number"),
+        (lambda: layer("linformer").empty_cache((), 4, jnp.float32), "linformer needs all tokens at once"),
         (lambda: layer("moba(count=0)"), "moba: count is 0: expected a whole number, 1 or more"),
         (
             lambda: find("nsa").function(DIM, HEADS, size=0, rngs=nnx.Rngs(0)),
