@@ -20,14 +20,14 @@ from jaxtyping import Array
 from attnjax.nn.axes import logical_axes
 from attnjax.ops import masks
 from attnjax.testing.cost import operations
-from attnjax.testing.subject import BATCH, DIM, HEADS, LENGTH, Subject, normal, tokens
+from attnjax.testing.subject import BATCH, DIM, HEADS, LENGTH, MOST, Subject, normal, tokens
 
 LOUD = 10.0
 """Standard deviation of what replaces tokens that must not be seen."""
 STEP = 1e-5
 """Of a central difference; its error falls with the square, rounding grows with the inverse."""
 LENGTHS = (LENGTH, LENGTH - 3, 1)
-COST_LENGTHS = (64, 128, 256)
+COST_LENGTHS = (MOST // 4, MOST // 2, MOST)
 
 
 class NotApplicable(Exception):

@@ -17,6 +17,8 @@ from attnjax.nn.attention.make import make_attention
 from attnjax.ops import masks
 
 BATCH, LENGTH, DIM, HEADS = 3, 8, 16, 4
+MOST = 256
+"""Tokens of the longest input of a check."""
 SPREAD = 0.3
 """Standard deviation of what is added to every parameter: zero biases and unit gains hide faults."""
 
@@ -122,7 +124,7 @@ def subject_of(text: str) -> Subject:
         for part in choices[0].parts
     ]
     rows = [part.row for part in parts]
-    choice = Choice(tuple(parts)).of_model(layer=0, layers=2, max_length=2 * LENGTH)
+    choice = Choice(tuple(parts)).of_model(layer=0, layers=2, max_length=MOST)
     return Subject(
         partial(make_attention, choice),
         causal_only=any(row.causal_only for row in rows),

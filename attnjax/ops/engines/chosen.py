@@ -56,6 +56,8 @@ def run(call: AttentionCall) -> Result:
     index = jnp.broadcast_to(chosen.index, (call.query.shape[0], *chosen.index.shape[1:]))
     if index.shape[1] % key_heads and key_heads % index.shape[1]:
         index = jnp.repeat(index, heads // index.shape[1], axis=1)
+    # XLA would take minutes to sort lists that are known when it compiles.
+    index = jax.lax.optimization_barrier(index)
     kind = ByQuery if serves(chosen, index.shape[2], call.key.shape[1], index.shape[3]) else Lanes
     lanes = kind(call, rules, chosen, *index.shape[1::2])
     leaves, nonfinite = jax.tree.leaves(rules), nonfinite_of(call)
