@@ -16,6 +16,7 @@ from attnjax.mechanisms import (
     mixers,
     recipes,
     softmax,
+    sparse,
     spatial,
 )
 from attnjax.mechanisms.base import Mechanism, Recurrence
@@ -37,6 +38,7 @@ _FAMILIES = (
     spatial,
     graph,
     mixers,
+    sparse,
 )
 _TABLE: dict[str, Mechanism] = {row.name: row for family in _FAMILIES for row in family.ROWS}
 

@@ -131,7 +131,7 @@ def _is_layer(row: Mechanism, takes: Takes) -> bool:
 
 def _order(row: Mechanism) -> str:
     if row.two_sided_only:
-        return "both ways only"
+        return "both ways only" + (", one document a row" if not row.packs else "")
     return "causally only" if row.causal_only else "causally, and both ways"
 
 

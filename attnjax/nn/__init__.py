@@ -27,8 +27,11 @@ from attnjax.nn.latent.tensor_product import TensorProductAttention
 from attnjax.nn.latent.value_residual import ValueResidualAttention
 from attnjax.nn.norm import make_norm
 from attnjax.nn.short_convolution import ShortConvolution
+from attnjax.nn.sparse import DSA, NSA, Linformer, MoBA, Nystrom
 
 __all__ = [
+    "DSA",
+    "NSA",
     "Attention",
     "AttentionOutput",
     "BlockOutput",
@@ -47,7 +50,10 @@ __all__ = [
     "KVCache",
     "KeysValues",
     "LatentAttention",
+    "Linformer",
     "MixtureOfAttention",
+    "MoBA",
+    "Nystrom",
     "OutputGate",
     "PathAttention",
     "PositionScore",

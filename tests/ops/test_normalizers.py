@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import attnjax as aj
-from attnjax.ops.normalizers import Softmax
+from attnjax.ops.normalizers import Softmax, top_k
 from attnjax.ops.normalizers.entmax import entmax_weights
 from attnjax.ops.normalizers.sparsemax import sparsemax_weights
 
@@ -80,7 +80,20 @@ def test_entmax_of_each_head_is_that_of_its_alpha(x64):
         aj.entmax(np.array([1.5, 1.0]))
 
 
-@pytest.mark.parametrize("normalizer", [aj.sparsemax(), aj.entmax(1.5), aj.sigmoid(0.5), aj.softmax()])
+def test_top_k_is_a_softmax_of_the_highest_scores():
+    """Of all that are equal to the last of them too, and of a row that has no more."""
+    rows = jnp.concatenate([ROWS, ROWS[:1].at[0, :3].set(9.0)])
+    weights, _ = top_k(2).weights(rows, None)
+    for row, found in zip(np.asarray(rows, np.float64), weights, strict=True):
+        kept = np.where(row >= np.sort(row)[-2], np.exp(row), 0)
+        np.testing.assert_allclose(found, kept / kept.sum(), rtol=1e-5)
+    assert [(np.asarray(row) > 0).sum() for row in weights] == [2, 2, 2, 2, 2, 3]
+    np.testing.assert_allclose(top_k(9).weights(rows, None)[0], jax.nn.softmax(rows), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "normalizer", [aj.sparsemax(), aj.entmax(1.5), aj.sigmoid(0.5), aj.softmax(), top_k(2)]
+)
 def test_masked_pairs_weigh_nothing_and_rows_without_keys_have_zero_gradients(normalizer):
     x = jax.random.normal(jax.random.key(1), (6, 2, 4))
     mask = aj.causal(-1)

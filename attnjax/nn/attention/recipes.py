@@ -54,6 +54,22 @@ def longformer(size: int, tokens: int, *, offset: Offset = 0, causal: bool = Tru
     return window(size, offset=offset, causal=causal) | global_tokens(tokens, offset=offset)
 
 
+def strided(size: int, *, offset: Offset = 0, causal: bool = True) -> Mask:
+    """Returns a mask of the last `size` tokens and of every `size`-th token before.
+
+    References:
+      Child et al., Generating Long Sequences with Sparse Transformers, 2019, arXiv:1904.10509.
+
+    Example:
+      >>> print((masks.causal() & strided(2)).draw(4))
+      ■ · · ·
+      ■ ■ · ·
+      ■ ■ ■ ·
+      · ■ ■ ■
+    """
+    return window(size, offset=offset, causal=causal) | masks.dilated(size, offset)
+
+
 def prefix(size: int) -> Mask:
     """Returns a mask of the first `size` tokens, which every token sees.
 

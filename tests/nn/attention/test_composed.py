@@ -41,6 +41,7 @@ def by_definition(name: str, i: int, j: int, causal: bool) -> bool:
     return {
         "window": near,
         "dilated": (i - j) % 3 == 0,
+        "strided": near or (i - j) % 3 == 0,
         "block_diagonal": i // 4 == j // 4,
         "chunked_causal": i // 4 == j // 4 and j <= i,
         "global_tokens": i < 2 or j < 2,
@@ -56,6 +57,7 @@ def by_definition(name: str, i: int, j: int, causal: bool) -> bool:
 SMALL = {
     "window": "window(size=3)",
     "dilated": "dilated(step=3)",
+    "strided": "strided(size=3)",
     "block_diagonal": "block_diagonal(size=4)",
     "chunked_causal": "chunked_causal(size=4)",
     "global_tokens": "global_tokens(count=2)",
