@@ -6,7 +6,18 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from attnjax.config import InputError
-from attnjax.mechanisms import classic, cross, dynamic, graph, latent, linear, mixers, recipes, softmax
+from attnjax.mechanisms import (
+    classic,
+    cross,
+    dynamic,
+    graph,
+    latent,
+    linear,
+    mixers,
+    recipes,
+    softmax,
+    spatial,
+)
 from attnjax.mechanisms.base import Mechanism, Recurrence
 
 ENTRY_POINT_GROUP = "attnjax.mechanisms"
@@ -23,6 +34,7 @@ _FAMILIES = (
     latent,
     dynamic,
     cross,
+    spatial,
     graph,
     mixers,
 )

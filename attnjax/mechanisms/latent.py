@@ -49,6 +49,36 @@ ROWS: tuple[Mechanism, ...] = (
             "query_rank": Option(6, "R of queries", least=1),
         },
     ),
+    Layer(
+        name="path",
+        formula="softmax(q_i·M_i ⋯ M_{j+1} k_j/√H) v, M_l = I - β_l w_l w_lᵀ, in the place of rotations",
+        target=f"{_NN}.path:PathAttention",
+        paper=Paper(
+            "Yang et al.",
+            2025,
+            "PaTH Attention: Position Encoding via Accumulating Householder Transformations",
+            "2505.16381",
+        ),
+        causal_only=True,
+    ),
+    Layer(
+        name="deltaformer",
+        formula="softmax(q·k/√H) u, u_t = v_t - β_t Σ_{j<t} softmax_j(k_t·k_j/√H) u_j",
+        target=f"{_NN}.deltaformer:DeltaFormerAttention",
+        paper=Paper(
+            "Zhong et al.",
+            2025,
+            "Understanding Transformer from the Perspective of Associative Memory",
+            "2505.19488",
+        ),
+        causal_only=True,
+    ),
+    Layer(
+        name="value_residual",
+        formula="softmax(q·k/√H)(a·v¹ + b·v), v¹ those of the first such layer of the stack",
+        target=f"{_NN}.value_residual:ValueResidualAttention",
+        paper=Paper("Zhou et al.", 2024, "Value Residual Learning", "2410.17897"),
+    ),
     Recipe(
         name="talking_heads",
         role="normalizer",

@@ -19,6 +19,7 @@ from attnjax.nn.attention.base import MaskLike, ScoreLike, require_kind
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache, write_rows
 from attnjax.nn.attention.calling import taken
 from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.depth import Depth
 from attnjax.nn.attention.mask_reading import MaskReading, without_causal
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import kept_tokens
@@ -110,6 +111,7 @@ class ComposedAttention(SoftmaxAttention):
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
+        depth: Depth | None = None,
     ) -> AttentionOutput:
         """Attends from every token of x; arguments as in `SoftmaxAttention`.
 

@@ -14,6 +14,7 @@ from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike, normed, re
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.calling import taken
 from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.depth import Depth
 from attnjax.nn.attention.memory import Memory
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import (
@@ -146,6 +147,7 @@ class SoftmaxAttention(Attention):
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
+        depth: Depth | None = None,
     ) -> AttentionOutput:
         """Attends from every token of x.
 
@@ -165,6 +167,7 @@ class SoftmaxAttention(Attention):
           cache: earlier tokens of the same sequence, to which x is appended first.
           dropout: on the attention weights.
           capture: the heads and rows of the weights before dropout to return: [*B, |heads|, |rows|, S].
+          depth: what layers below left; a layer of another kind may read it, this one does not.
 
         Raises:
           ValueError: x or context is not D wide; a cache comes with a context, or is full; a capture is out
@@ -192,6 +195,7 @@ class SoftmaxAttention(Attention):
             source = context
         else:
             source = self.project(x if context is None else context, context_positions, values=values)
+        source = self._of_depth(source, depth)
         rules = self._rules(mask, score, normalizer, before) | {"comparison": comparison}
         count = None if kept is None else kept_tokens(mask, kept.length, x.shape[-2])
         source, kept = self._remembered(x, query, source, kept, count, rules)
@@ -243,6 +247,10 @@ class SoftmaxAttention(Attention):
     def _require_fits(self, context: Any, values: Any, mask: Any, cache: Any) -> None:
         """Raises TypeError or ValueError for what this kind of layer cannot be called with."""
         require_kind(cache, KVCache, self.mechanism)
+
+    def _of_depth(self, source: KeysValues, depth: Depth | None) -> KeysValues:
+        """Returns the keys and values of this call, with what they take from layers below."""
+        return source
 
     def _queries(self, x: Float[Array, "*B T D"], positions: Any) -> Float[Array, "*B T N H"]:
         return self._rotated(normed(self.query(x), self.query_norm), positions)
