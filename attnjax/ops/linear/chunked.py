@@ -106,7 +106,8 @@ def _chunk(tokens: Tokens, read: Read) -> TokenChunk:
     scores = jnp.concatenate([scores, pair_products(query, write, seen, after, own=read == "after")], -1)
     written = jnp.concatenate([written, scaled(write, to_end)])
     value = jnp.concatenate([value, -(inverse @ (by_key @ value))])
-    return TokenChunk(reads_state, scores, kept, written, value, jnp.concatenate([jnp.zeros_like(taken), taken]))
+    taken = jnp.concatenate([jnp.zeros_like(taken), taken])
+    return TokenChunk(reads_state, scores, kept, written, value, taken)
 
 
 Transition = tuple[Array | None, Array | None, Array]
