@@ -84,7 +84,7 @@ class BlockConfig:
     dtype: Precision = "float32"
     """Precision of the computation."""
     param_dtype: Precision = "float32"
-    """Precision of the parameters."""
+    """Precision of the parameters; bfloat16 loses updates that are below half of its last digit."""
     implementation: Implementation | None = None
     """The engine of softmax attention; None chooses by size."""
 
