@@ -44,7 +44,7 @@ def attending(engine: str, length: int, size: int, *, backward: bool) -> tuple[C
         return jnp.sum(aj.attention(query, key, value, comparison=own, implementation=ENGINES[engine]) ** 2)
 
     run = jax.jit(jax.value_and_grad(out, argnums=(0, 1, 2, 3)) if backward else out)
-    compiled = run.lower(v, *tokens).compile()
+    compiled: Any = run.lower(v, *tokens).compile()
     jax.block_until_ready(compiled(v, *tokens))
     memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
     return lambda: seconds(lambda: jax.block_until_ready(compiled(v, *tokens))), memory
