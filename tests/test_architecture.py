@@ -59,6 +59,19 @@ HEAVY = {
     "babel",
     "ray",
 }
+# Of what training and its first step import, nothing needs these.
+LATER = {
+    "matplotlib",
+    "sacrebleu",
+    "optuna",
+    "polars",
+    "pandas",
+    "ray",
+    "torch",
+    "tensorboardX",
+    "wandb",
+    "mlflow",
+}
 
 Sources = dict[str, tuple[Path, str]]
 
@@ -229,11 +242,11 @@ def test_a_second_file_that_touches_semi_private_jax_is_seen(text):
     }
 
 
-def heavy_after(statement: str) -> set[str]:
+def heavy_after(statement: str, heavy: set[str] = HEAVY) -> set[str]:
     """Which heavy packages a fresh interpreter has loaded after the statement."""
     code = f"import sys\n{statement}\nprint('LOADED', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    return HEAVY & set(done.stdout.rpartition("LOADED")[2].split())
+    return heavy & set(done.stdout.rpartition("LOADED")[2].split())
 
 
 @pytest.mark.parametrize(
@@ -248,6 +261,18 @@ def heavy_after(statement: str) -> set[str]:
 )
 def test_importing_it_loads_nothing_heavy(module):
     assert heavy_after(f"import {module}") == set()
+
+
+def test_the_first_step_comes_without_what_only_the_evaluation_needs():
+    modules = (
+        "runs.start",
+        "tasks.rehearsal",
+        "tasks.translation.task",
+        "train.loop",
+        "train.observers.progress",
+    )
+    statement = "; ".join(f"import attnjax.{module}" for module in modules)
+    assert heavy_after(statement, LATER) == set()
 
 
 @pytest.mark.parametrize("command", ["--help", "list", "list mechanisms", "show gla"])

@@ -12,7 +12,7 @@ from flax import nnx
 import attnjax as aj
 from attnjax import nn
 from attnjax.models import LanguageModel, LanguageModelConfig, Transformer, TransformerConfig, greedy_decode
-from attnjax.ops import positions
+from attnjax.ops import comparisons, positions
 from attnjax.ops.linear import chunked
 from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.train.config import TrainConfig
@@ -49,6 +49,11 @@ RULES: dict[str, dict[str, Any]] = {
     "dropout": {"dropout_rate": 0.5, "dropout_key": jax.random.key(0), "mask": CAUSAL},
     "grouped": {"key": Q[:, :, :1], "value": Q[:, :, :1], "mask": CAUSAL},
     "lse": {"return_lse": True, "mask": CAUSAL},
+    "additive": {"comparison": comparisons.additive(jnp.ones((N, H)))},
+    "general": {"comparison": comparisons.general(jnp.ones((N, H, H)))},
+    "cosine": {"comparison": comparisons.cosine(jnp.ones(N))},
+    "rbf": {"comparison": comparisons.rbf(jnp.ones(N))},
+    "linear combination": {"comparison": comparisons.linear_combination(jnp.ones((N, 3 * H)))},
 }
 NOT_BLOCKWISE = (("sparsemax", "blockwise"), ("entmax", "blockwise"))
 
@@ -112,7 +117,7 @@ def test_members(name):
     options = {"segment_ids": IDS, "lengths": LENGTHS} | case.fixed
     traces(lambda q: MEMBERS[name].function(q, key, value, **arrays, **options), query)
     if MEMBERS[name].two_sided:
-        traces(lambda q: both(name, q, key, value, **arrays, **options), query)
+        jax.eval_shape(lambda q: both(name, q, key, value, **arrays, **options), query)
 
 
 @pytest.mark.parametrize("mechanism", ["softmax", *MEMBERS])

@@ -22,16 +22,19 @@ class Corpus:
     """Examples by part, the encoder of their texts, and the arrays of the "train" part."""
 
     parts: dict[str, list[Example]]
+    """Those of the "train" part may be left out: its arrays have what they hold."""
     encoder: TextEncoder
     train: Arrays
     left_out: list[str]
     """"file:line: why" for every line that is malformed or too long."""
+    sizes: dict[str, int]
+    """The number of examples of each part."""
 
     @property
     def record(self) -> dict[str, Any]:
         """Sizes, as JSON holds them."""
         return {
-            "pairs": {part: len(examples) for part, examples in self.parts.items()},
+            "pairs": self.sizes,
             "left_out": len(self.left_out),
             "vocabulary": {"source": self.encoder.source.size, "target": self.encoder.target.size},
         }
@@ -39,9 +42,9 @@ class Corpus:
     @property
     def notes(self) -> list[str]:
         """Lines for the user before training begins: the sizes of what was read, and what was left out."""
-        sizes = ", ".join(f"{len(examples)} {part}" for part, examples in self.parts.items())
+        sizes = ", ".join(f"{size} {part}" for part, size in self.sizes.items())
         vocabulary = f"{self.encoder.source.size} source and {self.encoder.target.size} target tokens"
-        pairs = sum(map(len, self.parts.values()))
+        pairs = sum(self.sizes.values())
         notes = [f"{pairs} pairs: {sizes}; a vocabulary of {vocabulary}"]
         if self.left_out:
             lines = unusable(self.left_out, pairs + len(self.left_out))
@@ -96,7 +99,8 @@ def encoded_corpus(
         advice = f"; nothing is left of {lost[0]}" if lost else " (--data.skip_malformed leaves them out)"
         raise InputError(unusable(left_out, total) + advice)
     encoder = encoder or TextEncoder.fitting(*tokenizers, rows.values())
-    return Corpus(kept, encoder, encoder.padded(*rows["train"]), left_out)
+    sizes = {part: len(examples) for part, examples in kept.items()}
+    return Corpus(kept, encoder, encoder.padded(*rows["train"]), left_out, sizes)
 
 
 def _trained(train: Sequence[Example], data: TranslationData) -> tuple[Tokenizer, Tokenizer]:

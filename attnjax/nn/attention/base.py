@@ -88,6 +88,8 @@ class Attention(nnx.Module):
 
     has_weights: bool
     """True where there are attention weights, to drop out and to capture."""
+    reads_depth: ClassVar[bool] = False
+    """True where it takes a `Depth`, what layers below left."""
     kind: ClassVar[Kind]
     """The kind of mechanisms that it is for."""
     _layers: ClassVar[dict[Kind, type["Attention"]]] = {}

@@ -14,6 +14,7 @@ from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike, normed, re
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.calling import taken
 from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.depth import Depth
 from attnjax.nn.attention.memory import Memory
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import (
@@ -146,6 +147,7 @@ class SoftmaxAttention(Attention):
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
+        depth: Depth | None = None,
     ) -> AttentionOutput:
         """Attends from every token of x.
 
@@ -165,6 +167,7 @@ class SoftmaxAttention(Attention):
           cache: earlier tokens of the same sequence, to which x is appended first.
           dropout: on the attention weights.
           capture: the heads and rows of the weights before dropout to return: [*B, |heads|, |rows|, S].
+          depth: what layers below left; a layer of another kind may read it, this one does not.
 
         Raises:
           ValueError: x or context is not D wide; a cache comes with a context, or is full; a capture is out
@@ -192,21 +195,20 @@ class SoftmaxAttention(Attention):
             source = context
         else:
             source = self.project(x if context is None else context, context_positions, values=values)
+        source = self._of_depth(source, depth)
         rules = self._rules(mask, score, normalizer, before) | {"comparison": comparison}
         count = None if kept is None else kept_tokens(mask, kept.length, x.shape[-2])
         source, kept = self._remembered(x, query, source, kept, count, rules)
+        rules["mask"] = self._narrowed(rules["mask"], query, source, mask)
         weights = None if capture is None else self._weights(capture, query, source, rules)
         rules |= {
             "implementation": self.implementation,
             "dropout_rate": 0.0 if dropout is None else dropout.rate,
             "dropout_key": None if dropout is None else dropout.key,
         }
-        if self.memory is None:
-            out = self._attend(query, source, rules)
-        else:
-            out, share = self.memory.attend(query, *(heads.astype(query.dtype) for heads in source), **rules)
-            if capture is not None and weights is not None:
-                weights = weights * capture.of(share)[..., None]
+        out, share = self._attended(x, query, source, rules, mask)
+        if capture is not None and weights is not None and share is not None:
+            weights = weights * capture.of(share)[..., None]
         out = self.out(self._gated(out, x))
         return AttentionOutput(nan_where_wrong(out, before_call, kept, mask, score), kept, weights)
 
@@ -244,6 +246,10 @@ class SoftmaxAttention(Attention):
         """Raises TypeError or ValueError for what this kind of layer cannot be called with."""
         require_kind(cache, KVCache, self.mechanism)
 
+    def _of_depth(self, source: KeysValues, depth: Depth | None) -> KeysValues:
+        """Returns the keys and values of this call, with what they take from layers below."""
+        return source
+
     def _queries(self, x: Float[Array, "*B T D"], positions: Any) -> Float[Array, "*B T N H"]:
         return self._rotated(normed(self.query(x), self.query_norm), positions)
 
@@ -271,6 +277,22 @@ class SoftmaxAttention(Attention):
         attend = read(self.mechanism)[0].row.function
         keys, values = (heads.astype(query.dtype) for heads in source)
         return attend(query, keys, values, **taken(attend, rules), **dict(self.options))
+
+    def _narrowed(self, mask: Any, query: Array, source: KeysValues, given: MaskLike | None) -> Any:
+        """Returns the mask of a call, of what the layer chooses to see; `given`: that of the caller."""
+        return mask
+
+    def _attended(
+        self, x: Array, query: Array, source: KeysValues, rules: dict[str, Any], given: MaskLike | None
+    ) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B N T"] | None]:
+        """Returns what the heads read, and of a memory the share of the weights that it leaves.
+
+        `given` is the mask of the caller.
+        """
+        if self.memory is None:
+            return self._attend(query, source, rules), None
+        out, share = self.memory.attend(query, *(heads.astype(query.dtype) for heads in source), **rules)
+        return out, share
 
     def _rules(self, mask: Any, score: Any, normalizer: Normalizer | None, offset: Any) -> dict[str, Any]:
         """Returns the mask, score, normaliser and scale of a call, with those of the layer."""

@@ -13,7 +13,7 @@ from attnjax.ops import scores
 from attnjax.ops.core.dtypes import accumulation_dtype
 
 
-class AdaptiveSpan(nnx.Module):
+class LearnedSpan(nnx.Module):
     """The score of `ops.scores.adaptive_span` with a learned span z = longest·σ(p) of each head.
 
     The sigmoid keeps spans in their range, where the paper's code cuts them off after each step.
@@ -33,7 +33,7 @@ class AdaptiveSpan(nnx.Module):
       Sukhbaatar et al., Adaptive Attention Span in Transformers, 2019, arXiv:1905.07799.
 
     Example:
-      >>> span = AdaptiveSpan(longest=512, start=16, ramp=32.0, heads=2, rngs=nnx.Rngs(0))
+      >>> span = LearnedSpan(longest=512, start=16, ramp=32.0, heads=2, rngs=nnx.Rngs(0))
       >>> print(jnp.array_str(span.spans(), precision=1), f"{span.penalty():.3f}")
       [16. 16.] 0.031
     """

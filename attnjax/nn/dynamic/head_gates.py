@@ -8,7 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from attnjax.nn.attention.output_gate import Gate
+from attnjax.nn.attention.output_gate import OutputGating
 from attnjax.nn.attention.settings import OutputGate
 from attnjax.nn.projection import into_heads
 from attnjax.ops.core.dtypes import accumulation_dtype
@@ -23,14 +23,14 @@ def output_gate(
     dtype: DTypeLike | None = None,
     param_dtype: DTypeLike = jnp.float32,
     rngs: nnx.Rngs,
-) -> Gate:
+) -> OutputGating:
     """Returns the gate σ(x W) of each channel of the heads, or of each head as a whole.
 
     References:
       Qiu et al., Gated Attention for Large Language Models, 2025, arXiv:2505.06708.
     """
     gate = OutputGate("headwise" if headwise else "elementwise")
-    return Gate(gate, dim, heads, value_dim, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
+    return OutputGating(gate, dim, heads, value_dim, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
 
 class MixtureOfHeads(nnx.Module):

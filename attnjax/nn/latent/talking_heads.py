@@ -8,7 +8,7 @@ from attnjax.nn.axes import named
 from attnjax.ops import normalizers
 
 
-class TalkingHeads(nnx.Module):
+class LearnedTalkingHeads(nnx.Module):
     """The softmax whose heads mix before it and after it, by matrices [N, N] that start as the identity.
 
     Args:

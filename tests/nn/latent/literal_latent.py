@@ -97,6 +97,40 @@ def selective(layer: Layer, x: np.ndarray) -> np.ndarray:
     return joined(layer, heads)
 
 
+def path(layer: Layer, x: np.ndarray) -> np.ndarray:
+    query, keys, values = (weight(part, x) for part in (layer.query, layer.key, layer.value))
+    raw = weight(layer.direction, x)
+    w = raw / np.sqrt((raw * raw).sum(-1, keepdims=True) + 1e-6)
+    beta = 2 / (1 + np.exp(-weight(layer.strength, x)))
+    heads, shared = np.zeros((len(x), layer.heads, values.shape[-1])), layer.heads // layer.kv_heads
+    for n in range(layer.heads):
+        k = n // shared
+        for i in range(len(x)):
+            moved, scores = query[i, n], np.zeros(i + 1)
+            for j in range(i, -1, -1):
+                scores[j] = moved @ keys[j, k] / math.sqrt(query.shape[-1])
+                moved = moved - beta[j, k] * (moved @ w[j, k]) * w[j, k]
+            heads[i, n] = softmax(scores) @ values[: i + 1, k]
+    return joined(layer, heads)
+
+
+def deltaformer(layer: Layer, x: np.ndarray) -> np.ndarray:
+    query, keys, values = (weight(part, x) for part in (layer.query, layer.key, layer.value))
+    query, keys, beta = turned(query), turned(keys), weight(layer.strength, x)
+    scale, written = query.shape[-1] ** -0.5, np.zeros_like(values)
+    for k in range(layer.kv_heads):
+        for t in range(len(x)):
+            written[t, k] = values[t, k]
+            if t:
+                weights = softmax(scale * keys[:t, k] @ keys[t, k])
+                written[t, k] -= beta[t, k] * weights @ written[:t, k]
+    shared = layer.heads // layer.kv_heads
+    found = [
+        read(query[:, n], keys[:, n // shared], written[:, n // shared], scale) for n in range(layer.heads)
+    ]
+    return joined(layer, np.stack(found, 1))
+
+
 def tensor_product(layer: Layer, x: np.ndarray) -> np.ndarray:
     parts = {}
     for part, rank in layer.ranks.items():
@@ -127,6 +161,8 @@ LITERAL: dict[str, Callable[[Layer, np.ndarray], np.ndarray]] = {
     "mla(query_rank=5)": mla,
     "differential(layer=1)": differential,
     "selective": selective,
+    "path": path,
+    "deltaformer": deltaformer,
     "tensor_product(rank=2, query_rank=3)": tensor_product,
     "mixture_of_attention(active=2)": mixture_of_attention,
 }

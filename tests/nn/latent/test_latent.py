@@ -12,7 +12,9 @@ from flax import nnx
 
 from attnjax import nn
 from attnjax.mechanisms import read
+from attnjax.models import LanguageModel, LanguageModelConfig
 from attnjax.ops import masks
+from attnjax.ops.path import path_scores
 from tests.nn.latent.literal_latent import LITERAL
 
 DIM, T = 8, 6
@@ -21,6 +23,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "mla": {"head_dim": 3, "value_dim": 2, "rope": "halves"},
     "differential": {"heads": 4, "kv_heads": 2, "head_dim": 2, "rope": "halves"},
     "selective": {"heads": 4, "kv_heads": 2, "rope": "halves"},
+    "path": {"heads": 4, "kv_heads": 2},
+    "deltaformer": {"heads": 4, "kv_heads": 2, "rope": "halves"},
     "tensor_product": {"rope": "halves"},
     "mixture_of_attention": {"heads": 3, "head_dim": 4, "rope": "halves"},
 }
@@ -131,6 +135,7 @@ def test_the_captured_weights_of_differential_attention_are_a_difference() -> No
         ("differential", {"qk_norm": True}, "qk_norm is True: differential takes no qk_norm"),
         ("differential", {"head_dim": None, "heads": 3}, r"heads 3: expected 2·heads to divide dim \(8\)"),
         ("differential", {"head_dim": 3}, "rope 'halves': expected an even head size, got 3"),
+        ("path", {"rope": "halves"}, "rope is 'halves': path takes no rope; of a model's positions choose"),
         ("tensor_product", {"kv_heads": 1}, "kv_heads is 1: tensor_product takes no kv_heads"),
         ("tensor_product(rank=0)", {}, "tensor_product: rank is 0: expected a whole number, 1 or more"),
         ("mixture_of_attention", {"kv_heads": 3}, "kv_heads 3: expected None or 1, all heads share"),
@@ -180,13 +185,15 @@ def literal_gate(text: str, gate: Any, x: np.ndarray) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize("text", ["selective"])
+@pytest.mark.parametrize("text", ["selective", "path", "deltaformer"])
 def test_what_is_causal_only_asks_for_a_causal_mask_and_its_own_cache(text: str) -> None:
     layer, x = compiled(text).module, tokens()
     with pytest.raises(ValueError, match=rf"mask None: {text} is causal only, expected causal\(\) in it"):
         layer(x)
     with pytest.raises(ValueError, match=f"context is given: {text} takes none, it is of self-attention"):
         layer(x, x, mask=masks.causal())
+    if text != "selective":
+        return
     other = make("tensor_product").empty_cache((2,), T, jnp.float64)
     with pytest.raises(
         TypeError, match=f"cache is a KVCache: expected the {layer.cache_kind.__name__} of {text}"
@@ -198,3 +205,44 @@ def test_selective_attention_begins_anew_in_every_segment() -> None:
     layer, x, ids = compiled("selective"), tokens(), jnp.array([0, 0, 0, 1, 1, 1])
     out, _ = layer.step(x, masks.causal() & masks.segments(ids))
     near(out[:, 3:], layer.module(x[:, 3:], mask=masks.causal(), positions=jnp.arange(3) + 3).out)
+
+
+def test_path_scores_do_not_depend_on_the_chunks() -> None:
+    query, key, w = (normal(2, 7, heads, 3, seed=heads) for heads in (4, 2, 2))
+    w, strength = w / jnp.linalg.norm(w, axis=-1, keepdims=True), 2 * jax.nn.sigmoid(normal(2, 7, 2))
+    scores, moved = path_scores(query, key, w, strength, chunk=1)
+    for chunk in (3, 7, 64):
+        others = path_scores(query, key, w, strength, chunk=chunk)
+        near(jnp.tril(others[0]), jnp.tril(scores))
+        near(others[1], moved)
+
+
+def test_value_residual_reads_the_values_of_the_first_layer() -> None:
+    """Over one x two layers read a·x V₁ + b·x V₂, which is x (a·V₁ + b·V₂)."""
+    x, depth, layers = tokens(), nn.Depth(), [make("value_residual"), make("value_residual")]
+    layers[1].value.kernel[...] = normal(*layers[1].value.kernel.shape)
+    layers[1].shares[...] = jnp.array([0.3, -1.5])
+    outs = [layer(x, mask=masks.causal(), depth=depth).out for layer in layers]
+    near(outs[0], layers[0](x, mask=masks.causal()).out)
+    joined = 0.3 * layers[0].value.kernel[...] - 1.5 * layers[1].value.kernel[...]
+    layers[1].value.kernel[...] = joined
+    near(outs[1], layers[1](x, mask=masks.causal()).out)
+    with pytest.raises(ValueError, match=r"the first layer \[2, 6, 2, 4\]: expected \[2, 6, 1, 4\]"):
+        make("value_residual", kv_heads=1)(x, mask=masks.causal(), depth=depth)
+
+
+def test_a_model_hands_values_through_its_layers_and_decodes() -> None:
+    pattern = "value_residual+softmax+value_residual"
+    config = LanguageModelConfig(dim=8, heads=2, hidden=8, layers=3, mechanism=pattern)
+    model = LanguageModel(config, vocab=11, rngs=nnx.Rngs(0))
+    model.blocks[2].attention.shares[...] = jnp.array([1.5, 0.5], jnp.float32)
+    ids = jnp.arange(12).reshape(2, 6) % 11
+    whole = jax.jit(lambda ids: model(ids).logits)(ids)
+    step = jax.jit(lambda ids, cache: model(ids, cache=cache)[:2])
+    first, cache = step(ids[:, :4], model.init_cache(2, 6))
+    rest, _ = step(ids[:, 4:], cache)
+    np.testing.assert_allclose(jnp.concatenate([first, rest], 1), whole, rtol=1e-4, atol=1e-5)
+    graphdef, params = nnx.split(model, nnx.Param)
+    gradient = jax.jit(jax.grad(lambda params: (nnx.merge(graphdef, params)(ids).logits ** 2).sum()))(params)
+    found = [jnp.abs(gradient["blocks"][i]["attention"]["shares"][...]).min() for i in (0, 2)]
+    assert found[0] == 0 < found[1]
