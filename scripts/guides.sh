@@ -17,9 +17,9 @@ done
 export PYTHON PYTHONPATH=$clone
 bash scripts/mechanisms.sh
 for name in longhorn longnet relu; do
-    "$PYTHON" -m attnjax.cli show "$name" | head -1
+    "$PYTHON" -m attnjax show "$name" | head -1
 done
-"$PYTHON" -m attnjax.cli list
+"$PYTHON" -m attnjax list
 "$PYTHON" -m ruff check attnjax experiments tests
 "$PYTHON" -m pytest -q attnjax/ops/linear/members/longhorn.py attnjax/ops/normalizers/relu.py attnjax/nn/attention/recipes.py \
     tests/ops/linear/test_members.py tests/ops/linear/test_members_inputs.py tests/ops/test_normalizers.py \

@@ -157,7 +157,7 @@ SCORES = (
         name="relative_bias",
         role="score",
         formula="s_ij + b[bucket(j - i), h], a learned table of every layer",
-        target=f"{_PLACE}:RelativeBias",
+        target=f"{_PLACE}:LearnedRelativeBias",
         paper=Paper(
             "Raffel et al.",
             2020,
@@ -184,7 +184,7 @@ SCORES = (
         name="forget_gate",
         role="score",
         formula="s_ij + Σ_{l=j+1..i} log f_l, f = σ(x W + b) of each head",
-        target=f"{_PLACE}:ForgetGate",
+        target=f"{_PLACE}:LearnedForgetGate",
         paper=Paper(
             "Lin et al.", 2025, "Forgetting Transformer: Softmax Attention with a Forget Gate", "2503.02130"
         ),
@@ -198,7 +198,7 @@ NORMALIZERS = (
         name="sink",
         role="normalizer",
         formula="exp(s_ij) / (exp(sink_h) + Σ_j exp(s_ij)), a learned logit of each head",
-        target=f"{_PLACE}:Sink",
+        target=f"{_PLACE}:LearnedSink",
         paper=Paper(
             "Xiao et al.", 2023, "Efficient Streaming Language Models with Attention Sinks", "2309.17453"
         ),
@@ -239,6 +239,14 @@ NORMALIZERS = (
         target="attnjax.ops.normalizers:entmax",
         paper=Paper("Peters et al.", 2019, "Sparse Sequence-to-Sequence Models", "1905.05702"),
         options={"alpha": Option(1.5, "α", "float", above=1, most=4)},
+    ),
+    Recipe(
+        name="learned_entmax",
+        role="normalizer",
+        formula="entmax with a learned α of each head, between 1.01 and 2",
+        target=f"{_PLACE}:LearnedEntmax",
+        paper=Paper("Correia et al.", 2019, "Adaptively Sparse Transformers", "1909.00015"),
+        of_layer=True,
     ),
     Recipe(
         name="top_k",

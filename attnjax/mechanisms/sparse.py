@@ -10,7 +10,7 @@ from attnjax.mechanisms.base import Layer, Option, Paper
 _PLACE = "attnjax.nn.sparse"
 _WHOLE: dict[str, Any] = {
     "two_sided_only": True,
-    "one_document": True,
+    "packs": False,
     "streaming": False,
     "has_weights": False,
 }

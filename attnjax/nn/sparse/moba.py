@@ -5,6 +5,7 @@ from typing import Any, Unpack
 from flax import nnx
 from jaxtyping import Array
 
+from attnjax.nn.attention.cache import KeysValues
 from attnjax.nn.attention.placing import MaskLike
 from attnjax.nn.attention.settings import Settings
 from attnjax.nn.sparse.base import ChosenAttention, at_least_one
@@ -54,7 +55,9 @@ class MoBA(ChosenAttention):
         self.size, self.count = at_least_one(size=size, count=count)
         super().__init__(dim, heads, rngs=rngs, **settings)
 
-    def _narrowed(self, mask: Any, query: Array, keys: Array, given: MaskLike | None) -> Any:
-        tokens = self._tokens(given, query.shape[-3], keys.shape[-3])
-        index = moba_blocks(query, keys, self.size, self.count, positions=tokens.positions, ids=tokens.ids)
+    def _narrowed(self, mask: Any, query: Array, source: KeysValues, given: MaskLike | None) -> Any:
+        tokens = self._tokens(given, query.shape[-3], source.keys.shape[-3])
+        index = moba_blocks(
+            query, source.keys, self.size, self.count, positions=tokens.positions, ids=tokens.ids
+        )
         return mask & masks.chosen_blocks(index, (1, self.size))

@@ -72,6 +72,7 @@ class ShortenedAttention(SoftmaxAttention):
     def _attended(
         self, x: Array, query: Array, source: KeysValues, rules: dict[str, Any], given: MaskLike | None
     ) -> tuple[Float[Array, "*B T N V"], None]:
+        source = KeysValues(*(heads.astype(query.dtype) for heads in source))
         rules = rules | {"memory": self.memory}
         for what in ("score", "normalizer", "comparison", "memory"):
             if rules[what] is not None:

@@ -79,7 +79,8 @@ class Cutting(Arrays):
 
     def by_group(self, x: Array) -> Array:
         """[b, N, t, ·] or [b, N, t] by group: [b, k, G·t, ·] or [b, k, G·t]."""
-        return x.reshape(x.shape[0], self.blocking.groups, -1, *x.shape[3:])
+        rows = x.shape[1] // self.blocking.groups * x.shape[2]
+        return x.reshape(x.shape[0], self.blocking.groups, rows, *x.shape[3:])
 
     def by_head(self, x: Array) -> Array:
         """[b, k, G·t, ·] or [b, k, G·t] by head: [b, N, t, ·] or [b, N, t]."""

@@ -87,6 +87,14 @@ def test_a_mask_is_its_definition(name: str, causal: bool) -> None:
     np.testing.assert_array_equal(got, expected)
 
 
+def test_masks_joined_by_or_are_one_of_the_layers_masks() -> None:
+    got = seen("(window(size=3) | global_tokens(count=2)) & dilated(step=3)", masks.causal())
+    at = np.arange(T)
+    i, j = at[:, None], at
+    expected = ((i - j < 3) | (i < 2) | (j < 2)) & ((i - j) % 3 == 0) & (j <= i)
+    np.testing.assert_array_equal(got, expected)
+
+
 @pytest.mark.parametrize("causal", [True, False])
 def test_random_blocks_are_as_many_as_asked_for(causal: bool) -> None:
     """Of those up to itself in a causal model, where the first has one."""
@@ -147,7 +155,7 @@ def test_tokens_in_parts_are_one_pass(mechanism: str) -> None:
     np.testing.assert_allclose(jnp.concatenate(parts, 1), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("mechanism", ["relative_bias", "forget_gate", "sink"])
+@pytest.mark.parametrize("mechanism", ["relative_bias", "forget_gate", "sink", "learned_entmax"])
 def test_what_a_recipe_learns_is_a_named_parameter_with_a_gradient(mechanism: str) -> None:
     made = layer(mechanism)
     graphdef, params = nnx.split(made, nnx.Param)
