@@ -21,6 +21,7 @@ from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.latent.deltaformer import DeltaFormerAttention
 from attnjax.nn.latent.differential import DifferentialAttention
 from attnjax.nn.latent.mla import LatentAttention
+from attnjax.nn.latent.multi_token import MultiTokenAttention
 from attnjax.nn.latent.path import PathAttention
 from attnjax.nn.latent.selective import SelectiveAttention
 from attnjax.nn.latent.tensor_product import TensorProductAttention
@@ -48,6 +49,7 @@ __all__ = [
     "KeysValues",
     "LatentAttention",
     "MixtureOfAttention",
+    "MultiTokenAttention",
     "OutputGate",
     "PathAttention",
     "PositionScore",
