@@ -137,4 +137,15 @@ ROWS: tuple[Mechanism, ...] = (
             )
         },
     ),
+    Layer(
+        name="attention_residual",
+        formula="a layer reads norm(Σ_l w_l y_l), w = softmax_l(q·rmsnorm(y_l)) over what all below gave; "
+        "models have it by model.residual",
+        target=f"{_NN}.attention_residual:AttentionResidual",
+        paper=Paper("Kimi Team", 2026, "Attention Residuals", "2603.15031"),
+        takes="depth",
+        streaming=True,
+        has_weights=False,
+        cost="O(T·L)",
+    ),
 )

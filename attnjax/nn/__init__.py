@@ -18,6 +18,7 @@ from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.dynamic.mixture_of_attention import MixtureOfAttention
 from attnjax.nn.embedding import Embedding
 from attnjax.nn.feed_forward import FeedForward
+from attnjax.nn.latent.attention_residual import AttentionResidual
 from attnjax.nn.latent.deltaformer import DeltaFormerAttention
 from attnjax.nn.latent.differential import DifferentialAttention
 from attnjax.nn.latent.mla import LatentAttention
@@ -32,6 +33,7 @@ from attnjax.nn.short_convolution import ShortConvolution
 __all__ = [
     "Attention",
     "AttentionOutput",
+    "AttentionResidual",
     "BlockOutput",
     "Capture",
     "ComposedAttention",
