@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from attnjax.ops.masks import block_diagonal as block_diagonal
     from attnjax.ops.masks import blocks as blocks
     from attnjax.ops.masks import causal as causal
+    from attnjax.ops.masks import chosen_blocks as chosen_blocks
     from attnjax.ops.masks import chunked_causal as chunked_causal
     from attnjax.ops.masks import dense as dense
     from attnjax.ops.masks import dilated as dilated

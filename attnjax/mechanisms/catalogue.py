@@ -6,7 +6,19 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from attnjax.config import InputError
-from attnjax.mechanisms import classic, cross, dynamic, graph, latent, linear, mixers, recipes, softmax
+from attnjax.mechanisms import (
+    classic,
+    cross,
+    dynamic,
+    graph,
+    latent,
+    linear,
+    mixers,
+    recipes,
+    softmax,
+    sparse,
+    spatial,
+)
 from attnjax.mechanisms.base import Mechanism, Recurrence
 
 ENTRY_POINT_GROUP = "attnjax.mechanisms"
@@ -23,8 +35,10 @@ _FAMILIES = (
     latent,
     dynamic,
     cross,
+    spatial,
     graph,
     mixers,
+    sparse,
 )
 _TABLE: dict[str, Mechanism] = {row.name: row for family in _FAMILIES for row in family.ROWS}
 

@@ -29,8 +29,8 @@ _SIZES: dict[Takes, str] = {
     "graph": "a head in T edges",
     "depth": "a token under T layers",
 }
-_HOW = """Options stand in parentheses; & joins masks, a comparison, scores, a normaliser and gates; a
-pattern repeats over layers:
+_HOW = """Options stand in parentheses; & joins masks, a comparison, scores, a normaliser and gates, |
+masks in parentheses; a pattern repeats over layers:
 --model.mechanism "window(size=16) & entmax(alpha=1.25)", --model.mechanism kda*3+softmax"""
 
 _PAGE = """# Mechanisms
@@ -49,7 +49,8 @@ attnjax sweep recall --grid "model.mechanism=gla,window(size=8),longformer(size=
 
 - Options stand in parentheses, each by its name. Where none is given, the default holds.
 - Masks, a comparison, scores, a normaliser and gates of heads are joined by `&`: softmax attention with these
-  parts. Scores and gates act in the order given.
+  parts. Scores and gates act in the order given. Masks are joined by `|` too, in parentheses beside `&`:
+  `(window(size=16) | global_tokens(count=2)) & entmax`.
 - `+` joins the mechanisms of one layer after another and `*3` repeats one; the whole pattern repeats over the
   layers of a model, in an encoder-decoder over those of each stack.
 """
@@ -130,7 +131,7 @@ def _is_layer(row: Mechanism, takes: Takes) -> bool:
 
 def _order(row: Mechanism) -> str:
     if row.two_sided_only:
-        return "both ways only"
+        return "both ways only" + (", one document a row" if not row.packs else "")
     return "causally only" if row.causal_only else "causally, and both ways"
 
 

@@ -66,7 +66,7 @@ class BlockConfig:
     rope_scaling: RopeScaling | None = None
     """Other wavelengths of rope, for texts rope_factor times as long as max_length; None: the same ones."""
     rope_factor: float = 1.0
-    """How many times as long texts become by rope_scaling."""
+    """The ratio of the new length to max_length under rope_scaling."""
     norm: Norm = "layer"
     """LayerNorm or RMSNorm."""
     norm_placement: NormPlacement = "pre"

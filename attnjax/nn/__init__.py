@@ -29,8 +29,11 @@ from attnjax.nn.latent.tensor_product import TensorProductAttention
 from attnjax.nn.latent.value_residual import ValueResidualAttention
 from attnjax.nn.norm import make_norm
 from attnjax.nn.short_convolution import ShortConvolution
+from attnjax.nn.sparse import DSA, NSA, Linformer, MoBA, Nystrom
 
 __all__ = [
+    "DSA",
+    "NSA",
     "Attention",
     "AttentionOutput",
     "AttentionResidual",
@@ -50,8 +53,11 @@ __all__ = [
     "KVCache",
     "KeysValues",
     "LatentAttention",
+    "Linformer",
     "MixtureOfAttention",
+    "MoBA",
     "MultiTokenAttention",
+    "Nystrom",
     "OutputGate",
     "PathAttention",
     "PositionScore",

@@ -125,12 +125,9 @@ def _rows(table: nnx.Embed, index: Int[Array, "*B"]) -> Float[Array, "*B D"]:
 
 
 def _require_inside(name: str, given: Array, rows: int, there_are: str) -> None:
-    # Of a tracer even the question where it lies is an error.
-    if (
-        isinstance(given, jax.core.Tracer)
-        or given.size == 0
-        or not getattr(given, "is_fully_addressable", True)
-    ):
+    if isinstance(given, jax.core.Tracer) or given.size == 0:
+        return
+    if not getattr(given, "is_fully_addressable", True):  # Other processes hold some of it.
         return
     values = jax.device_get(given)  # In NumPy: what is known stays so while jit traces something else.
     low, high = int(values.min()), int(values.max())

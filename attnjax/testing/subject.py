@@ -1,7 +1,7 @@
 """The layer under test: a small one in float64 whose parameters have left their initial values."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -12,7 +12,6 @@ from jaxtyping import Array, Float
 
 from attnjax.config import require
 from attnjax.mechanisms import Choice, Recipe, read
-from attnjax.mechanisms.pattern import Part
 from attnjax.nn.attention.make import make_attention
 from attnjax.ops import masks
 
@@ -120,7 +119,7 @@ def subject_of(text: str) -> Subject:
     require(len(choices) == 1, f"mechanism is {text!r}: expected that of one layer, not of {len(choices)}")
     choices[0].row.require_takes("tokens", f"mechanism is {text!r}")
     parts = [
-        Part(part.row, part.options or _small(part.row)) if isinstance(part.row, Recipe) else part
+        replace(part, options=part.options or _small(part.row)) if isinstance(part.row, Recipe) else part
         for part in choices[0].parts
     ]
     rows = [part.row for part in parts]

@@ -142,6 +142,7 @@ def test_embedding_refuses_what_it_cannot_place() -> None:
             embedding(jnp.array([ids]))
     known = jnp.array([[1, 2]])
     assert jax.eval_shape(lambda: embedding(known, known)).shape == (1, 2, 6)
+    assert jax.eval_shape(embedding, known, known).shape == (1, 2, 6)  # Traced: nothing is known.
     with pytest.raises(TypeError, match="tokens have dtype float32: expected integers"):
         embedding(jnp.zeros((1, 3)))
 

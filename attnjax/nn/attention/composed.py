@@ -1,6 +1,8 @@
 """Softmax attention composed of recipes: masks, a comparison, scores, a normaliser and gates of heads."""
 
-from collections.abc import Callable
+import functools
+import operator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,8 +133,9 @@ class ComposedAttention(SoftmaxAttention):
         gates = self._gates(x, held, count)
         given = {"offset": reading.offset, "causal": reading.causal, "heads": self.heads, "log_gates": gates}
         given |= {"queries": x.shape[-2], "keys": x.shape[-2] if held is None else held.capacity}
-        parts = [part for part in self._recipes if _recipe(part).role != "gate"]
+        parts = [part for part in self._recipes if _recipe(part).role not in ("mask", "gate")]
         rules = [(_recipe(part), self._rule(part, given)) for part in parts]
+        own_masks = list(_masks(read(self.mechanism)[0], lambda part: self._rule(part, given)))
 
         def own(role: Role, of_call: Any) -> Any:
             return of_call or next((rule for row, rule in rules if row.role == role), None)
@@ -141,7 +144,7 @@ class ComposedAttention(SoftmaxAttention):
             x,
             context,
             values=values,
-            mask=_joined(reading, [(rule, row.widens) for row, rule in rules if row.role == "mask"], others),
+            mask=_joined(reading, own_masks, others),
             score=[*flatten(score), *(rule for row, rule in rules if row.role == "score")] or None,
             normalizer=own("normalizer", normalizer),
             comparison=own("comparison", comparison),
@@ -212,11 +215,18 @@ def composed_mask(choice: Choice, length: int, *, causal: bool) -> Mask | None:
       · ■ ■
     """
     given = {"offset": 0, "causal": causal, "heads": 1, "queries": length, "keys": length}
-    parts = [(_recipe(part), part) for part in choice.of_model().recipes]
-    rules = [
-        (_call(row.function, given, part.options), row.widens) for row, part in parts if row.role == "mask"
-    ]
-    return _joined(MaskReading(causal=causal), rules, None)
+
+    def rule(part: Part) -> Any:
+        return _call(part.row.function, given, part.options)
+
+    return _joined(MaskReading(causal=causal), list(_masks(choice.of_model(), rule)), None)
+
+
+def _masks(choice: Choice, rule: Callable[[Part], Mask]) -> Iterator[tuple[Mask, bool]]:
+    """Yields the masks that & joins, and whether each widens what a causal model sees."""
+    for parts in choice.unions():
+        if _recipe(parts[0]).role == "mask":
+            yield functools.reduce(operator.or_, map(rule, parts)), _recipe(parts[0]).widens
 
 
 def _with_gates(cache: Any, gates: Array | None) -> Any:

@@ -199,18 +199,16 @@ class SoftmaxAttention(Attention):
         rules = self._rules(mask, score, normalizer, before) | {"comparison": comparison}
         count = None if kept is None else kept_tokens(mask, kept.length, x.shape[-2])
         source, kept = self._remembered(x, query, source, kept, count, rules)
+        rules["mask"] = self._narrowed(rules["mask"], query, source, mask)
         weights = None if capture is None else self._weights(capture, query, source, rules)
         rules |= {
             "implementation": self.implementation,
             "dropout_rate": 0.0 if dropout is None else dropout.rate,
             "dropout_key": None if dropout is None else dropout.key,
         }
-        if self.memory is None:
-            out = self._attend(query, source, rules)
-        else:
-            out, share = self.memory.attend(query, *(heads.astype(query.dtype) for heads in source), **rules)
-            if capture is not None and weights is not None:
-                weights = weights * capture.of(share)[..., None]
+        out, share = self._attended(x, query, source, rules, mask)
+        if capture is not None and weights is not None and share is not None:
+            weights = weights * capture.of(share)[..., None]
         out = self.out(self._gated(out, x))
         return AttentionOutput(nan_where_wrong(out, before_call, kept, mask, score), kept, weights)
 
@@ -279,6 +277,22 @@ class SoftmaxAttention(Attention):
         attend = read(self.mechanism)[0].row.function
         keys, values = (heads.astype(query.dtype) for heads in source)
         return attend(query, keys, values, **taken(attend, rules), **dict(self.options))
+
+    def _narrowed(self, mask: Any, query: Array, source: KeysValues, given: MaskLike | None) -> Any:
+        """Returns the mask of a call, of what the layer chooses to see; `given`: that of the caller."""
+        return mask
+
+    def _attended(
+        self, x: Array, query: Array, source: KeysValues, rules: dict[str, Any], given: MaskLike | None
+    ) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B N T"] | None]:
+        """Returns what the heads read, and of a memory the share of the weights that it leaves.
+
+        `given` is the mask of the caller.
+        """
+        if self.memory is None:
+            return self._attend(query, source, rules), None
+        out, share = self.memory.attend(query, *(heads.astype(query.dtype) for heads in source), **rules)
+        return out, share
 
     def _rules(self, mask: Any, score: Any, normalizer: Normalizer | None, offset: Any) -> dict[str, Any]:
         """Returns the mask, score, normaliser and scale of a call, with those of the layer."""

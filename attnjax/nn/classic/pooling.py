@@ -14,7 +14,7 @@ from attnjax.nn.dot import flat_dot_general
 from attnjax.ops.classic import attentive_pooling
 
 
-class Pooled(NamedTuple):
+class Pooling(NamedTuple):
     """The pooled vectors [*B, R, D] and the weights [*B, R, S] of what they are made of."""
 
     out: Float[Array, "*B R D"]
@@ -74,14 +74,14 @@ class AttentivePooling(nnx.Module):
         start = hidden**-0.5 * rngs.params.normal((heads, hidden), param_dtype)
         self.queries = nnx.Param(start, **named("heads", "width"))
 
-    def __call__(self, x: Float[Array, "*B S D"], *, mask: Bool[Array, "*B S"] | None = None) -> Pooled:
+    def __call__(self, x: Float[Array, "*B S D"], *, mask: Bool[Array, "*B S"] | None = None) -> Pooling:
         """Pools the vectors that the mask leaves; 0 where it leaves none.
 
         Raises:
           ValueError: x has another width.
         """
         require_width("x", x, self.dim)
-        return Pooled(*attentive_pooling(x, jnp.tanh(self.features(x)), self.queries[...], mask=mask))
+        return Pooling(*attentive_pooling(x, jnp.tanh(self.features(x)), self.queries[...], mask=mask))
 
 
 class HierarchicalPooling(nnx.Module):
@@ -123,7 +123,7 @@ class HierarchicalPooling(nnx.Module):
         self.of_words = AttentivePooling(dim, 1, hidden=hidden, bias=True, **options)
         self.of_sentences = AttentivePooling(dim, heads, hidden=hidden, bias=True, **options)
 
-    def __call__(self, x: Float[Array, "*B M S D"], *, mask: Bool[Array, "*B M S"] | None = None) -> Pooled:
+    def __call__(self, x: Float[Array, "*B M S D"], *, mask: Bool[Array, "*B M S"] | None = None) -> Pooling:
         """Pools the words that the mask leaves; a sentence without any takes no part.
 
         Returns:

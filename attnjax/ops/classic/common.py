@@ -9,7 +9,7 @@ from attnjax.ops.arguments import make_call
 from attnjax.ops.core.pairs import Sizes, block
 
 
-class Tokens(NamedTuple):
+class CleanTokens(NamedTuple):
     """Queries, keys and values without a NaN or inf, in the softmax's dtype, and which pairs attend.
 
     `lost` is NaN for each key that holds NaN or inf, or whose value does, else 0: added to a score it spoils
@@ -28,7 +28,7 @@ class Tokens(NamedTuple):
         return jnp.einsum("...nts,...snv->...tnv", weights, self.value).astype(dtype)
 
 
-def tokens_of(query: Any, key: Any, value: Any, mask: Any) -> Tokens:
+def tokens_of(query: Any, key: Any, value: Any, mask: Any) -> CleanTokens:
     """Returns checked arguments; TypeError and ValueError as `attention` raises them."""
     call = make_call(query, key, value, mask=mask)
     sizes, heads = call.rules.sizes, call.rules.sizes.heads
@@ -48,7 +48,7 @@ def tokens_of(query: Any, key: Any, value: Any, mask: Any) -> Tokens:
         attended = jnp.broadcast_to(attended, flat).reshape(sizes.pairs)
     lost = jnp.where(jnp.moveaxis(whole, -1, -2), 0, jnp.nan).astype(call.dtype)[..., None, :]
     clean_key, clean_value = (jnp.where(jnp.isfinite(x), x, 0) for x in (key, value))
-    return Tokens(query, clean_key, clean_value, attended, lost, sizes)
+    return CleanTokens(query, clean_key, clean_value, attended, lost, sizes)
 
 
 def softmax_of(scores: Array, attended: Array) -> Array:

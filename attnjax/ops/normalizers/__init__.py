@@ -9,6 +9,7 @@ from attnjax.ops.normalizers.sparsemax import sparsemax
 from attnjax.ops.normalizers.squared_relu import squared_relu
 from attnjax.ops.normalizers.stick_breaking import stick_breaking
 from attnjax.ops.normalizers.talking_heads import talking_heads
+from attnjax.ops.normalizers.top_k import top_k
 
 __all__ = [
     "Normalizer",
@@ -23,4 +24,5 @@ __all__ = [
     "squared_relu",
     "stick_breaking",
     "talking_heads",
+    "top_k",
 ]

@@ -23,7 +23,14 @@ def feed_forward(p: dict[str, Any], x: Array) -> Array:
     return affine(p["down"], h / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (h + 0.044715 * h**3))))
 
 
-def attention(p: dict[str, Any], x: Array, y: Array, sees: Sees = lambda t, s: True) -> Array:
+def attention(
+    p: dict[str, Any],
+    x: Array,
+    y: Array,
+    sees: Sees = lambda t, s: True,
+    bias: Callable[[int, int, int], float] = lambda n, t, s: 0.0,
+    scale: float | None = None,
+) -> Array:
     out = np.zeros((len(x), p["out"]["kernel"].shape[-1]))
     _, heads, size = p["query"]["kernel"].shape
     for t in range(len(x)):
@@ -31,7 +38,8 @@ def attention(p: dict[str, Any], x: Array, y: Array, sees: Sees = lambda t, s: T
             q = x[t] @ p["query"]["kernel"][:, n] + p["query"].get("bias", np.zeros((heads, size)))[n]
             k = y @ p["key"]["kernel"][:, n] + p["key"].get("bias", np.zeros((heads, size)))[n]
             v = y @ p["value"]["kernel"][:, n] + p["value"].get("bias", np.zeros((heads, size)))[n]
-            w = np.array([np.exp(q @ k[s] / np.sqrt(size)) * sees(t, s) for s in range(len(y))])
+            by = size**-0.5 if scale is None else scale
+            w = np.array([np.exp(by * q @ k[s] + bias(n, t, s)) * sees(t, s) for s in range(len(y))])
             if w.any():
                 out[t] += (w / w.sum()) @ v @ p["out"]["kernel"][n]
     return out + p["out"].get("bias", 0)

@@ -17,13 +17,13 @@ LONG = 65536
 STRENGTHS = {"none": 0.0, "weak": 1e-4, "strong": 50.0, "everything": np.inf}
 
 
-@functools.partial(jax.jit, static_argnums=range(5))
+@functools.partial(jax.jit, static_argnums=(0, 1, 3, 4))
 def inputs(length, dtype, strength, per_channel, size=4):
     keys = jax.random.split(jax.random.key(0), 5)
     query, key, value = (jax.random.normal(k, (1, length, 1, size)) for k in keys[:3])
     key = key / jnp.linalg.norm(key, axis=-1, keepdims=True)
     chance = jax.random.uniform(keys[3], key.shape if per_channel else key.shape[:-1])
-    decay = jnp.where(chance > 0.3, -strength, -1e-3) if strength else jnp.zeros_like(chance)
+    decay = jnp.where(chance > 0.3, -strength, jnp.where(strength > 0, -1e-3, 0.0))
     beta = jax.random.uniform(keys[4], (1, length, 1, 1))
     kept = jnp.exp(decay if per_channel else decay[..., None])
     args = {"query": query, "key": beta * key, "value": value, "erase": kept * key}
