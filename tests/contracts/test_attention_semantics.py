@@ -6,6 +6,8 @@ CPU, and lower them for their platforms.
 """
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,13 @@ class TestBlockwise(AttentionSemantics):
 
 class TestOneBlock(AttentionSemantics):
     engine = "one block"
+
+
+def test_9_shard_map_composes_forward_and_backward_over_four_devices():
+    """With every engine, in a process of its own: jax counts its devices once."""
+    command = [sys.executable, "-m", "tests.contracts.attention_sharded"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_line_of_the_semantics_is_held():
