@@ -11,11 +11,15 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from attnjax.ops.attention import attention as attention
     from attnjax.ops.attention import attention_weights as attention_weights
+    from attnjax.ops.comparing import matrix_attention as matrix_attention
+    from attnjax.ops.comparing import vector_attention as vector_attention
+    from attnjax.ops.comparisons import Comparison as Comparison
     from attnjax.ops.linear.attention import linear_attention as linear_attention
     from attnjax.ops.masks import Mask as Mask
     from attnjax.ops.masks import block_diagonal as block_diagonal
     from attnjax.ops.masks import blocks as blocks
     from attnjax.ops.masks import causal as causal
+    from attnjax.ops.masks import chosen_blocks as chosen_blocks
     from attnjax.ops.masks import chunked_causal as chunked_causal
     from attnjax.ops.masks import dense as dense
     from attnjax.ops.masks import dilated as dilated
@@ -31,10 +35,14 @@ if TYPE_CHECKING:
     from attnjax.ops.masks import sliding_window as sliding_window
     from attnjax.ops.merge import merge_attention as merge_attention
     from attnjax.ops.normalizers import Normalizer as Normalizer
+    from attnjax.ops.normalizers import cog as cog
     from attnjax.ops.normalizers import entmax as entmax
     from attnjax.ops.normalizers import sigmoid as sigmoid
     from attnjax.ops.normalizers import softmax as softmax
     from attnjax.ops.normalizers import sparsemax as sparsemax
+    from attnjax.ops.normalizers import squared_relu as squared_relu
+    from attnjax.ops.normalizers import stick_breaking as stick_breaking
+    from attnjax.ops.normalizers import talking_heads as talking_heads
     from attnjax.ops.plan import AttentionPlan as AttentionPlan
     from attnjax.ops.plan import plan_attention as plan_attention
     from attnjax.ops.positions import DynamicNTKScaling as DynamicNTKScaling
@@ -47,6 +55,7 @@ if TYPE_CHECKING:
     from attnjax.ops.positions import rope as rope
     from attnjax.ops.positions import sinusoidal as sinusoidal
     from attnjax.ops.scores import Score as Score
+    from attnjax.ops.scores import adaptive_span as adaptive_span
     from attnjax.ops.scores import alibi as alibi
     from attnjax.ops.scores import forget_gate as forget_gate
     from attnjax.ops.scores import pair_bias as pair_bias

@@ -9,12 +9,23 @@ from typing import Any, ClassVar, Literal
 from attnjax.config import InputError, require
 
 Kind = Literal["softmax", "recurrence", "recipe", "layer"]
-Role = Literal["mask", "score", "normalizer"]
+Role = Literal["mask", "comparison", "score", "normalizer", "gate"]
 OptionKind = Literal["int", "float", "bool", "ints"]
 OfModel = Literal["layer", "layers", "max_length"]
 GateRange = Literal["log_decay", "strength", "rate", "positive", "unit", "free", "random"]
 TwoSided = Literal["sum", "quotient", "mean"]
+Takes = Literal["tokens", "context", "pool", "image", "graph", "depth"]
 Target = str | Callable[..., Any]
+
+TAKES: Mapping[Takes, str] = {
+    "tokens": "tokens",
+    "context": "tokens and a context that they read",
+    "pool": "a set of vectors, of which it makes a few",
+    "image": "images",
+    "graph": "graphs",
+    "depth": "what all layers before it gave",
+}
+"""The words for what a layer is called with, in errors and in the documentation."""
 
 _EXPECTED = {
     "int": "a whole number",
@@ -113,7 +124,10 @@ class Mechanism:
       options: what a config can set, by name.
       cost: of a head in T tokens, as a text.
       causal_only: it cannot read both ways.
+      two_sided_only: it cannot read causally.
+      packs: sequences that are packed in one row can be kept apart.
       streaming: with a cache it gives for token after token what it gives for all at once.
+      takes: what it is called with; only a `Layer` takes something else than tokens.
       has_weights: there are attention weights, to capture and to drop out.
       heads_differ: heads differ by more than their parameters (fixed decays or slopes): their order counts.
       place: the file and line of one that a user registered; empty for those of this package.
@@ -128,7 +142,10 @@ class Mechanism:
     options: Mapping[str, Option] = field(default_factory=dict)
     cost: str = "O(T²·H)"
     causal_only: bool = False
+    two_sided_only: bool = False
+    packs: bool = True
     streaming: bool = True
+    takes: Takes = "tokens"
     has_weights: bool = True
     heads_differ: bool = False
     place: str = ""
@@ -138,6 +155,7 @@ class Mechanism:
             self.name.isidentifier(),
             f"a mechanism's name is {self.name!r}: expected letters, digits and underscores",
         )
+        require(self.takes in TAKES, f"{self.name} takes {self.takes!r}: expected one of {', '.join(TAKES)}")
         object.__setattr__(self, "options", _frozen(self.options))
 
     @property
@@ -153,6 +171,19 @@ class Mechanism:
     def keys_are_gates(self) -> bool:
         """There are no keys to rotate or to normalise."""
         return False
+
+    def require_takes(self, given: Takes, label: str) -> None:
+        """Raises InputError, which begins with a label, where it takes something else than is given.
+
+        >>> mine = Layer(name="mine", formula="", target="", takes="graph")
+        >>> mine.require_takes("tokens", "model.mechanism is 'mine'")
+        Traceback (most recent call last):
+        attnjax.config.InputError: model.mechanism is 'mine': mine takes graphs, and here it is given tokens
+        """
+        require(
+            self.takes == given,
+            f"{label}: {self.name} takes {TAKES[self.takes]}, and here it is given {TAKES[given]}",
+        )
 
     def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the given options in their types.
@@ -246,10 +277,10 @@ class Recurrence(Mechanism):
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Mechanism):
-    """A part of softmax attention: a mask, a score modification or a normaliser.
+    """A part of softmax attention: a mask, a comparison, a score modification, a normaliser or a gate.
 
     Attributes:
-      role: which of the three.
+      role: which of the five. A gate changes what the heads read, before the last projection.
       of_layer: the target is a module with parameters of its own, which a layer makes and then calls.
       widens: of a mask, that it adds to what a causal model sees, where others take away.
       drawn: arguments of a mask that is drawn for `attnjax show`, where the defaults are too wide.
@@ -265,6 +296,11 @@ class Recipe(Mechanism):
 
 @dataclass(frozen=True, kw_only=True)
 class Layer(Mechanism):
-    """A module of one's own in the place of the attention layer."""
+    """A module of its own, in the place of the attention layer where it takes tokens.
+
+    Its `takes` is "tokens" for [*B, T, D], "context" for tokens and others [*B, S, C] that they read, "pool"
+    for a set [*B, S, D] of which it makes a few vectors, "image" for [*B, Y, X, D], "graph" for nodes
+    [*B, N, D] and edges, "depth" for the outputs of all layers before it.
+    """
 
     kind = "layer"

@@ -2,19 +2,35 @@
 
 from collections.abc import Callable, Iterator
 
-from attnjax.mechanisms.base import Layer, Mechanism, Paper, Recipe, Recurrence
+from attnjax.mechanisms.base import TAKES, Layer, Mechanism, Paper, Recipe, Recurrence, Takes
 from attnjax.mechanisms.catalogue import table
 from attnjax.mechanisms.recipes import NOT_IN_A_CONFIG
 
 _HEADINGS: dict[str, Callable[[Mechanism], bool]] = {
     "softmax attention": lambda row: not isinstance(row, (Recipe, Recurrence, Layer)),
     "masks": lambda row: isinstance(row, Recipe) and row.role == "mask",
+    "comparisons": lambda row: isinstance(row, Recipe) and row.role == "comparison",
     "scores": lambda row: isinstance(row, Recipe) and row.role == "score",
     "normalisers": lambda row: isinstance(row, Recipe) and row.role == "normalizer",
+    "gates of heads": lambda row: isinstance(row, Recipe) and row.role == "gate",
     "recurrences": lambda row: isinstance(row, Recurrence),
-    "layers of your own": lambda row: isinstance(row, Layer),
+    "layers": lambda row: _is_layer(row, "tokens"),
+    "layers that read a context": lambda row: _is_layer(row, "context"),
+    "layers that pool a set": lambda row: _is_layer(row, "pool"),
+    "layers of images": lambda row: _is_layer(row, "image"),
+    "layers of graphs": lambda row: _is_layer(row, "graph"),
+    "layers over depth": lambda row: _is_layer(row, "depth"),
+    "layers of your own": lambda row: isinstance(row, Layer) and bool(row.place),
 }
-_HOW = """Options stand in parentheses; & joins masks, scores and a normaliser; a pattern repeats over layers:
+_SIZES: dict[Takes, str] = {
+    "context": "a head in T tokens that read S",
+    "pool": "a head in a set of S",
+    "image": "a head in T places of an image",
+    "graph": "a head in T edges",
+    "depth": "a token under T layers",
+}
+_HOW = """Options stand in parentheses; & joins masks, a comparison, scores, a normaliser and gates, |
+masks in parentheses; a pattern repeats over layers:
 --model.mechanism "window(size=16) & entmax(alpha=1.25)", --model.mechanism kda*3+softmax"""
 
 _PAGE = """# Mechanisms
@@ -32,8 +48,9 @@ attnjax sweep recall --grid "model.mechanism=gla,window(size=8),longformer(size=
 ```
 
 - Options stand in parentheses, each by its name. Where none is given, the default holds.
-- Masks, scores and one normaliser are joined by `&`: softmax attention with these parts. Scores act in the
-  order given.
+- Masks, a comparison, scores, a normaliser and gates of heads are joined by `&`: softmax attention with these
+  parts. Scores and gates act in the order given. Masks are joined by `|` too, in parentheses beside `&`:
+  `(window(size=16) | global_tokens(count=2)) & entmax`.
 - `+` joins the mechanisms of one layer after another and `*3` repeats one; the whole pattern repeats over the
   layers of a model, in an encoder-decoder over those of each stack.
 """
@@ -83,9 +100,12 @@ def _groups() -> Iterator[tuple[str, list[Mechanism]]]:
 def _facts(row: Mechanism) -> Iterator[tuple[str, str]]:
     if row.paper is not None:
         yield "paper", _reference(row.paper)
-    yield "cost", f"{row.cost} for a head in T tokens"
-    yield "reads", "causally only" if row.causal_only else "causally, and both ways"
-    yield "decodes", _decoding(row)
+    yield "cost", f"{row.cost} for {_SIZES.get(row.takes, 'a head in T tokens')}"
+    if isinstance(row, Layer):
+        yield "takes", TAKES[row.takes]
+    if row.takes == "tokens":
+        yield "reads", _order(row) + ("" if row.packs else "; no packed sequences")
+        yield "decodes", _decoding(row)
     if isinstance(row, Recurrence):
         states = (
             row.state if isinstance(row.state, str) else "; ".join(f"{n} {x}" for n, x in row.state.items())
@@ -96,9 +116,23 @@ def _facts(row: Mechanism) -> Iterator[tuple[str, str]]:
     for name, option in row.options.items():
         default = "" if option.default is None else f", default {option.default}"
         of_model = "" if option.of_model is None else f", here the model's {option.of_model}"
-        yield "option", f"{name}: {option.meaning} ({option.expected}{default}{of_model})"
+        expected = f"{option.expected}{default}{of_model}"
+        yield "option", f"{name}: {f'{option.meaning} ({expected})' if option.meaning else expected}"
     yield "code", row.place or (row.target if isinstance(row.target, str) else row.target.__qualname__)
-    yield "use", f"--model.mechanism {row.name}"
+    if row.takes == "tokens":
+        yield "use", f"--model.mechanism {row.name}"
+    else:
+        yield "use", f'attnjax.nn.make_attention("{row.name}", dim, heads, rngs=rngs)'
+
+
+def _is_layer(row: Mechanism, takes: Takes) -> bool:
+    return isinstance(row, Layer) and row.takes == takes and not row.place
+
+
+def _order(row: Mechanism) -> str:
+    if row.two_sided_only:
+        return "both ways only" + (", one document a row" if not row.packs else "")
+    return "causally only" if row.causal_only else "causally, and both ways"
 
 
 def _decoding(row: Mechanism) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from attnjax.config import require
-from attnjax.mechanisms import read
+from attnjax.mechanisms import Mechanism, read
 
 Positions = Literal["sinusoidal", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"]
 Norm = Literal["layer", "rms"]
@@ -21,6 +21,8 @@ NormPlacement = Literal["pre", "post"]
 Activation = Literal["gelu", "swiglu"]
 Precision = Literal["float32", "bfloat16"]
 Implementation = Literal["reference", "blockwise"]
+RopeScaling = Literal["linear", "yarn", "llama3"]
+OutputGate = Literal["elementwise", "headwise"]
 
 _CHOICES = {
     "positions": Positions,
@@ -29,6 +31,11 @@ _CHOICES = {
     "activation": Activation,
     "dtype": Precision,
     "param_dtype": Precision,
+}
+_CHOICES_OR_NONE = {
+    "implementation": Implementation,
+    "rope_scaling": RopeScaling,
+    "output_gate": OutputGate,
 }
 
 
@@ -50,6 +57,14 @@ class BlockConfig:
     """Self-attention: gla, "window(size=16)", kda*3+softmax; `attnjax list mechanisms` has them all."""
     positions: Positions = "rope"
     """Positions of tokens, which are added to embeddings, rotate queries and keys, or bias the scores."""
+    rope_base: float = 10_000.0
+    """Base of the wavelengths of rope, in radians per token."""
+    rope_fraction: float = 1.0
+    """Share of each head that rope rotates, in (0, 1]."""
+    rope_scaling: RopeScaling | None = None
+    """Other wavelengths of rope, for texts rope_factor times as long as max_length; None: the same ones."""
+    rope_factor: float = 1.0
+    """The ratio of the new length to max_length under rope_scaling."""
     norm: Norm = "layer"
     """LayerNorm or RMSNorm."""
     norm_placement: NormPlacement = "pre"
@@ -58,12 +73,14 @@ class BlockConfig:
     """Activation of the feed-forward layers; swiglu gates one half by the other."""
     qk_norm: bool = False
     """RMSNorm of each query and key head."""
+    output_gate: OutputGate | None = None
+    """Gate of the heads before the last projection of attention, of each entry or each head; None: none."""
     bias: bool = True
     """True if projections and feed-forward layers have biases."""
     tie_embeddings: bool = False
     """True if the embedding of the predicted tokens is the output projection too."""
     max_length: int = 512
-    """Positions that a learned table holds; the horizon of cosFormer."""
+    """Positions that a learned table holds; what rope_scaling prolongs; the horizon of cosFormer."""
     dtype: Precision = "float32"
     """Precision of the computation."""
     param_dtype: Precision = "float32"
@@ -79,9 +96,11 @@ class BlockConfig:
                 _require_positive(name, getattr(self, name))
         for name, choices in _CHOICES.items():
             _require_choice(name, getattr(self, name), get_args(choices))
-        if self.implementation is not None:
-            _require_choice("implementation", self.implementation, get_args(Implementation))
+        for name, choices in _CHOICES_OR_NONE.items():
+            if getattr(self, name) is not None:
+                _require_choice(name, getattr(self, name), get_args(choices))
         self._require_heads_fit()
+        self._require_rope_fits()
         self._require_mechanism_fits()
 
     def _require_heads_fit(self) -> None:
@@ -104,6 +123,27 @@ class BlockConfig:
             f"model.positions is 'sinusoidal': it needs an even model.dim, got {self.dim}",
         )
 
+    def _require_rope_fits(self) -> None:
+        rotates = self.positions.startswith("rope")
+        for name, default in (("base", 10_000.0), ("fraction", 1.0), ("scaling", None), ("factor", 1.0)):
+            value = getattr(self, f"rope_{name}")
+            require(
+                rotates or value == default,
+                f"model.rope_{name} is {value!r}: model.positions is {self.positions!r}, expected rope",
+            )
+        require(self.rope_base > 0, f"model.rope_base is {self.rope_base!r}: it must be above 0")
+        rotated = round(self.head_size * self.rope_fraction)
+        require(
+            not rotates or (0 < self.rope_fraction <= 1 and rotated >= 2 and rotated % 2 == 0),
+            f"model.rope_fraction is {self.rope_fraction!r}: it must be in (0, 1] and rotate an even "
+            f"number of entries, not {rotated} of {self.head_size}",
+        )
+        require(
+            (self.rope_factor > 1) if self.rope_scaling else self.rope_factor == 1,
+            f"model.rope_factor is {self.rope_factor!r}: it must be above 1 with model.rope_scaling, and 1 "
+            "without",
+        )
+
     def _require_mechanism_fits(self) -> None:
         rows = [choice.row for choice in read(self.mechanism, "model.mechanism")]
         require(
@@ -111,6 +151,7 @@ class BlockConfig:
             f"model.positions is {self.positions!r}: it acts on scores, and {self.mechanism} has none",
         )
         for row in rows:
+            row.require_takes("tokens", f"model.mechanism is {self.mechanism!r}")
             require(
                 not row.keys_are_gates or not self.positions.startswith("rope"),
                 f"model.positions is {self.positions!r}: it rotates keys, and those of {row.name} are gates; "
@@ -156,6 +197,7 @@ class TransformerConfig(BlockConfig):
                 f"model.mechanism is {self.mechanism!r}: {part.row.name} needs all tokens at once, but a "
                 "decoder writes one after the other",
             )
+            _require_causal(part.row, self.mechanism)
 
 
 @dataclass(frozen=True)
@@ -170,8 +212,17 @@ class LanguageModelConfig(BlockConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _require_positive("layers", self.layers)
+        for part in (part for choice in read(self.mechanism) for part in choice.parts):
+            _require_causal(part.row, self.mechanism)
         if self.convolution is not None:
             _require_positive("convolution", self.convolution)
+
+
+def _require_causal(row: Mechanism, mechanism: str) -> None:
+    require(
+        not row.two_sided_only,
+        f"model.mechanism is {mechanism!r}: {row.name} reads both ways only, but a decoder is causal",
+    )
 
 
 def _require_positive(name: str, value: object) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from attnjax.models.config import TransformerConfig
 from attnjax.models.factory import Parts
 from attnjax.models.output import Encoded, ModelOutput, Weights
-from attnjax.nn import Capture, Dropout, KeysValues, KVCache, StateCache, folded
+from attnjax.nn import Capture, Depth, Dropout, KeysValues, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
 from attnjax.ops import masks
 
@@ -124,6 +124,7 @@ class Transformer(nnx.Module):
         mask = masks.lengths(key=source_lengths)
         score = None if self.encoder_score is None else self.encoder_score()
         captured: Weights = {}
+        depth = Depth()
         for i, block in enumerate(self.encoder):
             x, _, weights = block(
                 x,
@@ -131,6 +132,7 @@ class Transformer(nnx.Module):
                 score=score,
                 dropout=folded(dropout, i),
                 capture=_layer(capture, i),
+                depth=depth,
             )
             captured |= {f"encoder.{i}.{name}": w for name, w in weights.items()}
         return Encoded(x if self.encoder_norm is None else self.encoder_norm(x), captured)
@@ -168,6 +170,7 @@ class Transformer(nnx.Module):
         score = None if self.decoder_score is None else self.decoder_score(offset)
         own: list[KVCache | StateCache] = []
         captured: Weights = {}
+        depth = Depth()
         for i, block in enumerate(self.decoder):
             x, kept, weights = block(
                 x,
@@ -178,6 +181,7 @@ class Transformer(nnx.Module):
                 cache=None if cache is None else cache.own[i],
                 dropout=folded(dropout, i),
                 capture=_layer(capture, i),
+                depth=depth,
             )
             if kept is not None:
                 own.append(kept)

@@ -14,6 +14,7 @@ from attnjax.nn import (
     EncoderBlock,
     FeedForward,
     PositionScore,
+    Rope,
     ShortConvolution,
     SoftmaxAttention,
     flat_dot_general,
@@ -21,8 +22,15 @@ from attnjax.nn import (
     make_norm,
     named,
 )
+from attnjax.nn.joining import Linear
+from attnjax.ops import positions
 
-_ROPE = {"rope": "halves", "rope_interleaved": "interleaved"}
+_ROPE: dict[str, Any] = {"rope": "halves", "rope_interleaved": "interleaved"}
+_SCALINGS: dict[str, Any] = {
+    "linear": lambda factor, original_length: positions.LinearScaling(factor),
+    "llama3": positions.Llama3Scaling,
+    "yarn": positions.YarnScaling,
+}
 
 
 class Parts:
@@ -63,12 +71,22 @@ class Parts:
         """Makes the self-attention of layer 0, 1, … of so many."""
         choice = over_layers(read(self.config.mechanism), layers)[layer]
         of_model = {"layer": layer, "layers": layers, "max_length": self.config.max_length}
-        return self._attention(choice.of_model(**of_model), rope=_ROPE.get(self.config.positions))
+        return self._attention(choice.of_model(**of_model), rope=self._rope())
 
     def cross_attention(self) -> SoftmaxAttention:
         layer = self._attention(Choice.of("softmax"))
         assert isinstance(layer, SoftmaxAttention)
         return layer
+
+    def _rope(self) -> Any:
+        config = self.config
+        if config.positions not in _ROPE:
+            return None
+        layout, scaling = _ROPE[config.positions], None
+        if config.rope_scaling is not None:
+            scaling = _SCALINGS[config.rope_scaling](config.rope_factor, original_length=config.max_length)
+        rope = Rope(layout, config.rope_base, config.rope_fraction, scaling)
+        return layout if rope == Rope(layout) else rope  # Alone it says the same, and reads well in an error.
 
     def _attention(self, choice: Choice, *, rope: Any = None) -> Attention:
         config = self.config
@@ -78,10 +96,11 @@ class Parts:
             "bias": config.bias,
             "qk_norm": config.qk_norm,
             "rope": rope,
+            "output_gate": config.output_gate,
             "rngs": self.rngs,
             **self.dtypes,
         }
-        if choice.row.kind == "softmax":
+        if choice.row.kind in ("softmax", "layer"):
             settings["implementation"] = config.implementation
         return make_attention(choice, config.dim, config.heads, **settings)
 
@@ -118,8 +137,8 @@ class Parts:
             rngs=self.rngs,
         )
 
-    def output(self, vocab: int) -> nnx.Linear:
-        return nnx.Linear(
+    def output(self, vocab: int) -> Linear:
+        return Linear(
             self.config.dim,
             vocab,
             use_bias=self.config.bias,

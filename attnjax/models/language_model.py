@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.factory import Parts
 from attnjax.models.output import ModelOutput, Weights
-from attnjax.nn import Capture, Dropout, KVCache, StateCache, folded
+from attnjax.nn import Capture, Depth, Dropout, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
 from attnjax.ops import masks
 
@@ -104,6 +104,7 @@ class LanguageModel(nnx.Module):
         score = None if self.score is None else self.score(offset)
         kept: list[KVCache | StateCache] = []
         captured: Weights = {}
+        depth = Depth()
         for i, block in enumerate(self.blocks):
             x, left, weights = block(
                 x,
@@ -112,6 +113,7 @@ class LanguageModel(nnx.Module):
                 cache=None if cache is None else cache.layers[i],
                 dropout=folded(dropout, i),
                 capture=None if capture is None else capture.layer(i),
+                depth=depth,
             )
             if left is not None:
                 kept.append(left)

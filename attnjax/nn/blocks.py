@@ -1,7 +1,7 @@
 """Transformer blocks: attention and feed-forward layers, each inside a residual connection with a norm."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from flax import nnx
 from jaxtyping import Array, Float
@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.depth import Depth
 from attnjax.nn.attention.placing import following
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.dropout import Dropout, folded
@@ -97,6 +98,7 @@ class EncoderBlock(nnx.Module):
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
+        depth: Depth | None = None,
     ) -> BlockOutput:
         """Applies the block; the arguments are those of `SoftmaxAttention`.
 
@@ -107,6 +109,7 @@ class EncoderBlock(nnx.Module):
             mask=mask,
             cache=cache,
             **_of_weights(self.attention, score, folded(dropout, "weights"), capture),
+            **_of_depth(self.attention, depth),
         )
         x = self.attention_residual.leave(x, own.out, folded(dropout, "attention"))
         return BlockOutput(_feed(self, x, dropout), own.cache, _asked_for(attention=own.weights))
@@ -147,6 +150,7 @@ class DecoderBlock(nnx.Module):
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
+        depth: Depth | None = None,
     ) -> BlockOutput:
         """Applies the block; mask, score and cache belong to the self-attention.
 
@@ -157,6 +161,7 @@ class DecoderBlock(nnx.Module):
             mask=mask,
             cache=cache,
             **_of_weights(self.self_attention, score, folded(dropout, "self_weights"), capture),
+            **_of_depth(self.self_attention, depth),
         )
         x = self.self_residual.leave(x, own.out, folded(dropout, "self_attention"))
         if not isinstance(context, KeysValues):
@@ -184,6 +189,11 @@ def _of_weights(
     attention: Attention, score: ScoreLike | None, dropout: Dropout | None, capture: Capture | None
 ) -> _OfWeights:
     return {"score": score, "dropout": dropout, "capture": capture} if attention.has_weights else {}
+
+
+def _of_depth(attention: Attention, depth: Depth | None) -> dict[str, Any]:
+    """Returns the argument for layers that read what those below left; one of one's own need not say so."""
+    return {"depth": depth} if getattr(attention, "reads_depth", False) else {}
 
 
 def _asked_for(**weights: Array | None) -> dict[str, Array]:

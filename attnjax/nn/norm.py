@@ -7,8 +7,9 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from attnjax.nn.axes import named
+from attnjax.nn.joining import LayerNorm, RMSNorm
 
-Norm = nnx.LayerNorm | nnx.RMSNorm
+Norm = LayerNorm | RMSNorm
 
 
 def make_norm(
@@ -47,7 +48,7 @@ def make_norm(
     scale = named(axis)
     if kind == "layer":
         # The fast variance, E[x²] - E[x]², loses everything when the mean is large.
-        return nnx.LayerNorm(
+        return LayerNorm(
             size,
             epsilon=eps,
             use_fast_variance=False,
@@ -58,7 +59,7 @@ def make_norm(
             rngs=rngs,
         )
     if kind == "rms":
-        return nnx.RMSNorm(
+        return RMSNorm(
             size, epsilon=eps, dtype=dtype, param_dtype=param_dtype, scale_metadata=scale, rngs=rngs
         )
     raise ValueError(f"norm {kind!r}: expected 'layer' or 'rms'")

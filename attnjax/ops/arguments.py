@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from attnjax.ops.comparisons import Compared, Comparison, compare
 from attnjax.ops.core.checks import array, floats, scalar
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.pairs import Sizes, surely
 from attnjax.ops.core.weight_dropout import WeightDropout, dropout
 from attnjax.ops.engines.call import AttentionCall, Semantics
@@ -25,6 +27,7 @@ class WeightOptions(TypedDict, total=False):
 
     mask: Mask | Bool[Array, "..."] | None
     bias: Float[Array, "..."] | None
+    comparison: Comparison | None
     score: Score | Sequence[Score] | None
     normalizer: Normalizer | None
     scale: float | Float[Array, ""] | None
@@ -45,6 +48,7 @@ def make_call(
     *,
     mask: Any = None,
     bias: Any = None,
+    comparison: Any = None,
     score: Any = None,
     normalizer: Any = None,
     scale: Any = None,
@@ -61,19 +65,26 @@ def make_call(
     query, key = _tokens("query", query), _tokens("key", key)
     no_value = value is NO_VALUE
     value = jnp.zeros((*key.shape[:-1], 0), key.dtype) if no_value else _tokens("value", value)
-    sizes = _sizes(query, key, value, "" if no_value else f", value {list(value.shape)} (*B, S, K, V)")
-    dtype = jnp.result_type(query, key, value, jnp.float32)
+    shown = "" if no_value else f", value {list(value.shape)} (*B, S, K, V)"
+    sizes = _sizes(query, key, value, shown, one_size=comparison is None)
+    dtype = accumulation_dtype(query, key, value)
+    precision, compared = _precision(precision), Compared(query, key, _scale(scale, query.shape[-1], dtype))
+    if comparison is not None:
+        given = None if scale is None else compared.scale
+        compared = compare(comparison, query, key, given, dtype, precision)
     rules = Semantics(
         mask=_mask(mask, sizes),
-        scores=_scores(score, bias, sizes, dtype),
+        scores=_scores([compared.score, score], bias, sizes, dtype),
         normalizer=_normalizer(normalizer).bind(sizes, dtype),
         dropout=_dropout(dropout_rate, dropout_key, sizes),
         sizes=sizes,
-        precision=_precision(precision),
+        precision=precision,
+        pairs=compared.pairs,
     )
-    scale = _scale(scale, query.shape[-1], dtype)
-    query, key, value = (x.reshape(sizes.flat_batch, *x.shape[-3:]) for x in (query, key, value))
-    return AttentionCall(query, key, value, scale, rules)
+    query, key, value = (
+        x.reshape(sizes.flat_batch, *x.shape[-3:]) for x in (compared.query, compared.key, value)
+    )
+    return AttentionCall(query, key, value, compared.scale, rules)
 
 
 def extras(call: AttentionCall, return_lse: bool, normalize: bool) -> Literal["lse", "sums"] | None:
@@ -111,13 +122,13 @@ def _tokens(name: str, x: Any) -> Array:
     return x
 
 
-def _sizes(query: Array, key: Array, value: Array, value_shown: str) -> Sizes:
+def _sizes(query: Array, key: Array, value: Array, value_shown: str, *, one_size: bool) -> Sizes:
     shown = f"query {list(query.shape)} (*B, T, N, H), key {list(key.shape)} (*B, S, K, H){value_shown}"
     if not query.shape[:-3] == key.shape[:-3] == value.shape[:-3]:
         raise ValueError(f"the batch axes *B differ: {shown}")
     if key.shape[-3:-1] != value.shape[-3:-1]:
         raise ValueError(f"key and value differ in S or K: {shown}")
-    if query.shape[-1] != key.shape[-1] or query.shape[-1] == 0:
+    if (one_size and query.shape[-1] != key.shape[-1]) or 0 in (query.shape[-1], key.shape[-1]):
         raise ValueError(f"query and key need one head size H of at least 1: {shown}")
     heads, groups = query.shape[-2], key.shape[-2]
     if groups == 0 or heads % groups:

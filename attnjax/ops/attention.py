@@ -95,6 +95,8 @@ def attention(
 
         out_i = Σ_j dropout(w_ij) v_j,  w_i = normaliser_j(score(scale·q_i·k_j) + bias_ij, over attended j)
 
+    A comparison takes the place of q_i·k_j.
+
     Weights are the softmax of the scores as they are rounded, however far from 0: a row that an additive bias
     of -1e9 rules out attends its keys evenly. A row without a key to attend gives output 0, lse -inf and zero
     gradients. NaN or inf in a key, value or bias that a row does not attend reaches neither its output nor a
@@ -112,9 +114,11 @@ def attention(
         "cudnn" and "pallas_gpu") is honoured or raises.
       mask: a mask, or a boolean array broadcastable to [*B, N, T, S]; True = attend.
       bias: broadcastable to [*B, N, T, S], added after the scores.
+      comparison: of a query with a key, from `attnjax.ops.comparisons`; None = q·k, for which both need one
+        size H.
       score: one score or several, applied in the order given.
       normalizer: None = softmax().
-      scale: scalar; None = 1/√H.
+      scale: scalar; None = that of the comparison, without one 1/√H.
       dropout_rate: scalar in [0, 1), may be traced; other than 0 it needs `dropout_key`.
       dropout_key: a key of jax.random.
       precision: of the matrix products, as in `jax.lax.dot`.

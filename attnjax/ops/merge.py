@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.explicit_axes import automatic, mesh_axes, spec
 
 
@@ -62,7 +63,7 @@ def merge_attention(
                     else f"expected lse {list(expected)} (*B, N, T)"
                 )
             )
-    dtype = jnp.result_type(*outs, *lses, jnp.float32)
+    dtype = accumulation_dtype(*outs, *lses)
     stacked = jnp.stack([x.astype(dtype) for x in lses])
     present = ~jnp.isneginf(stacked)
     highest = jax.lax.stop_gradient(jnp.max(jnp.where(present, stacked, -jnp.inf), axis=0))

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from attnjax.ops.core.dtypes import accumulation_dtype
+
 
 def smoothed_cross_entropy(
     logits: Float[Array, "B T V"],
@@ -31,7 +33,7 @@ def smoothed_cross_entropy(
       >>> print(round(float(loss), 4), float(metrics["weight"]))  # log 4
       1.3863 1.0
     """
-    log_p = jax.nn.log_softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
+    log_p = jax.nn.log_softmax(logits.astype(accumulation_dtype(logits)))
     known = jnp.where(counted, labels, 0)
     of_label = jnp.take_along_axis(log_p, known[..., None], axis=-1)[..., 0]
     losses = -(1 - label_smoothing) * of_label - label_smoothing * log_p.mean(-1)

@@ -20,14 +20,14 @@ from jaxtyping import Array
 from attnjax.nn.axes import logical_axes
 from attnjax.ops import masks
 from attnjax.testing.cost import operations
-from attnjax.testing.subject import BATCH, DIM, HEADS, LENGTH, Subject, normal, tokens
+from attnjax.testing.subject import BATCH, DIM, HEADS, LENGTH, MOST_TOKENS, Subject, normal, tokens
 
 LOUD = 10.0
 """Standard deviation of what replaces tokens that must not be seen."""
 STEP = 1e-5
 """Of a central difference; its error falls with the square, rounding grows with the inverse."""
 LENGTHS = (LENGTH, LENGTH - 3, 1)
-COST_LENGTHS = (64, 128, 256)
+COST_LENGTHS = (MOST_TOKENS // 4, MOST_TOKENS // 2, MOST_TOKENS)
 
 
 class NotApplicable(Exception):
@@ -44,7 +44,7 @@ class Measured:
 
 def future(subject: Subject) -> Measured:
     """No output depends on a later token."""
-    if subject.sees_ahead:
+    if subject.sees_ahead or subject.two_sided_only:
         raise NotApplicable("it sees more than what came before, by its definition")
     x, mask = tokens(), masks.causal()
     out = subject.output(subject.params, x, mask)
@@ -66,7 +66,9 @@ def padding(subject: Subject) -> Measured:
     padded = jnp.arange(LENGTH) >= lengths[:, None]
 
     def differences() -> Iterator[Measured]:
-        kinds = {"causal": masks.causal() & masks.lengths(key=lengths)}
+        kinds = {}
+        if not subject.two_sided_only:
+            kinds["causal"] = masks.causal() & masks.lengths(key=lengths)
         if not subject.causal_only:
             kinds["two-sided"] = masks.lengths(key=lengths)
         for kind, mask in kinds.items():
@@ -82,9 +84,12 @@ def padding(subject: Subject) -> Measured:
 
 def segments(subject: Subject) -> Measured:
     """Packed sequences do not see each other."""
+    if not subject.packs:
+        raise NotApplicable("it cannot keep packed sequences apart, and refuses them")
     x, border = tokens(), LENGTH // 2 + 1
     second = jnp.arange(LENGTH) >= border
-    mask = masks.causal() & masks.segments(second.astype(jnp.int32))
+    apart = masks.segments(second.astype(jnp.int32))
+    mask = apart if subject.two_sided_only else masks.causal() & apart
     out, loud = subject.output(subject.params, x, mask), LOUD * normal(x.shape, seed=4)
 
     def differences() -> Iterator[Measured]:
@@ -97,7 +102,7 @@ def segments(subject: Subject) -> Measured:
 
 def gradient(subject: Subject) -> Measured:
     """Gradients of every parameter and of the input are those of central differences in float64."""
-    x, mask = tokens(), masks.causal()
+    x, mask = tokens(), subject.order
     weights = normal(x.shape, seed=2)
 
     def loss(inputs: tuple[Any, Array]) -> Array:
@@ -146,7 +151,7 @@ def decoding(subject: Subject) -> Measured:
 
 def batch_order(subject: Subject) -> Measured:
     """Rows of a batch do not know each other."""
-    x, mask, order = tokens(), masks.causal(), np.array([2, 0, 1])
+    x, mask, order = tokens(), subject.order, np.array([2, 0, 1])
     out = subject.output(subject.params, x, mask)
     rows = {"in other order": (x[order], out[order]), "a row alone": (x[:1], out[:1])}
     return largest(
@@ -173,7 +178,7 @@ def head_order(subject: Subject) -> Measured:
     names = jax.tree.leaves(logical_axes(subject.params), is_leaf=lambda node: isinstance(node, tuple))
     leaves, tree = jax.tree.flatten(subject.params)
     other = jax.tree.unflatten(tree, [permuted(*both) for both in zip(names, leaves, strict=True)])
-    x, mask = tokens(), masks.causal()
+    x, mask = tokens(), subject.order
     return Measured(
         difference(subject.output(other, x, mask), subject.output(subject.params, x, mask)), "in other order"
     )
@@ -181,7 +186,7 @@ def head_order(subject: Subject) -> Measured:
 
 def transforms(subject: Subject) -> Measured:
     """jit, vmap, remat and scan change neither the output nor its gradient."""
-    x, mask = tokens(), masks.causal()
+    x, mask = tokens(), subject.order
     weights = normal(x.shape, seed=2)
 
     def both(x: Array) -> tuple[Array, Array]:
@@ -208,7 +213,7 @@ def transforms(subject: Subject) -> Measured:
 
 def bfloat16(subject: Subject) -> Measured:
     """In bfloat16 the output is near that of float64: by root mean squares."""
-    x, mask = tokens(), masks.causal()
+    x, mask = tokens(), subject.order
     exact = subject.output(subject.params, x, mask)
     layer = subject.layer(dtype=jnp.bfloat16, param_dtype=jnp.float32)
     nnx.update(layer, jax.tree.map(lambda y: y.astype(jnp.float32), subject.params))
@@ -226,7 +231,7 @@ def cost(subject: Subject) -> Measured:
 
     def count(length: int) -> int:
         x = jax.ShapeDtypeStruct((1, length, DIM), jnp.float64)
-        found = operations(lambda params, x: subject.call(params, x, masks.causal())[0], subject.params, x)
+        found = operations(lambda params, x: subject.call(params, x, subject.order)[0], subject.params, x)
         if found is None:
             raise NotApplicable("a loop in it ends by what it computes, so operations cannot be counted")
         return found

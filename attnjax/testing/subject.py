@@ -1,7 +1,7 @@
 """The layer under test: a small one in float64 whose parameters have left their initial values."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -12,11 +12,12 @@ from jaxtyping import Array, Float
 
 from attnjax.config import require
 from attnjax.mechanisms import Choice, Recipe, read
-from attnjax.mechanisms.pattern import Part
 from attnjax.nn.attention.make import make_attention
 from attnjax.ops import masks
 
 BATCH, LENGTH, DIM, HEADS = 3, 8, 16, 4
+MOST_TOKENS = 256
+"""Tokens of the longest input, of the check of costs."""
 SPREAD = 0.3
 """Standard deviation of what is added to every parameter: zero biases and unit gains hide faults."""
 
@@ -32,6 +33,8 @@ class Subject:
     Attributes:
       make: makes the layer.
       causal_only: there is no two-sided form.
+      two_sided_only: there is no causal form.
+      packs: packed sequences can be kept apart.
       streaming: tokens can be appended to a cache.
       sees_ahead: it attends to later tokens too, even under a causal mask.
       heads_differ: heads differ by more than their parameters (fixed decays, slopes).
@@ -40,6 +43,8 @@ class Subject:
 
     make: LayerFactory
     causal_only: bool = False
+    two_sided_only: bool = False
+    packs: bool = True
     streaming: bool = True
     sees_ahead: bool = False
     heads_differ: bool = False
@@ -48,6 +53,11 @@ class Subject:
     def layer(self, **dtypes: Any) -> Any:
         """Returns the layer as it is made, for a dtype and a param_dtype."""
         return self.make(DIM, HEADS, rngs=nnx.Rngs(0), **dtypes)
+
+    @property
+    def order(self) -> Any:
+        """The mask of most checks: causal(), or None where there is no causal form."""
+        return None if self.two_sided_only else masks.causal()
 
     @cached_property
     def split(self) -> tuple[Any, Any]:
@@ -103,19 +113,22 @@ def subject_of(text: str) -> Subject:
     A mask without options gets those with which it is drawn: by default many are wider than the inputs here.
 
     Raises:
-      InputError: the text is no mechanism, or a pattern of several layers.
+      InputError: the text is no mechanism, a pattern of several layers, or a layer that takes no tokens.
     """
     choices = read(text)
     require(len(choices) == 1, f"mechanism is {text!r}: expected that of one layer, not of {len(choices)}")
+    choices[0].row.require_takes("tokens", f"mechanism is {text!r}")
     parts = [
-        Part(part.row, part.options or _small(part.row)) if isinstance(part.row, Recipe) else part
+        replace(part, options=part.options or _small(part.row)) if isinstance(part.row, Recipe) else part
         for part in choices[0].parts
     ]
     rows = [part.row for part in parts]
-    choice = Choice(tuple(parts)).of_model(layer=0, layers=2, max_length=2 * LENGTH)
+    choice = Choice(tuple(parts)).of_model(layer=0, layers=2, max_length=MOST_TOKENS)
     return Subject(
         partial(make_attention, choice),
         causal_only=any(row.causal_only for row in rows),
+        two_sided_only=any(row.two_sided_only for row in rows),
+        packs=all(row.packs for row in rows),
         streaming=all(row.streaming for row in rows),
         sees_ahead=any(isinstance(row, Recipe) and row.widens for row in rows),
         heads_differ=any(row.heads_differ for row in rows),

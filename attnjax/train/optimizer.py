@@ -19,6 +19,7 @@ import optax.contrib
 from jaxtyping import Array, Float
 
 from attnjax.config import traced_fields
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.train.config import TrainConfig
 from attnjax.train.patterns import first_match, matches, name_of
 
@@ -75,7 +76,7 @@ def widened(tree: Any) -> Any:
 
     In bfloat16 256 + 1 is 256, and what moves by less than 1/256 of itself stands still.
     """
-    return jax.tree.map(lambda x: jnp.array(x, jnp.promote_types(x.dtype, jnp.float32)), tree)
+    return jax.tree.map(lambda x: jnp.array(x, accumulation_dtype(x)), tree)
 
 
 def decays(params: Any, undecayed: Sequence[str] = ()) -> Any:

@@ -34,7 +34,7 @@ def corpora() -> ModuleType:
 
 def attnjax(*arguments: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
     """`attnjax …` in a fresh process."""
-    command = [*before, sys.executable, "-m", "attnjax.cli", *arguments]
+    command = [*before, sys.executable, "-m", "attnjax", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done

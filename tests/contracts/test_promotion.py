@@ -12,10 +12,11 @@ from flax import nnx
 import attnjax as aj
 from attnjax import nn
 from attnjax.models import LanguageModel, LanguageModelConfig, Transformer, TransformerConfig, greedy_decode
-from attnjax.ops import positions
+from attnjax.ops import comparisons, positions
+from attnjax.ops.linear import chunked
 from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.train.config import TrainConfig
-from attnjax.train.state import init_state
+from attnjax.train.state import init_state, update_ema
 from attnjax.train.step import make_train_chunk, traced_values
 from tests.ops.linear.member_cases import MEMBERS, both, draw
 
@@ -48,6 +49,11 @@ RULES: dict[str, dict[str, Any]] = {
     "dropout": {"dropout_rate": 0.5, "dropout_key": jax.random.key(0), "mask": CAUSAL},
     "grouped": {"key": Q[:, :, :1], "value": Q[:, :, :1], "mask": CAUSAL},
     "lse": {"return_lse": True, "mask": CAUSAL},
+    "additive": {"comparison": comparisons.additive(jnp.ones((N, H)))},
+    "general": {"comparison": comparisons.general(jnp.ones((N, H, H)))},
+    "cosine": {"comparison": comparisons.cosine(jnp.ones(N))},
+    "rbf": {"comparison": comparisons.rbf(jnp.ones(N))},
+    "linear combination": {"comparison": comparisons.linear_combination(jnp.ones((N, 3 * H)))},
 }
 NOT_BLOCKWISE = (("sparsemax", "blockwise"), ("entmax", "blockwise"))
 
@@ -98,6 +104,11 @@ def test_the_recurrence(form):
         traces(lambda q: aj.linear_attention(q, q, q, erase=q, write=q, **options), Q)
 
 
+def test_chunks_composed_in_pairs(monkeypatch):
+    monkeypatch.setattr(chunked, "_on_cpu", lambda: False)
+    traces(lambda q: aj.linear_attention(q, q, q, form="chunked", chunk_size=2), Q)
+
+
 @pytest.mark.parametrize("name", MEMBERS)
 def test_members(name):
     case = draw(name, length=T)
@@ -120,8 +131,8 @@ def test_layers(mechanism):
 
 
 CONFIGS: tuple[dict[str, Any], ...] = (
-    {"positions": "learned", "activation": "swiglu", "norm": "rms"},
-    {"positions": "sinusoidal", "norm_placement": "post", "tie_embeddings": True},
+    {"positions": "learned", "activation": "swiglu", "norm": "rms", "dtype": "bfloat16"},
+    {"positions": "sinusoidal", "norm_placement": "post", "tie_embeddings": True, "dtype": "bfloat16"},
     {"positions": "t5"},
     {"positions": "rope", "mechanism": "bigbird(size=2) & forget_gate & sink", "dtype": "bfloat16"},
     {"positions": "none", "mechanism": "gated_delta_net"},
@@ -138,6 +149,8 @@ def test_models_and_their_training(config):
         logits = nnx.merge(graphdef, params)(batch["tokens"], dropout=dropout).logits
         return smoothed_cross_entropy(logits, batch["tokens"], batch["tokens"] > 0, hyper["label_smoothing"])
 
+    one, hyper = {"tokens": IDS}, {"label_smoothing": 0.1}
+    jax.eval_shape(jax.grad(lambda p: loss(p, one, dropout=None, hyper=hyper)[0]), params)
     train = TrainConfig(steps=4, batch_size=B, warmup_steps=1, accumulate=2, ema_decay=0.5)
     state = jax.eval_shape(lambda: init_state(params, train))
     batches = {"tokens": np.zeros((3, B, T), np.int32)}
@@ -146,13 +159,18 @@ def test_models_and_their_training(config):
             make_train_chunk(loss, train),
             state,
             batches,
-            traced_values(train, {"label_smoothing": 0.1}),
+            traced_values(train, hyper),
             jax.random.key(0),
         )
 
 
-def test_translation():
-    shape = TransformerConfig(dim=8, heads=2, encoder_layers=1, decoder_layers=1)
+def test_the_average_of_narrow_parameters():
+    jax.eval_shape(update_ema, jnp.ones(2), jnp.ones(2, jnp.bfloat16), jnp.float32(0.9), jnp.int32(3))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_translation(dtype):
+    shape = TransformerConfig(dim=8, heads=2, encoder_layers=1, decoder_layers=1, dtype=dtype)
     model = Transformer(shape, source_vocab=5, target_vocab=5, rngs=nnx.Rngs(0))
     options = {"bos": 1, "eos": 2, "pad": 0, "max_length": T}
     jax.eval_shape(lambda: model(IDS, LENGTHS, IDS, dropout=nn.Dropout(0.5, jax.random.key(0))))

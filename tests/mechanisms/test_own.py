@@ -38,7 +38,9 @@ def own_mechanisms():
 
 
 def build(mechanism: str) -> LanguageModel:
-    sizes = {"dim": 8, "heads": 2, "hidden": 8, "layers": 2, "positions": "none", "kv_heads": 1}
+    sizes = {"dim": 8, "heads": 2, "hidden": 8, "layers": 2, "positions": "none"}
+    # What a layer does not take may not be asked of it.
+    sizes |= {} if mechanism.startswith("Passing") else {"kv_heads": 1}
     return LanguageModel(LanguageModelConfig(mechanism=mechanism, **sizes), vocab=11, rngs=nnx.Rngs(0))
 
 
@@ -57,6 +59,25 @@ def test_a_model_of_it_trains_and_decodes(mechanism: str) -> None:
     np.testing.assert_allclose(jnp.concatenate([first, rest], 1), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({}, "rope is 'halves': Passing takes no rope; of a model's positions choose sinusoidal, learned or"),
+        ({"kv_heads": 1}, "kv_heads is 1: Passing takes no kv_heads"),
+        ({"head_dim": 4}, "head_dim is 4: Passing takes no head_dim"),
+        ({"qk_norm": True}, "qk_norm is True: Passing takes no qk_norm"),
+        ({"bias": False}, "bias is False: Passing takes no bias"),
+        ({"dtype": "bfloat16"}, "dtype is dtype\\(bfloat16\\): Passing takes no dtype"),
+    ],
+)
+def test_what_a_layer_does_not_take_is_refused(asked: dict[str, object], message: str) -> None:
+    config = LanguageModelConfig(
+        dim=8, mechanism="Passing", **({"positions": "none"} if asked else {}), **asked
+    )
+    with pytest.raises(InputError, match=message):
+        LanguageModel(config, vocab=11, rngs=nnx.Rngs(0))
+
+
 def test_what_is_declared_is_read_from_the_function() -> None:
     row = find("every_other")
     assert (row.kind, row.formula) == ("recipe", "Token i sees every other token from itself.")
@@ -71,10 +92,11 @@ def test_list_and_show_know_it(capsys) -> None:
     assert main(["list", "mechanisms", "--experiments", str(FOLDER)]) == 0
     listed = capsys.readouterr().out
     assert "layers of your own:\n  Passing" in listed
-    assert "  my_gla           S_t = e^{g_t} S_{t-1} + k_t v_tᵀ; o_t = S_tᵀ q_t." in listed
+    assert "my_gla S_t = e^{g_t} S_{t-1} + k_t v_tᵀ; o_t = S_tᵀ q_t." in " ".join(listed.split())
     assert main(["show", "every_other(step=3)", "--experiments", str(FOLDER)]) == 0
     shown = capsys.readouterr().out
     assert "own.py:13" in shown
+    assert "step: a whole number" in shown
     assert "■ · · ■ · · ■ · · ■ · · ■ · · ■" in shown
 
 

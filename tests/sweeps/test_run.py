@@ -44,7 +44,7 @@ def metrics(folder: Path) -> bytes:
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "attnjax.cli", *arguments, *WHERE]
+    return [sys.executable, "-m", "attnjax", *arguments, *WHERE]
 
 
 @pytest.fixture(scope="module")

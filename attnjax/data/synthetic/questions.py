@@ -12,7 +12,7 @@ AS_TRAINED = "as trained"
 """The setting that training has; each source has further ones, which only the final table asks for."""
 
 
-class Part(enum.IntEnum):
+class Split(enum.IntEnum):
     """The use of sequences. The numbers are part of a run's identity: never renumber them."""
 
     TRAIN = 0
@@ -42,10 +42,10 @@ class Sequences(Protocol):
         """Returns a token as people read it."""
 
 
-def stream(seed: int, part: Part, step: int = 0) -> np.random.Generator:
+def stream(seed: int, part: Split, step: int = 0) -> np.random.Generator:
     """Returns randomness that depends on nothing else: any step stands by itself, no part meets another's.
 
-    >>> stream(0, Part.TRAIN, 5).integers(100) == stream(0, Part.TRAIN, 5).integers(100)
+    >>> stream(0, Split.TRAIN, 5).integers(100) == stream(0, Split.TRAIN, 5).integers(100)
     np.True_
     """
     return np.random.default_rng([seed, part, step])

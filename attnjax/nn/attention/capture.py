@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+from jaxtyping import Array, Float
+
 Indices = tuple[int, ...] | None
 
 
@@ -47,6 +50,12 @@ class Capture:
         """
         asked = getattr(self, name)
         return self if asked is None else replace(self, **{name: tuple(i for i in asked if i < size)})
+
+    def of(self, rows: Float[Array, "*B N T"]) -> Float[Array, "*B n t"]:
+        """Returns one number for each asked head and row, of numbers for all."""
+        if self.heads is not None:
+            rows = rows[..., np.array(self.heads, int), :]
+        return rows if self.rows is None else rows[..., np.array(self.rows, int)]
 
     def require_within(self, name: str, size: int) -> None:
         """Raises ValueError if the field `name` asks for an index that is not below size."""

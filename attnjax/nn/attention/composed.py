@@ -1,6 +1,8 @@
-"""Softmax attention composed of recipes: masks, score modifications and a normaliser."""
+"""Softmax attention composed of recipes: masks, a comparison, scores, a normaliser and gates of heads."""
 
-from collections.abc import Callable
+import functools
+import operator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,18 +13,22 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from attnjax.mechanisms import Choice, Recipe, read
+from attnjax.mechanisms.base import Role
 from attnjax.mechanisms.pattern import Part
 from attnjax.nn.attention.base import MaskLike, ScoreLike, require_kind
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache, write_rows
 from attnjax.nn.attention.calling import taken
 from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.depth import Depth
 from attnjax.nn.attention.mask_reading import MaskReading, without_causal
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import kept_tokens
-from attnjax.nn.attention.recipes import ForgetGate
+from attnjax.nn.attention.recipes import LearnedForgetGate
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.dropout import Dropout
 from attnjax.ops import masks
+from attnjax.ops.comparisons import Comparison
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.masks import Mask
 from attnjax.ops.normalizers import Normalizer
 from attnjax.ops.scores.base import flatten
@@ -37,10 +43,12 @@ class GatedKVCache(KVCache):
 
 
 class ComposedAttention(SoftmaxAttention):
-    """Self-attention with the masks, scores and normaliser of recipes.
+    """Attention with the masks, the comparison, scores, normaliser and gates of heads of recipes.
 
     A causal() in the mask of a call tells the recipes that later tokens are not seen, and by its offset where
-    the tokens stand. The recipes' scores come after those of the call, in the order of the text.
+    the tokens stand. The recipes' scores come after those of the call, in the order of the text, and gates
+    after an `output_gate` of the settings. Masks and scores are of self-attention; a layer without them reads
+    a context too.
 
     Args:
       dim, heads: D and N.
@@ -71,7 +79,14 @@ class ComposedAttention(SoftmaxAttention):
         super().__init__(dim, heads, rngs=rngs, **settings)
         choice = read(mechanism)[0].of_model()
         self.mechanism = str(choice)
-        given = {"dim": dim, "heads": heads, "rngs": rngs, "dtype": settings.get("dtype")}
+        given: dict[str, Any] = {
+            "dim": dim,
+            "heads": heads,
+            "kv_heads": self.kv_heads,
+            "head_dim": self.head_dim,
+            "value_dim": self.value_dim,
+        }
+        given |= {"rngs": rngs, "dtype": settings.get("dtype")}
         given["param_dtype"] = settings.get("param_dtype", jnp.float32)
         self.made: Any = nnx.Dict(
             {
@@ -90,19 +105,23 @@ class ComposedAttention(SoftmaxAttention):
         mask: MaskLike | None = None,
         score: ScoreLike | None = None,
         normalizer: Normalizer | None = None,
+        comparison: Comparison | None = None,
         positions: Int[Array, "*#B T"] | None = None,
         context_positions: Int[Array, "*#B S"] | None = None,
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
+        depth: Depth | None = None,
     ) -> AttentionOutput:
-        """Attends from every token of x; arguments as in `SoftmaxAttention`, but for a context.
+        """Attends from every token of x; arguments as in `SoftmaxAttention`.
 
         Raises:
-          ValueError: A context is given, or the mask is not causal where a recipe is causal only.
+          ValueError: A context is given to recipes of self-attention, or the mask is not causal where one is
+            causal only.
         """
+        own_tokens = [part for part in self._recipes if _recipe(part).role in ("mask", "score")]
         for name, given_one in (("context", context), ("values", values)):
-            if given_one is not None:
+            if given_one is not None and own_tokens:
                 raise ValueError(f"{name} is given: {self.mechanism} takes none, it is of self-attention")
         require_kind(cache, KVCache if self._forget_gate is None else GatedKVCache, self.mechanism)
         reading, others = without_causal(mask)
@@ -114,13 +133,21 @@ class ComposedAttention(SoftmaxAttention):
         gates = self._gates(x, held, count)
         given = {"offset": reading.offset, "causal": reading.causal, "heads": self.heads, "log_gates": gates}
         given |= {"queries": x.shape[-2], "keys": x.shape[-2] if held is None else held.capacity}
-        rules = [(_recipe(part), self._rule(part, given)) for part in self._recipes]
-        own = [rule for row, rule in rules if row.role == "normalizer"]
+        parts = [part for part in self._recipes if _recipe(part).role not in ("mask", "gate")]
+        rules = [(_recipe(part), self._rule(part, given)) for part in parts]
+        own_masks = list(_masks(read(self.mechanism)[0], lambda part: self._rule(part, given)))
+
+        def own(role: Role, of_call: Any) -> Any:
+            return of_call or next((rule for row, rule in rules if row.role == role), None)
+
         out, kept, weights = super().__call__(
             x,
-            mask=_joined(reading, [(rule, row.widens) for row, rule in rules if row.role == "mask"], others),
+            context,
+            values=values,
+            mask=_joined(reading, own_masks, others),
             score=[*flatten(score), *(rule for row, rule in rules if row.role == "score")] or None,
-            normalizer=own[0] if own and normalizer is None else normalizer,
+            normalizer=own("normalizer", normalizer),
+            comparison=own("comparison", comparison),
             positions=positions,
             context_positions=context_positions,
             cache=cache,
@@ -141,7 +168,7 @@ class ComposedAttention(SoftmaxAttention):
                     f"{part.row.name} needs all tokens at once: there is no cache for one after another"
                 )
         cache = super().empty_cache(batch, capacity, dtype)
-        gates = jnp.zeros((*batch, capacity, self.heads), jnp.result_type(dtype, jnp.float32))
+        gates = jnp.zeros((*batch, capacity, self.heads), accumulation_dtype(dtype))
         return _with_gates(cache, None if self._forget_gate is None else gates)
 
     @property
@@ -153,9 +180,17 @@ class ComposedAttention(SoftmaxAttention):
         made = self.made.get(part.row.name)
         return _call(part.row.function, given, part.options) if made is None else _call(made, given, {})
 
+    def _gated(self, heads: Array, x: Array) -> Array:
+        heads = super()._gated(heads, x)
+        for part in self._recipes:
+            if _recipe(part).role == "gate":
+                made = self.made.get(part.row.name)
+                heads = part.row.function(heads, x, **part.options) if made is None else made(heads, x)
+        return heads
+
     @property
-    def _forget_gate(self) -> ForgetGate | None:
-        gates = [module for module in self.made.values() if isinstance(module, ForgetGate)]
+    def _forget_gate(self) -> LearnedForgetGate | None:
+        gates = [module for module in self.made.values() if isinstance(module, LearnedForgetGate)]
         return gates[0] if gates else None
 
     def _gates(
@@ -180,11 +215,18 @@ def composed_mask(choice: Choice, length: int, *, causal: bool) -> Mask | None:
       · ■ ■
     """
     given = {"offset": 0, "causal": causal, "heads": 1, "queries": length, "keys": length}
-    parts = [(_recipe(part), part) for part in choice.of_model().recipes]
-    rules = [
-        (_call(row.function, given, part.options), row.widens) for row, part in parts if row.role == "mask"
-    ]
-    return _joined(MaskReading(causal=causal), rules, None)
+
+    def rule(part: Part) -> Any:
+        return _call(part.row.function, given, part.options)
+
+    return _joined(MaskReading(causal=causal), list(_masks(choice.of_model(), rule)), None)
+
+
+def _masks(choice: Choice, rule: Callable[[Part], Mask]) -> Iterator[tuple[Mask, bool]]:
+    """Yields the masks that & joins, and whether each widens what a causal model sees."""
+    for parts in choice.unions():
+        if _recipe(parts[0]).role == "mask":
+            yield functools.reduce(operator.or_, map(rule, parts)), _recipe(parts[0]).widens
 
 
 def _with_gates(cache: Any, gates: Array | None) -> Any:

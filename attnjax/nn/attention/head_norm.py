@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from attnjax.nn.attention.settings import HeadNorm
 from attnjax.nn.axes import named
 from attnjax.nn.norm import make_norm
+from attnjax.ops.core.dtypes import accumulation_dtype, joined
 from attnjax.ops.core.ranks import of_rank
 
 Norm = Callable[[Float[Array, "*B N H"]], Float[Array, "*B N H"]]
@@ -82,7 +83,7 @@ class GroupedNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "*B N H"]) -> Float[Array, "*B N H"]:
         """Returns the normed heads; statistics are in float32 or better."""
-        full = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        full = x.astype(accumulation_dtype(x))
         grouped = full.reshape(*x.shape[:-2], self.groups, x.shape[-2] // self.groups * x.shape[-1])
         if self.kind == "layer":
             grouped = grouped - grouped.mean(-1, keepdims=True)
@@ -94,4 +95,4 @@ class GroupedNorm(nnx.Module):
             if parameter is not None:
                 y = join(y, of_rank(parameter[...].astype(y.dtype), y.ndim))
                 dtypes.append(parameter[...].dtype)
-        return y.astype(jnp.result_type(*dtypes) if self.dtype is None else self.dtype)
+        return y.astype(joined(*dtypes) if self.dtype is None else self.dtype)

@@ -14,6 +14,8 @@ from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike, normed, re
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.calling import taken
 from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.depth import Depth
+from attnjax.nn.attention.memory import Memory
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import (
     as_mask,
@@ -30,6 +32,7 @@ from attnjax.nn.axes import named
 from attnjax.nn.dropout import Dropout
 from attnjax.ops import masks, normalizers, scores
 from attnjax.ops.attention import attention_weights
+from attnjax.ops.comparisons import Comparison
 from attnjax.ops.normalizers import Normalizer
 from attnjax.ops.scores import Score
 
@@ -51,18 +54,23 @@ class SoftmaxAttention(Attention):
         without it.
       normalizer: of the scores, with numbers and no arrays; None: softmax.
       sink: whether each head has a learned logit that takes weight and gives no value, as in gpt-oss; it
-        starts at 0.
+        starts at 0. A float is a fixed one of all heads.
+      memory: a number of learned keys and values of each key/value head that every token sees beside the
+        others, whatever the mask, as in all-attention. Neither rope, softcap nor `score` reaches them, and
+        captured weights leave them out, as they do a sink.
       implementation: of `attnjax.attention`; None chooses.
       settings: those of `Attention`.
 
     Raises:
-      ValueError: As in `Attention`; a number is out of its range; a sink comes with another normaliser.
+      ValueError: As in `Attention`; a number is out of its range; a sink comes with another normaliser, or
+        memory with another mechanism or a normaliser other than softmax.
 
     References:
       Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762.
       Gemma Team, Gemma 2, 2024, arXiv:2408.00118 (softcap).
       Beltagy et al., Longformer, 2020, arXiv:2004.05150 (window).
       Xiao et al., Efficient Streaming Language Models with Attention Sinks, 2023, arXiv:2309.17453.
+      Sukhbaatar et al., Augmenting Self-attention with Persistent Memory, 2019, arXiv:1907.01470 (memory).
 
     Example:
       >>> attention = SoftmaxAttention(8, 4, kv_heads=2, rope="halves", window=3, sink=True, rngs=nnx.Rngs(0))
@@ -89,7 +97,8 @@ class SoftmaxAttention(Attention):
         score: Score | PositionScore | None = None,
         window: int | tuple[int, int] | None = None,
         normalizer: Normalizer | None = None,
-        sink: bool = False,
+        sink: bool | float = False,
+        memory: int = 0,
         implementation: str | None = None,
         rngs: nnx.Rngs,
         **settings: Unpack[Settings],
@@ -101,8 +110,8 @@ class SoftmaxAttention(Attention):
         layout = self._make(dim, heads, mechanism=mechanism, widths=widths, rngs=rngs, **settings)
         self.options = tuple(layout.arguments.items())
         self.has_weights = read(mechanism)[0].row.has_weights
-        if sink and normalizer is not None:
-            raise ValueError(f"sink True with normalizer {normalizer!r}: expected one of the two")
+        if sink is not False and normalizer is not None:
+            raise ValueError(f"sink {sink} with normalizer {normalizer!r}: expected one of the two")
         for name, given in (("normalizer", normalizer), ("score", score)):
             if not isinstance(given, nnx.Module) and any(map(_is_array, jax.tree.leaves(given))):
                 raise ValueError(f"{name} {given!r}: expected numbers in it, no arrays")
@@ -111,10 +120,16 @@ class SoftmaxAttention(Attention):
         self.score = score
         self.window = None if window is None else _window(window)
         self.normalizer = normalizer
-        self.sink: nnx.Param[Array] | None = nnx.data(None)
-        if sink:
-            start = jnp.zeros((heads,), settings.get("param_dtype", jnp.float32))
-            self.sink = nnx.Param(start, **named("heads"))
+        self.sink: nnx.Param[Array] | float | None = nnx.data(None)
+        param_dtype = settings.get("param_dtype", jnp.float32)
+        if sink is True:
+            self.sink = nnx.Param(jnp.zeros((heads,), param_dtype), **named("heads"))
+        elif sink is not False:
+            self.sink = float(sink)
+        if memory and (mechanism != "softmax" or (normalizer is not None and normalizer.route != "online")):
+            raise ValueError(f"memory {memory} with {normalizer or mechanism!r}: expected softmax")
+        sizes = {"heads": self.kv_heads, "head_dim": self.head_dim, "value_dim": self.value_dim}
+        self.memory = Memory(memory, **sizes, param_dtype=param_dtype, rngs=rngs) if memory else None
         self.implementation = implementation
 
     def __call__(
@@ -126,11 +141,13 @@ class SoftmaxAttention(Attention):
         mask: MaskLike | None = None,
         score: ScoreLike | None = None,
         normalizer: Normalizer | None = None,
+        comparison: Comparison | None = None,
         positions: Int[Array, "*#B T"] | None = None,
         context_positions: Int[Array, "*#B S"] | None = None,
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
+        depth: Depth | None = None,
     ) -> AttentionOutput:
         """Attends from every token of x.
 
@@ -143,12 +160,14 @@ class SoftmaxAttention(Attention):
             leaves out are padding: the cache does not keep them, and a row's next token takes their place.
           score: as in `attnjax.attention`. With a cache, scores by position take offset=cache.length.
           normalizer: as in `attnjax.attention`, in place of the layer's.
+          comparison: as in `attnjax.attention`.
           positions: of x for RoPE; they count from the cache's length, or 0, unless given.
           context_positions: of a context for RoPE, given with `positions`; both count from 0 otherwise. One
             that was projected has its own, and needs those of x.
           cache: earlier tokens of the same sequence, to which x is appended first.
           dropout: on the attention weights.
           capture: the heads and rows of the weights before dropout to return: [*B, |heads|, |rows|, S].
+          depth: what layers below left; a layer of another kind may read it, this one does not.
 
         Raises:
           ValueError: x or context is not D wide; a cache comes with a context, or is full; a capture is out
@@ -164,33 +183,32 @@ class SoftmaxAttention(Attention):
         for name, given in {"score": score, "dropout": dropout, "capture": capture}.items():
             if given is not None and not self.has_weights:
                 raise ValueError(f"{name} is given: {self.mechanism} takes none, it has no weights")
-        require_kind(cache, KVCache, self.mechanism)
+        self._require_fits(context, values, mask, cache)
         before_call = cache if isinstance(cache, KVCache) else None
         kept = before_call
         before = 0 if kept is None else kept.length
         if self.rope is not None:
             positions, context_positions = counted(x, context, positions, context_positions, before)
         require_offsets(kept, mask, score)
-        query = self._rotated(normed(self.query(x), self.query_norm), positions)
+        query = self._queries(x, positions)
         if isinstance(context, KeysValues):
             source = context
         else:
             source = self.project(x if context is None else context, context_positions, values=values)
-        if kept is not None:
-            kept = kept.append(source, kept_tokens(mask, kept.length, x.shape[-2]))
-            source = KeysValues(kept.keys, kept.values)
-        rules = self._rules(mask, score, normalizer, before)
-        if kept is not None:
-            rules["mask"] = filled_slots(rules["mask"], kept.length)
-        weights = None if capture is None else self._weights(capture, query, source.keys, rules)
+        source = self._of_depth(source, depth)
+        rules = self._rules(mask, score, normalizer, before) | {"comparison": comparison}
+        count = None if kept is None else kept_tokens(mask, kept.length, x.shape[-2])
+        source, kept = self._remembered(x, query, source, kept, count, rules)
+        rules["mask"] = self._narrowed(rules["mask"], query, source, mask)
+        weights = None if capture is None else self._weights(capture, query, source, rules)
         rules |= {
             "implementation": self.implementation,
             "dropout_rate": 0.0 if dropout is None else dropout.rate,
             "dropout_key": None if dropout is None else dropout.key,
         }
-        attend = read(self.mechanism)[0].row.function
-        keys, values_of_keys = (heads.astype(query.dtype) for heads in source)
-        out = attend(query, keys, values_of_keys, **taken(attend, rules), **dict(self.options))
+        out, share = self._attended(x, query, source, rules, mask)
+        if capture is not None and weights is not None and share is not None:
+            weights = weights * capture.of(share)[..., None]
         out = self.out(self._gated(out, x))
         return AttentionOutput(nan_where_wrong(out, before_call, kept, mask, score), kept, weights)
 
@@ -224,6 +242,58 @@ class SoftmaxAttention(Attention):
         sizes = {"kv_heads": self.kv_heads, "head_dim": self.head_dim, "value_dim": self.value_dim}
         return KVCache.empty(batch, capacity, dtype=dtype, **sizes)
 
+    def _require_fits(self, context: Any, values: Any, mask: Any, cache: Any) -> None:
+        """Raises TypeError or ValueError for what this kind of layer cannot be called with."""
+        require_kind(cache, KVCache, self.mechanism)
+
+    def _of_depth(self, source: KeysValues, depth: Depth | None) -> KeysValues:
+        """Returns the keys and values of this call, with what they take from layers below."""
+        return source
+
+    def _queries(self, x: Float[Array, "*B T D"], positions: Any) -> Float[Array, "*B T N H"]:
+        return self._rotated(normed(self.query(x), self.query_norm), positions)
+
+    def _remembered(
+        self,
+        x: Array,
+        query: Array,
+        new: KeysValues,
+        cache: Any,
+        count: Int[Array, "*B"] | None,
+        rules: dict[str, Any],
+    ) -> tuple[KeysValues, Any]:
+        """Returns what is attended to, and the cache with the new tokens, the first `count` of each row.
+
+        It may change the rules: of the mask slots that hold no token are left out here.
+        """
+        if cache is None:
+            return new, None
+        kept = cache.append(new, count)
+        rules["mask"] = filled_slots(rules["mask"], kept.length)
+        return KeysValues(kept.keys, kept.values), kept
+
+    def _attend(self, query: Array, source: KeysValues, rules: dict[str, Any]) -> Float[Array, "*B T N V"]:
+        """Returns what the heads read of keys and values, as they are projected or as a cache holds them."""
+        attend = read(self.mechanism)[0].row.function
+        keys, values = (heads.astype(query.dtype) for heads in source)
+        return attend(query, keys, values, **taken(attend, rules), **dict(self.options))
+
+    def _narrowed(self, mask: Any, query: Array, source: KeysValues, given: MaskLike | None) -> Any:
+        """Returns the mask of a call, of what the layer chooses to see; `given`: that of the caller."""
+        return mask
+
+    def _attended(
+        self, x: Array, query: Array, source: KeysValues, rules: dict[str, Any], given: MaskLike | None
+    ) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B N T"] | None]:
+        """Returns what the heads read, and of a memory the share of the weights that it leaves.
+
+        `given` is the mask of the caller.
+        """
+        if self.memory is None:
+            return self._attend(query, source, rules), None
+        out, share = self.memory.attend(query, *(heads.astype(query.dtype) for heads in source), **rules)
+        return out, share
+
     def _rules(self, mask: Any, score: Any, normalizer: Normalizer | None, offset: Any) -> dict[str, Any]:
         """Returns the mask, score, normaliser and scale of a call, with those of the layer."""
         own = self.score(offset) if isinstance(self.score, PositionScore) else self.score
@@ -232,16 +302,23 @@ class SoftmaxAttention(Attention):
             near = masks.sliding_window(*self.window, offset)
             mask = near if mask is None else as_mask(mask) & near
         if normalizer is None:
-            normalizer = self.normalizer if self.sink is None else normalizers.softmax(self.sink[...])
+            logits = self._sink_logits
+            normalizer = self.normalizer if logits is None else normalizers.softmax(logits)
         return {"mask": mask, "score": parts or None, "normalizer": normalizer, "scale": self.scale}
 
+    @property
+    def _sink_logits(self) -> Float[Array, " N"] | None:
+        if self.sink is None or isinstance(self.sink, nnx.Variable):
+            return None if self.sink is None else self.sink[...]
+        return jnp.full((self.heads,), self.sink)
+
     def _weights(
-        self, capture: Capture, query: Array, keys: Array, rules: dict[str, Any]
+        self, capture: Capture, query: Array, source: KeysValues, rules: dict[str, Any]
     ) -> Float[Array, "*B N T S"]:
         capture.require_within("heads", self.heads)
         capture.require_within("rows", query.shape[-3])
         # The barrier keeps the compiler from sharing work with the engine, which would change how it rounds.
-        query, keys = jax.lax.optimization_barrier((query, keys))
+        query, keys = jax.lax.optimization_barrier((query, source.keys))
         weights = attention_weights(query, keys, rows=capture.rows, **rules)
         return weights if capture.heads is None else weights[..., jnp.array(capture.heads), :, :]
 

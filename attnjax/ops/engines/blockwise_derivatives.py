@@ -10,16 +10,19 @@ exp(S - lse) would lose the log of the sum where all scores are far from 0. dK a
 transposed (Qᵀ dS), because XLA's CPU products of a transposed dS take twice as long.
 """
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
 from attnjax.ops.core.node import varying
 from attnjax.ops.engines.blocking import Blocked, Index, uncut
 from attnjax.ops.engines.call import clean, dropped, pair_scores
 from attnjax.ops.engines.cutting import Cutting
+from attnjax.ops.engines.linear_map import linear_map
 from attnjax.ops.engines.schedule import fold_rows
 
 
@@ -64,15 +67,16 @@ def backward(
                 weights = rules.normalizer.pair_weights(scores, own_level, attended)
                 return weights, dropped(weights, rules)
 
-            products = cutting.by_head(dot_transposed(own, keys, whole))
+            products = cutting.by_head(products_of(own, keys, whole))
             (_, kept), pull = jax.vjp(weigh, products, [x[index] for x in cut_params])
             d_weights = cutting.by_head(dot_transposed(own_d_out, values, whole))
             d_products, moved = pull((jnp.broadcast_to(own_shift, d_weights.shape), d_weights))
             d_products = cutting.by_group(d_products)
+            moved_query, moved_key = pull_products(own, own_t, keys, d_products, whole)
             if wants_query:
-                d_own += dot(d_products, keys, whole)
+                d_own += moved_query
             if wants_key:
-                d_key = d_key.add(index, _t(dot(own_t, d_products, whole)))
+                d_key = d_key.add(index, moved_key)
             if wants_value:
                 d_value = d_value.add(index, _t(dot(own_d_out_t, cutting.by_group(kept), whole)))
             moved = [m for m, w in zip(moved, wanted[4:], strict=True) if w]
@@ -131,9 +135,8 @@ def tangent(
             def seen(query: Array, key: Array, value: Array, scale: Array, *params: Array) -> Any:
                 rules = cutting.rules(list(params), data)
                 at, attended = cutting.pairs(rules, index, masked)
-                products = dot_transposed(
-                    cutting.by_group(cutting.load(query)) * scale, cutting.load(key), rules
-                )
+                own = cutting.by_group(cutting.load(query)) * scale
+                products = products_of(own, cutting.load(key), rules)
                 scores = pair_scores(cutting.by_head(products), rules, at, attended)
                 weights = rules.normalizer.pair_weights(scores, own_level, attended)
                 kept = cutting.by_group(dropped(weights, rules))
@@ -159,9 +162,34 @@ def tangent(
     return [d_out * inverse(total)[..., None] - d_lse[..., None] * out, d_lse]
 
 
+def attend_jvp(attend: Any, tangent: Any, backward: Any, cutting: Any, primals: Any, tangents: Any) -> Any:
+    """The rule of `attend`, whose derivatives are `tangent` and, in reverse, `backward`."""
+    floats, fixed = primals
+    out, highest, total = attend(cutting, floats, fixed)
+    wanted = tuple(not isinstance(t, SymbolicZero) for t in tangents[0])
+    residuals, structure = jax.tree.flatten((floats, fixed, out, highest, total))
+    forward, transpose = (functools.partial(fn, cutting, wanted, structure) for fn in (tangent, backward))
+    moved = [t for t, w in zip(tangents[0], wanted, strict=True) if w]
+    d_out, d_lse = linear_map(forward, transpose, residuals, moved)
+    return (out, highest, total), (d_out, jnp.zeros_like(highest), total * d_lse)
+
+
 def inverse(total: Array) -> Array:
     """Returns 1 / total; 1 in rows without keys."""
     return 1 / jnp.where(total == 0, 1, total)
+
+
+def products_of(own: Array, keys: Array, rules: Any) -> Array:
+    """Returns the products of a block's scaled queries and keys, or what the rules have in their place."""
+    return dot_transposed(own, keys, rules) if rules.pairs is None else rules.pairs.lean(own, keys)
+
+
+def pull_products(own: Array, own_t: Array, keys: Array, moved: Array, rules: Any) -> tuple[Array, Array]:
+    """Returns the cotangents of a block's queries and keys from those of their products."""
+    if rules.pairs is None:
+        return dot(moved, keys, rules), _t(dot(own_t, moved, rules))
+    d_own, d_keys = jax.vjp(rules.pairs.lean, own, keys)[1](moved)
+    return d_own, d_keys
 
 
 def dot(x: Array, y: Array, rules: Any) -> Array:

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from attnjax.ops.comparisons import PairFunction
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.pairs import Block, Sizes
 from attnjax.ops.core.weight_dropout import WeightDropout
 from attnjax.ops.masks.base import Mask
@@ -17,7 +19,10 @@ from attnjax.ops.scores import Score
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Semantics:
-    """The rules for the products of queries and keys; arrays per pair are Grids."""
+    """The rules for the products of queries and keys, or what `pairs` has in their place.
+
+    Arrays per pair are Grids.
+    """
 
     mask: Mask | None
     scores: tuple[Score, ...]
@@ -25,6 +30,7 @@ class Semantics:
     dropout: WeightDropout | None
     sizes: Sizes = dataclasses.field(metadata={"static": True})
     precision: Any = dataclasses.field(metadata={"static": True})
+    pairs: PairFunction | None = dataclasses.field(default=None, metadata={"static": True})
 
 
 @jax.tree_util.register_dataclass
@@ -41,7 +47,7 @@ class AttentionCall:
     @property
     def dtype(self) -> Any:
         """The dtype of scores, softmax and accumulation: float32, or float64 when an input is float64."""
-        return jnp.result_type(self.query, self.key, self.value, jnp.float32)
+        return accumulation_dtype(self.query, self.key, self.value)
 
 
 class Result(NamedTuple):

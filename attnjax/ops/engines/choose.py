@@ -13,8 +13,8 @@ from typing import Any
 import jax
 
 from attnjax.ops.core.node import traced
-from attnjax.ops.core.pairs import Sizes, fixed, surely
-from attnjax.ops.engines import blockwise, cudnn, pallas_gpu, reference, splash
+from attnjax.ops.core.pairs import fixed, surely
+from attnjax.ops.engines import blockwise, chosen, cudnn, pallas_gpu, reference, splash
 from attnjax.ops.engines.blocking import Blocking
 from attnjax.ops.engines.call import AttentionCall, Result
 from attnjax.ops.engines.kernel import Kernel, pattern_of, refusal
@@ -31,7 +31,7 @@ class Engine:
 
     `routes`: the kinds of normaliser (see `Normalizer.route`). `scores`: the B·N·T·S it is preferred for.
     `any_length`: whether T and S may be symbols of `jax.export`. `blocks`: the blocks of a call and their
-    kinds, for an engine that has blocks.
+    kinds, for an engine that has blocks. `lacks`: what the engine asks of a call, and this one lacks.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Engine:
     scores: range
     any_length: bool = False
     blocks: Callable[[AttentionCall], tuple[Blocking, Any]] | None = None
+    lacks: Callable[[AttentionCall], str | None] = lambda call: None
 
     def refusal(self, call: AttentionCall) -> str | None:
         """Returns the reason why this engine cannot compute the call; None when it can."""
@@ -47,6 +48,8 @@ class Engine:
         if normalizer.route not in self.routes:
             name = type(normalizer).__name__.lower()
             return f"{name} needs {normalizer.route} rows, it handles {' and '.join(sorted(self.routes))}"
+        if reason := self.lacks(call):
+            return reason
         lengths = call.rules.sizes[2:]
         if not (self.any_length or fixed(*lengths)):
             return "T = {} and S = {} are not both numbers, its blocks need such".format(*lengths)
@@ -66,6 +69,7 @@ ENGINES = MappingProxyType(
     {
         e.name: e
         for e in (
+            Engine("chosen", chosen.run, frozenset({"online"}), range(UNBOUNDED), lacks=chosen.refusal),
             Engine(
                 "reference",
                 reference.run,
@@ -117,7 +121,7 @@ def platforms(
     call: AttentionCall, choice: EngineChoice, return_lse: bool
 ) -> dict[str, tuple[Kernel | None, dict[str, str]]]:
     """For each platform that has kernels, the one that will run there, and why the others will not."""
-    pattern, scores = pattern_of(call), _scores(call.rules.sizes)
+    pattern, scores = pattern_of(call), _scores(call)
     found: dict[str, tuple[Kernel | None, dict[str, str]]] = {}
     for kernel in KERNELS.values():
         reason = refusal(kernel, call, pattern, return_lse) or kernel.unasked()
@@ -177,7 +181,7 @@ def _portable(call: AttentionCall, implementation: str | None) -> EngineChoice:
             raise ValueError(f"implementation {implementation!r} can't do this: {refusals[implementation]}")
         others = {n: refusals[n] or "not asked for" for n in ENGINES if n != implementation}
         return EngineChoice(ENGINES[implementation], "asked for", others)
-    scores = _scores(call.rules.sizes)
+    scores = _scores(call)
     able = [e for n, e in ENGINES.items() if refusals[n] is None]
     engine = next((e for e in able if e.prefers(scores)), able[0])
     reason = _size_reason(engine, scores) if engine.prefers(scores) else "the only one that can"
@@ -187,12 +191,14 @@ def _portable(call: AttentionCall, implementation: str | None) -> EngineChoice:
     return EngineChoice(engine, reason, others)
 
 
-def _scores(sizes: Sizes) -> Any:
+def _scores(call: AttentionCall) -> Any:
     """Returns the number of scores that a dense engine would hold.
 
-    It is 0 for few queries, which have but few scores for each key.
+    It is 0 for few queries, which have but few scores for each key. A function of pairs of vectors counts
+    each entry of them, which the reference holds for every pair.
     """
-    return 0 if surely(lambda: sizes.queries < FEW_QUERIES) else math.prod(sizes.pairs)
+    sizes, entries = call.rules.sizes, 1 if call.rules.pairs is None else call.key.shape[-1]
+    return 0 if surely(lambda: sizes.queries < FEW_QUERIES) else math.prod(sizes.pairs) * entries
 
 
 def _size_reason(engine: Engine, scores: Any) -> str:

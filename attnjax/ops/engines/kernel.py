@@ -100,6 +100,7 @@ def refusal(kernel: Kernel, call: AttentionCall, pattern: Pattern | None, return
         (0 in (*q.shape, *k.shape, *v.shape), "there is nothing to attend"),
         (not isinstance(rules.normalizer, Softmax), "it computes softmax only"),
         (getattr(rules.normalizer, "sink", None) is not None, "it has no sinks"),
+        (rules.pairs, "it compares queries with keys by products only"),
         (rules.scores, "it takes no scores and no bias"),
         (rules.dropout, "it has no dropout like ours"),
         (return_lse, "its log-sum-exp has no derivative"),

@@ -30,8 +30,18 @@ def weights(call: AttentionCall, rows: Array | None) -> Float[Array, "B N rows S
     return _weigh(call, rows)[0]
 
 
+def scores(call: AttentionCall) -> Float[Array, "B N T S"]:
+    """Returns the scores of all pairs, -inf where masked."""
+    return _scores(call, None)[0]
+
+
 def _weigh(call: AttentionCall, rows: Array | None) -> tuple[Array, Sums | None]:
     """Weights [B, N, rows, S], and the sums of their rows."""
+    return call.rules.normalizer.weights(*_scores(call, rows))
+
+
+def _scores(call: AttentionCall, rows: Array | None) -> tuple[Array, Array | None]:
+    """Scores [B, N, rows, S], and which pairs attend (None: all)."""
     rules, nonfinite, query = call.rules, nonfinite_of(call), call.query
     index = jnp.arange(rules.sizes.queries) if rows is None else rows
     if rows is not None:
@@ -41,7 +51,12 @@ def _weigh(call: AttentionCall, rows: Array | None) -> tuple[Array, Sums | None]
         )
     query, key = (clean(x.astype(call.dtype), rules.mask is not None) for x in (query, call.key))
     queries = _by_key_head(query * call.scale, 2, key)
-    products = jnp.einsum("btkgh,bskh->bkgts", queries, key, precision=rules.precision)
+    if rules.pairs is None:
+        products = jnp.einsum("btkgh,bskh->bkgts", queries, key, precision=rules.precision)
+    else:
+        products = rules.pairs.plain(
+            jnp.einsum("btkgh->bkgth", queries), jnp.einsum("bskh->bksh", key)[:, :, None]
+        )
     products = products.reshape(products.shape[0], rules.sizes.heads, index.shape[0], rules.sizes.keys)
     at = block(rules.sizes, index, jnp.arange(rules.sizes.keys))
     attended = None
@@ -50,7 +65,7 @@ def _weigh(call: AttentionCall, rows: Array | None) -> tuple[Array, Sums | None]
         products += jnp.swapaxes(nonfinite.query, 1, 2)[..., None]
         products += jnp.repeat(jnp.swapaxes(nonfinite.key, 1, 2), shared, axis=1)[:, :, None]
         attended = rules.mask.evaluate(at)
-    return rules.normalizer.weights(pair_scores(products, rules, at, attended), attended)
+    return pair_scores(products, rules, at, attended), attended
 
 
 def _by_key_head(x: Array, axis: int, key: Array) -> Array:

@@ -130,7 +130,7 @@ def _composed(state: Array, transitions: Transition) -> tuple[Array, Array]:
         return apply(second[0], first[0]), apply(second[0], first[1]) + second[1]
 
     maps, added = jax.lax.associative_scan(then, (maps, added))
-    after = apply(maps, state) + added
+    after = apply(maps, state[None]) + added
     return after[-1], jnp.concatenate([state[None], after[:-1]])
 
 

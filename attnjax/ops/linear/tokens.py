@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.node import varying
 from attnjax.ops.linear.call import RecurrenceCall
 
@@ -58,7 +59,7 @@ def normal_form(call: RecurrenceCall, read: Read) -> tuple[Tokens, Float[Array, 
 def state_dtype(call: RecurrenceCall) -> Any:
     """float32, or float64 when an input is."""
     given = (call.query, call.key, call.value, call.decay, call.erase, call.write)
-    return jnp.result_type(jnp.float32, *(x for x in (*given, call.state) if x is not None))
+    return accumulation_dtype(*(x for x in (*given, call.state) if x is not None))
 
 
 def lowest_log(dtype: Any) -> float:

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.positions.angles import angles, frequencies, integers
 from attnjax.ops.positions.scaling import RopeScaling
@@ -55,7 +56,7 @@ def rope(
     """
     x, positions = jnp.asarray(x), integers("positions", positions)
     rotated = _check_rope(x, positions, base, fraction, scaling)
-    compute = jnp.promote_types(x.dtype, jnp.float32)
+    compute = accumulation_dtype(x)
     found = scaling.frequencies(rotated, base, positions) if scaling else frequencies(rotated, base)
     turned = of_rank(angles(positions, found, compute)[..., None, :], x.ndim)
     cos, sin = jnp.cos(turned), jnp.sin(turned)

@@ -11,6 +11,7 @@ from flax import nnx
 from attnjax import nn
 from attnjax.mechanisms import Recipe, read, table
 from attnjax.ops import masks
+from attnjax.ops.normalizers.entmax import entmax_weights
 
 T = 12
 MASKS = [name for name, row in table(Recipe).items() if row.role == "mask"]
@@ -40,6 +41,7 @@ def by_definition(name: str, i: int, j: int, causal: bool) -> bool:
     return {
         "window": near,
         "dilated": (i - j) % 3 == 0,
+        "strided": near or (i - j) % 3 == 0,
         "block_diagonal": i // 4 == j // 4,
         "chunked_causal": i // 4 == j // 4 and j <= i,
         "global_tokens": i < 2 or j < 2,
@@ -55,6 +57,7 @@ def by_definition(name: str, i: int, j: int, causal: bool) -> bool:
 SMALL = {
     "window": "window(size=3)",
     "dilated": "dilated(step=3)",
+    "strided": "strided(size=3)",
     "block_diagonal": "block_diagonal(size=4)",
     "chunked_causal": "chunked_causal(size=4)",
     "global_tokens": "global_tokens(count=2)",
@@ -81,6 +84,14 @@ def test_a_mask_is_its_definition(name: str, causal: bool) -> None:
         expected = expected | ~ahead if name == "prefix" else expected & ~ahead
     elif name == "prefix":
         expected[:] = True  # There is nothing to widen.
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_masks_joined_by_or_are_one_of_the_layers_masks() -> None:
+    got = seen("(window(size=3) | global_tokens(count=2)) & dilated(step=3)", masks.causal())
+    at = np.arange(T)
+    i, j = at[:, None], at
+    expected = ((i - j < 3) | (i < 2) | (j < 2)) & ((i - j) % 3 == 0) & (j <= i)
     np.testing.assert_array_equal(got, expected)
 
 
@@ -144,7 +155,7 @@ def test_tokens_in_parts_are_one_pass(mechanism: str) -> None:
     np.testing.assert_allclose(jnp.concatenate(parts, 1), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("mechanism", ["relative_bias", "forget_gate", "sink"])
+@pytest.mark.parametrize("mechanism", ["relative_bias", "forget_gate", "sink", "learned_entmax"])
 def test_what_a_recipe_learns_is_a_named_parameter_with_a_gradient(mechanism: str) -> None:
     made = layer(mechanism)
     graphdef, params = nnx.split(made, nnx.Param)
@@ -182,3 +193,23 @@ def test_a_cache_of_another_kind_is_named() -> None:
 def test_its_text_says_all_options() -> None:
     assert layer("window & entmax").mechanism == "window(size=16) & entmax(alpha=1.5)"
     assert read("window & entmax")[0].of_model() == read("window(size=16) & entmax(alpha=1.5)")[0]
+
+
+def test_a_comparison_takes_the_place_of_the_products_beside_masks_and_a_normaliser() -> None:
+    made = layer("additive & window(size=3) & entmax", kv_heads=1)
+    query, source = made.query(tokens()), made.project(tokens())
+    v = made.made["additive"].v[...]
+    scores = np.einsum("nh,btsnh->bnts", v, np.tanh(query[:, :, None] + source.keys[:, None]))
+    weights = made(tokens(), mask=masks.causal(), capture=nn.Capture()).weights
+    expected = entmax_weights(
+        jnp.where(masks.sliding_window(2, 0).materialize(T), jnp.asarray(scores), -jnp.inf), jnp.float32(1.5)
+    )
+    np.testing.assert_allclose(weights, expected, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="additive & dot: a layer has one comparison"):
+        read("additive & dot")
+
+
+def test_comparisons_without_masks_and_scores_read_a_context() -> None:
+    made, context = layer("concat & sigmoid"), tokens()[:, :5] + 1
+    out = made(tokens(), context, mask=masks.lengths(key=jnp.array([5, 3])))
+    np.testing.assert_allclose(out.out[1], made(tokens()[1:], context[1:, :3]).out[0], rtol=1e-5, atol=1e-6)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from attnjax.ops.core.checks import floats
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.explicit_axes import automatic
 from attnjax.ops.core.node import varying
 from attnjax.ops.core.ranks import of_rank
@@ -131,7 +132,7 @@ def not_negative(name: str, x: Array, *, nor_zero: bool = False) -> Array:
 
 def at_least_float32(x: Array) -> Array:
     """Returns x in the dtype that features and states are computed in."""
-    return x.astype(jnp.result_type(x, jnp.float32))
+    return x.astype(accumulation_dtype(x))
 
 
 def scan_chunks(

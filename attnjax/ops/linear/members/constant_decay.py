@@ -5,6 +5,8 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from attnjax.ops.core.dtypes import accumulation_dtype
+
 
 def key_heads(key: Array) -> int:
     """Returns K, or 1 for a key that the recurrence will refuse."""
@@ -13,4 +15,4 @@ def key_heads(key: Array) -> int:
 
 def constant(decay: Any, key: Array) -> Array:
     """Returns decays that do not turn float32 inputs into a float64 state."""
-    return jnp.asarray(decay, jnp.result_type(key, jnp.float32))
+    return jnp.asarray(decay, accumulation_dtype(key))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from attnjax.ops.core.checks import floats, scalar
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.linear.call import check_form, log_decay
 from attnjax.ops.linear.members.common import (
     Options,
@@ -85,7 +86,7 @@ def log_linear(
         raise ValueError(f"levels has shape {list(levels.shape)} (*B, T, K, L): expected L of at least 1")
     batch, (length, heads, size) = key.shape[:-3], key.shape[-3:]
     state = _initial(options.get("initial_state"), (*batch, heads, *count, size, value.shape[-1]))
-    dtype = jnp.result_type(query, key, value, decay, levels, state.levels, jnp.float32)
+    dtype = accumulation_dtype(query, key, value, decay, levels, state.levels)
     # Scaled here, when padding is zero already: a NaN there would reach the scale's gradient.
     query = query.astype(dtype) * scalar("scale", 1 / math.sqrt(size) if scale is None else scale)
     decay = jnp.maximum(decay.astype(dtype), lowest_log(dtype))

@@ -1,0 +1,1 @@
+"""The parameters of the classic mechanisms, and layers of them."""
