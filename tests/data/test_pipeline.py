@@ -21,6 +21,15 @@ def test_an_epoch_holds_every_example_once_and_epochs_differ():
     assert permutation(0, 0) != permutation(0, 1)
 
 
+@pytest.mark.parametrize("size", [65536, 65537, 65538, 262145])
+def test_an_epoch_of_any_size_holds_every_example_once(size):
+    # Grain's own shuffle leaves one out of 65537 and of 262145: findings/grain-shuffle-leaves-one-out.sh.
+    batches = Batches({"x": np.arange(size)}, batch_size=2 * size, seed=3)
+    epochs = batches[1]["x"].reshape(2, size)
+    np.testing.assert_array_equal(np.sort(epochs, axis=1), np.tile(np.arange(size), (2, 1)))
+    assert (epochs[0] != epochs[1]).any()
+
+
 def test_arrays_stay_aligned():
     batch = Batches(ARRAYS, batch_size=16, seed=0)[3]
     np.testing.assert_array_equal(batch["y"][:, 0], 2 * batch["x"])
