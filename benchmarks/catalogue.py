@@ -5,7 +5,9 @@
 float32, batch 1, 4 heads of 64; forward with the gradients of query, key and value. A case of one mechanism
 takes turns with dense causal attention at one length: a ratio is the median over rounds of its time to that
 round's dense time. `crossover` doubles the length until the mechanism wins twice in a row, or says that it
-never did. All figures are kept in results/catalogue.json, where a later run replaces those of its cases.
+never did. `additive` is additive attention at T = S = 1024 beside its arithmetic, one head of 64: a ratio is
+to the T·S·H tanh of the same round. All figures are kept in results/catalogue.json, where a later run
+replaces those of its cases.
 """
 
 import argparse
@@ -15,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from _additive import beside_arithmetic
 from _measure import RESULTS, alternate, machine, report, seconds, summary
 
 import attnjax as aj
@@ -22,6 +25,7 @@ from attnjax.nn.attention.recipes import bigbird
 from attnjax.ops import sparse
 
 HEADS, SIZE = 4, 64
+ADDITIVE_LENGTH = 1024
 Attend = Callable[..., jax.Array]
 
 
@@ -113,7 +117,9 @@ def crossover(name: str, rounds: int, least: int, most: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("cases", nargs="+", choices=[*CASES, *(f"crossover:{name}" for name in CASES)])
+    parser.add_argument(
+        "cases", nargs="+", choices=[*CASES, "additive", *(f"crossover:{name}" for name in CASES)]
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--length", type=int, default=16384)
     parser.add_argument("--least", type=int, default=256)
@@ -124,6 +130,10 @@ def main() -> None:
     before = json.loads(kept.read_text()) if kept.exists() else {}
     table, crossed = before.get("cases", {}), before.get("crossover", {})
     for case in options.cases:
+        if case == "additive":
+            rows = beside_arithmetic(options.rounds, ADDITIVE_LENGTH, SIZE)
+            table |= {f"additive T={ADDITIVE_LENGTH}: {who}": row for who, row in rows.items()}
+            continue
         kind, _, name = case.rpartition(":")
         if kind:
             crossed[name] = crossover(name, options.rounds, options.least, options.most)
@@ -132,7 +142,7 @@ def main() -> None:
             rows = beside_dense(name, options.length, options.rounds)
             rows[name]["goal"] = CASES[name][2]
             table |= {f"{name} T={options.length}: {who}": row for who, row in rows.items()}
-    note = "forward and backward; ratio: to dense causal attention of the same round"
+    note = "forward and backward; ratio: to dense causal attention (additive: T·S·H tanh) of the same round"
     report("catalogue", table, about, note, {"crossover": crossed})
 
 

@@ -1,20 +1,17 @@
 """What an additive comparison costs beside its arithmetic and beside the plain form.
 
-    python benchmarks/catalogue_classic.py [--rounds 5] [--length 1024] [--size 64]
-
 float32, one head, T = S. The bound is T·S·H times a + tanh(x + i), the arithmetic of the scores alone, at the
 throughput of this machine in the same round. A backward pass has to compute each tanh twice more: for the
 weights, and for the derivatives once the weights are known. `memory_mib` is what XLA's program holds besides
 its arguments and results.
 """
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from _measure import alternate, machine, report, seconds, summary
+from _measure import alternate, seconds, summary
 
 import attnjax as aj
 from attnjax.ops import comparisons
@@ -50,29 +47,16 @@ def attending(engine: str, length: int, size: int, *, backward: bool) -> tuple[C
     return lambda: seconds(lambda: jax.block_until_ready(compiled(v, *tokens))), memory
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--length", type=int, default=1024)
-    parser.add_argument("--size", type=int, default=64)
-    options = parser.parse_args()
-    about = machine()
-    cases, memory = {"tanh alone": tanh_alone(options.length, options.size)}, {}
+def beside_arithmetic(rounds: int, length: int, size: int) -> dict[str, dict[str, Any]]:
+    """All cases with their memory, and their ratio to the bound."""
+    cases, memory = {"tanh alone": tanh_alone(length, size)}, {}
     for backward, direction in ((False, "forward"), (True, "forward and backward")):
         for engine in ENGINES:
             name = f"{engine}, {direction}"
-            cases[name], memory[name] = attending(engine, options.length, options.size, backward=backward)
-    table = summary(alternate(cases, options.rounds), baseline="tanh alone")
+            cases[name], memory[name] = attending(engine, length, size, backward=backward)
+    table = summary(alternate(cases, rounds), baseline="tanh alone")
     for name, mib in memory.items():
-        passes = 3 if "backward" in name else 1
-        table[name] |= {
-            "memory_mib": round(mib, 2),
-            "ratio_to_bound": round(table[name]["ratio"] / passes, 3),
-        }
-        print(f"{name}: {mib:.2f} MiB, {table[name]['ratio_to_bound']:.2f} of its bound")
-    note = "ratio: to T·S·H tanh of the same round; the bound is 1 of them forward, 3 with the backward pass"
-    report("catalogue-classic", table, about, note)
-
-
-if __name__ == "__main__":
-    main()
+        bound = round(table[name]["ratio"] / (3 if "backward" in name else 1), 3)
+        table[name] |= {"memory_mib": round(mib, 2), "ratio_to_bound": bound}
+        print(f"{name}: {mib:.2f} MiB, {bound:.2f} of its bound")
+    return table
