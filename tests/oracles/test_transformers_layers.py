@@ -12,6 +12,7 @@ from flax import nnx
 from attnjax import nn
 from attnjax.ops import masks
 from attnjax.ops.positions import Llama3Scaling, YarnScaling
+from attnjax.ops.sparse import dsa_tokens
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: oracles)")
 pytest.importorskip("transformers", reason="transformers is not installed (extra: oracles)")
@@ -237,6 +238,49 @@ def test_gated_delta_net() -> None:
     with jax.enable_x64(False):
         out = layer(jnp.asarray(x()), mask=masks.causal()).out
     np.testing.assert_allclose(out, expected.numpy(), atol=5e-5)
+
+
+def test_the_lightning_indexer_chooses_the_tokens_that_deepseek_does() -> None:
+    peer = importlib.import_module("transformers.models.deepseek_v32.modeling_deepseek_v32")
+    config = importlib.import_module("transformers.models.deepseek_v32.configuration_deepseek_v32")
+    sizes = {"index_n_heads": 3, "index_head_dim": 8, "qk_rope_head_dim": 4, "index_topk": 3}
+    made = config.DeepseekV32Config(**SIZES, **sizes, q_lora_rank=D)
+    module = peer.DeepseekV32Indexer(made, layer_idx=0).eval()
+    theirs = drawn(module)
+    layer = nn.DSA(D, N, count=3, index_heads=3, index_dim=8, rope=nn.Rope(fraction=0.5), rngs=nnx.Rngs(0))
+    for ours, name in (("query", "wq_b"), ("key", "wk"), ("gain", "weights_proj")):
+        put(getattr(layer.indexer, ours), theirs[f"{name}.weight"])
+    layer.indexer.key_norm.scale[...] = jnp.asarray(theirs["k_norm.weight"])
+    layer.indexer.key_norm.bias[...] = jnp.asarray(theirs["k_norm.bias"])
+    tokens = torch.tensor(x())
+    angles = torch.arange(T)[:, None] * 10_000.0 ** (-torch.arange(2) / 2)
+    places = tuple(torch.cat([part(angles)] * 2, dim=-1)[None] for part in (torch.cos, torch.sin))
+    causal = torch.tril(torch.ones(T, T, dtype=torch.bool))[None]
+    expected = module(tokens, tokens, places, causal, None).numpy()
+    with jax.enable_x64(False):
+        index = dsa_tokens(*layer._index(jnp.asarray(x()), None, 0), layer.indexer.gain(jnp.asarray(x())), 3)
+    for row, i in np.ndindex(2, T):
+        assert {*expected[row, i][: i + 1]} == {*np.asarray(index[row, 0, i])} - {-1}
+
+
+def test_nystromformer() -> None:
+    """One head and row: theirs starts the inverse of all heads from the largest sum of the whole batch."""
+    peer = importlib.import_module("transformers.models.nystromformer.modeling_nystromformer")
+    config = importlib.import_module("transformers.models.nystromformer.configuration_nystromformer")
+    sizes = {"num_landmarks": 3, "segment_means_seq_len": 6, "conv_kernel_size": 3}
+    made = config.NystromformerConfig(hidden_size=D, num_attention_heads=1, **sizes)
+    module = peer.NystromformerSelfAttention(made).eval()
+    theirs = drawn(module)
+    layer = nn.Nystrom(D, 1, landmarks=3, convolution=3, rngs=nnx.Rngs(0))
+    for name in ("query", "key", "value"):
+        put(getattr(layer, name), theirs[f"{name}.weight"], theirs[f"{name}.bias"])
+    layer.filter[...] = jnp.asarray(theirs["conv.weight"].reshape(1, 3).T)
+    put(layer.out, np.eye(D, dtype=np.float32), np.zeros(D, np.float32))
+    given = x()[:1, :6]
+    with torch.no_grad():
+        expected = module(torch.tensor(given))[0].numpy()
+    with jax.enable_x64(False):
+        np.testing.assert_allclose(layer(jnp.asarray(given)).out, expected, atol=2e-5)
 
 
 def peer_of(package: str, prefix: str, **fields: Any) -> tuple[Any, Any, Any]:

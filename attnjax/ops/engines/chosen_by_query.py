@@ -9,14 +9,14 @@ from jaxtyping import Array, Int
 
 from attnjax.ops.core.pairs import Block
 from attnjax.ops.engines.call import AttentionCall, Semantics
-from attnjax.ops.engines.chosen_lanes import Here, Lanes
+from attnjax.ops.engines.chosen_lanes import Here, ListLanes
 from attnjax.ops.masks.chosen import ChosenBlocks
 
 # Numbers that a turn gathers for keys, over all lanes: such as stay in a processor's cache.
 GATHERED = 2**19
 
 
-class ByQuery(Lanes):
+class ByQuery(ListLanes):
     """Lanes whose turns have all the keys of some queries: [groups·queries, s, ·], one product for each."""
 
     def __init__(self, call: AttentionCall, rules: Semantics, chosen: ChosenBlocks, lists: int, count: int):
