@@ -109,8 +109,8 @@ def swin() -> tuple[dict[str, Case], dict[str, Case]]:
 
     dim, heads, side = 96, 3, 56
     graphdef, params = nnx.split(Block(dim, heads, nnx.Rngs(0)), nnx.Param)
-    config = SwinConfig(window_size=7, hidden_act="gelu_pytorch_tanh", attn_implementation="sdpa")
-    peer = SwinLayer(config, dim, (side, side), heads, shift_size=3).eval()
+    options: dict[str, Any] = {"hidden_act": "gelu_pytorch_tanh", "attn_implementation": "sdpa"}
+    peer = SwinLayer(SwinConfig(window_size=7, **options), dim, (side, side), heads, shift_size=3).eval()
     x = np.random.default_rng(0).normal(size=(4, side, side, dim)).astype(np.float32)
     tokens = torch.tensor(x.reshape(4, side * side, dim)).requires_grad_()
     call = lambda params, x: nnx.merge(graphdef, params)(x)  # noqa: E731
