@@ -50,8 +50,11 @@ def flat_edges(edges: Int[Array, "*B 2 E"], nodes: int, *, mask: Bool[Array, "*B
     edges = positions("edges", edges)
     if edges.ndim < 2 or edges.shape[-2] != 2:
         raise ValueError(f"edges {list(edges.shape)}: expected (*B, 2, E), sources and targets")
-    if not isinstance(edges, jax.core.Tracer) and edges.size and int(edges.max()) >= nodes:
-        raise ValueError(f"edges name node {int(edges.max())}: there are {nodes}, counted from 0")
+    if not isinstance(edges, jax.core.Tracer) and edges.size:
+        # By NumPy: under a trace an operation of jax would give a tracer for known edges too.
+        last = int(np.max(np.asarray(edges)))
+        if last >= nodes:
+            raise ValueError(f"edges name node {last}: there are {nodes}, counted from 0")
     batch, count = edges.shape[:-2], edges.shape[-1]
     real = (edges >= 0).all(-2)
     if mask is not None:

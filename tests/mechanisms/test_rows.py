@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 import attnjax
-from attnjax.mechanisms import Mechanism, Recipe, Recurrence, table
+from attnjax.mechanisms import Layer, Mechanism, Recipe, Recurrence, table
 from attnjax.mechanisms.recipes import NOT_IN_A_CONFIG
 from attnjax.ops.linear.members.common import Options
 
@@ -24,7 +24,7 @@ GIVEN = {
     "dtype",
     "param_dtype",
 }
-RECURRENCES, RECIPES = table(Recurrence), table(Recipe)
+RECURRENCES, RECIPES, LAYERS = table(Recurrence), table(Recipe), table(Layer)
 # What is declared otherwise (how both directions are joined), or is a function.
 UNDECLARED = {"two_sided", "feature_map"}
 
@@ -58,6 +58,18 @@ def test_a_recipe_takes_its_options(name: str) -> None:
     assert needed <= {*row.options} | GIVEN
     assert {*row.options} <= taken.keys()
     assert row.paper is not None
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_takes_its_options_with_their_defaults(name: str) -> None:
+    row = LAYERS[name]
+    assert isinstance(row.function, type)
+    bases = [base for base in row.function.__mro__ if "__init__" in vars(base)]
+    taken = {n: p for base in reversed(bases) for n, p in inspect.signature(base.__init__).parameters.items()}
+    for option, declared in row.options.items():
+        assert taken[option].default in (declared.default, inspect.Parameter.empty), option
+    assert row.paper is not None
+    assert not row.causal_only or not row.two_sided_only
 
 
 @pytest.mark.parametrize("name", table())
