@@ -55,5 +55,5 @@ def test_what_has_no_cache_keeps_its_heads() -> None:
 def test_a_head_size_that_takes_too_many_parameters_is_not_taken() -> None:
     kda, small = dataclasses.replace(BASE, mechanism="kda"), dataclasses.replace(BASE, hidden=4)
     assert of_equal_size(kda, small, (4, 16), **WHERE).head_dim == 4
-    with pytest.raises(InputError, match="^kda: with heads of 16 it has more parameters"):
+    with pytest.raises(InputError, match=r"^kda: with heads of 16 it has more parameters"):
         of_equal_size(kda, small, (16,), **WHERE)
