@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from attnjax.ops.masks import block_diagonal as block_diagonal
     from attnjax.ops.masks import blocks as blocks
     from attnjax.ops.masks import causal as causal
+    from attnjax.ops.masks import chosen_blocks as chosen_blocks
     from attnjax.ops.masks import chunked_causal as chunked_causal
     from attnjax.ops.masks import dense as dense
     from attnjax.ops.masks import dilated as dilated
@@ -34,10 +35,14 @@ if TYPE_CHECKING:
     from attnjax.ops.masks import sliding_window as sliding_window
     from attnjax.ops.merge import merge_attention as merge_attention
     from attnjax.ops.normalizers import Normalizer as Normalizer
+    from attnjax.ops.normalizers import cog as cog
     from attnjax.ops.normalizers import entmax as entmax
     from attnjax.ops.normalizers import sigmoid as sigmoid
     from attnjax.ops.normalizers import softmax as softmax
     from attnjax.ops.normalizers import sparsemax as sparsemax
+    from attnjax.ops.normalizers import squared_relu as squared_relu
+    from attnjax.ops.normalizers import stick_breaking as stick_breaking
+    from attnjax.ops.normalizers import talking_heads as talking_heads
     from attnjax.ops.plan import AttentionPlan as AttentionPlan
     from attnjax.ops.plan import plan_attention as plan_attention
     from attnjax.ops.positions import DynamicNTKScaling as DynamicNTKScaling
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
     from attnjax.ops.positions import rope as rope
     from attnjax.ops.positions import sinusoidal as sinusoidal
     from attnjax.ops.scores import Score as Score
+    from attnjax.ops.scores import adaptive_span as adaptive_span
     from attnjax.ops.scores import alibi as alibi
     from attnjax.ops.scores import forget_gate as forget_gate
     from attnjax.ops.scores import pair_bias as pair_bias

@@ -5,7 +5,9 @@ A config field is *static* (shapes and structure: it decides what is compiled) u
 """
 
 import dataclasses
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -100,3 +102,8 @@ def require_seed(name: str, value: Any) -> None:
     """Raises InputError unless the value is an int in [0, 2**32): jax's keys hold no more bits of a seed."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     require(whole and 0 <= value < 2**32, f"{name} is {value!r}: it must be a whole number in [0, 2**32)")
+
+
+def user_cache() -> Path:
+    """Returns the folder of the user's for what can be made again: compiled programs and generated data."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attnjax"

@@ -58,7 +58,8 @@ class Step:
         self._batch = jax.device_put(task.batch(0))
         step = jax.jit(make_train_step(task.loss, config.train), donate_argnums=0)
         self._step = step.lower(self._state, self._batch, self._traced, self._key).compile()
-        self.bytes = int(self._step.memory_analysis().temp_size_in_bytes)
+        memory: Any = self._step.memory_analysis()
+        self.bytes = int(memory.temp_size_in_bytes)
         self.tokens = task.batch(0)["tokens"].size
         self.sizes = sizes(config.model, vocab=task.source.vocab, length=config.data.length)
 

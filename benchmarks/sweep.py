@@ -35,7 +35,7 @@ AXES: dict[str, list[Any]] = {
     "train.dropout": [0.0, 0.1],
     "seed": [0, 1],
 }
-COMMAND = [sys.executable, "-m", "attnjax.cli"]
+COMMAND = [sys.executable, "-m", "attnjax"]
 PLACE = ["--experiments", str(FOLDER)]
 
 

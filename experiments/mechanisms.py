@@ -92,7 +92,7 @@ def mechanisms_card() -> Iterator[dict[str, Any]]:
 
     Every mechanism that fits × 10 sources × 2 learning rates × 3 seeds, 400 steps.
     """
-    yield from trials(SOURCES, (short(row) for row in table().values()))
+    yield from trials(SOURCES, (short(row) for row in table(Mechanism).values()))
 
 
 @sweep(Mechanisms, metric="as trained/answers %", mode="max", base={"train.steps": 300})

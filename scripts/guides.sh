@@ -16,12 +16,12 @@ for diff in docs/guides/*.diff; do
 done
 export PYTHON PYTHONPATH=$clone
 bash scripts/mechanisms.sh
-for name in longhorn strided relu; do
-    "$PYTHON" -m attnjax.cli show "$name" | head -1
+for name in longhorn longnet relu; do
+    "$PYTHON" -m attnjax show "$name" | head -1
 done
-"$PYTHON" -m attnjax.cli list
+"$PYTHON" -m attnjax list
 "$PYTHON" -m ruff check attnjax experiments tests
 "$PYTHON" -m pytest -q attnjax/ops/linear/members/longhorn.py attnjax/ops/normalizers/relu.py attnjax/nn/attention/recipes.py \
     tests/ops/linear/test_members.py tests/ops/linear/test_members_inputs.py tests/ops/test_normalizers.py \
     tests/nn/attention/test_composed.py tests/mechanisms tests/tasks/test_majority.py tests/sweeps/test_shipped_sweeps.py \
-    -k "longhorn or strided or relu or page or majority or label or shipped or sweep or recipes"
+    -k "longhorn or longnet or relu or page or majority or label or shipped or sweep or recipes"

@@ -29,6 +29,7 @@ FLOORS = {
     "explain": 8,
     "export": 8,
     "cli": 9,
+    "__main__": 10,
 }
 # Third-party interfaces that move between releases, and the one file that knows each.
 TOUCHED_BY = {
@@ -57,6 +58,19 @@ HEAVY = {
     "tokenizers",
     "babel",
     "ray",
+}
+# Of what training and its first step import, nothing needs these.
+LATER = {
+    "matplotlib",
+    "sacrebleu",
+    "optuna",
+    "polars",
+    "pandas",
+    "ray",
+    "torch",
+    "tensorboardX",
+    "wandb",
+    "mlflow",
 }
 
 Sources = dict[str, tuple[Path, str]]
@@ -228,11 +242,11 @@ def test_a_second_file_that_touches_semi_private_jax_is_seen(text):
     }
 
 
-def heavy_after(statement: str) -> set[str]:
+def heavy_after(statement: str, heavy: set[str] = HEAVY) -> set[str]:
     """Which heavy packages a fresh interpreter has loaded after the statement."""
     code = f"import sys\n{statement}\nprint('LOADED', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    return HEAVY & set(done.stdout.rpartition("LOADED")[2].split())
+    return heavy & set(done.stdout.rpartition("LOADED")[2].split())
 
 
 @pytest.mark.parametrize(
@@ -249,6 +263,18 @@ def test_importing_it_loads_nothing_heavy(module):
     assert heavy_after(f"import {module}") == set()
 
 
+def test_the_first_step_comes_without_what_only_the_evaluation_needs():
+    modules = (
+        "runs.start",
+        "tasks.rehearsal",
+        "tasks.translation.task",
+        "train.loop",
+        "train.observers.progress",
+    )
+    statement = "; ".join(f"import attnjax.{module}" for module in modules)
+    assert heavy_after(statement, LATER) == set()
+
+
 @pytest.mark.parametrize("command", ["--help", "list", "list mechanisms", "show gla"])
 def test_the_command_line_answers_without_jax(command):
     run = f"from attnjax.cli import main\ntry:\n    main({command.split()!r})\nexcept SystemExit:\n    pass"
@@ -257,3 +283,12 @@ def test_the_command_line_answers_without_jax(command):
 
 def test_loading_jax_is_seen():
     assert {"jax", "jaxlib", "numpy"} <= heavy_after("import jax")
+
+
+def test_no_two_public_classes_have_one_name():
+    homes: dict[str, list[str]] = {}
+    for module, (_, text) in sources().items():
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(module)
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}

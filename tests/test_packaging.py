@@ -62,12 +62,10 @@ def test_unpacked_elsewhere_it_lists_its_experiments(wheel, tmp_path):
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
-    code = (
-        "import attnjax, sys; print(attnjax.__file__); from attnjax.cli import main; sys.exit(main(['list']))"
-    )
+    code = "import attnjax, runpy; print(attnjax.__file__); runpy.run_module('attnjax', alter_sys=True)"
     environment = os.environ | {"PYTHONPATH": str(site)}
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, "list"],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

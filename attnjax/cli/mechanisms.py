@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+from dataclasses import replace
 from types import MappingProxyType
 
 from attnjax.mechanisms import Choice, Recipe
@@ -42,11 +43,11 @@ def _drawing(choice: Choice) -> str:
     ]
     width = max(map(len, drawn[0]))
     lines = ["    ".join(f"{cell:<{width}}" for cell in row).rstrip() for row in zip(*drawn, strict=True)]
-    shown = " & ".join(str(part) for part in small.parts if _is_mask(part))
+    shown = Choice(tuple(filter(_is_mask, small.parts)))
     return "\n".join([f"{shown}, for {length} tokens:", "", *lines])
 
 
 def _small(part: Part) -> Part:
     """The part with options of a small drawing, where the text gives none."""
     drawn = part.row.drawn if isinstance(part.row, Recipe) else {}
-    return Part(part.row, MappingProxyType({**drawn, **part.options}))
+    return replace(part, options=MappingProxyType({**drawn, **part.options}))

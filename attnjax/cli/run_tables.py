@@ -13,8 +13,8 @@ from attnjax.experiment.words import changes_text, duration
 from attnjax.sweeps.registry import known_sweeps
 
 if TYPE_CHECKING:
-    from attnjax.runs.compare import Comparison
-    from attnjax.runs.doctor import Finding
+    from attnjax.runs.compare import RunComparison
+    from attnjax.runs.doctor import Diagnosis
     from attnjax.runs.listing import ListedRun
     from attnjax.runs.report.page import RunReport
     from attnjax.runs.reproduce import Reproduction
@@ -117,7 +117,7 @@ def print_run_report(report: "RunReport") -> None:
         console.print(str(file), highlight=False, markup=False, soft_wrap=True)
 
 
-def print_comparison(comparison: "Comparison") -> None:
+def print_comparison(comparison: "RunComparison") -> None:
     """Prints where the configs of runs differ, and their results."""
     from rich.console import Console
     from rich.table import Table
@@ -146,7 +146,7 @@ def reproduction(outcome: "Reproduction") -> str:
     )
 
 
-def print_finding(finding: "Finding") -> None:
+def print_finding(finding: "Diagnosis") -> None:
     """Prints a finding of the doctor and its remedy."""
     from rich.console import Console
     from rich.markup import escape

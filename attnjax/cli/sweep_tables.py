@@ -13,7 +13,7 @@ from attnjax.experiment.words import duration
 from attnjax.runs.report.digits import shown
 from attnjax.sweeps.launch import DryRun
 from attnjax.sweeps.report.table import changes_text, mean_and_sd, reason_of
-from attnjax.sweeps.report.write import Report
+from attnjax.sweeps.report.write import SweepReport
 from attnjax.sweeps.spec import SweepSpec
 from attnjax.sweeps.status import STATUSES, SweepProgress, best_trial, sweep_status
 from attnjax.sweeps.store import TRACEBACK_FILE, Sweep, TrialRecord
@@ -152,7 +152,7 @@ def print_trials(spec: SweepSpec, dry: DryRun) -> None:
     console.print(f"{text}, without evaluations", highlight=False, soft_wrap=True)
 
 
-def print_report(report: Report) -> None:
+def print_report(report: SweepReport) -> None:
     """The settings, the best first, what failed, what matters, and the files."""
     console, found = Console(), report.found
     counts = ", ".join(f"{number} {status}" for status, number in found.counts.items())

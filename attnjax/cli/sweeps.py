@@ -42,7 +42,9 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     fresh_argument(how)
     how.add_argument("--skip-invalid", action="store_true", help="leave out combinations that can't be")
     how.add_argument(
-        "--dry-run", action="store_true", help="print trials, shapes and an estimate of the time"
+        "--dry-run",
+        action="store_true",
+        help="print trials, shapes and an estimate of the time, for which one step is run",
     )
 
 

@@ -1,12 +1,14 @@
-"""keras.layers.MultiHeadAttention and GroupQueryAttention."""
+"""Layers of Keras: MultiHeadAttention and GroupQueryAttention; Attention and AdditiveAttention."""
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from attnjax.interop.weights import made, parameters, require_plain
 from attnjax.nn.attention.settings import OutputGate
 from attnjax.nn.attention.softmax import SoftmaxAttention
+from attnjax.ops import comparisons
 
 _NAMES = {
     "query": "query",
@@ -63,6 +65,34 @@ def from_keras(layer: Any) -> SoftmaxAttention:
         window=config["sliding_window"],
         output_gate=OutputGate(bias="query.bias" in arrays) if config["use_gate"] else None,
     )
+
+
+def keras_rules(layer: Any, size: int) -> dict[str, Any]:
+    """Returns the arguments of `attnjax.attention` that mean what a layer of Keras without projections does.
+
+    Args:
+      layer: a `keras.layers.Attention` or `AdditiveAttention` that was built.
+      size: H, of its queries and keys, which here have an axis of one head before it.
+
+    Raises:
+      TypeError: The layer is none of these.
+      ValueError: It was not built.
+    """
+    import keras
+
+    if not isinstance(layer, keras.layers.Attention):  # The other is a subclass.
+        raise TypeError(f"layer is a {type(layer).__name__}: expected Keras' Attention or AdditiveAttention")
+    if not layer.built:
+        raise ValueError(f"layer {layer.name!r} has no weights yet: expected one that was built or called")
+    scale = None if layer.scale is None else jnp.asarray(np.asarray(layer.scale.value))
+    if isinstance(layer, keras.layers.AdditiveAttention):
+        return {"comparison": comparisons.additive(jnp.ones((size,)) if scale is None else scale)}
+    if layer.score_mode == "dot":
+        return {"comparison": comparisons.dot(), "scale": 1.0 if scale is None else scale}
+    v = jnp.full((size,), np.asarray(layer.concat_score_weight.value))
+    if scale is None:
+        return {"comparison": comparisons.additive(v)}
+    return {"comparison": comparisons.concat(v, scale * jnp.eye(size), scale * jnp.eye(size))}
 
 
 def to_keras(layer: SoftmaxAttention) -> Any:

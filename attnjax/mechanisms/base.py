@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from attnjax.config import InputError, require
 
 Kind = Literal["softmax", "recurrence", "recipe", "layer"]
-Role = Literal["mask", "comparison", "score", "normalizer"]
+Role = Literal["mask", "comparison", "score", "normalizer", "gate"]
 OptionKind = Literal["int", "float", "bool", "ints"]
 OfModel = Literal["layer", "layers", "max_length"]
 GateRange = Literal["log_decay", "strength", "rate", "positive", "unit", "free", "random"]
@@ -125,6 +125,7 @@ class Mechanism:
       cost: of a head in T tokens, as a text.
       causal_only: it cannot read both ways.
       two_sided_only: it cannot read causally.
+      packs: sequences that are packed in one row can be kept apart.
       streaming: with a cache it gives for token after token what it gives for all at once.
       takes: what it is called with; only a `Layer` takes something else than tokens.
       has_weights: there are attention weights, to capture and to drop out.
@@ -142,6 +143,7 @@ class Mechanism:
     cost: str = "O(T²·H)"
     causal_only: bool = False
     two_sided_only: bool = False
+    packs: bool = True
     streaming: bool = True
     takes: Takes = "tokens"
     has_weights: bool = True
@@ -275,10 +277,10 @@ class Recurrence(Mechanism):
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Mechanism):
-    """A part of softmax attention: a mask, a comparison, a score modification or a normaliser.
+    """A part of softmax attention: a mask, a comparison, a score modification, a normaliser or a gate.
 
     Attributes:
-      role: which of the four.
+      role: which of the five. A gate changes what the heads read, before the last projection.
       of_layer: the target is a module with parameters of its own, which a layer makes and then calls.
       widens: of a mask, that it adds to what a causal model sees, where others take away.
       drawn: arguments of a mask that is drawn for `attnjax show`, where the defaults are too wide.

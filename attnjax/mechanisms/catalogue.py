@@ -6,7 +6,19 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from attnjax.config import InputError
-from attnjax.mechanisms import classic, linear, recipes, softmax
+from attnjax.mechanisms import (
+    classic,
+    cross,
+    dynamic,
+    graph,
+    latent,
+    linear,
+    mixers,
+    recipes,
+    softmax,
+    sparse,
+    spatial,
+)
 from attnjax.mechanisms.base import Mechanism, Recurrence
 
 ENTRY_POINT_GROUP = "attnjax.mechanisms"
@@ -15,9 +27,20 @@ LOADED_FILE = "attnjax_experiment_"
 
 Made = TypeVar("Made", bound=Mechanism)
 
-_TABLE: dict[str, Mechanism] = {
-    row.name: row for row in (*softmax.ROWS, *recipes.ROWS, *classic.ROWS, *linear.ROWS)
-}
+_FAMILIES = (
+    softmax,
+    recipes,
+    classic,
+    linear,
+    latent,
+    dynamic,
+    cross,
+    spatial,
+    graph,
+    mixers,
+    sparse,
+)
+_TABLE: dict[str, Mechanism] = {row.name: row for family in _FAMILIES for row in family.ROWS}
 
 
 def table(kind: type[Made] = Mechanism) -> dict[str, Made]:  # type: ignore[assignment]

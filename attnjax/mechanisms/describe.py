@@ -12,6 +12,7 @@ _HEADINGS: dict[str, Callable[[Mechanism], bool]] = {
     "comparisons": lambda row: isinstance(row, Recipe) and row.role == "comparison",
     "scores": lambda row: isinstance(row, Recipe) and row.role == "score",
     "normalisers": lambda row: isinstance(row, Recipe) and row.role == "normalizer",
+    "gates of heads": lambda row: isinstance(row, Recipe) and row.role == "gate",
     "recurrences": lambda row: isinstance(row, Recurrence),
     "layers": lambda row: _is_layer(row, "tokens"),
     "layers that read a context": lambda row: _is_layer(row, "context"),
@@ -28,8 +29,8 @@ _SIZES: dict[Takes, str] = {
     "graph": "a head in T edges",
     "depth": "a token under T layers",
 }
-_HOW = """Options stand in parentheses; & joins masks, a comparison, scores and a normaliser; a
-pattern repeats over layers:
+_HOW = """Options stand in parentheses; & joins masks, a comparison, scores, a normaliser and gates, |
+masks in parentheses; a pattern repeats over layers:
 --model.mechanism "window(size=16) & entmax(alpha=1.25)", --model.mechanism kda*3+softmax"""
 
 _PAGE = """# Mechanisms
@@ -47,8 +48,9 @@ attnjax sweep recall --grid "model.mechanism=gla,window(size=8),longformer(size=
 ```
 
 - Options stand in parentheses, each by its name. Where none is given, the default holds.
-- Masks, a comparison, scores and a normaliser are joined by `&`: softmax attention with these parts. Scores
-  act in the order given.
+- Masks, a comparison, scores, a normaliser and gates of heads are joined by `&`: softmax attention with these
+  parts. Scores and gates act in the order given. Masks are joined by `|` too, in parentheses beside `&`:
+  `(window(size=16) | global_tokens(count=2)) & entmax`.
 - `+` joins the mechanisms of one layer after another and `*3` repeats one; the whole pattern repeats over the
   layers of a model, in an encoder-decoder over those of each stack.
 """
@@ -102,7 +104,7 @@ def _facts(row: Mechanism) -> Iterator[tuple[str, str]]:
     if isinstance(row, Layer):
         yield "takes", TAKES[row.takes]
     if row.takes == "tokens":
-        yield "reads", _order(row)
+        yield "reads", _order(row) + ("" if row.packs else "; no packed sequences")
         yield "decodes", _decoding(row)
     if isinstance(row, Recurrence):
         states = (
@@ -114,7 +116,8 @@ def _facts(row: Mechanism) -> Iterator[tuple[str, str]]:
     for name, option in row.options.items():
         default = "" if option.default is None else f", default {option.default}"
         of_model = "" if option.of_model is None else f", here the model's {option.of_model}"
-        yield "option", f"{name}: {option.meaning} ({option.expected}{default}{of_model})"
+        expected = f"{option.expected}{default}{of_model}"
+        yield "option", f"{name}: {f'{option.meaning} ({expected})' if option.meaning else expected}"
     yield "code", row.place or (row.target if isinstance(row.target, str) else row.target.__qualname__)
     if row.takes == "tokens":
         yield "use", f"--model.mechanism {row.name}"
@@ -128,7 +131,7 @@ def _is_layer(row: Mechanism, takes: Takes) -> bool:
 
 def _order(row: Mechanism) -> str:
     if row.two_sided_only:
-        return "both ways only"
+        return "both ways only" + (", one document a row" if not row.packs else "")
     return "causally only" if row.causal_only else "causally, and both ways"
 
 

@@ -13,7 +13,7 @@ from attnjax.config import require
 from attnjax.mechanisms.base import Layer, Mechanism, Option, OptionKind, Recipe, Recurrence
 from attnjax.mechanisms.catalogue import register
 
-Of = Literal["attention", "mask", "comparison", "score", "normalizer", "recurrence", "layer"]
+Of = Literal["attention", "mask", "comparison", "score", "normalizer", "gate", "recurrence", "layer"]
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 _ROWS: dict[str, tuple[type[Mechanism], dict[str, Any]]] = {
@@ -22,6 +22,7 @@ _ROWS: dict[str, tuple[type[Mechanism], dict[str, Any]]] = {
     "comparison": (Recipe, {"role": "comparison"}),
     "score": (Recipe, {"role": "score"}),
     "normalizer": (Recipe, {"role": "normalizer"}),
+    "gate": (Recipe, {"role": "gate"}),
     "recurrence": (Recurrence, {}),
     "layer": (Layer, {"has_weights": False}),
 }
@@ -40,14 +41,16 @@ def mechanism(of: Of, *, name: str | None = None, **declared: Any) -> Callable[[
           `Normalizer`. It is given `offset`, `causal`, `queries`, `keys` and `heads` where it has parameters
           of these names. A class of a module is made with `dim`, `heads`, `kv_heads`, `head_dim`, `rngs` and
           the options, and called as such a function.
+        "gate": f(heads [*B, T, N, V], x [*B, T, D]) gives heads, before the last projection; or a class of a
+          module, made as above with `value_dim` too and called so.
         "recurrence": f(query, key, value, *, initial_state, return_state, lengths, segment_ids) and what
           `gates` declares, as `linear_attention`; gives the output, or with return_state (output, state).
         "layer": a class of a module, made as `nn.Attention` and called as its kinds are, with
           `empty_cache`.
       name: the name in a config; by default that of the function.
       declared: fields of its declaration (`Mechanism`, `Recipe`, `Recurrence`), such as paper, cost, options,
-        causal_only, two_sided_only, streaming, takes, gates. By default the formula is the first line of the
-        docstring, and options are the parameters with a number, a truth value or numbers as default.
+        causal_only, two_sided_only, packs, streaming, takes, gates. By default the formula is the first line
+        of the docstring, and options are the parameters with a number, a truth value or numbers as default.
 
     Raises:
       InputError: another mechanism has the name, or `of` is none of these.

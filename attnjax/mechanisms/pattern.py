@@ -1,9 +1,10 @@
-"""Mechanisms as text: `gla`, `window(size=16) & entmax(alpha=1.25)`; over layers `kda*3+softmax`."""
+"""Mechanisms as text: `gla`, `(window(size=16) | global_tokens) & entmax`; over layers `kda*3+softmax`."""
 
 import ast
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -19,10 +20,17 @@ _CALL = re.compile(r"\s*(\w+)\s*(?:\((.*)\))?\s*", re.DOTALL)
 
 @dataclass(frozen=True)
 class Part:
-    """A mechanism with the options that the text gives it."""
+    """A mechanism with the options that the text gives it.
+
+    Attributes:
+      row: its declaration.
+      options: what the text gives.
+      union: the place in the layer of the masks that it is joined with by |; None where it stands by itself.
+    """
 
     row: Mechanism
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    union: int | None = None
 
     def filled(self, **of_model: Any) -> "Part":
         """Returns the part with all its options: where not given what a model gives, or their defaults."""
@@ -30,7 +38,7 @@ class Part:
             name: self.options.get(name, of_model.get(option.of_model or "", option.default))
             for name, option in self.row.options.items()
         }
-        return Part(self.row, MappingProxyType(options))
+        return replace(self, options=MappingProxyType(options))
 
     def __str__(self) -> str:
         given = ", ".join(f"{name}={_written(x)}" for name, x in self.options.items())
@@ -41,14 +49,21 @@ class Part:
 class Choice:
     """The mechanism of one layer, or softmax attention with parts that are recipes.
 
-    >>> print(read("window( size =8 ) & entmax")[0])
-    window(size=8) & entmax
+    >>> print(read("(window( size =8 )|dilated) & entmax")[0])
+    (window(size=8) | dilated) & entmax
     """
 
     parts: tuple[Part, ...]
 
     def __str__(self) -> str:
-        return " & ".join(map(str, self.parts))
+        joined = (" | ".join(map(str, parts)) for parts in self.unions())
+        return " & ".join(f"({text})" if " | " in text else text for text in joined)
+
+    def unions(self) -> Iterator[tuple[Part, ...]]:
+        """Yields the parts that & joins: each by itself, or masks that | joins."""
+        places = (i if part.union is None else -1 - part.union for i, part in enumerate(self.parts))
+        for _, found in itertools.groupby(zip(places, self.parts, strict=True), key=lambda pair: pair[0]):
+            yield tuple(part for _, part in found)
 
     @property
     def row(self) -> Mechanism:
@@ -93,8 +108,8 @@ def read(text: str, label: str = "mechanism") -> tuple[Choice, ...]:
 
     Args:
       text: mechanisms joined by + are those of one layer after another, `*3` repeats one, and the whole
-        pattern repeats over the layers of a model. Recipes are joined by & in one layer. Options stand in
-        parentheses, each by its name.
+        pattern repeats over the layers of a model. Recipes are joined by & in one layer, masks by | too: in
+        parentheses, where & stands beside it. Options stand in parentheses, each by its name.
       label: what an error calls the text.
 
     Raises:
@@ -137,14 +152,15 @@ def _repeated(item: str) -> Iterable[Choice]:
 
 
 def _choice(text: str) -> Choice:
-    choice = Choice(tuple(_part(part) for part in _split(text, "&")))
+    items = _split(text, "&")
+    choice = Choice(tuple(part for i, item in enumerate(items) for part in _union(item, i, len(items) == 1)))
     if len(choice.parts) == 1:
         return choice
     for part in choice.parts:
         require(
             isinstance(part.row, Recipe),
-            f"{part.row.name} stands alone in its layer: only masks, a comparison, scores and a normaliser "
-            "are joined by &",
+            f"{part.row.name} stands alone in its layer: only masks, a comparison, scores, a normaliser and "
+            "gates are joined by &",
         )
     names = [part.row.name for part in choice.parts]
     require(len(set(names)) == len(names), f"{' & '.join(names)}: a layer has each part once")
@@ -152,6 +168,23 @@ def _choice(text: str) -> Choice:
         found = [part.row.name for part in choice.recipes if _role(part) == role]
         require(len(found) <= 1, f"{' & '.join(found)}: a layer has one {called}")
     return choice
+
+
+def _union(text: str, place: int, alone: bool) -> list[Part]:
+    """Returns the masks that | joins, or the one part."""
+    inside = re.fullmatch(r"\s*\((.*)\)\s*", text, re.DOTALL)
+    items = _split(inside[1] if inside else text, "|")
+    if len(items) == 1:
+        return [_part(text)]
+    require(
+        alone or inside is not None,
+        f"{text.strip()!r}: expected parentheses around masks joined by | beside &",
+    )
+    parts = [replace(_part(item), union=place) for item in items]
+    for part in parts:
+        fits = isinstance(part.row, Recipe) and part.row.role == "mask" and not part.row.widens
+        require(fits, f"{part.row.name} is not joined by |: only masks that take tokens away are")
+    return parts
 
 
 def _role(part: Part) -> str:

@@ -101,6 +101,14 @@ MASKS = (
         drawn={"size": 2, "count": 1},
     ),
     _mask(
+        "strided",
+        "token i sees the last `size` tokens, itself among them, and every `size`-th token from itself",
+        Paper("Child et al.", 2019, "Generating Long Sequences with Sparse Transformers", "1904.10509"),
+        options={"size": Option(16, "tokens of the window, and from one far token to the next", least=1)},
+        cost="O(T·(size+T/size)·H)",
+        drawn={"size": 3},
+    ),
+    _mask(
         "prefix",
         "the first `size` tokens are seen by all; a loss on them says nothing",
         Paper(
@@ -149,7 +157,7 @@ SCORES = (
         name="relative_bias",
         role="score",
         formula="s_ij + b[bucket(j - i), h], a learned table of every layer",
-        target=f"{_PLACE}:RelativeBias",
+        target=f"{_PLACE}:LearnedRelativeBias",
         paper=Paper(
             "Raffel et al.",
             2020,
@@ -176,7 +184,7 @@ SCORES = (
         name="forget_gate",
         role="score",
         formula="s_ij + Σ_{l=j+1..i} log f_l, f = σ(x W + b) of each head",
-        target=f"{_PLACE}:ForgetGate",
+        target=f"{_PLACE}:LearnedForgetGate",
         paper=Paper(
             "Lin et al.", 2025, "Forgetting Transformer: Softmax Attention with a Forget Gate", "2503.02130"
         ),
@@ -190,7 +198,7 @@ NORMALIZERS = (
         name="sink",
         role="normalizer",
         formula="exp(s_ij) / (exp(sink_h) + Σ_j exp(s_ij)), a learned logit of each head",
-        target=f"{_PLACE}:Sink",
+        target=f"{_PLACE}:LearnedSink",
         paper=Paper(
             "Xiao et al.", 2023, "Efficient Streaming Language Models with Attention Sinks", "2309.17453"
         ),
@@ -232,6 +240,27 @@ NORMALIZERS = (
         paper=Paper("Peters et al.", 2019, "Sparse Sequence-to-Sequence Models", "1905.05702"),
         options={"alpha": Option(1.5, "α", "float", above=1, most=4)},
     ),
+    Recipe(
+        name="learned_entmax",
+        role="normalizer",
+        formula="entmax with a learned α of each head, between 1.01 and 2",
+        target=f"{_PLACE}:LearnedEntmax",
+        paper=Paper("Correia et al.", 2019, "Adaptively Sparse Transformers", "1909.00015"),
+        of_layer=True,
+    ),
+    Recipe(
+        name="top_k",
+        role="normalizer",
+        formula="softmax over the `count` highest scores s_ij of a row, the others weigh 0",
+        target="attnjax.ops.normalizers:top_k",
+        paper=Paper(
+            "Zhao et al.",
+            2019,
+            "Explicit Sparse Transformer: Concentrated Attention Through Explicit Selection",
+            "1912.11637",
+        ),
+        options={"count": Option(16, "scores", least=1)},
+    ),
 )
 
 ROWS = (*MASKS, *SCORES, *NORMALIZERS)
@@ -243,6 +272,7 @@ NOT_IN_A_CONFIG = {
     "interval": "takes the ends of what each query sees, which come with a batch",
     "dense": "takes an array for all pairs, which comes with a batch",
     "blocks": "takes an array of blocks, computed from a batch; bigbird and random_blocks draw one",
+    "chosen_blocks": "takes lists of blocks, computed from a batch; nsa and moba choose them",
     "relabel": "takes the positions of tokens, which come with a batch",
     "predicate": "takes a function: register one of your own as a mask",
     "matrix_attention": "compares vectors, without values: the comparisons themselves are rows",

@@ -18,17 +18,26 @@ from attnjax.mechanisms import Mechanism, read
 Positions = Literal["sinusoidal", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"]
 Norm = Literal["layer", "rms"]
 NormPlacement = Literal["pre", "post"]
+ResidualKind = Literal["sum", "attention"]
 Activation = Literal["gelu", "swiglu"]
 Precision = Literal["float32", "bfloat16"]
 Implementation = Literal["reference", "blockwise"]
+RopeScaling = Literal["linear", "yarn", "llama3"]
+OutputGate = Literal["elementwise", "headwise"]
 
 _CHOICES = {
     "positions": Positions,
     "norm": Norm,
     "norm_placement": NormPlacement,
+    "residual": ResidualKind,
     "activation": Activation,
     "dtype": Precision,
     "param_dtype": Precision,
+}
+_CHOICES_OR_NONE = {
+    "implementation": Implementation,
+    "rope_scaling": RopeScaling,
+    "output_gate": OutputGate,
 }
 
 
@@ -50,24 +59,36 @@ class BlockConfig:
     """Self-attention: gla, "window(size=16)", kda*3+softmax; `attnjax list mechanisms` has them all."""
     positions: Positions = "rope"
     """Positions of tokens, which are added to embeddings, rotate queries and keys, or bias the scores."""
+    rope_base: float = 10_000.0
+    """Base of the wavelengths of rope, in radians per token."""
+    rope_fraction: float = 1.0
+    """Share of each head that rope rotates, in (0, 1]."""
+    rope_scaling: RopeScaling | None = None
+    """Other wavelengths of rope, for texts rope_factor times as long as max_length; None: the same ones."""
+    rope_factor: float = 1.0
+    """The ratio of the new length to max_length under rope_scaling."""
     norm: Norm = "layer"
     """LayerNorm or RMSNorm."""
     norm_placement: NormPlacement = "pre"
     """Norm before each layer, or after its residual sum."""
+    residual: ResidualKind = "sum"
+    """Layers read the sum of what those below gave, or attend over it (attention residuals)."""
     activation: Activation = "gelu"
     """Activation of the feed-forward layers; swiglu gates one half by the other."""
     qk_norm: bool = False
     """RMSNorm of each query and key head."""
+    output_gate: OutputGate | None = None
+    """Gate of the heads before the last projection of attention, of each entry or each head; None: none."""
     bias: bool = True
     """True if projections and feed-forward layers have biases."""
     tie_embeddings: bool = False
     """True if the embedding of the predicted tokens is the output projection too."""
     max_length: int = 512
-    """Positions that a learned table holds; the horizon of cosFormer."""
+    """Positions that a learned table holds; what rope_scaling prolongs; the horizon of cosFormer."""
     dtype: Precision = "float32"
     """Precision of the computation."""
     param_dtype: Precision = "float32"
-    """Precision of the parameters."""
+    """Precision of the parameters; bfloat16 loses updates that are below half of its last digit."""
     implementation: Implementation | None = None
     """The engine of softmax attention; None chooses by size."""
 
@@ -79,10 +100,16 @@ class BlockConfig:
                 _require_positive(name, getattr(self, name))
         for name, choices in _CHOICES.items():
             _require_choice(name, getattr(self, name), get_args(choices))
-        if self.implementation is not None:
-            _require_choice("implementation", self.implementation, get_args(Implementation))
+        for name, choices in _CHOICES_OR_NONE.items():
+            if getattr(self, name) is not None:
+                _require_choice(name, getattr(self, name), get_args(choices))
         self._require_heads_fit()
+        self._require_rope_fits()
         self._require_mechanism_fits()
+        require(
+            self.residual == "sum" or self.norm_placement == "pre",
+            f"model.residual is {self.residual!r}: it needs norm_placement pre, got {self.norm_placement}",
+        )
 
     def _require_heads_fit(self) -> None:
         require(
@@ -102,6 +129,27 @@ class BlockConfig:
         require(
             self.positions != "sinusoidal" or self.dim % 2 == 0,
             f"model.positions is 'sinusoidal': it needs an even model.dim, got {self.dim}",
+        )
+
+    def _require_rope_fits(self) -> None:
+        rotates = self.positions.startswith("rope")
+        for name, default in (("base", 10_000.0), ("fraction", 1.0), ("scaling", None), ("factor", 1.0)):
+            value = getattr(self, f"rope_{name}")
+            require(
+                rotates or value == default,
+                f"model.rope_{name} is {value!r}: model.positions is {self.positions!r}, expected rope",
+            )
+        require(self.rope_base > 0, f"model.rope_base is {self.rope_base!r}: it must be above 0")
+        rotated = round(self.head_size * self.rope_fraction)
+        require(
+            not rotates or (0 < self.rope_fraction <= 1 and rotated >= 2 and rotated % 2 == 0),
+            f"model.rope_fraction is {self.rope_fraction!r}: it must be in (0, 1] and rotate an even "
+            f"number of entries, not {rotated} of {self.head_size}",
+        )
+        require(
+            (self.rope_factor > 1) if self.rope_scaling else self.rope_factor == 1,
+            f"model.rope_factor is {self.rope_factor!r}: it must be above 1 with model.rope_scaling, and 1 "
+            "without",
         )
 
     def _require_mechanism_fits(self) -> None:

@@ -11,8 +11,9 @@ from jaxtyping import Array, Float, Int
 from attnjax.models.config import TransformerConfig
 from attnjax.models.factory import Parts
 from attnjax.models.output import Encoded, ModelOutput, Weights
-from attnjax.nn import Capture, Dropout, KeysValues, KVCache, StateCache, folded
+from attnjax.nn import Capture, Depth, Dropout, KeysValues, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
+from attnjax.nn.blocks import read_out
 from attnjax.ops import masks
 
 
@@ -74,8 +75,8 @@ class Transformer(nnx.Module):
         self.encoder_score = parts.position_score(bidirectional=True)
         self.decoder_score = parts.position_score(bidirectional=False)
         pre = config.norm_placement == "pre"
-        self.encoder_norm = parts.norm() if pre else None
-        self.decoder_norm = parts.norm() if pre else None
+        self.encoder_norm = parts.connection() if pre else None
+        self.decoder_norm = parts.connection() if pre else None
         self.output = None if config.tie_embeddings else parts.output(target_vocab)
 
     def __call__(
@@ -124,6 +125,7 @@ class Transformer(nnx.Module):
         mask = masks.lengths(key=source_lengths)
         score = None if self.encoder_score is None else self.encoder_score()
         captured: Weights = {}
+        depth = Depth()
         for i, block in enumerate(self.encoder):
             x, _, weights = block(
                 x,
@@ -131,9 +133,10 @@ class Transformer(nnx.Module):
                 score=score,
                 dropout=folded(dropout, i),
                 capture=_layer(capture, i),
+                depth=depth,
             )
             captured |= {f"encoder.{i}.{name}": w for name, w in weights.items()}
-        return Encoded(x if self.encoder_norm is None else self.encoder_norm(x), captured)
+        return Encoded(read_out(self.encoder_norm, x, depth), captured)
 
     def decode(
         self,
@@ -168,6 +171,7 @@ class Transformer(nnx.Module):
         score = None if self.decoder_score is None else self.decoder_score(offset)
         own: list[KVCache | StateCache] = []
         captured: Weights = {}
+        depth = Depth()
         for i, block in enumerate(self.decoder):
             x, kept, weights = block(
                 x,
@@ -178,11 +182,12 @@ class Transformer(nnx.Module):
                 cache=None if cache is None else cache.own[i],
                 dropout=folded(dropout, i),
                 capture=_layer(capture, i),
+                depth=depth,
             )
             if kept is not None:
                 own.append(kept)
             captured |= {f"decoder.{i}.{name}": w for name, w in weights.items()}
-        logits = self._logits(x if self.decoder_norm is None else self.decoder_norm(x))
+        logits = self._logits(read_out(self.decoder_norm, x, depth))
         kept_cache = None if cache is None else DecoderCache(tuple(own), cache.source, cache.source_lengths)
         return ModelOutput(logits, kept_cache, captured)
 

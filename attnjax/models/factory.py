@@ -9,11 +9,13 @@ from attnjax.mechanisms import Choice, over_layers, read
 from attnjax.models.config import BlockConfig
 from attnjax.nn import (
     Attention,
+    AttentionResidual,
     DecoderBlock,
     Embedding,
     EncoderBlock,
     FeedForward,
     PositionScore,
+    Rope,
     ShortConvolution,
     SoftmaxAttention,
     flat_dot_general,
@@ -22,8 +24,14 @@ from attnjax.nn import (
     named,
 )
 from attnjax.nn.joining import Linear
+from attnjax.ops import positions
 
-_ROPE = {"rope": "halves", "rope_interleaved": "interleaved"}
+_ROPE: dict[str, Any] = {"rope": "halves", "rope_interleaved": "interleaved"}
+_SCALINGS: dict[str, Any] = {
+    "linear": lambda factor, original_length: positions.LinearScaling(factor),
+    "llama3": positions.Llama3Scaling,
+    "yarn": positions.YarnScaling,
+}
 
 
 class Parts:
@@ -60,16 +68,33 @@ class Parts:
     def norm(self) -> Any:
         return make_norm(self.config.norm, self.config.dim, rngs=self.rngs, **self.dtypes)
 
+    def connection(self) -> Any:
+        """Makes the norm of a residual connection, or the connection where it is by attention over depth."""
+        norm = self.norm()
+        if self.config.residual == "sum":
+            return norm
+        return AttentionResidual(norm, self.config.dim, param_dtype=self.dtypes["param_dtype"])
+
     def self_attention(self, layer: int, layers: int) -> Attention:
         """Makes the self-attention of layer 0, 1, … of so many."""
         choice = over_layers(read(self.config.mechanism), layers)[layer]
         of_model = {"layer": layer, "layers": layers, "max_length": self.config.max_length}
-        return self._attention(choice.of_model(**of_model), rope=_ROPE.get(self.config.positions))
+        return self._attention(choice.of_model(**of_model), rope=self._rope())
 
     def cross_attention(self) -> SoftmaxAttention:
         layer = self._attention(Choice.of("softmax"))
         assert isinstance(layer, SoftmaxAttention)
         return layer
+
+    def _rope(self) -> Any:
+        config = self.config
+        if config.positions not in _ROPE:
+            return None
+        layout, scaling = _ROPE[config.positions], None
+        if config.rope_scaling is not None:
+            scaling = _SCALINGS[config.rope_scaling](config.rope_factor, original_length=config.max_length)
+        rope = Rope(layout, config.rope_base, config.rope_fraction, scaling)
+        return layout if rope == Rope(layout) else rope  # Alone it says the same, and reads well in an error.
 
     def _attention(self, choice: Choice, *, rope: Any = None) -> Attention:
         config = self.config
@@ -79,10 +104,11 @@ class Parts:
             "bias": config.bias,
             "qk_norm": config.qk_norm,
             "rope": rope,
+            "output_gate": config.output_gate,
             "rngs": self.rngs,
             **self.dtypes,
         }
-        if choice.row.kind == "softmax":
+        if choice.row.kind in ("softmax", "layer"):
             settings["implementation"] = config.implementation
         return make_attention(choice, config.dim, config.heads, **settings)
 
@@ -100,12 +126,12 @@ class Parts:
     def encoder_block(self, layer: int, layers: int) -> EncoderBlock:
         """Makes the block of layer 0, 1, … of so many."""
         own = self.self_attention(layer, layers)
-        return EncoderBlock(own, self.feed_forward(), self.norm, self.config.norm_placement)
+        return EncoderBlock(own, self.feed_forward(), self.connection, self.config.norm_placement)
 
     def decoder_block(self, layer: int, layers: int) -> DecoderBlock:
         """Makes the block of layer 0, 1, … of so many."""
         own, cross = self.self_attention(layer, layers), self.cross_attention()
-        return DecoderBlock(own, cross, self.feed_forward(), self.norm, self.config.norm_placement)
+        return DecoderBlock(own, cross, self.feed_forward(), self.connection, self.config.norm_placement)
 
     def position_score(self, *, bidirectional: bool) -> PositionScore | None:
         kind: Any = self.config.positions

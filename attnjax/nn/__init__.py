@@ -4,6 +4,7 @@ from attnjax.nn.attention.base import Attention
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.composed import ComposedAttention
+from attnjax.nn.attention.depth import Depth
 from attnjax.nn.attention.make import make_attention
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.position_score import PositionScore
@@ -14,19 +15,36 @@ from attnjax.nn.axes import logical_axes, named
 from attnjax.nn.blocks import BlockOutput, DecoderBlock, EncoderBlock, Residual
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout, folded
+from attnjax.nn.dynamic.mixture_of_attention import MixtureOfAttention
 from attnjax.nn.embedding import Embedding
 from attnjax.nn.feed_forward import FeedForward
+from attnjax.nn.latent.attention_residual import AttentionResidual
+from attnjax.nn.latent.deltaformer import DeltaFormerAttention
+from attnjax.nn.latent.differential import DifferentialAttention
+from attnjax.nn.latent.mla import LatentAttention
+from attnjax.nn.latent.multi_token import MultiTokenAttention
+from attnjax.nn.latent.path import PathAttention
+from attnjax.nn.latent.selective import SelectiveAttention
+from attnjax.nn.latent.tensor_product import TensorProductAttention
+from attnjax.nn.latent.value_residual import ValueResidualAttention
 from attnjax.nn.norm import make_norm
 from attnjax.nn.short_convolution import ShortConvolution
+from attnjax.nn.sparse import DSA, NSA, Linformer, MoBA, Nystrom
 
 __all__ = [
+    "DSA",
+    "NSA",
     "Attention",
     "AttentionOutput",
+    "AttentionResidual",
     "BlockOutput",
     "Capture",
     "ComposedAttention",
     "Convolution",
     "DecoderBlock",
+    "DeltaFormerAttention",
+    "Depth",
+    "DifferentialAttention",
     "Dropout",
     "Embedding",
     "EncoderBlock",
@@ -34,14 +52,24 @@ __all__ = [
     "HeadNorm",
     "KVCache",
     "KeysValues",
+    "LatentAttention",
+    "Linformer",
+    "MixtureOfAttention",
+    "MoBA",
+    "MultiTokenAttention",
+    "Nystrom",
     "OutputGate",
+    "PathAttention",
     "PositionScore",
     "RecurrentAttention",
     "Residual",
     "Rope",
+    "SelectiveAttention",
     "ShortConvolution",
     "SoftmaxAttention",
     "StateCache",
+    "TensorProductAttention",
+    "ValueResidualAttention",
     "flat_dot_general",
     "folded",
     "logical_axes",

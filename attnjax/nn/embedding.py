@@ -87,17 +87,20 @@ class Embedding(nnx.Module):
 
         Raises:
           TypeError: The tokens are not integers.
-          ValueError: The learned table lacks rows for so many tokens, or for positions whose values are
-            known. Traced positions that it lacks give NaN.
+          ValueError: The vocabulary lacks an id, or the learned table rows for so many tokens or for a
+            position, where their values are known. Traced ones that it lacks give NaN.
         """
         if not jnp.issubdtype(tokens.dtype, jnp.integer):
             raise TypeError(f"tokens have dtype {tokens.dtype}: expected integers")
         self.require_rows(tokens.shape[-1])
+        _require_inside("tokens", tokens, self.tokens.num_embeddings, "vocabulary has {} ids")
         vectors = _rows(self.tokens, tokens) * self.dim**0.5
         if positions is None:
             positions = jnp.arange(tokens.shape[-1])
         if self.table is not None:
-            _require_inside(positions, self.table.num_embeddings)
+            _require_inside(
+                "positions", positions, self.table.num_embeddings, "table of positions has {} rows"
+            )
             return vectors + of_rank(_rows(self.table, positions), vectors.ndim)
         if self.positions == "sinusoidal":
             at = sinusoidal(positions, self.dim, dtype=vectors.dtype)
@@ -121,9 +124,12 @@ def _rows(table: nnx.Embed, index: Int[Array, "*B"]) -> Float[Array, "*B D"]:
     return table(index)
 
 
-def _require_inside(positions: Array, rows: int) -> None:
-    if isinstance(positions, jax.core.Tracer) or positions.size == 0:
+def _require_inside(name: str, given: Array, rows: int, there_are: str) -> None:
+    if isinstance(given, jax.core.Tracer) or given.size == 0:
         return
-    low, high = int(positions.min()), int(positions.max())
+    if not getattr(given, "is_fully_addressable", True):  # Other processes hold some of it.
+        return
+    values = jax.device_get(given)  # In NumPy: what is known stays so while jit traces something else.
+    low, high = int(values.min()), int(values.max())
     if low < 0 or high >= rows:
-        raise ValueError(f"positions from {low} to {high}: the table of positions has {rows} rows")
+        raise ValueError(f"{name} from {low} to {high}: the {there_are.format(rows)}")

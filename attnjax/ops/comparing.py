@@ -42,8 +42,15 @@ def matrix_attention(
        [0.71 1.  ]]
     """
     x, y = _one_head("x", x, 2), _one_head("y", y, 2)
-    call = make_call(x, y, comparison=dot() if comparison is None else comparison)
-    return jax.jit(reference.scores)(call).reshape(*x.shape[:-2], y.shape[-3])
+    return pair_similarities(x, y, dot() if comparison is None else comparison)[..., 0, :, :]
+
+
+def pair_similarities(
+    query: Float[Array, "*B T N H"], key: Float[Array, "*B S K R"], comparison: Comparison
+) -> Float[Array, "*B N T S"]:
+    """Returns the scores of all pairs and heads, in float32 or better."""
+    call = make_call(query, key, comparison=comparison)
+    return _scores(call).reshape(call.rules.sizes.pairs)
 
 
 def vector_attention(
@@ -91,3 +98,6 @@ def _one_head(name: str, x: Any, axes: int) -> Array:
             f"{name} has shape {list(x.shape)}: expected at least {axes} axes, the last the size"
         )
     return x[..., None, :]
+
+
+_scores = jax.jit(reference.scores)

@@ -97,6 +97,7 @@ def plan_attention(
       >>> x = jnp.ones((2048, 1, 8))
       >>> print(aj.plan_attention(x, x, x, mask=aj.sliding_window(256, 0)))  # doctest: +ELLIPSIS
       engine   blockwise: preferred for B·N·T·S from 1048576, here 4194304
+      not      chosen: the mask joins no chosen_blocks() by &
       not      reference: preferred for B·N·T·S up to 1048575, here 4194304
       on tpu   splash
       on cuda  blockwise, not cudnn: the inputs are float32, it takes bfloat16 or float16

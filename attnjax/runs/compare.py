@@ -12,7 +12,7 @@ ABSENT = "–"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """Rows of a name and a value for each run."""
 
     runs: tuple[Run, ...]
@@ -20,10 +20,10 @@ class Comparison:
     metrics: list[Row]
 
 
-def compare(runs: Sequence[Run]) -> Comparison:
+def compare(runs: Sequence[Run]) -> RunComparison:
     """The config fields that differ, and every metric of any run; an unfinished run has no metrics."""
     changed = [row for row in _rows([_described(run) for run in runs]) if _differ(row[1:])]
-    return Comparison(tuple(runs), changed, _rows([_metrics(run) for run in runs]))
+    return RunComparison(tuple(runs), changed, _rows([_metrics(run) for run in runs]))
 
 
 def _described(run: Run) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attnjax.config import InputError
+from attnjax.config import InputError, user_cache
 
 if TYPE_CHECKING:
     import jax
@@ -20,8 +20,7 @@ def cores() -> int:
 
 def cache_folder() -> Path:
     """The user's folder of compiled programs; programs of another jaxlib lie in another folder."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "attnjax" / f"jaxlib-{version('jaxlib')}"
+    return user_cache() / f"jaxlib-{version('jaxlib')}"
 
 
 def start_jax(devices: int | None = None) -> None:

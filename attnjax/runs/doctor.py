@@ -15,7 +15,7 @@ State = Literal["ok", "warning", "broken"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One thing looked at; `remedy` says what to do where the state is not ok."""
 
     name: str
@@ -24,9 +24,9 @@ class Finding:
     remedy: str = ""
 
 
-def examine(runs: Path, experiment_problems: Sequence[str]) -> Iterator[Finding]:
+def examine(runs: Path, experiment_problems: Sequence[str]) -> Iterator[Diagnosis]:
     """Looks at versions, devices, folders and experiments, one after the other."""
-    yield Finding("versions", "ok", ", ".join(f"{k} {v}" for k, v in provenance.versions().items()))
+    yield Diagnosis("versions", "ok", ", ".join(f"{k} {v}" for k, v in provenance.versions().items()))
     yield from _guarded(
         "devices", _devices, "reinstall jax for this machine: https://docs.jax.dev/installation"
     )
@@ -36,13 +36,13 @@ def examine(runs: Path, experiment_problems: Sequence[str]) -> Iterator[Finding]
     yield from _experiments(experiment_problems)
 
 
-def _guarded(name: str, look: Callable[[], tuple[State, str]], remedy: str) -> Iterator[Finding]:
+def _guarded(name: str, look: Callable[[], tuple[State, str]], remedy: str) -> Iterator[Diagnosis]:
     """A doctor that dies of the patient's illness helps nobody: whatever is raised is a finding."""
     try:
         state, text = look()
     except Exception as error:
         state, text = "broken", f"{type(error).__name__}: {error}"
-    yield Finding(name, state, text, "" if state == "ok" else remedy)
+    yield Diagnosis(name, state, text, "" if state == "ok" else remedy)
 
 
 def _devices() -> tuple[State, str]:
@@ -92,8 +92,8 @@ def _runs(runs: Path) -> tuple[State, str]:
     return ("ok", text) if free > 1 else ("warning", f"{text}: little room for checkpoints")
 
 
-def _experiments(problems: Sequence[str]) -> Iterator[Finding]:
+def _experiments(problems: Sequence[str]) -> Iterator[Diagnosis]:
     for problem in problems:
-        yield Finding("experiment", "broken", problem, "mend the file, or move it out of the folder")
+        yield Diagnosis("experiment", "broken", problem, "mend the file, or move it out of the folder")
     if not problems:
-        yield Finding("experiments", "ok", "all of them load")
+        yield Diagnosis("experiments", "ok", "all of them load")

@@ -13,6 +13,7 @@ from jaxtyping import Array, Key
 from attnjax.config import require
 from attnjax.nn.axes import logical_axes
 from attnjax.nn.dropout import Dropout
+from attnjax.nn.penalty import penalty
 from attnjax.tasks.base import AS_MADE, Arrays, Hyperparameters, LossAndMetrics, Params
 from attnjax.tasks.inference import in_batches
 
@@ -79,7 +80,7 @@ class ModelTask(abc.ABC, Generic[Model]):
 
     def init(self, key: Key[Array, ""]) -> Params:
         """Returns fresh parameters of the model."""
-        return nnx.to_pure_dict(nnx.split(self.build(nnx.Rngs(key)), nnx.Param)[1])
+        return self._init(key)
 
     def initial_params(self) -> Params | None:
         """Returns None: all parameters are those of `init`."""
@@ -87,7 +88,7 @@ class ModelTask(abc.ABC, Generic[Model]):
 
     def logical_axes(self) -> nnx.State:
         """Returns the names of the axes of each parameter."""
-        return logical_axes(self._shapes)
+        return logical_axes(self.model(self._init.eval_shape(jax.random.key(0))))
 
     def loss(
         self,
@@ -97,8 +98,10 @@ class ModelTask(abc.ABC, Generic[Model]):
         dropout: Dropout | None,
         hyper: Hyperparameters = AS_MADE,
     ) -> LossAndMetrics:
-        """Returns `loss_of` the model with these parameters."""
-        return self.loss_of(self.model(params), batch, dropout=dropout, hyper=hyper)
+        """Returns `loss_of` the model with these parameters, and to the loss adds what these cost."""
+        model = self.model(params)
+        loss, metrics = self.loss_of(model, batch, dropout=dropout, hyper=hyper)
+        return loss + penalty(model), metrics
 
     def held_out(self) -> Arrays:
         """Returns the examples of `validation`."""
@@ -127,15 +130,26 @@ class ModelTask(abc.ABC, Generic[Model]):
         return in_batches(self._compiled[function], params, arrays)
 
     @cached_property
-    def _graphdef(self) -> nnx.GraphDef[Model]:
-        graphdef: nnx.GraphDef[Model] = nnx.split(self._shapes, nnx.Param)[0]
-        return graphdef
+    def _init(self) -> Any:
+        """`init`, which is traced once, however many programs it becomes a part of."""
+
+        def init(key: Key[Array, ""]) -> Params:
+            graphdef, params = nnx.split(self.build(nnx.Rngs(key)), nnx.Param)
+            self._graphdefs.append(graphdef)
+            return nnx.to_pure_dict(params)
+
+        return jax.jit(init, inline=True)
 
     @cached_property
-    def _shapes(self) -> Model:
-        """The model with shapes in place of its arrays."""
-        shapes: Model = nnx.eval_shape(lambda: self.build(nnx.Rngs(jax.random.key(0))))
-        return shapes
+    def _graphdef(self) -> nnx.GraphDef[Model]:
+        if not self._graphdefs:
+            self._init.eval_shape(jax.random.key(0))
+        return self._graphdefs[0]
+
+    @cached_property
+    def _graphdefs(self) -> list[nnx.GraphDef[Model]]:
+        """The structure of the model, from the first time that `init` is traced."""
+        return []
 
     @cached_property
     def _compiled(self) -> dict[Callable[..., Any], Callable[..., Any]]:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Int
 
 from attnjax.config import require
 from attnjax.data.hosts import host_rows
-from attnjax.data.synthetic.questions import NOT_ASKED, Part, Sequences, stream
+from attnjax.data.synthetic.questions import NOT_ASKED, Sequences, Split, stream
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.nn.dropout import Dropout
@@ -100,7 +100,7 @@ class SequenceTask(ModelTask[LanguageModel]):
 
     def batch(self, step: int) -> Arrays:
         """Returns this host's rows of the step's "tokens" and "answers"."""
-        rng = stream(self.source.config.seed, Part.TRAIN, step)
+        rng = stream(self.source.config.seed, Split.TRAIN, step)
         made = self.source.rows(self._batch_size, rng)
         return {name: array[self._slice] for name, array in made.items()}
 
@@ -137,15 +137,15 @@ class SequenceTask(ModelTask[LanguageModel]):
     def validation(self) -> Arrays:
         """The held-out sequences of `validate`."""
         config = self.source.config
-        rng = stream(config.seed, Part.VALIDATION)
-        return self.source.rows(config.evaluation_examples, rng, part=Part.VALIDATION)
+        rng = stream(config.seed, Split.VALIDATION)
+        return self.source.rows(config.evaluation_examples, rng, part=Split.VALIDATION)
 
     @cached_property
     def _tests(self) -> dict[str, Arrays]:
         config = self.source.config
         return {
             setting: self.source.rows(
-                config.evaluation_examples, stream(config.seed, Part.TEST), setting, Part.TEST
+                config.evaluation_examples, stream(config.seed, Split.TEST), setting, Split.TEST
             )
             for setting in self.source.settings
         }

@@ -20,14 +20,14 @@ from jaxtyping import Array
 from attnjax.nn.axes import logical_axes
 from attnjax.ops import masks
 from attnjax.testing.cost import operations
-from attnjax.testing.subject import BATCH, DIM, HEADS, LENGTH, Subject, normal, tokens
+from attnjax.testing.subject import BATCH, DIM, HEADS, LENGTH, MOST_TOKENS, Subject, normal, tokens
 
 LOUD = 10.0
 """Standard deviation of what replaces tokens that must not be seen."""
 STEP = 1e-5
 """Of a central difference; its error falls with the square, rounding grows with the inverse."""
 LENGTHS = (LENGTH, LENGTH - 3, 1)
-COST_LENGTHS = (64, 128, 256)
+COST_LENGTHS = (MOST_TOKENS // 4, MOST_TOKENS // 2, MOST_TOKENS)
 
 
 class NotApplicable(Exception):
@@ -63,7 +63,7 @@ def future(subject: Subject) -> Measured:
 def padding(subject: Subject) -> Measured:
     """Whatever padding holds, it reaches no output of a token."""
     x, lengths = tokens(), jnp.array(LENGTHS)
-    padded = jnp.arange(LENGTH) >= lengths[:, None]
+    padded = jnp.arange(LENGTH)[None] >= lengths[:, None]
 
     def differences() -> Iterator[Measured]:
         kinds = {}
@@ -84,6 +84,8 @@ def padding(subject: Subject) -> Measured:
 
 def segments(subject: Subject) -> Measured:
     """Packed sequences do not see each other."""
+    if not subject.packs:
+        raise NotApplicable("it cannot keep packed sequences apart, and refuses them")
     x, border = tokens(), LENGTH // 2 + 1
     second = jnp.arange(LENGTH) >= border
     apart = masks.segments(second.astype(jnp.int32))

@@ -1,7 +1,7 @@
 """The layer under test: a small one in float64 whose parameters have left their initial values."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -12,11 +12,12 @@ from jaxtyping import Array, Float
 
 from attnjax.config import require
 from attnjax.mechanisms import Choice, Recipe, read
-from attnjax.mechanisms.pattern import Part
 from attnjax.nn.attention.make import make_attention
 from attnjax.ops import masks
 
 BATCH, LENGTH, DIM, HEADS = 3, 8, 16, 4
+MOST_TOKENS = 256
+"""Tokens of the longest input, of the check of costs."""
 SPREAD = 0.3
 """Standard deviation of what is added to every parameter: zero biases and unit gains hide faults."""
 
@@ -33,6 +34,7 @@ class Subject:
       make: makes the layer.
       causal_only: there is no two-sided form.
       two_sided_only: there is no causal form.
+      packs: packed sequences can be kept apart.
       streaming: tokens can be appended to a cache.
       sees_ahead: it attends to later tokens too, even under a causal mask.
       heads_differ: heads differ by more than their parameters (fixed decays, slopes).
@@ -42,6 +44,7 @@ class Subject:
     make: LayerFactory
     causal_only: bool = False
     two_sided_only: bool = False
+    packs: bool = True
     streaming: bool = True
     sees_ahead: bool = False
     heads_differ: bool = False
@@ -116,15 +119,16 @@ def subject_of(text: str) -> Subject:
     require(len(choices) == 1, f"mechanism is {text!r}: expected that of one layer, not of {len(choices)}")
     choices[0].row.require_takes("tokens", f"mechanism is {text!r}")
     parts = [
-        Part(part.row, part.options or _small(part.row)) if isinstance(part.row, Recipe) else part
+        replace(part, options=part.options or _small(part.row)) if isinstance(part.row, Recipe) else part
         for part in choices[0].parts
     ]
     rows = [part.row for part in parts]
-    choice = Choice(tuple(parts)).of_model(layer=0, layers=2, max_length=2 * LENGTH)
+    choice = Choice(tuple(parts)).of_model(layer=0, layers=2, max_length=MOST_TOKENS)
     return Subject(
         partial(make_attention, choice),
         causal_only=any(row.causal_only for row in rows),
         two_sided_only=any(row.two_sided_only for row in rows),
+        packs=all(row.packs for row in rows),
         streaming=all(row.streaming for row in rows),
         sees_ahead=any(isinstance(row, Recipe) and row.widens for row in rows),
         heads_differ=any(row.heads_differ for row in rows),

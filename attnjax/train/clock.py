@@ -17,12 +17,14 @@ class Clock:
 
     def __init__(self, folder: Path) -> None:
         self._file = MetricsFile(folder / "times.jsonl")
+        self.seconds = 0.0
+        """At the last row, as the file has them."""
 
     def start(self, step: int) -> None:
         """A start goes on from `step`: what an earlier one took for later steps does not count."""
         self._file.cut_back(step)
         last = self._file.last()
-        self._before = last["seconds"] if last else 0.0
+        self._before = self.seconds = last["seconds"] if last else 0.0
         self._began = time.monotonic()
         self._since: tuple[int, float] | None = None
 
@@ -41,6 +43,7 @@ class Clock:
             steps, seconds = row["step"] - self._since[0], now - self._since[1]
             if steps > 0 and seconds >= SHORTEST:
                 rate, self._since = round(steps / seconds, 2), (row["step"], now)
-        stamp = {"seconds": round(self._before + now - self._began, 2), "steps_per_second": rate}
+        self.seconds = round(self._before + now - self._began, 2)
+        stamp = {"seconds": self.seconds, "steps_per_second": rate}
         self._file.append({"step": row["step"], **stamp})
         return {**row, **stamp}

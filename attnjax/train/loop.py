@@ -1,32 +1,30 @@
 """The loop on the host: it acts between dispatches only, and never makes the device wait."""
 
 import functools
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from attnjax.ops.engines.noted import noted_engines
 from attnjax.tasks.base import AS_MADE, NamesAxes
 from attnjax.tasks.rehearsal import given_params
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.clock import Clock
 from attnjax.train.config import TrainConfig
+from attnjax.train.dispatch import Chunk, Dispatcher
 from attnjax.train.metrics import MetricsFile, Row, train_row
 from attnjax.train.observers.base import Observer
 from attnjax.train.observers.progress import ProgressBar
 from attnjax.train.prefetch import prefetched
 from attnjax.train.sharding import REPLICATED, Rules, ShardingPlan, gather, place_part
 from attnjax.train.signals import interrupt_on_signals
-from attnjax.train.spans import Span, checkpoint_due, spans_of
+from attnjax.train.spans import Span, spans_of
 from attnjax.train.state import TrainState, count_parameters, evaluation_params, initial_state
-from attnjax.train.step import make_train_chunk, traced_values
 from attnjax.train.validation import Validation
 
 if TYPE_CHECKING:
@@ -51,15 +49,7 @@ class FitResult:
     resumed_from: int
     """The step of the checkpoint that this call started from; 0 for a fresh start."""
     seconds: float
-    """Wall time of this call."""
-
-
-class _Chunk(NamedTuple):
-    """A dispatched chunk: arrays that the device may still be computing."""
-
-    end: int
-    metrics: dict[str, jax.Array]
-    snapshot: TrainState | None
+    """Wall time from the start to the last row of training, over all starts: the last one of times.jsonl."""
 
 
 def fit(
@@ -94,7 +84,6 @@ def fit(
       InputError: the batch does not split over the mesh.
       TrainingDiverged: the loss or the gradient is not finite, with the step.
     """
-    started = time.monotonic()
     plan = ShardingPlan(mesh, config, rules)
     observers = (ProgressBar(),) if observers is None else observers
     metrics_file = MetricsFile(folder / "metrics.jsonl")
@@ -105,12 +94,13 @@ def fit(
         for observer in observers:
             stack.callback(observer.close)
             observer.initializing()
-        first_step, state = _restore_or_init(task, config, seed, plan, checkpoints)
+        thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="init"))
+        first_step, like, state = _restore_or_init(task, config, seed, plan, checkpoints, thread)
         metrics_file.cut_back(first_step)
         clock = Clock(folder)
         clock.start(first_step)
         for observer in observers:
-            observer.start(first_step, config.steps, count_parameters(state.params))
+            observer.start(first_step, config.steps, count_parameters(like.params))
 
         boundary = _Boundary(task, hyper, checkpoints, metrics_file, clock, observers)
         spans = spans_of(first_step, config)
@@ -119,7 +109,7 @@ def fit(
             return plan.put_batches(stacked_batches(task, span))
 
         batches = stack.enter_context(prefetched(load, spans))
-        dispatch = _Dispatcher(task, config, hyper, seed, state, plan, boundary.compiled)
+        dispatch = Dispatcher(task, config, hyper, seed, like, state, plan, boundary.compiled)
 
         # At the boundary after chunk i, in this order:
         #   1. dispatch chunk i + 1 (its batches are there), so that the device works during all that follows;
@@ -128,7 +118,7 @@ def fit(
         #   3. write their row, then validate and write that row;
         #   4. start to put the rows on the disk and then to save: a checkpoint implies the rows before it.
         # A signal keeps 1 from happening: the state of chunk i is then at hand, and is saved after 4.
-        running: _Chunk | None = None
+        running: Chunk | None = None
         step = first_step
         for span in spans:
             if interrupt.is_set():
@@ -145,7 +135,7 @@ def fit(
             checkpoints.wait()
         params = gather(evaluation_params(dispatch.state))
         best = checkpoints.best
-    return FitResult(params, step, interrupt.is_set(), best, first_step, time.monotonic() - started)
+    return FitResult(params, step, interrupt.is_set(), best, first_step, clock.seconds)
 
 
 def load_params(task: "Task", config: TrainConfig, *, folder: Path, best: bool = False) -> Any:
@@ -169,46 +159,6 @@ def load_params(task: "Task", config: TrainConfig, *, folder: Path, best: bool =
     if found is None:
         raise FileNotFoundError(f"{folder} holds no {'best ' if best else ''}checkpoint")
     return evaluation_params(found[1])
-
-
-class _Dispatcher:
-    """Owns the state: each call runs one chunk and replaces it.
-
-    A chunk of a length that there was not before is compiled first; `on_compiled` then gets the step it
-    begins at, the seconds that took and the engines that compute its attention.
-    """
-
-    def __init__(
-        self,
-        task: "Task",
-        config: TrainConfig,
-        hyper: Mapping[str, float],
-        seed: int,
-        state: TrainState,
-        plan: ShardingPlan,
-        on_compiled: Callable[[int, float, Sequence[str]], None] = lambda step, seconds, engines: None,
-    ) -> None:
-        self.state = state
-        self._config = config
-        self._on_compiled, self._lengths = on_compiled, set[int]()
-        self._traced = jax.device_put(traced_values(config, hyper), plan.replicated)
-        self._seed_key = jax.device_put(jax.random.key(seed), plan.replicated)
-        self._chunk = jax.jit(
-            make_train_chunk(task.loss, config),
-            donate_argnums=0,
-            out_shardings=(jax.tree.map(lambda x: x.sharding, state), plan.replicated),
-        )
-        self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
-
-    def __call__(self, span: Span, batches: dict[str, jax.Array]) -> _Chunk:
-        length, began = span.end - span.start, time.monotonic()
-        with jax.transfer_guard("disallow"), noted_engines() as engines:
-            self.state, metrics = self._chunk(self.state, batches, self._traced, self._seed_key)
-            if length not in self._lengths:
-                self._lengths.add(length)
-                self._on_compiled(span.start, time.monotonic() - began, list(engines))
-            snapshot = self._copy(self.state) if checkpoint_due(span, self._config) else None
-        return _Chunk(span.end, metrics, snapshot)
 
 
 class _Boundary:
@@ -238,7 +188,7 @@ class _Boundary:
             for observer in self._observers:
                 observer.compiled(seconds, engines)
 
-    def settle(self, chunk: _Chunk) -> None:
+    def settle(self, chunk: Chunk) -> None:
         metrics = jax.device_get(chunk.metrics)
         if reason := divergence(chunk.end, metrics):
             advice = "try a smaller train.learning_rate or a longer warm-up"
@@ -265,20 +215,31 @@ def _checkpoints(task: "Task", config: TrainConfig, folder: Path, *, read_only: 
 
 
 def _restore_or_init(
-    task: "Task", config: TrainConfig, seed: int, plan: ShardingPlan, checkpoints: Checkpoints
-) -> tuple[int, TrainState]:
+    task: "Task",
+    config: TrainConfig,
+    seed: int,
+    plan: ShardingPlan,
+    checkpoints: Checkpoints,
+    thread: Executor,
+) -> tuple[int, TrainState, "Future[TrainState]"]:
+    """Returns the step to go on from, the shapes of the state, and the state, once it is made."""
     make, key = functools.partial(initial_state, task, config), jax.random.key(seed)
-    like = jax.eval_shape(make, key)
-    shardings = plan.state(like, like.params, task.logical_axes() if isinstance(task, NamesAxes) else None)
+    like = jax.eval_shape(make, key, None)  # With all arguments, as below: it is traced once.
+    axes = task.logical_axes() if plan.splits and isinstance(task, NamesAxes) else None
+    shardings = plan.state(like, like.params, axes)
     placed = jax.tree.map(
         lambda x, own: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=own), like, shardings
     )
     if restored := checkpoints.restore(placed):
-        return restored
+        state: Future[TrainState] = Future()
+        state.set_result(restored[1])
+        return restored[0], placed, state
     given = given_params(task)
     if given is not None:
         given = place_part(given, shardings.params)
-    return 0, jax.jit(make, out_shardings=shardings)(key, given)
+    # Traced here, where JAX's settings are those of the caller; the thread compiles.
+    lowered = jax.jit(make, out_shardings=shardings).lower(key, given)
+    return 0, placed, thread.submit(lambda: lowered.compile()(key, given))
 
 
 def stacked_batches(task: "Task", span: Span) -> dict[str, np.ndarray]:

@@ -49,6 +49,11 @@ class ShardingPlan:
         self.replicated = NamedSharding(self._mesh, PartitionSpec())
         self._batches = NamedSharding(self._mesh, PartitionSpec(None, "data"))
 
+    @property
+    def splits(self) -> bool:
+        """True if parameters may be split, so that the names of their axes count."""
+        return self._mesh is not None and bool(self._rules)
+
     def of(self, axes: tuple[str | None, ...], shape: tuple[int, ...]) -> Sharding:
         """Returns the sharding of a parameter by the names of its axes."""
         if self._mesh is None or not self._rules:
@@ -70,7 +75,7 @@ class ShardingPlan:
 
         An array of the optimiser that lies under the path of a parameter and has its shape goes with it.
         """
-        if axes is None or not self._rules or self._mesh is None:
+        if axes is None or not self.splits:
             return jax.tree.map(lambda _: self.replicated, like)
         names = jax.tree.leaves(axes, is_leaf=lambda node: isinstance(node, tuple))
         found = {

@@ -65,7 +65,9 @@ def update_ema(ema: Any, params: Any, decay: Array, step: Int[Array, ""]) -> Any
     ExponentialMovingAverage with `num_updates`).
     """
     d = jnp.minimum(decay, (1 + step) / (10 + step))
-    return jax.tree.map(lambda old, new: (d * old + (1 - d) * new).astype(old.dtype), ema, params)
+    return jax.tree.map(
+        lambda old, new: (d * old + (1 - d) * new.astype(old.dtype)).astype(old.dtype), ema, params
+    )
 
 
 def _overlaid(params: Any, given: Any) -> Any:

@@ -218,7 +218,7 @@ def test_two_experiments_of_one_name_are_refused(tmp_path, capsys, monkeypatch):
 
 def test_a_closed_reader_of_our_output_is_no_error():
     done = subprocess.run(
-        f"{sys.executable} -m attnjax.cli list | head -c 1",
+        f"{sys.executable} -m attnjax list | head -c 1",
         shell=True,
         capture_output=True,
         text=True,

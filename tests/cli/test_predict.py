@@ -130,7 +130,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_in_one_line_and_stays(runs, 
     damage(checkpoints / "4")
     (checkpoints / "6.orbax-checkpoint-tmp-0").mkdir()  # What a save that was cut off leaves.
     before = sorted(tmp_path.rglob("*"))
-    command = ["-m", "attnjax.cli", "translate", "translation", "12", "--runs", str(tmp_path)]
+    command = ["-m", "attnjax", "translate", "translation", "12", "--runs", str(tmp_path)]
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 1
     assert done.stderr.startswith(f"attnjax: warning: checkpoint {checkpoints}/4 is damaged: its arrays")

@@ -6,10 +6,14 @@ CPU, and lower them for their platforms.
 """
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import pytest
 
+import attnjax as aj
 from attnjax.ops.engines import choose
 from tests.contracts.attention_bad_input import BadInput
 from tests.contracts.attention_cases import small_blocks
@@ -44,6 +48,38 @@ class TestBlockwise(AttentionSemantics):
 
 class TestOneBlock(AttentionSemantics):
     engine = "one block"
+
+
+def test_9_shard_map_composes_forward_and_backward_over_four_devices():
+    """With every engine, in a process of its own: jax counts its devices once."""
+    command = [sys.executable, "-m", "tests.contracts.attention_sharded"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+class TestChosen(AttentionSemantics):
+    """Where all blocks are chosen, in lists of another order each; tests/ops/test_chosen.py has others."""
+
+    engine = "chosen"
+    # These call the engine by its name with masks that choose no blocks.
+    test_9_gradients_reach_everything_and_equal_the_reference = None
+
+    @pytest.mark.parametrize("normalizer", [aj.softmax()])
+    def test_9_second_order_equals_finite_differences(self, normalizer):
+        super().test_9_second_order_equals_finite_differences(normalizer)
+
+    def attend(self, query, key, value, *, mask=None, **options):
+        rows, blocks = -(-query.shape[-3] // 2), max(1, -(-key.shape[-3] // 3))
+        lists = (jnp.arange(rows)[:, None] + jnp.arange(blocks)) % blocks
+        every = aj.chosen_blocks(lists[None], (2, 3))
+        if mask is None:
+            mask = every
+        elif isinstance(mask, aj.Mask):
+            mask = every & mask
+        elif jnp.asarray(mask).dtype == jnp.bool_:
+            mask = every & aj.dense(mask)
+        return super().attend(query, key, value, mask=mask, **options)
 
 
 def test_every_line_of_the_semantics_is_held():

@@ -12,10 +12,11 @@ from flax import nnx
 import attnjax as aj
 from attnjax import nn
 from attnjax.models import LanguageModel, LanguageModelConfig, Transformer, TransformerConfig, greedy_decode
-from attnjax.ops import positions
+from attnjax.ops import comparisons, positions
+from attnjax.ops.linear import chunked
 from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.train.config import TrainConfig
-from attnjax.train.state import init_state
+from attnjax.train.state import init_state, update_ema
 from attnjax.train.step import make_train_chunk, traced_values
 from tests.ops.linear.member_cases import MEMBERS, both, draw
 
@@ -48,6 +49,11 @@ RULES: dict[str, dict[str, Any]] = {
     "dropout": {"dropout_rate": 0.5, "dropout_key": jax.random.key(0), "mask": CAUSAL},
     "grouped": {"key": Q[:, :, :1], "value": Q[:, :, :1], "mask": CAUSAL},
     "lse": {"return_lse": True, "mask": CAUSAL},
+    "additive": {"comparison": comparisons.additive(jnp.ones((N, H)))},
+    "general": {"comparison": comparisons.general(jnp.ones((N, H, H)))},
+    "cosine": {"comparison": comparisons.cosine(jnp.ones(N))},
+    "rbf": {"comparison": comparisons.rbf(jnp.ones(N))},
+    "linear combination": {"comparison": comparisons.linear_combination(jnp.ones((N, 3 * H)))},
 }
 NOT_BLOCKWISE = (("sparsemax", "blockwise"), ("entmax", "blockwise"))
 
@@ -98,6 +104,11 @@ def test_the_recurrence(form):
         traces(lambda q: aj.linear_attention(q, q, q, erase=q, write=q, **options), Q)
 
 
+def test_chunks_composed_in_pairs(monkeypatch):
+    monkeypatch.setattr(chunked, "_on_cpu", lambda: False)
+    traces(lambda q: aj.linear_attention(q, q, q, form="chunked", chunk_size=2), Q)
+
+
 @pytest.mark.parametrize("name", MEMBERS)
 def test_members(name):
     case = draw(name, length=T)
@@ -106,7 +117,7 @@ def test_members(name):
     options = {"segment_ids": IDS, "lengths": LENGTHS} | case.fixed
     traces(lambda q: MEMBERS[name].function(q, key, value, **arrays, **options), query)
     if MEMBERS[name].two_sided:
-        traces(lambda q: both(name, q, key, value, **arrays, **options), query)
+        jax.eval_shape(lambda q: both(name, q, key, value, **arrays, **options), query)
 
 
 @pytest.mark.parametrize("mechanism", ["softmax", *MEMBERS])
@@ -151,6 +162,10 @@ def test_models_and_their_training(config):
             traced_values(train, hyper),
             jax.random.key(0),
         )
+
+
+def test_the_average_of_narrow_parameters():
+    jax.eval_shape(update_ema, jnp.ones(2), jnp.ones(2, jnp.bfloat16), jnp.float32(0.9), jnp.int32(3))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

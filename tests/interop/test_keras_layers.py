@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -70,6 +71,33 @@ def test_weights_come_back_as_they_went(name: str) -> None:
         np.testing.assert_array_equal(got, expected)
 
 
+UNPROJECTED = {
+    "dot": lambda **o: keras.layers.Attention(**o),
+    "scaled": lambda **o: keras.layers.Attention(use_scale=True, **o),
+    "concat": lambda **o: keras.layers.Attention(score_mode="concat", **o),
+    "scaled concat": lambda **o: keras.layers.Attention(score_mode="concat", use_scale=True, **o),
+    "additive": lambda **o: keras.layers.AdditiveAttention(**o),
+    "additive without v": lambda **o: keras.layers.AdditiveAttention(use_scale=False, **o),
+}
+
+
+@pytest.mark.parametrize("name", UNPROJECTED)
+@pytest.mark.usefixtures("x64")
+def test_layers_without_projections_agree(name: str) -> None:
+    rng = np.random.default_rng(0)
+    query, value, key = rng.normal(size=(BATCH, T, 4)), *rng.normal(size=(2, BATCH, S, 4))
+    theirs = UNPROJECTED[name](dtype="float64")
+    theirs.build([query.shape, value.shape, key.shape])
+    theirs.set_weights([3 * rng.normal(size=w.shape) for w in theirs.get_weights()])
+    expected, weights = theirs([query, value, key], use_causal_mask=True, return_attention_scores=True)
+    rules = {"mask": aj.causal(), **interop.keras_rules(theirs, 4)}
+    q, k, v = (jnp.asarray(x)[:, :, None] for x in (query, key, value))
+    # Keras computes a tanh in float32: findings/keras-float64-layers-give-float32.sh.
+    atol = 1e-10 if name in ("dot", "scaled") else 3e-6
+    np.testing.assert_allclose(jax.jit(aj.attention)(q, k, v, **rules)[:, :, 0], expected, atol=atol)
+    np.testing.assert_allclose(aj.attention_weights(q, k, **rules)[:, 0], weights, atol=atol)
+
+
 def test_what_keras_lacks_is_refused() -> None:
     for settings, message in (
         ({"sink": True}, "the layer has a sink: keras's layer has none"),
@@ -85,6 +113,8 @@ def test_wrong_inputs_are_named() -> None:
         interop.from_keras(keras.layers.Dense(2))
     with pytest.raises(ValueError, match="has no weights yet"):
         interop.from_keras(CASES["multi-head"]())
+    with pytest.raises(TypeError, match="layer is a Dense: expected Keras' Attention or AdditiveAttention"):
+        interop.keras_rules(keras.layers.Dense(2), 4)
 
 
 def test_what_differs_by_design_is_as_the_page_says() -> None:

@@ -96,6 +96,7 @@ def test_list_and_show_know_it(capsys) -> None:
     assert main(["show", "every_other(step=3)", "--experiments", str(FOLDER)]) == 0
     shown = capsys.readouterr().out
     assert "own.py:13" in shown
+    assert "step: a whole number" in shown
     assert "■ · · ■ · · ■ · · ■ · · ■ · · ■" in shown
 
 
@@ -104,12 +105,12 @@ def test_a_shipped_experiment_runs_with_it_in_a_sweep(tmp_path, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     sizes = "--model.dim 8 --model.head_dim 4 --model.hidden 8 --train.steps 2 --train.warmup_steps 1".split()
     sizes += "--train.checkpoint_every 2 --data.evaluation_examples 16 --train.batch_size 2".split()
-    grid = ["--grid", "model.mechanism=every_other(step=3),my_gla*1+softmax"]
+    grid = ["--grid", "model.mechanism=every_other(step=3)+my_gla"]
     code = main(["sweep", "recall", *grid, *sizes, "--experiments", str(FOLDER), "--name", "own"])
     assert code == 0, capsys.readouterr().err
     records = [json.loads(file.read_text()) for file in Path("runs").rglob("sweep.json")]
     assert [record["mechanisms"] for record in records] == [[str(FOLDER / "own.py")]]
-    assert "every_other(step=3)" in capsys.readouterr().out
+    assert "every_other(step=3)+my_gla" in capsys.readouterr().out
 
 
 def test_two_of_one_name_are_refused(tmp_path, capsys) -> None:

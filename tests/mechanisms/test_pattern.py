@@ -14,6 +14,8 @@ from attnjax.mechanisms import over_layers, read
         ("window( size = 8 )&entmax(alpha=1.25)", ["window(size=8) & entmax(alpha=1.25)"]),
         ("neighborhood(shape=[4, 4], window=(3,3))", ["neighborhood(shape=[4, 4], window=[3, 3])"]),
         ("softcap(c=1e+1)*2", ["softcap(c=10.0)"] * 2),
+        ("window | dilated(step=3)", ["(window | dilated(step=3))"]),
+        ("sink&( window|dilated ) & prefix", ["sink & (window | dilated) & prefix"]),
         ("mesa(iterations=4)", ["mesa(iterations=4)"]),
     ],
 )
@@ -56,6 +58,13 @@ def test_a_pattern_repeats_over_layers() -> None:
         ("window & kda", "kda stands alone in its layer"),
         ("softmax & window", "softmax stands alone in its layer"),
         ("entmax & sink", "entmax & sink: a layer has one normaliser"),
+        (
+            "window | dilated & sink",
+            r"'window \| dilated': expected parentheses around masks",
+        ),
+        ("window | sink", r"sink is not joined by \|: only masks"),
+        ("window | prefix", r"prefix is not joined by \|: only masks"),
+        ("(window | dilated) & window", "window & dilated & window: a layer has each part once"),
         ("window & window(size=3)", "window & window: a layer has each part once"),
     ],
 )

@@ -19,6 +19,7 @@ GIVEN = {
     "dim",
     "kv_heads",
     "head_dim",
+    "value_dim",
     "rngs",
     "dtype",
     "param_dtype",

@@ -28,6 +28,20 @@ def test_defaults_are_filled_in() -> None:
             {"positions": "rotary"},
             "^model.positions is 'rotary': it must be one of sinusoidal, learned, rope,",
         ),
+        (
+            {"positions": "learned", "rope_base": 1e6},
+            "^model.rope_base is 1000000.0: model.positions is 'learned', expected rope$",
+        ),
+        (
+            {"rope_fraction": 0.35},
+            r"^model.rope_fraction is 0.35: it must be in .* not 11 of 32$",
+        ),
+        (
+            {"rope_factor": 2.0},
+            "^model.rope_factor is 2.0: it must be above 1 with model.rope_",
+        ),
+        ({"rope_scaling": "ntk"}, "^model.rope_scaling is 'ntk': it must be one of linear, yarn, llama3$"),
+        ({"output_gate": "all"}, "^model.output_gate is 'all': it must be one of elementwise, headwise$"),
         ({"norm": "batch"}, "^model.norm is 'batch': it must be one of layer, rms$"),
         ({"dtype": "float16"}, "^model.dtype is 'float16': it must be one of float32, bfloat16$"),
         (

@@ -221,41 +221,6 @@ def test_bfloat16_computes_near_float32_from_float32_parameters() -> None:
     assert 1e-5 < error.mean() < 0.05 * float(exact.std())
 
 
-def test_every_choice_of_the_config_reaches_its_layers() -> None:
-    model = build(
-        kv_heads=2,
-        qk_norm=True,
-        bias=False,
-        norm="rms",
-        norm_placement="post",
-        activation="swiglu",
-        positions="rope_interleaved",
-        implementation="blockwise",
-    )
-    (encoder,), (decoder,) = model.encoder, model.decoder
-    layers = [encoder.attention, decoder.self_attention, decoder.cross_attention]
-    assert [layer.rope for layer in layers] == [nn.Rope("interleaved"), nn.Rope("interleaved"), None]
-    for layer in layers:
-        assert (layer.kv_heads, layer.implementation) == (2, "blockwise")
-        assert layer.query_norm is not None
-        assert layer.query.bias is None
-    for block in (encoder, decoder):
-        assert block.feed_forward.gate is not None
-        assert block.feed_forward.up.bias is None
-        residuals = [part for name, part in vars(block).items() if name.endswith("_residual")]
-        assert {(type(part.norm), part.placement) for part in residuals} == {(nnx.RMSNorm, "post")}
-    assert model.output.bias is None
-
-
-def test_the_mechanism_is_that_of_self_attention() -> None:
-    model = build(mechanism="cosformer", implementation="blockwise", positions="none")
-    (encoder,), (decoder,) = model.encoder, model.decoder
-    layers = [encoder.attention, decoder.self_attention, decoder.cross_attention]
-    assert [layer.mechanism for layer in layers] == ["cosformer", "cosformer", "softmax"]
-    assert layers[-1].implementation == "blockwise"
-    assert dict(encoder.attention.recurrence.arguments) == {"horizon": 32}
-
-
 def test_lightning_counts_the_layers_of_each_stack() -> None:
     model = build(mechanism="lightning", positions="none", encoder_layers=2, decoder_layers=3)
     given = [dict(block.attention.recurrence.arguments)["layer"] for block in model.encoder]

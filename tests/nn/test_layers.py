@@ -137,6 +137,12 @@ def test_embedding_refuses_what_it_cannot_place() -> None:
             ValueError, match=rf"positions from {at[0]} to {at[1]}: the table of positions has 4"
         ):
             embedding(jnp.zeros((1, 2), int), jnp.array(at))
+    for ids in ([8, 9], [-1, 3]):
+        with pytest.raises(ValueError, match=rf"tokens from {ids[0]} to {ids[1]}: the vocabulary has 9 ids"):
+            embedding(jnp.array([ids]))
+    known = jnp.array([[1, 2]])
+    assert jax.eval_shape(lambda: embedding(known, known)).shape == (1, 2, 6)
+    assert jax.eval_shape(embedding, known, known).shape == (1, 2, 6)  # Traced: nothing is known.
     with pytest.raises(TypeError, match="tokens have dtype float32: expected integers"):
         embedding(jnp.zeros((1, 3)))
 

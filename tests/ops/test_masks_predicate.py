@@ -27,8 +27,10 @@ def as_dense(mask, **tile):
     return aj.dense(mask.materialize(10, 13, **OPTIONS)).classify(10, 13, **tile, **OPTIONS)
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize(("block_q", "block_k"), [(4, 5), (5, 13), (1, 1), (16, 16)])
+@pytest.mark.parametrize(
+    ("rule", "block_q", "block_k"),
+    [*((rule, 4, 5) for rule in RULES), ("both", 5, 13), ("both", 1, 1), ("both", 16, 16)],
+)
 def test_its_classes_are_those_of_its_array(rule, block_q, block_k):
     fn, axes = RULES[rule]
     tile = {"block_q": block_q, "block_k": block_k}

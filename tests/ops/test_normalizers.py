@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import attnjax as aj
-from attnjax.ops.normalizers import Softmax
+from attnjax.ops.normalizers import Softmax, top_k
 from attnjax.ops.normalizers.entmax import entmax_weights
 from attnjax.ops.normalizers.sparsemax import sparsemax_weights
 
@@ -64,7 +64,36 @@ def test_entmax_derivatives_in_scores_and_alpha_equal_finite_differences():
         np.testing.assert_allclose(jax.jit(jax.hessian(loss))(x), differences(jax.grad(loss)), atol=1e-5)
 
 
-@pytest.mark.parametrize("normalizer", [aj.sparsemax(), aj.entmax(1.5), aj.sigmoid(0.5), aj.softmax()])
+def test_entmax_of_each_head_is_that_of_its_alpha(x64):
+    x, alphas = jax.random.normal(jax.random.key(2), (5, 2, 3)), jnp.array([1.2, 1.9])
+    got = aj.attention_weights(x, x, mask=aj.causal(), normalizer=aj.entmax(alphas))
+    for head, alpha in enumerate(alphas):
+        one = aj.attention_weights(x, x, mask=aj.causal(), normalizer=aj.entmax(alpha))
+        np.testing.assert_allclose(got[head], one[head], rtol=1e-12)
+    loss = jax.jit(lambda a: jnp.sin(aj.attention(3 * x, x, x, normalizer=aj.entmax(a))).sum())
+    step = 1e-5 * jnp.eye(2)
+    differences = [(loss(alphas + d) - loss(alphas - d)) / 2e-5 for d in step]
+    np.testing.assert_allclose(jax.grad(loss)(alphas), differences, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"alpha has shape \[3\]: expected \[\] or \[2\] \(N\)"):
+        aj.attention(x, x, x, normalizer=aj.entmax(jnp.full(3, 1.5)))
+    with pytest.raises(ValueError, match=r"alpha is 1\.0: expected a number above 1"):
+        aj.entmax(np.array([1.5, 1.0]))
+
+
+def test_top_k_is_a_softmax_of_the_highest_scores():
+    """Of all that are equal to the last of them too, and of a row that has no more."""
+    rows = jnp.concatenate([ROWS, ROWS[:1].at[0, :3].set(9.0)])
+    weights, _ = top_k(2).weights(rows, None)
+    for row, found in zip(np.asarray(rows, np.float64), weights, strict=True):
+        kept = np.where(row >= np.sort(row)[-2], np.exp(row), 0)
+        np.testing.assert_allclose(found, kept / kept.sum(), rtol=1e-5)
+    assert [(np.asarray(row) > 0).sum() for row in weights] == [2, 2, 2, 2, 2, 3]
+    np.testing.assert_allclose(top_k(9).weights(rows, None)[0], jax.nn.softmax(rows), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "normalizer", [aj.sparsemax(), aj.entmax(1.5), aj.sigmoid(0.5), aj.softmax(), top_k(2)]
+)
 def test_masked_pairs_weigh_nothing_and_rows_without_keys_have_zero_gradients(normalizer):
     x = jax.random.normal(jax.random.key(1), (6, 2, 4))
     mask = aj.causal(-1)

@@ -12,6 +12,7 @@ from flax import nnx
 from attnjax import nn
 from attnjax.ops import masks
 from attnjax.ops.positions import Llama3Scaling, YarnScaling
+from attnjax.ops.sparse import dsa_tokens
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: oracles)")
 pytest.importorskip("transformers", reason="transformers is not installed (extra: oracles)")
@@ -237,3 +238,130 @@ def test_gated_delta_net() -> None:
     with jax.enable_x64(False):
         out = layer(jnp.asarray(x()), mask=masks.causal()).out
     np.testing.assert_allclose(out, expected.numpy(), atol=5e-5)
+
+
+def test_the_lightning_indexer_chooses_the_tokens_that_deepseek_does() -> None:
+    peer = importlib.import_module("transformers.models.deepseek_v32.modeling_deepseek_v32")
+    config = importlib.import_module("transformers.models.deepseek_v32.configuration_deepseek_v32")
+    sizes = {"index_n_heads": 3, "index_head_dim": 8, "qk_rope_head_dim": 4, "index_topk": 3}
+    made = config.DeepseekV32Config(**SIZES, **sizes, q_lora_rank=D)
+    module = peer.DeepseekV32Indexer(made, layer_idx=0).eval()
+    theirs = drawn(module)
+    layer = nn.DSA(D, N, count=3, index_heads=3, index_dim=8, rope=nn.Rope(fraction=0.5), rngs=nnx.Rngs(0))
+    for ours, name in (("query", "wq_b"), ("key", "wk"), ("gain", "weights_proj")):
+        put(getattr(layer.indexer, ours), theirs[f"{name}.weight"])
+    layer.indexer.key_norm.scale[...] = jnp.asarray(theirs["k_norm.weight"])
+    layer.indexer.key_norm.bias[...] = jnp.asarray(theirs["k_norm.bias"])
+    tokens = torch.tensor(x())
+    angles = torch.arange(T)[:, None] * 10_000.0 ** (-torch.arange(2) / 2)
+    places = tuple(torch.cat([part(angles)] * 2, dim=-1)[None] for part in (torch.cos, torch.sin))
+    causal = torch.tril(torch.ones(T, T, dtype=torch.bool))[None]
+    expected = module(tokens, tokens, places, causal, None).numpy()
+    with jax.enable_x64(False):
+        index = dsa_tokens(*layer._index(jnp.asarray(x()), None, 0), layer.indexer.gain(jnp.asarray(x())), 3)
+    for row, i in np.ndindex(2, T):
+        assert {*expected[row, i][: i + 1]} == {*np.asarray(index[row, 0, i])} - {-1}
+
+
+def test_nystromformer() -> None:
+    """One head and row: theirs starts the inverse of all heads from the largest sum of the whole batch."""
+    peer = importlib.import_module("transformers.models.nystromformer.modeling_nystromformer")
+    config = importlib.import_module("transformers.models.nystromformer.configuration_nystromformer")
+    sizes = {"num_landmarks": 3, "segment_means_seq_len": 6, "conv_kernel_size": 3}
+    made = config.NystromformerConfig(hidden_size=D, num_attention_heads=1, **sizes)
+    module = peer.NystromformerSelfAttention(made).eval()
+    theirs = drawn(module)
+    layer = nn.Nystrom(D, 1, landmarks=3, convolution=3, rngs=nnx.Rngs(0))
+    for name in ("query", "key", "value"):
+        put(getattr(layer, name), theirs[f"{name}.weight"], theirs[f"{name}.bias"])
+    layer.filter[...] = jnp.asarray(theirs["conv.weight"].reshape(1, 3).T)
+    put(layer.out, np.eye(D, dtype=np.float32), np.zeros(D, np.float32))
+    given = x()[:1, :6]
+    with torch.no_grad():
+        expected = module(torch.tensor(given))[0].numpy()
+    with jax.enable_x64(False):
+        np.testing.assert_allclose(layer(jnp.asarray(given)).out, expected, atol=2e-5)
+
+
+def peer_of(package: str, prefix: str, **fields: Any) -> tuple[Any, Any, Any]:
+    """Returns the attention module of a package, its config, and the angles of T tokens."""
+    peer = importlib.import_module(f"transformers.models.{package}.modeling_{package}")
+    configs = importlib.import_module(f"transformers.models.{package}.configuration_{package}")
+    rope = {"rope_type": "default", "rope_theta": 10_000.0}
+    config = getattr(configs, f"{prefix}Config")(
+        **fields, hidden_size=D, rope_parameters=rope, attn_implementation="eager"
+    )
+    module = getattr(peer, f"{prefix}Attention")(config, layer_idx=1).eval()
+    places = getattr(peer, f"{prefix}RotaryEmbedding")(config)(torch.tensor(x()), torch.arange(T)[None])
+    return module, config, places
+
+
+def answered(module: Any, places: Any) -> np.ndarray:
+    mask = torch.tensor(np.where(np.tril(np.ones((T, T), bool)), 0, -np.inf)[None, None], dtype=torch.float32)
+    with torch.no_grad():
+        return module(torch.tensor(x()), position_embeddings=places, attention_mask=mask)[0].numpy()
+
+
+@pytest.mark.parametrize("query_rank", [None, 6])
+def test_multi_head_latent_attention(query_rank: int | None) -> None:
+    """DeepSeek-V3's layer, at once and with the compressed cache."""
+    sizes = {"kv_rank": 5, "rope_dim": 4, "head_dim": 6, "value_dim": 3}
+    module, _, places = peer_of(
+        "deepseek_v3",
+        "DeepseekV3",
+        num_attention_heads=N,
+        num_key_value_heads=N,
+        q_lora_rank=query_rank,
+        kv_lora_rank=sizes["kv_rank"],
+        qk_rope_head_dim=sizes["rope_dim"],
+        qk_nope_head_dim=sizes["head_dim"],
+        v_head_dim=sizes["value_dim"],
+    )
+    theirs = drawn(module)
+    layer = nn.LatentAttention(
+        D, N, query_rank=query_rank, bias=False, rope="interleaved", **sizes, rngs=nnx.Rngs(0)
+    )
+    latent, rotated = np.split(theirs["kv_a_proj_with_mqa.weight"], [5])
+    put(layer.compress, latent)
+    put(layer.rope_key, rotated)
+    keys, values = np.split(theirs["kv_b_proj.weight"].reshape(N, 9, 5), [6], axis=1)
+    put(layer.key, keys.reshape(-1, 5))
+    put(layer.value, values.reshape(-1, 5))
+    put(layer.out, theirs["o_proj.weight"])
+    layer.compress_norm.scale[...] = jnp.asarray(theirs["kv_a_layernorm.weight"])
+    if query_rank is None:
+        put(layer.query, theirs["q_proj.weight"])
+    else:
+        put(layer.query_down, theirs["q_a_proj.weight"])
+        layer.query_down_norm.scale[...] = jnp.asarray(theirs["q_a_layernorm.weight"])
+        put(layer.query, theirs["q_b_proj.weight"])
+    expected = answered(module, places)
+    with jax.enable_x64(False):
+        out = layer(jnp.asarray(x()), mask=masks.causal()).out
+        step = jax.jit(lambda x, cache: layer(x, mask=masks.causal(cache.length), cache=cache))
+        cache, steps = layer.empty_cache((2,), T, jnp.float32), []
+        for t in range(T):
+            one, cache, _ = step(jnp.asarray(x()[:, t : t + 1]), cache)
+            steps.append(one)
+    np.testing.assert_allclose(out, expected, atol=2e-5)
+    np.testing.assert_allclose(jnp.concatenate(steps, 1), expected, atol=2e-5)
+
+
+def test_differential_attention() -> None:
+    """DiffLlama's layer, whose two halves of heads are those of each of ours; its norm has no gain."""
+    module, _, places = peer_of(
+        "diffllama", "DiffLlama", num_attention_heads=8, num_key_value_heads=4, head_dim=4, rms_norm_eps=1e-5
+    )
+    theirs = drawn(module)
+    layer = nn.DifferentialAttention(
+        D, 4, layer=1, kv_heads=2, head_dim=4, bias=False, rope="halves", rngs=nnx.Rngs(0)
+    )
+    for part, name in ((layer.query, "q"), (layer.key, "k"), (layer.value, "v")):
+        halves = theirs[f"{name}_proj.weight"].reshape(2, -1, 4, D)
+        put(part, np.moveaxis(halves, 0, 1).reshape(-1, D))
+    put(layer.out, theirs["o_proj.weight"])
+    vectors = [[theirs[f"lambda_{side}{pair}"] for side in "qk"] for pair in (1, 2)]
+    layer.exponents[...] = jnp.asarray(vectors)
+    with jax.enable_x64(False):
+        out = layer(jnp.asarray(x()), mask=masks.causal()).out
+    np.testing.assert_allclose(out, answered(module, places), atol=2e-5)

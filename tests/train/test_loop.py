@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import jax
@@ -20,7 +21,7 @@ from attnjax.train.hashing import params_hash
 from attnjax.train.loop import FitResult, TrainingDiverged, fit, load_params
 from attnjax.train.metrics import MetricsFile
 from attnjax.train.observers.base import Observer
-from attnjax.train.state import init_state
+from attnjax.train.state import TrainState, init_state
 from tests.train.toy import DIM, TOKENS, ToyTask
 
 pytestmark = pytest.mark.versions
@@ -184,7 +185,7 @@ def test_the_next_chunk_is_dispatched_before_the_host_looks_at_the_last(
 
         return call
 
-    for owner, name in ((loop._Dispatcher, "__call__"), (loop._Boundary, "settle")):
+    for owner, name in ((loop.Dispatcher, "__call__"), (loop._Boundary, "settle")):
         label = "dispatch" if name == "__call__" else name
         monkeypatch.setattr(owner, name, recorded(label, getattr(owner, name)))
     _fit(tmp_path, config=dataclasses.replace(CONFIG, steps=12))
@@ -201,8 +202,9 @@ def test_the_next_chunk_is_dispatched_before_the_host_looks_at_the_last(
 def test_no_array_slips_onto_the_device_unseen() -> None:
     task = ToyTask()
     plan = loop.ShardingPlan(None, CONFIG)
-    state = init_state(task.init(jax.random.key(0)), TrainConfig(ema_decay=0.5))
-    dispatch = loop._Dispatcher(task, CONFIG, {}, 0, state, plan)
+    state: Future[TrainState] = Future()
+    state.set_result(init_state(task.init(jax.random.key(0)), TrainConfig(ema_decay=0.5)))
+    dispatch = loop.Dispatcher(task, CONFIG, {}, 0, state.result(), state, plan)
     batches = {name: value[None] for name, value in task.batch(0).items()}
     with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
         dispatch(loop.Span(0, 1), batches)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from attnjax.data.synthetic.config import CopyingData
-from attnjax.data.synthetic.questions import AS_TRAINED, LONGER, NOT_ASKED, TWICE, Arrays, Part, stretched
+from attnjax.data.synthetic.questions import AS_TRAINED, LONGER, NOT_ASKED, TWICE, Arrays, Split, stretched
 
 END, SEPARATOR, FIRST = 0, 1, 2
 LONGEST = "longest trained"
@@ -38,7 +38,7 @@ class Copying:
         return FIRST + self.config.letters
 
     def rows(
-        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Part = Part.TRAIN
+        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Split = Split.TRAIN
     ) -> Arrays:
         """Returns the "tokens" and "answers" [count, 2·longest + 1] of a setting."""
         longest = stretched(self.config.length, setting)

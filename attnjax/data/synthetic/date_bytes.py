@@ -14,7 +14,7 @@ from attnjax.data.synthetic.questions import (
     NOT_ASKED,
     TWICE,
     Arrays,
-    Part,
+    Split,
     stretched,
 )
 from attnjax.data.text.config import TranslationData
@@ -23,7 +23,7 @@ from attnjax.data.text.dates import date_splits
 UNSEEN = "unseen formats"
 BLANK = 0
 ISO_BYTES = 10
-_SPLITS = {Part.TRAIN: "train", Part.VALIDATION: "validation", Part.TEST: "dates"}
+_SPLITS = {Split.TRAIN: "train", Split.VALIDATION: "validation", Split.TEST: "dates"}
 
 
 class DateBytes:
@@ -58,7 +58,7 @@ class DateBytes:
         )
 
     def rows(
-        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Part = Part.TRAIN
+        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Split = Split.TRAIN
     ) -> Arrays:
         """Returns the "tokens" and "answers" [count, T] of a setting.
 

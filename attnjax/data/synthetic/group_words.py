@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from attnjax.data.synthetic.config import GroupWordsData
-from attnjax.data.synthetic.questions import AS_TRAINED, FOUR_TIMES, LONGER, TWICE, Arrays, Part, stretched
+from attnjax.data.synthetic.questions import AS_TRAINED, FOUR_TIMES, LONGER, TWICE, Arrays, Split, stretched
 
 _THINGS = {"Z2": 2, "S3": 3, "S5": 5}
 
@@ -42,7 +42,7 @@ class GroupWords:
         return len(self._elements)
 
     def rows(
-        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Part = Part.TRAIN
+        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Split = Split.TRAIN
     ) -> Arrays:
         """Returns the "tokens" and "answers" [count, T] of a setting."""
         length = stretched(self.config.length, setting)

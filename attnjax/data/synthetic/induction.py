@@ -10,7 +10,7 @@ from attnjax.data.synthetic.questions import (
     NOT_ASKED,
     TWICE,
     Arrays,
-    Part,
+    Split,
     stretched,
 )
 
@@ -46,7 +46,7 @@ class Induction:
         return FIRST + self.config.letters
 
     def rows(
-        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Part = Part.TRAIN
+        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Split = Split.TRAIN
     ) -> Arrays:
         """Returns the "tokens" and "answers" [count, T] of a setting."""
         length = stretched(self.config.length, setting)

@@ -10,7 +10,7 @@ import numpy as np
 
 from attnjax.config import require
 from attnjax.data.synthetic.config import LibraryBytesData
-from attnjax.data.synthetic.questions import AS_TRAINED, FOUR_TIMES, LONGER, TWICE, Arrays, Part, stretched
+from attnjax.data.synthetic.questions import AS_TRAINED, FOUR_TIMES, LONGER, TWICE, Arrays, Split, stretched
 
 PYTHON = platform.python_version()
 """The version whose library is read; another one has other texts. A run's provenance holds it too."""
@@ -43,7 +43,7 @@ class LibraryBytes:
         self.config = config
 
     def rows(
-        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Part = Part.TRAIN
+        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Split = Split.TRAIN
     ) -> Arrays:
         """Returns the "tokens" and "answers" [count, T] of a setting.
 
@@ -76,7 +76,7 @@ def byte_word(byte: int) -> str:
 
 
 @functools.cache
-def modules(part: Part) -> dict[str, bytes]:
+def modules(part: Split) -> dict[str, bytes]:
     """Returns the texts of the modules of a part by their names ("json/decoder.py")."""
     folder = Path(sysconfig.get_path("stdlib"))
     names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.py"))
@@ -85,11 +85,11 @@ def modules(part: Part) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in kept if part_of(name) is part}
 
 
-def part_of(name: str) -> Part:
+def part_of(name: str) -> Split:
     """Returns the part that a module belongs to, whatever the version of Python.
 
     >>> part_of("json/decoder.py").name, part_of("this.py").name
     ('TRAIN', 'TRAIN')
     """
     tenth = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10
-    return {0: Part.VALIDATION, 1: Part.TEST}.get(tenth, Part.TRAIN)
+    return {0: Split.VALIDATION, 1: Split.TEST}.get(tenth, Split.TRAIN)

@@ -14,7 +14,7 @@ from attnjax.data.synthetic.questions import (
     NOT_ASKED,
     TWICE,
     Arrays,
-    Part,
+    Split,
     stretched,
 )
 
@@ -57,7 +57,7 @@ class ListOps:
         self.config = config
 
     def rows(
-        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Part = Part.TRAIN
+        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Split = Split.TRAIN
     ) -> Arrays:
         """Returns the "tokens" and "answers" [count, T] of a setting."""
         longest = stretched(self.config.length, setting)

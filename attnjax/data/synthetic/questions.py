@@ -14,7 +14,7 @@ LONGER, TWICE, FOUR_TIMES = "1.5 times as long", "twice as long", "4 times as lo
 """Settings with longer sequences than training has."""
 
 
-class Part(enum.IntEnum):
+class Split(enum.IntEnum):
     """The use of sequences. The numbers are part of a run's identity: never renumber them."""
 
     TRAIN = 0
@@ -38,7 +38,7 @@ class Sequences(Protocol):
         """The number of tokens."""
 
     def rows(
-        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Part = Part.TRAIN
+        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Split = Split.TRAIN
     ) -> Arrays:
         """Returns "tokens" and "answers" [count, T], int32: the right answer at a token, or `NOT_ASKED`.
 
@@ -50,10 +50,10 @@ class Sequences(Protocol):
         """Returns a token as people read it."""
 
 
-def stream(seed: int, part: Part, step: int = 0) -> np.random.Generator:
+def stream(seed: int, part: Split, step: int = 0) -> np.random.Generator:
     """Returns randomness that depends on nothing else: any step stands by itself, no part meets another's.
 
-    >>> stream(0, Part.TRAIN, 5).integers(100) == stream(0, Part.TRAIN, 5).integers(100)
+    >>> stream(0, Split.TRAIN, 5).integers(100) == stream(0, Split.TRAIN, 5).integers(100)
     np.True_
     """
     return np.random.default_rng([seed, part, step])

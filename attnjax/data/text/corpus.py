@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from attnjax.config import InputError
 from attnjax.data.text.config import TranslationData
-from attnjax.data.text.encoder import Arrays, Rows, TextEncoder, encoded_rows
+from attnjax.data.text.encoder import Arrays, TextEncoder, encoded_rows
 from attnjax.data.text.example import Example
+from attnjax.data.text.rows import Rows
 from attnjax.data.text.splits import translation_splits, unusable
 from attnjax.data.text.tokenizer import Tokenizer
 
@@ -19,16 +22,19 @@ class Corpus:
     """Examples by part, the encoder of their texts, and the arrays of the "train" part."""
 
     parts: dict[str, list[Example]]
+    """Those of the "train" part may be left out: its arrays have what they hold."""
     encoder: TextEncoder
     train: Arrays
     left_out: list[str]
     """"file:line: why" for every line that is malformed or too long."""
+    sizes: dict[str, int]
+    """The number of examples of each part."""
 
     @property
     def record(self) -> dict[str, Any]:
         """Sizes, as JSON holds them."""
         return {
-            "pairs": {part: len(examples) for part, examples in self.parts.items()},
+            "pairs": self.sizes,
             "left_out": len(self.left_out),
             "vocabulary": {"source": self.encoder.source.size, "target": self.encoder.target.size},
         }
@@ -36,9 +42,9 @@ class Corpus:
     @property
     def notes(self) -> list[str]:
         """Lines for the user before training begins: the sizes of what was read, and what was left out."""
-        sizes = ", ".join(f"{len(examples)} {part}" for part, examples in self.parts.items())
+        sizes = ", ".join(f"{size} {part}" for part, size in self.sizes.items())
         vocabulary = f"{self.encoder.source.size} source and {self.encoder.target.size} target tokens"
-        pairs = sum(map(len, self.parts.values()))
+        pairs = sum(self.sizes.values())
         notes = [f"{pairs} pairs: {sizes}; a vocabulary of {vocabulary}"]
         if self.left_out:
             lines = unusable(self.left_out, pairs + len(self.left_out))
@@ -80,19 +86,21 @@ def encoded_corpus(
     rows: dict[str, tuple[Rows, Rows]] = {}
     for part, examples in parts.items():
         sources, targets = encoded_rows(*tokenizers, examples)
-        reasons = [_too_long(*pair, data=data) for pair in zip(sources, targets, strict=True)]
-        places = zip(examples, reasons, strict=True)
-        left_out += [f"{example.place or part}: {reason}" for example, reason in places if reason]
-        fitting = [i for i, reason in enumerate(reasons) if not reason]
-        kept[part] = [examples[i] for i in fitting]
-        rows[part] = [sources[i] for i in fitting], [targets[i] for i in fitting]
+        long = (sources.lengths > data.max_source_length) | (targets.lengths > data.max_target_length)
+        for i in np.flatnonzero(long).tolist():
+            reason = _too_long(int(sources.lengths[i]), int(targets.lengths[i]), data=data)
+            left_out.append(f"{examples[i].place or part}: {reason}")
+        fitting = np.flatnonzero(~long)
+        kept[part] = [examples[i] for i in fitting.tolist()]
+        rows[part] = sources.chosen(fitting), targets.chosen(fitting)
     lost = [part for part, examples in parts.items() if examples and not kept[part]]
     if left_out and (lost or not data.skip_malformed):
         total = len(malformed) + sum(map(len, parts.values()))
         advice = f"; nothing is left of {lost[0]}" if lost else " (--data.skip_malformed leaves them out)"
         raise InputError(unusable(left_out, total) + advice)
     encoder = encoder or TextEncoder.fitting(*tokenizers, rows.values())
-    return Corpus(kept, encoder, encoder.padded(*rows["train"]), left_out)
+    sizes = {part: len(examples) for part, examples in kept.items()}
+    return Corpus(kept, encoder, encoder.padded(*rows["train"]), left_out, sizes)
 
 
 def _trained(train: Sequence[Example], data: TranslationData) -> tuple[Tokenizer, Tokenizer]:
@@ -101,10 +109,9 @@ def _trained(train: Sequence[Example], data: TranslationData) -> tuple[Tokenizer
     return source, Tokenizer.train((e.target for e in train), data.tokenizer, data.vocab_size)
 
 
-def _too_long(source: Sequence[int], target: Sequence[int], *, data: TranslationData) -> str | None:
-    """Returns the reason why an example is too long; None where it is not."""
-    limits = (("source", source, data.max_source_length), ("target", target, data.max_target_length))
-    for side, tokens, most in limits:
-        if len(tokens) > most:
-            return f"the {side} text has {len(tokens)} tokens, data.max_{side}_length is {most}"
-    return None
+def _too_long(source: int, target: int, *, data: TranslationData) -> str:
+    """Returns the reason why an example of so many tokens is too long."""
+    side, tokens, most = "source", source, data.max_source_length
+    if tokens <= most:
+        side, tokens, most = "target", target, data.max_target_length
+    return f"the {side} text has {tokens} tokens, data.max_{side}_length is {most}"

@@ -7,11 +7,14 @@ one number only. So Babel writes every field once into a table, and a date is wr
 import datetime
 import functools
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, tokenize_pattern
+from jaxtyping import Int
 
 from attnjax.config import InputError
 
@@ -24,6 +27,20 @@ _PLAIN = str.maketrans({"\u202f": " ", "\u00a0": " ", "\u200e": None, "\u200f": 
 _ZERO = {"arab": "\u0660", "arabext": "\u06f0", "beng": "\u09e6", "deva": "\u0966", "mymr": "\u1040"}
 
 
+# The place of a date's value among the texts of a field.
+_PLACES = {
+    "year": lambda date: date.year - FIRST_YEAR,
+    "month": lambda date: date.month - 1,
+    "day": lambda date: date.day - 1,
+    "weekday": lambda date: date.weekday(),
+}
+
+
+def places(dates: Sequence[datetime.date]) -> dict[str, Int[np.ndarray, " n"]]:
+    """Returns the place of each date's value among the texts of a field, by the field's kind."""
+    return {kind: np.array([place(date) for date in dates], np.intp) for kind, place in _PLACES.items()}
+
+
 @dataclass(frozen=True)
 class Field:
     """One field of a format, and the text of each of its values, from the least value on."""
@@ -33,11 +50,12 @@ class Field:
 
     def __call__(self, date: datetime.date) -> str:
         """Returns the field of a date."""
-        if self.kind == "year":
-            return self.texts[date.year - FIRST_YEAR]
-        if self.kind == "weekday":
-            return self.texts[date.weekday()]
-        return self.texts[(date.month if self.kind == "month" else date.day) - 1]
+        return self.texts[_PLACES[self.kind](date)]
+
+    @functools.cached_property
+    def table(self) -> np.ndarray:
+        """The texts as an array."""
+        return np.array(self.texts)
 
 
 @dataclass(frozen=True)
@@ -84,6 +102,13 @@ class DateFormat:
         text = "".join(part if isinstance(part, str) else part(date) for part in self.parts)
         return f"{self.tag} {text}" if self.tag else text
 
+    def texts(self, places: Mapping[str, Int[np.ndarray, " n"]]) -> np.ndarray:
+        """Returns many dates in this format, as an array of texts; they come as `places` has them."""
+        written: list[Any] = [f"{self.tag} "] if self.tag else []
+        written += [part if isinstance(part, str) else part.table[places[part.kind]] for part in self.parts]
+        texts: np.ndarray = functools.reduce(np.strings.add, written)
+        return texts
+
 
 def date_formats(locale: str) -> list[DateFormat]:
     """Returns the Gregorian formats of a CLDR locale that hold year, month and day, without duplicates.
@@ -124,6 +149,7 @@ def _parts(tokens: list[tuple[str, Any]], locale: Locale) -> tuple[str | Field, 
     return tuple(parts)
 
 
+@functools.cache  # Formats of a locale share most of their fields.
 def _field(letter: str, width: int, locale: Locale) -> Field:
     kind = _FIELDS[letter]
     dates = {

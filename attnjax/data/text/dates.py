@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from attnjax.data.text.config import TranslationData
-from attnjax.data.text.date_formats import FIRST_YEAR, LAST_YEAR, DateFormat, date_formats
+from attnjax.data.text.date_formats import FIRST_YEAR, LAST_YEAR, DateFormat, date_formats, places
 from attnjax.data.text.example import Example
 
 HELD_OUT_DATES = 0.05
@@ -97,8 +97,21 @@ def _draw(
     formats: Sequence[DateFormat], dates: Sequence[datetime.date], count: int, rng: np.random.Generator
 ) -> list[Example]:
     """Returns `count` (format, date) pairs, each with its own chance."""
-    drawn = rng.integers((len(formats), len(dates)), size=(count, 2)).tolist()
-    return [Example(formats[i](date := dates[j]), date.isoformat(), formats[i].group) for i, j in drawn]
+    drawn = rng.integers((len(formats), len(dates)), size=(count, 2))
+    of_format, of_date = drawn.T
+    found = {kind: values[of_date] for kind, values in places(dates).items()}
+    # All that one format writes is written at once.
+    order = np.argsort(of_format, kind="stable")
+    starts = np.searchsorted(of_format[order], np.arange(len(formats) + 1))
+    sources = np.empty(count, object)
+    for format, start, end in zip(formats, starts, starts[1:], strict=False):
+        own = order[start:end]
+        sources[own] = format.texts({kind: values[own] for kind, values in found.items()})
+    targets, groups = [date.isoformat() for date in dates], [format.group for format in formats]
+    return [
+        Example(source, targets[j], groups[i])
+        for source, i, j in zip(sources.tolist(), of_format.tolist(), of_date.tolist(), strict=True)
+    ]
 
 
 def _require_one_meaning(splits: dict[str, list[Example]]) -> None:

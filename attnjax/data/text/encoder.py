@@ -1,24 +1,21 @@
 """Examples to padded arrays of token ids and back: two tokenizers and the widths that fix the shapes."""
 
-import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int32
 
 from attnjax.config import InputError
 from attnjax.data.text.example import Example
+from attnjax.data.text.rows import Rows
 from attnjax.data.text.tokenizer import BOS, EOS, PAD, Tokenizer
 
 _SOURCE, _TARGET, _WIDTHS = "source_tokenizer.json", "target_tokenizer.json", "widths.json"
 _MULTIPLE = 4  # Widths are rounded up to it, so that texts a little longer still fit the compiled shape.
 
-
 Arrays = dict[str, np.ndarray]
-Rows = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,9 @@ class TextEncoder:
         cls, source: Tokenizer, target: Tokenizer, parts: Iterable[tuple[Rows, Rows]]
     ) -> "TextEncoder":
         """Returns the encoder whose arrays have room for the rows of all parts."""
-        widths = [max(map(len, itertools.chain(*sides)), default=0) for sides in zip(*parts, strict=True)]
+        widths = [
+            max(int(rows.lengths.max(initial=0)) for rows in sides) for sides in zip(*parts, strict=True)
+        ]
         return cls(source, target, *map(_rounded, widths))
 
     def arrays(self, examples: Sequence[Example]) -> Arrays:
@@ -50,11 +49,10 @@ class TextEncoder:
 
     def padded(self, sources: Rows, targets: Rows) -> Arrays:
         """Returns the `arrays` of examples that are ids already."""
-        lengths = np.array([len(row) for row in sources], np.int32)
         return {
-            "source": _padded(sources, self.source_width),
-            "source_lengths": lengths,
-            "target": _padded(targets, self.target_width),
+            "source": sources.padded(self.source_width, PAD),
+            "source_lengths": sources.lengths,
+            "target": targets.padded(self.target_width, PAD),
         }
 
     def sources(self, texts: Sequence[str], *, most: int | None = None) -> Arrays:
@@ -62,14 +60,13 @@ class TextEncoder:
 
         Where a text is longer than S, they are 2·S, 4·S, … wide, which are few shapes, but at most `most`.
         """
-        ids = self.source.encode(texts)
-        lengths = np.array([len(row) for row in ids], np.int32)
-        longest, width = int(lengths.max(initial=0)), self.source_width
+        rows = self.source.rows(texts)
+        longest, width = int(rows.lengths.max(initial=0)), self.source_width
         while width < longest:
             width *= 2
         if most is not None:
             width = max(longest, min(width, most))
-        return {"source": _padded(ids, width), "source_lengths": lengths}
+        return {"source": rows.padded(width, PAD), "source_lengths": rows.lengths}
 
     def save(self, folder: Path) -> None:
         """Writes both tokenizers and the widths into the folder."""
@@ -99,17 +96,10 @@ def encoded_rows(source: Tokenizer, target: Tokenizer, examples: Sequence[Exampl
 
     Each distinct target is encoded once: dates repeat.
     """
-    distinct = list(dict.fromkeys(example.target for example in examples))
-    ids = dict(zip(distinct, target.encode(distinct), strict=True))
-    targets = [[BOS, *ids[example.target], EOS] for example in examples]
-    return source.encode([example.source for example in examples]), targets
-
-
-def _padded(rows: Rows, width: int) -> Int32[np.ndarray, "n width"]:
-    array = np.full((len(rows), width), PAD, np.int32)
-    for i, row in enumerate(rows):
-        array[i, : len(row)] = row
-    return array
+    distinct = {text: i for i, text in enumerate(dict.fromkeys(example.target for example in examples))}
+    numbers = np.array([distinct[example.target] for example in examples], np.intp)
+    targets = target.rows(list(distinct)).between(BOS, EOS).chosen(numbers)
+    return source.rows([example.source for example in examples]), targets
 
 
 def _rounded(width: int) -> int:

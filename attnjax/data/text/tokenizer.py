@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,8 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from attnjax.config import InputError
+from attnjax.data.text.characters import CharacterTable
+from attnjax.data.text.rows import Rows
 
 PAD, BOS, EOS, UNK = range(4)
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
@@ -42,7 +45,7 @@ class Tokenizer:
         Byte-pair encoding: Sennrich et al., 2016, arXiv:1508.07909.
         """
         if kind == "characters":
-            known = sorted(set().union(*texts))
+            known = sorted(set("".join(texts)))
             vocabulary = {piece: i for i, piece in enumerate([*SPECIALS, *known])}
             # Byte-pair encoding without merges: three times as fast as a word-level model of characters.
             inner = tokenizers.Tokenizer(models.BPE(vocabulary, [], unk_token=SPECIALS[UNK]))
@@ -66,7 +69,14 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Returns the ids of each text, without BOS and EOS."""
-        return [encoding.ids for encoding in self._inner.encode_batch_fast([_composed(t) for t in texts])]
+        return self.rows(texts).lists()
+
+    def rows(self, texts: Sequence[str]) -> Rows:
+        """Returns the same as `Rows`."""
+        composed = [_composed(text) for text in texts]
+        if self._table is not None:
+            return self._table.rows(composed)
+        return Rows.of([encoding.ids for encoding in self._inner.encode_batch_fast(composed)])
 
     def decode(self, ids: Sequence[int]) -> str:
         """Returns the text of the ids up to the first EOS; special tokens write nothing."""
@@ -82,6 +92,17 @@ class Tokenizer:
     def names(self, ids: Sequence[int]) -> list[str]:
         """Returns the text that each id stands for by itself; bpe writes a leading space as "▁"."""
         return [self._inner.id_to_token(i) or "" for i in ids]
+
+    @cached_property
+    def _table(self) -> CharacterTable | None:
+        """The table of single characters, ten times as fast as `tokenizers`; None if pieces are longer."""
+        known = self._inner.get_vocab(with_added_tokens=False)
+        characters = {piece: i for piece, i in known.items() if piece not in SPECIALS}
+        if self._inner.pre_tokenizer is not None or any(len(piece) > 1 for piece in characters):
+            return None
+        added = self._inner.get_added_tokens_decoder().items()
+        tags = {token.content: i for i, token in added if not token.special}
+        return CharacterTable(characters, tags, unknown=UNK)
 
     def save(self, path: Path) -> None:
         """Writes one JSON file that `load` (and the `tokenizers` library) reads."""

@@ -15,9 +15,10 @@ from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.head_norm import Norm, make_head_norm
 from attnjax.nn.attention.output import AttentionOutput
-from attnjax.nn.attention.output_gate import Gate
+from attnjax.nn.attention.output_gate import OutputGating
 from attnjax.nn.attention.placing import MaskLike
 from attnjax.nn.attention.settings import (
+    PROJECTIONS,
     Activation,
     GateOf,
     HeadNorm,
@@ -87,6 +88,8 @@ class Attention(nnx.Module):
 
     has_weights: bool
     """True where there are attention weights, to drop out and to capture."""
+    reads_depth: ClassVar[bool] = False
+    """True where it takes a `Depth`, what layers below left."""
     kind: ClassVar[Kind]
     """The kind of mechanisms that it is for."""
     _layers: ClassVar[dict[Kind, type["Attention"]]] = {}
@@ -152,10 +155,7 @@ class Attention(nnx.Module):
             layout = with_key_heads(layout, key_heads, heads=heads, kv_heads=kv_heads)
         common: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         names = biased(bias)
-        self.query, self.key, self.value = (
-            into_heads(widths.get(name, dim), layout.projected[name], bias=name in names, **common)
-            for name in ("query", "key", "value")
-        )
+        self._project_into(layout, {name: widths.get(name, dim) for name in PROJECTIONS[:3]}, names, common)
         self.out = nnx.LinearGeneral(
             (heads, self.value_dim),
             dim if out_dim is None else out_dim,
@@ -173,8 +173,17 @@ class Attention(nnx.Module):
             for name in ("query", "key")
         )
         gate = as_gate(output_gate, self._activation)
-        self.output_gate = None if gate is None else Gate(gate, dim, heads, self.value_dim, **common)
+        self.output_gate = None if gate is None else OutputGating(gate, dim, heads, self.value_dim, **common)
         return layout
+
+    def _project_into(
+        self, layout: Axes, widths: Mapping[str, int], biases: Collection[str], common: Mapping[str, Any]
+    ) -> None:
+        """Makes the projections of query, key and value from sources of these widths."""
+        self.query, self.key, self.value = (
+            into_heads(width, layout.projected[name], bias=name in biases, **common)
+            for name, width in widths.items()
+        )
 
     def __call__(
         self,

@@ -1,6 +1,8 @@
-"""Softmax attention composed of recipes: masks, a comparison, score modifications and a normaliser."""
+"""Softmax attention composed of recipes: masks, a comparison, scores, a normaliser and gates of heads."""
 
-from collections.abc import Callable
+import functools
+import operator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +19,11 @@ from attnjax.nn.attention.base import MaskLike, ScoreLike, require_kind
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache, write_rows
 from attnjax.nn.attention.calling import taken
 from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.depth import Depth
 from attnjax.nn.attention.mask_reading import MaskReading, without_causal
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import kept_tokens
-from attnjax.nn.attention.recipes import ForgetGate
+from attnjax.nn.attention.recipes import LearnedForgetGate
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.dropout import Dropout
 from attnjax.ops import masks
@@ -40,11 +43,12 @@ class GatedKVCache(KVCache):
 
 
 class ComposedAttention(SoftmaxAttention):
-    """Attention with the masks, the comparison, scores and normaliser of recipes.
+    """Attention with the masks, the comparison, scores, normaliser and gates of heads of recipes.
 
     A causal() in the mask of a call tells the recipes that later tokens are not seen, and by its offset where
-    the tokens stand. The recipes' scores come after those of the call, in the order of the text. Masks and
-    scores are of self-attention; a layer without them reads a context too.
+    the tokens stand. The recipes' scores come after those of the call, in the order of the text, and gates
+    after an `output_gate` of the settings. Masks and scores are of self-attention; a layer without them reads
+    a context too.
 
     Args:
       dim, heads: D and N.
@@ -80,6 +84,7 @@ class ComposedAttention(SoftmaxAttention):
             "heads": heads,
             "kv_heads": self.kv_heads,
             "head_dim": self.head_dim,
+            "value_dim": self.value_dim,
         }
         given |= {"rngs": rngs, "dtype": settings.get("dtype")}
         given["param_dtype"] = settings.get("param_dtype", jnp.float32)
@@ -106,6 +111,7 @@ class ComposedAttention(SoftmaxAttention):
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
+        depth: Depth | None = None,
     ) -> AttentionOutput:
         """Attends from every token of x; arguments as in `SoftmaxAttention`.
 
@@ -127,7 +133,9 @@ class ComposedAttention(SoftmaxAttention):
         gates = self._gates(x, held, count)
         given = {"offset": reading.offset, "causal": reading.causal, "heads": self.heads, "log_gates": gates}
         given |= {"queries": x.shape[-2], "keys": x.shape[-2] if held is None else held.capacity}
-        rules = [(_recipe(part), self._rule(part, given)) for part in self._recipes]
+        parts = [part for part in self._recipes if _recipe(part).role not in ("mask", "gate")]
+        rules = [(_recipe(part), self._rule(part, given)) for part in parts]
+        own_masks = list(_masks(read(self.mechanism)[0], lambda part: self._rule(part, given)))
 
         def own(role: Role, of_call: Any) -> Any:
             return of_call or next((rule for row, rule in rules if row.role == role), None)
@@ -136,7 +144,7 @@ class ComposedAttention(SoftmaxAttention):
             x,
             context,
             values=values,
-            mask=_joined(reading, [(rule, row.widens) for row, rule in rules if row.role == "mask"], others),
+            mask=_joined(reading, own_masks, others),
             score=[*flatten(score), *(rule for row, rule in rules if row.role == "score")] or None,
             normalizer=own("normalizer", normalizer),
             comparison=own("comparison", comparison),
@@ -172,9 +180,17 @@ class ComposedAttention(SoftmaxAttention):
         made = self.made.get(part.row.name)
         return _call(part.row.function, given, part.options) if made is None else _call(made, given, {})
 
+    def _gated(self, heads: Array, x: Array) -> Array:
+        heads = super()._gated(heads, x)
+        for part in self._recipes:
+            if _recipe(part).role == "gate":
+                made = self.made.get(part.row.name)
+                heads = part.row.function(heads, x, **part.options) if made is None else made(heads, x)
+        return heads
+
     @property
-    def _forget_gate(self) -> ForgetGate | None:
-        gates = [module for module in self.made.values() if isinstance(module, ForgetGate)]
+    def _forget_gate(self) -> LearnedForgetGate | None:
+        gates = [module for module in self.made.values() if isinstance(module, LearnedForgetGate)]
         return gates[0] if gates else None
 
     def _gates(
@@ -199,11 +215,18 @@ def composed_mask(choice: Choice, length: int, *, causal: bool) -> Mask | None:
       · ■ ■
     """
     given = {"offset": 0, "causal": causal, "heads": 1, "queries": length, "keys": length}
-    parts = [(_recipe(part), part) for part in choice.of_model().recipes]
-    rules = [
-        (_call(row.function, given, part.options), row.widens) for row, part in parts if row.role == "mask"
-    ]
-    return _joined(MaskReading(causal=causal), rules, None)
+
+    def rule(part: Part) -> Any:
+        return _call(part.row.function, given, part.options)
+
+    return _joined(MaskReading(causal=causal), list(_masks(choice.of_model(), rule)), None)
+
+
+def _masks(choice: Choice, rule: Callable[[Part], Mask]) -> Iterator[tuple[Mask, bool]]:
+    """Yields the masks that & joins, and whether each widens what a causal model sees."""
+    for parts in choice.unions():
+        if _recipe(parts[0]).role == "mask":
+            yield functools.reduce(operator.or_, map(rule, parts)), _recipe(parts[0]).widens
 
 
 def _with_gates(cache: Any, gates: Array | None) -> Any:

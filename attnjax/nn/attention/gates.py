@@ -80,10 +80,10 @@ def make_gate(
         return Constant(gate, axes, **options)
     if gate.range == "log_decay" and (decay or _default(gate)) == "softplus":
         return StepDecay(gate, axes, dim, **options)
-    return Projected(gate, axes, dim, **options)
+    return ProjectedGate(gate, axes, dim, **options)
 
 
-class Projected(nnx.Module):
+class ProjectedGate(nnx.Module):
     """A gate f(x W + b) of every token; W = W₁W₂ has rank 16 where H is an axis.
 
     Args:
@@ -152,7 +152,7 @@ class StepDecay(nnx.Module):
     def __init__(self, gate: Gate, axes: Mapping[str, int], dim: int, **options: Any) -> None:
         step, rate = Gate(gate.axes, "positive", start=(1e-3, 1e-1)), Gate("K", "rate", start=(1.0, 16.0))
         self.channels = len(axes) - 1
-        self.step = Projected(step, axes, dim, **options)
+        self.step = ProjectedGate(step, axes, dim, **options)
         self.rate = Constant(rate, dict(list(axes.items())[:1]), **options)
 
     def __call__(self, x: Float[Array, "*B T D"], key: Any) -> Array:

@@ -11,7 +11,7 @@ from attnjax.nn.attention.base import Attention
 from attnjax.nn.attention.calling import taken
 
 _NOT_ASKED: dict[str, Any] = {"bias": True, "qk_norm": False}
-"""What a setting is where nothing is asked for; None for others."""
+"""The values of settings that ask for nothing; of others it is None."""
 _POSITIONS = "; of a model's positions choose sinusoidal, learned or none"
 
 
@@ -52,7 +52,7 @@ def make_attention(choice: Choice | str, dim: int, heads: int, **settings: Any) 
 def _require_taken(name: str, settings: Mapping[str, Any], fitting: Mapping[str, Any]) -> None:
     """Raises InputError for a setting that asks for something and would get lost."""
     for setting, value in settings.items():
-        if setting in fitting or setting == "rngs":
+        if setting in fitting or setting in ("rngs", "implementation"):
             continue
         if setting in ("dtype", "param_dtype"):
             # A layer that computes in more digits than asked for does no harm.

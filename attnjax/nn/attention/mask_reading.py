@@ -104,6 +104,13 @@ def without_causal(mask: Any) -> tuple[MaskReading, Any]:
     return reading, others
 
 
+def require_causal(mask: Any, mechanism: str) -> None:
+    """Raises ValueError for a mask without a causal() joined by &."""
+    reading, _ = without_causal(mask)
+    if not reading.causal:
+        raise ValueError(f"mask {mask!r}: {mechanism} is causal only, expected causal() in it")
+
+
 def known_to_differ(x: Any, y: Any) -> bool:
     """Returns True where two values, which may be traced, are certainly not the same."""
     if isinstance(x, jax.core.Tracer) or isinstance(y, jax.core.Tracer):

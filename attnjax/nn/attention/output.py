@@ -13,7 +13,8 @@ class AttentionOutput(NamedTuple):
     Attributes:
       out: [*B, T, D].
       cache: with the tokens of this call appended; None where no cache was given.
-      weights: [*B, N, T, S] before dropout, of the heads and rows asked for; None where no capture was given.
+      weights: [*B, N, T, S] before dropout, of the heads and rows asked for; in a graph [*B, N, E], of its
+        edges. None where no capture was given.
     """
 
     out: Float[Array, "*B T D"]

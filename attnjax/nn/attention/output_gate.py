@@ -12,7 +12,7 @@ from attnjax.nn.projection import into_heads
 _ACTIVATIONS = {"sigmoid": jax.nn.sigmoid, "silu": jax.nn.silu}
 
 
-class Gate(nnx.Module):
+class OutputGating(nnx.Module):
     """The module of an `OutputGate`.
 
     Args:
@@ -23,7 +23,7 @@ class Gate(nnx.Module):
 
     Example:
       >>> import jax.numpy as jnp
-      >>> gate = Gate(OutputGate("headwise"), 8, 2, 3, rngs=nnx.Rngs(0))
+      >>> gate = OutputGating(OutputGate("headwise"), 8, 2, 3, rngs=nnx.Rngs(0))
       >>> gate(jnp.ones((1, 5, 2, 3)), jnp.zeros((1, 5, 8)))[0, 0, 0]
       Array([0.5, 0.5, 0.5], dtype=float32)
     """

@@ -54,6 +54,22 @@ def longformer(size: int, tokens: int, *, offset: Offset = 0, causal: bool = Tru
     return window(size, offset=offset, causal=causal) | global_tokens(tokens, offset=offset)
 
 
+def strided(size: int, *, offset: Offset = 0, causal: bool = True) -> Mask:
+    """Returns a mask of the last `size` tokens and of every `size`-th token before.
+
+    References:
+      Child et al., Generating Long Sequences with Sparse Transformers, 2019, arXiv:1904.10509.
+
+    Example:
+      >>> print((masks.causal() & strided(2)).draw(4))
+      ■ · · ·
+      ■ ■ · ·
+      ■ ■ ■ ·
+      · ■ ■ ■
+    """
+    return window(size, offset=offset, causal=causal) | masks.dilated(size, offset)
+
+
 def prefix(size: int) -> Mask:
     """Returns a mask of the first `size` tokens, which every token sees.
 
@@ -143,7 +159,7 @@ def sigmoid(bias: float | None, max_length: int) -> normalizers.Normalizer:
     return normalizers.sigmoid(-math.log(max_length) if bias is None else bias)
 
 
-class RelativeBias(nnx.Module):
+class LearnedRelativeBias(nnx.Module):
     """A learned bias by distance, with a table for this layer that starts as N(0, 0.02²).
 
     Args:
@@ -177,7 +193,7 @@ class RelativeBias(nnx.Module):
         )
 
 
-class Sink(nnx.Module):
+class LearnedSink(nnx.Module):
     """The softmax with a learned logit of each head, from 0, that takes weight and gives no value.
 
     Args:
@@ -197,7 +213,30 @@ class Sink(nnx.Module):
         return normalizers.softmax(self.logits[...])
 
 
-class ForgetGate(nnx.Module):
+class LearnedEntmax(nnx.Module):
+    """The α-entmax with a learned α of each head: 1.01 + 0.99·σ(a), a from 0.
+
+    The paper has 1 + σ(a); nearer to 1 than 1.01 float32 has no digits left for α - 1.
+
+    Args:
+      heads: N.
+      param_dtype: of a.
+      rngs: not used.
+
+    References:
+      Correia et al., Adaptively Sparse Transformers, 2019, arXiv:1909.00015.
+    """
+
+    def __init__(self, *, heads: int, param_dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs) -> None:
+        self.raw = nnx.Param(jnp.zeros((heads,), param_dtype), **named("heads"))
+
+    def __call__(self) -> normalizers.Normalizer:
+        """Returns the normaliser."""
+        raw = self.raw[...]
+        return normalizers.entmax(1.01 + 0.99 * jax.nn.sigmoid(raw.astype(accumulation_dtype(raw))))
+
+
+class LearnedForgetGate(nnx.Module):
     """A gate f = σ(x W + b) of every token and head, whose log lowers the scores of older keys.
 
     b starts at 3, where a gate of 0.95 forgets slowly.

@@ -28,7 +28,7 @@ class Projected(NamedTuple):
     value: Array
 
 
-class Recurrence(nnx.Module):
+class RecurrentMixer(nnx.Module):
     """The convolutions, the gates and the recurrence of a mechanism.
 
     Args:

@@ -17,7 +17,7 @@ from attnjax.nn.attention.head_norm import make_head_norm
 from attnjax.nn.attention.mask_reading import read_recurrent_mask
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import counted, right_padded, shifted, shifted_positions
-from attnjax.nn.attention.recurrence import Projected, Recurrence
+from attnjax.nn.attention.recurrence import Projected, RecurrentMixer
 from attnjax.nn.attention.settings import Convolution, HeadNorm, RecurrentSettings, Settings
 from attnjax.nn.attention.sizes import require_goes_with
 from attnjax.nn.dropout import Dropout
@@ -85,7 +85,7 @@ class RecurrentAttention(Attention):
         options: dict[str, Any] = {"dtype": settings.get("dtype"), "rngs": rngs}
         options["param_dtype"] = settings.get("param_dtype", jnp.float32)
         own = RecurrentSettings(convolution, activation, max_strength, decay)
-        self.recurrence = Recurrence(mechanism, layout, dim, own, **options)
+        self.recurrence = RecurrentMixer(mechanism, layout, dim, own, **options)
         self.norm = None if norm is None else make_head_norm(norm, heads, self.value_dim, **options)
         if settings.get("options"):
             # The member's own checks of them, by a call that computes nothing.

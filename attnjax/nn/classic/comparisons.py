@@ -17,7 +17,7 @@ from attnjax.ops import comparisons
 from attnjax.ops.comparisons import Comparison
 
 
-class Additive(nnx.Module):
+class LearnedAdditive(nnx.Module):
     """Bahdanau's v·tanh(q + k) with a v of each head.
 
     Args:
@@ -100,7 +100,7 @@ class General(nnx.Module):
         return comparisons.general(self.weight[...])
 
 
-class Bilinear(General):
+class LearnedBilinear(General):
     """The comparison qᵀ W k + b with W and b of each head, b from 0.
 
     Args:
@@ -123,7 +123,7 @@ class Bilinear(General):
         return comparisons.bilinear(self.weight[...], self.bias[...])
 
 
-class LinearCombination(nnx.Module):
+class LearnedLinearCombination(nnx.Module):
     """The comparison w·[q; k; q ⊙ k] + b with w and b of each head, b from 0.
 
     Args:
@@ -147,7 +147,7 @@ class LinearCombination(nnx.Module):
         return comparisons.linear_combination(self.weight[...], self.bias[...])
 
 
-class Cosine(nnx.Module):
+class LearnedCosine(nnx.Module):
     """The comparison cos(q, k)/τ with a learned log τ of each head.
 
     Args:
@@ -170,7 +170,7 @@ class Cosine(nnx.Module):
         return comparisons.cosine(jnp.exp(self.log_temperature[...]))
 
 
-class Rbf(nnx.Module):
+class LearnedRbf(nnx.Module):
     """The comparison -γ·|q - k|² with a learned log γ of each head.
 
     Args:

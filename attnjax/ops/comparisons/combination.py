@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from attnjax.ops.comparisons.base import Compared, Comparison, OfTokens, of_heads, one_size, per_query_head
 from attnjax.ops.core.checks import floats
 from attnjax.ops.core.node import static
+from attnjax.ops.core.ranks import of_rank
 
 
 def linear_combination(
@@ -64,12 +65,12 @@ class LinearCombination(Comparison):
         weight = of_heads("weight", self.weight, {"C": size * len(self.terms)}, heads).astype(query.dtype)
         bias = jnp.zeros((), query.dtype) if self.bias is None else self.bias
         alone = {"x": jnp.zeros_like(query[..., 0]), "y": jnp.zeros_like(key[..., :1, 0])}
-        alone["x"] += of_heads("bias", bias, {}, heads).astype(query.dtype)
+        alone["x"] += of_rank(of_heads("bias", bias, {}, heads).astype(query.dtype), query.ndim - 1)
         products = [(jnp.zeros_like(query[..., :1]), jnp.zeros_like(key[..., :1]))]
         for term, w in zip(self.terms, jnp.split(weight, len(self.terms), axis=-1), strict=True):
             for summand in _summands(term, query, key):
                 if len(summand) == 2:
-                    products.append((w * summand["x"], summand["y"]))
+                    products.append((of_rank(w, query.ndim) * summand["x"], summand["y"]))
                     continue
                 ((name, x),) = summand.items()
                 part = jnp.einsum("...nh,nh->...n", per_query_head(x, heads), w, precision=precision)

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from attnjax.ops.comparisons.base import Compared, Comparison, of_heads, one_size
 from attnjax.ops.core.checks import floats, scalar_above
+from attnjax.ops.core.ranks import of_rank
 
 SHORTEST = 1e-6
 """Vectors below this length are divided by it, not by their length."""
@@ -51,7 +52,7 @@ class Cosine(Comparison):
         one_size(query, key)
         temperature = jnp.asarray(self.temperature, query.dtype)
         temperature = of_heads("temperature", temperature, {}, query.shape[-2])
-        return Compared(_unit(query) / temperature[:, None], _unit(key), scale)
+        return Compared(_unit(query) / of_rank(temperature[:, None], query.ndim), _unit(key), scale)
 
 
 def _unit(x: Array) -> Array:

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from attnjax.ops.comparisons.base import Compared, Comparison, OfTokens, of_heads, one_size, per_query_head
 from attnjax.ops.core.checks import floats, scalar_above
+from attnjax.ops.core.ranks import of_rank
 
 
 def l2() -> Comparison:
@@ -64,11 +65,12 @@ class Rbf(Comparison):
         one_size(query, key)
         heads = query.shape[-2]
         gamma = of_heads("gamma", jnp.asarray(self.gamma, query.dtype), {}, heads)
+        gamma = of_rank(gamma, query.ndim - 1)
         far = OfTokens(
             query=-scale * gamma * jnp.sum(query * query, axis=-1),
             key=-scale * gamma * per_query_head(jnp.sum(key * key, axis=-1, keepdims=True), heads)[..., 0],
         )
-        return Compared(2 * gamma[:, None] * query, key, scale, far)
+        return Compared(2 * gamma[..., None] * query, key, scale, far)
 
 
 class L2(Rbf):

@@ -66,13 +66,34 @@ def hoisted(fn: Callable[..., Any], *example: Any) -> tuple[Closed, list[Any], A
     Engines keep a function for rules of their own, in which traced arrays of its closure have no place; what
     is known stays in the function.
     """
-    # Under another function each time: JAX would remember what an earlier closure held.
-    closed, result = jax.make_jaxpr(lambda *args: fn(*args), return_shape=True)(*example)
-    if axes := axes_of(*closed.consts):  # As they most likely will be: `evaluate` can mend the rest, not all.
-        closed = jax.make_jaxpr(lambda *args: fn(*_varying(axes, args)))(*example)
+
+    def traced(axes: frozenset[str]) -> Any:
+        # Under another function each time: JAX would remember what an earlier closure held.
+        return jax.make_jaxpr(lambda *args: fn(*_varying(axes, args)), return_shape=True)(*example)
+
+    try:
+        closed, result = traced(frozenset())
+        if axes := axes_of(*closed.consts):  # As they most likely will be: `evaluate` mends not all.
+            closed, _ = traced(axes)
+    except TypeError as error:
+        if "manual axis types" not in str(error):
+            raise
+        closed, result = _over_all_axes(fn, traced)
     values: list[Any] = [x for x in closed.consts if _moves(x)]
     fixed = tuple(None if _moves(x) else x for x in closed.consts)
     return Closed(fn, closed.jaxpr, fixed), values, result
+
+
+def _over_all_axes(fn: Callable[..., Any], traced: Callable[[frozenset[str]], Any]) -> Any:
+    """Returns what is traced where no axis tells arguments from what a cond or a loop closes over."""
+    try:
+        return traced(frozenset(jax.sharding.get_abstract_mesh().manual_axes))
+    except TypeError as error:
+        raise TypeError(
+            f"{getattr(fn, '__name__', fn)}: the branches of a cond, or the steps of a loop, vary over "
+            "different axes of the mesh: write jnp.where for it, let what it closes over vary over all axes "
+            "(jax.lax.pcast), or give jax.shard_map check_vma=False"
+        ) from error
 
 
 def _moves(x: Any) -> bool:

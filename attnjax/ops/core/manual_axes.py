@@ -5,11 +5,16 @@ from typing import Any
 
 import jax
 
+from attnjax.ops.core.primitives import jaxprs_in_params
+
 
 def axes_of(*arrays: Any) -> frozenset[str]:
     """The axes over which some of these vary; none where nothing is checked."""
-    types = [getattr(jax.typeof(x), "manual_axis_type", None) for x in arrays]
-    return frozenset().union(*(getattr(t, "varying", ()) for t in types))
+    return frozenset().union(*(_axes(jax.typeof(x)) for x in arrays))
+
+
+def _axes(type_: Any) -> frozenset[str]:
+    return frozenset(getattr(getattr(type_, "manual_axis_type", None), "varying", ()))
 
 
 def varying_over(axes: frozenset[str], arrays: Sequence[Any]) -> list[Any]:
@@ -21,8 +26,8 @@ def varying_over(axes: frozenset[str], arrays: Sequence[Any]) -> list[Any]:
 def evaluate(jaxpr: Any, constants: Sequence[Any], *args: Any) -> list[Any]:
     """As `jax.core.eval_jaxpr`, for values that may vary over other axes than those it was traced with.
 
-    Operations demand operands that vary alike. Inside a `cond`, a loop or a custom derivative they are left
-    as they were traced: those have to vary as they did.
+    Operations demand operands that vary alike. Inside a loop or a custom derivative they are left as they
+    were traced: those have to vary as they did.
     """
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *args], strict=True))
 
@@ -36,9 +41,26 @@ def evaluate(jaxpr: Any, constants: Sequence[Any], *args: Any) -> list[Any]:
         elif name == "jit":
             inner = equation.params["jaxpr"]
             outputs = evaluate(inner.jaxpr, inner.consts, *inputs)
+        elif name == "cond":
+            outputs = _branch(equation.params["branches"], *inputs)
         else:
             options = equation.primitive.get_bind_params(equation.params)
-            found = equation.primitive.bind(*varying_over(axes_of(*inputs), inputs), **options)
+            if any(jaxprs_in_params(equation.params)):
+                types = zip(equation.invars, inputs, strict=True)
+                inputs = [varying_over(_axes(atom.aval), [x])[0] for atom, x in types]
+            else:
+                inputs = varying_over(axes_of(*inputs), inputs)
+            found = equation.primitive.bind(*inputs, **options)
             outputs = found if equation.primitive.multiple_results else [found]
         values.update(zip(equation.outvars, outputs, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
+
+
+def _branch(branches: Sequence[Any], index: Any, *operands: Any) -> list[Any]:
+    """Returns the results of one of the branches; whichever it is, they vary over the same axes."""
+    axes = axes_of(index, *operands)
+
+    def of(branch: Any) -> Any:
+        return lambda *xs: varying_over(axes, evaluate(branch.jaxpr, branch.consts, *xs))
+
+    return jax.lax.switch(index, [of(branch) for branch in branches], *varying_over(axes, operands))

@@ -33,12 +33,13 @@ class MaskedPairs(NamedTuple):
 
     def indices(self, at: Block) -> Block:
         b, h = (jnp.broadcast_to(x[:, :, 0, 0], self.owner.shape).ravel() for x in (at.b, at.h))
-        q, k = at.q[0, 0, :, 0], at.k[0, 0, 0, :]
+        # Keys of a block may differ from query to query.
+        q, k = at.q[0, 0, :, 0], jnp.broadcast_to(at.k[0, 0], self.attended.shape[2:])
         return Block(
             b[self.owner][:, :, None, None],
             h[self.owner][:, :, None, None],
             jnp.where(self.attended, at.q, q[self.row]),
-            jnp.where(self.attended, at.k, k[self.column]),
+            jnp.where(self.attended, at.k, k[self.row, self.column]),
         )
 
     def params(self, params: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 from jax.core import eval_jaxpr
-from jax.extend.core import Primitive
+from jax.extend.core import Primitive, jaxprs_in_params
 from jax.interpreters import ad, batching, mlir, partial_eval
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "eval_jaxpr",
     "is_undefined",
     "is_zero",
+    "jaxprs_in_params",
     "lower_function",
     "make_primitive",
     "used_inputs",

@@ -11,13 +11,19 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
 from attnjax.ops.core.node import varying
 from attnjax.ops.engines import reference
 from attnjax.ops.engines.blocking import Blocking, Index, uncut
-from attnjax.ops.engines.blockwise_derivatives import backward, dot, inverse, products_of, tangent
+from attnjax.ops.engines.blockwise_derivatives import (
+    attend_jvp,
+    backward,
+    dot,
+    inverse,
+    products_of,
+    tangent,
+)
 from attnjax.ops.engines.call import (
     AttentionCall,
     Nonfinite,
@@ -27,7 +33,6 @@ from attnjax.ops.engines.call import (
     pair_scores,
 )
 from attnjax.ops.engines.cutting import Cutting
-from attnjax.ops.engines.linear_map import linear_map
 from attnjax.ops.engines.schedule import Schedule, Spans, fold_rows, make_schedule, tile_kinds
 from attnjax.ops.engines.tuning import cheapest
 from attnjax.ops.normalizers import Softmax, finite
@@ -55,8 +60,13 @@ def run(call: AttentionCall, blocking: Blocking | None = None, instead: Any = No
     fixed = Fixed(cutting.data(leaves), nonfinite_of(call), todo)
     # All floats alike: the cotangent of one that all devices of a `shard_map` share is summed over them.
     out, highest, total = (instead or attend)(cutting, varying(floats, (floats, fixed)), fixed)
-    if not isinstance(normalizer, Softmax):
-        return Result(out, None)
+    return (
+        Result(out, None) if not isinstance(normalizer, Softmax) else result(normalizer, out, highest, total)
+    )
+
+
+def result(normalizer: Softmax, out: Array, highest: Array, total: Array) -> Result:
+    """Returns the result from out [B, T, N, V] and the sums [B, T, N] of rows, with a sink among them."""
     highest, total = jnp.moveaxis(highest, 1, 2), jnp.moveaxis(total, 1, 2)
     share, _, sums = normalizer.shares(highest, total)
     if normalizer.sink is not None:
@@ -139,13 +149,4 @@ def attend(cutting: Cutting, floats: list[Array], fixed: Fixed) -> tuple[Array, 
     return uncut(done[0], (*shape, value.shape[-1])), uncut(done[1], shape), uncut(done[2], shape)
 
 
-@functools.partial(attend.defjvp, symbolic_zeros=True)
-def _attend_jvp(cutting: Cutting, primals: Any, tangents: Any) -> Any:
-    floats, fixed = primals
-    out, highest, total = attend(cutting, floats, fixed)
-    wanted = tuple(not isinstance(t, SymbolicZero) for t in tangents[0])
-    residuals, structure = jax.tree.flatten((floats, fixed, out, highest, total))
-    forward, transpose = (functools.partial(fn, cutting, wanted, structure) for fn in (tangent, backward))
-    moved = [t for t, w in zip(tangents[0], wanted, strict=True) if w]
-    d_out, d_lse = linear_map(forward, transpose, residuals, moved)
-    return (out, highest, total), (d_out, jnp.zeros_like(highest), total * d_lse)
+attend.defjvp(functools.partial(attend_jvp, attend, tangent, backward), symbolic_zeros=True)

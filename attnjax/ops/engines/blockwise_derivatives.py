@@ -10,16 +10,19 @@ exp(S - lse) would lose the log of the sum where all scores are far from 0. dK a
 transposed (Qᵀ dS), because XLA's CPU products of a transposed dS take twice as long.
 """
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
 from attnjax.ops.core.node import varying
 from attnjax.ops.engines.blocking import Blocked, Index, uncut
 from attnjax.ops.engines.call import clean, dropped, pair_scores
 from attnjax.ops.engines.cutting import Cutting
+from attnjax.ops.engines.linear_map import linear_map
 from attnjax.ops.engines.schedule import fold_rows
 
 
@@ -159,6 +162,18 @@ def tangent(
     return [d_out * inverse(total)[..., None] - d_lse[..., None] * out, d_lse]
 
 
+def attend_jvp(attend: Any, tangent: Any, backward: Any, cutting: Any, primals: Any, tangents: Any) -> Any:
+    """The rule of `attend`, whose derivatives are `tangent` and, in reverse, `backward`."""
+    floats, fixed = primals
+    out, highest, total = attend(cutting, floats, fixed)
+    wanted = tuple(not isinstance(t, SymbolicZero) for t in tangents[0])
+    residuals, structure = jax.tree.flatten((floats, fixed, out, highest, total))
+    forward, transpose = (functools.partial(fn, cutting, wanted, structure) for fn in (tangent, backward))
+    moved = [t for t, w in zip(tangents[0], wanted, strict=True) if w]
+    d_out, d_lse = linear_map(forward, transpose, residuals, moved)
+    return (out, highest, total), (d_out, jnp.zeros_like(highest), total * d_lse)
+
+
 def inverse(total: Array) -> Array:
     """Returns 1 / total; 1 in rows without keys."""
     return 1 / jnp.where(total == 0, 1, total)
@@ -173,8 +188,8 @@ def pull_products(own: Array, own_t: Array, keys: Array, moved: Array, rules: An
     """Returns the cotangents of a block's queries and keys from those of their products."""
     if rules.pairs is None:
         return dot(moved, keys, rules), _t(dot(own_t, moved, rules))
-    d_own, d_keys = jax.vjp(rules.pairs.lean, own, keys)[1](moved)
-    return d_own, d_keys
+    pulled: tuple[Array, Array] = rules.pairs.pull(own, keys, moved)
+    return pulled
 
 
 def dot(x: Array, y: Array, rules: Any) -> Array:

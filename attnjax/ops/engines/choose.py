@@ -14,7 +14,7 @@ import jax
 
 from attnjax.ops.core.node import traced
 from attnjax.ops.core.pairs import fixed, surely
-from attnjax.ops.engines import blockwise, cudnn, pallas_gpu, reference, splash
+from attnjax.ops.engines import blockwise, chosen, cudnn, pallas_gpu, reference, splash
 from attnjax.ops.engines.blocking import Blocking
 from attnjax.ops.engines.call import AttentionCall, Result
 from attnjax.ops.engines.kernel import Kernel, pattern_of, refusal
@@ -31,7 +31,7 @@ class Engine:
 
     `routes`: the kinds of normaliser (see `Normalizer.route`). `scores`: the B·N·T·S it is preferred for.
     `any_length`: whether T and S may be symbols of `jax.export`. `blocks`: the blocks of a call and their
-    kinds, for an engine that has blocks.
+    kinds, for an engine that has blocks. `lacks`: what the engine asks of a call, and this one lacks.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Engine:
     scores: range
     any_length: bool = False
     blocks: Callable[[AttentionCall], tuple[Blocking, Any]] | None = None
+    lacks: Callable[[AttentionCall], str | None] = lambda call: None
 
     def refusal(self, call: AttentionCall) -> str | None:
         """Returns the reason why this engine cannot compute the call; None when it can."""
@@ -47,6 +48,8 @@ class Engine:
         if normalizer.route not in self.routes:
             name = type(normalizer).__name__.lower()
             return f"{name} needs {normalizer.route} rows, it handles {' and '.join(sorted(self.routes))}"
+        if reason := self.lacks(call):
+            return reason
         lengths = call.rules.sizes[2:]
         if not (self.any_length or fixed(*lengths)):
             return "T = {} and S = {} are not both numbers, its blocks need such".format(*lengths)
@@ -66,6 +69,7 @@ ENGINES = MappingProxyType(
     {
         e.name: e
         for e in (
+            Engine("chosen", chosen.run, frozenset({"online"}), range(UNBOUNDED), lacks=chosen.refusal),
             Engine(
                 "reference",
                 reference.run,

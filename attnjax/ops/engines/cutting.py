@@ -18,16 +18,14 @@ from attnjax.ops.engines.call import Nonfinite, Semantics, clean
 QUERY, KEY, ORDER = Axes(0, 2, queries=1), Axes(0, 2, keys=1), (0, 2, 1, 3)
 
 
-class Cutting:
-    """Puts the rules of a call together from its arrays, and cuts all its arrays into blocks."""
+class Arrays:
+    """Takes the rules of a call apart into its arrays, and puts them together from these again."""
 
-    def __init__(self, rules: Semantics, blocking: Blocking, dtype: Any) -> None:
-        self.structure, self.blocking, self.dtype = jax.tree.structure(rules), blocking, dtype
+    def __init__(self, rules: Semantics, dtype: Any) -> None:
+        self.structure, self.dtype = jax.tree.structure(rules), dtype
         self.masked = rules.mask is not None
         self.online = rules.normalizer.route == "online"
-        self.shared = rules.sizes.heads // blocking.key_heads
-        nodes = jax.tree.leaves(rules, is_leaf=is_grid)
-        self._axes = [grid_axes(x.array) if is_grid(x) else Axes() for x in nodes]
+        self.grids = [is_grid(x) for x in jax.tree.leaves(rules, is_leaf=is_grid)]
         self._float = [jnp.issubdtype(x.dtype, jnp.inexact) for x in jax.tree.leaves(rules)]
 
     def params(self, leaves: list[Any]) -> list[Any]:
@@ -42,6 +40,20 @@ class Cutting:
         """The inverse of `params` and `data`, for whole arrays and for blocks of them."""
         pools = {True: iter(params), False: iter(data)}
         return jax.tree.unflatten(self.structure, [next(pools[f]) for f in self._float])
+
+    def load(self, x: Array) -> Array:
+        """Vectors of a block in the softmax's dtype, finite where a mask may rule them out."""
+        return clean(x.astype(self.dtype), self.masked)
+
+
+class Cutting(Arrays):
+    """Cuts all the arrays of a call into blocks."""
+
+    def __init__(self, rules: Semantics, blocking: Blocking, dtype: Any) -> None:
+        super().__init__(rules, dtype)
+        self.blocking, self.shared = blocking, rules.sizes.heads // blocking.key_heads
+        nodes = jax.tree.leaves(rules, is_leaf=is_grid)
+        self._axes = [grid_axes(x.array) if is_grid(x) else Axes() for x in nodes]
 
     def cut_params(self, params: list[Array]) -> list[Blocked]:
         """Parameters, after any scalars, in their blocks."""
@@ -65,13 +77,10 @@ class Cutting:
         by_key = jnp.swapaxes(nonfinite.key, 1, 2)
         return self.cut_queries(nonfinite.query), cut(by_key, Axes(0, 1, keys=2), self.blocking)
 
-    def load(self, x: Array) -> Array:
-        """Vectors of a block in the softmax's dtype, finite where a mask may rule them out."""
-        return clean(x.astype(self.dtype), self.masked)
-
     def by_group(self, x: Array) -> Array:
         """[b, N, t, ·] or [b, N, t] by group: [b, k, G·t, ·] or [b, k, G·t]."""
-        return x.reshape(x.shape[0], self.blocking.groups, -1, *x.shape[3:])
+        rows = x.shape[1] // self.blocking.groups * x.shape[2]
+        return x.reshape(x.shape[0], self.blocking.groups, rows, *x.shape[3:])
 
     def by_head(self, x: Array) -> Array:
         """[b, k, G·t, ·] or [b, k, G·t] by head: [b, N, t, ·] or [b, N, t]."""

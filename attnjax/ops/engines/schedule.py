@@ -212,13 +212,13 @@ def fold_rows(
         def turn(t: Array, state: Any) -> Any:
             return step(state, here._replace(keys=columns[first + t]), masked)
 
-        return _repeat(turn, state, starts[here.queries + 1] - first, most, transposable)
+        return repeat(turn, state, starts[here.queries + 1] - first, most, transposable)
 
     turns = batches * groups * rows
     if isinstance(todo, Spans) and independent and not transposable:
         rows_at_once = min(turns, -(-SIDE_BY_SIDE // (blocking.batch * blocking.groups)))
         return jax.lax.fori_loop(0, turns, one_row, carry, unroll=rows_at_once)
-    return _repeat(one_row, carry, turns, turns, transposable)
+    return repeat(one_row, carry, turns, turns, transposable)
 
 
 def _of(x: Any, here: Index) -> Array:
@@ -226,7 +226,8 @@ def _of(x: Any, here: Index) -> Array:
     return jnp.asarray(x)[tuple(0 if n == 1 else i for i, n in zip(here[:2], x.shape, strict=False))]
 
 
-def _repeat(body: Callable[[Array, Any], Any], carry: Any, count: Any, most: int, transposable: bool) -> Any:
+def repeat(body: Callable[[Array, Any], Any], carry: Any, count: Any, most: int, transposable: bool) -> Any:
+    """`body(i, carry)` for i below count; with `transposable` by a loop of `most` turns."""
     if not transposable:
         return jax.lax.fori_loop(0, count, body, carry)
 

@@ -85,7 +85,8 @@ def _attend(
     def like(args: list[Array]) -> list[Array]:
         query, _, value, *_ = jax.tree.unflatten(structure, args)[0]
         query = query.astype(cutting.dtype)
-        return [query[..., :1] + jnp.zeros(value.shape[-1], cutting.dtype), query[..., 0], query[..., 0]]
+        out = jnp.broadcast_to(query[..., :1], (*query.shape[:-1], value.shape[-1]))
+        return [out, query[..., 0], query[..., 0]]
 
     return tuple(engine.run(blocks, kernel_out, like, args))
 

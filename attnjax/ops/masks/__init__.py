@@ -5,6 +5,7 @@ Positions: query i stands at i + offset (offset = the number of cached keys when
 
 from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.block_maps import blocks
+from attnjax.ops.masks.chosen import chosen_blocks
 from attnjax.ops.masks.content import dense, lengths, predicate, segments
 from attnjax.ops.masks.global_tokens import global_tokens
 from attnjax.ops.masks.intervals import interval
@@ -19,6 +20,7 @@ __all__ = [
     "block_diagonal",
     "blocks",
     "causal",
+    "chosen_blocks",
     "chunked_causal",
     "dense",
     "dilated",

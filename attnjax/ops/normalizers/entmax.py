@@ -4,27 +4,29 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from attnjax.ops.core.checks import scalar_above
+from attnjax.ops.core.checks import floats, scalar_above
 from attnjax.ops.core.pairs import Sizes
 from attnjax.ops.normalizers.base import Normalizer, shifted
 
 
-def entmax(alpha: float | Float[Array, ""] = 1.5) -> Normalizer:
+def entmax(alpha: float | Float[Array, ""] | Float[Array, " N"] = 1.5) -> Normalizer:
     """Returns the normaliser [(α-1)s - τ]₊^(1/(α-1)), with τ so that a row sums to 1.
 
     α → 1 is softmax, α = 2 sparsemax.
 
     Args:
-      alpha: number or array [], above 1; differentiable. One program serves all of its values.
+      alpha: number or array [], or [N] of each head, above 1; differentiable. One program serves all of its
+        values.
 
     Returns:
       The normaliser.
 
     Raises:
       TypeError: alpha is no number.
-      ValueError: alpha is not above 1, or has axes.
+      ValueError: alpha is not above 1, or is not one of each head.
 
     References:
       Peters et al., Sparse Sequence-to-Sequence Models, 2019 (arXiv:1905.05702).
@@ -39,7 +41,12 @@ def entmax(alpha: float | Float[Array, ""] = 1.5) -> Normalizer:
        [0.11 0.21 0.69]
        [0.   0.   1.  ]]
     """
-    return Entmax(scalar_above("alpha", alpha, 1))
+    if jnp.ndim(alpha) != 1:
+        return Entmax(scalar_above("alpha", alpha, 1))
+    if not isinstance(alpha, jax.core.Tracer):
+        for one in np.asarray(alpha):
+            scalar_above("alpha", one, 1)
+    return Entmax(floats("alpha", alpha))
 
 
 class Entmax(Normalizer):
@@ -48,13 +55,17 @@ class Entmax(Normalizer):
     alpha: Any
 
     def bind(self, sizes: Sizes, dtype: Any) -> Normalizer:
-        return Entmax(jnp.asarray(self.alpha, dtype))
+        alpha = jnp.asarray(self.alpha, dtype)
+        if alpha.shape not in ((), (sizes.heads,)):
+            raise ValueError(f"alpha has shape {list(alpha.shape)}: expected [] or [{sizes.heads}] (N)")
+        return Entmax(alpha)
 
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
-        return entmax_weights(scores, self.alpha), None
+        alpha = self.alpha[None, :, None, None] if self.alpha.ndim else self.alpha
+        return entmax_weights(scores, alpha), None
 
 
-def entmax_weights(scores: Float[Array, "*rows S"], alpha: Float[Array, ""]) -> Float[Array, "*rows S"]:
+def entmax_weights(scores: Float[Array, "*rows S"], alpha: Float[Array, "..."]) -> Float[Array, "*rows S"]:
     """Returns [(α-1)s - τ]₊^(1/(α-1)): τ by bisection, then two Newton steps that carry the derivatives.
 
     The bisection has none; each Newton step from the root doubles the number of correct derivatives, so two

@@ -1,5 +1,6 @@
 """Score modifications: what happens to scale·(q·k) before the mask and the normaliser."""
 
+from attnjax.ops.scores.adaptive_span import adaptive_span
 from attnjax.ops.scores.alibi import alibi
 from attnjax.ops.scores.base import Score, flatten
 from attnjax.ops.scores.forget_gate import forget_gate
@@ -11,6 +12,7 @@ from attnjax.ops.scores.softcap import softcap
 __all__ = [
     "PairBias",
     "Score",
+    "adaptive_span",
     "alibi",
     "flatten",
     "forget_gate",

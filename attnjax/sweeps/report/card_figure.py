@@ -37,8 +37,11 @@ def card_figure(rows: Sequence[Row], caption: str) -> Figure:
         panel.set_axisbelow(True)
     _quality(panels[0], rows)
     measured = [(place, row.cost) for place, row in enumerate(rows) if row.cost]
-    times = [(place, [1e6 * seconds for seconds in cost.seconds_per_token]) for place, cost in measured]
-    _numbers(panels[1], "µs a token, training", [(place, *values) for place, values in times])
+    times = []
+    for place, cost in measured:
+        middle, least, most = cost.seconds_per_token
+        times.append((place, 1e6 * middle, 1e6 * least, 1e6 * most))
+    _numbers(panels[1], "µs a token, training", times)
     steps = [(place, cost.bytes_of_step / 2**20) for place, cost in measured]
     _numbers(panels[2], "MiB, a step of training", [(place, x, x, x) for place, x in steps])
     held = [(place, cost.held) for place, cost in measured if cost.held is not None]

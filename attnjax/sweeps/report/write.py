@@ -15,7 +15,7 @@ from attnjax.sweeps.store import Sweep
 
 
 @dataclass(frozen=True)
-class Report:
+class SweepReport:
     """The findings of a sweep, and the files that were written."""
 
     found: Findings
@@ -24,7 +24,7 @@ class Report:
 
 def write_report(
     sweep: Sweep, *, axes: Sequence[str] = (), metric: str | None = None, mode: str | None = None
-) -> Report:
+) -> SweepReport:
     """Writes report/ in the sweep's folder: tables, each figure as PNG, SVG and PDF, and report.html.
 
     The tables are table.csv, trials.csv and trials.parquet.
@@ -61,7 +61,7 @@ def write_report(
         _write(folder / "trials.parquet", _parquet(trials)),
         _write(folder / "report.html", page(found, pictures).encode()),
     ]
-    return Report(found, files)
+    return SweepReport(found, files)
 
 
 def frames(found: Findings) -> tuple[Any, Any]:

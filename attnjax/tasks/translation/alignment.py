@@ -5,20 +5,20 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.image import AxesImage
 from rich.cells import cell_len
 
 from attnjax.tasks.base import Prediction
-from attnjax.tasks.pictures import save
 
-FONT = FontProperties(family="DejaVu Sans Mono")  # Comes with matplotlib: pictures look alike everywhere.
+# Matplotlib is imported by what draws: training begins without it.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.image import AxesImage
+
 SHADES = " ░▒▓█"
 COLUMNS = 2
 PIECE = 0.14
@@ -68,6 +68,10 @@ def drawable(text: str) -> bool:
 
 def draw_alignments(translations: Sequence[Translation], titles: Sequence[str], path: Path) -> None:
     """Writes one heat map for each translation, source across, translation downwards: PNG, SVG and PDF."""
+    from matplotlib.figure import Figure
+
+    from attnjax.tasks.pictures import save
+
     columns = min(COLUMNS, len(translations))
     rows = -(-len(translations) // columns)
     turned = any(len(piece) > 2 for t in translations for piece in t.source_pieces)
@@ -114,14 +118,14 @@ def terminal_map(translation: Translation) -> str:
     return "\n".join(lines)
 
 
-def _draw_one(panel: Axes, translation: Translation, title: str, turned: bool) -> AxesImage:
+def _draw_one(panel: "Axes", translation: Translation, title: str, turned: bool) -> "AxesImage":
     weights = translation.alignment
     image = panel.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     panel.set_title(title, fontsize=10, loc="left", color="0.35")
     panel.set_xticks(range(weights.shape[1]), [_visible(piece) for piece in translation.source_pieces])
     panel.set_yticks(range(weights.shape[0]), translation.target_pieces)
     for label in [*panel.get_xticklabels(), *panel.get_yticklabels()]:
-        label.set_fontproperties(FONT)
+        label.set_fontproperties(_font())
         label.set_fontsize(9)
     panel.tick_params(length=0)
     if turned:  # Pieces of several characters would run into each other.
@@ -143,5 +147,15 @@ def _visible(piece: str) -> str:
 
 
 @functools.cache
+def _font() -> "FontProperties":
+    """Returns a font that comes with matplotlib: pictures look alike everywhere."""
+    from matplotlib.font_manager import FontProperties
+
+    return FontProperties(family="DejaVu Sans Mono")
+
+
+@functools.cache
 def _glyphs() -> frozenset[int]:
-    return frozenset(get_font(findfont(FONT)).get_charmap())
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset(get_font(findfont(_font())).get_charmap())

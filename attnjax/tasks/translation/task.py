@@ -14,6 +14,7 @@ from attnjax.data.text.config import TranslationData
 from attnjax.data.text.corpus import Corpus, read_corpus
 from attnjax.data.text.encoder import TextEncoder
 from attnjax.data.text.example import Example
+from attnjax.data.text.kept import kept_corpus
 from attnjax.data.text.noise import word_dropout
 from attnjax.data.text.tokenizer import BOS, EOS, PAD
 from attnjax.models.config import TransformerConfig
@@ -62,7 +63,7 @@ class TranslationTask(ModelTask[Transformer]):
         if folder is not None and TextEncoder.saved_in(folder):
             self.encoder = TextEncoder.load(folder)
         else:
-            self._corpus = read_corpus(data)
+            self._corpus = kept_corpus(data)
             self.encoder = self._corpus.encoder
         self._require_positions(self.encoder.source_width, self.encoder.target_width)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from attnjax.data.synthetic.config import RecallData
-from attnjax.data.synthetic.questions import AS_TRAINED, NOT_ASKED, Part, stream
+from attnjax.data.synthetic.questions import AS_TRAINED, NOT_ASKED, Split, stream
 from attnjax.data.synthetic.recall import BLANK, MOST, TWICE, Recall
 
 DATA = Recall(RecallData(vocab=40, pairs=6, length=30))
@@ -80,6 +80,6 @@ def test_rows_follow_from_seed_part_and_step_alone() -> None:
     def tokens(*where: int) -> np.ndarray:
         return DATA.rows(8, stream(*where))["tokens"]
 
-    assert (tokens(1, Part.TRAIN, 7) == tokens(1, Part.TRAIN, 7)).all()
-    for other in ((1, Part.TRAIN, 8), (1, Part.VALIDATION, 7), (1, Part.TEST, 7), (2, Part.TRAIN, 7)):
-        assert (tokens(1, Part.TRAIN, 7) != tokens(*other)).any()
+    assert (tokens(1, Split.TRAIN, 7) == tokens(1, Split.TRAIN, 7)).all()
+    for other in ((1, Split.TRAIN, 8), (1, Split.VALIDATION, 7), (1, Split.TEST, 7), (2, Split.TRAIN, 7)):
+        assert (tokens(1, Split.TRAIN, 7) != tokens(*other)).any()

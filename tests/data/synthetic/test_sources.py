@@ -13,7 +13,7 @@ from attnjax.config import InputError
 from attnjax.data.synthetic.config import SOURCES, DateBytesData, LibraryBytesData, SourceData
 from attnjax.data.synthetic.date_bytes import UNSEEN, DateBytes
 from attnjax.data.synthetic.library_bytes import LibraryBytes, modules
-from attnjax.data.synthetic.questions import AS_TRAINED, NOT_ASKED, TWICE, Part, Sequences, stream
+from attnjax.data.synthetic.questions import AS_TRAINED, NOT_ASKED, TWICE, Sequences, Split, stream
 from attnjax.data.synthetic.sources import make_source
 from attnjax.data.text.date_formats import date_formats
 
@@ -129,10 +129,10 @@ def test_lengths_are_those_of_the_settings() -> None:
 
 def test_text_is_that_of_modules_which_no_other_part_has() -> None:
     source = LibraryBytes(LibraryBytesData(length=40))
-    names = [set(modules(part)) for part in Part]
+    names = [set(modules(part)) for part in Split]
     assert all(len(own) > 10 for own in names)
     assert sum(map(len, names)) == len(set.union(*names))
-    for part in Part:
+    for part in Split:
         texts = list(modules(part).values())
         for setting in source.settings:
             made = source.rows(2, np.random.default_rng(1), setting, part)
@@ -158,10 +158,10 @@ def test_dates_are_asked_for_in_iso_form_and_parts_share_none() -> None:
     formats = [f for locale in source.config.locales for f in date_formats(locale)]
     dates, writers = {}, {}
     for name, setting, part in (
-        ("train", AS_TRAINED, Part.TRAIN),
-        ("validation", AS_TRAINED, Part.VALIDATION),
-        ("test", TWICE, Part.TEST),
-        ("unseen", UNSEEN, Part.TEST),
+        ("train", AS_TRAINED, Split.TRAIN),
+        ("validation", AS_TRAINED, Split.VALIDATION),
+        ("test", TWICE, Split.TEST),
+        ("unseen", UNSEEN, Split.TEST),
     ):
         made = source.rows(60, np.random.default_rng(0), setting, part)
         lines = []
@@ -188,14 +188,14 @@ def test_dates_are_asked_for_in_iso_form_and_parts_share_none() -> None:
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_rows_follow_from_seed_and_step_and_parts_differ(name: str) -> None:
-    def tokens(source: Sequences, part: Part, step: int = 0) -> bytes:
+    def tokens(source: Sequences, part: Split, step: int = 0) -> bytes:
         return source.rows(8, stream(source.config.seed, part, step), AS_TRAINED, part)["tokens"].tobytes()
 
     source = make_source(SourceData(name))
-    wheres = [(Part.TRAIN, 0), (Part.TRAIN, 7), (Part.VALIDATION, 0), (Part.TEST, 0)]
+    wheres = [(Split.TRAIN, 0), (Split.TRAIN, 7), (Split.VALIDATION, 0), (Split.TEST, 0)]
     found = [tokens(source, *where) for where in wheres]
     assert found == [tokens(make_source(SourceData(name)), *where) for where in wheres]
-    assert len({*found, tokens(make_source(SourceData(name, seed=1)), Part.TRAIN)}) == 5
+    assert len({*found, tokens(make_source(SourceData(name, seed=1)), Split.TRAIN)}) == 5
     assert all(len(source.word(token).split()) == 1 for token in range(source.vocab))
     assert len({source.word(token) for token in range(source.vocab)}) == source.vocab
 

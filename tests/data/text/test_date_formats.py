@@ -9,7 +9,7 @@ from babel.dates import format_date
 
 from attnjax.config import InputError
 from attnjax.data.text.config import DATE_LOCALES
-from attnjax.data.text.date_formats import date_formats
+from attnjax.data.text.date_formats import date_formats, places
 
 LATIN_DIGITS = [locale for locale in DATE_LOCALES if locale != "fa"]
 INVISIBLE = str.maketrans({"\u202f": " ", "\u00a0": " ", "\u200e": None, "\u200f": None})
@@ -29,6 +29,12 @@ def test_every_format_writes_what_babel_writes(formats, locale):
         for date in map(datetime.date.fromordinal, days):
             written = format_date(date, pattern, locale).translate(INVISIBLE)
             assert format(date).removeprefix(f"{format.tag} ") == written
+
+
+def test_many_dates_are_written_as_each_alone(formats):
+    days = [datetime.date(1950, 1, 1), datetime.date(2003, 12, 31), datetime.date(2049, 5, 8)]
+    for format in (format for own in formats.values() for format in own):
+        assert format.texts(places(days)).tolist() == [format(day) for day in days]
 
 
 def test_digits_are_the_locales_own(formats):

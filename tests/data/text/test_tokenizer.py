@@ -23,6 +23,14 @@ def test_encoding_and_decoding_gives_the_text_back(kind):
     assert [tokenizer.decode(ids) for ids in tokenizer.encode(TEXTS)] == TEXTS
 
 
+@given(st.lists(st.text(alphabet="abc é▁\t三2<es>\0\U0001f600", max_size=9)))
+def test_characters_are_encoded_as_the_library_does(texts):
+    tokenizer = Tokenizer.train(TEXTS, "characters", tags=["<es>", "<es>2", "s"])
+    texts = ["<es>2<pad>", *texts]
+    expected = [encoding.ids for encoding in tokenizer._inner.encode_batch(texts)]
+    assert tokenizer.rows(texts).lists() == expected
+
+
 @given(st.text(alphabet="abc é▁\t三", max_size=20))
 def test_pieces_join_to_the_text(text):
     for kind in KINDS:

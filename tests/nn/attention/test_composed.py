@@ -41,6 +41,7 @@ def by_definition(name: str, i: int, j: int, causal: bool) -> bool:
     return {
         "window": near,
         "dilated": (i - j) % 3 == 0,
+        "strided": near or (i - j) % 3 == 0,
         "block_diagonal": i // 4 == j // 4,
         "chunked_causal": i // 4 == j // 4 and j <= i,
         "global_tokens": i < 2 or j < 2,
@@ -56,6 +57,7 @@ def by_definition(name: str, i: int, j: int, causal: bool) -> bool:
 SMALL = {
     "window": "window(size=3)",
     "dilated": "dilated(step=3)",
+    "strided": "strided(size=3)",
     "block_diagonal": "block_diagonal(size=4)",
     "chunked_causal": "chunked_causal(size=4)",
     "global_tokens": "global_tokens(count=2)",
@@ -82,6 +84,14 @@ def test_a_mask_is_its_definition(name: str, causal: bool) -> None:
         expected = expected | ~ahead if name == "prefix" else expected & ~ahead
     elif name == "prefix":
         expected[:] = True  # There is nothing to widen.
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_masks_joined_by_or_are_one_of_the_layers_masks() -> None:
+    got = seen("(window(size=3) | global_tokens(count=2)) & dilated(step=3)", masks.causal())
+    at = np.arange(T)
+    i, j = at[:, None], at
+    expected = ((i - j < 3) | (i < 2) | (j < 2)) & ((i - j) % 3 == 0) & (j <= i)
     np.testing.assert_array_equal(got, expected)
 
 
@@ -145,7 +155,7 @@ def test_tokens_in_parts_are_one_pass(mechanism: str) -> None:
     np.testing.assert_allclose(jnp.concatenate(parts, 1), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("mechanism", ["relative_bias", "forget_gate", "sink"])
+@pytest.mark.parametrize("mechanism", ["relative_bias", "forget_gate", "sink", "learned_entmax"])
 def test_what_a_recipe_learns_is_a_named_parameter_with_a_gradient(mechanism: str) -> None:
     made = layer(mechanism)
     graphdef, params = nnx.split(made, nnx.Param)

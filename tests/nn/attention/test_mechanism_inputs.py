@@ -66,7 +66,7 @@ def test_bad_choices_are_named(options: dict[str, Any], message: str) -> None:
 )
 def test_what_a_recurrence_cannot_do_is_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        layer()(x(), **{"mask": masks.causal()} | arguments)
+        jax.eval_shape(lambda: layer()(x(), **{"mask": masks.causal()} | arguments).out)
 
 
 @pytest.mark.parametrize("name", ["gla", "gated_delta_net", "delta_product", "mamba2"])
@@ -77,15 +77,16 @@ def test_segments_and_lengths_that_do_not_fit_are_named(name: str, causal: Any) 
         (masks.segments(jnp.zeros((2, 4), int)), r"segment_ids has shape \[2, 4\]: .* to \[2, 3\]"),
         (masks.lengths(key=jnp.ones(3, int)), r"lengths has shape \[3\]: .* to \[2\]"),
     ):
+        whole = mask if causal is None else causal & mask
         with pytest.raises(ValueError, match=message):
-            layer(name)(x(), mask=mask if causal is None else causal & mask)
+            jax.eval_shape(lambda mask=whole: layer(name)(x(), mask=mask).out)
 
 
 @pytest.mark.parametrize("name", [name for name, member in MEMBERS.items() if member.two_sided is None])
 @pytest.mark.parametrize("mask", [None, masks.lengths(key=2)])
 def test_a_member_that_is_causal_only_asks_for_a_causal_mask(name: str, mask: Any) -> None:
     with pytest.raises(ValueError, match=rf"{name} is causal only, expected causal\(\) in it"):
-        layer(name)(x(), mask=mask)
+        jax.eval_shape(lambda: layer(name)(x(), mask=mask).out)
 
 
 def test_a_cache_that_does_not_fit_is_named() -> None:

@@ -8,11 +8,9 @@ import pytest
 
 from tests.ops.linear.member_cases import MEMBERS, answer, call, draw
 
-# The first row has segments and padding, the second neither.
+# The first row has segments, the second none.
 IDS = np.array([[3, 3, 3, 1, 1, 1, 1, 3, 3], [0] * 9])
-LENGTHS = np.array([7, 9])
 NO_ERASE = [name for name, member in MEMBERS.items() if member.two_sided != "mean"]
-FORMS = [*((name, "recurrent") for name in MEMBERS), *((name, "parallel") for name in NO_ERASE)]
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -29,41 +27,33 @@ def assert_states(name: str, state: Any, states: dict[tuple[int, int], Any]) -> 
             assert_same(got, jax.tree.leaves(last))
 
 
-@pytest.mark.parametrize(("name", "form"), FORMS)
-def test_a_form_equals_the_loop(name, form):
+@pytest.mark.parametrize("name", NO_ERASE)
+def test_all_pairs_at_once_equal_the_loop(name):
     case = draw(name)
-    out, state = call(name, case, return_state=True, form=form)
+    out, state = call(name, case, return_state=True, form="parallel")
     expected, states = answer(name, case)
     assert_same(out, expected)
     assert_states(name, state, states)
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_chunks_of_segments_and_padding_equal_the_loop(name):
-    case = draw(name)
-    expected, states = answer(name, case, segment_ids=IDS, lengths=LENGTHS)
-    for x in case.tokens.values():
-        x[0, LENGTHS[0] :] = np.nan
-    options = {"return_state": True, "form": "chunked", "chunk_size": 4}
-    out, state = call(name, case, segment_ids=IDS, lengths=LENGTHS, **options)
-    assert_same(out, expected)
-    assert_states(name, state, states)
-
-
-@pytest.mark.parametrize("name", MEMBERS)
-def test_a_sequence_in_parts_is_one_pass(name):
-    """A prefill of 5 and of 4 tokens, then four more in which a segment ends."""
+def test_chunks_and_then_token_by_token_are_the_loop_in_one_pass(name):
+    """A prefill of 6 and of 5 tokens in chunks of 4, NaN behind, then three more in which a segment ends."""
     case = draw(name)
     expected, states = answer(name, case, segment_ids=IDS, lengths=[9, 8])
-    first = case._replace(tokens={n: x[:, :5] for n, x in case.tokens.items()})
-    rest = case._replace(tokens={n: np.stack([x[0, 5:9], x[1, 4:8]]) for n, x in case.tokens.items()})
-    ids = np.stack([IDS[0, 5:9], IDS[1, 4:8]])
-    options = {"return_state": True}
-    before, state = call(name, first, segment_ids=IDS[:, :5], lengths=np.array([5, 4]), **options)
-    after, state = call(name, rest, segment_ids=ids, initial_state=state, form="recurrent", **options)
-    assert_same(before[0], expected[0, :5])
-    assert_same(before[1, :4], expected[1, :4])
-    assert_same(after, np.stack([expected[0, 5:9], expected[1, 4:8]]))
+    first = case._replace(tokens={n: x[:, :6].copy() for n, x in case.tokens.items()})
+    rest = case._replace(tokens={n: np.stack([x[0, 6:9], x[1, 5:8]]) for n, x in case.tokens.items()})
+    for x in first.tokens.values():
+        x[1, 5] = np.nan
+    chunks = {"form": "chunked", "chunk_size": 4, "return_state": True}
+    before, state = call(name, first, segment_ids=IDS[:, :6], lengths=np.array([6, 5]), **chunks)
+    ids = np.stack([IDS[0, 6:9], IDS[1, 5:8]])
+    steps = {"form": "recurrent", "return_state": True, "initial_state": state}
+    after, state = call(name, rest, segment_ids=ids, **steps)
+    assert_same(before[0], expected[0, :6])
+    assert_same(before[1, :5], expected[1, :5])
+    assert not np.asarray(before[1, 5]).any()
+    assert_same(after, np.stack([expected[0, 6:9], expected[1, 5:8]]))
     assert_states(name, state, states)
 
 

@@ -6,7 +6,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from attnjax.tasks.translation import alignment
+from attnjax.tasks import pictures
 from attnjax.tasks.translation.alignment import Translation, draw_alignments, drawable, terminal_map
 
 
@@ -27,7 +27,7 @@ def test_the_png_has_a_panel_for_each_translation(tmp_path, count):
 
 def test_a_heat_map_has_the_source_across_and_the_translation_down(monkeypatch):
     figures = []
-    monkeypatch.setattr(alignment, "save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(pictures, "save", lambda figure, path: figures.append(figure))
     drawn = {"one": translation("abc", "xy"), "two": translation("de", "z", seed=1)}
     draw_alignments(list(drawn.values()), list(drawn), Path("unused.png"))
     assert figures[0].get_suptitle().endswith("\nlayer 2 of 2, the mean of its 4 heads")

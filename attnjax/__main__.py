@@ -1,4 +1,4 @@
-"""`python -m attnjax.cli …` is `attnjax …`."""
+"""`python -m attnjax …` is `attnjax …`."""
 
 import sys
 

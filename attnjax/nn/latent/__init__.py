@@ -1,0 +1,1 @@
+"""Relatives of softmax attention with projections, caches or weights of their own, one file each."""

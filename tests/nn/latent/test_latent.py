@@ -1,0 +1,269 @@
+"""Layers beside softmax attention: their formula with rotations, their caches, what they refuse."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from attnjax import nn
+from attnjax.mechanisms import read
+from attnjax.models import LanguageModel, LanguageModelConfig
+from attnjax.ops import masks
+from attnjax.ops.depth import depth_attention
+from attnjax.ops.path import path_scores
+from tests.nn.latent.literal_latent import LITERAL
+
+DIM, T = 8, 6
+# Beside the mechanism.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "mla": {"head_dim": 3, "value_dim": 2, "rope": "halves"},
+    "differential": {"heads": 4, "kv_heads": 2, "head_dim": 2, "rope": "halves"},
+    "selective": {"heads": 4, "kv_heads": 2, "rope": "halves"},
+    "path": {"heads": 4, "kv_heads": 2},
+    "multi_token": {"heads": 4, "kv_heads": 2, "rope": "halves"},
+    "deltaformer": {"heads": 4, "kv_heads": 2, "rope": "halves"},
+    "tensor_product": {"rope": "halves"},
+    "mixture_of_attention": {"heads": 3, "head_dim": 4, "rope": "halves"},
+}
+
+pytestmark = pytest.mark.usefixtures("x64")
+every_layer = pytest.mark.parametrize("text", LITERAL)
+
+
+class Compiled(NamedTuple):
+    """A layer with every parameter off its initial value, and its programs."""
+
+    module: Any
+    whole: Callable[[jax.Array], jax.Array]
+    step: Callable[[jax.Array, Any, Any], Any]
+
+
+def make(text: str, **asked: Any) -> Any:
+    choice = read(text)[0]
+    settings = {"heads": 2, **SETTINGS.get(choice.row.name, {}), **asked}
+    return nn.make_attention(choice, DIM, param_dtype=jnp.float64, rngs=nnx.Rngs(0), **settings)
+
+
+@functools.cache
+def compiled(text: str) -> Compiled:
+    module = make(text)
+    graphdef, params = nnx.split(module, nnx.Param)  # raises if any other state is left over
+    leaves, tree = jax.tree.flatten(params)
+    moved = jax.tree.unflatten(tree, [x + 0.5 * normal(*x.shape, seed=i) for i, x in enumerate(leaves)])
+    nnx.update(module, moved)
+
+    def call(x: jax.Array, mask: Any, cache: Any = None) -> Any:
+        return nnx.merge(graphdef, moved)(x, mask=mask, cache=cache)[:2]
+
+    return Compiled(module, jax.jit(lambda x: call(x, masks.causal())[0]), jax.jit(call))
+
+
+def normal(*shape: int, seed: int = 0) -> jax.Array:
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def tokens() -> jax.Array:
+    return 3 * normal(2, T, DIM, seed=9)
+
+
+def near(got: Any, expected: Any) -> None:
+    np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-10)
+
+
+@every_layer
+def test_is_its_formula(text: str) -> None:
+    layer, x = compiled(text), tokens()
+    near(layer.whole(x)[1], LITERAL[text](layer.module, np.asarray(x[1])))
+
+
+@pytest.mark.parametrize("text", [text for text in LITERAL if read(text)[0].row.streaming])
+def test_a_padded_prefill_and_steps_are_one_pass(text: str) -> None:
+    """Rows of 4 and 3 tokens in one prefill, then two more tokens for each."""
+    layer, x, starts, rows = compiled(text), tokens(), np.array([4, 3]), np.arange(2)
+    expected = layer.whole(x)
+    empty = layer.module.empty_cache((2,), T, jnp.float64)
+    first = x[:, :4].at[1, 3].set(jnp.nan)
+    out, cache = layer.step(first, masks.causal(empty.length) & masks.lengths(key=starts), empty)
+    near(out[0], expected[0, :4])
+    near(out[1, :3], expected[1, :3])
+    for step in range(2):
+        out, cache = layer.step(x[rows, starts + step][:, None], masks.causal(cache.length), cache)
+        near(out[:, 0], expected[rows, starts + step])
+    assert cache.length.tolist() == [6, 5]
+
+
+def test_mla_absorbed_and_not_are_one_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, x = compiled("mla").module, tokens()
+    outs = []
+    for absorbs in (True, False):
+        monkeypatch.setattr(type(layer), "_absorbs", lambda self, queries, absorbs=absorbs: absorbs)
+        outs.append(layer(x, mask=masks.causal(), capture=nn.Capture()))
+    near(outs[0].out, outs[1].out)
+    near(outs[0].weights.sum(-1), np.ones((2, 2, T)))
+
+
+def test_mla_keeps_few_numbers_of_a_token() -> None:
+    layer = make("mla(kv_rank=5, rope_dim=2)", heads=4)
+    cache = layer.empty_cache((1,), 7, jnp.float64)
+    assert sum(x.size for x in (cache.keys, cache.values)) == 7 * (5 + 2)
+
+
+def test_mla_reads_a_context_too() -> None:
+    layer, x = compiled("mla").module, tokens()
+    near(layer(x, x, mask=masks.causal()).out, layer(x, mask=masks.causal()).out)
+
+
+def test_the_captured_weights_of_differential_attention_are_a_difference() -> None:
+    layer, x = compiled("differential(layer=1)").module, tokens()
+    out, _, weights = layer(x, mask=masks.causal(), capture=nn.Capture())
+    values = jnp.repeat(layer.value(x), 2, axis=-2)
+    heads = layer.norm(jnp.einsum("bnts,bsnv->btnv", weights, values)) * (1 - layer.start)
+    near(layer.out(heads), out)
+    assert (weights < 0).any()
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "message"),
+    [
+        ("mla", {"kv_heads": 1}, "kv_heads is 1: mla takes no kv_heads"),
+        ("mla", {"qk_norm": True}, "qk_norm is True: mla takes no qk_norm"),
+        ("mla(rope_dim=3)", {}, "rope 'halves': expected an even head size, got 3"),
+        ("mla(kv_rank=0)", {}, "mla: kv_rank is 0: expected a whole number, 1 or more"),
+        ("differential", {"qk_norm": True}, "qk_norm is True: differential takes no qk_norm"),
+        ("differential", {"head_dim": None, "heads": 3}, r"heads 3: expected 2·heads to divide dim \(8\)"),
+        ("differential", {"head_dim": 3}, "rope 'halves': expected an even head size, got 3"),
+        ("path", {"rope": "halves"}, "rope is 'halves': path takes no rope; of a model's positions choose"),
+        ("multi_token", {"heads": 1, "kv_heads": 1}, r"group 2: expected a divisor of heads \(1\)"),
+        ("tensor_product", {"kv_heads": 1}, "kv_heads is 1: tensor_product takes no kv_heads"),
+        ("tensor_product(rank=0)", {}, "tensor_product: rank is 0: expected a whole number, 1 or more"),
+        ("mixture_of_attention", {"kv_heads": 3}, "kv_heads 3: expected None or 1, all heads share"),
+        ("mixture_of_attention(active=4)", {}, r"active 4: expected at most the heads \(3\)"),
+        ("mixture_of_heads(shared=2)", {}, r"shared 2: expected fewer than the heads \(2\)"),
+        ("mixture_of_heads(active=2)", {}, "active 2: expected at most 1, the heads that are not shared"),
+        (
+            "adaptive_span(longest=4, start=4.0)",
+            {},
+            r"start 4.0: expected tokens above 0 and below longest \(4",
+        ),
+    ],
+)
+def test_what_a_layer_cannot_do_is_refused(text: str, asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(text, **asked)
+
+
+def test_gates_of_heads_are_their_formula() -> None:
+    """The parts of `output_gate` and `mixture_of_heads` around one softmax attention."""
+    x = tokens()
+    for text in ("output_gate", "output_gate(headwise=True)", "mixture_of_heads(shared=1, active=1)"):
+        layer = make(text, heads=4)
+        (gate,) = layer.made.values()
+        heads = {}
+
+        def kept(got: jax.Array, x: jax.Array, heads: Any = heads, gate: Any = gate) -> jax.Array:
+            heads["before"], heads["after"] = got, gate(got, x)
+            return heads["after"]
+
+        layer.made = {part: kept for part in layer.made}
+        layer(x, mask=masks.causal())
+        near(heads["after"], heads["before"] * literal_gate(text, gate, np.asarray(x)))
+
+
+def literal_gate(text: str, gate: Any, x: np.ndarray) -> np.ndarray:
+    if text.startswith("output_gate"):
+        raw = np.tensordot(x, gate.up.kernel[...], 1)
+        return (1 / (1 + np.exp(-raw))).reshape(*x.shape[:2], 4, -1)
+    logits, balance = (np.tensordot(x, part.kernel[...], 1) for part in (gate.router, gate.balance))
+    found = np.zeros((*x.shape[:2], 4, 1))
+    for place in np.ndindex(x.shape[:2]):
+        a, b = np.exp(balance[place]) / np.exp(balance[place]).sum()
+        routed = np.exp(logits[place][1:]) / np.exp(logits[place][1:]).sum()
+        found[place][0], best = a, int(routed.argmax())
+        found[place][1 + best] = b * routed[best]
+    return found
+
+
+@pytest.mark.parametrize("text", ["selective", "path", "deltaformer"])
+def test_what_is_causal_only_asks_for_a_causal_mask_and_its_own_cache(text: str) -> None:
+    layer, x = compiled(text).module, tokens()
+    with pytest.raises(ValueError, match=rf"mask None: {text} is causal only, expected causal\(\) in it"):
+        layer(x)
+    with pytest.raises(ValueError, match=f"context is given: {text} takes none, it is of self-attention"):
+        layer(x, x, mask=masks.causal())
+    if text != "selective":
+        return
+    other = make("tensor_product").empty_cache((2,), T, jnp.float64)
+    with pytest.raises(
+        TypeError, match=f"cache is a KVCache: expected the {layer.cache_kind.__name__} of {text}"
+    ):
+        layer(x, mask=masks.causal(), cache=other)
+
+
+@pytest.mark.parametrize("text", ["selective", "multi_token(queries=3, keys=4)", "path", "deltaformer"])
+def test_a_segment_is_a_sequence_of_its_own(text: str) -> None:
+    layer, x, ids = compiled(text), tokens(), jnp.array([0, 0, 0, 1, 1, 1])
+    out, _ = layer.step(x, masks.causal() & masks.segments(ids))
+    near(out[:, 3:], layer.module(x[:, 3:], mask=masks.causal(), positions=jnp.arange(3) + 3).out)
+
+
+def test_path_scores_do_not_depend_on_the_chunks() -> None:
+    query, key, w = (normal(2, 7, heads, 3, seed=heads) for heads in (4, 2, 2))
+    w, strength = w / jnp.linalg.norm(w, axis=-1, keepdims=True), 2 * jax.nn.sigmoid(normal(2, 7, 2))
+    scores, moved = path_scores(query, key, w, strength, chunk=1)
+    for chunk in (3, 7, 64):
+        others = path_scores(query, key, w, strength, chunk=chunk)
+        near(jnp.tril(others[0]), jnp.tril(scores))
+        near(others[1], moved)
+
+
+def test_value_residual_reads_the_values_of_the_first_layer() -> None:
+    """Over one x two layers read a·x V₁ + b·x V₂, which is x (a·V₁ + b·V₂)."""
+    x, depth, layers = tokens(), nn.Depth(), [make("value_residual"), make("value_residual")]
+    layers[1].value.kernel[...] = normal(*layers[1].value.kernel.shape)
+    layers[1].shares[...] = jnp.array([0.3, -1.5])
+    outs = [layer(x, mask=masks.causal(), depth=depth).out for layer in layers]
+    near(outs[0], layers[0](x, mask=masks.causal()).out)
+    joined = 0.3 * layers[0].value.kernel[...] - 1.5 * layers[1].value.kernel[...]
+    layers[1].value.kernel[...] = joined
+    near(outs[1], layers[1](x, mask=masks.causal()).out)
+    with pytest.raises(ValueError, match=r"the first layer \[2, 6, 2, 4\]: expected \[2, 6, 1, 4\]"):
+        make("value_residual", kv_heads=1)(x, mask=masks.causal(), depth=depth)
+
+
+def test_a_model_hands_values_through_its_layers_and_decodes() -> None:
+    pattern = "value_residual+softmax+value_residual"
+    config = LanguageModelConfig(dim=8, heads=2, hidden=8, layers=3, mechanism=pattern)
+    model = LanguageModel(config, vocab=11, rngs=nnx.Rngs(0))
+    model.blocks[2].attention.shares[...] = jnp.array([1.5, 0.5], jnp.float32)
+    ids = jnp.arange(12).reshape(2, 6) % 11
+    whole = jax.jit(lambda ids: model(ids).logits)(ids)
+    step = jax.jit(lambda ids, cache: model(ids, cache=cache)[:2])
+    first, cache = step(ids[:, :4], model.init_cache(2, 6))
+    rest, _ = step(ids[:, 4:], cache)
+    np.testing.assert_allclose(jnp.concatenate([first, rest], 1), whole, rtol=1e-4, atol=1e-5)
+    graphdef, params = nnx.split(model, nnx.Param)
+    gradient = jax.jit(jax.grad(lambda params: (nnx.merge(graphdef, params)(ids).logits ** 2).sum()))(params)
+    found = [jnp.abs(gradient["blocks"][i]["attention"]["shares"][...]).min() for i in (0, 2)]
+    assert found[0] == 0 < found[1]
+
+
+def test_what_needs_all_tokens_at_once_has_no_cache() -> None:
+    with pytest.raises(ValueError, match="multi_token needs all tokens at once: there is no cache"):
+        make("multi_token").empty_cache((1,), 3, jnp.float64)
+
+
+def test_attention_over_depth_is_its_formula() -> None:
+    sources, query, gain = normal(3, 2, 5), normal(5, seed=1), normal(5, seed=2)
+    got = depth_attention(query, sources, gain)
+    for b in range(2):
+        y = np.asarray(sources[:, b])
+        scores = [gain * y_l / np.sqrt((y_l**2).mean() + 1e-6) @ query for y_l in y]
+        weights = np.exp(scores) / np.exp(scores).sum()
+        near(got[b], weights @ y)
+    with pytest.raises(ValueError, match=r"query has shape \[4\]: expected \[5\] \(D\)"):
+        depth_attention(query[:4], sources, gain)

@@ -1,0 +1,116 @@
+"""Layers that choose at run time: each against its loop, and what they refuse."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from attnjax.mechanisms import find, read
+from attnjax.nn import make_attention
+from attnjax.ops import masks
+from tests.nn.sparse import literal_sparse as literal
+
+T, DIM, HEADS, KEY_HEADS = 11, 8, 4, 2
+
+
+def layer(mechanism: str, **settings: Any) -> Any:
+    """A layer whose parameters are far from their start."""
+    dtype = jnp.result_type(float)
+    made = make_attention(mechanism, DIM, HEADS, rngs=nnx.Rngs(0), param_dtype=dtype, **settings)
+    leaves, tree = jax.tree.flatten(nnx.state(made, nnx.Param))
+    moved = [x + 0.5 * jax.random.normal(jax.random.key(i), x.shape, x.dtype) for i, x in enumerate(leaves)]
+    nnx.update(made, jax.tree.unflatten(tree, moved))
+    return made
+
+
+def numbers(x: Any) -> np.ndarray:
+    return np.asarray(x[...] if isinstance(x, nnx.Variable) else x)
+
+
+def compression(made: Any) -> Any:
+    up, bias, down = (numbers(x) for x in (made.up.kernel, made.up.bias, made.down.kernel))
+
+    def of(block: np.ndarray) -> np.ndarray:
+        hidden = np.asarray(jax.nn.gelu((block + numbers(made.positions)).ravel() @ up + bias))
+        return hidden @ down + block.mean(0)
+
+    return of
+
+
+def moba(made: Any, x: Any, *heads: np.ndarray) -> np.ndarray:
+    return literal.moba(*heads, size=2, count=2)
+
+
+def nsa(made: Any, x: Any, *heads: np.ndarray) -> np.ndarray:
+    gates = np.asarray(jax.nn.sigmoid(made.gate(x)))
+    return literal.nsa(*heads, 2, 4, 3, gates, compression(made.of_keys), compression(made.of_values))
+
+
+def dsa(made: Any, x: Any, *heads: np.ndarray) -> np.ndarray:
+    parts = (made.indexer.query(x), made.indexer.keys(x), made.indexer.gain(x))
+    return literal.dsa(*heads, 4, *map(np.asarray, parts))
+
+
+def linformer(made: Any, x: Any, *heads: np.ndarray) -> np.ndarray:
+    return literal.linformer(*heads, *(numbers(part)[:T] for part in (made.of_keys, made.of_values)))
+
+
+def nystrom(made: Any, x: Any, *heads: np.ndarray) -> np.ndarray:
+    return literal.nystrom(*heads, 4, numbers(made.filter))
+
+
+CASES = {
+    "moba(size=2, count=2)": moba,
+    "nsa(size=2, count=4, window=3)": nsa,
+    "dsa(count=4, index_heads=3, index_dim=4)": dsa,
+    "linformer(rank=3, length=12)": linformer,
+    "nystrom(landmarks=3, iterations=30, convolution=3)": nystrom,
+}
+
+
+@pytest.mark.parametrize("mechanism", CASES)
+def test_a_layer_is_its_loop(mechanism: str, x64: None) -> None:
+    made = layer(mechanism, kv_heads=KEY_HEADS)
+    x = 2 * jax.random.normal(jax.random.key(5), (T, DIM), jnp.float64)
+    order = None if read(mechanism)[0].row.two_sided_only else masks.causal()
+    got = jax.jit(lambda x: made(x, mask=order).out)(x)
+    heads = CASES[mechanism](made, x, *(np.asarray(part(x)) for part in (made.query, made.key, made.value)))
+    np.testing.assert_allclose(got, made.out(jnp.asarray(heads)), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (lambda: layer("moba")(jnp.ones((3, DIM))), "mask None: moba is causal only, expected causal"),
+        (lambda: layer("nsa")(jnp.ones((3, DIM)), jnp.ones((3, DIM))), "context is given: nsa takes none"),
+        (
+            lambda: layer("moba")(jnp.ones((3, DIM)), mask=masks.causal() & masks.dilated(2)),
+            r"mask dilated\(2\): expected causal\(\), lengths.* for moba",
+        ),
+        (
+            lambda: layer("nsa", softcap=3.0)(jnp.ones((3, DIM)), mask=masks.causal()),
+            "score is .*: nsa takes none",
+        ),
+        (
+            lambda: layer("linformer(length=4)")(jnp.ones((5, DIM))),
+            "x has 5 tokens: linformer was made for at most 4",
+        ),
+        (
+            lambda: layer("nystrom")(jnp.ones((5, DIM)), mask=masks.causal()),
+            r"mask causal\(\): nystrom reads one text as a whole, expected lengths",
+        ),
+        (lambda: layer("nystrom(convolution=2)"), "convolution is 2: expected 0, or an odd number"),
+        (lambda: layer("linformer").empty_cache((), 4, jnp.float32), "linformer needs all tokens at once"),
+        (lambda: layer("moba(count=0)"), "moba: count is 0: expected a whole number, 1 or more"),
+        (
+            lambda: find("nsa").function(DIM, HEADS, size=0, rngs=nnx.Rngs(0)),
+            "size is 0: expected at least 1",
+        ),
+    ],
+)
+def test_what_cannot_be_is_named(run: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        run()
