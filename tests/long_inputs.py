@@ -20,6 +20,7 @@ SYNTHETIC = f"--model.layers 1 --data.evaluation_examples 2 {MODEL} {TRAIN}"
 PAIRS = f"--data.train pairs.tsv --model.encoder_layers 1 --model.decoder_layers 1 {MODEL} {TRAIN}"
 LONG = {
     "copying": f"--data.length 64 --train.batch_size 32 {SYNTHETIC}",
+    "mechanisms": f"--data.length 128 --train.batch_size 32 {SYNTHETIC}",
     "recall": f"--data.length 128 --train.batch_size 32 {SYNTHETIC}",
     "translation": f"--train.batch_size 32 {PAIRS}",
 }

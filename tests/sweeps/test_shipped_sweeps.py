@@ -1,9 +1,15 @@
 """The sweeps that come with the project: every trial can be, and seeds share a compiled shape."""
 
+import sys
+from types import ModuleType
+
 import pytest
 
+from attnjax.data.synthetic.config import SOURCES
 from attnjax.experiment.changes import with_changes
 from attnjax.experiment.registry import discover
+from attnjax.mechanisms import find, read
+from attnjax.models.sizes import sizes
 from attnjax.sweeps.registry import find_sweep
 from attnjax.sweeps.trials import make_trials, shape_groups
 
@@ -19,3 +25,43 @@ def test_a_named_sweep_has_no_impossible_trial(name: str, trials: int, shapes: i
     made, refused = make_trials(base, sweep.changes(), skip_invalid=False)
     assert (len(made), refused) == (trials, [])
     assert len(shape_groups(made)) == shapes
+
+
+@pytest.fixture
+def mechanisms(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module of the sweeps over mechanisms, with few of them: all take a minute to size."""
+    assert discover() == []
+    module = sys.modules[find_sweep("mechanisms_card").make.__module__]
+    few = ("softmax", "window", "prefix", "neighborhood", "gla")
+    monkeypatch.setattr(module, "table", lambda kind: {name: find(name) for name in few})
+    assert all(len(read(mechanism)) == 1 for mechanism in module.FEW)
+    monkeypatch.setattr(module, "FEW", module.FEW[:2])
+    return module
+
+
+def test_sweeps_over_mechanisms_have_models_of_equal_size(mechanisms: ModuleType) -> None:
+    fit = ["softmax", "window(size=8)", "gla"]
+    for name, sources, kept in (
+        ("mechanisms_card", SOURCES, fit),
+        ("mechanisms_small", mechanisms.SMALL, fit[:2]),
+    ):
+        sweep = find_sweep(name)
+        base = with_changes(sweep.experiment.make(), sweep.base)
+        trials, refused = make_trials(base, sweep.changes(), skip_invalid=False)
+        assert (len(trials), refused) == (len(sources) * len(kept) * 2 * 3, [])
+        assert len(shape_groups(trials)) == len(sources) * len(kept)
+        assert {trial.config.data.source for trial in trials} == set(sources)
+        made = [sizes(trial.config.model, vocab=64, length=48) for trial in trials]
+        assert max(x.parameters for x in made) < 1.01 * min(x.parameters for x in made)
+    refusals = mechanisms.fitted(["prefix", "neighborhood", "grid_of_mine"])
+    assert "reads ahead" in refusals["prefix"]
+    assert refusals["neighborhood"].startswith("neighborhood cannot read 48 tokens")
+    assert "unknown mechanism 'grid_of_mine'" in refusals["grid_of_mine"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("bigbird", "bigbird(size=8)"), ("relative_bias", "relative_bias"), ("lightning", "lightning")],
+)
+def test_options_in_tokens_are_made_small(mechanisms: ModuleType, name: str, text: str) -> None:
+    assert mechanisms.short(find(name)) == text

@@ -1,0 +1,131 @@
+"""The report card of the mechanisms: a table and a figure of a sweep over them, and what each costs.
+
+    python benchmarks/mechanisms_card.py mechanisms_small [--runs runs] [--rounds 5] [--measure]
+
+The sweep (`experiments/mechanisms.py`) may be half done: the card is made of what there is, and what is
+missing is said. The time and the memory of a training step are measured here: the models of all mechanisms in
+one process on one device, taking turns, on the sweep's first source. They are kept in the sweep's folder and
+measured again only where a mechanism is new, or with --measure.
+
+It writes card/card.csv, card.md, card.png, card.svg and card.pdf in the sweep's folder.
+"""
+
+import argparse
+import csv
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+from _measure import Times, alternate, machine, summary
+
+from attnjax.config import loss_fields
+from attnjax.experiment import registry
+from attnjax.models.sizes import sizes
+from attnjax.runs.devices import start_jax
+from attnjax.sweeps.report.card import MECHANISM, Cost, card, markdown, records
+from attnjax.sweeps.report.card_figure import card_figure
+from attnjax.sweeps.spec import read_spec
+from attnjax.sweeps.store import Sweep, read_plan, resolve
+from attnjax.tasks.pictures import save
+from attnjax.tasks.sequences import ANSWERS
+from attnjax.train.state import initial_state
+from attnjax.train.step import make_train_step, traced_values
+
+STEPS = 10
+"""Steps of training that are timed together."""
+
+
+def models(sweep: Sweep) -> dict[str, Any]:
+    """Returns the config of the first trial of each mechanism."""
+    found: dict[str, Any] = {}
+    for trial in read_spec(sweep).trials:
+        found.setdefault(trial.changes[MECHANISM], trial.config)
+    return found
+
+
+class Step:
+    """Steps of training a model, compiled for one device."""
+
+    def __init__(self, config: Any) -> None:
+        task, self._key = config.task(), jax.random.key(0)
+        self._traced = traced_values(config.train, loss_fields(config))
+        self._state = jax.jit(lambda key: initial_state(task, config.train, key))(self._key)
+        self._batch = jax.device_put(task.batch(0))
+        step = jax.jit(make_train_step(task.loss, config.train), donate_argnums=0)
+        self._step = step.lower(self._state, self._batch, self._traced, self._key).compile()
+        memory: Any = self._step.memory_analysis()
+        self.bytes = int(memory.temp_size_in_bytes)
+        self.tokens = task.batch(0)["tokens"].size
+        self.sizes = sizes(config.model, vocab=task.source.vocab, length=config.data.length)
+
+    def seconds(self) -> float:
+        """Returns the time of a step, the mean of `STEPS`."""
+        start = time.perf_counter()
+        for _ in range(STEPS):
+            self._state, _ = self._step(self._state, self._batch, self._traced, self._key)
+        jax.block_until_ready(self._state)
+        return (time.perf_counter() - start) / STEPS
+
+
+def measured(configs: Mapping[str, Any], rounds: int) -> dict[str, Any]:
+    """Returns the costs of each mechanism, and of what they are, as JSON holds them."""
+    about = machine()
+    steps: dict[str, Step] = {}
+    for mechanism, config in configs.items():
+        print(f"compiling {mechanism}", flush=True)
+        steps[mechanism] = Step(config)
+    timed: dict[str, Callable[[], float]] = {name: step.seconds for name, step in steps.items()}
+    times: Times = alternate(timed, rounds)
+    costs = {}
+    for name, row in summary(times).items():
+        step = steps[name]
+        middle, least, most = (row[f"{which}_s"] / step.tokens for which in ("median", "min", "max"))
+        cost = Cost((middle, least, most), step.bytes, step.sizes.cache, step.sizes.parameters)
+        costs[name] = dataclasses.asdict(cost)
+    return {"machine": about, "rounds": rounds, "costs": costs}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("sweep", help="a sweep's folder, or the start of its name")
+    parser.add_argument("--runs", type=Path, default=Path(os.environ.get("ATTNJAX_RUNS") or "runs"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--measure", action="store_true", help="time and memory anew")
+    options = parser.parse_args()
+    registry.discover()
+    start_jax(1)
+    sweep = resolve(options.sweep, options.runs)
+    folder = sweep.folder / "card"
+    folder.mkdir(exist_ok=True)
+    configs, kept = models(sweep), folder / "costs.json"
+    known = json.loads(kept.read_text()) if kept.is_file() and not options.measure else {"costs": {}}
+    if not configs.keys() <= known["costs"].keys():
+        known = measured(configs, options.rounds)
+        kept.write_text(json.dumps(known, indent=2) + "\n")
+    costs = {name: Cost(**row) for name, row in known["costs"].items()}
+    plan = read_plan(sweep)
+    rows = card(sweep.trials(), costs, plan["monitor"][0] if plan else "answers", ANSWERS)
+    table = records(rows)
+    with (folder / "card.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, table[0])
+        writer.writeheader()
+        writer.writerows(table)
+    (folder / "card.md").write_text(markdown(rows), encoding="utf-8")
+    missing = sum(row.missing for row in rows)
+    waits = f"; {missing} trials have not ended well" if missing else ""
+    save(card_figure(rows, f"{sweep.name}: {len(rows)} mechanisms{waits}"), folder / "card.png")
+    print(markdown(rows), end="")
+    for row in rows:
+        lacking = [f"{source} {cell.missing}" for source, cell in row.cells.items() if cell.missing]
+        if lacking:
+            print(f"missing of {row.mechanism}: {', '.join(lacking)}")
+    print(f"kept in {folder}")
+
+
+if __name__ == "__main__":
+    main()
