@@ -54,6 +54,16 @@ def dsa(made: Any, x: Any, *heads: np.ndarray) -> np.ndarray:
     return literal.dsa(*heads, 4, *map(np.asarray, parts))
 
 
+def lsh(made: Any, x: Any, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
+    of = [literal.lsh(heads, np.asarray(made.rotations())) for heads in (query, key)]
+    return literal.buckets(query, key, value, 2, *of)
+
+
+def routing(made: Any, x: Any, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
+    of = [literal.nearest(heads, numbers(made.centroids)) for heads in (query, key)]
+    return literal.buckets(query, key, value, 2, *of)
+
+
 def linformer(made: Any, x: Any, *heads: np.ndarray) -> np.ndarray:
     return literal.linformer(*heads, *(numbers(part)[:T] for part in (made.of_keys, made.of_values)))
 
@@ -66,6 +76,8 @@ CASES = {
     "moba(size=2, count=2)": moba,
     "nsa(size=2, count=4, window=3)": nsa,
     "dsa(count=4, index_heads=3, index_dim=4)": dsa,
+    "lsh(size=2, buckets=4, rounds=2)": lsh,
+    "routing(size=2, centroids=3)": routing,
     "linformer(rank=3, length=12)": linformer,
     "nystrom(landmarks=3, iterations=30, convolution=3)": nystrom,
 }
