@@ -12,7 +12,7 @@ USER = """
 import attnjax as aj
 import jax
 import jax.numpy as jnp
-from attnjax import models, nn
+from attnjax import linear, models, nn
 from flax import nnx
 
 x = jnp.ones((2, 4, 2, 8))
@@ -45,6 +45,8 @@ aj.attention(x, x, x, maks=aj.causal())  # error
 aj.attention(x, x, x, mask=3)  # error
 aj.plan_attention(x, x, x, score="alibi")  # error
 aj.linear_attention(x, x, x, decay="fast")  # error
+linear.gla("x", x, x, decay=x)  # error
+linear.retention(x, x, x, scale="small")  # error
 """
 
 

@@ -16,6 +16,7 @@ ROWS: tuple[Mechanism, ...] = (
             "longest": Option(512, "tokens that a span can reach", least=2, of_model="max_length"),
             "start": Option(1.0, "tokens of every span at first", "float", above=0),
             "ramp": Option(32.0, "tokens over which weights fall to 0", "float", above=0),
+            "cost": Option(2e-6, "what a token of a layer's mean span costs in the loss", "float", least=0),
         },
     ),
     Recipe(

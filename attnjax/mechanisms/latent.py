@@ -74,6 +74,20 @@ ROWS: tuple[Mechanism, ...] = (
         causal_only=True,
     ),
     Layer(
+        name="multi_token",
+        formula="softmax(ŝ) v, ŝ_ij = Σ_{a,b} θ[a, b] s_{i-a, j-b}; weights of a group of heads mix",
+        target=f"{_NN}.multi_token:MultiTokenAttention",
+        paper=Paper("Golovneva et al.", 2025, "Multi-Token Attention", "2504.00927"),
+        causal_only=True,
+        streaming=False,
+        heads_differ=True,
+        options={
+            "queries": Option(6, "queries that θ takes in, the asking one included", least=1),
+            "keys": Option(11, "keys that θ takes in, around the one that is read", least=1),
+            "group": Option(2, "heads whose weights mix", least=1),
+        },
+    ),
+    Layer(
         name="value_residual",
         formula="softmax(q·k/√H)(a·v¹ + b·v), v¹ those of the first such layer of the stack",
         target=f"{_NN}.value_residual:ValueResidualAttention",
@@ -122,5 +136,16 @@ ROWS: tuple[Mechanism, ...] = (
                 of_model="max_length",
             )
         },
+    ),
+    Layer(
+        name="attention_residual",
+        formula="a layer reads norm(Σ_l w_l y_l), w = softmax_l(q·rmsnorm(y_l)) over what all below gave; "
+        "models have it by model.residual",
+        target=f"{_NN}.attention_residual:AttentionResidual",
+        paper=Paper("Kimi Team", 2026, "Attention Residuals", "2603.15031"),
+        takes="depth",
+        streaming=True,
+        has_weights=False,
+        cost="O(T·L)",
     ),
 )

@@ -18,6 +18,7 @@ from attnjax.mechanisms import Mechanism, read
 Positions = Literal["sinusoidal", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"]
 Norm = Literal["layer", "rms"]
 NormPlacement = Literal["pre", "post"]
+ResidualKind = Literal["sum", "attention"]
 Activation = Literal["gelu", "swiglu"]
 Precision = Literal["float32", "bfloat16"]
 Implementation = Literal["reference", "blockwise"]
@@ -28,6 +29,7 @@ _CHOICES = {
     "positions": Positions,
     "norm": Norm,
     "norm_placement": NormPlacement,
+    "residual": ResidualKind,
     "activation": Activation,
     "dtype": Precision,
     "param_dtype": Precision,
@@ -69,6 +71,8 @@ class BlockConfig:
     """LayerNorm or RMSNorm."""
     norm_placement: NormPlacement = "pre"
     """Norm before each layer, or after its residual sum."""
+    residual: ResidualKind = "sum"
+    """Layers read the sum of what those below gave, or attend over it (attention residuals)."""
     activation: Activation = "gelu"
     """Activation of the feed-forward layers; swiglu gates one half by the other."""
     qk_norm: bool = False
@@ -84,7 +88,7 @@ class BlockConfig:
     dtype: Precision = "float32"
     """Precision of the computation."""
     param_dtype: Precision = "float32"
-    """Precision of the parameters."""
+    """Precision of the parameters; bfloat16 loses updates that are below half of its last digit."""
     implementation: Implementation | None = None
     """The engine of softmax attention; None chooses by size."""
 
@@ -102,6 +106,10 @@ class BlockConfig:
         self._require_heads_fit()
         self._require_rope_fits()
         self._require_mechanism_fits()
+        require(
+            self.residual == "sum" or self.norm_placement == "pre",
+            f"model.residual is {self.residual!r}: it needs norm_placement pre, got {self.norm_placement}",
+        )
 
     def _require_heads_fit(self) -> None:
         require(

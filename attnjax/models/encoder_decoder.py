@@ -13,6 +13,7 @@ from attnjax.models.factory import Parts
 from attnjax.models.output import Encoded, ModelOutput, Weights
 from attnjax.nn import Capture, Depth, Dropout, KeysValues, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
+from attnjax.nn.blocks import read_out
 from attnjax.ops import masks
 
 
@@ -74,8 +75,8 @@ class Transformer(nnx.Module):
         self.encoder_score = parts.position_score(bidirectional=True)
         self.decoder_score = parts.position_score(bidirectional=False)
         pre = config.norm_placement == "pre"
-        self.encoder_norm = parts.norm() if pre else None
-        self.decoder_norm = parts.norm() if pre else None
+        self.encoder_norm = parts.connection() if pre else None
+        self.decoder_norm = parts.connection() if pre else None
         self.output = None if config.tie_embeddings else parts.output(target_vocab)
 
     def __call__(
@@ -135,7 +136,7 @@ class Transformer(nnx.Module):
                 depth=depth,
             )
             captured |= {f"encoder.{i}.{name}": w for name, w in weights.items()}
-        return Encoded(x if self.encoder_norm is None else self.encoder_norm(x), captured)
+        return Encoded(read_out(self.encoder_norm, x, depth), captured)
 
     def decode(
         self,
@@ -186,7 +187,7 @@ class Transformer(nnx.Module):
             if kept is not None:
                 own.append(kept)
             captured |= {f"decoder.{i}.{name}": w for name, w in weights.items()}
-        logits = self._logits(x if self.decoder_norm is None else self.decoder_norm(x))
+        logits = self._logits(read_out(self.decoder_norm, x, depth))
         kept_cache = None if cache is None else DecoderCache(tuple(own), cache.source, cache.source_lengths)
         return ModelOutput(logits, kept_cache, captured)
 

@@ -9,6 +9,7 @@ from attnjax.mechanisms import Choice, over_layers, read
 from attnjax.models.config import BlockConfig
 from attnjax.nn import (
     Attention,
+    AttentionResidual,
     DecoderBlock,
     Embedding,
     EncoderBlock,
@@ -67,6 +68,13 @@ class Parts:
     def norm(self) -> Any:
         return make_norm(self.config.norm, self.config.dim, rngs=self.rngs, **self.dtypes)
 
+    def connection(self) -> Any:
+        """Makes the norm of a residual connection, or the connection where it is by attention over depth."""
+        norm = self.norm()
+        if self.config.residual == "sum":
+            return norm
+        return AttentionResidual(norm, self.config.dim, param_dtype=self.dtypes["param_dtype"])
+
     def self_attention(self, layer: int, layers: int) -> Attention:
         """Makes the self-attention of layer 0, 1, … of so many."""
         choice = over_layers(read(self.config.mechanism), layers)[layer]
@@ -118,12 +126,12 @@ class Parts:
     def encoder_block(self, layer: int, layers: int) -> EncoderBlock:
         """Makes the block of layer 0, 1, … of so many."""
         own = self.self_attention(layer, layers)
-        return EncoderBlock(own, self.feed_forward(), self.norm, self.config.norm_placement)
+        return EncoderBlock(own, self.feed_forward(), self.connection, self.config.norm_placement)
 
     def decoder_block(self, layer: int, layers: int) -> DecoderBlock:
         """Makes the block of layer 0, 1, … of so many."""
         own, cross = self.self_attention(layer, layers), self.cross_attention()
-        return DecoderBlock(own, cross, self.feed_forward(), self.norm, self.config.norm_placement)
+        return DecoderBlock(own, cross, self.feed_forward(), self.connection, self.config.norm_placement)
 
     def position_score(self, *, bidirectional: bool) -> PositionScore | None:
         kind: Any = self.config.positions

@@ -12,6 +12,7 @@ from attnjax.models.factory import Parts
 from attnjax.models.output import ModelOutput, Weights
 from attnjax.nn import Capture, Depth, Dropout, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
+from attnjax.nn.blocks import read_out
 from attnjax.ops import masks
 
 
@@ -65,7 +66,7 @@ class LanguageModel(nnx.Module):
         self.convolution = None if config.convolution is None else parts.convolution(config.convolution)
         self.blocks = nnx.List([parts.encoder_block(i, config.layers) for i in range(config.layers)])
         self.score = parts.position_score(bidirectional=False)
-        self.norm = parts.norm() if config.norm_placement == "pre" else None
+        self.norm = parts.connection() if config.norm_placement == "pre" else None
         self.output = None if config.tie_embeddings else parts.output(vocab)
 
     def __call__(
@@ -118,7 +119,7 @@ class LanguageModel(nnx.Module):
             if left is not None:
                 kept.append(left)
             captured |= {f"blocks.{i}.{name}": w for name, w in weights.items()}
-        logits = self._logits(x if self.norm is None else self.norm(x))
+        logits = self._logits(read_out(self.norm, x, depth))
         left_cache = None if cache is None else LanguageModelCache(tuple(kept), tail)
         return ModelOutput(logits, left_cache, captured)
 

@@ -18,9 +18,11 @@ from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.dynamic.mixture_of_attention import MixtureOfAttention
 from attnjax.nn.embedding import Embedding
 from attnjax.nn.feed_forward import FeedForward
+from attnjax.nn.latent.attention_residual import AttentionResidual
 from attnjax.nn.latent.deltaformer import DeltaFormerAttention
 from attnjax.nn.latent.differential import DifferentialAttention
 from attnjax.nn.latent.mla import LatentAttention
+from attnjax.nn.latent.multi_token import MultiTokenAttention
 from attnjax.nn.latent.path import PathAttention
 from attnjax.nn.latent.selective import SelectiveAttention
 from attnjax.nn.latent.tensor_product import TensorProductAttention
@@ -35,6 +37,7 @@ __all__ = [
     "NSA",
     "Attention",
     "AttentionOutput",
+    "AttentionResidual",
     "BlockOutput",
     "Capture",
     "ComposedAttention",
@@ -54,6 +57,7 @@ __all__ = [
     "Linformer",
     "MixtureOfAttention",
     "MoBA",
+    "MultiTokenAttention",
     "Nystrom",
     "OutputGate",
     "PathAttention",

@@ -14,6 +14,7 @@ from attnjax.nn.attention.placing import following
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.feed_forward import FeedForward
+from attnjax.nn.latent.attention_residual import AttentionResidual
 from attnjax.nn.norm import Norm
 
 Placement = Literal["pre", "post"]
@@ -56,16 +57,36 @@ class Residual(nnx.Module):
         self.norm = norm
         self.placement = placement
 
-    def enter(self, x: Float[Array, "*B T D"]) -> Float[Array, "*B T D"]:
+    def enter(self, x: Float[Array, "*B T D"], depth: Depth | None = None) -> Float[Array, "*B T D"]:
         """Returns the argument of f: x, normed for "pre"."""
         return self.norm(x) if self.placement == "pre" else x
 
     def leave(
-        self, x: Float[Array, "*B T D"], change: Float[Array, "*B T D"], dropout: Dropout | None
+        self,
+        x: Float[Array, "*B T D"],
+        change: Float[Array, "*B T D"],
+        dropout: Dropout | None,
+        depth: Depth | None = None,
     ) -> Float[Array, "*B T D"]:
         """Returns the sum of x and f's result, normed for "post"."""
         total = x + (change if dropout is None else dropout(change))
         return total if self.placement == "pre" else self.norm(total)
+
+
+def _residual(
+    make_norm: Callable[[], Norm | AttentionResidual], placement: Placement
+) -> Residual | AttentionResidual:
+    made = make_norm()
+    return made if isinstance(made, AttentionResidual) else Residual(made, placement)
+
+
+def read_out(
+    norm: Norm | AttentionResidual | None, x: Float[Array, "*B T D"], depth: Depth
+) -> Float[Array, "*B T D"]:
+    """Returns what a stack gives: x under a norm where there is one, or what attention over depth reads."""
+    if isinstance(norm, AttentionResidual):
+        return norm.enter(x, depth)
+    return x if norm is None else norm(x)
 
 
 class EncoderBlock(nnx.Module):
@@ -73,7 +94,7 @@ class EncoderBlock(nnx.Module):
 
     Args:
       attention, feed_forward: the layers.
-      make_norm: called once for each residual connection.
+      make_norm: called once for each residual connection; it may make the whole connection.
       placement: of the norms.
     """
 
@@ -81,13 +102,13 @@ class EncoderBlock(nnx.Module):
         self,
         attention: Attention,
         feed_forward: FeedForward,
-        make_norm: Callable[[], Norm],
+        make_norm: Callable[[], Norm | AttentionResidual],
         placement: Placement = "pre",
     ) -> None:
         self.attention = attention
-        self.attention_residual = Residual(make_norm(), placement)
+        self.attention_residual = _residual(make_norm, placement)
         self.feed_forward = feed_forward
-        self.feed_forward_residual = Residual(make_norm(), placement)
+        self.feed_forward_residual = _residual(make_norm, placement)
 
     def __call__(
         self,
@@ -105,14 +126,14 @@ class EncoderBlock(nnx.Module):
         Scores, dropout of weights and capture leave out a layer that has no weights.
         """
         own = self.attention(
-            self.attention_residual.enter(x),
+            self.attention_residual.enter(x, depth),
             mask=mask,
             cache=cache,
             **_of_weights(self.attention, score, folded(dropout, "weights"), capture),
             **_of_depth(self.attention, depth),
         )
-        x = self.attention_residual.leave(x, own.out, folded(dropout, "attention"))
-        return BlockOutput(_feed(self, x, dropout), own.cache, _asked_for(attention=own.weights))
+        x = self.attention_residual.leave(x, own.out, folded(dropout, "attention"), depth)
+        return BlockOutput(_feed(self, x, dropout, depth), own.cache, _asked_for(attention=own.weights))
 
 
 class DecoderBlock(nnx.Module):
@@ -120,7 +141,7 @@ class DecoderBlock(nnx.Module):
 
     Args:
       self_attention, cross_attention, feed_forward: the layers.
-      make_norm: called once for each residual connection.
+      make_norm: called once for each residual connection; it may make the whole connection.
       placement: of the norms.
     """
 
@@ -129,15 +150,15 @@ class DecoderBlock(nnx.Module):
         self_attention: Attention,
         cross_attention: SoftmaxAttention,
         feed_forward: FeedForward,
-        make_norm: Callable[[], Norm],
+        make_norm: Callable[[], Norm | AttentionResidual],
         placement: Placement = "pre",
     ) -> None:
         self.self_attention = self_attention
-        self.self_residual = Residual(make_norm(), placement)
+        self.self_residual = _residual(make_norm, placement)
         self.cross_attention = cross_attention
-        self.cross_residual = Residual(make_norm(), placement)
+        self.cross_residual = _residual(make_norm, placement)
         self.feed_forward = feed_forward
-        self.feed_forward_residual = Residual(make_norm(), placement)
+        self.feed_forward_residual = _residual(make_norm, placement)
 
     def __call__(
         self,
@@ -157,26 +178,26 @@ class DecoderBlock(nnx.Module):
         Scores, dropout of weights and capture leave out a layer that has no weights.
         """
         own = self.self_attention(
-            self.self_residual.enter(x),
+            self.self_residual.enter(x, depth),
             mask=mask,
             cache=cache,
             **_of_weights(self.self_attention, score, folded(dropout, "self_weights"), capture),
             **_of_depth(self.self_attention, depth),
         )
-        x = self.self_residual.leave(x, own.out, folded(dropout, "self_attention"))
+        x = self.self_residual.leave(x, own.out, folded(dropout, "self_attention"), depth)
         if not isinstance(context, KeysValues):
             context = self.cross_attention.project(context)
         cross = self.cross_attention(
-            self.cross_residual.enter(x),
+            self.cross_residual.enter(x, depth),
             context,
             mask=context_mask,
             positions=following(0 if cache is None else cache.length, x.shape[-2]),
             dropout=folded(dropout, "cross_weights"),
             capture=capture,
         )
-        x = self.cross_residual.leave(x, cross.out, folded(dropout, "cross_attention"))
+        x = self.cross_residual.leave(x, cross.out, folded(dropout, "cross_attention"), depth)
         weights = _asked_for(self_attention=own.weights, cross_attention=cross.weights)
-        return BlockOutput(_feed(self, x, dropout), own.cache, weights)
+        return BlockOutput(_feed(self, x, dropout, depth), own.cache, weights)
 
 
 class _OfWeights(TypedDict, total=False):
@@ -200,6 +221,8 @@ def _asked_for(**weights: Array | None) -> dict[str, Array]:
     return {name: w for name, w in weights.items() if w is not None}
 
 
-def _feed(block: EncoderBlock | DecoderBlock, x: Array, dropout: Dropout | None) -> Array:
-    change = block.feed_forward(block.feed_forward_residual.enter(x))
-    return block.feed_forward_residual.leave(x, change, folded(dropout, "feed_forward"))
+def _feed(
+    block: EncoderBlock | DecoderBlock, x: Array, dropout: Dropout | None, depth: Depth | None
+) -> Array:
+    change = block.feed_forward(block.feed_forward_residual.enter(x, depth))
+    return block.feed_forward_residual.leave(x, change, folded(dropout, "feed_forward"), depth)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Key
 from attnjax.config import require
 from attnjax.nn.axes import logical_axes
 from attnjax.nn.dropout import Dropout
+from attnjax.nn.penalty import penalty
 from attnjax.tasks.base import AS_MADE, Arrays, Hyperparameters, LossAndMetrics, Params
 from attnjax.tasks.inference import in_batches
 
@@ -97,8 +98,10 @@ class ModelTask(abc.ABC, Generic[Model]):
         dropout: Dropout | None,
         hyper: Hyperparameters = AS_MADE,
     ) -> LossAndMetrics:
-        """Returns `loss_of` the model with these parameters."""
-        return self.loss_of(self.model(params), batch, dropout=dropout, hyper=hyper)
+        """Returns `loss_of` the model with these parameters, and to the loss adds what these cost."""
+        model = self.model(params)
+        loss, metrics = self.loss_of(model, batch, dropout=dropout, hyper=hyper)
+        return loss + penalty(model), metrics
 
     def held_out(self) -> Arrays:
         """Returns the examples of `validation`."""

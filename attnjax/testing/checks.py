@@ -63,7 +63,7 @@ def future(subject: Subject) -> Measured:
 def padding(subject: Subject) -> Measured:
     """Whatever padding holds, it reaches no output of a token."""
     x, lengths = tokens(), jnp.array(LENGTHS)
-    padded = jnp.arange(LENGTH) >= lengths[:, None]
+    padded = jnp.arange(LENGTH)[None] >= lengths[:, None]
 
     def differences() -> Iterator[Measured]:
         kinds = {}

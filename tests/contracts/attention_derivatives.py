@@ -1,9 +1,5 @@
 """Semantics 9: gradients to everything, forward mode, second order, and the transformations of JAX."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +9,6 @@ import attnjax as aj
 from tests.contracts.attention_cases import SHAPES, Engine, close, inputs, normal
 
 SHAPE = SHAPES[0]
-ROOT = Path(__file__).parents[2]
 
 
 class Derivatives(Engine):
@@ -130,9 +125,3 @@ class Derivatives(Engine):
                     loss(jax.tree.map(lambda x, d, e=e: x + e * d, params, direction)) for e in (1e-5, -1e-5)
                 ]
                 close(slope, (ends[0] - ends[1]) / 2e-5, 1e-8)
-
-    def test_9_shard_map_composes_forward_and_backward_over_four_devices(self):
-        """In a process of its own: jax counts its devices once."""
-        command = [sys.executable, "-m", "tests.contracts.attention_sharded", self.engine]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-        assert done.returncode == 0, done.stderr

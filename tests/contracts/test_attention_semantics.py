@@ -6,6 +6,8 @@ CPU, and lower them for their platforms.
 """
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -48,6 +50,13 @@ class TestOneBlock(AttentionSemantics):
     engine = "one block"
 
 
+def test_9_shard_map_composes_forward_and_backward_over_four_devices():
+    """With every engine, in a process of its own: jax counts its devices once."""
+    command = [sys.executable, "-m", "tests.contracts.attention_sharded"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.slow
 class TestChosen(AttentionSemantics):
     """Where all blocks are chosen, in lists of another order each; tests/ops/test_chosen.py has others."""
@@ -55,7 +64,6 @@ class TestChosen(AttentionSemantics):
     engine = "chosen"
     # These call the engine by its name with masks that choose no blocks.
     test_9_gradients_reach_everything_and_equal_the_reference = None
-    test_9_shard_map_composes_forward_and_backward_over_four_devices = None
 
     @pytest.mark.parametrize("normalizer", [aj.softmax()])
     def test_9_second_order_equals_finite_differences(self, normalizer):

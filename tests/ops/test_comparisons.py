@@ -49,13 +49,15 @@ def attended(name, implementation, key, query, parameters, value):
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_scores_are_those_of_the_formula_on_both_engines_with_gradients(name):
-    expected = literal_classic.scores(name, QUERY, KEY, *PARAMETERS[name])
-    got = aj.attention_weights(
-        QUERY, KEY, comparison=comparison(name, *PARAMETERS[name]), normalizer=aj.sigmoid(), rows=[0, 3]
-    )
-    np.testing.assert_allclose(got, 1 / (1 + np.exp(-expected[:, [0, 3]])), rtol=1e-9, atol=1e-12)
     # A scale takes the place of the 1/√H that these two have.
-    expected = 0.7 * expected * (np.sqrt(H) if name in ("scaled_dot", "l2") else 1)
+    scale = 0.7 * (np.sqrt(H) if name in ("scaled_dot", "l2") else 1)
+    expected = scale * literal_classic.scores(name, QUERY, KEY, *PARAMETERS[name])
+    own = comparison(name, *PARAMETERS[name])
+    got = aj.attention_weights(QUERY, KEY, comparison=own, scale=0.7, normalizer=aj.sigmoid(), rows=[0, 3])
+    np.testing.assert_allclose(got, 1 / (1 + np.exp(-expected[:, [0, 3]])), rtol=1e-9, atol=1e-12)
+    if name in ("scaled_dot", "l2"):
+        unscaled = aj.attention_weights(QUERY, KEY, comparison=own, normalizer=aj.sigmoid())
+        np.testing.assert_allclose(unscaled, 1 / (1 + np.exp(-expected / 0.7 / np.sqrt(H))), rtol=1e-9)
     expected = np.where(MASK.materialize(T, S), expected, -np.inf)
     weights = np.exp(expected - expected.max(-1, keepdims=True))
     weights /= weights.sum(-1, keepdims=True)

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from flax import nnx
 
+from attnjax.nn import make_attention
 from attnjax.nn.axes import named
 from attnjax.tasks.base import Evaluation
 from attnjax.tasks.model_task import ModelTask
@@ -56,3 +57,21 @@ def test_initial_parameters_are_those_of_the_model_itself():
     model = nnx.Linear(1, 1, use_bias=False, rngs=nnx.Rngs(key))
     made = Doubling().init(key)
     np.testing.assert_allclose(made["kernel"], model.kernel[...], rtol=1e-6)
+
+
+def test_what_parameters_cost_is_added_to_the_loss():
+    class Spans(Doubling):
+        def build(self, rngs):
+            return make_attention("adaptive_span(longest=64, start=16.0, cost=0.5)", 4, 2, rngs=rngs)
+
+        def loss_of(self, model, batch, *, dropout, hyper):
+            return jax.numpy.float32(3), {"loss": jax.numpy.float32(3), "weight": jax.numpy.float32(1)}
+
+    task = Spans()
+    params = task.init(jax.random.key(0))
+    gradient, metrics = jax.grad(lambda params: task.loss(params, {}, dropout=None), has_aux=True)(params)
+    np.testing.assert_allclose(task.loss(params, {}, dropout=None)[0], 3 + 0.5 * 16, rtol=1e-6)
+    # 0.5·64·σ'(p) for σ(p) = 1/4, over two heads.
+    slope = gradient["made"]["adaptive_span"]["logits"]
+    np.testing.assert_allclose(slope, 0.5 * 64 * 0.25 * 0.75 / 2, rtol=1e-5)
+    assert metrics["loss"] == 3

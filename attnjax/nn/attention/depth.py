@@ -10,7 +10,9 @@ class Depth:
 
     Attributes:
       values: of the first layer that left its values.
+      outputs: the embedding and what all layers so far gave, where they are read by attention over depth.
     """
 
     def __init__(self) -> None:
         self.values: Float[Array, "*B T K V"] | None = None
+        self.outputs: list[Float[Array, "*B T D"]] = []

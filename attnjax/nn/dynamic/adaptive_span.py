@@ -22,6 +22,7 @@ class LearnedSpan(nnx.Module):
       longest: tokens.
       start: of every span, in tokens, below `longest`.
       ramp: tokens over which the weight falls to 0 beyond the span.
+      cost: what a token of the mean span costs in the loss.
       heads: N.
       param_dtype: of p.
       rngs: not used.
@@ -33,9 +34,9 @@ class LearnedSpan(nnx.Module):
       Sukhbaatar et al., Adaptive Attention Span in Transformers, 2019, arXiv:1905.07799.
 
     Example:
-      >>> span = LearnedSpan(longest=512, start=16, ramp=32.0, heads=2, rngs=nnx.Rngs(0))
-      >>> print(jnp.array_str(span.spans(), precision=1), f"{span.penalty():.3f}")
-      [16. 16.] 0.031
+      >>> span = LearnedSpan(longest=512, start=16, ramp=32.0, cost=0.5, heads=2, rngs=nnx.Rngs(0))
+      >>> print(jnp.array_str(span.spans(), precision=1), f"{span.penalty():.2f}")
+      [16. 16.] 8.00
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class LearnedSpan(nnx.Module):
         longest: int,
         start: float,
         ramp: float,
+        cost: float,
         *,
         heads: int,
         param_dtype: DTypeLike = jnp.float32,
@@ -50,7 +52,7 @@ class LearnedSpan(nnx.Module):
     ) -> None:
         if not 0 < start < longest:
             raise ValueError(f"start {start}: expected tokens above 0 and below longest ({longest})")
-        self.longest, self.ramp = longest, ramp
+        self.longest, self.ramp, self.cost = longest, ramp, cost
         p = math.log(start / (longest - start))
         self.logits = nnx.Param(jnp.full((heads,), p, param_dtype), **named("heads"))
 
@@ -60,8 +62,8 @@ class LearnedSpan(nnx.Module):
         return self.longest * jax.nn.sigmoid(logits.astype(accumulation_dtype(logits)))
 
     def penalty(self) -> Float[Array, ""]:
-        """Returns the mean span as a share of the longest, which a loss adds times a small number."""
-        return self.spans().mean() / self.longest
+        """Returns what the spans cost, which the loss of a task adds."""
+        return self.cost * self.spans().mean()
 
     def __call__(self, *, offset: int | Int[Array, "*B"] = 0) -> scores.Score:
         """Returns the score modification."""

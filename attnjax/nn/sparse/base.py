@@ -15,7 +15,7 @@ from attnjax.ops.core.checks import count
 from attnjax.ops.sparse.blocks import ids_at
 
 
-class Tokens(NamedTuple):
+class PlacedTokens(NamedTuple):
     """The tokens of a call.
 
     Attributes:
@@ -75,7 +75,7 @@ class ChosenAttention(SoftmaxAttention):
         if not read_mask(mask, self.name).causal:
             raise ValueError(f"mask {mask!r}: {self.name} is causal only, expected causal() in it")
 
-    def _tokens(self, mask: Any, queries: int, keys: int) -> Tokens:
+    def _tokens(self, mask: Any, queries: int, keys: int) -> PlacedTokens:
         """Returns the tokens of a call under a mask of the caller."""
         reading = read_mask(mask, self.name)
         offset = reading.offset
@@ -88,7 +88,7 @@ class ChosenAttention(SoftmaxAttention):
         for edge, padding in ((reading.lengths, jnp.greater_equal), (reading.starts, jnp.less)):
             if edge is not None:
                 ids = jnp.where(padding(place, jnp.asarray(edge)[..., None]), -1, ids)
-        return Tokens(offset, positions, ids)  # type: ignore[arg-type]
+        return PlacedTokens(offset, positions, ids)  # type: ignore[arg-type]
 
 
 def _from_zero(ids: Array) -> Array:

@@ -14,12 +14,12 @@ from attnjax.nn.attention.placing import MaskLike
 from attnjax.nn.attention.settings import Settings
 from attnjax.nn.axes import named
 from attnjax.nn.projection import into_heads
-from attnjax.nn.sparse.base import ChosenAttention, Tokens, at_least_one
+from attnjax.nn.sparse.base import ChosenAttention, PlacedTokens, at_least_one
 from attnjax.ops import masks
 from attnjax.ops.attention import attention, attention_weights
 from attnjax.ops.masks import Mask
 from attnjax.ops.sparse import nsa_blocks
-from attnjax.ops.sparse.blocks import Blocks, blocks_of, in_blocks
+from attnjax.ops.sparse.blocks import BlockMembers, blocks_of, in_blocks
 
 
 class Compression(nnx.Module):
@@ -151,12 +151,12 @@ class NSA(ChosenAttention):
         out: Any = sum(gates[..., i, None] * head for i, head in enumerate(heads))
         return out, None
 
-    def _whole(self, tokens: Array, blocks: Blocks) -> Array:
+    def _whole(self, tokens: Array, blocks: BlockMembers) -> Array:
         """Returns the tokens in blocks, 0 in those that are not compressed."""
         cut = in_blocks(tokens, self.size, axis=-3)
         return jnp.where(blocks.whole[..., None, None, None], cut, 0)
 
-    def _compressed(self, tokens: Tokens, blocks: Blocks) -> Mask:
+    def _compressed(self, tokens: PlacedTokens, blocks: BlockMembers) -> Mask:
         """Returns the mask by which a query attends to whole blocks of its document that end no later."""
         ends: Any = (np.arange(blocks.ids.shape[-1], dtype=np.int32) + 1) * self.size - 1
         of_blocks = jnp.where(blocks.whole, blocks.ids, -1)

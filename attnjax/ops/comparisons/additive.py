@@ -111,7 +111,7 @@ def _plain(query: Float[Array, "... t 2H"], key: Float[Array, "... s H"]) -> Flo
 
 
 def _lean(query: Float[Array, "... t 2H"], key: Float[Array, "... s H"]) -> Float[Array, "... t s"]:
-    """Adds up the channels one by one; the backward pass computes each tanh again."""
+    """Adds up the channels one by one, over pairs that lie side by side."""
     channels = [jnp.moveaxis(x, -1, 0) for x in (*jnp.split(query, 2, axis=-1), key)]
 
     @jax.checkpoint
@@ -125,5 +125,28 @@ def _lean(query: Float[Array, "... t 2H"], key: Float[Array, "... s H"]) -> Floa
     return total
 
 
-TANH = PairFunction(_plain, _lean)
+def _pull(
+    query: Float[Array, "... t 2H"], key: Float[Array, "... s H"], moved: Float[Array, "... t s"]
+) -> tuple[Float[Array, "... t 2H"], Float[Array, "... s H"]]:
+    """Computes each tanh again, query by query: sums over keys are products of a vector with a matrix then.
+
+    d_q = v ∘ Σ_s moved_s (1 - tanh²),  d_v = Σ_s moved_s tanh,  d_k = Σ_t moved_t v_t ∘ (1 - tanh²)
+    """
+
+    @jax.checkpoint
+    def step(d_key: Array, row: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        query, v, moved = row
+        hidden = jnp.tanh(query[..., None, :] + key)
+        slope = 1 - hidden * hidden
+        d_query = v * jnp.einsum("...s,...sh->...h", moved, slope)
+        d_v = jnp.einsum("...s,...sh->...h", moved, hidden)
+        return d_key + moved[..., None] * v[..., None, :] * slope, jnp.concatenate([d_query, d_v], axis=-1)
+
+    rows = tuple(jnp.moveaxis(x, -2, 0) for x in (*jnp.split(query, 2, axis=-1), moved))
+    start = varying(jnp.zeros_like(key), (query, key, moved))
+    d_key, d_query = jax.lax.scan(step, start, rows)
+    return jnp.moveaxis(d_query, 0, -2), d_key
+
+
+TANH = PairFunction(_plain, _lean, _pull)
 """v·tanh(q + k) of vectors [q; v] and k."""

@@ -21,11 +21,13 @@ class PairFunction:
 
     Attributes:
       plain: the definition.
-      lean: the same without an array [..., t, s, R], forward and backward.
+      lean: the same without an array [..., t, s, R]; its tangents too hold none.
+      pull: (query, key, cotangents [..., t, s]) -> those of query and key, without such an array either.
     """
 
     plain: Compare
     lean: Compare
+    pull: Callable[[Array, Array, Array], tuple[Array, Array]]
 
 
 class Compared(NamedTuple):

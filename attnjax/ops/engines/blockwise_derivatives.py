@@ -188,8 +188,8 @@ def pull_products(own: Array, own_t: Array, keys: Array, moved: Array, rules: An
     """Returns the cotangents of a block's queries and keys from those of their products."""
     if rules.pairs is None:
         return dot(moved, keys, rules), _t(dot(own_t, moved, rules))
-    d_own, d_keys = jax.vjp(rules.pairs.lean, own, keys)[1](moved)
-    return d_own, d_keys
+    pulled: tuple[Array, Array] = rules.pairs.pull(own, keys, moved)
+    return pulled
 
 
 def dot(x: Array, y: Array, rules: Any) -> Array:

@@ -20,7 +20,7 @@ from attnjax.ops.engines.blockwise_derivatives import attend_jvp, dot, dot_trans
 from attnjax.ops.engines.call import AttentionCall, Nonfinite, Result, dropped, nonfinite_of, pair_scores
 from attnjax.ops.engines.chosen_by_query import ByQuery, serves
 from attnjax.ops.engines.chosen_derivatives import backward, tangent
-from attnjax.ops.engines.chosen_lanes import Lanes, Plan
+from attnjax.ops.engines.chosen_lanes import ListLanes, Plan
 from attnjax.ops.engines.schedule import repeat
 from attnjax.ops.masks import Mask
 from attnjax.ops.masks.base import And
@@ -28,7 +28,7 @@ from attnjax.ops.masks.chosen import ChosenBlocks
 from attnjax.ops.normalizers import Softmax, finite
 
 
-class Fixed(NamedTuple):
+class ChosenFixed(NamedTuple):
     """Operands without a derivative."""
 
     data: list[Array]
@@ -58,12 +58,12 @@ def run(call: AttentionCall) -> Result:
         index = jnp.repeat(index, heads // index.shape[1], axis=1)
     # XLA would take minutes to sort lists that are known when it compiles.
     index = jax.lax.optimization_barrier(index)
-    kind = ByQuery if serves(chosen, index.shape[2], call.key.shape[1], index.shape[3]) else Lanes
+    kind = ByQuery if serves(chosen, index.shape[2], call.key.shape[1], index.shape[3]) else ListLanes
     lanes = kind(call, rules, chosen, *index.shape[1::2])
     leaves, nonfinite = jax.tree.leaves(rules), nonfinite_of(call)
     assert nonfinite is not None
     floats = [call.query, call.key, call.value, call.scale, *lanes.params(leaves)]
-    fixed = Fixed(lanes.data(leaves), nonfinite, *lanes.plan(index))
+    fixed = ChosenFixed(lanes.data(leaves), nonfinite, *lanes.plan(index))
     return result(normalizer, *attend(lanes, varying(floats, (floats, fixed)), fixed))
 
 
@@ -80,7 +80,7 @@ def _parted(mask: Mask | None) -> tuple[ChosenBlocks | None, Mask | None]:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def attend(lanes: Lanes, floats: list[Array], fixed: Fixed) -> tuple[Array, Array, Array]:
+def attend(lanes: ListLanes, floats: list[Array], fixed: ChosenFixed) -> tuple[Array, Array, Array]:
     """Returns out [B, T, N, V], and of each row [B, T, N] the highest score and the sum of exponentials.
 
     The latter two are finite, 0 for a row without keys.

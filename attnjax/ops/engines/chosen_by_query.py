@@ -9,15 +9,15 @@ from jaxtyping import Array, Int
 
 from attnjax.ops.core.pairs import Block
 from attnjax.ops.engines.call import AttentionCall, Semantics
-from attnjax.ops.engines.chosen_lanes import Here, Lanes
+from attnjax.ops.engines.chosen_lanes import Here, ListLanes
 from attnjax.ops.masks.chosen import ChosenBlocks
 
 # Numbers that a turn gathers for keys, over all lanes: such as stay in a processor's cache.
 GATHERED = 2**19
 
 
-class ByQuery(Lanes):
-    """Lanes whose turns have all the keys of some queries: [groups·queries, s, ·], one product for each."""
+class ByQuery(ListLanes):
+    """ListLanes whose turns have all the keys of some queries: [groups·queries, s, ·], one product for each."""
 
     def __init__(self, call: AttentionCall, rules: Semantics, chosen: ChosenBlocks, lists: int, count: int):
         super().__init__(call, rules, chosen, lists, count)

@@ -1,6 +1,6 @@
 """The derivatives of attention to chosen blocks, forward and in reverse, one turn at a time.
 
-The formulas are those of `blockwise_derivatives`. Lanes that share a block of keys add to its gradient.
+The formulas are those of `blockwise_derivatives`. ListLanes that share a block of keys add to its gradient.
 """
 
 from typing import Any
@@ -12,12 +12,12 @@ from jaxtyping import Array
 from attnjax.ops.core.node import varying
 from attnjax.ops.engines.blockwise_derivatives import dot, dot_transposed, inverse
 from attnjax.ops.engines.call import clean, dropped, pair_scores
-from attnjax.ops.engines.chosen_lanes import Here, Lanes, Plan, places
+from attnjax.ops.engines.chosen_lanes import Here, ListLanes, Plan, places
 from attnjax.ops.engines.schedule import repeat
 
 
 def backward(
-    lanes: Lanes,
+    lanes: ListLanes,
     wanted: tuple[bool, ...],
     structure: Any,
     residuals: list[Array],
@@ -83,7 +83,7 @@ def backward(
 
 
 def tangent(
-    lanes: Lanes,
+    lanes: ListLanes,
     wanted: tuple[bool, ...],
     structure: Any,
     residuals: list[Array],

@@ -43,7 +43,7 @@ class Here(NamedTuple):
     inside: Bool[Array, "1 1 t s"]
 
 
-class Lanes(Arrays):
+class ListLanes(Arrays):
     """The static part of a call: lays its arrays out by lanes, and takes the parts of a turn.
 
     Queries [B, T, N, ·] lie as [L, units, tokens of a unit, heads, ·], keys [B, S, K, ·] as [K lanes, blocks,

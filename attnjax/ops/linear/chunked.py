@@ -32,7 +32,7 @@ CPU_CHUNK, ACCELERATOR_CHUNK = 32, 64
 CPU_GROUP, ACCELERATOR_GROUP = 1024, 65536
 
 
-class Chunk(NamedTuple):
+class TokenChunk(NamedTuple):
     """C tokens as a map of the state before them: R rows that read it, and W rows that are written to it."""
 
     query: Float[Array, "R H"]
@@ -81,7 +81,7 @@ def _on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def _chunk(tokens: Tokens, read: Read) -> Chunk:
+def _chunk(tokens: Tokens, read: Read) -> TokenChunk:
     query, key, value, decay, erase, write = tokens
     each, query = query.shape[1], query.reshape(-1, query.shape[-1])
     after = before = seen = since_start = to_end = kept = None
@@ -94,25 +94,26 @@ def _chunk(tokens: Tokens, read: Read) -> Chunk:
     scores = pair_products(query, key, seen, after, own=read == "after")
     reads_state, written = scaled(query, since_start), scaled(key, to_end)
     if erase is None:
-        return Chunk(reads_state, scores, kept, written, value, None)
+        return TokenChunk(reads_state, scores, kept, written, value, None)
     by_key = pair_products(erase, key, before, after, own=False)
     erases = scaled(erase, None if before is None else before.sum(0))
     if write is None:
         inverse = unit_lower_inverse(by_key)
-        return Chunk(reads_state, scores, kept, written, inverse @ value, inverse @ erases)
+        return TokenChunk(reads_state, scores, kept, written, inverse @ value, inverse @ erases)
     by_write = pair_products(erase, write, before, after, own=False)
     inverse = unit_lower_inverse(by_write)
     taken = inverse @ erases
     scores = jnp.concatenate([scores, pair_products(query, write, seen, after, own=read == "after")], -1)
     written = jnp.concatenate([written, scaled(write, to_end)])
     value = jnp.concatenate([value, -(inverse @ (by_key @ value))])
-    return Chunk(reads_state, scores, kept, written, value, jnp.concatenate([jnp.zeros_like(taken), taken]))
+    taken = jnp.concatenate([jnp.zeros_like(taken), taken])
+    return TokenChunk(reads_state, scores, kept, written, value, taken)
 
 
 Transition = tuple[Array | None, Array | None, Array]
 
 
-def _transition(chunk: Chunk) -> Transition:
+def _transition(chunk: TokenChunk) -> Transition:
     """The state after a chunk is kept · S - product · S + added."""
     product = None if chunk.taken is None else chunk.written.T @ chunk.taken
     return chunk.kept, product, chunk.written.T @ chunk.value
@@ -134,7 +135,7 @@ def _composed(state: Array, transitions: Transition) -> tuple[Array, Array]:
     return after[-1], jnp.concatenate([state[None], after[:-1]])
 
 
-def _step(state: Array, chunk: Chunk) -> tuple[Array, Float[Array, "R V"]]:
+def _step(state: Array, chunk: TokenChunk) -> tuple[Array, Float[Array, "R V"]]:
     """The state after a chunk, and what the chunk reads."""
     value = chunk.value if chunk.taken is None else chunk.value - chunk.taken @ state
     out = chunk.query @ state + chunk.scores @ value

@@ -60,13 +60,13 @@ class RandomBlocks(Mask):
         rows, columns = (max(1, -(-n // self.size)) for n in (sizes.queries, sizes.keys))
         order = jax.vmap(lambda key: jax.random.permutation(key, columns))(jax.random.split(self.key, rows))
         chosen = order[:, : self.count][jnp.arange(sizes.queries) // self.size]
-        return ChosenBlocks(tuple(Grid(c[None, None, :, None]) for c in chosen.T), self.size)
+        return DrawnBlocks(tuple(Grid(c[None, None, :, None]) for c in chosen.T), self.size)
 
     def __repr__(self) -> str:
         return f"random_blocks(…, {self.size}, {self.count})"
 
 
-class ChosenBlocks(Mask):
+class DrawnBlocks(Mask):
     """The drawn blocks: for each draw the key block of every query."""
 
     chosen: Any

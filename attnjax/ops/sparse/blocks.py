@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 
-class Blocks(NamedTuple):
+class BlockMembers(NamedTuple):
     """The blocks of a row of keys.
 
     Attributes:
@@ -21,7 +21,7 @@ class Blocks(NamedTuple):
     whole: Bool[Array, "*#B blocks"]
 
 
-def blocks_of(ids: Int[Array, "*#B S"], size: int) -> Blocks:
+def blocks_of(ids: Int[Array, "*#B S"], size: int) -> BlockMembers:
     """Returns the blocks of keys that have these ids of documents, below 0 where a key is no token.
 
     Example:
@@ -31,7 +31,7 @@ def blocks_of(ids: Int[Array, "*#B S"], size: int) -> Blocks:
     cut = in_blocks(ids, size, fill=-1)
     last = cut[..., -1]
     members = (cut == last[..., None]) & (cut >= 0)
-    return Blocks(members, last, members.all(-1))
+    return BlockMembers(members, last, members.all(-1))
 
 
 def ids_at(ids: Int[Array, "*#B S"], positions: Int[Array, "*#B T"]) -> Int[Array, "*#B T"]:

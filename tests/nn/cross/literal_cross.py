@@ -86,8 +86,8 @@ def perceiver_resampler(p: dict[str, Any], y: Array, sees: Sees) -> Array:
 
 def q_former(p: dict[str, Any], y: Array, sees: Sees) -> Array:
     x = norm(p["norm"], p["queries"])
-    for _, block in sorted(p["blocks"].items()):
-        reads = "cross_attention" in block
+    for number, block in sorted(p["blocks"].items()):
+        reads = number % 2 == 0
         name = "self_" if reads else "attention_"
         own = block["self_attention" if reads else "attention"]
         x = norm(block[f"{name}residual"]["norm"], x + attention(own, x, x))

@@ -131,6 +131,33 @@ def deltaformer(layer: Layer, x: np.ndarray) -> np.ndarray:
     return joined(layer, np.stack(found, 1))
 
 
+def multi_token(layer: Layer, x: np.ndarray) -> np.ndarray:
+    query, keys, values = (weight(part, x) for part in (layer.query, layer.key, layer.value))
+    query, keys, tokens = turned(query), turned(keys), len(x)
+    kernel, shared = np.asarray(layer.kernel[...]), layer.heads // layer.kv_heads
+    _, rows, columns = kernel.shape
+    weights = np.zeros((layer.heads, tokens, tokens))
+    for n in range(layer.heads):
+        scores = query[:, n] @ keys[:, n // shared].T / math.sqrt(query.shape[-1])
+        for i in range(tokens):
+            mixed = np.zeros(i + 1)
+            for j in range(i + 1):
+                for a in range(rows):
+                    for b in range(columns):
+                        at, key = i - a, j - (b - columns // 2)
+                        if 0 <= key <= at:
+                            mixed[j] += kernel[n, a, b] * scores[at, key]
+            weights[n, i, : i + 1] = softmax(mixed)
+    group = layer.mixing.shape[-1]
+    heads = np.zeros((tokens, layer.heads, values.shape[-1]))
+    for n in range(layer.heads):
+        first = n // group * group
+        mixing = np.asarray(layer.mixing[...])[n // group]
+        own = sum(weights[first + m] * mixing[m, n - first] for m in range(group))
+        heads[:, n] = own @ values[:, n // shared]
+    return joined(layer, rms(heads, layer.norm.scale))
+
+
 def tensor_product(layer: Layer, x: np.ndarray) -> np.ndarray:
     parts = {}
     for part, rank in layer.ranks.items():
@@ -162,6 +189,7 @@ LITERAL: dict[str, Callable[[Layer, np.ndarray], np.ndarray]] = {
     "differential(layer=1)": differential,
     "selective": selective,
     "path": path,
+    "multi_token(queries=3, keys=4)": multi_token,
     "deltaformer": deltaformer,
     "tensor_product(rank=2, query_rank=3)": tensor_product,
     "mixture_of_attention(active=2)": mixture_of_attention,

@@ -14,6 +14,7 @@ from attnjax import nn
 from attnjax.mechanisms import read
 from attnjax.models import LanguageModel, LanguageModelConfig
 from attnjax.ops import masks
+from attnjax.ops.depth import depth_attention
 from attnjax.ops.path import path_scores
 from tests.nn.latent.literal_latent import LITERAL
 
@@ -24,6 +25,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "differential": {"heads": 4, "kv_heads": 2, "head_dim": 2, "rope": "halves"},
     "selective": {"heads": 4, "kv_heads": 2, "rope": "halves"},
     "path": {"heads": 4, "kv_heads": 2},
+    "multi_token": {"heads": 4, "kv_heads": 2, "rope": "halves"},
     "deltaformer": {"heads": 4, "kv_heads": 2, "rope": "halves"},
     "tensor_product": {"rope": "halves"},
     "mixture_of_attention": {"heads": 3, "head_dim": 4, "rope": "halves"},
@@ -79,7 +81,7 @@ def test_is_its_formula(text: str) -> None:
     near(layer.whole(x)[1], LITERAL[text](layer.module, np.asarray(x[1])))
 
 
-@every_layer
+@pytest.mark.parametrize("text", [text for text in LITERAL if read(text)[0].row.streaming])
 def test_a_padded_prefill_and_steps_are_one_pass(text: str) -> None:
     """Rows of 4 and 3 tokens in one prefill, then two more tokens for each."""
     layer, x, starts, rows = compiled(text), tokens(), np.array([4, 3]), np.arange(2)
@@ -136,6 +138,7 @@ def test_the_captured_weights_of_differential_attention_are_a_difference() -> No
         ("differential", {"head_dim": None, "heads": 3}, r"heads 3: expected 2·heads to divide dim \(8\)"),
         ("differential", {"head_dim": 3}, "rope 'halves': expected an even head size, got 3"),
         ("path", {"rope": "halves"}, "rope is 'halves': path takes no rope; of a model's positions choose"),
+        ("multi_token", {"heads": 1, "kv_heads": 1}, r"group 2: expected a divisor of heads \(1\)"),
         ("tensor_product", {"kv_heads": 1}, "kv_heads is 1: tensor_product takes no kv_heads"),
         ("tensor_product(rank=0)", {}, "tensor_product: rank is 0: expected a whole number, 1 or more"),
         ("mixture_of_attention", {"kv_heads": 3}, "kv_heads 3: expected None or 1, all heads share"),
@@ -201,8 +204,9 @@ def test_what_is_causal_only_asks_for_a_causal_mask_and_its_own_cache(text: str)
         layer(x, mask=masks.causal(), cache=other)
 
 
-def test_selective_attention_begins_anew_in_every_segment() -> None:
-    layer, x, ids = compiled("selective"), tokens(), jnp.array([0, 0, 0, 1, 1, 1])
+@pytest.mark.parametrize("text", ["selective", "multi_token(queries=3, keys=4)", "path", "deltaformer"])
+def test_a_segment_is_a_sequence_of_its_own(text: str) -> None:
+    layer, x, ids = compiled(text), tokens(), jnp.array([0, 0, 0, 1, 1, 1])
     out, _ = layer.step(x, masks.causal() & masks.segments(ids))
     near(out[:, 3:], layer.module(x[:, 3:], mask=masks.causal(), positions=jnp.arange(3) + 3).out)
 
@@ -246,3 +250,20 @@ def test_a_model_hands_values_through_its_layers_and_decodes() -> None:
     gradient = jax.jit(jax.grad(lambda params: (nnx.merge(graphdef, params)(ids).logits ** 2).sum()))(params)
     found = [jnp.abs(gradient["blocks"][i]["attention"]["shares"][...]).min() for i in (0, 2)]
     assert found[0] == 0 < found[1]
+
+
+def test_what_needs_all_tokens_at_once_has_no_cache() -> None:
+    with pytest.raises(ValueError, match="multi_token needs all tokens at once: there is no cache"):
+        make("multi_token").empty_cache((1,), 3, jnp.float64)
+
+
+def test_attention_over_depth_is_its_formula() -> None:
+    sources, query, gain = normal(3, 2, 5), normal(5, seed=1), normal(5, seed=2)
+    got = depth_attention(query, sources, gain)
+    for b in range(2):
+        y = np.asarray(sources[:, b])
+        scores = [gain * y_l / np.sqrt((y_l**2).mean() + 1e-6) @ query for y_l in y]
+        weights = np.exp(scores) / np.exp(scores).sum()
+        near(got[b], weights @ y)
+    with pytest.raises(ValueError, match=r"query has shape \[4\]: expected \[5\] \(D\)"):
+        depth_attention(query[:4], sources, gain)

@@ -4,7 +4,7 @@ import math
 from typing import Any, Unpack
 
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from attnjax.ops.linear.members.common import Options, at_least_float32, entrance, known_arguments
 from attnjax.ops.linear.members.features import normalized
@@ -13,9 +13,9 @@ from attnjax.ops.linear.members.polynomial import products
 
 @known_arguments
 def based(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
     *,
     two_sided: bool = False,
     **options: Unpack[Options],

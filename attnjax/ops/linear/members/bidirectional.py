@@ -19,9 +19,9 @@ Join = Literal["sum", "quotient", "mean"]
 @automatic(lambda member, *args, **kwargs: spread(*args, **kwargs))
 def bidirectional(
     member: Callable[..., Any],
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
     *,
     join: Join,
     token_gates: Collection[str] = (),

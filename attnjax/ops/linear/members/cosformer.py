@@ -21,9 +21,9 @@ from attnjax.ops.linear.members.features import normalized
 
 @known_arguments
 def cosformer(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
     *,
     horizon: float | Float[Array, ""],
     two_sided: bool = False,

@@ -15,12 +15,12 @@ from attnjax.ops.linear.members.delta_rule import delta_rule
 
 @known_arguments
 def delta_net(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
     *,
     strength: Float[Array, "*B T K"],
-    scale: Any = None,
+    scale: float | Float[Array, ""] | None = None,
     **options: Unpack[Options],
 ) -> Any:
     """DeltaNet: a write erases what its key held.

@@ -19,7 +19,7 @@ def delta_product(
     *,
     strength: Float[Array, "*B T M K"],
     decay: Float[Array, "*B T K"] | None = None,
-    scale: Any = None,
+    scale: float | Float[Array, ""] | None = None,
     **options: Unpack[Options],
 ) -> Any:
     """DeltaProduct: M writes of the delta rule per token, one after the other.

@@ -15,13 +15,13 @@ from attnjax.ops.linear.members.delta_rule import delta_rule
 
 @known_arguments
 def gated_delta_net(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
     *,
     decay: Float[Array, "*B T K"],
     strength: Float[Array, "*B T K"],
-    scale: Any = None,
+    scale: float | Float[Array, ""] | None = None,
     **options: Unpack[Options],
 ) -> Any:
     """Gated DeltaNet: the delta rule on a state that decays by one gate per head and token.

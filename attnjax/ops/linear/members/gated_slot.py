@@ -38,12 +38,12 @@ class SlotState(NamedTuple):
 
 @known_arguments
 def gated_slot(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
     *,
     decay: Float[Array, "*B T K M"],
-    scale: Any = None,
+    scale: float | Float[Array, ""] | None = None,
     **options: Unpack[Options],
 ) -> Any:
     """Gated slot attention: a softmax over M slots, which forget by α = e^g and take in 1 - α.

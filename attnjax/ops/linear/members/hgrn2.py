@@ -17,11 +17,11 @@ from attnjax.ops.linear.members.common import (
 
 @known_arguments
 def hgrn2(
-    query: Any,
+    query: Float[Array, "*B T N H"],
     log_forget: Float[Array, "*B T K H"],
-    value: Any,
+    value: Float[Array, "*B T K V"],
     *,
-    scale: Any = 1.0,
+    scale: float | Float[Array, ""] = 1.0,
     **options: Unpack[Options],
 ) -> Any:
     """HGRN2: what is written is what was forgotten.

@@ -16,13 +16,13 @@ from attnjax.ops.linear.members.delta_rule import delta_rule
 
 @known_arguments
 def kda(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
     *,
     decay: Float[Array, "*B T K H"],
     strength: Float[Array, "*B T K"],
-    scale: Any = None,
+    scale: float | Float[Array, ""] | None = None,
     **options: Unpack[Options],
 ) -> Any:
     """Kimi Delta Attention: the delta rule on a state that decays by one gate per channel.

@@ -2,6 +2,8 @@
 
 from typing import Any, Unpack
 
+from jaxtyping import Array, Float
+
 from attnjax.ops.core.checks import count, floats, whole
 from attnjax.ops.linear.attention import linear_attention
 from attnjax.ops.linear.members.common import (
@@ -14,13 +16,13 @@ from attnjax.ops.positions import alibi_slopes
 
 @known_arguments
 def lightning(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
     *,
     layer: int = 0,
     layers: int = 1,
-    scale: Any = None,
+    scale: float | Float[Array, ""] | None = None,
     **options: Unpack[Options],
 ) -> Any:
     """Lightning attention: a state that decays by fixed slopes per head and layer.

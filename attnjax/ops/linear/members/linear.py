@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Unpack
 
 import jax
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from attnjax.ops.linear.members.common import (
     Options,
@@ -22,9 +22,9 @@ def elu_plus_one(x: Array) -> Array:
 
 @known_arguments
 def linear(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
     *,
     feature_map: Callable[[Array], Array] = elu_plus_one,
     two_sided: bool = False,

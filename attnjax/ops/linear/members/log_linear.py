@@ -35,13 +35,13 @@ class LogLinearState(NamedTuple):
 
 @known_arguments
 def log_linear(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
     *,
     decay: Float[Array, "*B T K"],
     levels: Float[Array, "*B T K L"],
-    scale: Any = None,
+    scale: float | Float[Array, ""] | None = None,
     **options: Unpack[Options],
 ) -> Any:
     """Log-linear attention: the past in stretches, twice as long the farther they are.

@@ -28,7 +28,7 @@ def mamba2(
     dt: Float[Array, "*B T K"],
     rate: Float[Array, " K"],
     skip: Float[Array, " K"] | None = None,
-    scale: Any = 1.0,
+    scale: float | Float[Array, ""] = 1.0,
     **options: Unpack[Options],
 ) -> Any:
     """Mamba-2: the state space duality.

@@ -33,9 +33,9 @@ class MesaState(NamedTuple):
 
 @known_arguments
 def mesa(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
     *,
     decay: Float[Array, "*B T K"],
     strength: Float[Array, "*B T K"],

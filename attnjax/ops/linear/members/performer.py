@@ -19,9 +19,9 @@ from attnjax.ops.linear.members.features import normalized
 
 @known_arguments
 def performer(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
     *,
     projection: Float[Array, "F H"],
     two_sided: bool = False,

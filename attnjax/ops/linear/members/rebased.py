@@ -13,9 +13,9 @@ from attnjax.ops.linear.members.polynomial import products
 
 @known_arguments
 def rebased(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
     *,
     query_gain: Float[Array, " H"] | None = None,
     query_shift: Float[Array, " H"] | None = None,

@@ -3,6 +3,7 @@
 from typing import Any, Unpack
 
 import numpy as np
+from jaxtyping import Array, Float
 
 from attnjax.ops.core.checks import floats
 from attnjax.ops.linear.attention import linear_attention
@@ -14,7 +15,14 @@ from attnjax.ops.linear.members.constant_decay import constant, key_heads
 
 
 @known_arguments
-def retention(query: Any, key: Any, value: Any, *, scale: Any = None, **options: Unpack[Options]) -> Any:
+def retention(
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
+    *,
+    scale: float | Float[Array, ""] | None = None,
+    **options: Unpack[Options],
+) -> Any:
     """Retention: a state that decays by a fixed factor per head.
 
         S_t = γ_k S_{t-1} + k_t v_tᵀ, γ_k = 1 - 2^(-5-k) for key head k;  o_t = scale · S_tᵀ q_t

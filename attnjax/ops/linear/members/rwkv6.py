@@ -20,13 +20,13 @@ from attnjax.ops.linear.members.common import (
 
 @known_arguments
 def rwkv6(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
     *,
     decay: Float[Array, "*B T K H"],
     bonus: Float[Array, "K H"],
-    scale: Any = 1.0,
+    scale: float | Float[Array, ""] = 1.0,
     **options: Unpack[Options],
 ) -> Any:
     """RWKV-6: a token reads the state before its own decay, and itself by a bonus.

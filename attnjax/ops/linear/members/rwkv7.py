@@ -15,14 +15,14 @@ from attnjax.ops.linear.members.common import (
 
 @known_arguments
 def rwkv7(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
     *,
     decay: Float[Array, "*B T K H"],
     removal: Float[Array, "*B T K H"],
     learning_rate: Float[Array, "*B T K H"],
-    scale: Any = 1.0,
+    scale: float | Float[Array, ""] = 1.0,
     **options: Unpack[Options],
 ) -> Any:
     """RWKV-7: what is removed, how much of it, and what is written are three vectors.

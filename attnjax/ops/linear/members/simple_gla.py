@@ -15,12 +15,12 @@ from attnjax.ops.linear.members.common import (
 
 @known_arguments
 def simple_gla(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Float[Array, "*B T N H"],
+    key: Float[Array, "*B T K H"],
+    value: Float[Array, "*B T K V"],
     *,
     decay: Float[Array, "*B T K"],
-    scale: Any = None,
+    scale: float | Float[Array, ""] | None = None,
     **options: Unpack[Options],
 ) -> Any:
     """Simple GLA: a state that decays by one gate per head and token.
