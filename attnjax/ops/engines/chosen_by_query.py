@@ -17,7 +17,7 @@ GATHERED = 2**19
 
 
 class ByQuery(ListLanes):
-    """ListLanes whose turns have all the keys of some queries: [groups·queries, s, ·], one product for each."""
+    """Lanes whose turns have all the keys of some queries: [groups·queries, s, ·], one product for each."""
 
     def __init__(self, call: AttentionCall, rules: Semantics, chosen: ChosenBlocks, lists: int, count: int):
         super().__init__(call, rules, chosen, lists, count)

@@ -11,6 +11,7 @@ from flax import nnx
 from attnjax.mechanisms import find, read
 from attnjax.nn import make_attention
 from attnjax.ops import masks
+from attnjax.ops.sparse.blocks import highest, highest_set
 from tests.nn.sparse import literal_sparse as literal
 
 T, DIM, HEADS, KEY_HEADS = 11, 8, 4, 2
@@ -91,6 +92,16 @@ def test_a_layer_is_its_loop(mechanism: str, x64: None) -> None:
     got = jax.jit(lambda x: made(x, mask=order).out)(x)
     heads = CASES[mechanism](made, x, *(np.asarray(part(x)) for part in (made.query, made.key, made.value)))
     np.testing.assert_allclose(got, made.out(jnp.asarray(heads)), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_many_are_chosen_as_few_are(count: int) -> None:
+    """Among equal scores, both zeros, numbers below 0 and what is masked."""
+    draw = np.random.default_rng(0)
+    scores = draw.choice([-jnp.inf, -2.5, -1.0, -0.0, 0.0, 1e-30, 3.0], size=(40, 9)).astype(np.float32)
+    # For `top_k` -0 is below 0.
+    few = highest(jnp.where(scores == 0, 0, scores), count)
+    np.testing.assert_array_equal(np.sort(few), np.sort(highest_set(jnp.asarray(scores), count)))
 
 
 @pytest.mark.parametrize(
