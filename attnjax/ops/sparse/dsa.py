@@ -1,6 +1,7 @@
 """The lightning indexer of DeepSeek Sparse Attention: its scores, its choice and its loss."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -84,16 +85,16 @@ def dsa_tokens(
     count = at_least_one("count", count)
     *batch, queries, _, _ = query.shape
     place = jnp.arange(key.shape[-2], dtype=jnp.int32)
-    positions = np.arange(queries, dtype=np.int32) if positions is None else positions
     ids = jnp.zeros_like(place) if ids is None else ids
+    asked: Any = np.arange(queries, dtype=np.int32) if positions is None else positions
     query, key, gain = jax.lax.stop_gradient((query, key, gain))
-    known = isinstance(positions, np.ndarray) and positions.ndim == 1
-    at = jnp.broadcast_to(positions, (*batch, queries))
-    own = jnp.broadcast_to(ids_at(ids, positions), (*batch, queries))
+    known = isinstance(asked, np.ndarray) and asked.ndim == 1
+    at = jnp.broadcast_to(asked, (*batch, queries))
+    own = jnp.broadcast_to(ids_at(ids, asked), (*batch, queries))
 
     def stage(first: int, last: int) -> Array:
         """The choice of some queries, among the keys up to the last of them where that is known."""
-        keys = min(int(positions[last - 1]) + 1, place.size) if known else place.size
+        keys = min(int(asked[last - 1]) + 1, place.size) if known else place.size
         near, of, docs = place[:keys], key[..., :keys, :], ids[..., None, :keys]
 
         def chosen(part: tuple[Array, Array, Array, Array]) -> Array:
