@@ -137,24 +137,27 @@ class SequenceTask(ModelTask[LanguageModel]):
     def validation(self) -> Arrays:
         """The held-out sequences of `validate`."""
         config = self.source.config
-        return self.source.rows(config.evaluation_examples, stream(config.seed, Split.VALIDATION))
+        rng = stream(config.seed, Split.VALIDATION)
+        return self.source.rows(config.evaluation_examples, rng, part=Split.VALIDATION)
 
     @cached_property
     def _tests(self) -> dict[str, Arrays]:
         config = self.source.config
         return {
-            setting: self.source.rows(config.evaluation_examples, stream(config.seed, Split.TEST), setting)
+            setting: self.source.rows(
+                config.evaluation_examples, stream(config.seed, Split.TEST), setting, Split.TEST
+            )
             for setting in self.source.settings
         }
 
     def read_input(self, text: str) -> list[int]:
-        """Returns the tokens of a sequence, of which the text has the ids or the words.
+        """Returns the tokens of a sequence, of which the text has the words or the ids; a word comes first.
 
         Raises:
           InputError: there is no such token, or more of them than the model's learned positions.
         """
-        known = {self.source.word(token): token for token in range(self.source.vocab)}
-        known |= {str(token): token for token in range(self.source.vocab)}
+        known = {str(token): token for token in range(self.source.vocab)}
+        known |= {self.source.word(token): token for token in range(self.source.vocab)}
         words = text.replace(",", " ").split()
         for word in words:
             require(

@@ -3,10 +3,10 @@
 import numpy as np
 
 from attnjax.data.synthetic.config import CopyingData
-from attnjax.data.synthetic.questions import AS_TRAINED, NOT_ASKED, Arrays
+from attnjax.data.synthetic.questions import AS_TRAINED, LONGER, NOT_ASKED, TWICE, Arrays, Split, stretched
 
 END, SEPARATOR, FIRST = 0, 1, 2
-LONGEST, LONGER, TWICE = "longest trained", "1.5 times as long", "twice as long"
+LONGEST = "longest trained"
 
 
 class Copying:
@@ -37,9 +37,11 @@ class Copying:
         """The number of tokens."""
         return FIRST + self.config.letters
 
-    def rows(self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED) -> Arrays:
+    def rows(
+        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Split = Split.TRAIN
+    ) -> Arrays:
         """Returns the "tokens" and "answers" [count, 2·longest + 1] of a setting."""
-        longest = self._longest(setting)
+        longest = stretched(self.config.length, setting)
         low = 1 if setting == AS_TRAINED else longest
         lengths = rng.integers(low, longest, (count, 1), endpoint=True)
         strings = rng.integers(FIRST, self.vocab, (count, longest))
@@ -57,8 +59,3 @@ class Copying:
     def word(self, token: int) -> str:
         """Returns a letter, "|" or "·"."""
         return "·|"[token] if token < FIRST else chr(ord("a") + token - FIRST)
-
-    def _longest(self, setting: str) -> int:
-        length = self.config.length
-        longer = {LONGER: -(-3 * length // 2), TWICE: 2 * length}
-        return longer.get(setting, length)

@@ -10,6 +10,8 @@ NOT_ASKED = -1
 """Stands in "answers" wherever nothing is asked."""
 AS_TRAINED = "as trained"
 """The setting that training has; each source has further ones, which only the final table asks for."""
+LONGER, TWICE, FOUR_TIMES = "1.5 times as long", "twice as long", "4 times as long"
+"""Settings with longer sequences than training has."""
 
 
 class Split(enum.IntEnum):
@@ -35,8 +37,14 @@ class Sequences(Protocol):
     def vocab(self) -> int:
         """The number of tokens."""
 
-    def rows(self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED) -> Arrays:
-        """Returns "tokens" and "answers" [count, T], int32: the right answer at a token, or `NOT_ASKED`."""
+    def rows(
+        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Split = Split.TRAIN
+    ) -> Arrays:
+        """Returns "tokens" and "answers" [count, T], int32: the right answer at a token, or `NOT_ASKED`.
+
+        Where sequences come from a store of finite size, each `part` of it has its own; those that are drawn
+        afresh differ by their randomness.
+        """
 
     def word(self, token: int) -> str:
         """Returns a token as people read it."""
@@ -49,3 +57,12 @@ def stream(seed: int, part: Split, step: int = 0) -> np.random.Generator:
     np.True_
     """
     return np.random.default_rng([seed, part, step])
+
+
+def stretched(length: int, setting: str) -> int:
+    """Returns the length that sequences have in a setting, if `length` is that of training.
+
+    >>> [stretched(5, setting) for setting in (AS_TRAINED, LONGER, TWICE, FOUR_TIMES)]
+    [5, 8, 10, 20]
+    """
+    return {LONGER: -(-3 * length // 2), TWICE: 2 * length, FOUR_TIMES: 4 * length}.get(setting, length)

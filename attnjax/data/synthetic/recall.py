@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int32
 
 from attnjax.data.synthetic.config import RecallData
-from attnjax.data.synthetic.questions import AS_TRAINED, NOT_ASKED, Arrays
+from attnjax.data.synthetic.questions import AS_TRAINED, NOT_ASKED, Arrays, Split
 
 BLANK = 0
 MOST, TWICE = "most pairs trained", "twice as many pairs"
@@ -41,7 +41,9 @@ class Recall:
         """The number of tokens."""
         return self.config.vocab
 
-    def rows(self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED) -> Arrays:
+    def rows(
+        self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Split = Split.TRAIN
+    ) -> Arrays:
         """Returns the "tokens" and "answers" [count, T] of a setting."""
         most = 2 * self.config.pairs if setting == TWICE else self.config.pairs
         numbers = np.full(count, most)
