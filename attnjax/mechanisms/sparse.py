@@ -69,6 +69,37 @@ ROWS = (
         causal_only=True,
     ),
     _layer(
+        "lsh",
+        "buckets:LSH",
+        "softmax attention to the own key and, in each round, the last `size` of the bucket argmax[qΩ, -qΩ]",
+        Paper("Kitaev et al.", 2020, "Reformer: The Efficient Transformer", "2001.04451"),
+        options={
+            "size": Option(64, "keys of a bucket that a query sees in each round", least=1),
+            "buckets": Option(16, "an even number", least=2),
+            "rounds": Option(2, "of hashing", least=1),
+            "seed": Option(0, "decides which rotations Ω are drawn", least=0),
+        },
+        cost="O(T·(size·rounds + log T)·H)",
+        causal_only=True,
+    ),
+    _layer(
+        "routing",
+        "buckets:Routing",
+        "softmax attention to the own key and the last `size` keys whose nearest centroid is the query's",
+        Paper(
+            "Roy et al.",
+            2020,
+            "Efficient Content-Based Sparse Attention with Routing Transformers",
+            "2003.05997",
+        ),
+        options={
+            "size": Option(64, "keys of a centroid that a query sees", least=1),
+            "centroids": Option(16, "their number", least=1),
+        },
+        cost="O(T·(size + log T)·H)",
+        causal_only=True,
+    ),
+    _layer(
         "linformer",
         "shortened:Linformer",
         "softmax(q_t (E k)ᵀ/√H) (F v) with learned E and F of [rank, T]",

@@ -29,10 +29,11 @@ from attnjax.nn.latent.tensor_product import TensorProductAttention
 from attnjax.nn.latent.value_residual import ValueResidualAttention
 from attnjax.nn.norm import make_norm
 from attnjax.nn.short_convolution import ShortConvolution
-from attnjax.nn.sparse import DSA, NSA, Linformer, MoBA, Nystrom
+from attnjax.nn.sparse import DSA, LSH, NSA, Linformer, MoBA, Nystrom, Routing
 
 __all__ = [
     "DSA",
+    "LSH",
     "NSA",
     "Attention",
     "AttentionOutput",
@@ -64,6 +65,7 @@ __all__ = [
     "RecurrentAttention",
     "Residual",
     "Rope",
+    "Routing",
     "SelectiveAttention",
     "ShortConvolution",
     "SoftmaxAttention",

@@ -72,3 +72,39 @@ def highest(scores: Float[Array, "... n"], count: int) -> Int[Array, "... count"
     """
     values, places = jax.lax.top_k(jax.lax.stop_gradient(scores), min(count, scores.shape[-1]))
     return jnp.where(jnp.isneginf(values), -1, places)
+
+
+def highest_set(scores: Float[Array, "... n"], count: int) -> Int[Array, "... count"]:
+    """Returns the places that `highest` does, in their order, in a fraction of its time where they are many.
+
+    The bits of the last score that is chosen are found one after the other, by counting the scores above.
+
+    Example:
+      >>> highest_set(jnp.array([3.0, -jnp.inf, 5.0, 4.0]), 2).tolist()
+      [2, 3]
+    """
+    scores = jax.lax.stop_gradient(scores)
+    count, bits = min(count, scores.shape[-1]), jnp.finfo(scores.dtype).bits
+    integers = jnp.dtype(f"int{bits}")
+    limits = jnp.iinfo(integers)
+    # As integers in the order of the numbers; both zeros are one number.
+    code = jax.lax.bitcast_convert_type(jnp.where(scores == 0, 0, scores), integers)
+    code = jnp.where(code < 0, code ^ limits.max, code)
+
+    def enough(least: Array) -> Array:
+        return (code >= least[..., None]).sum(axis=-1) >= count
+
+    def next_bit(i: Array, least: Array) -> Array:
+        trial = least + (jnp.ones((), integers) << (bits - 2 - i).astype(integers))
+        return jnp.where(enough(trial), trial, least)
+
+    zero = jnp.zeros(scores.shape[:-1], integers)
+    least = jax.lax.fori_loop(0, bits - 1, next_bit, jnp.where(enough(zero), zero, limits.min))[..., None]
+    above, equal = code > least, code == least
+    missing = count - above.sum(axis=-1, keepdims=True)
+    chosen = above | (equal & (jnp.cumsum(equal, axis=-1) <= missing))
+    upto = jnp.cumsum(chosen, axis=-1, dtype=jnp.int32).reshape(-1, scores.shape[-1])
+    wanted = jnp.arange(1, count + 1, dtype=jnp.int32)
+    places = jax.vmap(lambda row: jnp.searchsorted(row, wanted))(upto).reshape(*scores.shape[:-1], count)
+    nothing = jnp.isneginf(jnp.take_along_axis(scores, places, axis=-1))
+    return jnp.where(nothing, -1, places).astype(jnp.int32)

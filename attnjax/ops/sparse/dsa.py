@@ -1,16 +1,20 @@
 """The lightning indexer of DeepSeek Sparse Attention: its scores, its choice and its loss."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from attnjax.ops.core.checks import count as at_least_one
-from attnjax.ops.sparse.blocks import highest, ids_at, in_blocks
+from attnjax.ops.sparse.blocks import highest_set, ids_at, in_blocks
 
 AT_ONCE = 128
 """Queries whose scores are held at a time."""
+STAGES = 8
+"""Parts of a text, each of which is scored against the keys up to its end."""
 
 
 def index_scores(
@@ -53,7 +57,7 @@ def dsa_tokens(
 ) -> Int[Array, "*B 1 T n"]:
     """Returns the keys that each query chooses: of those up to itself the highest by `index_scores`.
 
-    Scores are held for `AT_ONCE` queries at a time.
+    Scores are held for `AT_ONCE` queries at a time. Of equal scores the first keys are chosen.
 
     Args:
       query: as in `index_scores`.
@@ -64,8 +68,8 @@ def dsa_tokens(
       ids: of the keys' documents, below 0 for what is no token; None: all of one document.
 
     Returns:
-      Indices [*B, 1, T, min(count, S)], as `chosen_blocks(…, (1, 1))` takes them: one list for all heads. No
-      gradient.
+      Indices [*B, 1, T, min(count, S)], as `chosen_blocks(…, (1, 1))` takes them: one list for all heads, in
+      the order of the keys. No gradient.
 
     Raises:
       ValueError: count is below 1.
@@ -76,26 +80,39 @@ def dsa_tokens(
     Example:
       >>> x = jnp.arange(4.0)[:, None]
       >>> dsa_tokens(jnp.ones((4, 1, 1)), x, jnp.ones((4, 1)), 2)[0].tolist()
-      [[0, -1], [1, 0], [2, 1], [3, 2]]
+      [[0, -1], [0, 1], [1, 2], [2, 3]]
     """
     count = at_least_one("count", count)
     *batch, queries, _, _ = query.shape
     place = jnp.arange(key.shape[-2], dtype=jnp.int32)
-    positions = place[:queries] if positions is None else positions
     ids = jnp.zeros_like(place) if ids is None else ids
+    asked: Any = np.arange(queries, dtype=np.int32) if positions is None else positions
     query, key, gain = jax.lax.stop_gradient((query, key, gain))
-    size = min(AT_ONCE, queries)
-    at = jnp.broadcast_to(positions, (*batch, queries))
-    own = jnp.broadcast_to(ids_at(ids, positions), (*batch, queries))
+    known = isinstance(asked, np.ndarray) and asked.ndim == 1
+    at = jnp.broadcast_to(asked, (*batch, queries))
+    own = jnp.broadcast_to(ids_at(ids, asked), (*batch, queries))
 
-    def chosen(part: tuple[Array, Array, Array, Array]) -> Array:
-        query, gain, at, own = part
-        seen = (place <= at[..., None]) & (ids[..., None, :] == own[..., None]) & (own >= 0)[..., None]
-        return highest(jnp.where(seen, index_scores(query, key, gain), -jnp.inf), count)
+    def stage(first: int, last: int) -> Array:
+        """The choice of some queries, among the keys up to the last of them where that is known."""
+        keys = min(int(asked[last - 1]) + 1, place.size) if known else place.size
+        near, of, docs = place[:keys], key[..., :keys, :], ids[..., None, :keys]
 
-    parts = [jnp.moveaxis(in_blocks(x, size, axis=len(batch)), len(batch), 0) for x in (query, gain, at, own)]
-    found = jnp.moveaxis(jax.lax.map(chosen, tuple(parts)), 0, len(batch))
-    return found.reshape(*batch, 1, -1, found.shape[-1])[..., :queries, :]
+        def chosen(part: tuple[Array, Array, Array, Array]) -> Array:
+            query, gain, at, own = part
+            seen = (near <= at[..., None]) & (docs == own[..., None]) & (own >= 0)[..., None]
+            return highest_set(jnp.where(seen, index_scores(query, of, gain), -jnp.inf), count)
+
+        axis = len(batch)
+        parts = [jax.lax.slice_in_dim(x, first, last, axis=axis) for x in (query, gain, at, own)]
+        parts = [jnp.moveaxis(in_blocks(x, min(AT_ONCE, last - first), axis=axis), axis, 0) for x in parts]
+        found = jnp.moveaxis(jax.lax.map(chosen, tuple(parts)), 0, axis)
+        found = found.reshape(*batch, -1, found.shape[-1])[..., : last - first, :]
+        missing = min(count, place.size) - found.shape[-1]
+        return jnp.pad(found, [(0, 0)] * (axis + 1) + [(0, missing)], constant_values=-1)
+
+    step = max(AT_ONCE, -(-queries // STAGES)) if known else queries
+    stages = [stage(first, min(first + step, queries)) for first in range(0, queries, step)]
+    return jnp.concatenate(stages, axis=-2)[..., None, :, :]
 
 
 def indexer_loss(scores: Float[Array, "*B T S"], weights: Float[Array, "*B N T S"]) -> Float[Array, "*B T"]:

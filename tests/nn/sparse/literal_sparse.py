@@ -77,6 +77,31 @@ def dsa(query, key, value, count, index_query, index_key, gain):
     return over_heads(query, key, value, one)
 
 
+def buckets(query, key, value, size, of_query, of_key):
+    """`of_query` [T, N, R] and `of_key` [T, K, R] are the buckets of each round."""
+
+    def one(i, n, k):
+        seen = {i}
+        for r in range(of_query.shape[-1]):
+            mine = [j for j in range(i + 1) if of_key[j, k, r] == of_query[i, n, r]]
+            seen |= set(mine[-size:])
+        return attend(query[i, n], key[sorted(seen), k], value[sorted(seen), k])
+
+    return over_heads(query, key, value, one)
+
+
+def lsh(vectors, rotations):
+    """Of [T, N, H] and [H, R, half]."""
+    turned = np.einsum("tnh,hrm->tnrm", vectors, rotations)
+    return np.argmax(np.concatenate([turned, -turned], axis=-1), axis=-1)
+
+
+def nearest(vectors, centroids):
+    return np.argmax(vectors @ (centroids / np.linalg.norm(centroids, axis=1, keepdims=True)).T, axis=-1)[
+        ..., None
+    ]
+
+
 def linformer(query, key, value, of_keys, of_values):
     """`of_keys` and `of_values` are [T, rank]."""
     short_keys = np.array([sum(w * k for w, k in zip(column, key, strict=True)) for column in of_keys.T])

@@ -11,6 +11,7 @@ from flax import nnx
 from attnjax.mechanisms import find, read
 from attnjax.nn import make_attention
 from attnjax.ops import masks
+from attnjax.ops.sparse.blocks import highest, highest_set
 from tests.nn.sparse import literal_sparse as literal
 
 T, DIM, HEADS, KEY_HEADS = 11, 8, 4, 2
@@ -54,6 +55,16 @@ def dsa(made: Any, x: Any, *heads: np.ndarray) -> np.ndarray:
     return literal.dsa(*heads, 4, *map(np.asarray, parts))
 
 
+def lsh(made: Any, x: Any, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
+    of = [literal.lsh(heads, np.asarray(made.rotations())) for heads in (query, key)]
+    return literal.buckets(query, key, value, 2, *of)
+
+
+def routing(made: Any, x: Any, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
+    of = [literal.nearest(heads, numbers(made.centroids)) for heads in (query, key)]
+    return literal.buckets(query, key, value, 2, *of)
+
+
 def linformer(made: Any, x: Any, *heads: np.ndarray) -> np.ndarray:
     return literal.linformer(*heads, *(numbers(part)[:T] for part in (made.of_keys, made.of_values)))
 
@@ -66,6 +77,8 @@ CASES = {
     "moba(size=2, count=2)": moba,
     "nsa(size=2, count=4, window=3)": nsa,
     "dsa(count=4, index_heads=3, index_dim=4)": dsa,
+    "lsh(size=2, buckets=4, rounds=2)": lsh,
+    "routing(size=2, centroids=3)": routing,
     "linformer(rank=3, length=12)": linformer,
     "nystrom(landmarks=3, iterations=30, convolution=3)": nystrom,
 }
@@ -79,6 +92,16 @@ def test_a_layer_is_its_loop(mechanism: str, x64: None) -> None:
     got = jax.jit(lambda x: made(x, mask=order).out)(x)
     heads = CASES[mechanism](made, x, *(np.asarray(part(x)) for part in (made.query, made.key, made.value)))
     np.testing.assert_allclose(got, made.out(jnp.asarray(heads)), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_many_are_chosen_as_few_are(count: int) -> None:
+    """Among equal scores, both zeros, numbers below 0 and what is masked."""
+    draw = np.random.default_rng(0)
+    scores = draw.choice([-jnp.inf, -2.5, -1.0, -0.0, 0.0, 1e-30, 3.0], size=(40, 9)).astype(np.float32)
+    # For `top_k` -0 is below 0.
+    few = highest(jnp.where(scores == 0, 0, scores), count)
+    np.testing.assert_array_equal(np.sort(few), np.sort(highest_set(jnp.asarray(scores), count)))
 
 
 @pytest.mark.parametrize(
