@@ -13,11 +13,11 @@ from attnjax import nn
 from attnjax.ops import masks
 from attnjax.ops.positions import Llama3Scaling, YarnScaling
 from attnjax.ops.sparse import dsa_tokens
+from tests.oracles.torch_modules import D, H, K, N, T, drawn, put, x
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: oracles)")
 pytest.importorskip("transformers", reason="transformers is not installed (extra: oracles)")
 
-D, N, K, H, T = 16, 4, 2, 8, 7
 SIZES = {"hidden_size": D, "num_attention_heads": N, "num_key_value_heads": K, "num_hidden_layers": 1}
 ROPES = {
     "llama3": {
@@ -115,27 +115,6 @@ SOFTMAX: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def drawn(module: Any) -> dict[str, np.ndarray]:
-    """The module's parameters, drawn anew, as arrays."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.normal_(0, 0.4)
-    return {name: x.detach().numpy().astype(np.float32) for name, x in module.named_parameters()}
-
-
-def x() -> np.ndarray:
-    return np.random.default_rng(1).normal(size=(2, T, D)).astype(np.float32)
-
-
-def put(part: Any, weight: np.ndarray, bias: np.ndarray | None = None) -> None:
-    """Copies a matrix [out, in] of torch and its bias into a projection of ours."""
-    part.kernel[...] = jnp.asarray(weight.T.reshape(part.kernel.shape))
-    assert (part.bias is None) == (bias is None)
-    if bias is not None:
-        part.bias[...] = jnp.asarray(bias.reshape(part.bias.shape))
-
-
 def copied(layer: nn.SoftmaxAttention, theirs: dict[str, np.ndarray]) -> None:
     if layer.output_gate is not None:
         both = theirs["q_proj.weight"].reshape(N, 2, H, D)
@@ -193,51 +172,6 @@ def _parameters(function: Any) -> Any:
     import inspect
 
     return inspect.signature(function).parameters
-
-
-def test_gated_delta_net() -> None:
-    """Qwen3-Next's layer: fewer key heads than value heads, silu gate after the norm, decays by softplus."""
-    peer = importlib.import_module("transformers.models.qwen3_next.modeling_qwen3_next")
-    configs = importlib.import_module("transformers.models.qwen3_next.configuration_qwen3_next")
-    sizes = {"linear_num_key_heads": K, "linear_num_value_heads": N, "linear_conv_kernel_dim": 3}
-    sizes |= {"linear_key_head_dim": H, "linear_value_head_dim": H}
-    config = configs.Qwen3NextConfig(**SIZES, **sizes, layer_types=["linear_attention"])
-    module = peer.Qwen3NextGatedDeltaNet(config, layer_idx=0).eval()
-    theirs = drawn(module)
-    layer = nn.RecurrentAttention(
-        D,
-        N,
-        mechanism="gated_delta_net",
-        key_heads=K,
-        head_dim=H,
-        bias=False,
-        convolution=nn.Convolution(3),
-        output_gate=nn.OutputGate(activation="silu"),
-        rngs=nnx.Rngs(0),
-    )
-    groups, each = K, N // K
-    rows = theirs["in_proj_qkvz.weight"].reshape(groups, 2 * H + 2 * each * H, D)
-    query, key, value, gate = np.split(rows, [H, 2 * H, 2 * H + each * H], axis=1)
-    strength, decay = np.split(theirs["in_proj_ba.weight"].reshape(groups, 2 * each, D), 2, axis=1)
-    for part, weight in ((layer.query, query), (layer.key, key), (layer.value, value)):
-        put(part, weight.reshape(-1, D))
-    put(layer.output_gate.up, gate.reshape(-1, D))
-    put(layer.out, theirs["out_proj.weight"])
-    gates = layer.recurrence.gates
-    put(gates["strength"].up, strength.reshape(-1, D), np.zeros(N, np.float32))
-    put(gates["decay"].step.up, decay.reshape(-1, D), theirs["dt_bias"])
-    gates["decay"].rate.raw[...] = jnp.asarray(theirs["A_log"])
-    kernels = np.split(theirs["conv1d.weight"][:, 0], [K * H, 2 * K * H])
-    for name, kernel in zip(("query", "key", "value"), kernels, strict=True):
-        ours = layer.recurrence.convolutions[name].kernel
-        ours[...] = jnp.asarray(kernel.T[::-1].reshape(ours.shape))
-    layer.norm.scale[...] = jnp.asarray(theirs["norm.weight"])
-
-    with torch.no_grad():
-        expected = module(torch.tensor(x()))
-    with jax.enable_x64(False):
-        out = layer(jnp.asarray(x()), mask=masks.causal()).out
-    np.testing.assert_allclose(out, expected.numpy(), atol=5e-5)
 
 
 def test_the_lightning_indexer_chooses_the_tokens_that_deepseek_does() -> None:
