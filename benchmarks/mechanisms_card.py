@@ -27,7 +27,7 @@ from attnjax.config import loss_fields
 from attnjax.experiment import registry
 from attnjax.models.sizes import sizes
 from attnjax.runs.devices import start_jax
-from attnjax.sweeps.report.card import MECHANISM, Cost, card, markdown, records
+from attnjax.sweeps.report.card import MECHANISM, MeasuredCost, card, markdown, records
 from attnjax.sweeps.report.card_figure import card_figure
 from attnjax.sweeps.spec import read_spec
 from attnjax.sweeps.store import Sweep, read_plan, resolve
@@ -85,7 +85,7 @@ def measured(configs: Mapping[str, Any], rounds: int) -> dict[str, Any]:
     for name, row in summary(times).items():
         step = steps[name]
         middle, least, most = (row[f"{which}_s"] / step.tokens for which in ("median", "min", "max"))
-        cost = Cost((middle, least, most), step.bytes, step.sizes.cache, step.sizes.parameters)
+        cost = MeasuredCost((middle, least, most), step.bytes, step.sizes.cache, step.sizes.parameters)
         costs[name] = dataclasses.asdict(cost)
     return {"machine": about, "rounds": rounds, "costs": costs}
 
@@ -107,7 +107,7 @@ def main() -> None:
     if not configs.keys() <= known["costs"].keys():
         known = measured(configs, options.rounds)
         kept.write_text(json.dumps(known, indent=2) + "\n")
-    costs = {name: Cost(**row) for name, row in known["costs"].items()}
+    costs = {name: MeasuredCost(**row) for name, row in known["costs"].items()}
     plan = read_plan(sweep)
     rows = card(sweep.trials(), costs, plan["monitor"][0] if plan else "answers", ANSWERS)
     table = records(rows)

@@ -18,7 +18,7 @@ TOLERANCE = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
-class Sizes:
+class ModelSizes:
     """The sizes of a language model.
 
     Attributes:
@@ -31,7 +31,7 @@ class Sizes:
 
 
 @functools.cache
-def sizes(config: LanguageModelConfig, *, vocab: int, length: int) -> Sizes:
+def sizes(config: LanguageModelConfig, *, vocab: int, length: int) -> ModelSizes:
     """Returns the sizes of a language model; nothing is computed.
 
     Args:
@@ -45,9 +45,9 @@ def sizes(config: LanguageModelConfig, *, vocab: int, length: int) -> Sizes:
     Example:
       >>> small = LanguageModelConfig(dim=8, heads=2, layers=1, positions="none")
       >>> sizes(small, vocab=5, length=10)  # Two caches, of keys and of values, of 10 tokens.
-      Sizes(parameters=973, cache=160)
+      ModelSizes(parameters=973, cache=160)
       >>> sizes(dataclasses.replace(small, mechanism="retention"), vocab=5, length=10)  # Two heads of 4·4.
-      Sizes(parameters=977, cache=32)
+      ModelSizes(parameters=977, cache=32)
     """
     streaming = all(part.row.streaming for choice in read(config.mechanism) for part in choice.parts)
 
@@ -57,7 +57,7 @@ def sizes(config: LanguageModelConfig, *, vocab: int, length: int) -> Sizes:
 
     params, cache = jax.eval_shape(made)
     held = [x.size for x in jax.tree.leaves(cache) if jnp.issubdtype(x.dtype, jnp.floating)]
-    return Sizes(sum(x.size for x in jax.tree.leaves(params)), sum(held) if streaming else None)
+    return ModelSizes(sum(x.size for x in jax.tree.leaves(params)), sum(held) if streaming else None)
 
 
 def require_reads(config: LanguageModelConfig, length: int) -> None:
@@ -111,9 +111,9 @@ def of_equal_size(
       >>> made.head_dim, made.hidden
       (16, 7)
       >>> sizes(base, vocab=9, length=16)
-      Sizes(parameters=6889, cache=1024)
+      ModelSizes(parameters=6889, cache=1024)
       >>> sizes(made, vocab=9, length=16)
-      Sizes(parameters=6903, cache=1024)
+      ModelSizes(parameters=6903, cache=1024)
     """
     rounds = len(read(config.mechanism))
     wanted = sizes(_once(like, rounds), vocab=vocab, length=length)

@@ -61,8 +61,8 @@ def test_defaults_are_filled_in() -> None:
             "^model.positions is 'sinusoidal': it needs an even",
         ),
         (
-            {"mechanism": "gated"},
-            "^model.mechanism is 'gated': unknown mechanism 'gated'; did you mean gated_slot",
+            {"mechanism": "gated_slo"},
+            "^model.mechanism is 'gated_slo': unknown mechanism 'gated_slo'; did you mean gated_slot",
         ),
         (
             {"mechanism": "mesa"},

@@ -8,7 +8,7 @@ import pytest
 import attnjax as aj
 from attnjax.ops.arguments import make_call
 from attnjax.ops.engines import chosen
-from attnjax.ops.engines.chosen_lanes import Lanes
+from attnjax.ops.engines.chosen_lanes import ListLanes
 
 # B, T, S, N, K, lists, (size of query blocks, of key blocks), entries, what is gathered: ragged ends, lists
 # for each query head, for each key head, for several key heads, and of a number that does not divide theirs.
@@ -62,7 +62,7 @@ def test_a_turn_is_taken_for_the_units_that_chose_a_block_and_for_no_others():
 
     def turns(index):
         call = make_call(x, x, x, mask=aj.chosen_blocks(index, (1, 8)))
-        lanes = Lanes(call, call.rules, call.rules.mask, 1, 3)
+        lanes = ListLanes(call, call.rules, call.rules.mask, 1, 3)
         assert lanes.at_once == 24
         plan, count = jax.jit(lanes.plan)(call.rules.mask.index)
         return plan, int(count)

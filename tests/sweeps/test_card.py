@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from attnjax.sweeps.report.card import LONGER, TRAINED, Cost, Row, card, chosen_rate, markdown, records
+from attnjax.sweeps.report.card import (
+    LONGER,
+    TRAINED,
+    MeasuredCost,
+    Row,
+    card,
+    chosen_rate,
+    markdown,
+    records,
+)
 from attnjax.sweeps.report.card_figure import card_figure
 from attnjax.sweeps.store import TrialRecord
 
@@ -69,7 +78,7 @@ def made() -> list[Row]:
     ]
     trials += [trial(0.1, 0, 1.0, 90, mechanism="new")]
     trials += [trial(0.1, 0, None, mechanism="new", source="dates", status="waiting")]
-    return card(trials, {"gla": Cost((2e-6, 1e-6, 4e-6), 2**20, 640, 9000)}, "answers", COLUMN)
+    return card(trials, {"gla": MeasuredCost((2e-6, 1e-6, 4e-6), 2**20, 640, 9000)}, "answers", COLUMN)
 
 
 def test_rows_are_ordered_by_the_mean_over_all_sources() -> None:

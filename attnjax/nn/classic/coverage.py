@@ -26,6 +26,7 @@ class CoverageAttention(ReadingLayer):
       See et al., Get To The Point: Summarization with Pointer-Generator Networks, 2017, arXiv:1704.04368.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> layer = CoverageAttention(8, 2, rngs=nnx.Rngs(0))
       >>> layer(jnp.ones((1, 3, 8)), jnp.ones((1, 5, 8)), capture=Capture()).weights.shape
       (1, 2, 3, 5)

@@ -30,6 +30,7 @@ def squared_relu(length: float | Float[Array, ""] = 1.0) -> Normalizer:
 
     Example:
       >>> import attnjax as aj
+      >>> import jax.numpy as jnp
       >>> x = jnp.array([-1.0, 2.0])[:, None, None]
       >>> print(aj.attention_weights(x, x, normalizer=aj.squared_relu(2.0))[0])
       [[0.5 0. ]

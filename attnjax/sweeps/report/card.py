@@ -21,8 +21,8 @@ Scores = dict[int, float]
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What a mechanism costs, measured beside the others.
+class MeasuredCost:
+    """The cost of a mechanism, measured beside the others.
 
     Attributes:
       seconds_per_token: of a training step: median, least and greatest over rounds.
@@ -58,7 +58,7 @@ class Row:
 
     mechanism: str
     cells: Mapping[str, Cell]
-    cost: Cost | None = None
+    cost: MeasuredCost | None = None
 
     def overall(self, row: str) -> Scores:
         """Returns the mean over all sources, for each seed; empty where a source has no score."""
@@ -100,7 +100,9 @@ def chosen_rate(trials: Sequence[TrialRecord], monitor: str, column: str) -> Cel
     return Cell(rate, scores, missing)
 
 
-def card(trials: Iterable[TrialRecord], costs: Mapping[str, Cost], monitor: str, column: str) -> list[Row]:
+def card(
+    trials: Iterable[TrialRecord], costs: Mapping[str, MeasuredCost], monitor: str, column: str
+) -> list[Row]:
     """Returns the rows of a card, the best as trained first, those that lack a source last.
 
     Args:
@@ -166,7 +168,7 @@ def _of_cell(cell: Cell) -> dict[str, Any]:
     return {**found, "learning rate": cell.rate, "seeds": len(cell.scores[TRAINED])}
 
 
-def _costs(cost: Cost | None) -> dict[str, Any]:
+def _costs(cost: MeasuredCost | None) -> dict[str, Any]:
     middle, least, greatest = cost.seconds_per_token if cost else (None, None, None)
     return {
         "seconds per token": middle,
@@ -178,7 +180,7 @@ def _costs(cost: Cost | None) -> dict[str, Any]:
     }
 
 
-def _cost_texts(cost: Cost | None) -> list[str]:
+def _cost_texts(cost: MeasuredCost | None) -> list[str]:
     if cost is None:
         return ["—"] * 3
     held = "all tokens" if cost.held is None else str(cost.held)

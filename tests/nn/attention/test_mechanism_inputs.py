@@ -27,7 +27,7 @@ def x() -> jax.Array:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mechanism": "gated"}, "unknown mechanism 'gated'; did you mean gated_slot"),
+        ({"mechanism": "gated_slo"}, "unknown mechanism 'gated_slo'; did you mean gated_slot"),
         ({"options": {"slots": 3}}, "options slots: gla takes scale"),
         ({"mechanism": "softmax", "options": {"slots": 3}}, "options slots: softmax takes none"),
         (
