@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from attnjax.ops.linear.members.based import based as based
     from attnjax.ops.linear.members.bidirectional import bidirectional as bidirectional
+    from attnjax.ops.linear.members.comba import comba as comba
     from attnjax.ops.linear.members.cosformer import cosformer as cosformer
     from attnjax.ops.linear.members.delta_net import delta_net as delta_net
     from attnjax.ops.linear.members.delta_product import delta_product as delta_product
     from attnjax.ops.linear.members.gated_delta_net import gated_delta_net as gated_delta_net
     from attnjax.ops.linear.members.gated_slot import gated_slot as gated_slot
+    from attnjax.ops.linear.members.gdn2 import gdn2 as gdn2
     from attnjax.ops.linear.members.gla import gla as gla
     from attnjax.ops.linear.members.hgrn2 import hgrn2 as hgrn2
     from attnjax.ops.linear.members.kda import kda as kda

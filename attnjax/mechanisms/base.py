@@ -13,6 +13,7 @@ Role = Literal["mask", "comparison", "score", "normalizer", "gate"]
 OptionKind = Literal["int", "float", "bool", "ints"]
 OfModel = Literal["layer", "layers", "max_length"]
 GateRange = Literal["log_decay", "strength", "rate", "positive", "unit", "free", "random"]
+Decay = Literal["logsigmoid", "softplus"]
 TwoSided = Literal["sum", "quotient", "mean"]
 Takes = Literal["tokens", "context", "pool", "image", "graph", "depth"]
 Target = str | Callable[..., Any]
@@ -215,12 +216,15 @@ class Gate:
       optional: the function works without it.
       start: where a layer's values of a "free", "positive" or (in size) "rate" gate begin; drawn
         log-uniformly from a pair.
+      decay: the form of a layer's "log_decay" of tokens; None: "softplus" for one of heads, "logsigmoid" for
+        one of channels.
     """
 
     axes: str
     range: GateRange
     optional: bool = False
     start: float | tuple[float, float] = 1.0
+    decay: Decay | None = None
 
     @property
     def per_token(self) -> bool:

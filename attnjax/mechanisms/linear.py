@@ -1,5 +1,6 @@
 """The linear and recurrent family; each function is in the file of its name in `ops/linear/members`."""
 
+from dataclasses import replace
 from typing import Any
 
 from attnjax.mechanisms.base import Gate, Option, Paper, Recurrence
@@ -128,7 +129,32 @@ ROWS = (
         *("kda", "Kimi Team", 2025),
         *("Kimi Linear: An Expressive, Efficient Attention Architecture", "2510.26692"),
         "S_t = (I - β_t k_t k_tᵀ) diag(e^{g_t}) S_{t-1} + β_t k_t v_tᵀ; o_t = S_tᵀ q_t",
-        gates={"decay": _CHANNEL_DECAY, "strength": _STRENGTH},
+        gates={"decay": replace(_CHANNEL_DECAY, decay="softplus"), "strength": _STRENGTH},
+        options=_SCALE,
+        **_DELTA_RULE,
+    ),
+    _row(
+        *("gdn2", "Hatamizadeh et al.", 2026),
+        *("Gated DeltaNet-2: Decoupling Erase and Write in Linear Attention", "2605.22791"),
+        "S_t = (I - k_t (b_t ⊙ k_t)ᵀ) diag(e^{g_t}) S_{t-1} + k_t (w_t ⊙ v_t)ᵀ; o_t = S_tᵀ q_t",
+        gates={
+            "decay": replace(_CHANNEL_DECAY, decay="softplus"),
+            "erase_strength": Gate("*B T K H", "strength"),
+            "write_strength": Gate("*B T K V", "strength"),
+        },
+        options=_SCALE,
+        **_DELTA_RULE,
+    ),
+    _row(
+        *("comba", "Hu et al.", 2025),
+        *("Comba: Improving Bilinear RNNs with Closed-loop Control", "2506.02475"),
+        "S_t = e^{g_t} (I - b β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ; o_t = S_tᵀ (q_t - d k_t)",
+        gates={
+            "decay": _HEAD_DECAY,
+            "strength": _STRENGTH,
+            "feedback": Gate("K", "strength"),
+            "correction": Gate("K", "free"),
+        },
         options=_SCALE,
         **_DELTA_RULE,
     ),

@@ -40,6 +40,7 @@ def draw():
     x |= {"strength": rng.random((B, T, N)), "learning_rate": rng.random((B, T, N, H))}
     x |= {"bonus": rng.normal(size=(N, H)), "ridge": np.exp(rng.normal(size=(N, H)))}
     x |= {"levels": rng.random((B, T, N, 7)), "rate": -rng.exponential(size=N)}
+    x |= {"per_value": rng.random((B, T, N, V)), "per_head_strength": rng.random(N)}
     x |= {"keys": np.stack([x["key"], np.roll(x["key"], 1, 1)], 2)}
     x |= {"values": rng.normal(size=(B, T, 2, N, V)), "strengths": rng.random((B, T, 2, N))}
     return {name: value.astype(np.float32) for name, value in x.items()}
@@ -79,6 +80,12 @@ def delta_product(q, k, v, strength, decay):
     options = {"scale": H**-0.5, "num_householder": 2}
     name = "naive_recurrent_gated_delta_product"
     return naive("gated_delta_product/naive", name, q, k, v, decay, strength, **options)[0]
+
+
+def comba(q, k, v, decay, strength, feedback, correction):
+    by_head = feedback[:, None] * k
+    args = q - correction[:, None] * k, k, v, by_head, strength, decay
+    return naive("comba/naive", "naive_recurrent_comba", *args)[0]
 
 
 def rwkv7(q, k, v, decay, removal, rate):
@@ -128,6 +135,21 @@ PEERS = {
     "kda": (
         simple("kda/naive", "naive_recurrent_kda"),
         {"decay": "per_channel", "strength": "strength"},
+        {},
+    ),
+    "gdn2": (
+        simple("gdn2/naive", "naive_recurrent_gdn2"),
+        {"decay": "per_channel", "erase_strength": "learning_rate", "write_strength": "per_value"},
+        {},
+    ),
+    "comba": (
+        comba,
+        {
+            "decay": "per_head",
+            "strength": "strength",
+            "feedback": "per_head_strength",
+            "correction": "rate",
+        },
         {},
     ),
     "delta_product": (delta_product, {"strength": "strengths", "decay": "per_head"}, {}),

@@ -17,7 +17,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra: orac
 pytest.importorskip("transformers", reason="transformers is not installed (extra: oracles)")
 
 SIZES = {"hidden_size": D, "num_attention_heads": N, "num_key_value_heads": K, "num_hidden_layers": 2}
-LINEAR = {"layer_types": ["linear_attention"] * 2}
+LINEAR = {"layer_types": ["full_attention", "linear_attention"]}
+SEPARATE = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "out": "o_proj"}
 
 
 def made(package: str, prefix: str, module: str, **fields: Any) -> tuple[Any, dict[str, np.ndarray]]:
@@ -86,6 +87,49 @@ def test_gated_delta_net() -> None:
     gates["decay"].rate.raw[...] = jnp.asarray(theirs["A_log"])
     put_convolutions(layer, theirs, "query", "key", "value")
     layer.norm.scale[...] = jnp.asarray(theirs["norm.weight"])
+    assert_equal(layer, module)
+
+
+def test_gated_delta_net_with_negative_eigenvalues() -> None:
+    """OLMo Hybrid's layer: strengths up to 2, values of another size than keys."""
+    sizes = {"linear_num_key_heads": N, "linear_num_value_heads": N}
+    sizes |= {"linear_key_head_dim": H, "linear_value_head_dim": 6}
+    module, theirs = made("olmo_hybrid", "OlmoHybrid", "OlmoHybridGatedDeltaNet", **SIZES, **sizes, **LINEAR)
+    layer = recurrent(
+        "gated_delta_net",
+        value_dim=6,
+        max_strength=2.0,
+        norm=nn.HeadNorm(eps=1e-5),
+        output_gate=nn.OutputGate(activation="silu"),
+    )
+    for ours, name in SEPARATE.items():
+        put(getattr(layer, ours), theirs[f"{name}.weight"])
+    put(layer.output_gate.up, theirs["g_proj.weight"])
+    gates = layer.recurrence.gates
+    put(gates["strength"].up, theirs["b_proj.weight"], np.zeros(N, np.float32))
+    put(gates["decay"].step.up, theirs["a_proj.weight"], theirs["dt_bias"])
+    gates["decay"].rate.raw[...] = jnp.asarray(theirs["A_log"])
+    put_convolutions(layer, theirs, "query", "key", "value")
+    layer.norm.scale[...] = jnp.asarray(theirs["o_norm.weight"])
+    assert_equal(layer, module)
+
+
+def test_kimi_delta_attention() -> None:
+    """Kimi Linear's layer: both its gates, of decay and output, have the rank of a head."""
+    sizes = {"linear_num_heads": N, "linear_head_dim": H, "mlp_layer_types": ["dense"] * 2}
+    module, theirs = made("kimi_linear", "KimiLinear", "KimiLinearDeltaAttention", **SIZES, **sizes, **LINEAR)
+    layer = recurrent("kda", norm=nn.HeadNorm(eps=1e-5), output_gate=nn.OutputGate(rank=H))
+    for ours, name in SEPARATE.items():
+        put(getattr(layer, ours), theirs[f"{name}.weight"])
+    put(layer.output_gate.down, theirs["g_a_proj.weight"])
+    put(layer.output_gate.up, theirs["g_b_proj.weight"])
+    gates = layer.recurrence.gates
+    put(gates["strength"].up, theirs["b_proj.weight"], np.zeros(N, np.float32))
+    put(gates["decay"].step.down, theirs["forget_gate.f_a_proj.weight"])
+    put(gates["decay"].step.up, theirs["forget_gate.f_b_proj.weight"], theirs["forget_gate.dt_bias"])
+    gates["decay"].rate.raw[...] = jnp.asarray(theirs["forget_gate.A_log"].ravel())
+    put_convolutions(layer, theirs, "query", "key", "value")
+    layer.norm.scale[...] = jnp.asarray(theirs["o_norm.weight"])
     assert_equal(layer, module)
 
 

@@ -10,16 +10,18 @@ gate that all tokens share is f(b). Its range decides f, and b is such that the 
     log_decay  logsigmoid / 16, as in GLA
     free       identity
 
-A log-decay per head is rate · softplus(x W + b), as in Mamba-2 and Gated DeltaNet.
+A log-decay per head is rate · softplus(x W + b), as in Mamba-2 and Gated DeltaNet; one per channel is so
+where the mechanism says it, as in Kimi Delta Attention, and W then has the rank of a head.
 
 References:
   Yang et al., Gated Linear Attention Transformers with Hardware-Efficient Training, 2023, arXiv:2312.06635.
   Dao & Gu, Transformers are SSMs, 2024, arXiv:2405.21060 (Mamba-2).
   Yang et al., Gated Delta Networks: Improving Mamba2 with Delta Rule, 2024, arXiv:2412.06464.
+  Kimi Team, Kimi Linear: An Expressive, Efficient Attention Architecture, 2025, arXiv:2510.26692.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +30,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from attnjax.mechanisms import Gate
+from attnjax.mechanisms.base import Decay
 from attnjax.nn.axes import named
 from attnjax.nn.projection import into_heads
 from attnjax.ops.core.node import known
@@ -35,7 +38,6 @@ from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.linear.members.common import at_least_float32
 from attnjax.ops.linear.members.performer import orthogonal_features
 
-Decay = Literal["logsigmoid", "softplus"]
 RANK = 16
 TEMPERATURE = 16
 
@@ -64,7 +66,7 @@ def make_gate(
       axes: names and lengths of the gate's axes after those of the tokens.
       dim: D.
       decay: the kind of a log-decay of tokens: "softplus" has a rate for each head, "logsigmoid" none; None:
-        "softplus" for one of heads, "logsigmoid" for one of channels.
+        as the gate declares.
       options: dtype, param_dtype and rngs.
 
     Example:
@@ -78,29 +80,37 @@ def make_gate(
         return KeyDirection(axes, **options)
     if not gate.per_token:
         return Constant(gate, axes, **options)
-    if gate.range == "log_decay" and (decay or _default(gate)) == "softplus":
+    if gate.range == "log_decay" and (decay or gate.decay or _default(gate)) == "softplus":
         return StepDecay(gate, axes, dim, **options)
     return ProjectedGate(gate, axes, dim, **options)
 
 
 class ProjectedGate(nnx.Module):
-    """A gate f(x W + b) of every token; W = W₁W₂ has rank 16 where H is an axis.
+    """A gate f(x W + b) of every token; W = W₁W₂ has low rank where H is an axis.
 
     Args:
       gate: its declaration.
       axes: names and lengths of the gate's axes after those of the tokens.
       dim: D.
+      rank: of W; GLA's is 16.
       rngs: draws the parameters.
       dtypes: dtype and param_dtype.
     """
 
     def __init__(
-        self, gate: Gate, axes: Mapping[str, int], dim: int, *, rngs: nnx.Rngs, **dtypes: Any
+        self,
+        gate: Gate,
+        axes: Mapping[str, int],
+        dim: int,
+        *,
+        rank: int = RANK,
+        rngs: nnx.Rngs,
+        **dtypes: Any,
     ) -> None:
         self.range = gate.range
         low_rank = "H" in gate.axes.split()
-        self.down = into_heads(dim, {"rank": RANK}, bias=False, rngs=rngs, **dtypes) if low_rank else None
-        size, source = (RANK, "rank") if low_rank else (dim, "embed")
+        self.down = into_heads(dim, {"rank": rank}, bias=False, rngs=rngs, **dtypes) if low_rank else None
+        size, source = (rank, "rank") if low_rank else (dim, "embed")
         self.up = into_heads(size, axes, source=source, bias_init=_start(gate), rngs=rngs, **dtypes)
 
     def __call__(self, x: Float[Array, "*B T D"], key: Any) -> Array:
@@ -139,6 +149,8 @@ class Constant(nnx.Module):
 class StepDecay(nnx.Module):
     """Mamba-2's log-decay: a rate for each head times a step for each token, and head or channel.
 
+    A step for each channel is projected by a W of rank H, as in Kimi Delta Attention.
+
     Args:
       gate: its declaration.
       axes: names and lengths of the gate's axes after those of the tokens.
@@ -152,7 +164,7 @@ class StepDecay(nnx.Module):
     def __init__(self, gate: Gate, axes: Mapping[str, int], dim: int, **options: Any) -> None:
         step, rate = Gate(gate.axes, "positive", start=(1e-3, 1e-1)), Gate("K", "rate", start=(1.0, 16.0))
         self.channels = len(axes) - 1
-        self.step = ProjectedGate(step, axes, dim, **options)
+        self.step = ProjectedGate(step, axes, dim, rank=axes.get("head_dim", RANK), **options)
         self.rate = Constant(rate, dict(list(axes.items())[:1]), **options)
 
     def __call__(self, x: Float[Array, "*B T D"], key: Any) -> Array:

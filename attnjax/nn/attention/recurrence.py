@@ -127,7 +127,11 @@ class RecurrentMixer(nnx.Module):
         gates = {name: gate(x, key) for name, gate in self.gates.items()}
         if self.settings.max_strength != 1:
             declared = recurrence(self.mechanism).gates
-            strong = {name: x for name, x in gates.items() if declared[name].range == "strength"}
+            strong = {
+                name: x
+                for name, x in gates.items()
+                if declared[name].range == "strength" and declared[name].per_token
+            }
             gates |= {name: self.settings.max_strength * x for name, x in strong.items()}
         return gates
 

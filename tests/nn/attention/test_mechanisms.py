@@ -20,7 +20,7 @@ SIZES = {"heads": 4, "kv_heads": 2, "head_dim": 4, "value_dim": 3}
 OPTIONS = {"log_linear": {"levels": 4}, "lightning": {"layer": 1, "layers": 3}, "gated_slot": {"slots": 5}}
 # What the axes of these layers' parameters may measure.
 NAMED = {
-    **{"embed": {DIM}, "heads": {4}, "kv_heads": {2}, "head_dim": {3, 4}, "rank": {16}, "width": {4}},
+    **{"embed": {DIM}, "heads": {4}, "kv_heads": {2}, "head_dim": {3, 4}, "rank": {16, 4}, "width": {4}},
     **{"writes": {2}, "slots": {5}, "levels": {4}},
 }
 
@@ -104,7 +104,8 @@ def direction(x: np.ndarray) -> np.ndarray:
 def gated(part: nnx.Module, kind: str, x: np.ndarray, key: np.ndarray) -> np.ndarray:
     """A gate as its docstring has it."""
     if hasattr(part, "step"):
-        return gated(part.rate, "rate", x, key) * gated(part.step, "positive", x, key)
+        step, rate = gated(part.step, "positive", x, key), gated(part.rate, "rate", x, key)
+        return (rate if step.ndim == 3 else rate[:, None]) * step
     if kind == "unit":
         return direction(np.asarray(part.gain.raw[...]) * key)
     if kind == "random":

@@ -89,6 +89,25 @@ def kda(q, k, v, g: Gates) -> Answer:
     return recurrence(scaled(q), k, v, step)
 
 
+def gdn2(q, k, v, g: Gates) -> Answer:
+    """The paper's product of matrices, not the delta rule's difference."""
+
+    def step(S, t):
+        kept = np.eye(len(S)) - np.outer(k[t], g["erase_strength"][t] * k[t])
+        return kept @ np.diag(np.exp(g["decay"][t])) @ S + np.outer(k[t], g["write_strength"][t] * v[t])
+
+    return recurrence(scaled(q), k, v, step)
+
+
+def comba(q, k, v, g: Gates) -> Answer:
+    def step(S, t):
+        beta = g["strength"][t]
+        kept = np.eye(len(S)) - g["feedback"] * beta * np.outer(k[t], k[t])
+        return np.exp(g["decay"][t]) * kept @ S + beta * np.outer(k[t], v[t])
+
+    return recurrence(scaled(q - g["correction"] * k), k, v, step)
+
+
 def delta_product(q, k, v, g: Gates) -> Answer:
     def step(S, t):
         S = np.exp(g["decay"][t]) * S

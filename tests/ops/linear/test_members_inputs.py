@@ -26,6 +26,8 @@ DECAYS = [
 NOT_NEGATIVE = [
     *((name, "strength") for name, member in MEMBERS.items() if "strength" in member.gates),
     ("mamba2", "dt"),
+    ("gdn2", "erase_strength"),
+    ("gdn2", "write_strength"),
 ]
 
 

@@ -22,12 +22,13 @@ def delta_rule(
     decay: Array | None,
     scale: Any,
     options: Options,
+    feedback: Array | None = None,
 ) -> Any:
-    """Returns the delta rule after the decay.
+    """Returns the delta rule after the decay, whose erasing key is `feedback` times the key.
 
     What it erases is read before the decay, which therefore joins the erasing key.
     """
-    erase = at_least_float32(key)
+    erase = at_least_float32(key) if feedback is None else feedback * at_least_float32(key)
     if decay is not None:
         kept = jnp.exp(at_least_float32(log_decay("decay", decay)))
         erase = (kept if kept.ndim == key.ndim else kept[..., None]) * erase
