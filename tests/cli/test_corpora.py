@@ -44,6 +44,7 @@ def result(folder: Path) -> dict:
     return json.loads((folder / "result.json").read_text())
 
 
+@pytest.mark.slow
 def test_names_of_territories_train_go_on_and_translate_in_fresh_processes(tmp_path, monkeypatch):
     """With defaults of the engine and of the devices: nothing that an earlier call left helps them."""
     english = Locale("en").territories

@@ -46,6 +46,7 @@ class TestBlockwise(AttentionSemantics):
     engine = "blockwise"
 
 
+@pytest.mark.slow
 class TestOneBlock(AttentionSemantics):
     engine = "one block"
 

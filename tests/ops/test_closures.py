@@ -13,8 +13,6 @@ import attnjax as aj
 from attnjax.ops.core.pairs import Sizes
 from tests.contracts.attention_cases import close
 
-pytestmark = pytest.mark.versions
-
 T, N, H = 10, 2, 4
 IDS = np.array([[0, 0, 0, 1, 1, 1, 1, 2, 2, 2], [5, 5, 5, 5, 5, 5, 7, 7, 7, 7]])
 

@@ -108,6 +108,7 @@ def test_bad_input_is_refused_before_a_cluster_is_asked(arguments, message, monk
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 def test_a_search_of_one_shape_asks_for_as_many_trials_as_all_workers_take() -> None:
     search = (
         "sweep toy --search tpe --trials 99 --train.steps 40 --space train.learning_rate=log:0.1..1".split()

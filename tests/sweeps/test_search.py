@@ -113,7 +113,7 @@ def test_a_search_round_trips_through_its_record() -> None:
 
 @pytest.mark.parametrize(
     ("shapes", "count"),
-    [([], 14), ([*SHAPES, "--trials", "24"], 24)],
+    [([], 14), pytest.param([*SHAPES, "--trials", "24"], 24, marks=pytest.mark.slow)],
     ids=["of one shape", "over several shapes"],
 )
 def test_a_search_that_is_killed_ends_in_the_same_table(shapes: list[str], count: int) -> None:
@@ -182,6 +182,7 @@ class Recorder(LiveTable):
         super().ended(trial, status, value, reason)
 
 
+@pytest.mark.slow
 def test_a_pruned_lane_of_a_search_over_several_shapes_goes_to_a_further_trial_of_its_shape(
     monkeypatch,
 ) -> None:

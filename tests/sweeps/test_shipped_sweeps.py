@@ -1,7 +1,6 @@
 """The sweeps that come with the project: every trial can be, and seeds share a compiled shape."""
 
-import sys
-from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -28,22 +27,24 @@ def test_a_named_sweep_has_no_impossible_trial(name: str, trials: int, shapes: i
 
 
 @pytest.fixture
-def mechanisms(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module of the sweeps over mechanisms, with few of them: all take a minute to size."""
+def small(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The sources of the small sweep; both over mechanisms have few of them: all take a minute to size."""
     assert discover() == []
-    module = sys.modules[find_sweep("mechanisms_card").make.__module__]
     few = ("softmax", "window", "prefix", "neighborhood", "gla")
-    monkeypatch.setattr(module, "table", lambda kind: {name: find(name) for name in few})
-    assert all(len(read(mechanism)) == 1 for mechanism in module.FEW)
-    monkeypatch.setattr(module, "FEW", module.FEW[:2])
-    return module
+    for name in ("mechanisms_card", "mechanisms_small"):
+        # Its own names: the file may have been loaded again since.
+        names = find_sweep(name).make.__globals__
+        assert all(len(read(mechanism)) == 1 for mechanism in names["FEW"])
+        monkeypatch.setitem(names, "table", lambda kind: {name: find(name) for name in few})
+        monkeypatch.setitem(names, "FEW", names["FEW"][:2])
+    return names["SMALL"]
 
 
-def test_sweeps_over_mechanisms_have_models_of_equal_size(mechanisms: ModuleType) -> None:
+def test_sweeps_over_mechanisms_have_models_of_equal_size(small: Any) -> None:
     fit = ["softmax", "window(size=8)", "gla"]
     for name, sources, kept in (
         ("mechanisms_card", SOURCES, fit),
-        ("mechanisms_small", mechanisms.SMALL, fit[:2]),
+        ("mechanisms_small", small, fit[:2]),
     ):
         sweep = find_sweep(name)
         base = with_changes(sweep.experiment.make(), sweep.base)

@@ -41,8 +41,8 @@ def value_and_gradients(args, **options):
 @pytest.mark.parametrize(
     ("dtype", "strength", "per_channel"),
     [
-        (jnp.bfloat16, "none", False),
-        (jnp.float32, "strong", True),
+        pytest.param(jnp.bfloat16, "none", False, marks=pytest.mark.slow),
+        pytest.param(jnp.float32, "strong", True, marks=pytest.mark.slow),
         (jnp.bfloat16, "everything", True),
     ],
 )
