@@ -54,7 +54,8 @@ def test_sweeps_over_mechanisms_have_models_of_equal_size(small: Any) -> None:
         assert {trial.config.data.source for trial in trials} == set(sources)
         made = [sizes(trial.config.model, vocab=64, length=48) for trial in trials]
         assert max(x.parameters for x in made) < 1.01 * min(x.parameters for x in made)
-    refusals = mechanisms.fitted(["prefix", "neighborhood", "grid_of_mine"])
+    fitted = find_sweep("mechanisms_card").make.__globals__["fitted"]
+    refusals = fitted(["prefix", "neighborhood", "grid_of_mine"])
     assert "reads ahead" in refusals["prefix"]
     assert refusals["neighborhood"].startswith("neighborhood cannot read 48 tokens")
     assert "unknown mechanism 'grid_of_mine'" in refusals["grid_of_mine"]
@@ -64,5 +65,6 @@ def test_sweeps_over_mechanisms_have_models_of_equal_size(small: Any) -> None:
     ("name", "text"),
     [("bigbird", "bigbird(size=8)"), ("relative_bias", "relative_bias"), ("lightning", "lightning")],
 )
-def test_options_in_tokens_are_made_small(mechanisms: ModuleType, name: str, text: str) -> None:
-    assert mechanisms.short(find(name)) == text
+def test_options_in_tokens_are_made_small(name: str, text: str) -> None:
+    assert discover() == []
+    assert find_sweep("mechanisms_card").make.__globals__["short"](find(name)) == text
