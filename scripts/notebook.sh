@@ -20,3 +20,4 @@ cp "$ROOT/docs/tutorials/notebook.ipynb" .  # Cells run where the notebook lies.
 notebook --to notebook --execute --inplace notebook.ipynb
 cp notebook.ipynb "$ROOT/docs/tutorials/"
 notebook --to markdown notebook.ipynb --output-dir "$ROOT/docs/tutorials"
+[ ! -x "$ROOT/.venv/bin/ruff" ] || "$ROOT/.venv/bin/ruff" format --quiet "$ROOT"/docs/tutorials/notebook.*

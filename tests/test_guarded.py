@@ -20,7 +20,7 @@ def test_every_engine_mask_score_normaliser_and_member_traces_without_transfers(
     run("tests.contracts.under_a_guard")
 
 
-@pytest.mark.parametrize("devices", [["2"], ["1", "translation"]])
+@pytest.mark.parametrize("devices", [["2"], pytest.param(["1", "translation"], marks=pytest.mark.slow)])
 def test_every_experiment_trains_on_inputs_long_enough_for_blocks(devices, tmp_path):
     """On two devices each; on one the experiment that does most."""
     run("tests.long_inputs", str(tmp_path), *devices)

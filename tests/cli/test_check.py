@@ -3,6 +3,7 @@
 import pytest
 
 
+@pytest.mark.slow
 def test_prints_what_was_measured_and_fails_for_what_failed(attnjax) -> None:
     code, out, _ = attnjax("check", "gla", "--only", "future", "batch order")
     assert code == 0
