@@ -3,8 +3,9 @@
 To add a mechanism: its function, its row here, and its literal loop in the tests.
 """
 
-from attnjax.mechanisms.base import Gate, Layer, Mechanism, Option, Paper, Recipe, Recurrence
+from attnjax.mechanisms.base import Gate, Layer, Mechanism, Paper, Recipe, Recurrence
 from attnjax.mechanisms.catalogue import find, recurrence, register, table
+from attnjax.mechanisms.option import Option
 from attnjax.mechanisms.own import mechanism
 from attnjax.mechanisms.pattern import Choice, over_layers, read
 

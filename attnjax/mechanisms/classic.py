@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from attnjax.mechanisms.base import Layer, Option, Paper, Recipe
+from attnjax.mechanisms.base import Layer, Paper, Recipe
+from attnjax.mechanisms.option import Option
 
 _LUONG = Paper(
     "Luong et al.", 2015, "Effective Approaches to Attention-based Neural Machine Translation", "1508.04025"

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from attnjax.mechanisms.base import Layer, Option, Paper
+from attnjax.mechanisms.base import Layer, Paper
+from attnjax.mechanisms.option import Option
 
 _CONTEXT = {"context_dim": Option(None, "width of the context; None: D", least=1)}
 _EXPANSION = {"expansion": Option(4, "width of the feed-forward layers, in D", least=1)}

@@ -1,6 +1,7 @@
 """Choices that a layer learns or makes by its inputs: how far heads look, and which of them speak."""
 
-from attnjax.mechanisms.base import Layer, Mechanism, Option, Paper, Recipe
+from attnjax.mechanisms.base import Layer, Mechanism, Paper, Recipe
+from attnjax.mechanisms.option import Option
 
 _NN = "attnjax.nn.dynamic"
 

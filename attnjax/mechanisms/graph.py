@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from attnjax.mechanisms.base import Layer, Option, Paper
+from attnjax.mechanisms.base import Layer, Paper
+from attnjax.mechanisms.option import Option
 
 _EDGES = {
     "edge_dim": Option(None, "width of what the edges hold; None: nothing", least=1),

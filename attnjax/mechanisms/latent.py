@@ -1,6 +1,7 @@
 """Relatives of softmax attention: other weights, other keys and values, several maps of weights."""
 
-from attnjax.mechanisms.base import Layer, Mechanism, Option, Paper, Recipe
+from attnjax.mechanisms.base import Layer, Mechanism, Paper, Recipe
+from attnjax.mechanisms.option import Option
 
 _NN = "attnjax.nn.latent"
 _OPS = "attnjax.ops.normalizers"

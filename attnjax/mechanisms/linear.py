@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from attnjax.mechanisms.base import Gate, Option, Paper, Recurrence
+from attnjax.mechanisms.base import Gate, Paper, Recurrence
+from attnjax.mechanisms.option import Option
 
 _HEAD_DECAY, _CHANNEL_DECAY = Gate("*B T K", "log_decay"), Gate("*B T K H", "log_decay")
 _STRENGTH = Gate("*B T K", "strength")

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from attnjax.mechanisms.base import Layer, Option, Paper
+from attnjax.mechanisms.base import Layer, Paper
+from attnjax.mechanisms.option import Option
 
 _MAX_LENGTH = {"max_length": Option(512, "tokens that there are at most", least=1, of_model="max_length")}
 

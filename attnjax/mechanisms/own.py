@@ -10,8 +10,9 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from attnjax.config import require
-from attnjax.mechanisms.base import Layer, Mechanism, Option, OptionKind, Recipe, Recurrence
+from attnjax.mechanisms.base import Layer, Mechanism, Recipe, Recurrence
 from attnjax.mechanisms.catalogue import register
+from attnjax.mechanisms.option import Option, OptionKind
 
 Of = Literal["attention", "mask", "comparison", "score", "normalizer", "gate", "recurrence", "layer"]
 Made = TypeVar("Made", bound=Callable[..., Any])

@@ -7,7 +7,8 @@ model takes away what lies ahead.
 
 from typing import Any
 
-from attnjax.mechanisms.base import Option, Paper, Recipe
+from attnjax.mechanisms.base import Paper, Recipe
+from attnjax.mechanisms.option import Option
 
 _PLACE = "attnjax.nn.attention.recipes"
 _SIZE = {"size": Option(16, "tokens of a block", least=1)}

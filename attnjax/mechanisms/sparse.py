@@ -5,7 +5,8 @@ What is known before is a mask: see `recipes`.
 
 from typing import Any
 
-from attnjax.mechanisms.base import Layer, Option, Paper
+from attnjax.mechanisms.base import Layer, Paper
+from attnjax.mechanisms.option import Option
 
 _PLACE = "attnjax.nn.sparse"
 _WHOLE: dict[str, Any] = {

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from attnjax.mechanisms.base import Layer, Option, Paper
+from attnjax.mechanisms.base import Layer, Paper
+from attnjax.mechanisms.option import Option
 
 _REDUCTION = {"reduction": Option(16, "the network between has D/reduction numbers", least=1)}
 
