@@ -107,15 +107,15 @@ class BlockConfig:
 
     def __post_init__(self) -> None:
         for name in ("dim", "heads", "max_length"):
-            _require_positive(name, getattr(self, name))
+            require_positive(name, getattr(self, name))
         for name in ("head_dim", "kv_heads", "hidden"):
             if getattr(self, name) is not None:
-                _require_positive(name, getattr(self, name))
+                require_positive(name, getattr(self, name))
         for name, choices in _CHOICES.items():
-            _require_choice(name, getattr(self, name), get_args(choices))
+            require_choice(name, getattr(self, name), get_args(choices))
         for name, choices in _CHOICES_OR_NONE.items():
             if getattr(self, name) is not None:
-                _require_choice(name, getattr(self, name), get_args(choices))
+                require_choice(name, getattr(self, name), get_args(choices))
         require(self.norm_eps >= 0, f"model.norm_eps is {self.norm_eps!r}: it must be 0 or more")
         self._require_heads_fit()
         self._require_rope_fits()
@@ -215,7 +215,7 @@ class TransformerConfig(BlockConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("encoder_layers", "decoder_layers"):
-            _require_positive(name, getattr(self, name))
+            require_positive(name, getattr(self, name))
         for part in (part for choice in read(self.mechanism) for part in choice.parts):
             require(
                 not part.row.causal_only,
@@ -241,11 +241,11 @@ class LanguageModelConfig(BlockConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_positive("layers", self.layers)
+        require_positive("layers", self.layers)
         for part in (part for choice in read(self.mechanism) for part in choice.parts):
             _require_causal(part.row, self.mechanism)
         if self.convolution is not None:
-            _require_positive("convolution", self.convolution)
+            require_positive("convolution", self.convolution)
 
 
 def _require_causal(row: Mechanism, mechanism: str) -> None:
@@ -255,10 +255,12 @@ def _require_causal(row: Mechanism, mechanism: str) -> None:
     )
 
 
-def _require_positive(name: str, value: object) -> None:
+def require_positive(name: str, value: object) -> None:
+    """Raises InputError for what is no whole number above 0."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     require(whole and value >= 1, f"model.{name} is {value!r}: it must be a whole number, 1 or more")  # type: ignore[operator]
 
 
-def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raises InputError for what is not among the choices."""
     require(value in choices, f"model.{name} is {value!r}: it must be one of {', '.join(choices)}")

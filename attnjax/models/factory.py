@@ -164,15 +164,31 @@ class Parts:
             rngs=self.rngs,
         )
 
-    def output(self, vocab: int) -> Linear:
-        return Linear(
-            self.config.dim,
+    def dense(self, size: int) -> Linear:
+        """Makes a linear map of the model's vectors, with a bias whatever the layers have."""
+        return self._linear(self.config.dim, size, "embed", use_bias=True)
+
+    def output(self, vocab: int, size: int | None = None) -> Linear:
+        """Makes the map of vectors, of the model's size or the given one, to logits in single precision."""
+        return self._linear(
+            self.config.dim if size is None else size,
             vocab,
+            "vocab",
             use_bias=self.config.bias,
             preferred_element_type=jnp.float32,
+        )
+
+    def bias(self, vocab: int) -> nnx.Param:
+        return nnx.Param(jnp.zeros((vocab,), self.dtypes["param_dtype"]), **named("vocab"))
+
+    def _linear(self, inputs: int, outputs: int, axis: str, **options: Any) -> Linear:
+        return Linear(
+            inputs,
+            outputs,
             dot_general=flat_dot_general,
-            kernel_metadata=named("embed", "vocab"),
-            bias_metadata=named("vocab"),
+            kernel_metadata=named("embed", axis),
+            bias_metadata=named(axis),
             rngs=self.rngs,
             **self.dtypes,
+            **options,
         )

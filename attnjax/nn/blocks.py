@@ -84,9 +84,11 @@ def _residual(
     return made if isinstance(made, Residual | AttentionResidual) else Residual(made, placement)
 
 
-def read_out(
-    norm: Norm | AttentionResidual | None, x: Float[Array, "*B T D"], depth: Depth
-) -> Float[Array, "*B T D"]:
+ReadOut = Norm | AttentionResidual | None
+"""The reader of the result of a stack."""
+
+
+def read_out(norm: ReadOut, x: Float[Array, "*B T D"], depth: Depth) -> Float[Array, "*B T D"]:
     """Returns what a stack gives: x under a norm where there is one, or what attention over depth reads."""
     if isinstance(norm, AttentionResidual):
         return norm.enter(x, depth)
