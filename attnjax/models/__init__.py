@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from attnjax.models.output import Encoded as Encoded
     from attnjax.models.output import EncoderOutput as EncoderOutput
     from attnjax.models.output import ModelOutput as ModelOutput
+    from attnjax.models.vision import VisionTransformer as VisionTransformer
+    from attnjax.models.vision_config import VisionConfig as VisionConfig
 else:
     from attnjax.lazy import attach
 

@@ -164,9 +164,9 @@ class Parts:
             rngs=self.rngs,
         )
 
-    def dense(self, size: int) -> Linear:
-        """Makes a linear map of the model's vectors, with a bias whatever the layers have."""
-        return self._linear(self.config.dim, size, "embed", use_bias=True)
+    def dense(self, size: int, inputs: int | None = None) -> Linear:
+        """Makes a linear map of the model's vectors, or of others, with a bias whatever the layers have."""
+        return self._linear(self.config.dim if inputs is None else inputs, size, "embed", use_bias=True)
 
     def output(self, vocab: int, size: int | None = None) -> Linear:
         """Makes the map of vectors, of the model's size or the given one, to logits in single precision."""
