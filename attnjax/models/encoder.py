@@ -46,6 +46,7 @@ class Encoder(nnx.Module):
         self.norm = parts.read_out()
         self.pooler = None if config.pooler is None else parts.dense(config.dim)
         self.head = None if config.head is None else Head(config, vocab, parts)
+        self.pair = parts.output(2) if config.pair_head else None
 
     def __call__(
         self,
@@ -89,7 +90,8 @@ class Encoder(nnx.Module):
         if self.head is not None:
             of_text = self.config.head == "labels"
             logits = self.head(pooled if of_text else states, self.embedding, folded(dropout, "head"))
-        return EncoderOutput(states, pooled, logits, weights)
+        pair = None if self.pair is None else self.pair(pooled)
+        return EncoderOutput(states, pooled, logits, pair, weights)
 
     def _pooled(self, states: Float[Array, "B T D"], mask: Bool[Array, "B T"] | None) -> Float[Array, "B D"]:
         if mask is None:

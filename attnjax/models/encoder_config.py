@@ -36,6 +36,8 @@ class EncoderConfig(BlockConfig):
     """Activation of a layer of the head before its output; None: there is no such layer."""
     labels: int = 2
     """Labels that the head tells apart."""
+    pair_head: bool = False
+    """True if another layer tells from the vector of a text whether its two sentences belong together."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -86,7 +86,7 @@ class VisionTransformer(nnx.Module):
         if self.head is not None:
             dropout = folded(dropout, "head")
             logits = self.head(pooled if dropout is None else dropout(pooled))
-        return EncoderOutput(states, pooled, logits, weights)
+        return EncoderOutput(states, pooled, logits, None, weights)
 
     def _embedded(self, images: Array, masked: Array | None) -> Float[Array, "B T D"]:
         grid = self.patches(images)

@@ -67,12 +67,13 @@ def test_the_head_of_masked_tokens_is_its_formula() -> None:
 
 
 def test_the_pooler_and_heads_of_labels_are_their_formulas() -> None:
-    model = build(**BERT | {"head": "labels", "labels": 3, "head_activation": None})
+    model = build(**BERT | {"head": "labels", "labels": 3, "head_activation": None, "pair_head": True})
     output = model(TOKENS)
     pooled = jnp.tanh(output.states[:, 0] @ model.pooler.kernel[...] + model.pooler.bias[...])
     np.testing.assert_allclose(output.pooled, pooled, atol=1e-5)
     logits = pooled @ model.head.output.kernel[...] + model.head.output.bias[...]
     np.testing.assert_allclose(output.logits, logits, atol=1e-5)
+    np.testing.assert_allclose(output.pair, model.pair(pooled), atol=1e-5)
     model = build(**BERT | {"head": "token_labels", "labels": 1, "pooler": None})
     output = model(TOKENS)
     x = ACTIVATIONS["gelu_exact"](
