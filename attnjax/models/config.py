@@ -76,6 +76,8 @@ class BlockConfig:
     """Norm before each layer, or after its residual sum."""
     norm_eps: float = 1e-6
     """ε of the norms, in the unit of the square of what is normed."""
+    attention_scale: float | None = None
+    """Factor of the products of queries and keys; None: 1/√(size of a head)."""
     layer_scale: float | None = None
     """First factor of each channel of what a layer adds, which is learned; None: there is none."""
     residual: ResidualKind = "sum"
@@ -127,6 +129,10 @@ class BlockConfig:
         require(
             self.residual == "sum" or self.layer_scale is None,
             f"model.layer_scale is {self.layer_scale!r}: it needs residual sum, got {self.residual}",
+        )
+        require(
+            self.attention_scale is None or self.attention_scale > 0,
+            f"model.attention_scale is {self.attention_scale!r}: it must be above 0",
         )
         require(
             self.first_position >= 0 and (self.first_position == 0 or self.positions == "learned"),
@@ -181,6 +187,10 @@ class BlockConfig:
             f"model.positions is {self.positions!r}: it acts on scores, and {self.mechanism} has none",
         )
         for row in rows:
+            require(
+                self.attention_scale is None or row.kind in ("softmax", "recipe"),
+                f"model.attention_scale is {self.attention_scale!r}: {row.name} has no such factor",
+            )
             row.require_takes("tokens", f"model.mechanism is {self.mechanism!r}")
             require(
                 not row.keys_are_gates or not self.positions.startswith("rope"),
@@ -211,11 +221,22 @@ class TransformerConfig(BlockConfig):
     """Blocks that read the source."""
     decoder_layers: int = 2
     """Blocks that write the target."""
+    share_embeddings: bool = False
+    """True if the tokens of source and target have one embedding, of one vocabulary."""
+    tied_bias: bool = False
+    """True if the output has a bias where its matrix is the embedding of the target."""
+    tied_scale: float = 1.0
+    """Factor of the logits where the matrix of the output is the embedding of the target."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("encoder_layers", "decoder_layers"):
             require_positive(name, getattr(self, name))
+        require(
+            self.tie_embeddings or (not self.tied_bias and self.tied_scale == 1),
+            f"model.tied_bias is {self.tied_bias}, model.tied_scale {self.tied_scale}: they need "
+            "tie_embeddings",
+        )
         for part in (part for choice in read(self.mechanism) for part in choice.parts):
             require(
                 not part.row.causal_only,
