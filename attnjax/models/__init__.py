@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from attnjax.models.language_model import LanguageModelCache as LanguageModelCache
     from attnjax.models.output import Encoded as Encoded
     from attnjax.models.output import ModelOutput as ModelOutput
+    from attnjax.pretrained.folder import from_pretrained as from_pretrained
+    from attnjax.pretrained.folder import save_pretrained as save_pretrained
 else:
     from attnjax.lazy import attach
 

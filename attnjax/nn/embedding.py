@@ -16,9 +16,9 @@ from attnjax.ops.positions import sinusoidal
 
 
 class Embedding(nnx.Module):
-    """An embedding of tokens and their positions: √D·E[token] + P[position].
+    """An embedding of tokens and their positions: s·E[token] + P[position].
 
-    E starts as N(0, 1/D): the scaled vectors have unit variance, and `attend` gives logits of unit variance.
+    E starts as N(0, 1/D): with s = √D vectors have unit variance, and `attend` gives logits of unit variance.
 
     Args:
       vocab: the number of tokens.
@@ -26,6 +26,7 @@ class Embedding(nnx.Module):
       positions: the kind of P. "sinusoidal" has no parameters, "learned" is a table that starts as
         N(0, 0.02²); None: there is no P.
       max_length: the number of rows of the learned table; unused otherwise.
+      scale: s; None: √D.
       dtype: of the vectors; None is the dtype of the parameters.
       param_dtype: of the parameters.
       rngs: draws the parameters.
@@ -50,6 +51,7 @@ class Embedding(nnx.Module):
         *,
         positions: Literal["sinusoidal", "learned"] | None = None,
         max_length: int | None = None,
+        scale: float | None = None,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
@@ -61,6 +63,7 @@ class Embedding(nnx.Module):
         self.positions = positions
         self.max_length = max_length if positions == "learned" else None
         self.dim = dim
+        self.scale = dim**0.5 if scale is None else scale
 
         def table(rows: int, axis: str, spread: float) -> nnx.Embed:
             return nnx.Embed(
@@ -94,7 +97,9 @@ class Embedding(nnx.Module):
             raise TypeError(f"tokens have dtype {tokens.dtype}: expected integers")
         self.require_rows(tokens.shape[-1])
         _require_inside("tokens", tokens, self.tokens.num_embeddings, "vocabulary has {} ids")
-        vectors = _rows(self.tokens, tokens) * self.dim**0.5
+        vectors = _rows(self.tokens, tokens)
+        if self.scale != 1:
+            vectors = vectors * self.scale
         if positions is None:
             positions = jnp.arange(tokens.shape[-1])
         if self.table is not None:
