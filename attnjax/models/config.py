@@ -9,8 +9,8 @@ References:
   Shazeer, GLU Variants Improve Transformer, 2020, arXiv:2002.05202 (swiglu).
 """
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, fields, replace
+from typing import Literal, Self, get_args
 
 from attnjax.config import require
 from attnjax.mechanisms import Mechanism, read
@@ -23,10 +23,11 @@ NormPlacement = Literal["pre", "post"]
 ResidualKind = Literal["sum", "attention"]
 Ungated = Literal["gelu", "gelu_exact", "quick_gelu", "relu", "silu", "tanh"]
 Activation = Literal[Ungated, "swiglu", "geglu", "geglu_exact", "reglu"]
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16", "float64"]
 Implementation = Literal["reference", "blockwise"]
 RopeScaling = Literal["linear", "yarn", "llama3"]
 OutputGate = Literal["elementwise", "headwise"]
+AttentionBias = Literal["all", "qkv", "out", "none"]
 
 _CHOICES = {
     "positions": Positions,
@@ -41,6 +42,7 @@ _CHOICES_OR_NONE = {
     "implementation": Implementation,
     "rope_scaling": RopeScaling,
     "output_gate": OutputGate,
+    "attention_bias": AttentionBias,
 }
 
 
@@ -69,7 +71,13 @@ class BlockConfig:
     rope_scaling: RopeScaling | None = None
     """Other wavelengths of rope, for texts rope_factor times as long as max_length; None: the same ones."""
     rope_factor: float = 1.0
-    """The ratio of the new length to max_length under rope_scaling."""
+    """The ratio of the new length to the original one under rope_scaling."""
+    rope_original_length: int | None = None
+    """Tokens of the texts before rope_scaling; None: max_length."""
+    rope_slow_turns: float = 1.0
+    """Turns within the original length up to which yarn and llama3 divide a frequency by rope_factor."""
+    rope_fast_turns: float | None = None
+    """Turns from which on they leave a frequency; None: 32 for yarn, 4 for llama3."""
     norm: Norm = "layer"
     """LayerNorm or RMSNorm."""
     norm_placement: NormPlacement = "pre"
@@ -90,6 +98,10 @@ class BlockConfig:
     """Gate of the heads before the last projection of attention, of each entry or each head; None: none."""
     bias: bool = True
     """True if projections and feed-forward layers have biases."""
+    attention_bias: AttentionBias | None = None
+    """Biases of attention: of all projections, all but the last, the last, or none; None: as bias says."""
+    output_bias: bool | None = None
+    """True if the output projection has a bias; None: as bias says."""
     embedding_scale: float | None = None
     """Factor of the embedding of tokens; None: √dim."""
     embedding_norm: bool = False
@@ -101,7 +113,7 @@ class BlockConfig:
     first_position: int = 0
     """Row of position 0 in a learned table; RoBERTa and BART leave two rows before it unused."""
     dtype: Precision = "float32"
-    """Precision of the computation."""
+    """Precision of the computation; float64 needs jax_enable_x64."""
     param_dtype: Precision = "float32"
     """Precision of the parameters; bfloat16 loses updates that are below half of its last digit."""
     implementation: Implementation | None = None
@@ -161,11 +173,11 @@ class BlockConfig:
 
     def _require_rope_fits(self) -> None:
         rotates = self.positions.startswith("rope")
-        for name, default in (("base", 10_000.0), ("fraction", 1.0), ("scaling", None), ("factor", 1.0)):
-            value = getattr(self, f"rope_{name}")
+        for field in fields(BlockConfig):
+            value = getattr(self, field.name)
             require(
-                rotates or value == default,
-                f"model.rope_{name} is {value!r}: model.positions is {self.positions!r}, expected rope",
+                rotates or not field.name.startswith("rope_") or value == field.default,
+                f"model.{field.name} is {value!r}: model.positions is {self.positions!r}, expected rope",
             )
         require(self.rope_base > 0, f"model.rope_base is {self.rope_base!r}: it must be above 0")
         rotated = round(self.head_size * self.rope_fraction)
@@ -178,6 +190,23 @@ class BlockConfig:
             (self.rope_factor > 1) if self.rope_scaling else self.rope_factor == 1,
             f"model.rope_factor is {self.rope_factor!r}: it must be above 1 with model.rope_scaling, and 1 "
             "without",
+        )
+        if self.rope_original_length is not None:
+            require_positive("rope_original_length", self.rope_original_length)
+            require(
+                self.rope_scaling in ("yarn", "llama3"),
+                f"model.rope_original_length is {self.rope_original_length}: model.rope_scaling is "
+                f"{self.rope_scaling!r}, expected yarn or llama3",
+            )
+        fast = self.rope_fast_turns
+        require(
+            (self.rope_slow_turns == 1 and fast is None) or self.rope_scaling in ("yarn", "llama3"),
+            f"model.rope_slow_turns is {self.rope_slow_turns!r}, model.rope_fast_turns {fast!r}: "
+            f"model.rope_scaling is {self.rope_scaling!r}, expected yarn or llama3",
+        )
+        require(
+            0 < self.rope_slow_turns < (4 if fast is None else fast),
+            f"model.rope_slow_turns is {self.rope_slow_turns!r}: expected above 0 and below rope_fast_turns",
         )
 
     def _require_mechanism_fits(self) -> None:
@@ -211,6 +240,27 @@ class BlockConfig:
     def hidden_dim(self) -> int:
         """The width of the feed-forward layer, with the default filled in."""
         return 4 * self.dim if self.hidden is None else self.hidden
+
+    def filled(self) -> Self:
+        """Returns the config with what the other settings say in the place of None.
+
+        Example:
+          >>> BlockConfig(dim=8, heads=2).filled().head_dim
+          4
+        """
+        bias: AttentionBias = "all" if self.bias else "none"
+        turns = {"llama3": 4.0, "yarn": 32.0}.get(self.rope_scaling or "")
+        return replace(
+            self,
+            head_dim=self.head_size,
+            kv_heads=self.heads if self.kv_heads is None else self.kv_heads,
+            hidden=self.hidden_dim,
+            attention_bias=bias if self.attention_bias is None else self.attention_bias,
+            output_bias=self.bias if self.output_bias is None else self.output_bias,
+            embedding_scale=self.dim**0.5 if self.embedding_scale is None else self.embedding_scale,
+            rope_original_length=self.rope_original_length or (self.max_length if turns else None),
+            rope_fast_turns=turns if self.rope_fast_turns is None else self.rope_fast_turns,
+        )
 
 
 @dataclass(frozen=True)

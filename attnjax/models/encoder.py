@@ -67,7 +67,7 @@ class Encoder(nnx.Module):
           types: of the tokens; None: 0.
           positions: of the tokens; None: they count from each row's first token.
           dropout: of embeddings, weights and layers.
-          capture: the weights to return, by the path of their layer ("blocks.1.attention").
+          capture: the weights and vectors to return, by the path of their layer ("blocks.1.attention").
 
         Raises:
           TypeError: The tokens are not integers, or the mask not booleans.
@@ -86,7 +86,7 @@ class Encoder(nnx.Module):
         score = None if self.score is None else self.score()
         repeats = self.config.layers // len(self.blocks)
         blocks = [block for block in self.blocks for _ in range(repeats)]
-        states, weights = through(
+        states, captured = through(
             blocks,
             self.norm,
             x,
@@ -101,7 +101,7 @@ class Encoder(nnx.Module):
             of_text = self.config.head == "labels"
             logits = self.head(pooled if of_text else states, self.embedding, folded(dropout, "head"))
         pair = None if self.pair is None else self.pair(pooled)
-        return EncoderOutput(states, pooled, logits, pair, weights)
+        return EncoderOutput(states, pooled, logits, pair, captured.weights, captured.hidden)
 
     def _pooled(self, states: Float[Array, "B T D"], mask: Bool[Array, "B T"] | None) -> Float[Array, "B D"]:
         if mask is None:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.models.config import TransformerConfig
 from attnjax.models.factory import Parts
-from attnjax.models.output import Encoded, ModelOutput, Weights
+from attnjax.models.output import Captured, Encoded, ModelOutput
 from attnjax.models.padding import Present, key_mask, places, require_present
 from attnjax.nn import Capture, Depth, Dropout, KeysValues, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
@@ -106,9 +106,9 @@ class Transformer(nnx.Module):
         encoder = decoder = capture
         if capture is not None:
             encoder, decoder = self._captures(capture, source.shape[-1], target.shape[-1])
-        memory, weights = self.encode(source, source_lengths, dropout=dropout, capture=encoder)
+        memory, weights, hidden = self.encode(source, source_lengths, dropout=dropout, capture=encoder)
         decoded = self.decode(target, memory, source_lengths, dropout=dropout, capture=decoder)
-        return decoded._replace(weights=weights | decoded.weights)
+        return decoded._replace(weights=weights | decoded.weights, hidden=hidden | decoded.hidden)
 
     def encode(
         self,
@@ -133,7 +133,8 @@ class Transformer(nnx.Module):
         x = _drop(self.source_embedding(source, places(source_lengths)), dropout)
         mask = key_mask(source_lengths)
         score = None if self.encoder_score is None else self.encoder_score()
-        captured: Weights = {}
+        captured = Captured(capture, "encoder")
+        captured.add("source_embedding", x)
         depth = Depth()
         for i, block in enumerate(self.encoder):
             x, _, weights = block(
@@ -141,11 +142,13 @@ class Transformer(nnx.Module):
                 mask=mask,
                 score=score,
                 dropout=folded(dropout, i),
-                capture=_layer(capture, i),
+                capture=captured.layer(i),
                 depth=depth,
             )
-            captured |= {f"encoder.{i}.{name}": w for name, w in weights.items()}
-        return Encoded(read_out(self.encoder_norm, x, depth), captured)
+            captured.add_layer(i, x, weights)
+        x = read_out(self.encoder_norm, x, depth)
+        captured.add("encoder_norm", x)
+        return Encoded(x, captured.weights, captured.hidden)
 
     def decode(
         self,
@@ -181,7 +184,8 @@ class Transformer(nnx.Module):
         x = _drop(x, dropout)
         score = None if self.decoder_score is None else self.decoder_score(offset)
         own: list[KVCache | StateCache] = []
-        captured: Weights = {}
+        captured = Captured(capture, "decoder")
+        captured.add("target_embedding", x)
         depth = Depth()
         for i, block in enumerate(self.decoder):
             x, kept, weights = block(
@@ -192,15 +196,16 @@ class Transformer(nnx.Module):
                 score=score,
                 cache=None if cache is None else cache.own[i],
                 dropout=folded(dropout, i),
-                capture=_layer(capture, i),
+                capture=captured.layer(i),
                 depth=depth,
             )
             if kept is not None:
                 own.append(kept)
-            captured |= {f"decoder.{i}.{name}": w for name, w in weights.items()}
-        logits = self._logits(read_out(self.decoder_norm, x, depth))
+            captured.add_layer(i, x, weights)
+        x = read_out(self.decoder_norm, x, depth)
+        captured.add("decoder_norm", x)
         kept_cache = None if cache is None else DecoderCache(tuple(own), cache.source, cache.source_lengths)
-        return ModelOutput(logits, kept_cache, captured)
+        return ModelOutput(self._logits(x), kept_cache, captured.weights, captured.hidden)
 
     def init_cache(self, memory: Float[Array, "B S D"], source_lengths: Present, length: int) -> DecoderCache:
         """Returns an empty cache for `length` target tokens, with the memory projected for every layer.
@@ -270,7 +275,3 @@ class Transformer(nnx.Module):
 
 def _drop(x: Array, dropout: Dropout | None) -> Array:
     return x if dropout is None else dropout.fold("embedding")(x)
-
-
-def _layer(capture: Capture | None, number: int) -> Capture | None:
-    return None if capture is None else capture.layer(number)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jaxtyping import Array, Float
 
-from attnjax.models.output import Weights
+from attnjax.models.output import Captured
 from attnjax.nn import Capture, Depth, Dropout, EncoderBlock, folded
 from attnjax.nn.attention.base import MaskLike, ScoreLike
 from attnjax.nn.blocks import ReadOut, read_out
@@ -19,24 +19,25 @@ def through(
     score: ScoreLike | None = None,
     dropout: Dropout | None = None,
     capture: Capture | None = None,
-) -> tuple[Float[Array, "B T D"], Weights]:
-    """Returns what the blocks make of x, and the weights that the capture asks for ("blocks.0.attention").
+) -> tuple[Float[Array, "B T D"], Captured]:
+    """Returns what the blocks make of x, and what the capture asks for ("blocks.0", "blocks.0.attention").
 
     Args:
       blocks: applied one after the other; one may stand at several places.
       norm: of the result; None: there is none.
-      x: the input of the first block.
+      x: the input of the first block, which a capture calls "embedding".
       mask: of every layer's attention.
       score: of every layer's attention.
       dropout: of weights and layers.
-      capture: the weights to return.
+      capture: the weights and vectors to return.
 
     Raises:
       ValueError: A capture is out of range.
     """
     if capture is not None:
         capture.require_within("layers", len(blocks))
-    captured: Weights = {}
+    captured = Captured(capture, "blocks")
+    captured.add("embedding", x)
     depth = Depth()
     for i, block in enumerate(blocks):
         x, _, weights = block(
@@ -44,8 +45,10 @@ def through(
             mask=mask,
             score=score,
             dropout=folded(dropout, i),
-            capture=None if capture is None else capture.layer(i),
+            capture=captured.layer(i),
             depth=depth,
         )
-        captured |= {f"blocks.{i}.{name}": w for name, w in weights.items()}
-    return read_out(norm, x, depth), captured
+        captured.add_layer(i, x, weights)
+    x = read_out(norm, x, depth)
+    captured.add("norm", x)
+    return x, captured

@@ -1,5 +1,6 @@
 """The encoder-decoder: every kind of config, padding, causality, capture, dtypes, what it is made of."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -107,7 +108,7 @@ def test_decoding_with_the_cache_equals_decoding_without(variant: dict) -> None:
     step = jax.jit(lambda tokens, cache: model.decode(tokens, None, lengths, cache=cache))
     cache, parts = model.init_cache(memory, lengths, 6), []
     for tokens in (target[:, :3], target[:, 3:4], target[:, 4:]):
-        logits, cache, _ = step(tokens, cache)
+        logits, cache, *_ = step(tokens, cache)
         parts.append(logits)
     np.testing.assert_allclose(jnp.concatenate(parts, 1), whole, atol=1e-4)
     assert cache.length.tolist() == [T] * B
@@ -150,7 +151,7 @@ def test_parameters_are_all_there_is_and_all_are_used_and_named(variant: dict) -
 def test_capture_names_layers_and_changes_no_bit() -> None:
     model, (source, lengths, target) = build(encoder_layers=2, decoder_layers=2), inputs()
     plain = jax.jit(lambda: model(source, lengths, target).logits)()
-    logits, _, captured = jax.jit(lambda: model(source, lengths, target, capture=nn.Capture()))()
+    logits, _, captured, _ = jax.jit(lambda: model(source, lengths, target, capture=nn.Capture()))()
     np.testing.assert_array_equal(np.asarray(logits), np.asarray(plain))
     assert {path: weights.shape for path, weights in captured.items()} == {
         **{f"encoder.{i}.attention": (B, 4, S, S) for i in range(2)},
@@ -159,12 +160,22 @@ def test_capture_names_layers_and_changes_no_bit() -> None:
     }
     assert not captured["decoder.1.cross_attention"][2, :, :, 1:].any()  # a source of one token
     request = nn.Capture(layers=(1,), heads=(2,), rows=(0, 3))
-    part = jax.jit(lambda: model(source, lengths, target, capture=request).weights)()
+    request = dataclasses.replace(request, hidden=True)
+    _, _, part, hidden = jax.jit(lambda: model(source, lengths, target, capture=request))()
     assert {path: weights.shape for path, weights in part.items()} == {
         "encoder.1.attention": (B, 1, 2, S),
         "decoder.1.self_attention": (B, 1, 2, T),
         "decoder.1.cross_attention": (B, 1, 2, S),
     }
+    of_stack = (
+        "encoder.1",
+        "decoder.1",
+        "source_embedding",
+        "target_embedding",
+        "encoder_norm",
+        "decoder_norm",
+    )
+    assert {path: x.shape for path, x in hidden.items()} == dict.fromkeys(of_stack, (B, 2, model.config.dim))
     with pytest.raises(ValueError, match=r"capture.layers \(2,\): there are 2"):
         model(source, lengths, target, capture=nn.Capture(layers=(2,)))
 
@@ -172,12 +183,12 @@ def test_capture_names_layers_and_changes_no_bit() -> None:
 def test_a_capture_asks_each_stack_for_the_layers_and_rows_that_it_has() -> None:
     model = build(encoder_layers=1, decoder_layers=2)
     source, lengths, target = jnp.ones((B, S), int), jnp.full(B, S), jnp.ones((B, T), int)
-    *_, captured = model(source, lengths, target, capture=nn.Capture(layers=(1,), rows=(0, S - 1)))
+    captured = model(source, lengths, target, capture=nn.Capture(layers=(1,), rows=(0, S - 1))).weights
     assert {path: weights.shape for path, weights in captured.items()} == {
         "decoder.1.self_attention": (B, 4, 1, T),
         "decoder.1.cross_attention": (B, 4, 1, S),
     }
-    *_, captured = model(source, lengths, target, capture=nn.Capture(layers=(0,), rows=(S - 1,)))
+    captured = model(source, lengths, target, capture=nn.Capture(layers=(0,), rows=(S - 1,))).weights
     assert captured["encoder.0.attention"].shape == (B, 4, 1, S)
     with pytest.raises(ValueError, match=r"capture.rows \(7,\): there are 7"):
         model(source, lengths, target, capture=nn.Capture(rows=(S,)))
@@ -186,7 +197,7 @@ def test_a_capture_asks_each_stack_for_the_layers_and_rows_that_it_has() -> None
 def test_a_recurrence_has_no_weights_to_capture_or_to_drop() -> None:
     model = build(mechanism="mamba2", kv_heads=2)
     dropout = nn.Dropout(0.1, jax.random.key(0))
-    *_, captured = jax.eval_shape(lambda *a: model(*a, dropout=dropout, capture=nn.Capture()), *inputs())
+    captured = jax.eval_shape(lambda *a: model(*a, dropout=dropout, capture=nn.Capture()), *inputs()).weights
     assert set(captured) == {"decoder.0.cross_attention"}
 
 
