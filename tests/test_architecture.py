@@ -37,7 +37,6 @@ GIVEN_OUT = {"attnjax.models imports attnjax.pretrained.folder"}
 # Third-party interfaces that move between releases, and the one file that knows each.
 TOUCHED_BY = {
     "babel": "attnjax/data/text/date_formats.py",
-    "grain": "attnjax/data/pipeline.py",
     "optuna": "attnjax/sweeps/search.py",
     "orbax": "attnjax/train/checkpoint.py",
     "ray": "attnjax/sweeps/on_ray.py",
@@ -55,7 +54,6 @@ HEAVY = {
     "flax",
     "optax",
     "orbax",
-    "grain",
     "numpy",
     "matplotlib",
     "tokenizers",
@@ -69,6 +67,7 @@ LATER = {
     "optuna",
     "polars",
     "pandas",
+    "orbax",
     "ray",
     "torch",
     "tensorboardX",
