@@ -84,6 +84,8 @@ class BlockConfig:
     """Norm before each layer, or after its residual sum."""
     norm_eps: float = 1e-6
     """ε of the norms, in the unit of the square of what is normed."""
+    attention_scale: float | None = None
+    """Factor of the products of queries and keys; None: 1/√(size of a head)."""
     layer_scale: float | None = None
     """First factor of each channel of what a layer adds, which is learned; None: there is none."""
     residual: ResidualKind = "sum"
@@ -139,6 +141,10 @@ class BlockConfig:
         require(
             self.residual == "sum" or self.layer_scale is None,
             f"model.layer_scale is {self.layer_scale!r}: it needs residual sum, got {self.residual}",
+        )
+        require(
+            self.attention_scale is None or self.attention_scale > 0,
+            f"model.attention_scale is {self.attention_scale!r}: it must be above 0",
         )
         require(
             self.first_position >= 0 and (self.first_position == 0 or self.positions == "learned"),
@@ -210,6 +216,10 @@ class BlockConfig:
             f"model.positions is {self.positions!r}: it acts on scores, and {self.mechanism} has none",
         )
         for row in rows:
+            require(
+                self.attention_scale is None or row.kind in ("softmax", "recipe"),
+                f"model.attention_scale is {self.attention_scale!r}: {row.name} has no such factor",
+            )
             row.require_takes("tokens", f"model.mechanism is {self.mechanism!r}")
             require(
                 not row.keys_are_gates or not self.positions.startswith("rope"),

@@ -15,11 +15,22 @@ class TransformerConfig(BlockConfig):
     """Blocks that read the source."""
     decoder_layers: int = 2
     """Blocks that write the target."""
+    share_embeddings: bool = False
+    """True if the tokens of source and target have one embedding, of one vocabulary."""
+    tied_bias: bool = False
+    """True if the output has a bias where its matrix is the embedding of the target."""
+    tied_scale: float = 1.0
+    """Factor of the logits where the matrix of the output is the embedding of the target."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("encoder_layers", "decoder_layers"):
             require_positive(name, getattr(self, name))
+        require(
+            self.tie_embeddings or (not self.tied_bias and self.tied_scale == 1),
+            f"model.tied_bias is {self.tied_bias}, model.tied_scale {self.tied_scale}: they need "
+            "tie_embeddings",
+        )
         for part in (part for choice in read(self.mechanism) for part in choice.parts):
             require(
                 not part.row.causal_only,

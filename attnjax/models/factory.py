@@ -63,7 +63,7 @@ class Parts:
             "param_dtype": jnp.dtype(config.param_dtype),
         }
 
-    def embedding(self, vocab: int, *, types: int = 0, width: int | None = None) -> Embedding:
+    def embedding(self, vocab: int | None, *, types: int = 0, width: int | None = None) -> Embedding:
         config = self.config
         absolute: Any = config.positions if config.positions in _ABSOLUTE else None
         return Embedding(
@@ -145,6 +145,8 @@ class Parts:
             "rngs": self.rngs,
             **self.dtypes,
         }
+        if config.attention_scale is not None:
+            settings["scale"] = config.attention_scale
         if choice.row.kind in ("softmax", "layer"):
             settings["implementation"] = config.implementation
         return make_attention(choice, config.dim, config.heads, **settings)

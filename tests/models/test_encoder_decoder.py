@@ -12,6 +12,7 @@ from flax import nnx
 from attnjax import nn
 from attnjax.models import Transformer, TransformerConfig
 from attnjax.ops import attention as attention_module
+from attnjax.ops import masks
 
 B, S, T = 3, 7, 5
 SMALL = {"dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "hidden": 24, "max_length": 32}
@@ -33,10 +34,10 @@ NAMED = {
 every_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 
 
-def build(**fields: Any) -> Transformer:
+def build(*, target_vocab: int = 9, **fields: Any) -> Transformer:
     """A small model with every parameter off its initial value."""
     config = TransformerConfig(**{**SMALL, **fields})
-    model = Transformer(config, source_vocab=11, target_vocab=9, rngs=nnx.Rngs(0))
+    model = Transformer(config, source_vocab=11, target_vocab=target_vocab, rngs=nnx.Rngs(0))
     leaves, tree = jax.tree.flatten(nnx.state(model, nnx.Param))
     keys = jax.random.split(jax.random.key(1), len(leaves))
     moved = [
@@ -61,6 +62,33 @@ def test_padding_does_not_matter(variant: dict) -> None:
     longer = jnp.concatenate([changed, jnp.full((B, 3), 10)], axis=1)
     np.testing.assert_allclose(model(longer, lengths, target).logits, logits, atol=1e-4)
     assert not np.allclose(model((source + 1) % 11, lengths, target).logits, logits, atol=1e-2)
+
+
+def test_sources_may_be_padded_on_the_left() -> None:
+    model, (source, lengths, target) = jax.jit(build(positions="sinusoidal_halves")), inputs()
+    right = model(source, lengths, target).logits
+    at = (jnp.arange(S) - (S - lengths[:, None])) % S
+    inside = jnp.arange(S) >= S - lengths[:, None]
+    left = model(jnp.take_along_axis(source, at, 1), inside, target).logits
+    np.testing.assert_allclose(left, right, atol=1e-5)
+
+
+def test_source_and_target_may_share_the_embedding_of_tokens() -> None:
+    settings = {"positions": "learned", "tie_embeddings": True, "share_embeddings": True}
+    model = build(**settings, embedding_norm=True, tied_bias=True, tied_scale=0.5, target_vocab=11)
+    assert model.target_embedding.tokens is None
+    assert model.target_embedding.table is not model.source_embedding.table
+    source, lengths, target = inputs()
+    memory = model.encode(source, lengths).memory
+    at, table = model.target_embedding, model.source_embedding.tokens.embedding[...]
+    x = at.norm(table[target] * 4 + at.table.embedding[...][:T])
+    x = model.decoder[0](x, memory, mask=masks.causal(), context_mask=masks.lengths(key=lengths)).out
+    expected = model.decoder_norm(x) @ table.T * 0.5 + model.output_bias[...]
+    np.testing.assert_allclose(model(source, lengths, target).logits, expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(
+        ValueError, match="source_vocab 11, target_vocab 9: share_embeddings needs equal ones"
+    ):
+        build(**settings)
 
 
 @every_variant
@@ -272,7 +300,7 @@ def test_what_does_not_fit_is_named() -> None:
     model, (source, lengths, target) = build(), inputs()
     with pytest.raises(ValueError, match=r"source \[7\]: expected \(B, S\)"):
         model.encode(source[0], lengths)
-    with pytest.raises(ValueError, match=r"source_lengths \[2\]: expected \(B,\), B is 3"):
+    with pytest.raises(ValueError, match=r"source_lengths \[2\]: expected \[3\] for the tokens \[3, 7\]"):
         model.encode(source, lengths[:2])
     with pytest.raises(ValueError, match="memory None"):
         model.decode(target, None, lengths)
