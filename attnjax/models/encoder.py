@@ -6,7 +6,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from attnjax.models.encoder_config import EncoderConfig
 from attnjax.models.factory import Parts
-from attnjax.models.output import EncoderOutput
+from attnjax.models.output import Captured, EncoderOutput
 from attnjax.models.padding import key_mask, places, require_present
 from attnjax.models.stack import through
 from attnjax.nn import Capture, Dropout, Embedding, folded
@@ -67,7 +67,8 @@ class Encoder(nnx.Module):
           types: of the tokens; None: 0.
           positions: of the tokens; None: they count from each row's first token.
           dropout: of embeddings, weights and layers.
-          capture: the weights and vectors to return, by the path of their layer ("blocks.1.attention").
+          capture: the weights to return, by the path of their layer ("blocks.1.attention"), and the vectors
+            ("embedding", "blocks.1", "norm").
 
         Raises:
           TypeError: The tokens are not integers, or the mask not booleans.
@@ -86,14 +87,15 @@ class Encoder(nnx.Module):
         score = None if self.score is None else self.score()
         repeats = self.config.layers // len(self.blocks)
         blocks = [block for block in self.blocks for _ in range(repeats)]
-        states, captured = through(
+        captured = Captured(capture, "blocks")
+        states = through(
             blocks,
             self.norm,
             x,
             mask=None if present is None else key_mask(present),
             score=score,
             dropout=dropout,
-            capture=capture,
+            captured=captured,
         )
         pooled = self._pooled(states, mask)
         logits = None

@@ -8,7 +8,7 @@ from flax import nnx
 
 from attnjax.config import require
 from attnjax.mechanisms import Choice, over_layers, read
-from attnjax.models.config import BlockConfig
+from attnjax.models.block_config import BlockConfig
 from attnjax.nn import (
     Attention,
     AttentionResidual,

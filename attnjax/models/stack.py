@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Array, Float
 
 from attnjax.models.output import Captured
-from attnjax.nn import Capture, Depth, Dropout, EncoderBlock, folded
+from attnjax.nn import Depth, Dropout, EncoderBlock, folded
 from attnjax.nn.attention.base import MaskLike, ScoreLike
 from attnjax.nn.blocks import ReadOut, read_out
 
@@ -18,25 +18,24 @@ def through(
     mask: MaskLike | None = None,
     score: ScoreLike | None = None,
     dropout: Dropout | None = None,
-    capture: Capture | None = None,
-) -> tuple[Float[Array, "B T D"], Captured]:
-    """Returns what the blocks make of x, and what the capture asks for ("blocks.0", "blocks.0.attention").
+    captured: Captured,
+) -> Float[Array, "B T D"]:
+    """Returns what the blocks make of x.
 
     Args:
       blocks: applied one after the other; one may stand at several places.
       norm: of the result; None: there is none.
-      x: the input of the first block, which a capture calls "embedding".
+      x: the input of the first block.
       mask: of every layer's attention.
       score: of every layer's attention.
       dropout: of weights and layers.
-      capture: the weights and vectors to return.
+      captured: takes in what a capture asks for of the input, the blocks and the norm.
 
     Raises:
       ValueError: A capture is out of range.
     """
-    if capture is not None:
-        capture.require_within("layers", len(blocks))
-    captured = Captured(capture, "blocks")
+    if captured.asked is not None:
+        captured.asked.require_within("layers", len(blocks))
     captured.add("embedding", x)
     depth = Depth()
     for i, block in enumerate(blocks):
@@ -51,4 +50,4 @@ def through(
         captured.add_layer(i, x, weights)
     x = read_out(norm, x, depth)
     captured.add("norm", x)
-    return x, captured
+    return x
