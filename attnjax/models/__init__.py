@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from attnjax.models.config import LanguageModelConfig as LanguageModelConfig
     from attnjax.models.config import TransformerConfig as TransformerConfig
-    from attnjax.models.decoding.greedy import Decoded as Decoded
-    from attnjax.models.decoding.greedy import alignment as alignment
-    from attnjax.models.decoding.greedy import greedy_decode as greedy_decode
+    from attnjax.models.decoding.alignment import alignment as alignment
+    from attnjax.models.decoding.generate import Decoded as Decoded
+    from attnjax.models.decoding.generate import generate as generate
+    from attnjax.models.decoding.generate import stream as stream
+    from attnjax.models.decoding.sampling import greedy as greedy
+    from attnjax.models.decoding.sampling import sampling as sampling
     from attnjax.models.encoder_decoder import DecoderCache as DecoderCache
     from attnjax.models.encoder_decoder import Transformer as Transformer
     from attnjax.models.language_model import LanguageModel as LanguageModel
