@@ -9,17 +9,24 @@ if TYPE_CHECKING:
     from attnjax.models.config import LanguageModelConfig as LanguageModelConfig
     from attnjax.models.config import TransformerConfig as TransformerConfig
     from attnjax.models.decoding.alignment import alignment as alignment
+    from attnjax.models.decoding.beams import beams as beams
     from attnjax.models.decoding.generate import Decoded as Decoded
     from attnjax.models.decoding.generate import generate as generate
     from attnjax.models.decoding.generate import stream as stream
     from attnjax.models.decoding.sampling import greedy as greedy
     from attnjax.models.decoding.sampling import sampling as sampling
+    from attnjax.models.decoding.speculative import speculative as speculative
+    from attnjax.models.encoder import Encoder as Encoder
+    from attnjax.models.encoder_config import EncoderConfig as EncoderConfig
     from attnjax.models.encoder_decoder import DecoderCache as DecoderCache
     from attnjax.models.encoder_decoder import Transformer as Transformer
     from attnjax.models.language_model import LanguageModel as LanguageModel
     from attnjax.models.language_model import LanguageModelCache as LanguageModelCache
     from attnjax.models.output import Encoded as Encoded
+    from attnjax.models.output import EncoderOutput as EncoderOutput
     from attnjax.models.output import ModelOutput as ModelOutput
+    from attnjax.models.vision import VisionTransformer as VisionTransformer
+    from attnjax.models.vision_config import VisionConfig as VisionConfig
 else:
     from attnjax.lazy import attach
 

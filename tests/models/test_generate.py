@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from attnjax.models import LanguageModel, LanguageModelConfig, generate, greedy, sampling, stream
+from attnjax.models import (
+    LanguageModel,
+    LanguageModelConfig,
+    beams,
+    generate,
+    greedy,
+    sampling,
+    speculative,
+    stream,
+)
 from attnjax.models.decoding import logits as change
 from attnjax.models.decoding.loop import proceed
 from attnjax.models.decoding.sampling import Greedy
@@ -188,3 +197,94 @@ def test_numbers_out_of_range(wrong: dict[str, Any]) -> None:
     (name,) = wrong
     with pytest.raises(ValueError, match=f"{name} .*: expected"):
         sampling(**wrong)
+
+
+@pytest.fixture(scope="module")
+def small() -> LanguageModel:
+    config = LanguageModelConfig(dim=8, heads=2, layers=1, hidden=16, positions="alibi")
+    return lively(config)
+
+
+def test_speculation_emits_what_the_model_emits_alone(model: LanguageModel, small: LanguageModel) -> None:
+    tokens, lengths = prompts()
+    alone = generate(model, tokens, lengths, **OPTIONS)
+    for draft, most in ((small, 12), (model, 3)):  # The model agrees with itself: 4 + 1 tokens at a time.
+        steps = []
+
+        class Counted(LanguageModel):
+            def extend(self, *arguments: Any, steps: Any = steps) -> Any:
+                jax.debug.callback(lambda: steps.append(1))
+                return super().extend(*arguments)
+
+        counted = Counted(model.config, vocab=VOCAB, rngs=nnx.Rngs(0))
+        nnx.update(counted, nnx.state(model))
+        given = generate(counted, tokens, lengths, strategy=speculative(draft), **OPTIONS)
+        np.testing.assert_array_equal(given.tokens, alone.tokens)
+        np.testing.assert_array_equal(given.lengths, alone.lengths)
+        jax.effects_barrier()
+        assert 3 <= len(steps) <= most
+
+
+def test_speculation_draws_from_the_distribution_of_the_model(
+    model: LanguageModel, small: LanguageModel
+) -> None:
+    """Of 3000 rows, the pairs of the first two tokens: as likely as the model alone says, and no others."""
+    rows = 3000
+    prompt = jnp.array([[4, 5, 6]])
+    drawn = sampling(top_k=4)
+    first = change.top_k(model(prompt).logits[0, -1], 4)
+    after = jnp.concatenate([jnp.tile(prompt, (VOCAB, 1)), jnp.arange(VOCAB)[:, None]], axis=1)
+    second = change.top_k(model(after).logits[:, -1], 4)
+    p = np.asarray(jax.nn.softmax(first)[:, None] * jax.nn.softmax(second)).reshape(-1)
+    options = {"eos": [], "pad": PAD, "max_length": 2, "key": jax.random.key(0)}
+    inputs = jnp.tile(prompt, (rows, 1)), jnp.full(rows, 3)
+    tokens = generate(
+        model, *inputs, strategy=speculative(small, proposals=2, strategy=drawn), **options
+    ).tokens
+    counts = np.bincount(np.asarray(tokens[:, 0] * VOCAB + tokens[:, 1]), minlength=VOCAB * VOCAB)
+    left = p > 0
+    assert left.sum() == 16
+    assert not counts[~left].any()
+    squares = ((counts - rows * p)[left] ** 2 / (rows * p[left])).sum()
+    assert squares < 40, (counts[left] / rows, p[left])  # Above that in 4 of 10,000 cases, by chance.
+
+
+def test_speculation_takes_no_state_and_no_other_vocabulary(
+    model: LanguageModel, small: LanguageModel
+) -> None:
+    config = LanguageModelConfig(dim=8, heads=2, layers=1, mechanism="gla")
+    state = LanguageModel(config, vocab=VOCAB, rngs=nnx.Rngs(0))
+    other = LanguageModel(small.config, vocab=7, rngs=nnx.Rngs(0))
+    for draft, message in (
+        (state, "draft keeps a StateCache: expected slots"),
+        (other, f"draft has 7 tokens: expected those of the model, {VOCAB}"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            generate(model, *prompts(2), strategy=speculative(draft), **OPTIONS)
+    with pytest.raises(ValueError, match=r"repetition_penalty 2.0: speculation takes none"):
+        speculative(small, strategy=greedy(repetition_penalty=2.0))
+
+
+def test_one_beam_is_greedy_and_many_find_the_likeliest_of_all(model: LanguageModel) -> None:
+    tokens, lengths = prompts(4)
+    alone = generate(model, tokens, lengths, **OPTIONS)
+    np.testing.assert_array_equal(
+        generate(model, tokens, lengths, strategy=beams(1), **OPTIONS).tokens, alone.tokens
+    )
+    # Of two tokens all 29² pairs are there to compare with.
+    found = generate(model, tokens, lengths, strategy=beams(VOCAB), eos=[], pad=PAD, max_length=2)
+    for row, n in enumerate(lengths.tolist()):
+        text = jnp.concatenate([jnp.tile(tokens[row, :n], (VOCAB, 1)), jnp.arange(VOCAB)[:, None]], axis=1)
+        p = jax.nn.log_softmax(model(text).logits)
+        both = np.asarray(p[0, n - 1][:, None] + p[:, n])
+        assert found.tokens[row].tolist() == list(np.unravel_index(both.argmax(), both.shape))
+        np.testing.assert_allclose(found.scores[row], both.max() / 2, rtol=1e-5)
+
+
+def test_beams_take_tokens_back(model: LanguageModel) -> None:
+    with pytest.raises(
+        ValueError, match=r"strategy beams\(3, 1.0, False\): expected one that takes no token"
+    ):
+        stream(model, *prompts(2), strategy=beams(3), **OPTIONS)
+    with pytest.raises(ValueError, match="beams 0: expected a whole number, 1 or more"):
+        beams(0)

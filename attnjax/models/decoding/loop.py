@@ -67,7 +67,7 @@ def ends(token: Int[Array, "*B"], marks: Marks) -> Bool[Array, "*B"]:
 
 
 class Start(NamedTuple):
-    """What a strategy begins with.
+    """The beginning, as a strategy is given it.
 
     Attributes:
       inputs, lengths: as the user gave them, padded on the right.
@@ -88,10 +88,12 @@ class Start(NamedTuple):
 class Strategy(Protocol):
     """A way to choose tokens: greedy, sampling, beams. A pytree, whose numbers are traced."""
 
-    random: ClassVar[bool]
-    """True where it needs keys."""
     streams: ClassVar[bool]
     """True where a token that was emitted stays."""
+
+    @property
+    def random(self) -> bool:
+        """True where it needs keys."""
 
     def begin(self, model: Any, start: Start) -> Any:
         """Returns the state before the first token; its field `emitted` is an `Emitted`."""
