@@ -34,7 +34,6 @@ FLOORS = {
 # Third-party interfaces that move between releases, and the one file that knows each.
 TOUCHED_BY = {
     "babel": "attnjax/data/text/date_formats.py",
-    "grain": "attnjax/data/pipeline.py",
     "optuna": "attnjax/sweeps/search.py",
     "orbax": "attnjax/train/checkpoint.py",
     "ray": "attnjax/sweeps/on_ray.py",
@@ -52,7 +51,6 @@ HEAVY = {
     "flax",
     "optax",
     "orbax",
-    "grain",
     "numpy",
     "matplotlib",
     "tokenizers",
@@ -66,6 +64,7 @@ LATER = {
     "optuna",
     "polars",
     "pandas",
+    "orbax",
     "ray",
     "torch",
     "tensorboardX",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from attnjax.config import InputError, RunFailed, loss_fields
+from attnjax.config import InputError, RunFailed, loss_fields, require
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode, flatten
 from attnjax.runs import provenance, store
@@ -134,15 +134,22 @@ def _nothing_to_collect() -> Iterator[Callable[[], None]]:
     """Stops the collection of garbage; goes on with it when its function is called, or after the block.
 
     Until training has begun, modules, examples and traced programs are made, all of which stay: to look for
-    garbage among them again and again takes a sixth of the time.
+    garbage among them again and again takes a sixth of the time, and once still a thirtieth. What was made
+    until then is therefore looked at again only after the block.
     """
     if not gc.isenabled():
         yield lambda: None
         return
+
+    def go_on() -> None:
+        gc.freeze()
+        gc.enable()
+
     gc.disable()
     try:
-        yield gc.enable
+        yield go_on
     finally:
+        gc.unfreeze()
         gc.enable()
 
 
@@ -244,6 +251,7 @@ def _evaluated(
 
     params, weights = fitted.params, weights or "last"
     if weights == "best":
+        require(fitted.best is not None, f"--weights best: {task.monitor[0]} is NaN in every validation")
         params = load_params(task, config.train, folder=this.folder, best=True)
     evaluation: Evaluation = task.evaluate(params, this.folder)
     return {
