@@ -51,8 +51,7 @@ def _start_arguments(parser: argparse.ArgumentParser) -> None:
     device_argument(parser)
     sweeps.code_argument(parser)
     sweeps.sinks_argument(parser)
-    text = "which weights to evaluate: after the last step, or of the best validation (default: last)"
-    parser.add_argument("--weights", choices=("best", "last"), help=text)
+    sweeps.weights_argument(parser)
 
 
 def device_argument(parser: argparse.ArgumentParser) -> None:

@@ -156,7 +156,8 @@ def print_report(report: SweepReport) -> None:
     """The settings, the best first, what failed, what matters, and the files."""
     console, found = Console(), report.found
     counts = ", ".join(f"{number} {status}" for status, number in found.counts.items())
-    title = f"{found.sweep.name}: {counts}; {found.metric}, {found.mode} is best"
+    which = " of the best weights" if found.weights == "best" else ""
+    title = f"{found.sweep.name}: {counts}; {found.metric}{which}, {found.mode} is best"
     heads = (*found.axes, "mean", "± sd", "n", "failed", "pruned")
     # Text, since a str may hold square brackets, which rich takes for markup.
     table = Table(*heads, title=Text(title, style="table.title"), title_justify="left")

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from attnjax.config import InputError
 from attnjax.experiment import registry
 from attnjax.runs.exit_codes import STOPPED_BY_CTRL_C, STOPPED_BY_SIGTERM, Terminated, sigterm_raises
-from attnjax.runs.start import Notify
+from attnjax.runs.start import Notify, Weights
 from attnjax.sweeps.launch import PackOptions, dry_run, without_refused
 from attnjax.sweeps.pack_plan import BATCHINGS, KEEP_PARAMS_CHOICES
 from attnjax.sweeps.registry import Mode
@@ -55,10 +55,17 @@ def run_arguments(parser: Any) -> None:
     parser.add_argument("--devices", type=count, metavar="N", help="devices to share a pack (default: all)")
     text = "of which trials the final state is kept, as a checkpoint in the trial's folder (default: best)"
     parser.add_argument("--keep-params", choices=KEEP_PARAMS_CHOICES, help=text)
+    weights_argument(parser)
     text = "run trials that failed once more; their reasons are kept beside (not for a --search)"
     parser.add_argument("--retry-failed", action="store_true", help=text)
     sinks_argument(parser)
     code_argument(parser)
+
+
+def weights_argument(parser: Any) -> None:
+    """Adds the option that says which weights the final table is of."""
+    text = "which weights to evaluate: after the last step, or of the best validation (default: last)"
+    parser.add_argument("--weights", choices=get_args(Weights), help=text)
 
 
 def sinks_argument(parser: Any) -> None:
@@ -180,7 +187,7 @@ def _run(spec: SweepSpec, sweep: Sweep, options: argparse.Namespace, notify: Not
 
 
 def _pack_options(options: argparse.Namespace) -> PackOptions:
-    return PackOptions(options.devices, options.batching, options.width, options.keep_params)
+    return PackOptions(options.devices, options.batching, options.width, options.keep_params, options.weights)
 
 
 def _shown_in(sinks: list[str]) -> list[Watcher]:

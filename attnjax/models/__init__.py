@@ -11,12 +11,17 @@ if TYPE_CHECKING:
     from attnjax.models.decoding.greedy import Decoded as Decoded
     from attnjax.models.decoding.greedy import alignment as alignment
     from attnjax.models.decoding.greedy import greedy_decode as greedy_decode
+    from attnjax.models.encoder import Encoder as Encoder
+    from attnjax.models.encoder_config import EncoderConfig as EncoderConfig
     from attnjax.models.encoder_decoder import DecoderCache as DecoderCache
     from attnjax.models.encoder_decoder import Transformer as Transformer
     from attnjax.models.language_model import LanguageModel as LanguageModel
     from attnjax.models.language_model import LanguageModelCache as LanguageModelCache
     from attnjax.models.output import Encoded as Encoded
+    from attnjax.models.output import EncoderOutput as EncoderOutput
     from attnjax.models.output import ModelOutput as ModelOutput
+    from attnjax.models.vision import VisionTransformer as VisionTransformer
+    from attnjax.models.vision_config import VisionConfig as VisionConfig
 else:
     from attnjax.lazy import attach
 

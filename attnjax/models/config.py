@@ -15,11 +15,14 @@ from typing import Literal, get_args
 from attnjax.config import require
 from attnjax.mechanisms import Mechanism, read
 
-Positions = Literal["sinusoidal", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"]
+Positions = Literal[
+    "sinusoidal", "sinusoidal_halves", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"
+]
 Norm = Literal["layer", "rms"]
 NormPlacement = Literal["pre", "post"]
 ResidualKind = Literal["sum", "attention"]
-Activation = Literal["gelu", "swiglu"]
+Ungated = Literal["gelu", "gelu_exact", "quick_gelu", "relu", "silu", "tanh"]
+Activation = Literal[Ungated, "swiglu", "geglu", "geglu_exact", "reglu"]
 Precision = Literal["float32", "bfloat16"]
 Implementation = Literal["reference", "blockwise"]
 RopeScaling = Literal["linear", "yarn", "llama3"]
@@ -71,20 +74,30 @@ class BlockConfig:
     """LayerNorm or RMSNorm."""
     norm_placement: NormPlacement = "pre"
     """Norm before each layer, or after its residual sum."""
+    norm_eps: float = 1e-6
+    """ε of the norms, in the unit of the square of what is normed."""
+    layer_scale: float | None = None
+    """First factor of each channel of what a layer adds, which is learned; None: there is none."""
     residual: ResidualKind = "sum"
     """Layers read the sum of what those below gave, or attend over it (attention residuals)."""
     activation: Activation = "gelu"
-    """Activation of the feed-forward layers; swiglu gates one half by the other."""
+    """Activation of the feed-forward layers; gelu is by tanh; the *glu gate one half by the other."""
     qk_norm: bool = False
     """RMSNorm of each query and key head."""
     output_gate: OutputGate | None = None
     """Gate of the heads before the last projection of attention, of each entry or each head; None: none."""
     bias: bool = True
     """True if projections and feed-forward layers have biases."""
+    embedding_scale: float | None = None
+    """Factor of the embedding of tokens; None: √dim."""
+    embedding_norm: bool = False
+    """True if the embedding of tokens and positions is normed."""
     tie_embeddings: bool = False
     """True if the embedding of the predicted tokens is the output projection too."""
     max_length: int = 512
     """Positions that a learned table holds; what rope_scaling prolongs; the horizon of cosFormer."""
+    first_position: int = 0
+    """Row of position 0 in a learned table; RoBERTa and BART leave two rows before it unused."""
     dtype: Precision = "float32"
     """Precision of the computation."""
     param_dtype: Precision = "float32"
@@ -94,21 +107,30 @@ class BlockConfig:
 
     def __post_init__(self) -> None:
         for name in ("dim", "heads", "max_length"):
-            _require_positive(name, getattr(self, name))
+            require_positive(name, getattr(self, name))
         for name in ("head_dim", "kv_heads", "hidden"):
             if getattr(self, name) is not None:
-                _require_positive(name, getattr(self, name))
+                require_positive(name, getattr(self, name))
         for name, choices in _CHOICES.items():
-            _require_choice(name, getattr(self, name), get_args(choices))
+            require_choice(name, getattr(self, name), get_args(choices))
         for name, choices in _CHOICES_OR_NONE.items():
             if getattr(self, name) is not None:
-                _require_choice(name, getattr(self, name), get_args(choices))
+                require_choice(name, getattr(self, name), get_args(choices))
+        require(self.norm_eps >= 0, f"model.norm_eps is {self.norm_eps!r}: it must be 0 or more")
         self._require_heads_fit()
         self._require_rope_fits()
         self._require_mechanism_fits()
         require(
             self.residual == "sum" or self.norm_placement == "pre",
             f"model.residual is {self.residual!r}: it needs norm_placement pre, got {self.norm_placement}",
+        )
+        require(
+            self.residual == "sum" or self.layer_scale is None,
+            f"model.layer_scale is {self.layer_scale!r}: it needs residual sum, got {self.residual}",
+        )
+        require(
+            self.first_position >= 0 and (self.first_position == 0 or self.positions == "learned"),
+            f"model.first_position is {self.first_position!r}: it must be 0, or more with learned positions",
         )
 
     def _require_heads_fit(self) -> None:
@@ -127,8 +149,8 @@ class BlockConfig:
             f"but {size} is {self.head_size}",
         )
         require(
-            self.positions != "sinusoidal" or self.dim % 2 == 0,
-            f"model.positions is 'sinusoidal': it needs an even model.dim, got {self.dim}",
+            not self.positions.startswith("sinusoidal") or self.dim % 2 == 0,
+            f"model.positions is {self.positions!r}: it needs an even model.dim, got {self.dim}",
         )
 
     def _require_rope_fits(self) -> None:
@@ -193,7 +215,7 @@ class TransformerConfig(BlockConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("encoder_layers", "decoder_layers"):
-            _require_positive(name, getattr(self, name))
+            require_positive(name, getattr(self, name))
         for part in (part for choice in read(self.mechanism) for part in choice.parts):
             require(
                 not part.row.causal_only,
@@ -219,11 +241,11 @@ class LanguageModelConfig(BlockConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_positive("layers", self.layers)
+        require_positive("layers", self.layers)
         for part in (part for choice in read(self.mechanism) for part in choice.parts):
             _require_causal(part.row, self.mechanism)
         if self.convolution is not None:
-            _require_positive("convolution", self.convolution)
+            require_positive("convolution", self.convolution)
 
 
 def _require_causal(row: Mechanism, mechanism: str) -> None:
@@ -233,10 +255,12 @@ def _require_causal(row: Mechanism, mechanism: str) -> None:
     )
 
 
-def _require_positive(name: str, value: object) -> None:
+def require_positive(name: str, value: object) -> None:
+    """Raises InputError for what is no whole number above 0."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     require(whole and value >= 1, f"model.{name} is {value!r}: it must be a whole number, 1 or more")  # type: ignore[operator]
 
 
-def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raises InputError for what is not among the choices."""
     require(value in choices, f"model.{name} is {value!r}: it must be one of {', '.join(choices)}")

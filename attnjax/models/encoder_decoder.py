@@ -74,9 +74,8 @@ class Transformer(nnx.Module):
         )
         self.encoder_score = parts.position_score(bidirectional=True)
         self.decoder_score = parts.position_score(bidirectional=False)
-        pre = config.norm_placement == "pre"
-        self.encoder_norm = parts.connection() if pre else None
-        self.decoder_norm = parts.connection() if pre else None
+        self.encoder_norm = parts.read_out()
+        self.decoder_norm = parts.read_out()
         self.output = None if config.tie_embeddings else parts.output(target_vocab)
 
     def __call__(

@@ -14,7 +14,9 @@ from attnjax.nn import (
     Embedding,
     EncoderBlock,
     FeedForward,
+    LayerScale,
     PositionScore,
+    Residual,
     Rope,
     ShortConvolution,
     SoftmaxAttention,
@@ -26,6 +28,7 @@ from attnjax.nn import (
 from attnjax.nn.joining import Linear
 from attnjax.ops import positions
 
+_ABSOLUTE = ("sinusoidal", "sinusoidal_halves", "learned")
 _ROPE: dict[str, Any] = {"rope": "halves", "rope_interleaved": "interleaved"}
 _SCALINGS: dict[str, Any] = {
     "linear": lambda factor, original_length: positions.LinearScaling(factor),
@@ -50,13 +53,19 @@ class Parts:
             "param_dtype": jnp.dtype(config.param_dtype),
         }
 
-    def embedding(self, vocab: int) -> Embedding:
-        absolute: Any = self.config.positions if self.config.positions in ("sinusoidal", "learned") else None
+    def embedding(self, vocab: int, *, types: int = 0, width: int | None = None) -> Embedding:
+        config = self.config
+        absolute: Any = config.positions if config.positions in _ABSOLUTE else None
         return Embedding(
             vocab,
-            self.config.dim,
+            config.dim,
             positions=absolute,
-            max_length=self.config.max_length,
+            max_length=config.max_length,
+            first_position=config.first_position,
+            scale=config.embedding_scale,
+            types=types,
+            width=width,
+            make_norm=self.norm if config.embedding_norm else None,
             rngs=self.rngs,
             **self.dtypes,
         )
@@ -65,15 +74,25 @@ class Parts:
         channels, param_dtype = {"embed": self.config.dim}, self.dtypes["param_dtype"]
         return ShortConvolution(channels, width=width, param_dtype=param_dtype, rngs=self.rngs)
 
-    def norm(self) -> Any:
-        return make_norm(self.config.norm, self.config.dim, rngs=self.rngs, **self.dtypes)
+    def norm(self, size: int | None = None) -> Any:
+        size = self.config.dim if size is None else size
+        return make_norm(self.config.norm, size, eps=self.config.norm_eps, rngs=self.rngs, **self.dtypes)
 
     def connection(self) -> Any:
-        """Makes the norm of a residual connection, or the connection where it is by attention over depth."""
-        norm = self.norm()
-        if self.config.residual == "sum":
-            return norm
-        return AttentionResidual(norm, self.config.dim, param_dtype=self.dtypes["param_dtype"])
+        """Makes the norm of a residual connection, or the connection where it is not plain."""
+        norm, config, param_dtype = self.norm(), self.config, self.dtypes["param_dtype"]
+        if config.residual == "attention":
+            return AttentionResidual(norm, config.dim, param_dtype=param_dtype)
+        if config.layer_scale is not None:
+            scale = LayerScale(config.dim, config.layer_scale, param_dtype=param_dtype)
+            return Residual(norm, config.norm_placement, scale)
+        return norm
+
+    def read_out(self) -> Any:
+        """Makes what reads the sum of all layers: a norm where those of layers come before them, or none."""
+        if self.config.norm_placement == "post":
+            return None
+        return self.norm() if self.config.residual == "sum" else self.connection()
 
     def self_attention(self, layer: int, layers: int) -> Attention:
         """Makes the self-attention of layer 0, 1, … of so many."""
@@ -145,15 +164,31 @@ class Parts:
             rngs=self.rngs,
         )
 
-    def output(self, vocab: int) -> Linear:
-        return Linear(
-            self.config.dim,
+    def dense(self, size: int, inputs: int | None = None) -> Linear:
+        """Makes a linear map of the model's vectors, or of others, with a bias whatever the layers have."""
+        return self._linear(self.config.dim if inputs is None else inputs, size, "embed", use_bias=True)
+
+    def output(self, vocab: int, size: int | None = None) -> Linear:
+        """Makes the map of vectors, of the model's size or the given one, to logits in single precision."""
+        return self._linear(
+            self.config.dim if size is None else size,
             vocab,
+            "vocab",
             use_bias=self.config.bias,
             preferred_element_type=jnp.float32,
+        )
+
+    def bias(self, vocab: int) -> nnx.Param:
+        return nnx.Param(jnp.zeros((vocab,), self.dtypes["param_dtype"]), **named("vocab"))
+
+    def _linear(self, inputs: int, outputs: int, axis: str, **options: Any) -> Linear:
+        return Linear(
+            inputs,
+            outputs,
             dot_general=flat_dot_general,
-            kernel_metadata=named("embed", "vocab"),
-            bias_metadata=named("vocab"),
+            kernel_metadata=named("embed", axis),
+            bias_metadata=named(axis),
             rngs=self.rngs,
             **self.dtypes,
+            **options,
         )

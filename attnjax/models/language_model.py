@@ -66,7 +66,7 @@ class LanguageModel(nnx.Module):
         self.convolution = None if config.convolution is None else parts.convolution(config.convolution)
         self.blocks = nnx.List([parts.encoder_block(i, config.layers) for i in range(config.layers)])
         self.score = parts.position_score(bidirectional=False)
-        self.norm = parts.connection() if config.norm_placement == "pre" else None
+        self.norm = parts.read_out()
         self.output = None if config.tie_embeddings else parts.output(vocab)
 
     def __call__(

@@ -15,6 +15,7 @@ from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.latent.attention_residual import AttentionResidual
+from attnjax.nn.layer_scale import LayerScale
 from attnjax.nn.norm import Norm
 
 Placement = Literal["pre", "post"]
@@ -42,6 +43,7 @@ class Residual(nnx.Module):
     Args:
       norm: the norm.
       placement: "pre" or "post".
+      scale: of f(x); None: there is none.
 
     Raises:
       ValueError: The placement is another.
@@ -51,11 +53,12 @@ class Residual(nnx.Module):
       Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762 ("post").
     """
 
-    def __init__(self, norm: Norm, placement: Placement) -> None:
+    def __init__(self, norm: Norm, placement: Placement, scale: LayerScale | None = None) -> None:
         if placement not in ("pre", "post"):
             raise ValueError(f"placement {placement!r}: expected 'pre' or 'post'")
         self.norm = norm
         self.placement = placement
+        self.scale = scale
 
     def enter(self, x: Float[Array, "*B T D"], depth: Depth | None = None) -> Float[Array, "*B T D"]:
         """Returns the argument of f: x, normed for "pre"."""
@@ -69,20 +72,23 @@ class Residual(nnx.Module):
         depth: Depth | None = None,
     ) -> Float[Array, "*B T D"]:
         """Returns the sum of x and f's result, normed for "post"."""
+        change = change if self.scale is None else self.scale(change)
         total = x + (change if dropout is None else dropout(change))
         return total if self.placement == "pre" else self.norm(total)
 
 
 def _residual(
-    make_norm: Callable[[], Norm | AttentionResidual], placement: Placement
+    make_norm: Callable[[], Norm | Residual | AttentionResidual], placement: Placement
 ) -> Residual | AttentionResidual:
     made = make_norm()
-    return made if isinstance(made, AttentionResidual) else Residual(made, placement)
+    return made if isinstance(made, Residual | AttentionResidual) else Residual(made, placement)
 
 
-def read_out(
-    norm: Norm | AttentionResidual | None, x: Float[Array, "*B T D"], depth: Depth
-) -> Float[Array, "*B T D"]:
+ReadOut = Norm | AttentionResidual | None
+"""The reader of the result of a stack."""
+
+
+def read_out(norm: ReadOut, x: Float[Array, "*B T D"], depth: Depth) -> Float[Array, "*B T D"]:
     """Returns what a stack gives: x under a norm where there is one, or what attention over depth reads."""
     if isinstance(norm, AttentionResidual):
         return norm.enter(x, depth)
@@ -102,7 +108,7 @@ class EncoderBlock(nnx.Module):
         self,
         attention: Attention,
         feed_forward: FeedForward,
-        make_norm: Callable[[], Norm | AttentionResidual],
+        make_norm: Callable[[], Norm | Residual | AttentionResidual],
         placement: Placement = "pre",
     ) -> None:
         self.attention = attention
@@ -150,7 +156,7 @@ class DecoderBlock(nnx.Module):
         self_attention: Attention,
         cross_attention: SoftmaxAttention,
         feed_forward: FeedForward,
-        make_norm: Callable[[], Norm | AttentionResidual],
+        make_norm: Callable[[], Norm | Residual | AttentionResidual],
         placement: Placement = "pre",
     ) -> None:
         self.self_attention = self_attention

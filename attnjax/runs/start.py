@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from attnjax.config import InputError, RunFailed, loss_fields
+from attnjax.config import InputError, RunFailed, loss_fields, require
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode, flatten
 from attnjax.runs import provenance, store
@@ -251,6 +251,7 @@ def _evaluated(
 
     params, weights = fitted.params, weights or "last"
     if weights == "best":
+        require(fitted.best is not None, f"--weights best: {task.monitor[0]} is NaN in every validation")
         params = load_params(task, config.train, folder=this.folder, best=True)
     evaluation: Evaluation = task.evaluate(params, this.folder)
     return {

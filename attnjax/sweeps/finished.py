@@ -9,7 +9,7 @@ from attnjax.config import require
 from attnjax.experiment import registry
 from attnjax.experiment.changes import with_changes
 from attnjax.runs.report import document
-from attnjax.runs.start import Notify, absolute_paths
+from attnjax.runs.start import Notify, Weights, absolute_paths
 from attnjax.runs.trained import TrainedRun, experiment_of
 from attnjax.sweeps import trials
 from attnjax.sweeps.launch import PackOptions
@@ -88,6 +88,7 @@ def sweep(
     mode: str | None = None,
     folder: Path | str = "runs",
     devices: int | None = None,
+    weights: Weights | None = None,
     notify: Notify = print,
 ) -> FinishedSweep:
     """Runs an experiment over every combination of a grid; a stopped sweep goes on.
@@ -102,6 +103,7 @@ def sweep(
       mode: the better end of the metric, "max" or "min"; None: the monitor's.
       folder: the folder of run folders.
       devices: as in `attnjax sweep`.
+      weights: what is evaluated: the parameters after the "last" step (None), or of the "best" validation.
       notify: called with notes for the user.
 
     Raises:
@@ -114,7 +116,7 @@ def sweep(
     made, _ = trials.make_trials(config, asked, skip_invalid=False)
     spec = SweepSpec(name or found.name, found, config, made, metric, mode, f"{found.name}: {found.summary}")
     place = spec.folder(Path(folder))
-    run_sweep(spec, place, pack_options=PackOptions(devices=devices), notify=notify)
+    run_sweep(spec, place, pack_options=PackOptions(devices=devices, weights=weights), notify=notify)
     return FinishedSweep(place.folder)
 
 

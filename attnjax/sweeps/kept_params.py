@@ -1,4 +1,4 @@
-"""Checkpoints of the final state of trials, for the best trial, for all or for none.
+"""Checkpoints of the states of trials, for the best trial, for all or for none.
 
 It is written before the trial's result, so a result that should have one has it, and that of a trial which is
 no longer the best goes after the better one's result is there: a kill at any moment loses nothing.
@@ -6,7 +6,7 @@ no longer the best goes after the better one's result is there: a kill at any mo
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attnjax.runs.store import Run
 from attnjax.sweeps.pack_plan import PackPlan
@@ -34,7 +34,7 @@ class KeptParams:
         """Writes the state of a trial that is done, if it is to be kept."""
         best = self._plan.keep_params == "best" and self._is_best(self._rank(end.trial.number, value))
         if best or self._plan.keep_params == "all":
-            _save(self._sweep.trial(end.trial.number), task, end)
+            _save(self._sweep.trial(end.trial.number), task, end, self._plan.monitor)
 
     def after_result(self, number: int, value: float | None) -> None:
         """Lets go of the state that was the best until now, where this one is better."""
@@ -76,14 +76,22 @@ class KeptParams:
         return None if value is None else (self._sign * value, -number)
 
 
-def _save(run: Run, task: "Task", end: "Ended") -> None:
+def _save(run: Run, task: "Task", end: "Ended", monitor: tuple[str, str]) -> None:
+    """Writes the last state and, where the pack kept it, the best, as a run of its own does."""
     from attnjax.train.checkpoint import Checkpoints
+    from attnjax.train.state import with_evaluation_params
 
     _drop(run.folder)
     with task_code("save"):
         task.save(run.folder)
-    with Checkpoints(run.folder / "checkpoints", keep=1, mode="max") as checkpoints:
-        checkpoints.save(end.step, end.state)
+    assert end.state is not None
+    mode: Any = monitor[1]
+    with Checkpoints(run.folder / "checkpoints", keep=1, mode=mode) as checkpoints:
+        if end.best is not None:
+            state = with_evaluation_params(end.state, end.best.params)
+            checkpoints.save(end.best.step, state, end.best.values[monitor[0]])
+        if end.best is None or end.best.step != end.step:
+            checkpoints.save(end.step, end.state)
 
 
 def _drop(folder: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 from attnjax.config import InputError
 from attnjax.runs.devices import start_jax
-from attnjax.runs.start import Notify
+from attnjax.runs.start import Notify, Weights
 from attnjax.sweeps.pack_plan import PackPlan, choose_plan, pack_size, training_seconds
 from attnjax.sweeps.programs import Programs
 from attnjax.sweeps.search import first_trials
@@ -56,13 +56,15 @@ MAX_TRIALS_PER_LANE = 2
 class PackOptions(NamedTuple):
     """The user's options on packs and on kept parameters.
 
-    An option that is None is chosen by a measurement; the parameters of the best trial are kept.
+    An option that is None is chosen by a measurement; the parameters of the best trial are kept, and those
+    after the last step are evaluated.
     """
 
     devices: int | None = None
     batching: str | None = None
     width: int | None = None
     keep_params: str | None = None
+    weights: Weights | None = None
 
 
 DEFAULT_PACK_OPTIONS = PackOptions()
@@ -124,7 +126,8 @@ class LocalLauncher:
                 self.groups, self.programs, pack_options.batching, devices, width, count, self._notify
             )
             per_pack = self._per_pack(plan) if self._spec.search else 0
-            self._plan = replace(plan, per_pack=per_pack, keep_params=pack_options.keep_params or "best")
+            keep, weights = pack_options.keep_params or "best", pack_options.weights or "last"
+            self._plan = replace(plan, per_pack=per_pack, keep_params=keep, weights=weights)
         return self._plan
 
     def _refuse(self, groups: Sequence[Sequence[Trial]], refused: Mapping[int, str]) -> NoReturn:

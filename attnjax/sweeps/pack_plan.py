@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnjax.config import require
-from attnjax.runs.start import Notify
+from attnjax.runs.start import Notify, Weights
 from attnjax.sweeps.programs import Programs, packed_trial
 from attnjax.sweeps.trials import Trial
 
@@ -38,7 +38,8 @@ class PackPlan:
     `seconds`: what a step of a pack took in each layout that was measured. `monitor`: of the task.
     `per_pack`: how many trials of one shape a search asks for one after another; 0 for what is no search.
     `keep_params`: of which trials the final state is kept, "best", "all" or "none". `packs`: how many of them
-    are computed side by side, on machines of their own.
+    are computed side by side, on machines of their own. `weights`: which of a trial's are evaluated, those
+    after the "last" step or those of its "best" validation.
     """
 
     layout: "PackLayout"
@@ -47,6 +48,7 @@ class PackPlan:
     per_pack: int = 0
     keep_params: str = "best"
     packs: int = 1
+    weights: Weights = "last"
 
     @property
     def generation(self) -> int:
@@ -56,7 +58,8 @@ class PackPlan:
     def record(self) -> dict[str, Any]:
         """Returns the plan in JSON form."""
         own = {"monitor": list(self.monitor), "seconds_per_step": self.seconds, "per_pack": self.per_pack}
-        return {**self.layout._asdict(), **own, "keep_params": self.keep_params, "packs": self.packs}
+        own |= {"keep_params": self.keep_params, "packs": self.packs, "weights": self.weights}
+        return {**self.layout._asdict(), **own}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "PackPlan":
@@ -64,7 +67,7 @@ class PackPlan:
         from attnjax.train.packs.program import PackLayout
 
         layout = PackLayout(record["batching"], record["width"], record["devices"])
-        own = [record[name] for name in ("seconds_per_step", "per_pack", "keep_params", "packs")]
+        own = [record[name] for name in ("seconds_per_step", "per_pack", "keep_params", "packs", "weights")]
         return cls(layout, tuple(record["monitor"]), *own)
 
 

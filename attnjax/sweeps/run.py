@@ -68,6 +68,7 @@ def run_sweep(
             Run(sweep.folder), spec.experiment, accept=accept_changed_code, notify=notify
         )
         if _finished(spec, sweep) and not failed:
+            _same_options(sweep, PackOptions(weights=pack_options.weights), read_plan(sweep))
             note_metric(spec, sweep)
             return SweepOutcome(sweep, True)
     store.check_writable(sweep.folder)
@@ -158,7 +159,8 @@ def _same_options(sweep: Sweep, pack_options: PackOptions, existing: dict[str, A
         if value not in (None, existing[name]):
             flag = name.replace("_", "-")
             raise InputError(
-                f"--{flag} is {value}: {sweep.name} began with {existing[name]}, and goes on with it"
+                f"--{flag} is {value}: {sweep.name} began with {existing[name]}, and goes on with it; "
+                "--fresh starts it anew"
             )
     return PackOptions(**{name: existing[name] for name in PackOptions._fields})
 

@@ -152,15 +152,19 @@ def write_result(
     parameters: int | None = None,
     validation: dict[str, float] | None = None,
     metrics: dict[str, dict[str, float]] | None = None,
+    best: dict[str, float] | None = None,
 ) -> None:
     """Ends a trial. Holds nothing that differs between two sweeps of the same trials: no times, no paths.
 
     `reason`: why it failed or was pruned. `parameters`: how many there are.
     `validation`: the values of the last validation. `metrics`: the
-    final evaluation, row → column → value.
+    final evaluation, row → column → value. `best`: step and monitor of the best validation, if that is what
+    was evaluated; `validation` is then that one.
     """
-    result = {"status": status, "step": step, "reason": reason, "params_hash": params_hash}
+    result: dict[str, Any] = {"status": status, "step": step, "reason": reason, "params_hash": params_hash}
     result["parameters"] = parameters
+    if best is not None:
+        result |= {"weights": "best", "best": best}
     write_json(run.result_file, {**result, "validation": validation or {}, "metrics": metrics or {}})
 
 
@@ -217,8 +221,12 @@ def all_sweeps(runs: Path) -> list[Sweep]:
 
 
 def read_plan(sweep: Sweep) -> dict[str, Any] | None:
-    """Returns the record of the sweep's plan, or None before its first start."""
+    """Returns the record of the sweep's plan, or None before its first start.
+
+    Plans from before there was a choice of weights have those after the last step.
+    """
     if not sweep.plan_file.is_file():
         return None
     kinds = {"batching": str, "width": int, "devices": int, "monitor": list, "seconds_per_step": dict}
-    return read_record(sweep.plan_file, {**kinds, "per_pack": int, "keep_params": str, "packs": int})
+    plan = read_record(sweep.plan_file, {**kinds, "per_pack": int, "keep_params": str, "packs": int})
+    return {"weights": "last", **plan}

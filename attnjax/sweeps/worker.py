@@ -78,6 +78,7 @@ class Worker:
                 on_step=lambda clock, steps: self.watcher.computed(steps),
                 prune=pruner(self.spec, self.sweep, self.plan) if search and search.pruner else None,
                 in_step=search is not None,
+                keep_best=self.plan.weights == "best",
             )
         except TaskError as error:  # What they share has failed, and with it all that have not ended.
             for trial in chain([first], list(known.values()), trials):
@@ -142,11 +143,18 @@ class Worker:
         from attnjax.train.hashing import params_hash
         from attnjax.train.state import count_parameters
 
+        params, found = end.params, dict[str, Any](validation=end.validation)
+        if self.plan.weights == "best":
+            name = self.plan.monitor[0]
+            if end.best is None:
+                raise TaskError(f"{name} is NaN in every validation: there are no best weights")
+            best = {"step": end.best.step, name: end.best.values[name]}
+            params, found = end.best.params, {"validation": end.best.values, "best": best}
         with task_code("evaluate"):
-            metrics = table("evaluate", task.evaluate(end.params, run.folder).metrics)
+            metrics = table("evaluate", task.evaluate(params, run.folder).metrics)
         if self._keeper.best() is None:
             _check_metric(self.spec.metric, metrics)
-        found: dict[str, Any] = {"validation": end.validation, "metrics": metrics}
+        found["metrics"] = metrics
         value = metric_value(found, self.spec.metric, self.plan.monitor[0])
         self._keeper.before_result(task, end, value)
         digest, count = params_hash(end.params), count_parameters(end.params)

@@ -49,6 +49,11 @@ def evaluation_params(state: TrainState) -> Any:
     return state.params if state.ema is None else state.ema
 
 
+def with_evaluation_params(state: TrainState, params: Any) -> TrainState:
+    """Returns the state with these in the place of `evaluation_params`."""
+    return state._replace(params=params) if state.ema is None else state._replace(ema=params)
+
+
 def count_parameters(params: Any) -> int:
     """Returns the number of entries in the arrays of a tree.
 

@@ -26,7 +26,7 @@ def test_defaults_are_filled_in() -> None:
         ({"max_length": 1.5}, "^model.max_length is 1.5: it must be a whole number"),
         (
             {"positions": "rotary"},
-            "^model.positions is 'rotary': it must be one of sinusoidal, learned, rope,",
+            "^model.positions is 'rotary': it must be one of sinusoidal, sinusoidal_halves, learned,",
         ),
         (
             {"positions": "learned", "rope_base": 1e6},
@@ -42,6 +42,12 @@ def test_defaults_are_filled_in() -> None:
         ),
         ({"rope_scaling": "ntk"}, "^model.rope_scaling is 'ntk': it must be one of linear, yarn, llama3$"),
         ({"output_gate": "all"}, "^model.output_gate is 'all': it must be one of elementwise, headwise$"),
+        ({"norm_eps": -1.0}, "^model.norm_eps is -1.0: it must be 0 or more$"),
+        ({"first_position": 2}, "^model.first_position is 2: it must be 0, or more with learned positions$"),
+        (
+            {"layer_scale": 0.1, "residual": "attention"},
+            "^model.layer_scale is 0.1: it needs residual sum, got attention$",
+        ),
         ({"norm": "batch"}, "^model.norm is 'batch': it must be one of layer, rms$"),
         ({"dtype": "float16"}, "^model.dtype is 'float16': it must be one of float32, bfloat16$"),
         (

@@ -14,7 +14,7 @@ import pytest
 from attnjax.cli import main
 from attnjax.runs.store import Run
 from attnjax.sweeps.store import Sweep
-from tests.toy_runs import WHERE, held
+from tests.toy_runs import WHERE, held, result
 
 GRID = ["sweep", "toy", "--grid", "train.learning_rate=0.1,0.2,0.4", "line.slope=1,2", "--seeds", "2"]
 FAST = ["--batching", "map", "--width", "2", "--devices", "1"]
@@ -151,6 +151,33 @@ def test_final_states_are_kept_as_those_of_runs(keep: tuple, kept: list[int], ca
     assert "all points: error" in capsys.readouterr().out
     assert run("reproduce", str(folders[0])) == 2
     assert "0000 is a trial of a sweep: expected a run" in capsys.readouterr().err
+
+
+def test_the_best_weights_of_a_trial_are_those_of_a_run_of_its_config(capsys) -> None:
+    from attnjax.train.hashing import params_hash
+    from attnjax.train.loop import load_params
+
+    rates = ["--grid", "train.learning_rate=0.1,4", "--keep-params", "all", "--weights", "best"]
+    later, often = ["--metric", "all points/error", "--mode", "min"], ["--train.checkpoint_every", "5"]
+    assert run("sweep", "toy", *rates, *often, *FAST, *later) == 0
+    trial = only_sweep().trial(1)
+    assert run("run", "toy", "--train.learning_rate", "4", *often, "--weights", "best", "--devices", "1") == 0
+    (alone,) = (folder for folder in Path("runs").iterdir() if folder.name != "sweeps")
+    expected, got = result(alone), only_sweep().result(1)
+    assert got["best"]["step"] < got["step"], "the last weights are others"
+    for name in ("weights", "best", "metrics", "params_hash"):
+        assert got[name] == expected[name], name
+    _, config = Run(alone).load()
+    for best in (True, False):
+        one, other = (
+            load_params(config.task(folder), config.train, folder=folder, best=best)
+            for folder in (alone, trial.folder)
+        )
+        assert params_hash(one) == params_hash(other)
+    capsys.readouterr()
+    assert run("sweep", "toy", *rates[:-1], "last", *often, *FAST, *later) == 2
+    assert "--weights is last: toy" in (error := capsys.readouterr().err)
+    assert "--fresh starts it anew" in error
 
 
 def test_services_get_each_trial_as_a_run_of_the_sweeps_group_once(monkeypatch) -> None:

@@ -38,9 +38,10 @@ def _best(found: Findings) -> str:
     changes = ", ".join(f"{name} = {shown(value)}" for name, value in best.changes.items())
     seeds = counted(len(best.values), "seed")
     mean, plus, spread = with_spread(best.mean or 0.0, best.sd).partition(" ±")
+    note = "<br>Every trial is evaluated at its best validation." if found.weights == "best" else ""
     return (
         f"<div class='best'>Best setting: <strong>{mean}</strong>{plus}{spread} over {seeds}"
-        f"<br>{text(changes or 'the base config')}</div>"
+        f"<br>{text(changes or 'the base config')}{note}</div>"
     )
 
 
@@ -89,7 +90,7 @@ def _provenance(found: Findings) -> str:
     plan, file = read_plan(found.sweep) or {}, found.sweep.folder / "provenance.json"
     starts = json.loads(file.read_text())["starts"] if file.is_file() else []
     lines = {"command": found.sweep.record().get("command", "")}
-    lines |= {name: plan.get(name) for name in ("batching", "width", "devices")}
+    lines |= {name: plan.get(name) for name in ("batching", "width", "devices", "weights")}
     if starts:
         lines |= {name: starts[0].get(name) for name in ("time", "platform", "device_kind")}
         lines |= starts[0].get("versions", {})

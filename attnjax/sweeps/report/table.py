@@ -91,6 +91,12 @@ class Findings:
         return [trial for trial in self.trials if trial.status == "done" and trial.number not in self.values]
 
     @property
+    def weights(self) -> str:
+        """The weights that trials were evaluated with: after the "last" step, or of the "best" validation."""
+        plan = read_plan(self.sweep)
+        return plan["weights"] if plan else "last"
+
+    @property
     def best(self) -> Setting:
         """The best setting."""
         return self.settings[0]

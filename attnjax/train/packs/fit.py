@@ -28,6 +28,7 @@ def fit_pack(
     on_step: Callable[[int, int], None] = lambda clock, steps: None,
     prune: Prune | None = None,
     in_step: bool = False,
+    keep_best: bool = False,
 ) -> bool:
     """Trains the trials to their ends, `layout.width` at a time; False when SIGTERM came, with all saved.
 
@@ -40,6 +41,9 @@ def fit_pack(
     clock, which counts the steps of a lane that is always in use, and how many steps of trials are new since
     the last call.
 
+    With `keep_best`, `on_end` gets the parameters of a trial's best validation too; they take as much room
+    on the device again as the parameters do.
+
     Raises TaskError where the program that the trials share fails.
 
     The device computes the next chunk while the host looks at the one before, except `in_step`: then what
@@ -50,7 +54,7 @@ def fit_pack(
         interrupt = stack.enter_context(interrupt_on_signals())
         batches = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="batches"))
         stack.callback(batches.shutdown, wait=False, cancel_futures=True)
-        pack = PackLanes(program, iter(trials), ended, on_begin, on_end, prune, batches)
+        pack = PackLanes(program, iter(trials), ended, on_begin, on_end, prune, batches, keep_best)
         on_step(*pack.restore(checkpoints))
         program.compile()
         running: Round | None = None

@@ -13,6 +13,7 @@ from attnjax.tasks.errors import TaskError, task_code
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.loop import divergence
 from attnjax.train.metrics import MetricsFile, train_row
+from attnjax.train.packs.best_params import BestParams, validations, values
 from attnjax.train.packs.program import PackProgram, PackTrial
 from attnjax.train.packs.round import Ended, Prune, Round
 from attnjax.train.spans import Span, checkpoint_due, crosses, next_span
@@ -33,6 +34,7 @@ class PackLanes:
         on_end: Callable[[Ended], None],
         prune: Prune | None,
         thread: ThreadPoolExecutor,
+        keep_best: bool,
     ) -> None:
         self._program, self._config, self._prune = program, program.config, prune
         self._on_begin, self._on_end = on_begin, on_end
@@ -44,6 +46,7 @@ class PackLanes:
         self._losses: dict[int, float] = {}
         self._all_begun = False
         self._clock, self._states = 0, program.empty()
+        self._best = BestParams(program) if keep_best else None
         self._thread, self._batches = thread, dict[Span, Future[dict[str, np.ndarray]]]()
 
     @property
@@ -58,6 +61,8 @@ class PackLanes:
             return 0, 0
         self._clock, saved = found
         self._states = saved["states"]
+        if self._best:
+            self._best.params = saved["best"]
         before = list(islice(self._waiting, int(saved["begun"])))
         self._begun = [trial.number for trial in before]
         numbers, steps = np.asarray(saved["trials"]), np.asarray(self._states.step)
@@ -67,7 +72,7 @@ class PackLanes:
                 self._enter(lane, trial, int(steps[lane]))
         behind = sum(self._steps.values())
         for lane in [lane for lane, step in self._steps.items() if step == self._config.steps]:
-            self._done(self._lanes.pop(lane), self._program.take(self._states, lane))
+            self._done(lane, self._lanes.pop(lane), self._states)
         return self._clock, behind
 
     def fill(self) -> None:
@@ -118,7 +123,7 @@ class PackLanes:
         # The save goes on beside the evaluations; a kill meanwhile costs the steps since the one before.
         for lane, trial in chunk.trials.items():
             if chunk.spans[lane].end == self._config.steps and self._runs(trial):
-                self._done(trial, self._program.take(chunk.states, lane))
+                self._done(lane, trial, chunk.states)
         return steps
 
     def save_now(self, checkpoints: Checkpoints) -> None:
@@ -214,6 +219,8 @@ class PackLanes:
                     self._fail(trial, span.end, error)
                     continue
                 MetricsFile(trial.metrics).append(found)
+                if self._best:
+                    self._best.validated(lane, trial, span.end, params)
                 validated[trial.number] = span.end
         going_on = {number: step for number, step in validated.items() if step < self._config.steps}
         if self._prune and going_on:
@@ -224,8 +231,10 @@ class PackLanes:
                 validation = _last_validation(trial)
                 self._end(Ended(trial, "pruned", step, validation, f"pruned at step {step}"))
 
-    def _done(self, trial: PackTrial, state: TrainState) -> None:
-        self._end(Ended(trial, "done", self._config.steps, _last_validation(trial), state=state))
+    def _done(self, lane: int, trial: PackTrial, states: TrainState | None) -> None:
+        state = self._program.take(states, lane)
+        best = self._best.of(lane, trial) if self._best else None
+        self._end(Ended(trial, "done", self._config.steps, _last_validation(trial), state=state, best=best))
 
     def _fail(self, trial: PackTrial, step: int, error: TaskError) -> None:
         if self._runs(trial):
@@ -257,10 +266,14 @@ class PackLanes:
     def _record(
         self, states: TrainState | None, trials: Mapping[int, PackTrial], begun: int
     ) -> dict[str, Any]:
-        """Returns a checkpoint's content: the states, each lane's trial, the number of trials begun."""
+        """Returns a checkpoint's content: the states, each lane's trial, the number of trials begun.
+
+        In a pack that keeps them, the best parameters too.
+        """
         lanes = range(self._program.layout.width)
         numbers = [trials[lane].number if lane in trials else FREE for lane in lanes]
-        return {"states": states, "trials": jnp.array(numbers, jnp.int32), "begun": jnp.int32(begun)}
+        record = {"states": states, "trials": jnp.array(numbers, jnp.int32), "begun": jnp.int32(begun)}
+        return {**record, "best": self._best.copy()} if self._best else record
 
 
 def _length(span: Span) -> int:
@@ -269,5 +282,5 @@ def _length(span: Span) -> int:
 
 def _last_validation(trial: PackTrial) -> dict[str, float]:
     """The values of the newest validation; none before the first."""
-    rows = [row for row in MetricsFile(trial.metrics).rows() if row["split"] == "validation"]
-    return {name: value for name, value in rows[-1].items() if name not in ("step", "split")} if rows else {}
+    rows = validations(trial)
+    return values(rows[-1]) if rows else {}

@@ -159,8 +159,11 @@ class PackProgram:
 
     def begin(self, states: TrainState, lane: int, seed: int) -> TrainState:
         """The states with the first one of a trial in a lane; `states` are donated."""
-        first = jax.device_put(self._init(jax.random.key(seed), self._given), self.layout.shared)
-        return self._put(states, lane, first)
+        return self.put(states, lane, self._init(jax.random.key(seed), self._given))
+
+    def put(self, stacked: Any, lane: int, one: Any) -> Any:
+        """A tree that is stacked over lanes, with this one in a lane; `stacked` is donated."""
+        return self._put(stacked, lane, jax.device_put(one, self.layout.shared))
 
     def take(self, states: Any, lane: int) -> Any:
         """The part of a tree of states that one lane holds, on the first device."""

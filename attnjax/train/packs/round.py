@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from attnjax.tasks.errors import TaskError
+from attnjax.train.packs.best_params import Best
 from attnjax.train.packs.program import PackTrial
 from attnjax.train.spans import Span
 from attnjax.train.state import TrainState, evaluation_params
@@ -14,7 +15,7 @@ from attnjax.train.state import TrainState, evaluation_params
 class Ended:
     """The end of a trial. `state`: after the last step, for one that is done; `reason`: for the others.
 
-    `details`: the traceback of what its own code raised.
+    `details`: the traceback of what its own code raised. `best`: for one that is done, where it is kept.
     """
 
     trial: PackTrial
@@ -24,10 +25,11 @@ class Ended:
     reason: str | None = None
     state: TrainState | None = None
     details: str | None = None
+    best: Best | None = None
 
     @property
     def params(self) -> Any:
-        """Those that are evaluated; None for a trial that is not done."""
+        """Those after the last step; None for a trial that is not done."""
         return self.state and evaluation_params(self.state)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from attnjax.train.config import TrainConfig
 from attnjax.train.hashing import params_hash
-from attnjax.train.loop import fit
+from attnjax.train.loop import fit, load_params
 from attnjax.train.packs.fit import fit_pack
 from attnjax.train.packs.program import PackLayout, PackProgram, PackTrial
 from tests.train.toy import ToyTask
@@ -193,6 +193,45 @@ def test_a_pack_that_died_goes_on_to_the_same_bits_and_rows(whole, tmp_path: Pat
     assert hashes(run(tmp_path, trials(tmp_path))) == hashes(expected)
     for trial, like in zip(trials(tmp_path), trials(folder), strict=True):
         assert trial.metrics.read_bytes() == like.metrics.read_bytes()
+
+
+@pytest.mark.parametrize(("died", "ema"), [(None, 0.0), (16, 0.9), (30, 0.0)])
+def test_the_best_parameters_are_those_of_a_run_on_its_own(
+    tmp_path: Path, monkeypatch, died: int | None, ema: float
+) -> None:
+    """The best validation comes early where a low accuracy is good; the pack dies after it, and goes on."""
+    monkeypatch.setattr(ToyTask, "monitor", ("accuracy", "min"))
+    config, alone = dataclasses.replace(CONFIG, ema_decay=ema), {}
+    pack = [
+        PackTrial(i, dataclasses.replace(config, learning_rate=1e-3 * (i + 1)), i, tmp_path / f"{i}.jsonl")
+        for i in range(2)
+    ]
+    for trial in pack:
+        folder = tmp_path / f"alone-{trial.number}"
+        found = fit(ToyTask(), trial.config, seed=trial.seed, folder=folder, observers=())
+        params = load_params(ToyTask(), trial.config, folder=folder, best=True)
+        alone[trial.number] = (*found.best, params_hash(params))
+    assert {step for step, *_ in alone.values()} <= {12, 20}
+
+    def on_step(now: int, alive: int) -> None:
+        if now == died:
+            raise Dies
+
+    ended: dict = {}
+    program = PackProgram(ToyTask(), config, LAYOUTS[0])
+    for call in [on_step, lambda now, alive: None][died is None :]:
+        with contextlib.suppress(Dies):
+            fit_pack(
+                program,
+                pack,
+                folder=tmp_path / "pack",
+                ended=list(ended),
+                on_end=lambda end: ended.setdefault(end.trial.number, end),
+                on_step=call,
+                keep_best=True,
+            )
+    best = {number: end.best for number, end in ended.items()}
+    assert {i: (b.step, b.values["accuracy"], params_hash(b.params)) for i, b in best.items()} == alone
 
 
 def test_a_pack_that_died_between_two_ends_ends_only_the_others(whole, tmp_path: Path) -> None:
