@@ -44,12 +44,12 @@ class TokenRows(NamedTuple):
 
     @property
     def real(self) -> Bool[Array, "*#B T"] | None:
-        """Which tokens are no padding; None: all."""
+        """The tokens that are no padding; None: all."""
         return real_tokens(MaskReading(lengths=self.lengths), self.tokens)
 
     @property
     def begins(self) -> Bool[Array, "*B T"]:
-        """Where a segment begins; not at the first token of a call."""
+        """The tokens at which a segment begins, the first of a call left out."""
         ids = jnp.asarray(0 if self.segment_ids is None else self.segment_ids)
         ids = jnp.broadcast_to(ids, (*self.batch, self.tokens))
         return jnp.concatenate([jnp.zeros_like(ids[..., :1], bool), ids[..., 1:] != ids[..., :-1]], axis=-1)
