@@ -145,8 +145,9 @@ class Parts:
     def _attention(self, choice: Choice, *, rope: Any = None) -> Attention:
         config = self.config
         settings = {
-            "kv_heads": config.kv_heads,
-            "head_dim": config.head_dim,
+            # None where it says nothing new: a layer of one's own need not take it.
+            "kv_heads": None if config.kv_heads == config.heads else config.kv_heads,
+            "head_dim": None if config.head_dim == config.dim // config.heads else config.head_dim,
             "bias": _BIASES[config.attention_bias],
             "qk_norm": self._head_norm() if config.qk_norm else False,
             "rope": rope,
