@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -60,6 +61,8 @@ class Transformer(nnx.Module):
       >>> model(source, jnp.array([5, 4]), target).logits.shape
       (2, 3, 7)
     """
+
+    continues: ClassVar[bool] = False
 
     def __init__(
         self, config: TransformerConfig, *, source_vocab: int, target_vocab: int, rngs: nnx.Rngs
@@ -240,11 +243,13 @@ class Transformer(nnx.Module):
         memory = self.encode(source, lengths).memory
         return jnp.full(source.shape[:1], bos), self.init_cache(memory, lengths, room)
 
-    def step(self, last: Int[Array, " B"], cache: DecoderCache) -> tuple[Float[Array, "B V"], DecoderCache]:
-        """Returns the logits of the token after each row's last one, and the cache with that one."""
-        output = self.decode(last[:, None], None, cache.source_lengths, cache=cache)
+    def extend(
+        self, tokens: Int[Array, "B T"], cache: DecoderCache
+    ) -> tuple[Float[Array, "B T V"], DecoderCache]:
+        """Returns the logits of the token after each of these, and the cache with them."""
+        output = self.decode(tokens, None, cache.source_lengths, cache=cache)
         assert output.cache is not None
-        return output.logits[:, 0], output.cache
+        return output.logits, output.cache
 
     def _captures(self, capture: Capture, source: int, target: int) -> tuple[Capture, Capture]:
         """Returns the capture as the encoder and the decoder see it."""

@@ -1,6 +1,7 @@
 """The decoder-only language model."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +59,8 @@ class LanguageModel(nnx.Module):
       >>> step.logits.shape, step.cache.length.tolist()
       ((1, 1, 11), [5])
     """
+
+    continues: ClassVar[bool] = True
 
     def __init__(self, config: LanguageModelConfig, *, vocab: int, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -163,13 +166,13 @@ class LanguageModel(nnx.Module):
         assert cache is not None
         return jnp.take_along_axis(prompt, lengths[:, None] - 1, axis=1)[:, 0], cache
 
-    def step(
-        self, last: Int[Array, " B"], cache: LanguageModelCache
-    ) -> tuple[Float[Array, "B V"], LanguageModelCache]:
-        """Returns the logits of the token after each row's last one, and the cache with that one."""
-        output = self(last[:, None], cache=cache)
+    def extend(
+        self, tokens: Int[Array, "B T"], cache: LanguageModelCache
+    ) -> tuple[Float[Array, "B T V"], LanguageModelCache]:
+        """Returns the logits of the token after each of these, and the cache with them."""
+        output = self(tokens, cache=cache)
         assert output.cache is not None
-        return output.logits[:, 0], output.cache
+        return output.logits, output.cache
 
     def _embedded(
         self, tokens: Int[Array, "B T"], lengths: Int[Array, " B"] | None, cache: LanguageModelCache | None
@@ -183,4 +186,6 @@ class LanguageModel(nnx.Module):
         return x + near, tail
 
     def _logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
-        return self.embedding.attend(x) if self.output is None else self.output(x)
+        logits = self.embedding.attend(x) if self.output is None else self.output(x)
+        cap = self.config.logit_softcap
+        return logits if cap is None else cap * jnp.tanh(logits / cap)
