@@ -17,6 +17,7 @@ from attnjax.pretrained.tensors import open_tensors
 from tests.pretrained.peers import (
     BIASED,
     BUGS,
+    CAUGHT,
     LENGTHS,
     LONGEST,
     SIZES,
@@ -33,8 +34,6 @@ from tests.pretrained.peers import (
     transformers,
 )
 
-CAUGHT = 2 * TOLERANCE["float32"]
-"""GELU by tanh is only so far from GELU."""
 BERT = {"intermediate_size": 40, "max_position_embeddings": 16, "layer_norm_eps": 1e-2}
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "other eps": {"norm_eps": 1e-12},

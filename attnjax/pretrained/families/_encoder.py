@@ -6,45 +6,11 @@ from typing import Any
 
 from attnjax.models.encoder import Encoder
 from attnjax.models.encoder_config import EncoderConfig
+from attnjax.pretrained.families._decoder import EMBEDDING, UNGATED, layer_norm, linear, name_of
 from attnjax.pretrained.family import Family
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, repeated
 from attnjax.pretrained.tensors import Tensors, same
-
-EMBEDDING = "embedding.tokens.embedding"
-ACTIVATIONS = {
-    "gelu": "gelu_exact",
-    "gelu_new": "gelu",
-    "gelu_pytorch_tanh": "gelu",
-    "gelu_fast": "gelu",
-    "quick_gelu": "quick_gelu",
-    "relu": "relu",
-    "silu": "silu",
-    "swish": "silu",
-    "tanh": "tanh",
-}
-"""Our activations by theirs."""
-
-
-def theirs(activation: str) -> str:
-    """Returns the first name of an activation in transformers.
-
-    Example:
-      >>> theirs("gelu_exact"), theirs("gelu")
-      ('gelu', 'gelu_new')
-    """
-    return next(name for name, ours in ACTIVATIONS.items() if ours == activation)
-
-
-def linear(disk: str, ours: str, *, bias: bool = True) -> list[Entry]:
-    """Returns the entries of a linear map."""
-    weight = [Entry(f"{disk}.weight", f"{ours}.kernel")]
-    return [*weight, Entry(f"{disk}.bias", f"{ours}.bias")] if bias else weight
-
-
-def norm(disk: str, ours: str) -> list[Entry]:
-    """Returns the entries of a LayerNorm."""
-    return [Entry(f"{disk}.weight", f"{ours}.scale"), Entry(f"{disk}.bias", f"{ours}.bias")]
 
 
 def read_bert(keys: Keys, **changes: Any) -> tuple[EncoderConfig, dict[str, Any]]:
@@ -62,7 +28,7 @@ def read_bert(keys: Keys, **changes: Any) -> tuple[EncoderConfig, dict[str, Any]
         "token_types": keys.take("type_vocab_size", 2),
         "norm_placement": "post",
         "norm_eps": float(keys.take("layer_norm_eps", 1e-12, kind=float)),
-        "activation": keys.choice("hidden_act", ACTIVATIONS, "gelu"),
+        "activation": keys.choice("hidden_act", UNGATED, "gelu"),
         "embedding_scale": 1.0,
         "embedding_norm": True,
     }
@@ -80,7 +46,7 @@ def write_bert(model: Encoder) -> dict[str, Any]:
         "max_position_embeddings": config.max_length,
         "type_vocab_size": config.token_types,
         "layer_norm_eps": config.norm_eps,
-        "hidden_act": theirs(config.activation),
+        "hidden_act": name_of(config.activation, UNGATED),
         "tie_word_embeddings": config.head != "masked_lm" or config.tie_embeddings,
         "vocab_size": model.embedding.tokens.num_embeddings,
     }
@@ -93,7 +59,7 @@ def embeddings(disk: str, *, types: bool = True) -> list[Entry]:
         Entry(f"{disk}.{name}_embeddings.weight", f"embedding.{ours}.embedding")
         for name, ours in tables.items()
     ]
-    return [*entries, *norm(f"{disk}.LayerNorm", "embedding.norm")]
+    return [*entries, *layer_norm(f"{disk}.LayerNorm", "embedding.norm")]
 
 
 def bert_layers(disk: str, layers: int) -> list[Entry]:
@@ -103,10 +69,10 @@ def bert_layers(disk: str, layers: int) -> list[Entry]:
     for name in ("query", "key", "value"):
         entries += linear(f"{layer}.attention.self.{name}", f"{block}.attention.{name}")
     entries += linear(f"{layer}.attention.output.dense", f"{block}.attention.out")
-    entries += norm(f"{layer}.attention.output.LayerNorm", f"{block}.attention_residual.norm")
+    entries += layer_norm(f"{layer}.attention.output.LayerNorm", f"{block}.attention_residual.norm")
     entries += linear(f"{layer}.intermediate.dense", f"{block}.feed_forward.up")
     entries += linear(f"{layer}.output.dense", f"{block}.feed_forward.down")
-    entries += norm(f"{layer}.output.LayerNorm", f"{block}.feed_forward_residual.norm")
+    entries += layer_norm(f"{layer}.output.LayerNorm", f"{block}.feed_forward_residual.norm")
     return repeated(entries, layers)
 
 
@@ -197,20 +163,15 @@ class Heads:
         if config.pair_head:
             entries += linear(self.pair, "pair")
         if config.head == "masked_lm":
-            entries += linear(self.transform, "head.transform") + norm(self.transform_norm, "head.norm")
-            return entries + (
-                [Entry(self.bias, "head.bias")]
-                if config.tie_embeddings
-                else linear(self.output, "head.output")
-            )
+            entries += linear(self.transform, "head.transform")
+            entries += layer_norm(self.transform_norm, "head.norm")
+            tied = [Entry(self.bias, "head.bias")]
+            return entries + (tied if config.tie_embeddings else linear(self.output, "head.output"))
         if config.head == "token_labels" and config.head_activation is not None:
-            return [
-                *entries,
-                *linear(self.token_transform, "head.transform"),
-                *linear(self.token_output, "head.output"),
-            ]
+            entries += linear(self.token_transform, "head.transform")
+            return entries + linear(self.token_output, "head.output")
         names = {"labels": self.labels, "token_labels": self.token_labels, "spans": "qa_outputs"}
-        return entries if config.head is None else [*entries, *linear(names[config.head], "head.output")]
+        return entries if config.head is None else entries + linear(names[config.head], "head.output")
 
     @staticmethod
     def _holds(tensors: Tensors, name: str) -> bool:

@@ -29,7 +29,7 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[EncoderConfig, dict[str, Any]]:
     keys.only("inner_group_num", 1)
     # Of older files: what nobody reads, or what there is no other way to compute.
     keys.ignore("down_scale_factor", "net_structure_type", "num_memory_blocks", "gap_size")
-    activation = keys.choice("hidden_act", encoder.ACTIVATIONS, "gelu_new")
+    activation = keys.choice("hidden_act", encoder.UNGATED, "gelu_new")
     return encoder.read_bert(
         keys,
         embedding_width=keys.take("embedding_size", 128),
@@ -54,10 +54,10 @@ def _table(model: Encoder) -> list[Entry]:
     entries = []
     for name, ours in {"query": "query", "key": "key", "value": "value", "dense": "out"}.items():
         entries += encoder.linear(f"{layer}.attention.{name}", f"{block}.attention.{ours}")
-    entries += encoder.norm(f"{layer}.attention.LayerNorm", f"{block}.attention_residual.norm")
+    entries += encoder.layer_norm(f"{layer}.attention.LayerNorm", f"{block}.attention_residual.norm")
     entries += encoder.linear(f"{layer}.ffn", f"{block}.feed_forward.up")
     entries += encoder.linear(f"{layer}.ffn_output", f"{block}.feed_forward.down")
-    entries += encoder.norm(f"{layer}.full_layer_layer_norm", f"{block}.feed_forward_residual.norm")
+    entries += encoder.layer_norm(f"{layer}.full_layer_layer_norm", f"{block}.feed_forward_residual.norm")
     return [
         *encoder.embeddings("albert.embeddings"),
         *encoder.linear("albert.encoder.embedding_hidden_mapping_in", "embedding.project"),

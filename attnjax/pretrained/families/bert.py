@@ -27,7 +27,7 @@ TOKENS = "bert.embeddings.word_embeddings.weight"
 
 
 def _read(keys: Keys, tensors: Tensors) -> tuple[EncoderConfig, dict[str, Any]]:
-    activation = keys.choice("hidden_act", encoder.ACTIVATIONS, "gelu")
+    activation = keys.choice("hidden_act", encoder.UNGATED, "gelu")
     return encoder.read_bert(keys, **HEADS.read(keys, tensors, TOKENS, activation))
 
 

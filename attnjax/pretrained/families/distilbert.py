@@ -31,7 +31,7 @@ _KEYS |= {"num_hidden_layers": "n_layers", "hidden_act": "activation"}
 def _read(keys: Keys, tensors: Tensors) -> tuple[EncoderConfig, dict[str, Any]]:
     # Sinusoids are only how the table of positions starts; it is in the file.
     keys.ignore("sinusoidal_pos_embds", "qa_dropout", "seq_classif_dropout")
-    activation = keys.choice("activation", encoder.ACTIVATIONS, "gelu")
+    activation = keys.choice("activation", encoder.UNGATED, "gelu")
     heads = HEADS.read(keys, tensors, TOKENS, activation)
     settings = {
         "dim": keys.take("dim"),
@@ -60,10 +60,10 @@ def _table(model: Encoder) -> list[Entry]:
     entries = []
     for name, ours in {"q": "query", "k": "key", "v": "value", "out": "out"}.items():
         entries += encoder.linear(f"{layer}.attention.{name}_lin", f"{block}.attention.{ours}")
-    entries += encoder.norm(f"{layer}.sa_layer_norm", f"{block}.attention_residual.norm")
+    entries += encoder.layer_norm(f"{layer}.sa_layer_norm", f"{block}.attention_residual.norm")
     entries += encoder.linear(f"{layer}.ffn.lin1", f"{block}.feed_forward.up")
     entries += encoder.linear(f"{layer}.ffn.lin2", f"{block}.feed_forward.down")
-    entries += encoder.norm(f"{layer}.output_layer_norm", f"{block}.feed_forward_residual.norm")
+    entries += encoder.layer_norm(f"{layer}.output_layer_norm", f"{block}.feed_forward_residual.norm")
     return [
         *encoder.embeddings("distilbert.embeddings", types=False),
         *repeated(entries, model.config.layers),

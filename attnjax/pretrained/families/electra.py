@@ -31,7 +31,7 @@ TOKENS = "electra.embeddings.word_embeddings.weight"
 def _read(keys: Keys, tensors: Tensors) -> tuple[EncoderConfig, dict[str, Any]]:
     keys.ignore("summary_type", "summary_use_proj", "summary_activation", "summary_last_dropout")
     generator = HEADS.transform + ".weight" in tensors
-    activation = "gelu_exact" if generator else keys.choice("hidden_act", encoder.ACTIVATIONS, "gelu")
+    activation = "gelu_exact" if generator else keys.choice("hidden_act", encoder.UNGATED, "gelu")
     width, dim = keys.take("embedding_size", 128), keys.take("hidden_size")
     heads = HEADS.read(keys, tensors, TOKENS, activation)
     return encoder.read_bert(keys, embedding_width=None if width == dim else width, **heads)
