@@ -1,8 +1,4 @@
-"""Families against transformers: boosted weights, every layer's attention and vectors, planted bugs.
-
-With fresh weights the comparison is nearly blind: attention is flat, norms and biases do nothing. Here
-matrices are N(0, (2/√fan_in)²), embeddings N(0, 1), and norms and biases are moved by 0.3.
-"""
+"""Families against transformers: boosted weights, every layer's attention and vectors, planted bugs."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -18,6 +14,7 @@ from flax import nnx
 from attnjax.nn import Capture
 from attnjax.pretrained import from_pretrained
 from attnjax.pretrained.table import parameters
+from attnjax.pretrained.verify import boost
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: oracles)")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed (extra: oracles)")
@@ -59,19 +56,8 @@ class Case:
 
 
 def boosted(model: Any) -> Any:
-    draw = np.random.default_rng(0)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            shape = tuple(parameter.shape)
-            values = draw.normal(size=shape)
-            if len(shape) < 2:
-                values = parameter.double().numpy() + 0.3 * values
-            elif not any(word in name for word in ("embed", "wte", "wpe")):
-                owner = model.get_submodule(name.rpartition(".")[0])
-                inputs = shape[0] if type(owner).__name__ == "Conv1D" else shape[-1]
-                values *= 2 / inputs**0.5
-            parameter.copy_(torch.tensor(values))
-    return model
+    """The model of transformers with weights that make every part of it count."""
+    return boost(model, torch)
 
 
 def tokens() -> np.ndarray:
