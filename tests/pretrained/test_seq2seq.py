@@ -103,11 +103,16 @@ CASES = {
         },
         WEIGHTS | BIASED,
     ),
+    "marian of two vocabularies": Case(
+        "MarianMTModel",
+        SIZES | {"share_encoder_decoder_embeddings": False, "decoder_vocab_size": VOCAB},
+        {},
+        {"vocabularies exchanged": exchanged("source_embedding.", "target_embedding.")},
+    ),
     "bart": Case(
         "BartForConditionalGeneration",
         SIZES,
-        POST
-        | {"tanh in GELU": {"activation": "gelu"}, "no norm of embeddings": {"embedding_norm": False}},
+        POST | {"tanh in GELU": {"activation": "gelu"}, "no norm of embeddings": {"embedding_norm": False}},
         WEIGHTS | BIASED | {"positions one further": every("table.embedding", lambda x: np.roll(x, 1, 0))},
     ),
     "t5": Case(
