@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from attnjax.models.output import ModelOutput as ModelOutput
     from attnjax.models.vision import VisionTransformer as VisionTransformer
     from attnjax.models.vision_config import VisionConfig as VisionConfig
+    from attnjax.pretrained.folder import from_pretrained as from_pretrained
+    from attnjax.pretrained.folder import save_pretrained as save_pretrained
 else:
     from attnjax.lazy import attach
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.factory import Parts
-from attnjax.models.output import ModelOutput, Weights
+from attnjax.models.output import Captured, ModelOutput
 from attnjax.nn import Capture, Depth, Dropout, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
 from attnjax.nn.blocks import read_out
@@ -89,7 +89,8 @@ class LanguageModel(nnx.Module):
             None: all.
           cache: of the tokens before these ones.
           dropout: of embeddings, weights and layers.
-          capture: the weights to return, by the path of their layer ("blocks.1.attention").
+          capture: the weights to return, by the path of their layer ("blocks.1.attention"), and the vectors
+            ("embedding", "blocks.1", "norm").
 
         Raises:
           TypeError: The tokens are not integers.
@@ -107,7 +108,8 @@ class LanguageModel(nnx.Module):
         x = x if dropout is None else dropout.fold("embedding")(x)
         score = None if self.score is None else self.score(offset)
         kept: list[KVCache | StateCache] = []
-        captured: Weights = {}
+        captured = Captured(capture, "blocks")
+        captured.add("embedding", x)
         depth = Depth()
         for i, block in enumerate(self.blocks):
             x, left, weights = block(
@@ -116,15 +118,16 @@ class LanguageModel(nnx.Module):
                 score=score,
                 cache=None if cache is None else cache.layers[i],
                 dropout=folded(dropout, i),
-                capture=None if capture is None else capture.layer(i),
+                capture=captured.layer(i),
                 depth=depth,
             )
             if left is not None:
                 kept.append(left)
-            captured |= {f"blocks.{i}.{name}": w for name, w in weights.items()}
-        logits = self._logits(read_out(self.norm, x, depth))
+            captured.add_layer(i, x, weights)
+        x = read_out(self.norm, x, depth)
+        captured.add("norm", x)
         left_cache = None if cache is None else LanguageModelCache(tuple(kept), tail)
-        return ModelOutput(logits, left_cache, captured)
+        return ModelOutput(self._logits(x), left_cache, captured.weights, captured.hidden)
 
     def init_cache(self, batch: int, length: int) -> LanguageModelCache:
         """Returns an empty cache for `length` tokens of `batch` sequences.
