@@ -1,206 +1,10 @@
-"""The configs of models, free of jax, so that the command line can read them at once.
-
-References:
-  Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762 (sinusoidal positions).
-  Su et al., RoFormer, 2021, arXiv:2104.09864 (rope).
-  Press et al., Train Short, Test Long, 2021, arXiv:2108.12409 (alibi).
-  Raffel et al., Exploring the Limits of Transfer Learning, 2020, arXiv:1910.10683 (t5).
-  Hendrycks & Gimpel, Gaussian Error Linear Units (GELUs), 2016, arXiv:1606.08415 (gelu).
-  Shazeer, GLU Variants Improve Transformer, 2020, arXiv:2002.05202 (swiglu).
-"""
+"""The configs of models, free of jax, so that the command line can read them at once."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from attnjax.config import require
 from attnjax.mechanisms import Mechanism, read
-
-Positions = Literal[
-    "sinusoidal", "sinusoidal_halves", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"
-]
-Norm = Literal["layer", "rms"]
-NormPlacement = Literal["pre", "post"]
-ResidualKind = Literal["sum", "attention"]
-Ungated = Literal["gelu", "gelu_exact", "quick_gelu", "relu", "silu", "tanh"]
-Activation = Literal[Ungated, "swiglu", "geglu", "geglu_exact", "reglu"]
-Precision = Literal["float32", "bfloat16"]
-Implementation = Literal["reference", "blockwise"]
-RopeScaling = Literal["linear", "yarn", "llama3"]
-OutputGate = Literal["elementwise", "headwise"]
-
-_CHOICES = {
-    "positions": Positions,
-    "norm": Norm,
-    "norm_placement": NormPlacement,
-    "residual": ResidualKind,
-    "activation": Activation,
-    "dtype": Precision,
-    "param_dtype": Precision,
-}
-_CHOICES_OR_NONE = {
-    "implementation": Implementation,
-    "rope_scaling": RopeScaling,
-    "output_gate": OutputGate,
-}
-
-
-@dataclass(frozen=True)
-class BlockConfig:
-    """The settings of the blocks of a model."""
-
-    dim: int = 128
-    """Width of the vectors that stand for tokens."""
-    heads: int = 4
-    """Attention heads of a layer; they divide dim unless head_dim is given."""
-    head_dim: int | None = None
-    """Size of a head; None: dim / heads."""
-    kv_heads: int | None = None
-    """Key/value heads; None: one for each head; 1: multi-query; a divisor of heads between: grouped-query."""
-    hidden: int | None = None
-    """Width of the feed-forward layers; None: 4·dim."""
-    mechanism: str = "softmax"
-    """Self-attention: gla, "window(size=16)", kda*3+softmax; `attnjax list mechanisms` has them all."""
-    positions: Positions = "rope"
-    """Positions of tokens, which are added to embeddings, rotate queries and keys, or bias the scores."""
-    rope_base: float = 10_000.0
-    """Base of the wavelengths of rope, in radians per token."""
-    rope_fraction: float = 1.0
-    """Share of each head that rope rotates, in (0, 1]."""
-    rope_scaling: RopeScaling | None = None
-    """Other wavelengths of rope, for texts rope_factor times as long as max_length; None: the same ones."""
-    rope_factor: float = 1.0
-    """The ratio of the new length to max_length under rope_scaling."""
-    norm: Norm = "layer"
-    """LayerNorm or RMSNorm."""
-    norm_placement: NormPlacement = "pre"
-    """Norm before each layer, or after its residual sum."""
-    norm_eps: float = 1e-6
-    """ε of the norms, in the unit of the square of what is normed."""
-    layer_scale: float | None = None
-    """First factor of each channel of what a layer adds, which is learned; None: there is none."""
-    residual: ResidualKind = "sum"
-    """Layers read the sum of what those below gave, or attend over it (attention residuals)."""
-    activation: Activation = "gelu"
-    """Activation of the feed-forward layers; gelu is by tanh; the *glu gate one half by the other."""
-    qk_norm: bool = False
-    """RMSNorm of each query and key head."""
-    output_gate: OutputGate | None = None
-    """Gate of the heads before the last projection of attention, of each entry or each head; None: none."""
-    bias: bool = True
-    """True if projections and feed-forward layers have biases."""
-    embedding_scale: float | None = None
-    """Factor of the embedding of tokens; None: √dim."""
-    embedding_norm: bool = False
-    """True if the embedding of tokens and positions is normed."""
-    tie_embeddings: bool = False
-    """True if the embedding of the predicted tokens is the output projection too."""
-    max_length: int = 512
-    """Positions that a learned table holds; what rope_scaling prolongs; the horizon of cosFormer."""
-    first_position: int = 0
-    """Row of position 0 in a learned table; RoBERTa and BART leave two rows before it unused."""
-    dtype: Precision = "float32"
-    """Precision of the computation."""
-    param_dtype: Precision = "float32"
-    """Precision of the parameters; bfloat16 loses updates that are below half of its last digit."""
-    implementation: Implementation | None = None
-    """The engine of softmax attention; None chooses by size."""
-
-    def __post_init__(self) -> None:
-        for name in ("dim", "heads", "max_length"):
-            require_positive(name, getattr(self, name))
-        for name in ("head_dim", "kv_heads", "hidden"):
-            if getattr(self, name) is not None:
-                require_positive(name, getattr(self, name))
-        for name, choices in _CHOICES.items():
-            require_choice(name, getattr(self, name), get_args(choices))
-        for name, choices in _CHOICES_OR_NONE.items():
-            if getattr(self, name) is not None:
-                require_choice(name, getattr(self, name), get_args(choices))
-        require(self.norm_eps >= 0, f"model.norm_eps is {self.norm_eps!r}: it must be 0 or more")
-        self._require_heads_fit()
-        self._require_rope_fits()
-        self._require_mechanism_fits()
-        require(
-            self.residual == "sum" or self.norm_placement == "pre",
-            f"model.residual is {self.residual!r}: it needs norm_placement pre, got {self.norm_placement}",
-        )
-        require(
-            self.residual == "sum" or self.layer_scale is None,
-            f"model.layer_scale is {self.layer_scale!r}: it needs residual sum, got {self.residual}",
-        )
-        require(
-            self.first_position >= 0 and (self.first_position == 0 or self.positions == "learned"),
-            f"model.first_position is {self.first_position!r}: it must be 0, or more with learned positions",
-        )
-
-    def _require_heads_fit(self) -> None:
-        require(
-            self.head_dim is not None or self.dim % self.heads == 0,
-            f"model.heads is {self.heads}: it must divide model.dim ({self.dim})",
-        )
-        require(
-            self.kv_heads is None or self.heads % self.kv_heads == 0,
-            f"model.kv_heads is {self.kv_heads}: it must divide model.heads ({self.heads})",
-        )
-        size = "model.dim / model.heads" if self.head_dim is None else "model.head_dim"
-        require(
-            not self.positions.startswith("rope") or self.head_size % 2 == 0,
-            f"model.positions is {self.positions!r}: it needs an even head size, "
-            f"but {size} is {self.head_size}",
-        )
-        require(
-            not self.positions.startswith("sinusoidal") or self.dim % 2 == 0,
-            f"model.positions is {self.positions!r}: it needs an even model.dim, got {self.dim}",
-        )
-
-    def _require_rope_fits(self) -> None:
-        rotates = self.positions.startswith("rope")
-        for name, default in (("base", 10_000.0), ("fraction", 1.0), ("scaling", None), ("factor", 1.0)):
-            value = getattr(self, f"rope_{name}")
-            require(
-                rotates or value == default,
-                f"model.rope_{name} is {value!r}: model.positions is {self.positions!r}, expected rope",
-            )
-        require(self.rope_base > 0, f"model.rope_base is {self.rope_base!r}: it must be above 0")
-        rotated = round(self.head_size * self.rope_fraction)
-        require(
-            not rotates or (0 < self.rope_fraction <= 1 and rotated >= 2 and rotated % 2 == 0),
-            f"model.rope_fraction is {self.rope_fraction!r}: it must be in (0, 1] and rotate an even "
-            f"number of entries, not {rotated} of {self.head_size}",
-        )
-        require(
-            (self.rope_factor > 1) if self.rope_scaling else self.rope_factor == 1,
-            f"model.rope_factor is {self.rope_factor!r}: it must be above 1 with model.rope_scaling, and 1 "
-            "without",
-        )
-
-    def _require_mechanism_fits(self) -> None:
-        rows = [choice.row for choice in read(self.mechanism, "model.mechanism")]
-        require(
-            self.positions not in ("alibi", "t5") or any(row.has_weights for row in rows),
-            f"model.positions is {self.positions!r}: it acts on scores, and {self.mechanism} has none",
-        )
-        for row in rows:
-            row.require_takes("tokens", f"model.mechanism is {self.mechanism!r}")
-            require(
-                not row.keys_are_gates or not self.positions.startswith("rope"),
-                f"model.positions is {self.positions!r}: it rotates keys, and those of {row.name} are gates; "
-                "choose sinusoidal, learned or none",
-            )
-            require(
-                not row.keys_are_gates or not self.qk_norm,
-                f"model.qk_norm is True: the keys of {row.name} are gates",
-            )
-
-    @property
-    def head_size(self) -> int:
-        """The size of one head, with the default filled in."""
-        return self.dim // self.heads if self.head_dim is None else self.head_dim
-
-    @property
-    def hidden_dim(self) -> int:
-        """The width of the feed-forward layer, with the default filled in."""
-        return 4 * self.dim if self.hidden is None else self.hidden
+from attnjax.models.block_config import BlockConfig, require_positive
 
 
 @dataclass(frozen=True)
@@ -211,11 +15,22 @@ class TransformerConfig(BlockConfig):
     """Blocks that read the source."""
     decoder_layers: int = 2
     """Blocks that write the target."""
+    share_embeddings: bool = False
+    """True if the tokens of source and target have one embedding, of one vocabulary."""
+    tied_bias: bool = False
+    """True if the output has a bias where its matrix is the embedding of the target."""
+    tied_scale: float = 1.0
+    """Factor of the logits where the matrix of the output is the embedding of the target."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("encoder_layers", "decoder_layers"):
             require_positive(name, getattr(self, name))
+        require(
+            self.tie_embeddings or (not self.tied_bias and self.tied_scale == 1),
+            f"model.tied_bias is {self.tied_bias}, model.tied_scale {self.tied_scale}: they need "
+            "tie_embeddings",
+        )
         for part in (part for choice in read(self.mechanism) for part in choice.parts):
             require(
                 not part.row.causal_only,
@@ -253,14 +68,3 @@ def _require_causal(row: Mechanism, mechanism: str) -> None:
         not row.two_sided_only,
         f"model.mechanism is {mechanism!r}: {row.name} reads both ways only, but a decoder is causal",
     )
-
-
-def require_positive(name: str, value: object) -> None:
-    """Raises InputError for what is no whole number above 0."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    require(whole and value >= 1, f"model.{name} is {value!r}: it must be a whole number, 1 or more")  # type: ignore[operator]
-
-
-def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raises InputError for what is not among the choices."""
-    require(value in choices, f"model.{name} is {value!r}: it must be one of {', '.join(choices)}")

@@ -6,12 +6,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 from attnjax.models.encoder_config import EncoderConfig
 from attnjax.models.factory import Parts
-from attnjax.models.output import EncoderOutput
+from attnjax.models.output import Captured, EncoderOutput
+from attnjax.models.padding import key_mask, places, require_present
 from attnjax.models.stack import through
 from attnjax.nn import Capture, Dropout, Embedding, folded
 from attnjax.nn.activation import ACTIVATIONS
-from attnjax.ops import masks
-from attnjax.ops.masks import Mask
 
 
 class Encoder(nnx.Module):
@@ -68,22 +67,35 @@ class Encoder(nnx.Module):
           types: of the tokens; None: 0.
           positions: of the tokens; None: they count from each row's first token.
           dropout: of embeddings, weights and layers.
-          capture: the weights to return, by the path of their layer ("blocks.1.attention").
+          capture: the weights to return, by the path of their layer ("blocks.1.attention"), and the vectors
+            ("embedding", "blocks.1", "norm").
 
         Raises:
           TypeError: The tokens are not integers, or the mask not booleans.
           ValueError: Shapes do not fit, both lengths and a mask are given, or a capture is out of range.
         """
-        seen = _seen(tokens, lengths, mask)
-        if positions is None and mask is not None:
-            positions = jnp.maximum(jnp.cumsum(mask, axis=-1, dtype=jnp.int32) - 1, 0)
+        if tokens.ndim != 2:
+            raise ValueError(f"tokens {list(tokens.shape)}: expected (B, T)")
+        if lengths is not None and mask is not None:
+            raise ValueError("lengths and mask: expected one of the two")
+        present = lengths if mask is None else mask
+        if present is not None:
+            require_present("lengths" if mask is None else "mask", present, tokens.shape)
+            positions = places(present) if positions is None else positions
         x = self.embedding(tokens, positions, types)
         x = x if dropout is None else dropout.fold("embedding")(x)
         score = None if self.score is None else self.score()
         repeats = self.config.layers // len(self.blocks)
         blocks = [block for block in self.blocks for _ in range(repeats)]
-        states, weights = through(
-            blocks, self.norm, x, mask=seen, score=score, dropout=dropout, capture=capture
+        captured = Captured(capture, "blocks")
+        states = through(
+            blocks,
+            self.norm,
+            x,
+            mask=None if present is None else key_mask(present),
+            score=score,
+            dropout=dropout,
+            captured=captured,
         )
         pooled = self._pooled(states, mask)
         logits = None
@@ -91,7 +103,7 @@ class Encoder(nnx.Module):
             of_text = self.config.head == "labels"
             logits = self.head(pooled if of_text else states, self.embedding, folded(dropout, "head"))
         pair = None if self.pair is None else self.pair(pooled)
-        return EncoderOutput(states, pooled, logits, pair, weights)
+        return EncoderOutput(states, pooled, logits, pair, captured.weights, captured.hidden)
 
     def _pooled(self, states: Float[Array, "B T D"], mask: Bool[Array, "B T"] | None) -> Float[Array, "B D"]:
         if mask is None:
@@ -138,19 +150,3 @@ class Head(nnx.Module):
             return self.output(x)
         assert self.bias is not None
         return embedding.attend(x) + self.bias[...]
-
-
-def _seen(tokens: Array, lengths: Array | None, mask: Array | None) -> Mask | None:
-    if tokens.ndim != 2:
-        raise ValueError(f"tokens {list(tokens.shape)}: expected (B, T)")
-    if lengths is not None and mask is not None:
-        raise ValueError("lengths and mask: expected one of the two")
-    if lengths is not None:
-        if lengths.shape != tokens.shape[:1]:
-            raise ValueError(f"lengths {list(lengths.shape)}: expected (B,), B is {tokens.shape[0]}")
-        return masks.lengths(key=lengths)
-    if mask is None:
-        return None
-    if mask.shape != tokens.shape:
-        raise ValueError(f"mask {list(mask.shape)}: expected that of the tokens, {list(tokens.shape)}")
-    return masks.dense(mask[:, None, None, :])

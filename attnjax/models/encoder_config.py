@@ -11,9 +11,9 @@ from typing import Literal, get_args
 
 from attnjax.config import require
 from attnjax.mechanisms import read
-from attnjax.models.config import BlockConfig, Ungated, require_choice, require_positive
+from attnjax.models.block_config import BlockConfig, Ungated, require_choice, require_positive
 
-Head = Literal["masked_lm", "labels", "token_labels"]
+Head = Literal["masked_lm", "labels", "token_labels", "spans"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,10 @@ class EncoderConfig(BlockConfig):
     pooler: Ungated | None = None
     """Activation of a layer over the first token's vector; None: the vector itself stands for the text."""
     head: Head | None = None
-    """The layer on top: of masked tokens, of labels of the text or of each token; None: there is none."""
+    """The layer on top: of masked tokens, of labels of the text or of each token, of spans; None: none.
+
+    A span is an answer's place in the text: the two labels of a token are that it begins and ends there.
+    """
     head_activation: Ungated | None = None
     """Activation of a layer of the head before its output; None: there is no such layer."""
     labels: int = 2
@@ -64,6 +67,10 @@ class EncoderConfig(BlockConfig):
             self.head != "masked_lm" or self.embedding_width is None or self.head_activation is not None,
             f"model.head is 'masked_lm' and model.embedding_width {self.embedding_width}: it needs a "
             "head_activation",
+        )
+        require(
+            self.head != "spans" or self.labels == 2,
+            f"model.labels is {self.labels}: for spans it must be 2",
         )
         require_two_sided(self)
 

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from attnjax.config import require
 from attnjax.mechanisms import Choice, over_layers, read
-from attnjax.models.config import BlockConfig
+from attnjax.models.block_config import BlockConfig
 from attnjax.nn import (
     Attention,
     AttentionResidual,
@@ -14,6 +16,7 @@ from attnjax.nn import (
     Embedding,
     EncoderBlock,
     FeedForward,
+    HeadNorm,
     LayerScale,
     PositionScore,
     Residual,
@@ -30,11 +33,12 @@ from attnjax.ops import positions
 
 _ABSOLUTE = ("sinusoidal", "sinusoidal_halves", "learned")
 _ROPE: dict[str, Any] = {"rope": "halves", "rope_interleaved": "interleaved"}
-_SCALINGS: dict[str, Any] = {
-    "linear": lambda factor, original_length: positions.LinearScaling(factor),
-    "llama3": positions.Llama3Scaling,
-    "yarn": positions.YarnScaling,
+_BIASES: dict[str | None, Any] = {"all": True, "qkv": ("query", "key", "value"), "none": False}
+_TURNS: dict[str, Any] = {
+    "llama3": (positions.Llama3Scaling, "low_frequency_factor", "high_frequency_factor"),
+    "yarn": (positions.YarnScaling, "beta_slow", "beta_fast"),
 }
+"""Scalings between slow and fast turns within the original length, and what they call these."""
 
 
 class Parts:
@@ -46,14 +50,20 @@ class Parts:
     """
 
     def __init__(self, config: BlockConfig, rngs: nnx.Rngs) -> None:
-        self.config = config
+        self.config = config.filled()
         self.rngs = rngs
+        for name in ("dtype", "param_dtype"):
+            given = getattr(config, name)
+            require(
+                jax.dtypes.canonicalize_dtype(given) == given,
+                f"model.{name} is {given!r}: it needs jax_enable_x64",
+            )
         self.dtypes: dict[str, Any] = {
             "dtype": jnp.dtype(config.dtype),
             "param_dtype": jnp.dtype(config.param_dtype),
         }
 
-    def embedding(self, vocab: int, *, types: int = 0, width: int | None = None) -> Embedding:
+    def embedding(self, vocab: int | None, *, types: int = 0, width: int | None = None) -> Embedding:
         config = self.config
         absolute: Any = config.positions if config.positions in _ABSOLUTE else None
         return Embedding(
@@ -109,24 +119,35 @@ class Parts:
         config = self.config
         if config.positions not in _ROPE:
             return None
-        layout, scaling = _ROPE[config.positions], None
-        if config.rope_scaling is not None:
-            scaling = _SCALINGS[config.rope_scaling](config.rope_factor, original_length=config.max_length)
-        rope = Rope(layout, config.rope_base, config.rope_fraction, scaling)
+        layout = _ROPE[config.positions]
+        rope = Rope(layout, config.rope_base, config.rope_fraction, self._scaling())
         return layout if rope == Rope(layout) else rope  # Alone it says the same, and reads well in an error.
+
+    def _scaling(self) -> positions.RopeScaling | None:
+        config = self.config
+        if config.rope_scaling is None:
+            return None
+        if config.rope_scaling == "linear":
+            return positions.LinearScaling(config.rope_factor)
+        scaling, slow, fast = _TURNS[config.rope_scaling]
+        turns = {slow: config.rope_slow_turns, fast: config.rope_fast_turns}
+        return scaling(config.rope_factor, original_length=config.rope_original_length, **turns)
 
     def _attention(self, choice: Choice, *, rope: Any = None) -> Attention:
         config = self.config
         settings = {
-            "kv_heads": config.kv_heads,
-            "head_dim": config.head_dim,
-            "bias": config.bias,
-            "qk_norm": config.qk_norm,
+            # None where it says nothing new: a layer of one's own need not take it.
+            "kv_heads": None if config.kv_heads == config.heads else config.kv_heads,
+            "head_dim": None if config.head_dim == config.dim // config.heads else config.head_dim,
+            "bias": _BIASES[config.attention_bias],
+            "qk_norm": HeadNorm(eps=config.norm_eps) if config.qk_norm else False,
             "rope": rope,
             "output_gate": config.output_gate,
             "rngs": self.rngs,
             **self.dtypes,
         }
+        if config.attention_scale is not None:
+            settings["scale"] = config.attention_scale
         if choice.row.kind in ("softmax", "layer"):
             settings["implementation"] = config.implementation
         return make_attention(choice, config.dim, config.heads, **settings)
@@ -174,7 +195,7 @@ class Parts:
             self.config.dim if size is None else size,
             vocab,
             "vocab",
-            use_bias=self.config.bias,
+            use_bias=bool(self.config.output_bias),
             preferred_element_type=jnp.float32,
         )
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from jaxtyping import Array, Float
 
-from attnjax.models.output import Weights
-from attnjax.nn import Capture, Depth, Dropout, EncoderBlock, folded
+from attnjax.models.output import Captured
+from attnjax.nn import Depth, Dropout, EncoderBlock, folded
 from attnjax.nn.attention.base import MaskLike, ScoreLike
 from attnjax.nn.blocks import ReadOut, read_out
 
@@ -18,9 +18,9 @@ def through(
     mask: MaskLike | None = None,
     score: ScoreLike | None = None,
     dropout: Dropout | None = None,
-    capture: Capture | None = None,
-) -> tuple[Float[Array, "B T D"], Weights]:
-    """Returns what the blocks make of x, and the weights that the capture asks for ("blocks.0.attention").
+    captured: Captured,
+) -> Float[Array, "B T D"]:
+    """Returns what the blocks make of x.
 
     Args:
       blocks: applied one after the other; one may stand at several places.
@@ -29,14 +29,14 @@ def through(
       mask: of every layer's attention.
       score: of every layer's attention.
       dropout: of weights and layers.
-      capture: the weights to return.
+      captured: takes in what a capture asks for of the input, the blocks and the norm.
 
     Raises:
       ValueError: A capture is out of range.
     """
-    if capture is not None:
-        capture.require_within("layers", len(blocks))
-    captured: Weights = {}
+    if captured.asked is not None:
+        captured.asked.require_within("layers", len(blocks))
+    captured.add("embedding", x)
     depth = Depth()
     for i, block in enumerate(blocks):
         x, _, weights = block(
@@ -44,8 +44,10 @@ def through(
             mask=mask,
             score=score,
             dropout=folded(dropout, i),
-            capture=None if capture is None else capture.layer(i),
+            capture=captured.layer(i),
             depth=depth,
         )
-        captured |= {f"blocks.{i}.{name}": w for name, w in weights.items()}
-    return read_out(norm, x, depth), captured
+        captured.add_layer(i, x, weights)
+    x = read_out(norm, x, depth)
+    captured.add("norm", x)
+    return x

@@ -6,7 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from attnjax.models.factory import Parts
-from attnjax.models.output import EncoderOutput
+from attnjax.models.output import Captured, EncoderOutput
 from attnjax.models.stack import through
 from attnjax.models.vision_config import VisionConfig
 from attnjax.nn import Capture, Dropout, folded, named
@@ -70,7 +70,8 @@ class VisionTransformer(nnx.Module):
           images: pixels, normalised as the model expects them; its sides are multiples of a patch's.
           masked: True for patches, row by row, in whose place the mask token stands.
           dropout: of embeddings, weights and layers.
-          capture: the weights to return, by the path of their layer ("blocks.1.attention").
+          capture: the weights to return, by the path of their layer ("blocks.1.attention"), and the vectors
+            ("embedding", "blocks.1", "norm").
 
         Raises:
           ValueError: Shapes do not fit, patches are masked and there is no mask token, or a capture is out of
@@ -80,13 +81,14 @@ class VisionTransformer(nnx.Module):
             raise ValueError(f"images {list(images.shape)}: expected (B, height, width, channels)")
         x = self._embedded(images, masked)
         x = x if dropout is None else dropout.fold("embedding")(x)
-        states, weights = through(self.blocks, self.norm, x, dropout=dropout, capture=capture)
+        captured = Captured(capture, "blocks")
+        states = through(self.blocks, self.norm, x, dropout=dropout, captured=captured)
         pooled = self._pooled(states)
         logits = None
         if self.head is not None:
             dropout = folded(dropout, "head")
             logits = self.head(pooled if dropout is None else dropout(pooled))
-        return EncoderOutput(states, pooled, logits, None, weights)
+        return EncoderOutput(states, pooled, logits, None, captured.weights, captured.hidden)
 
     def _embedded(self, images: Array, masked: Array | None) -> Float[Array, "B T D"]:
         grid = self.patches(images)

@@ -24,7 +24,7 @@ class Embedding(nnx.Module):
     E starts as N(0, 1/W): with s = √W vectors have unit variance, and `attend` gives logits of unit variance.
 
     Args:
-      vocab: the number of tokens.
+      vocab: the number of tokens; None: E is that of another embedding, which a call gives.
       dim: D, the size of a vector.
       positions: the kind of P. "sinusoidal" has no parameters, "sinusoidal_halves" is the same with all sines
         before all cosines, "learned" is a table that starts as N(0, 0.02²); None: there is no P.
@@ -55,7 +55,7 @@ class Embedding(nnx.Module):
 
     def __init__(
         self,
-        vocab: int,
+        vocab: int | None,
         dim: int,
         *,
         positions: Literal["sinusoidal", "sinusoidal_halves", "learned"] | None = None,
@@ -92,7 +92,7 @@ class Embedding(nnx.Module):
                 rngs=rngs,
             )
 
-        self.tokens = table(vocab, "vocab", self.width**-0.5)
+        self.tokens: Any = None if vocab is None else table(vocab, "vocab", self.width**-0.5)
         rows = None if self.max_length is None else self.max_length + first_position
         self.table = None if rows is None else table(rows, "position", 0.02)
         self.types = table(types, "type", 0.02) if types else None
@@ -117,6 +117,8 @@ class Embedding(nnx.Module):
         tokens: Int[Array, "*B T"],
         positions: Int[Array, "*#B T"] | None = None,
         types: Int[Array, "*#B T"] | None = None,
+        *,
+        shared: "Embedding | None" = None,
     ) -> Float[Array, "*B T D"]:
         """Returns the vectors of tokens at integer positions.
 
@@ -124,6 +126,7 @@ class Embedding(nnx.Module):
           tokens: their ids.
           positions: of the tokens; None: they count from 0.
           types: of the tokens; None: 0.
+          shared: the embedding whose E it is; None: there is an own one.
 
         Raises:
           TypeError: The tokens are not integers.
@@ -134,8 +137,10 @@ class Embedding(nnx.Module):
         if not jnp.issubdtype(tokens.dtype, jnp.integer):
             raise TypeError(f"tokens have dtype {tokens.dtype}: expected integers")
         self.require_rows(tokens.shape[-1])
-        _require_inside("tokens", tokens, self.tokens.num_embeddings, "vocabulary has {} ids")
-        vectors = _rows(self.tokens, tokens)
+        own = (self if shared is None else shared).tokens
+        assert own is not None, "an embedding without a vocabulary needs shared="
+        _require_inside("tokens", tokens, own.num_embeddings, "vocabulary has {} ids")
+        vectors = _rows(own, tokens)
         if self.scale != 1:
             vectors = vectors * self.scale
         if positions is None:

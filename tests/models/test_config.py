@@ -48,8 +48,20 @@ def test_defaults_are_filled_in() -> None:
             {"layer_scale": 0.1, "residual": "attention"},
             "^model.layer_scale is 0.1: it needs residual sum, got attention$",
         ),
+        ({"attention_scale": 0.0}, "^model.attention_scale is 0.0: it must be above 0$"),
+        (
+            {"attention_scale": 1.0, "mechanism": "gla"},
+            "^model.attention_scale is 1.0: gla has no such factor$",
+        ),
+        ({"tied_bias": True}, "^model.tied_bias is True, model.tied_scale 1.0: they need tie_embeddings$"),
         ({"norm": "batch"}, "^model.norm is 'batch': it must be one of layer, rms$"),
-        ({"dtype": "float16"}, "^model.dtype is 'float16': it must be one of float32, bfloat16$"),
+        ({"dtype": "int8"}, "^model.dtype is 'int8': it must be one of float32, bfloat16, float16, float64$"),
+        ({"rope_original_length": 8}, "rope_original_length is 8: model.rope_scaling is None, expected yarn"),
+        (
+            {"rope_fast_turns": 8.0},
+            "rope_fast_turns 8.0: model.rope_scaling is None, expected yarn or llama3",
+        ),
+        ({"positions": "none", "rope_slow_turns": 2.0}, "rope_slow_turns is 2.0: .* expected rope"),
         (
             {"implementation": "fast"},
             "^model.implementation is 'fast': it must be one of reference, blockwise$",

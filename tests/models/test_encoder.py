@@ -110,8 +110,8 @@ def test_types_and_positions_reach_the_embedding() -> None:
     ("arguments", "message"),
     [
         ({"tokens": TOKENS[0]}, r"tokens \[7\]: expected \(B, T\)"),
-        ({"lengths": LENGTHS[:1]}, r"lengths \[1\]: expected \(B,\), B is 2"),
-        ({"mask": TOKENS[:1] > 0}, r"mask \[1, 7\]: expected that of the tokens, \[2, 7\]"),
+        ({"lengths": LENGTHS[:1]}, r"lengths \[1\]: expected \[2\] for the tokens \[2, 7\]"),
+        ({"mask": TOKENS[:1] > 0}, r"mask \[1, 7\]: expected \[2, 7\] for the tokens \[2, 7\]"),
         ({"mask": TOKENS > 0, "lengths": LENGTHS}, "lengths and mask: expected one of the two"),
         ({"capture": Capture(layers=(2,))}, r"capture.layers \(2,\): there are 2"),
     ],
@@ -127,7 +127,11 @@ def test_what_does_not_fit_is_named(arguments: dict, message: str) -> None:
         ({"layers": 0}, "^model.layers is 0: it must be a whole number"),
         ({"distinct_layers": 3}, r"^model.distinct_layers is 3: it must divide model.layers \(2\)$"),
         ({"token_types": -1}, "^model.token_types is -1: it must be 0 or more$"),
-        ({"head": "spans"}, "^model.head is 'spans': it must be one of masked_lm, labels, token_labels$"),
+        (
+            {"head": "words"},
+            "^model.head is 'words': it must be one of masked_lm, labels, token_labels, spans$",
+        ),
+        ({"head": "spans", "labels": 3}, "^model.labels is 3: for spans it must be 2$"),
         ({"pooler": "mean"}, "^model.pooler is 'mean': it must be one of gelu, gelu_exact,"),
         ({"head": "masked_lm", "embedding_width": 4}, "it needs a head_activation$"),
         ({"distinct_layers": 1, "residual": "attention"}, "it needs a block of its own for each layer$"),

@@ -21,6 +21,7 @@ def test_every_choice_of_the_config_reaches_its_layers() -> None:
         bias=False,
         norm="rms",
         norm_eps=0.25,
+        attention_scale=0.75,
         layer_scale=0.5,
         embedding_scale=3.0,
         embedding_norm=True,
@@ -40,7 +41,7 @@ def test_every_choice_of_the_config_reaches_its_layers() -> None:
     assert [layer.rope for layer in layers] == [rope, rope, None]
     for layer in layers:
         assert layer.output_gate.settings.kind == "headwise"
-        assert (layer.kv_heads, layer.implementation) == (2, "blockwise")
+        assert (layer.kv_heads, layer.implementation, layer.scale) == (2, "blockwise", 0.75)
         assert layer.query_norm is not None
         assert layer.query.bias is None
     for block in (encoder, decoder):

@@ -18,7 +18,8 @@ from attnjax.data.text.kept import kept_corpus
 from attnjax.data.text.noise import word_dropout
 from attnjax.data.text.tokenizer import BOS, EOS, PAD
 from attnjax.models.config import TransformerConfig
-from attnjax.models.decoding.greedy import alignment, greedy_decode
+from attnjax.models.decoding.alignment import alignment
+from attnjax.models.decoding.generate import generate
 from attnjax.models.encoder_decoder import Transformer
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
@@ -195,7 +196,7 @@ class TranslationTask(ModelTask[Transformer]):
 
     def _decoded(self, model: Transformer, arrays: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
         """Returns greedily emitted tokens [B, T-1] and their number [B]."""
-        decoded = greedy_decode(
+        decoded = generate(
             model,
             arrays["source"],
             arrays["source_lengths"],

@@ -1,0 +1,274 @@
+"""The settings of the blocks of which models are made, free of jax.
+
+References:
+  Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762 (sinusoidal positions).
+  Su et al., RoFormer, 2021, arXiv:2104.09864 (rope).
+  Press et al., Train Short, Test Long, 2021, arXiv:2108.12409 (alibi).
+  Raffel et al., Exploring the Limits of Transfer Learning, 2020, arXiv:1910.10683 (t5).
+  Hendrycks & Gimpel, Gaussian Error Linear Units (GELUs), 2016, arXiv:1606.08415 (gelu).
+  Shazeer, GLU Variants Improve Transformer, 2020, arXiv:2002.05202 (swiglu).
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Literal, Self, get_args
+
+from attnjax.config import require
+from attnjax.mechanisms import read
+
+Positions = Literal[
+    "sinusoidal", "sinusoidal_halves", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"
+]
+Norm = Literal["layer", "rms"]
+NormPlacement = Literal["pre", "post"]
+ResidualKind = Literal["sum", "attention"]
+Ungated = Literal["gelu", "gelu_exact", "quick_gelu", "relu", "silu", "tanh"]
+Activation = Literal[Ungated, "swiglu", "geglu", "geglu_exact", "reglu"]
+Precision = Literal["float32", "bfloat16", "float16", "float64"]
+Implementation = Literal["reference", "blockwise"]
+RopeScaling = Literal["linear", "yarn", "llama3"]
+OutputGate = Literal["elementwise", "headwise"]
+AttentionBias = Literal["all", "qkv", "none"]
+
+_CHOICES = {
+    "positions": Positions,
+    "norm": Norm,
+    "norm_placement": NormPlacement,
+    "residual": ResidualKind,
+    "activation": Activation,
+    "dtype": Precision,
+    "param_dtype": Precision,
+}
+_CHOICES_OR_NONE = {
+    "implementation": Implementation,
+    "rope_scaling": RopeScaling,
+    "output_gate": OutputGate,
+    "attention_bias": AttentionBias,
+}
+
+
+@dataclass(frozen=True)
+class BlockConfig:
+    """The settings of the blocks of a model."""
+
+    dim: int = 128
+    """Width of the vectors that stand for tokens."""
+    heads: int = 4
+    """Attention heads of a layer; they divide dim unless head_dim is given."""
+    head_dim: int | None = None
+    """Size of a head; None: dim / heads."""
+    kv_heads: int | None = None
+    """Key/value heads; None: one for each head; 1: multi-query; a divisor of heads between: grouped-query."""
+    hidden: int | None = None
+    """Width of the feed-forward layers; None: 4·dim."""
+    mechanism: str = "softmax"
+    """Self-attention: gla, "window(size=16)", kda*3+softmax; `attnjax list mechanisms` has them all."""
+    positions: Positions = "rope"
+    """Positions of tokens, which are added to embeddings, rotate queries and keys, or bias the scores."""
+    rope_base: float = 10_000.0
+    """Base of the wavelengths of rope, in radians per token."""
+    rope_fraction: float = 1.0
+    """Share of each head that rope rotates, in (0, 1]."""
+    rope_scaling: RopeScaling | None = None
+    """Other wavelengths of rope, for texts rope_factor times as long as max_length; None: the same ones."""
+    rope_factor: float = 1.0
+    """The ratio of the new length to the original one under rope_scaling."""
+    rope_original_length: int | None = None
+    """Tokens of the texts before rope_scaling; None: max_length."""
+    rope_slow_turns: float = 1.0
+    """Turns within the original length up to which yarn and llama3 divide a frequency by rope_factor."""
+    rope_fast_turns: float | None = None
+    """Turns from which on they leave a frequency; None: 32 for yarn, 4 for llama3."""
+    norm: Norm = "layer"
+    """LayerNorm or RMSNorm."""
+    norm_placement: NormPlacement = "pre"
+    """Norm before each layer, or after its residual sum."""
+    norm_eps: float = 1e-6
+    """ε of the norms, in the unit of the square of what is normed."""
+    attention_scale: float | None = None
+    """Factor of the products of queries and keys; None: 1/√(size of a head)."""
+    layer_scale: float | None = None
+    """First factor of each channel of what a layer adds, which is learned; None: there is none."""
+    residual: ResidualKind = "sum"
+    """Layers read the sum of what those below gave, or attend over it (attention residuals)."""
+    activation: Activation = "gelu"
+    """Activation of the feed-forward layers; gelu is by tanh; the *glu gate one half by the other."""
+    qk_norm: bool = False
+    """RMSNorm of each query and key head."""
+    output_gate: OutputGate | None = None
+    """Gate of the heads before the last projection of attention, of each entry or each head; None: none."""
+    bias: bool = True
+    """True if projections and feed-forward layers have biases."""
+    attention_bias: AttentionBias | None = None
+    """Biases of attention: of all projections, of all but the last, or none; None: as bias says."""
+    output_bias: bool | None = None
+    """True if the output projection has a bias; None: as bias says."""
+    embedding_scale: float | None = None
+    """Factor of the embedding of tokens; None: √dim."""
+    embedding_norm: bool = False
+    """True if the embedding of tokens and positions is normed."""
+    tie_embeddings: bool = False
+    """True if the embedding of the predicted tokens is the output projection too."""
+    max_length: int = 512
+    """Positions that a learned table holds; what rope_scaling prolongs; the horizon of cosFormer."""
+    first_position: int = 0
+    """Row of position 0 in a learned table; RoBERTa and BART leave two rows before it unused."""
+    dtype: Precision = "float32"
+    """Precision of the computation; float64 needs jax_enable_x64."""
+    param_dtype: Precision = "float32"
+    """Precision of the parameters; bfloat16 loses updates that are below half of its last digit."""
+    implementation: Implementation | None = None
+    """The engine of softmax attention; None chooses by size."""
+
+    def __post_init__(self) -> None:
+        for name in ("dim", "heads", "max_length"):
+            require_positive(name, getattr(self, name))
+        for name in ("head_dim", "kv_heads", "hidden"):
+            if getattr(self, name) is not None:
+                require_positive(name, getattr(self, name))
+        for name, choices in _CHOICES.items():
+            require_choice(name, getattr(self, name), get_args(choices))
+        for name, choices in _CHOICES_OR_NONE.items():
+            if getattr(self, name) is not None:
+                require_choice(name, getattr(self, name), get_args(choices))
+        require(self.norm_eps >= 0, f"model.norm_eps is {self.norm_eps!r}: it must be 0 or more")
+        self._require_heads_fit()
+        self._require_rope_fits()
+        self._require_mechanism_fits()
+        require(
+            self.residual == "sum" or self.norm_placement == "pre",
+            f"model.residual is {self.residual!r}: it needs norm_placement pre, got {self.norm_placement}",
+        )
+        require(
+            self.residual == "sum" or self.layer_scale is None,
+            f"model.layer_scale is {self.layer_scale!r}: it needs residual sum, got {self.residual}",
+        )
+        require(
+            self.attention_scale is None or self.attention_scale > 0,
+            f"model.attention_scale is {self.attention_scale!r}: it must be above 0",
+        )
+        require(
+            self.first_position >= 0 and (self.first_position == 0 or self.positions == "learned"),
+            f"model.first_position is {self.first_position!r}: it must be 0, or more with learned positions",
+        )
+
+    def _require_heads_fit(self) -> None:
+        require(
+            self.head_dim is not None or self.dim % self.heads == 0,
+            f"model.heads is {self.heads}: it must divide model.dim ({self.dim})",
+        )
+        require(
+            self.kv_heads is None or self.heads % self.kv_heads == 0,
+            f"model.kv_heads is {self.kv_heads}: it must divide model.heads ({self.heads})",
+        )
+        size = "model.dim / model.heads" if self.head_dim is None else "model.head_dim"
+        require(
+            not self.positions.startswith("rope") or self.head_size % 2 == 0,
+            f"model.positions is {self.positions!r}: it needs an even head size, "
+            f"but {size} is {self.head_size}",
+        )
+        require(
+            not self.positions.startswith("sinusoidal") or self.dim % 2 == 0,
+            f"model.positions is {self.positions!r}: it needs an even model.dim, got {self.dim}",
+        )
+
+    def _require_rope_fits(self) -> None:
+        rotates = self.positions.startswith("rope")
+        for field in fields(BlockConfig):
+            value = getattr(self, field.name)
+            require(
+                rotates or not field.name.startswith("rope_") or value == field.default,
+                f"model.{field.name} is {value!r}: model.positions is {self.positions!r}, expected rope",
+            )
+        require(self.rope_base > 0, f"model.rope_base is {self.rope_base!r}: it must be above 0")
+        rotated = round(self.head_size * self.rope_fraction)
+        require(
+            not rotates or (0 < self.rope_fraction <= 1 and rotated >= 2 and rotated % 2 == 0),
+            f"model.rope_fraction is {self.rope_fraction!r}: it must be in (0, 1] and rotate an even "
+            f"number of entries, not {rotated} of {self.head_size}",
+        )
+        require(
+            (self.rope_factor > 1) if self.rope_scaling else self.rope_factor == 1,
+            f"model.rope_factor is {self.rope_factor!r}: it must be above 1 with model.rope_scaling, and 1 "
+            "without",
+        )
+        if self.rope_original_length is not None:
+            require_positive("rope_original_length", self.rope_original_length)
+            require(
+                self.rope_scaling in ("yarn", "llama3"),
+                f"model.rope_original_length is {self.rope_original_length}: model.rope_scaling is "
+                f"{self.rope_scaling!r}, expected yarn or llama3",
+            )
+        fast = self.rope_fast_turns
+        require(
+            (self.rope_slow_turns == 1 and fast is None) or self.rope_scaling in ("yarn", "llama3"),
+            f"model.rope_slow_turns is {self.rope_slow_turns!r}, model.rope_fast_turns {fast!r}: "
+            f"model.rope_scaling is {self.rope_scaling!r}, expected yarn or llama3",
+        )
+        require(
+            0 < self.rope_slow_turns < (4 if fast is None else fast),
+            f"model.rope_slow_turns is {self.rope_slow_turns!r}: expected above 0 and below rope_fast_turns",
+        )
+
+    def _require_mechanism_fits(self) -> None:
+        rows = [choice.row for choice in read(self.mechanism, "model.mechanism")]
+        require(
+            self.positions not in ("alibi", "t5") or any(row.has_weights for row in rows),
+            f"model.positions is {self.positions!r}: it acts on scores, and {self.mechanism} has none",
+        )
+        for row in rows:
+            require(
+                self.attention_scale is None or row.kind in ("softmax", "recipe"),
+                f"model.attention_scale is {self.attention_scale!r}: {row.name} has no such factor",
+            )
+            row.require_takes("tokens", f"model.mechanism is {self.mechanism!r}")
+            require(
+                not row.keys_are_gates or not self.positions.startswith("rope"),
+                f"model.positions is {self.positions!r}: it rotates keys, and those of {row.name} are gates; "
+                "choose sinusoidal, learned or none",
+            )
+            require(
+                not row.keys_are_gates or not self.qk_norm,
+                f"model.qk_norm is True: the keys of {row.name} are gates",
+            )
+
+    @property
+    def head_size(self) -> int:
+        """The size of one head, with the default filled in."""
+        return self.dim // self.heads if self.head_dim is None else self.head_dim
+
+    @property
+    def hidden_dim(self) -> int:
+        """The width of the feed-forward layer, with the default filled in."""
+        return 4 * self.dim if self.hidden is None else self.hidden
+
+    def filled(self) -> Self:
+        """Returns the config with what the other settings say in the place of None.
+
+        Example:
+          >>> BlockConfig(dim=8, heads=2).filled().head_dim
+          4
+        """
+        bias: AttentionBias = "all" if self.bias else "none"
+        turns = {"llama3": 4.0, "yarn": 32.0}.get(self.rope_scaling or "")
+        return replace(
+            self,
+            head_dim=self.head_size,
+            kv_heads=self.heads if self.kv_heads is None else self.kv_heads,
+            hidden=self.hidden_dim,
+            attention_bias=bias if self.attention_bias is None else self.attention_bias,
+            output_bias=self.bias if self.output_bias is None else self.output_bias,
+            embedding_scale=self.dim**0.5 if self.embedding_scale is None else self.embedding_scale,
+            rope_original_length=self.rope_original_length or (self.max_length if turns else None),
+            rope_fast_turns=turns if self.rope_fast_turns is None else self.rope_fast_turns,
+        )
+
+
+def require_positive(name: str, value: object) -> None:
+    """Raises InputError for what is no whole number above 0."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    require(whole and value >= 1, f"model.{name} is {value!r}: it must be a whole number, 1 or more")  # type: ignore[operator]
+
+
+def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raises InputError for what is not among the choices."""
+    require(value in choices, f"model.{name} is {value!r}: it must be one of {', '.join(choices)}")

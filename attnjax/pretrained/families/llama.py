@@ -1,0 +1,42 @@
+"""Llama 1 to 3, with rotary positions in halves.
+
+References:
+  Touvron et al., LLaMA, 2023, arXiv:2302.13971.
+  Grattafiori et al., The Llama 3 Herd of Models, 2024, arXiv:2407.21783.
+"""
+
+from typing import Any
+
+from attnjax.models.config import LanguageModelConfig
+from attnjax.models.language_model import LanguageModel
+from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.family import Family
+from attnjax.pretrained.keys import Keys
+from attnjax.pretrained.tensors import Tensors
+
+
+def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
+    biases = {
+        "bias": keys.take("mlp_bias", False),
+        "attention_bias": "all" if keys.take("attention_bias", False) else "none",
+        "output_bias": False,
+    }
+    return decoder.read_llama(keys, tensors, **biases)
+
+
+def _write(model: LanguageModel) -> dict[str, Any]:
+    biased = model.blocks[0].attention.out.bias is not None
+    return decoder.write_llama(model) | {"mlp_bias": model.config.bias, "attention_bias": biased}
+
+
+FAMILY = Family(
+    "llama",
+    _read,
+    _write,
+    decoder.llama_table,
+    LanguageModel,
+    peer="LlamaForCausalLM",
+    prefix="model.",
+    ties={decoder.HEAD: decoder.EMBEDDING},
+    ignored=(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq", r"model\.rotary_emb\.inv_freq"),
+)
