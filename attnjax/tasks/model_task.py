@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +15,7 @@ from attnjax.config import require
 from attnjax.nn.axes import logical_axes
 from attnjax.nn.dropout import Dropout
 from attnjax.nn.penalty import penalty
-from attnjax.nn.training import in_training
+from attnjax.nn.training import Losses, in_training
 from attnjax.tasks.base import AS_MADE, Arrays, Hyperparameters, LossAndMetrics, Params
 from attnjax.tasks.inference import in_batches
 
@@ -107,7 +107,8 @@ class ModelTask(abc.ABC, Generic[Model]):
         layers are not in training.
         """
         model = self.model(params)
-        with nullcontext([]) if dropout is None else in_training() as losses:
+        scope: AbstractContextManager[Losses] = nullcontext([]) if dropout is None else in_training()
+        with scope as losses:
             loss, metrics = self.loss_of(model, batch, dropout=dropout, hyper=hyper)
         return loss + penalty(model) + sum(losses), metrics
 
