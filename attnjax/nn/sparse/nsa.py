@@ -167,8 +167,8 @@ class NSA(ChosenAttention):
         if cache is None:
             return source, None
         first, tokens = cache.length // self.size, new.keys.shape[-3]
-        # So many blocks a call can touch, wherever it begins.
-        touched = (tokens + self.size - 2) // self.size + 1
+        # A call makes at most so many blocks whole, wherever it begins.
+        touched = -(-tokens // self.size)
         place = first[..., None] * self.size + jnp.arange(touched * self.size)
         blocks = []
         for held, rows, compress in (
