@@ -106,8 +106,7 @@ CASES = {
     "bart": Case(
         "BartForConditionalGeneration",
         SIZES,
-        POST
-        | {"tanh in GELU": {"activation": "gelu"}, "no norm of embeddings": {"embedding_norm": False}},
+        POST | {"tanh in GELU": {"activation": "gelu"}, "no norm of embeddings": {"embedding_norm": False}},
         WEIGHTS | BIASED | {"positions one further": every("table.embedding", lambda x: np.roll(x, 1, 0))},
     ),
     "t5": Case(
