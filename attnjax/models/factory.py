@@ -28,6 +28,7 @@ from attnjax.nn import (
     make_norm,
     named,
 )
+from attnjax.nn.frames import FrameEmbedding
 from attnjax.nn.joining import Linear
 from attnjax.ops import positions
 
@@ -37,6 +38,7 @@ _BIASES: dict[str | None, Any] = {
     "all": True,
     "qkv": ("query", "key", "value"),
     "out": ("out",),
+    "no_key": ("query", "value", "out"),
     "none": False,
 }
 _TURNS: dict[str, Any] = {
@@ -84,6 +86,12 @@ class Parts:
             rngs=self.rngs,
             **self.dtypes,
         )
+
+    def frames(self) -> FrameEmbedding:
+        """Makes the embedding of frames of sound."""
+        config: Any = self.config
+        sizes = {"max_length": config.max_vectors, "rngs": self.rngs}
+        return FrameEmbedding(config.frames, config.dim, **sizes, **self.dtypes)
 
     def convolution(self, width: int) -> ShortConvolution:
         channels, param_dtype = {"embed": self.config.dim}, self.dtypes["param_dtype"]
