@@ -33,7 +33,12 @@ from attnjax.ops import positions
 
 _ABSOLUTE = ("sinusoidal", "sinusoidal_halves", "learned")
 _ROPE: dict[str, Any] = {"rope": "halves", "rope_interleaved": "interleaved"}
-_BIASES: dict[str | None, Any] = {"all": True, "qkv": ("query", "key", "value"), "none": False}
+_BIASES: dict[str | None, Any] = {
+    "all": True,
+    "qkv": ("query", "key", "value"),
+    "out": ("out",),
+    "none": False,
+}
 _TURNS: dict[str, Any] = {
     "llama3": (positions.Llama3Scaling, "low_frequency_factor", "high_frequency_factor"),
     "yarn": (positions.YarnScaling, "beta_slow", "beta_fast"),

@@ -110,7 +110,7 @@ class Ours:
         state = self.state
         if bug is not None:
             values = {name: np.array(param[...]) for name, param in parameters(self.model).items()}
-            state = _state(self.model, bug(values))
+            state = state_of(self.model, bug(values))
         logits, weights, hidden = self._run(state)
         found = {"logits": logits, **weights, **hidden}
         return {name: _of_tokens(np.asarray(x, np.float64)) for name, x in found.items()}
@@ -148,7 +148,7 @@ def uncaught(case: Case, folder: Path, expected: Values) -> dict[str, tuple[floa
     return {name: (size, where) for name, (size, where) in found.items() if not size > CAUGHT}
 
 
-def _state(model: Any, values: Values) -> Any:
+def state_of(model: Any, values: Values) -> Any:
     flat = nnx.to_flat_state(nnx.state(model))
     return nnx.from_flat_state(
         [(path, param.replace(jnp.asarray(values[".".join(map(str, path))]))) for path, param in flat]
@@ -175,7 +175,7 @@ def _of_tokens(x: np.ndarray) -> np.ndarray:
 # Bugs that every family may have.
 
 
-def _every(part: str, change: Callable[[np.ndarray], np.ndarray]) -> Bug:
+def every(part: str, change: Callable[[np.ndarray], np.ndarray]) -> Bug:
     def planted(values: Values) -> Values:
         found = {name: change(x) for name, x in values.items() if part in name}
         assert found, part
@@ -184,7 +184,7 @@ def _every(part: str, change: Callable[[np.ndarray], np.ndarray]) -> Bug:
     return planted
 
 
-def _exchanged(one: str, other: str) -> Bug:
+def exchanged(one: str, other: str) -> Bug:
     def planted(values: Values) -> Values:
         pairs = {name: name.replace(one, other) for name in values if one in name}
         assert pairs, one
@@ -198,15 +198,15 @@ def turned(x: np.ndarray) -> np.ndarray:
     return x.reshape(len(x), -1).reshape(-1, len(x)).T.reshape(x.shape)
 
 
-GATED: Mapping[str, Bug] = {"gate and up exchanged": _exchanged("gate.kernel", "up.kernel")}
+GATED: Mapping[str, Bug] = {"gate and up exchanged": exchanged("gate.kernel", "up.kernel")}
 BUGS: Mapping[str, Bug] = {
-    "heads reversed": _every("attention.key.kernel", lambda x: x[:, ::-1]),
-    "query not transposed": _every("attention.query.kernel", turned),
-    "key and value exchanged": _exchanged("attention.key.kernel", "attention.value.kernel"),
-    "wrong scale": _every("attention.query.kernel", lambda x: 1.1 * x),
-    "norms exchanged": _exchanged("attention_residual.norm.scale", "feed_forward_residual.norm.scale"),
+    "heads reversed": every("attention.key.kernel", lambda x: x[:, ::-1]),
+    "query not transposed": every("attention.query.kernel", turned),
+    "key and value exchanged": exchanged("attention.key.kernel", "attention.value.kernel"),
+    "wrong scale": every("attention.query.kernel", lambda x: 1.1 * x),
+    "norms exchanged": exchanged("attention_residual.norm.scale", "feed_forward_residual.norm.scale"),
 }
 BIASED: Mapping[str, Bug] = {
-    "no bias of queries": _every("attention.query.bias", np.zeros_like),
-    "no bias of values": _every("attention.value.bias", np.zeros_like),
+    "no bias of queries": every("attention.query.bias", np.zeros_like),
+    "no bias of values": every("attention.value.bias", np.zeros_like),
 }

@@ -27,6 +27,8 @@ UNGATED = {
     "quick_gelu": "quick_gelu",
     "relu": "relu",
     "silu": "silu",
+    "swish": "silu",
+    "tanh": "tanh",
 }
 """The activation of a feed-forward layer without a gate."""
 
@@ -286,7 +288,7 @@ _NORMS = {
 """The norms of a layer on disk, by where our config has them."""
 
 
-def linear(disk: str, ours: str, *, bias: bool) -> list[Entry]:
+def linear(disk: str, ours: str, *, bias: bool = True) -> list[Entry]:
     """Returns the entries of a linear map."""
     return [Entry(f"{disk}.weight", f"{ours}.kernel"), *[Entry(f"{disk}.bias", f"{ours}.bias")] * bias]
 
