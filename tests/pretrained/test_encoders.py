@@ -193,6 +193,11 @@ def test_family(name: str, tmp_path) -> None:
     assert before.keys() == after.keys()
     for tensor, values in before.items():
         assert values.tobytes() == after[tensor].tobytes(), tensor
+    model.origin = None  # As one of ours that a family is to be found for.
+    save_pretrained(model, tmp_path / "own", family=name)
+    own = open_tensors(tmp_path / "own")
+    assert {k: x.tobytes() for k, x in before.items()} == {k: x.tobytes() for k, x in own.items()}
+    assert from_pretrained(tmp_path / "own").config.filled() == model.config.filled()
     again, loading = getattr(transformers, case.model).from_pretrained(
         tmp_path / "ours", output_loading_info=True, attn_implementation="eager"
     )
@@ -242,6 +247,13 @@ def test_head(name: str, tmp_path) -> None:
     save_pretrained(model, tmp_path / "ours")
     before, after = (open_tensors(tmp_path / folder) for folder in ("theirs", "ours"))
     assert {k: x.tobytes() for k, x in before.items()} == {k: x.tobytes() for k, x in after.items()}
+    model.origin = None  # As one of ours that a family is to be found for.
+    save_pretrained(model, tmp_path / "own", family=theirs.config.model_type)
+    own = open_tensors(tmp_path / "own")
+    if name == "BertModel":  # transformers reads both.
+        own = {k.removeprefix("bert."): x for k, x in own.items()}
+    assert {k: x.tobytes() for k, x in before.items()} == {k: x.tobytes() for k, x in own.items()}
+    assert from_pretrained(tmp_path / "own").config.filled() == model.config.filled()
 
 
 def test_names_of_norms_in_older_files(tmp_path) -> None:
