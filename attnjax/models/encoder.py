@@ -1,5 +1,7 @@
 """The encoder of texts, with the heads of its uses."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
@@ -40,7 +42,13 @@ class Encoder(nnx.Module):
         parts = Parts(config, rngs)
         distinct = config.layers if config.distinct_layers is None else config.distinct_layers
         self.embedding = parts.embedding(vocab, types=config.token_types, width=config.embedding_width)
-        self.blocks = nnx.List([parts.encoder_block(i, distinct) for i in range(distinct)])
+        self.distances = parts.distances(config.distance_buckets)
+        self.blocks = nnx.List(
+            [
+                parts.encoder_block(i, distinct, disentangled=self.distances is not None)
+                for i in range(distinct)
+            ]
+        )
         self.score = parts.position_score(bidirectional=True)
         self.norm = parts.read_out()
         self.pooler = None if config.pooler is None else parts.dense(config.dim)
@@ -84,7 +92,9 @@ class Encoder(nnx.Module):
             positions = places(present) if positions is None else positions
         x = self.embedding(tokens, positions, types)
         x = x if dropout is None else dropout.fold("embedding")(x)
-        score = None if self.score is None else self.score()
+        score: Any = None if self.score is None else self.score()
+        if self.distances is not None:
+            score = self.distances(tokens.shape[-1])
         repeats = self.config.layers // len(self.blocks)
         blocks = [block for block in self.blocks for _ in range(repeats)]
         captured = Captured(capture, "blocks")

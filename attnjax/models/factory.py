@@ -28,6 +28,7 @@ from attnjax.nn import (
     make_norm,
     named,
 )
+from attnjax.nn.attention.disentangled import DisentangledAttention, DistanceTable
 from attnjax.nn.frames import FrameEmbedding
 from attnjax.nn.joining import Linear
 from attnjax.ops import positions
@@ -185,9 +186,9 @@ class Parts:
             **self.dtypes,
         )
 
-    def encoder_block(self, layer: int, layers: int) -> EncoderBlock:
-        """Makes the block of layer 0, 1, … of so many."""
-        own = self.self_attention(layer, layers)
+    def encoder_block(self, layer: int, layers: int, *, disentangled: bool = False) -> EncoderBlock:
+        """Makes the block of layer 0, 1, … of so many; attention may be disentangled."""
+        own = self._disentangled() if disentangled else self.self_attention(layer, layers)
         config = self.config
         return EncoderBlock(
             own, self.feed_forward(), self.connection, config.norm_placement, parallel=config.parallel
@@ -197,6 +198,29 @@ class Parts:
         """Makes the block of layer 0, 1, … of so many."""
         own, cross = self.self_attention(layer, layers), self.cross_attention()
         return DecoderBlock(own, cross, self.feed_forward(), self.connection, self.config.norm_placement)
+
+    def _disentangled(self) -> DisentangledAttention:
+        config = self.config
+        return DisentangledAttention(
+            config.dim,
+            config.heads,
+            head_dim=config.head_dim,
+            kv_heads=config.kv_heads,
+            bias=_BIASES[config.attention_bias],
+            scale=config.attention_scale,
+            implementation=config.implementation,
+            rngs=self.rngs,
+            **self.dtypes,
+        )
+
+    def distances(self, buckets: int | None) -> DistanceTable | None:
+        """Makes the table of distances of disentangled attention, where it has buckets."""
+        if buckets is None:
+            return None
+        config = self.config
+        return DistanceTable(
+            config.dim, buckets, config.max_length, eps=config.norm_eps, rngs=self.rngs, **self.dtypes
+        )
 
     def position_score(self, *, bidirectional: bool) -> PositionScore | None:
         kind: Any = self.config.positions

@@ -70,6 +70,15 @@ class Case:
 
 DISTIL = {"hidden_dim": 40, "max_position_embeddings": 16, "dim": 24, "n_heads": 4, "n_layers": 2}
 ALBERT = BERT | {"embedding_size": 10, "num_hidden_layers": 4, "num_hidden_groups": 2}
+DEBERTA = BERT | {
+    "type_vocab_size": 0,
+    "relative_attention": True,
+    "position_buckets": 4,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": "p2c|c2p",
+    "position_biased_input": False,
+}
 CASES = {
     "bert": Case("BertForMaskedLM", BERT, SETTINGS, WEIGHTS | TYPES),
     "albert": Case(
@@ -80,6 +89,17 @@ CASES = {
     ),
     "distilbert": Case(
         "DistilBertForMaskedLM", DISTIL, SETTINGS | {"other eps": {"norm_eps": 1e-2}}, WEIGHTS
+    ),
+    "deberta-v2": Case(
+        "DebertaV2ForMaskedLM",
+        DEBERTA,
+        SETTINGS | {"other scale": {"attention_scale": 6**-0.5}, "no distances": {"distance_buckets": None}},
+        {name: bug for name, bug in WEIGHTS.items() if name != "positions one further"}
+        | {
+            "distances one further": every("distances.table", lambda x: np.roll(x, 1, 0)),
+            "distances both ways": every("distances.table", lambda x: x[::-1]),
+            "distances not normed": every("distances.norm.scale", np.ones_like),
+        },
     ),
     "roberta": Case("RobertaForMaskedLM", BERT, SETTINGS, WEIGHTS | TYPES),
     "electra": Case("ElectraForMaskedLM", BERT | {"embedding_size": 10}, SETTINGS, WEIGHTS | TYPES),
@@ -107,8 +127,10 @@ def answers(model: Any, *, left: bool = False) -> Values:
     if model.config.model_type == "roberta":
         places = places + 2
     given["position_ids"] = places
-    if model.config.model_type == "distilbert":
+    if model.config.model_type in ("distilbert", "deberta-v2"):
         del given["token_type_ids"]
+    if model.config.model_type == "deberta-v2":
+        del given["position_ids"]
     with torch.no_grad():
         out = model(
             **{name: torch.tensor(x) for name, x in given.items()},
@@ -215,6 +237,7 @@ HEADS = {
     "DistilBertForSequenceClassification": DISTIL,
     "RobertaForSequenceClassification": ONE,
     "ElectraForPreTraining": ONE,
+    "DebertaV2ForSequenceClassification": DEBERTA | {"num_hidden_layers": 1},
     "ElectraForSequenceClassification": ONE,
     "BertModel": ONE,
 }

@@ -78,16 +78,21 @@ def embeddings(disk: str, *, types: bool = True) -> list[Entry]:
 
 def bert_layers(disk: str, layers: int) -> list[Entry]:
     """Returns the entries of layers with BERT's names."""
-    layer, block = f"{disk}.{{i}}", "blocks.{i}"
-    entries = []
+    layer, entries = f"{disk}.{{i}}", []
     for name in ("query", "key", "value"):
-        entries += linear(f"{layer}.attention.self.{name}", f"{block}.attention.{name}")
-    entries += linear(f"{layer}.attention.output.dense", f"{block}.attention.out")
+        entries += linear(f"{layer}.attention.self.{name}", f"blocks.{{i}}.attention.{name}")
+    return repeated([*entries, *bert_rest(layer)], layers)
+
+
+def bert_rest(layer: str) -> list[Entry]:
+    """Returns the entries of a layer {i} with BERT's names, but for queries, keys and values."""
+    block = "blocks.{i}"
+    entries = linear(f"{layer}.attention.output.dense", f"{block}.attention.out")
     entries += layer_norm(f"{layer}.attention.output.LayerNorm", f"{block}.attention_residual.norm")
     entries += linear(f"{layer}.intermediate.dense", f"{block}.feed_forward.up")
     entries += linear(f"{layer}.output.dense", f"{block}.feed_forward.down")
     entries += layer_norm(f"{layer}.output.LayerNorm", f"{block}.feed_forward_residual.norm")
-    return repeated(entries, layers)
+    return entries
 
 
 @dataclass(frozen=True)
