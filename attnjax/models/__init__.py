@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from attnjax.models.decoding.sampling import greedy as greedy
     from attnjax.models.decoding.sampling import sampling as sampling
     from attnjax.models.decoding.speculative import speculative as speculative
+    from attnjax.models.decoding.weights import for_decoding as for_decoding
     from attnjax.models.encoder import Encoder as Encoder
     from attnjax.models.encoder_config import EncoderConfig as EncoderConfig
     from attnjax.models.encoder_decoder import DecoderCache as DecoderCache

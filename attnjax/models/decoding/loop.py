@@ -119,9 +119,7 @@ def begin(
     length: int,
 ) -> Any:
     """Returns the state of a strategy before the first token."""
-    state = strategy.begin(nnx.merge(graphdef, params), Start(inputs, lengths, bos, keys, length, marks))
-    # Of its own: jax would give back an argument that stands in it as it is, and `proceed` takes it away.
-    return jax.lax.optimization_barrier(state)
+    return strategy.begin(nnx.merge(graphdef, params), Start(inputs, lengths, bos, keys, length, marks))
 
 
 @partial(jax.jit, static_argnames=("graphdef",), donate_argnames=("state",))
