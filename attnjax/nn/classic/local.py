@@ -13,6 +13,7 @@ from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.classic.reading import ReadingLayer, of_keys, vector
 from attnjax.nn.projection import into_heads
 from attnjax.ops.classic import local_attention
+from attnjax.ops.core.dtypes import accumulation_dtype
 
 
 class LocalAttention(ReadingLayer):
@@ -86,7 +87,7 @@ class LocalAttention(ReadingLayer):
           ValueError: x or context has another width.
         """
         heads = self._projected(x, context)
-        hidden = jnp.tanh(self.hidden(x)).astype(jnp.result_type(x, jnp.float32))
+        hidden = jnp.tanh(self.hidden(x)).astype(accumulation_dtype(x))
         place = jax.nn.sigmoid(jnp.einsum("...nh,nh->...n", hidden, self.v[...].astype(hidden.dtype)))
         length: Any = context.shape[-2] if mask is None else jnp.sum(mask, axis=-1)[..., None, None]
         return self._read(
