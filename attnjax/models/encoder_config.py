@@ -33,8 +33,12 @@ class EncoderConfig(BlockConfig):
     """Buckets of distances on either side that attention disentangles from contents; None: it does not."""
     token_types: int = 0
     """Types of tokens, such as first and second sentence; 0: there are none."""
+    causal: bool = False
+    """True if a token sees none after it, as in CLIP."""
+    pooling: Literal["first", "last"] = "first"
+    """The token whose vector stands for the text."""
     pooler: Ungated | None = None
-    """Activation of a layer over the first token's vector; None: the vector itself stands for the text."""
+    """Activation of a layer over that vector; None: there is no such layer."""
     head: Head | None = None
     """The layer on top: of masked tokens, of labels of the text or of each token, of spans; None: none.
 
@@ -82,7 +86,9 @@ class EncoderConfig(BlockConfig):
             self.head != "spans" or self.labels == 2,
             f"model.labels is {self.labels}: for spans it must be 2",
         )
-        require_two_sided(self)
+        require_choice("pooling", self.pooling, ("first", "last"))
+        if not self.causal:
+            require_two_sided(self)
 
 
 def require_two_sided(config: BlockConfig) -> None:

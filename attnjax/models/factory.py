@@ -239,6 +239,10 @@ class Parts:
         """Makes a linear map of the model's vectors, or of others, with a bias whatever the layers have."""
         return self._linear(self.config.dim if inputs is None else inputs, size, "embed", use_bias=True)
 
+    def into_common(self, width: int) -> Linear:
+        """Makes the map of vectors into a space that several models share."""
+        return self._linear(self.config.dim, width, "common", use_bias=False)
+
     def output(self, vocab: int, size: int | None = None) -> Linear:
         """Makes the map of vectors, of the model's size or the given one, to logits in single precision."""
         return self._linear(
