@@ -12,14 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, get_args
 
 from attnjax.config import require
-from attnjax.models.block_config import (
-    BlockConfig,
-    Positions,
-    Precision,
-    Ungated,
-    require_choice,
-    require_positive,
-)
+from attnjax.models.block_config import BlockConfig, Positions, Precision, Ungated
+from attnjax.models.checks import require_choice, require_positive
 from attnjax.models.encoder_config import EncoderConfig, require_two_sided
 
 Pooling = Literal["class", "mean", "both"]
