@@ -37,10 +37,12 @@ GIVEN_OUT = {"attnjax.models imports attnjax.pretrained.folder"}
 # Third-party interfaces that move between releases, and the one file that knows each.
 TOUCHED_BY = {
     "babel": "attnjax/data/text/date_formats.py",
+    "jinja2": "attnjax/data/text/chat.py",
     "optuna": "attnjax/sweeps/search.py",
     "orbax": "attnjax/train/checkpoint.py",
     "ray": "attnjax/sweeps/on_ray.py",
     "sacrebleu": "attnjax/tasks/metrics/text.py",
+    "transformers": "attnjax/pretrained/verify.py",
     "tokenizers": "attnjax/data/text/tokenizer.py",
     "tyro": "attnjax/experiment/overrides.py",
 }
