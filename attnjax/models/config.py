@@ -5,7 +5,8 @@ from typing import Self
 
 from attnjax.config import require
 from attnjax.mechanisms import Layer, Mechanism, Recipe, over_layers, read
-from attnjax.models.block_config import BlockConfig, require_positive
+from attnjax.models.block_config import BlockConfig
+from attnjax.models.checks import require_positive
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from typing import Literal, get_args
 
 from attnjax.config import require
 from attnjax.mechanisms import read
-from attnjax.models.block_config import BlockConfig, Ungated, require_choice, require_positive
+from attnjax.models.block_config import BlockConfig, Ungated
+from attnjax.models.checks import require_choice, require_positive
 
 Head = Literal["masked_lm", "labels", "token_labels", "spans"]
 

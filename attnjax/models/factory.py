@@ -18,6 +18,7 @@ from attnjax.nn import (
     FeedForward,
     HeadNorm,
     LayerScale,
+    MixtureOfExperts,
     PositionScore,
     Residual,
     Rope,
@@ -138,7 +139,9 @@ class Parts:
         if config.rope_scaling == "linear":
             return positions.LinearScaling(config.rope_factor)
         scaling, slow, fast = _TURNS[config.rope_scaling]
-        turns = {slow: config.rope_slow_turns, fast: config.rope_fast_turns}
+        turns: dict[str, Any] = {slow: config.rope_slow_turns, fast: config.rope_fast_turns}
+        if config.rope_scaling == "yarn":
+            turns["truncate"] = config.rope_truncate
         return scaling(config.rope_factor, original_length=config.rope_original_length, **turns)
 
     def _head_norm(self) -> HeadNorm:
@@ -166,16 +169,14 @@ class Parts:
             settings["implementation"] = config.implementation
         return make_attention(choice, config.dim, config.heads, **settings)
 
-    def feed_forward(self) -> FeedForward:
+    def feed_forward(self) -> FeedForward | MixtureOfExperts:
         config = self.config
-        return FeedForward(
-            config.dim,
-            config.hidden_dim,
-            activation=config.activation,
-            bias=config.bias,
-            rngs=self.rngs,
-            **self.dtypes,
-        )
+        options: dict[str, Any] = {"activation": config.activation, "bias": config.bias, "rngs": self.rngs}
+        options |= self.dtypes
+        if config.experts is None:
+            return FeedForward(config.dim, config.hidden_dim, **options)
+        options |= {"experts": config.experts, "active": config.active_experts}
+        return MixtureOfExperts(config.dim, config.hidden_dim, **options)
 
     def encoder_block(self, layer: int, layers: int) -> EncoderBlock:
         """Makes the block of layer 0, 1, … of so many."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from attnjax.config import require
-from attnjax.models.block_config import BlockConfig, Positions, Ungated, require_choice, require_positive
+from attnjax.models.block_config import BlockConfig, Positions, Ungated
+from attnjax.models.checks import require_choice, require_positive
 from attnjax.models.encoder_config import require_two_sided
 
 Pooling = Literal["class", "mean", "both"]

@@ -22,7 +22,7 @@ def logical_axes(params: nnx.Module | nnx.State) -> nnx.State:
 
     The names in use are embed, heads, kv_heads, head_dim, mlp, vocab, position, type, bucket and factor (of a
     narrow embedding), of patches height, width and channel, in recurrences rank, width, writes, slots and
-    levels, and in indexers index_heads.
+    levels, in indexers index_heads, and in mixtures experts.
 
     Args:
       params: a module, or its `nnx.State`, of which gradients and optimiser moments are as good.
