@@ -28,6 +28,8 @@ from attnjax.nn import (
     make_norm,
     named,
 )
+from attnjax.nn.attention.disentangled import DisentangledAttention, DistanceTable
+from attnjax.nn.frames import FrameEmbedding
 from attnjax.nn.joining import Linear
 from attnjax.ops import positions
 
@@ -37,6 +39,7 @@ _BIASES: dict[str | None, Any] = {
     "all": True,
     "qkv": ("query", "key", "value"),
     "out": ("out",),
+    "no_key": ("query", "value", "out"),
     "none": False,
 }
 _TURNS: dict[str, Any] = {
@@ -84,6 +87,12 @@ class Parts:
             rngs=self.rngs,
             **self.dtypes,
         )
+
+    def frames(self) -> FrameEmbedding:
+        """Makes the embedding of frames of sound."""
+        config: Any = self.config
+        sizes = {"max_length": config.max_vectors, "rngs": self.rngs}
+        return FrameEmbedding(config.frames, config.dim, **sizes, **self.dtypes)
 
     def convolution(self, width: int) -> ShortConvolution:
         channels, param_dtype = {"embed": self.config.dim}, self.dtypes["param_dtype"]
@@ -178,9 +187,9 @@ class Parts:
         options |= {"experts": config.experts, "active": config.active_experts}
         return MixtureOfExperts(config.dim, config.hidden_dim, **options)
 
-    def encoder_block(self, layer: int, layers: int) -> EncoderBlock:
-        """Makes the block of layer 0, 1, … of so many."""
-        own = self.self_attention(layer, layers)
+    def encoder_block(self, layer: int, layers: int, *, disentangled: bool = False) -> EncoderBlock:
+        """Makes the block of layer 0, 1, … of so many; attention may be disentangled."""
+        own = self._disentangled() if disentangled else self.self_attention(layer, layers)
         config = self.config
         return EncoderBlock(
             own, self.feed_forward(), self.connection, config.norm_placement, parallel=config.parallel
@@ -191,6 +200,29 @@ class Parts:
         own = self.self_attention(layer, layers)
         cross = self.cross_attention(cross_mechanism, layer, layers)
         return DecoderBlock(own, cross, self.feed_forward(), self.connection, self.config.norm_placement)
+
+    def _disentangled(self) -> DisentangledAttention:
+        config = self.config
+        return DisentangledAttention(
+            config.dim,
+            config.heads,
+            head_dim=config.head_dim,
+            kv_heads=config.kv_heads,
+            bias=_BIASES[config.attention_bias],
+            scale=config.attention_scale,
+            implementation=config.implementation,
+            rngs=self.rngs,
+            **self.dtypes,
+        )
+
+    def distances(self, buckets: int | None) -> DistanceTable | None:
+        """Makes the table of distances of disentangled attention, where it has buckets."""
+        if buckets is None:
+            return None
+        config = self.config
+        return DistanceTable(
+            config.dim, buckets, config.max_length, eps=config.norm_eps, rngs=self.rngs, **self.dtypes
+        )
 
     def position_score(self, *, bidirectional: bool) -> PositionScore | None:
         kind: Any = self.config.positions
@@ -207,6 +239,10 @@ class Parts:
     def dense(self, size: int, inputs: int | None = None) -> Linear:
         """Makes a linear map of the model's vectors, or of others, with a bias whatever the layers have."""
         return self._linear(self.config.dim if inputs is None else inputs, size, "embed", use_bias=True)
+
+    def into_common(self, width: int) -> Linear:
+        """Makes the map of vectors into a space that several models share."""
+        return self._linear(self.config.dim, width, "common", use_bias=False)
 
     def output(self, vocab: int, size: int | None = None) -> Linear:
         """Makes the map of vectors, of the model's size or the given one, to logits in single precision."""
