@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import attnjax
-from attnjax.cli import check, generate, mask, predict, report, run_tables, runs, sweeps
+from attnjax.cli import check, generate, mask, predict, pretrained, report, run_tables, runs, sweeps
 from attnjax.cli.launching import launching, with_launcher
 from attnjax.config import InputError, RunFailed
 from attnjax.experiment import registry
@@ -129,4 +129,5 @@ COMMANDS = {
     "report": (report.report, report.report_arguments),
     "mask": (mask.show, mask.arguments),
     "check": (check.check, check.arguments),
+    "pretrained": (pretrained.pretrained, pretrained.arguments),
 }

@@ -18,8 +18,8 @@ from attnjax.mechanisms import read
 Positions = Literal[
     "sinusoidal", "sinusoidal_halves", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"
 ]
-Norm = Literal["layer", "rms"]
-NormPlacement = Literal["pre", "post"]
+Norm = Literal["layer", "rms", "rms_offset"]
+NormPlacement = Literal["pre", "post", "inner", "sandwich"]
 ResidualKind = Literal["sum", "attention"]
 Ungated = Literal["gelu", "gelu_exact", "quick_gelu", "relu", "silu", "tanh"]
 Activation = Literal[Ungated, "swiglu", "geglu", "geglu_exact", "reglu"]
@@ -27,7 +27,7 @@ Precision = Literal["float32", "bfloat16", "float16", "float64"]
 Implementation = Literal["reference", "blockwise"]
 RopeScaling = Literal["linear", "yarn", "llama3"]
 OutputGate = Literal["elementwise", "headwise"]
-AttentionBias = Literal["all", "qkv", "none"]
+AttentionBias = Literal["all", "qkv", "out", "none"]
 
 _CHOICES = {
     "positions": Positions,
@@ -66,6 +66,8 @@ class BlockConfig:
     """Positions of tokens, which are added to embeddings, rotate queries and keys, or bias the scores."""
     rope_base: float = 10_000.0
     """Base of the wavelengths of rope, in radians per token."""
+    rope_local_base: float | None = None
+    """Base of rope in layers that see a window, which have no rope_scaling; None: as the other layers."""
     rope_fraction: float = 1.0
     """Share of each head that rope rotates, in (0, 1]."""
     rope_scaling: RopeScaling | None = None
@@ -79,9 +81,11 @@ class BlockConfig:
     rope_fast_turns: float | None = None
     """Turns from which on they leave a frequency; None: 32 for yarn, 4 for llama3."""
     norm: Norm = "layer"
-    """LayerNorm or RMSNorm."""
+    """LayerNorm, RMSNorm or RMSNorm with a gain of 1 + γ."""
     norm_placement: NormPlacement = "pre"
-    """Norm before each layer, or after its residual sum."""
+    """Norm before each layer, after its residual sum, after the layer itself, or before and after it."""
+    parallel: bool = False
+    """True if the feed-forward layer of a block reads what its attention reads, not what it gives."""
     norm_eps: float = 1e-6
     """ε of the norms, in the unit of the square of what is normed."""
     attention_scale: float | None = None
@@ -93,13 +97,15 @@ class BlockConfig:
     activation: Activation = "gelu"
     """Activation of the feed-forward layers; gelu is by tanh; the *glu gate one half by the other."""
     qk_norm: bool = False
-    """RMSNorm of each query and key head."""
+    """Norm of queries and keys, of each head by itself, with one gain for all."""
+    qk_norm_groups: int | None = None
+    """Groups of heads that qk_norm takes together, with a gain for each channel; None: each head alone."""
     output_gate: OutputGate | None = None
     """Gate of the heads before the last projection of attention, of each entry or each head; None: none."""
     bias: bool = True
     """True if projections and feed-forward layers have biases."""
     attention_bias: AttentionBias | None = None
-    """Biases of attention: of all projections, of all but the last, or none; None: as bias says."""
+    """Biases of attention: of all projections, all but the last, the last, or none; None: as bias says."""
     output_bias: bool | None = None
     """True if the output projection has a bias; None: as bias says."""
     embedding_scale: float | None = None
@@ -139,6 +145,11 @@ class BlockConfig:
             f"model.residual is {self.residual!r}: it needs norm_placement pre, got {self.norm_placement}",
         )
         require(
+            not self.parallel or (self.residual == "sum" and self.norm_placement in ("pre", "sandwich")),
+            f"model.parallel is True: it needs residual sum and norms before the layers, got {self.residual} "
+            f"and norm_placement {self.norm_placement}",
+        )
+        require(
             self.residual == "sum" or self.layer_scale is None,
             f"model.layer_scale is {self.layer_scale!r}: it needs residual sum, got {self.residual}",
         )
@@ -161,6 +172,16 @@ class BlockConfig:
             f"model.kv_heads is {self.kv_heads}: it must divide model.heads ({self.heads})",
         )
         size = "model.dim / model.heads" if self.head_dim is None else "model.head_dim"
+        groups = self.qk_norm_groups
+        require(
+            groups is None or (self.qk_norm and self.norm != "rms_offset"),
+            f"model.qk_norm_groups is {groups}: it needs qk_norm, and a norm that is not rms_offset",
+        )
+        heads = (self.heads, self.heads if self.kv_heads is None else self.kv_heads)
+        require(
+            groups is None or (groups >= 1 and all(count % groups == 0 for count in heads)),
+            f"model.qk_norm_groups is {groups}: it must divide model.heads and model.kv_heads {heads}",
+        )
         require(
             not self.positions.startswith("rope") or self.head_size % 2 == 0,
             f"model.positions is {self.positions!r}: it needs an even head size, "

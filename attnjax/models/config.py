@@ -1,9 +1,10 @@
 """The configs of models, free of jax, so that the command line can read them at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from attnjax.config import require
-from attnjax.mechanisms import Mechanism, read
+from attnjax.mechanisms import Mechanism, over_layers, read
 from attnjax.models.block_config import BlockConfig, require_positive
 
 
@@ -31,6 +32,9 @@ class TransformerConfig(BlockConfig):
             f"model.tied_bias is {self.tied_bias}, model.tied_scale {self.tied_scale}: they need "
             "tie_embeddings",
         )
+        require(
+            not self.parallel, "model.parallel is True: a decoder that reads an encoder has no such blocks"
+        )
         for part in (part for choice in read(self.mechanism) for part in choice.parts):
             require(
                 not part.row.causal_only,
@@ -51,6 +55,8 @@ class LanguageModelConfig(BlockConfig):
 
     layers: int = 2
     """Blocks of the model."""
+    logit_softcap: float | None = None
+    """Number c of c·tanh(x/c) of the logits x, which stay below it; None: they are as they are."""
     convolution: int | None = None
     """Tokens that a causal convolution of the embeddings takes in, under any mechanism; None: it has none."""
 
@@ -61,6 +67,14 @@ class LanguageModelConfig(BlockConfig):
             _require_causal(part.row, self.mechanism)
         if self.convolution is not None:
             require_positive("convolution", self.convolution)
+        require(
+            self.logit_softcap is None or self.logit_softcap > 0,
+            f"model.logit_softcap is {self.logit_softcap!r}: it must be above 0",
+        )
+
+    def filled(self) -> Self:
+        layers = over_layers(read(self.mechanism), self.layers)
+        return replace(super().filled(), mechanism=" + ".join(map(str, layers)))
 
 
 def _require_causal(row: Mechanism, mechanism: str) -> None:

@@ -33,7 +33,12 @@ from attnjax.ops import positions
 
 _ABSOLUTE = ("sinusoidal", "sinusoidal_halves", "learned")
 _ROPE: dict[str, Any] = {"rope": "halves", "rope_interleaved": "interleaved"}
-_BIASES: dict[str | None, Any] = {"all": True, "qkv": ("query", "key", "value"), "none": False}
+_BIASES: dict[str | None, Any] = {
+    "all": True,
+    "qkv": ("query", "key", "value"),
+    "out": ("out",),
+    "none": False,
+}
 _TURNS: dict[str, Any] = {
     "llama3": (positions.Llama3Scaling, "low_frequency_factor", "high_frequency_factor"),
     "yarn": (positions.YarnScaling, "beta_slow", "beta_fast"),
@@ -95,7 +100,8 @@ class Parts:
             return AttentionResidual(norm, config.dim, param_dtype=param_dtype)
         if config.layer_scale is not None:
             scale = LayerScale(config.dim, config.layer_scale, param_dtype=param_dtype)
-            return Residual(norm, config.norm_placement, scale)
+            after = self.norm() if config.norm_placement == "sandwich" else None
+            return Residual(norm, config.norm_placement, scale, after)
         return norm
 
     def read_out(self) -> Any:
@@ -108,19 +114,21 @@ class Parts:
         """Makes the self-attention of layer 0, 1, … of so many."""
         choice = over_layers(read(self.config.mechanism), layers)[layer]
         of_model = {"layer": layer, "layers": layers, "max_length": self.config.max_length}
-        return self._attention(choice.of_model(**of_model), rope=self._rope())
+        return self._attention(choice.of_model(**of_model), rope=self._rope(choice))
 
     def cross_attention(self) -> SoftmaxAttention:
         layer = self._attention(Choice.of("softmax"))
         assert isinstance(layer, SoftmaxAttention)
         return layer
 
-    def _rope(self) -> Any:
+    def _rope(self, choice: Choice) -> Any:
         config = self.config
         if config.positions not in _ROPE:
             return None
-        layout = _ROPE[config.positions]
-        rope = Rope(layout, config.rope_base, config.rope_fraction, self._scaling())
+        layout, base, scaling = _ROPE[config.positions], config.rope_base, self._scaling()
+        if config.rope_local_base is not None and any(part.row.name == "window" for part in choice.parts):
+            base, scaling = config.rope_local_base, None
+        rope = Rope(layout, base, config.rope_fraction, scaling)
         return layout if rope == Rope(layout) else rope  # Alone it says the same, and reads well in an error.
 
     def _scaling(self) -> positions.RopeScaling | None:
@@ -133,6 +141,12 @@ class Parts:
         turns = {slow: config.rope_slow_turns, fast: config.rope_fast_turns}
         return scaling(config.rope_factor, original_length=config.rope_original_length, **turns)
 
+    def _head_norm(self) -> HeadNorm:
+        config = self.config
+        if config.qk_norm_groups is not None:
+            return HeadNorm(groups=config.qk_norm_groups, gain="each", eps=config.norm_eps)
+        return HeadNorm("rms_offset" if config.norm == "rms_offset" else "rms", eps=config.norm_eps)
+
     def _attention(self, choice: Choice, *, rope: Any = None) -> Attention:
         config = self.config
         settings = {
@@ -140,7 +154,7 @@ class Parts:
             "kv_heads": None if config.kv_heads == config.heads else config.kv_heads,
             "head_dim": None if config.head_dim == config.dim // config.heads else config.head_dim,
             "bias": _BIASES[config.attention_bias],
-            "qk_norm": HeadNorm(eps=config.norm_eps) if config.qk_norm else False,
+            "qk_norm": self._head_norm() if config.qk_norm else False,
             "rope": rope,
             "output_gate": config.output_gate,
             "rngs": self.rngs,
@@ -166,7 +180,10 @@ class Parts:
     def encoder_block(self, layer: int, layers: int) -> EncoderBlock:
         """Makes the block of layer 0, 1, … of so many."""
         own = self.self_attention(layer, layers)
-        return EncoderBlock(own, self.feed_forward(), self.connection, self.config.norm_placement)
+        config = self.config
+        return EncoderBlock(
+            own, self.feed_forward(), self.connection, config.norm_placement, parallel=config.parallel
+        )
 
     def decoder_block(self, layer: int, layers: int) -> DecoderBlock:
         """Makes the block of layer 0, 1, … of so many."""

@@ -186,4 +186,6 @@ class LanguageModel(nnx.Module):
         return x + near, tail
 
     def _logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
-        return self.embedding.attend(x) if self.output is None else self.output(x)
+        logits = self.embedding.attend(x) if self.output is None else self.output(x)
+        cap = self.config.logit_softcap
+        return logits if cap is None else cap * jnp.tanh(logits / cap)

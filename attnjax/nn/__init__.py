@@ -16,6 +16,7 @@ from attnjax.nn.blocks import BlockOutput, DecoderBlock, EncoderBlock, Residual
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.dynamic.mixture_of_attention import MixtureOfAttention
+from attnjax.nn.dynamic.mixture_of_depths import MixtureOfDepths
 from attnjax.nn.embedding import Embedding
 from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.latent.attention_residual import AttentionResidual
@@ -58,6 +59,7 @@ __all__ = [
     "LayerScale",
     "Linformer",
     "MixtureOfAttention",
+    "MixtureOfDepths",
     "MoBA",
     "MultiTokenAttention",
     "Nystrom",

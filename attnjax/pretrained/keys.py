@@ -73,6 +73,11 @@ class Keys:
         self._asked.add(name)
         return self.raw.get(name)
 
+    def nullable(self, name: str, default: Any) -> Any:
+        """Returns the value of a key, where null says None; the default where the key is not there."""
+        self._asked.add(name)
+        return self.raw.get(name, default)
+
     def choice(self, name: str, choices: Mapping[str, Any], default: str) -> Any:
         """Returns what a text stands for.
 

@@ -5,7 +5,9 @@ a reshape, a slice. Loading copies from the view into the parameter, saving copi
 view of an empty tensor, so there is no second direction to write down, or to get wrong.
 """
 
+import itertools
 import math
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -61,6 +63,25 @@ def repeated(entries: Iterable[Entry], count: int) -> list[Entry]:
     return [entry.numbered(i=i) for i in range(count) for entry in entries]
 
 
+def rows(disk: str, sizes: Mapping[str, int], inputs: int) -> list[Entry]:
+    """Returns the entries of kernels that are one matrix (out, in) on disk, one below the other.
+
+    Args:
+      disk: the name of the matrix.
+      sizes: the rows of each parameter, in order.
+      inputs: the columns of the matrix.
+
+    Example:
+      >>> [entry.shape for entry in rows("qkv", {"query.kernel": 4, "key.kernel": 2}, 8)]
+      [(6, 8), (6, 8)]
+    """
+    ends = list(itertools.accumulate(sizes.values()))
+    return [
+        Entry(disk, ours, operator.itemgetter(slice(end - size, end)), (ends[-1], inputs))
+        for (ours, size), end in zip(sizes.items(), ends, strict=True)
+    ]
+
+
 @dataclass(frozen=True)
 class Join:
     """A part of a tensor on disk, and the parameter or part of one that it is."""
@@ -85,9 +106,9 @@ class Join:
         order = np.roll(np.arange(len(rotated)), self.inputs)
         return reshaped(meant, rotated).transpose(order)
 
-    def without(self, prefix: str) -> "Join":
-        """Returns the same of a tensor whose name lacks a prefix."""
-        return replace(self, entry=replace(self.entry, disk=self.entry.disk.removeprefix(prefix)))
+    def named(self, disk: str) -> "Join":
+        """Returns the same of a tensor of another name."""
+        return replace(self, entry=replace(self.entry, disk=disk))
 
 
 def reshaped(tensor: np.ndarray, shape: Sequence[int]) -> np.ndarray:

@@ -54,7 +54,7 @@ def test_defaults_are_filled_in() -> None:
             "^model.attention_scale is 1.0: gla has no such factor$",
         ),
         ({"tied_bias": True}, "^model.tied_bias is True, model.tied_scale 1.0: they need tie_embeddings$"),
-        ({"norm": "batch"}, "^model.norm is 'batch': it must be one of layer, rms$"),
+        ({"norm": "batch"}, "^model.norm is 'batch': it must be one of layer, rms, rms_offset$"),
         ({"dtype": "int8"}, "^model.dtype is 'int8': it must be one of float32, bfloat16, float16, float64$"),
         ({"rope_original_length": 8}, "rope_original_length is 8: model.rope_scaling is None, expected yarn"),
         (
