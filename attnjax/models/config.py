@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from attnjax.config import require
-from attnjax.mechanisms import Mechanism, over_layers, read
+from attnjax.mechanisms import Layer, Mechanism, Recipe, over_layers, read
 from attnjax.models.block_config import BlockConfig, require_positive
 
 
@@ -16,6 +16,8 @@ class TransformerConfig(BlockConfig):
     """Blocks that read the source."""
     decoder_layers: int = 2
     """Blocks that write the target."""
+    cross_mechanism: str = "softmax"
+    """Attention to the source: softmax with another comparison, normaliser or gates, or local_p."""
     share_embeddings: bool = False
     """True if the tokens of source and target have one embedding, of one vocabulary."""
     tied_bias: bool = False
@@ -47,6 +49,14 @@ class TransformerConfig(BlockConfig):
                 "decoder writes one after the other",
             )
             _require_causal(part.row, self.mechanism)
+        crossing = read(self.cross_mechanism, "model.cross_mechanism")
+        for row in (part.row for choice in crossing for part in choice.parts):
+            problem = _not_for_a_source(row)
+            require(
+                not problem,
+                f"model.cross_mechanism is {self.cross_mechanism!r}: {row.name} {problem}; expected softmax, "
+                "a comparison, a normaliser or gates of heads, or local_p",
+            )
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,18 @@ class LanguageModelConfig(BlockConfig):
     def filled(self) -> Self:
         layers = over_layers(read(self.mechanism), self.layers)
         return replace(super().filled(), mechanism=" + ".join(map(str, layers)))
+
+
+def _not_for_a_source(row: Mechanism) -> str:
+    """Returns the reason why a decoder cannot read its source by a mechanism; empty where it can."""
+    if row.causal_only:
+        return "is causal only, and a source is whole"
+    if isinstance(row, Recipe):
+        between = row.role in ("mask", "score")
+        return "is of self-attention, by the places of tokens in one sequence" if between else ""
+    if isinstance(row, Layer) and row.takes == "context":
+        return "" if row.streaming else "is no layer that reads a source for one target token after another"
+    return "" if row.kind == "softmax" else "reads no source, it is of self-attention"
 
 
 def _require_causal(row: Mechanism, mechanism: str) -> None:

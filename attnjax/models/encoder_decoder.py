@@ -80,7 +80,10 @@ class Transformer(nnx.Module):
             [parts.encoder_block(i, config.encoder_layers) for i in range(config.encoder_layers)]
         )
         self.decoder = nnx.List(
-            [parts.decoder_block(i, config.decoder_layers) for i in range(config.decoder_layers)]
+            [
+                parts.decoder_block(i, config.decoder_layers, cross_mechanism=config.cross_mechanism)
+                for i in range(config.decoder_layers)
+            ]
         )
         self.encoder_score = parts.position_score(bidirectional=True)
         self.decoder_score = parts.position_score(bidirectional=False)

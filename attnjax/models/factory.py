@@ -22,7 +22,6 @@ from attnjax.nn import (
     Residual,
     Rope,
     ShortConvolution,
-    SoftmaxAttention,
     flat_dot_general,
     make_attention,
     make_norm,
@@ -116,10 +115,11 @@ class Parts:
         of_model = {"layer": layer, "layers": layers, "max_length": self.config.max_length}
         return self._attention(choice.of_model(**of_model), rope=self._rope(choice))
 
-    def cross_attention(self) -> SoftmaxAttention:
-        layer = self._attention(Choice.of("softmax"))
-        assert isinstance(layer, SoftmaxAttention)
-        return layer
+    def cross_attention(self, mechanism: str, layer: int, layers: int) -> Any:
+        """Makes the attention of layer 0, 1, … of so many to a context."""
+        choice = over_layers(read(mechanism), layers)[layer]
+        of_model = {"layer": layer, "layers": layers, "max_length": self.config.max_length}
+        return self._attention(choice.of_model(**of_model))
 
     def _rope(self, choice: Choice) -> Any:
         config = self.config
@@ -185,9 +185,10 @@ class Parts:
             own, self.feed_forward(), self.connection, config.norm_placement, parallel=config.parallel
         )
 
-    def decoder_block(self, layer: int, layers: int) -> DecoderBlock:
+    def decoder_block(self, layer: int, layers: int, *, cross_mechanism: str = "softmax") -> DecoderBlock:
         """Makes the block of layer 0, 1, … of so many."""
-        own, cross = self.self_attention(layer, layers), self.cross_attention()
+        own = self.self_attention(layer, layers)
+        cross = self.cross_attention(cross_mechanism, layer, layers)
         return DecoderBlock(own, cross, self.feed_forward(), self.connection, self.config.norm_placement)
 
     def position_score(self, *, bidirectional: bool) -> PositionScore | None:

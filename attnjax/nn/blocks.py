@@ -11,7 +11,6 @@ from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.depth import Depth
 from attnjax.nn.attention.placing import following
-from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.latent.attention_residual import AttentionResidual
@@ -176,7 +175,8 @@ class DecoderBlock(nnx.Module):
     """A block of self-attention, then cross-attention to a context, then feed-forward.
 
     Args:
-      self_attention, cross_attention, feed_forward: the layers.
+      self_attention, cross_attention, feed_forward: the layers; that of the context has weights, and
+        projects the context once.
       make_norm: called once for each residual connection; it may make the whole connection.
       placement: of the norms.
     """
@@ -184,7 +184,7 @@ class DecoderBlock(nnx.Module):
     def __init__(
         self,
         self_attention: Attention,
-        cross_attention: SoftmaxAttention,
+        cross_attention: Any,
         feed_forward: FeedForward,
         make_norm: Callable[[], Norm | Residual | AttentionResidual],
         placement: Placement = "pre",
@@ -223,13 +223,16 @@ class DecoderBlock(nnx.Module):
         x = self.self_residual.leave(x, own.out, folded(dropout, "self_attention"), depth)
         if not isinstance(context, KeysValues):
             context = self.cross_attention.project(context)
+        places: dict[str, Any] = {}
+        if getattr(self.cross_attention, "rope", None) is not None:
+            places["positions"] = following(0 if cache is None else cache.length, x.shape[-2])
         cross = self.cross_attention(
             self.cross_residual.enter(x, depth),
             context,
             mask=context_mask,
-            positions=following(0 if cache is None else cache.length, x.shape[-2]),
             dropout=folded(dropout, "cross_weights"),
             capture=capture,
+            **places,
         )
         x = self.cross_residual.leave(x, cross.out, folded(dropout, "cross_attention"), depth)
         weights = _asked_for(self_attention=own.weights, cross_attention=cross.weights)
