@@ -20,8 +20,10 @@ class Decodable(Protocol):
     ) -> tuple[Int[Array, " B"], Any]:
         """Returns each row's token before the first that is emitted, and a cache of all before it."""
 
-    def extend(self, tokens: Int[Array, "B T"], cache: Any) -> tuple[Float[Array, "B T V"], Any]:
-        """Returns the logits of the token after each of these, and the cache with them."""
+    def extend(
+        self, tokens: Int[Array, "B T"], cache: Any
+    ) -> tuple[Float[Array, "B T V"], Any, Float[Array, "B T D"]]:
+        """Returns the logits of the token after each of these, the cache with them, their last vectors."""
 
 
 class Marks(NamedTuple):
