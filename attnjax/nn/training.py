@@ -1,4 +1,4 @@
-"""What layers leave for the loss while they are trained, beside what a model returns."""
+"""Losses that layers leave while they are trained, beside what a model returns."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

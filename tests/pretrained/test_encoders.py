@@ -12,6 +12,7 @@ from flax import nnx
 
 from attnjax.nn import Capture
 from attnjax.pretrained import from_pretrained, save_pretrained
+from attnjax.pretrained.safetensors_file import Written, write_safetensors
 from attnjax.pretrained.table import parameters
 from attnjax.pretrained.tensors import open_tensors
 from tests.pretrained.peers import (
@@ -241,3 +242,21 @@ def test_head(name: str, tmp_path) -> None:
     save_pretrained(model, tmp_path / "ours")
     before, after = (open_tensors(tmp_path / folder) for folder in ("theirs", "ours"))
     assert {k: x.tobytes() for k, x in before.items()} == {k: x.tobytes() for k, x in after.items()}
+
+
+def test_names_of_norms_in_older_files(tmp_path) -> None:
+    theirs = Case("BertForPreTraining", ONE).theirs()
+    theirs.save_pretrained(tmp_path / "new")
+    new = {name: np.array(x) for name, x in open_tensors(tmp_path / "new").items()}
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.json").write_text((tmp_path / "new" / "config.json").read_text())
+    names = {
+        name: name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta") for name in new
+    }
+    written = [Written(names[name], x.dtype, x.shape, lambda x=x: x) for name, x in new.items()]
+    write_safetensors(tmp_path / "old" / "model.safetensors", written)
+    old = from_pretrained(tmp_path / "old")
+    for name, param in parameters(from_pretrained(tmp_path / "new")).items():
+        np.testing.assert_array_equal(parameters(old)[name][...], param[...])
+    save_pretrained(old, tmp_path / "again")
+    assert open_tensors(tmp_path / "again").keys() == set(names.values())

@@ -103,6 +103,12 @@ CASES = {
         },
         WEIGHTS | BIASED,
     ),
+    "marian of two vocabularies": Case(
+        "MarianMTModel",
+        SIZES | {"share_encoder_decoder_embeddings": False, "decoder_vocab_size": VOCAB},
+        {},
+        {"vocabularies exchanged": exchanged("source_embedding.", "target_embedding.")},
+    ),
     "bart": Case(
         "BartForConditionalGeneration",
         SIZES,

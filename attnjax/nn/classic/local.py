@@ -20,6 +20,7 @@ from attnjax.nn.dropout import Dropout
 from attnjax.nn.projection import into_heads
 from attnjax.ops.attention import attention_weights
 from attnjax.ops.classic import around, local_attention
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.masks import Mask
 
 
@@ -111,7 +112,7 @@ class LocalAttention(ReadingLayer):
         require_width("x", x, self.dim)
         query, source = self.query(x), context if isinstance(context, KeysValues) else self.project(context)
         length, seen = self._there(mask, source.keys.shape[-3])
-        hidden = jnp.tanh(self.hidden(x)).astype(jnp.result_type(x, jnp.float32))
+        hidden = jnp.tanh(self.hidden(x)).astype(accumulation_dtype(x))
         place = jax.nn.sigmoid(jnp.einsum("...nh,nh->...n", hidden, self.v[...].astype(hidden.dtype)))
         position, keys = length * place, source.keys.astype(query.dtype)
         options: dict[str, Any] = {"mask": seen}

@@ -21,6 +21,7 @@ from attnjax.nn.projection import into_heads
 from attnjax.nn.sparse.base import ChosenAttention, PlacedTokens, at_least_one
 from attnjax.ops import masks
 from attnjax.ops.attention import attention, attention_weights
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.masks import Mask
 from attnjax.ops.sparse import nsa_blocks
 from attnjax.ops.sparse.blocks import BlockMembers, blocks_of, in_blocks
@@ -60,7 +61,8 @@ class Compression(nnx.Module):
 
     def __call__(self, tokens: Float[Array, "*B l K H"]) -> Float[Array, "*B K H"]:
         """Returns the vectors of blocks."""
-        moved = jnp.moveaxis(tokens, -3, -2) + self.positions[...].astype(tokens.dtype)
+        moved = jnp.moveaxis(tokens, -3, -2)
+        moved = moved + of_rank(self.positions[...].astype(tokens.dtype), moved.ndim)
         hidden = jax.nn.gelu(self.up(moved.reshape(*moved.shape[:-2], -1)))
         return self.down(hidden) + tokens.mean(axis=-3)
 

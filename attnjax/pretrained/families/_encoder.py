@@ -18,6 +18,8 @@ def read_bert(keys: Keys, **changes: Any) -> tuple[EncoderConfig, dict[str, Any]
     keys.only("is_decoder", False)
     keys.only("add_cross_attention", False)
     keys.only("position_embedding_type", "absolute")
+    keys.ignore("directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers")
+    keys.ignore("pooler_size_per_head", "pooler_type")  # Of multilingual BERT, for nobody.
     settings: dict[str, Any] = {
         "dim": keys.take("hidden_size"),
         "heads": keys.take("num_attention_heads"),
@@ -198,6 +200,7 @@ def family(
         Encoder,
         peer=f"{heads.architecture}Model",
         prefix=f"{name}.",
+        aliases=((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),
         ties=heads.ties,
         ignored=(rf"{name}\.embeddings\.position_ids",),
     )
