@@ -51,6 +51,7 @@ class Parts:
         }
 
     def embedding(self, vocab: int) -> Embedding:
+        """Makes the embedding of a vocabulary, with absolute positions where the config has them."""
         absolute: Any = self.config.positions if self.config.positions in ("sinusoidal", "learned") else None
         return Embedding(
             vocab,
@@ -62,10 +63,12 @@ class Parts:
         )
 
     def convolution(self, width: int) -> ShortConvolution:
+        """Makes a short convolution over the tokens."""
         channels, param_dtype = {"embed": self.config.dim}, self.dtypes["param_dtype"]
         return ShortConvolution(channels, width=width, param_dtype=param_dtype, rngs=self.rngs)
 
     def norm(self) -> Any:
+        """Makes a norm."""
         return make_norm(self.config.norm, self.config.dim, rngs=self.rngs, **self.dtypes)
 
     def connection(self) -> Any:
@@ -82,6 +85,7 @@ class Parts:
         return self._attention(choice.of_model(**of_model), rope=self._rope())
 
     def cross_attention(self) -> SoftmaxAttention:
+        """Makes the attention of a decoder to the encoder."""
         layer = self._attention(Choice.of("softmax"))
         assert isinstance(layer, SoftmaxAttention)
         return layer
@@ -113,6 +117,7 @@ class Parts:
         return make_attention(choice, config.dim, config.heads, **settings)
 
     def feed_forward(self) -> FeedForward:
+        """Makes the feed-forward network of a block."""
         config = self.config
         return FeedForward(
             config.dim,
@@ -134,6 +139,7 @@ class Parts:
         return DecoderBlock(own, cross, self.feed_forward(), self.connection, self.config.norm_placement)
 
     def position_score(self, *, bidirectional: bool) -> PositionScore | None:
+        """Makes the score of relative positions; None where the config has none."""
         kind: Any = self.config.positions
         if kind not in ("alibi", "t5"):
             return None
@@ -146,6 +152,7 @@ class Parts:
         )
 
     def output(self, vocab: int) -> Linear:
+        """Makes the projection to the logits."""
         return Linear(
             self.config.dim,
             vocab,
