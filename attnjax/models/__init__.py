@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from attnjax.models.contrastive import ContrastiveOutput as ContrastiveOutput
     from attnjax.models.decoding.alignment import alignment as alignment
     from attnjax.models.decoding.beams import beams as beams
+    from attnjax.models.decoding.contrastive import contrastive as contrastive
     from attnjax.models.decoding.generate import Decoded as Decoded
     from attnjax.models.decoding.generate import generate as generate
     from attnjax.models.decoding.generate import stream as stream

@@ -254,11 +254,12 @@ class Transformer(nnx.Module):
 
     def extend(
         self, tokens: Int[Array, "B T"], cache: DecoderCache
-    ) -> tuple[Float[Array, "B T V"], DecoderCache]:
-        """Returns the logits of the token after each of these, and the cache with them."""
-        output = self.decode(tokens, None, cache.source_lengths, cache=cache)
+    ) -> tuple[Float[Array, "B T V"], DecoderCache, Float[Array, "B T D"]]:
+        """Returns the logits of the token after each of these, the cache with them, their last vectors."""
+        capture = Capture(layers=(), hidden=True)
+        output = self.decode(tokens, None, cache.source_lengths, cache=cache, capture=capture)
         assert output.cache is not None
-        return output.logits, output.cache
+        return output.logits, output.cache, output.hidden["decoder_norm"]
 
     def _vectors(self, source: Array) -> int:
         """Returns the number of vectors that a source makes."""
