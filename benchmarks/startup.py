@@ -1,12 +1,12 @@
 """How long a user waits: for `attnjax --help` and `list`, and for the first training step.
 
-    python benchmarks/startup.py [--rounds 5]
+    python benchmarks/startup.py [--rounds 3]
 
 Each figure is a whole process. The first step is measured with an empty compilation cache (cold) and again
 with the cache that this filled (warm): from the start of `attnjax run translation` to the first row of its
 metrics, in a fresh folder of runs. Beside them stand `python -c pass`, `import jax` and the import of what a
 hand-written program needs, `import jax, flax, optax`, below which nobody can go. The time of the processors
-is kept too, which others who use the machine stretch less. About 3 minutes on an idle machine.
+is kept too, which others who use the machine stretch less. About 3 minutes on two idle cores.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def time_to_first_step(work: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     about = machine()
     with tempfile.TemporaryDirectory() as folder:

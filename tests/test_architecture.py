@@ -22,19 +22,22 @@ FLOORS = {
     "interop": 3,
     "models": 3,
     "data": 3,
-    "tasks": 4,
-    "train": 5,
-    "runs": 6,
-    "sweeps": 7,
-    "explain": 8,
-    "export": 8,
-    "cli": 9,
-    "__main__": 10,
+    "pretrained": 4,
+    "tasks": 5,
+    "train": 6,
+    "runs": 7,
+    "sweeps": 8,
+    "explain": 9,
+    "export": 9,
+    "cli": 10,
+    "__main__": 11,
 }
+# Names that a floor gives out for one above it, lazily, since people look for them there.
+GIVEN_OUT = {"attnjax.models imports attnjax.pretrained.folder"}
 # Third-party interfaces that move between releases, and the one file that knows each.
 TOUCHED_BY = {
     "babel": "attnjax/data/text/date_formats.py",
-    "grain": "attnjax/data/pipeline.py",
+    "jinja2": "attnjax/data/text/chat.py",
     "optuna": "attnjax/sweeps/search.py",
     "orbax": "attnjax/train/checkpoint.py",
     "ray": "attnjax/sweeps/on_ray.py",
@@ -52,7 +55,6 @@ HEAVY = {
     "flax",
     "optax",
     "orbax",
-    "grain",
     "numpy",
     "matplotlib",
     "tokenizers",
@@ -66,6 +68,7 @@ LATER = {
     "optuna",
     "polars",
     "pandas",
+    "orbax",
     "ray",
     "torch",
     "tensorboardX",
@@ -172,7 +175,7 @@ def planted(module: str, text: str) -> Sources:
 
 
 def test_imports_go_downwards_only():
-    assert upward_imports(sources()) == []
+    assert set(upward_imports(sources())) == GIVEN_OUT
 
 
 @pytest.mark.parametrize(
@@ -185,7 +188,7 @@ def test_imports_go_downwards_only():
     ],
 )
 def test_an_upward_import_is_seen(text):
-    assert len(upward_imports(planted("attnjax.nn.planted", text))) == 1
+    assert len(set(upward_imports(planted("attnjax.nn.planted", text))) - GIVEN_OUT) == 1
 
 
 def test_rooms_of_one_floor_do_not_know_each_other():

@@ -25,7 +25,7 @@ def test_a_primitive_has_an_example(name: str) -> None:
     assert ">>> " in inspect.getdoc(getattr(attnjax, name))
 
 
-@pytest.mark.parametrize("function", [models.greedy_decode, models.alignment])
+@pytest.mark.parametrize("function", [models.generate, models.alignment])
 def test_decoding_has_an_example(function) -> None:
     assert ">>> " in inspect.getdoc(function)
 

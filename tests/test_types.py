@@ -37,7 +37,7 @@ reveal_type(layer)  # Attention
 reveal_type(layer(x).out)  # Array
 reveal_type(models.LanguageModelConfig())  # LanguageModelConfig
 model = models.Transformer(models.TransformerConfig(), 8, 8, rngs=nnx.Rngs(0))
-decoded = models.greedy_decode(model, x, x, bos=1, eos=2, pad=0, max_length=3)
+decoded = models.generate(model, x, x, bos=1, eos=2, pad=0, max_length=3)
 reveal_type(decoded.tokens)  # Array
 aj.atention  # error
 models.LanguageModl  # error

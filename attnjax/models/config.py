@@ -1,184 +1,12 @@
-"""The configs of models, free of jax, so that the command line can read them at once.
+"""The configs of models, free of jax, so that the command line can read them at once."""
 
-References:
-  Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762 (sinusoidal positions).
-  Su et al., RoFormer, 2021, arXiv:2104.09864 (rope).
-  Press et al., Train Short, Test Long, 2021, arXiv:2108.12409 (alibi).
-  Raffel et al., Exploring the Limits of Transfer Learning, 2020, arXiv:1910.10683 (t5).
-  Hendrycks & Gimpel, Gaussian Error Linear Units (GELUs), 2016, arXiv:1606.08415 (gelu).
-  Shazeer, GLU Variants Improve Transformer, 2020, arXiv:2002.05202 (swiglu).
-"""
-
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Self
 
 from attnjax.config import require
-from attnjax.mechanisms import Mechanism, read
-
-Positions = Literal["sinusoidal", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"]
-Norm = Literal["layer", "rms"]
-NormPlacement = Literal["pre", "post"]
-ResidualKind = Literal["sum", "attention"]
-Activation = Literal["gelu", "swiglu"]
-Precision = Literal["float32", "bfloat16"]
-Implementation = Literal["reference", "blockwise"]
-RopeScaling = Literal["linear", "yarn", "llama3"]
-OutputGate = Literal["elementwise", "headwise"]
-
-_CHOICES = {
-    "positions": Positions,
-    "norm": Norm,
-    "norm_placement": NormPlacement,
-    "residual": ResidualKind,
-    "activation": Activation,
-    "dtype": Precision,
-    "param_dtype": Precision,
-}
-_CHOICES_OR_NONE = {
-    "implementation": Implementation,
-    "rope_scaling": RopeScaling,
-    "output_gate": OutputGate,
-}
-
-
-@dataclass(frozen=True)
-class BlockConfig:
-    """The settings of the blocks of a model."""
-
-    dim: int = 128
-    """Width of the vectors that stand for tokens."""
-    heads: int = 4
-    """Attention heads of a layer; they divide dim unless head_dim is given."""
-    head_dim: int | None = None
-    """Size of a head; None: dim / heads."""
-    kv_heads: int | None = None
-    """Key/value heads; None: one for each head; 1: multi-query; a divisor of heads between: grouped-query."""
-    hidden: int | None = None
-    """Width of the feed-forward layers; None: 4·dim."""
-    mechanism: str = "softmax"
-    """Self-attention: gla, "window(size=16)", kda*3+softmax; `attnjax list mechanisms` has them all."""
-    positions: Positions = "rope"
-    """Positions of tokens, which are added to embeddings, rotate queries and keys, or bias the scores."""
-    rope_base: float = 10_000.0
-    """Base of the wavelengths of rope, in radians per token."""
-    rope_fraction: float = 1.0
-    """Share of each head that rope rotates, in (0, 1]."""
-    rope_scaling: RopeScaling | None = None
-    """Other wavelengths of rope, for texts rope_factor times as long as max_length; None: the same ones."""
-    rope_factor: float = 1.0
-    """The ratio of the new length to max_length under rope_scaling."""
-    norm: Norm = "layer"
-    """LayerNorm or RMSNorm."""
-    norm_placement: NormPlacement = "pre"
-    """Norm before each layer, or after its residual sum."""
-    residual: ResidualKind = "sum"
-    """Layers read the sum of what those below gave, or attend over it (attention residuals)."""
-    activation: Activation = "gelu"
-    """Activation of the feed-forward layers; swiglu gates one half by the other."""
-    qk_norm: bool = False
-    """RMSNorm of each query and key head."""
-    output_gate: OutputGate | None = None
-    """Gate of the heads before the last projection of attention, of each entry or each head; None: none."""
-    bias: bool = True
-    """True if projections and feed-forward layers have biases."""
-    tie_embeddings: bool = False
-    """True if the embedding of the predicted tokens is the output projection too."""
-    max_length: int = 512
-    """Positions that a learned table holds; what rope_scaling prolongs; the horizon of cosFormer."""
-    dtype: Precision = "float32"
-    """Precision of the computation."""
-    param_dtype: Precision = "float32"
-    """Precision of the parameters; bfloat16 loses updates that are below half of its last digit."""
-    implementation: Implementation | None = None
-    """The engine of softmax attention; None chooses by size."""
-
-    def __post_init__(self) -> None:
-        for name in ("dim", "heads", "max_length"):
-            _require_positive(name, getattr(self, name))
-        for name in ("head_dim", "kv_heads", "hidden"):
-            if getattr(self, name) is not None:
-                _require_positive(name, getattr(self, name))
-        for name, choices in _CHOICES.items():
-            _require_choice(name, getattr(self, name), get_args(choices))
-        for name, choices in _CHOICES_OR_NONE.items():
-            if getattr(self, name) is not None:
-                _require_choice(name, getattr(self, name), get_args(choices))
-        self._require_heads_fit()
-        self._require_rope_fits()
-        self._require_mechanism_fits()
-        require(
-            self.residual == "sum" or self.norm_placement == "pre",
-            f"model.residual is {self.residual!r}: it needs norm_placement pre, got {self.norm_placement}",
-        )
-
-    def _require_heads_fit(self) -> None:
-        require(
-            self.head_dim is not None or self.dim % self.heads == 0,
-            f"model.heads is {self.heads}: it must divide model.dim ({self.dim})",
-        )
-        require(
-            self.kv_heads is None or self.heads % self.kv_heads == 0,
-            f"model.kv_heads is {self.kv_heads}: it must divide model.heads ({self.heads})",
-        )
-        size = "model.dim / model.heads" if self.head_dim is None else "model.head_dim"
-        require(
-            not self.positions.startswith("rope") or self.head_size % 2 == 0,
-            f"model.positions is {self.positions!r}: it needs an even head size, "
-            f"but {size} is {self.head_size}",
-        )
-        require(
-            self.positions != "sinusoidal" or self.dim % 2 == 0,
-            f"model.positions is 'sinusoidal': it needs an even model.dim, got {self.dim}",
-        )
-
-    def _require_rope_fits(self) -> None:
-        rotates = self.positions.startswith("rope")
-        for name, default in (("base", 10_000.0), ("fraction", 1.0), ("scaling", None), ("factor", 1.0)):
-            value = getattr(self, f"rope_{name}")
-            require(
-                rotates or value == default,
-                f"model.rope_{name} is {value!r}: model.positions is {self.positions!r}, expected rope",
-            )
-        require(self.rope_base > 0, f"model.rope_base is {self.rope_base!r}: it must be above 0")
-        rotated = round(self.head_size * self.rope_fraction)
-        require(
-            not rotates or (0 < self.rope_fraction <= 1 and rotated >= 2 and rotated % 2 == 0),
-            f"model.rope_fraction is {self.rope_fraction!r}: it must be in (0, 1] and rotate an even "
-            f"number of entries, not {rotated} of {self.head_size}",
-        )
-        require(
-            (self.rope_factor > 1) if self.rope_scaling else self.rope_factor == 1,
-            f"model.rope_factor is {self.rope_factor!r}: it must be above 1 with model.rope_scaling, and 1 "
-            "without",
-        )
-
-    def _require_mechanism_fits(self) -> None:
-        rows = [choice.row for choice in read(self.mechanism, "model.mechanism")]
-        require(
-            self.positions not in ("alibi", "t5") or any(row.has_weights for row in rows),
-            f"model.positions is {self.positions!r}: it acts on scores, and {self.mechanism} has none",
-        )
-        for row in rows:
-            row.require_takes("tokens", f"model.mechanism is {self.mechanism!r}")
-            require(
-                not row.keys_are_gates or not self.positions.startswith("rope"),
-                f"model.positions is {self.positions!r}: it rotates keys, and those of {row.name} are gates; "
-                "choose sinusoidal, learned or none",
-            )
-            require(
-                not row.keys_are_gates or not self.qk_norm,
-                f"model.qk_norm is True: the keys of {row.name} are gates",
-            )
-
-    @property
-    def head_size(self) -> int:
-        """The size of one head, with the default filled in."""
-        return self.dim // self.heads if self.head_dim is None else self.head_dim
-
-    @property
-    def hidden_dim(self) -> int:
-        """The width of the feed-forward layer, with the default filled in."""
-        return 4 * self.dim if self.hidden is None else self.hidden
+from attnjax.mechanisms import Layer, Mechanism, Recipe, over_layers, read
+from attnjax.models.block_config import BlockConfig
+from attnjax.models.checks import require_positive
 
 
 @dataclass(frozen=True)
@@ -189,11 +17,38 @@ class TransformerConfig(BlockConfig):
     """Blocks that read the source."""
     decoder_layers: int = 2
     """Blocks that write the target."""
+    cross_mechanism: str = "softmax"
+    """Attention to the source: softmax with another comparison, normaliser or gates, or local_p."""
+    share_embeddings: bool = False
+    """True if the tokens of source and target have one embedding, of one vocabulary."""
+    frames: int | None = None
+    """Numbers of a frame of sound, where the source is frames and no tokens; None: it is tokens."""
+    max_vectors: int = 1500
+    """Vectors of frames for which there are positions; two frames make one."""
+    tied_bias: bool = False
+    """True if the output has a bias where its matrix is the embedding of the target."""
+    tied_scale: float = 1.0
+    """Factor of the logits where the matrix of the output is the embedding of the target."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("encoder_layers", "decoder_layers"):
-            _require_positive(name, getattr(self, name))
+            require_positive(name, getattr(self, name))
+        for name in ("frames", "max_vectors"):
+            if getattr(self, name) is not None:
+                require_positive(name, getattr(self, name))
+        require(
+            self.frames is None or not self.share_embeddings,
+            f"model.frames is {self.frames}: share_embeddings needs tokens",
+        )
+        require(
+            self.tie_embeddings or (not self.tied_bias and self.tied_scale == 1),
+            f"model.tied_bias is {self.tied_bias}, model.tied_scale {self.tied_scale}: they need "
+            "tie_embeddings",
+        )
+        require(
+            not self.parallel, "model.parallel is True: a decoder that reads an encoder has no such blocks"
+        )
         for part in (part for choice in read(self.mechanism) for part in choice.parts):
             require(
                 not part.row.causal_only,
@@ -206,6 +61,14 @@ class TransformerConfig(BlockConfig):
                 "decoder writes one after the other",
             )
             _require_causal(part.row, self.mechanism)
+        crossing = read(self.cross_mechanism, "model.cross_mechanism")
+        for row in (part.row for choice in crossing for part in choice.parts):
+            problem = _not_for_a_source(row)
+            require(
+                not problem,
+                f"model.cross_mechanism is {self.cross_mechanism!r}: {row.name} {problem}; expected softmax, "
+                "a comparison, a normaliser or gates of heads, or local_p",
+            )
 
 
 @dataclass(frozen=True)
@@ -214,16 +77,39 @@ class LanguageModelConfig(BlockConfig):
 
     layers: int = 2
     """Blocks of the model."""
+    logit_softcap: float | None = None
+    """Number c of c·tanh(x/c) of the logits x, which stay below it; None: they are as they are."""
     convolution: int | None = None
     """Tokens that a causal convolution of the embeddings takes in, under any mechanism; None: it has none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_positive("layers", self.layers)
+        require_positive("layers", self.layers)
         for part in (part for choice in read(self.mechanism) for part in choice.parts):
             _require_causal(part.row, self.mechanism)
         if self.convolution is not None:
-            _require_positive("convolution", self.convolution)
+            require_positive("convolution", self.convolution)
+        require(
+            self.logit_softcap is None or self.logit_softcap > 0,
+            f"model.logit_softcap is {self.logit_softcap!r}: it must be above 0",
+        )
+
+    def filled(self) -> Self:
+        """Returns the config with every default filled in, and the mechanism of each layer spelled out."""
+        layers = over_layers(read(self.mechanism), self.layers)
+        return replace(super().filled(), mechanism=" + ".join(map(str, layers)))
+
+
+def _not_for_a_source(row: Mechanism) -> str:
+    """Returns the reason why a decoder cannot read its source by a mechanism; empty where it can."""
+    if row.causal_only:
+        return "is causal only, and a source is whole"
+    if isinstance(row, Recipe):
+        between = row.role in ("mask", "score")
+        return "is of self-attention, by the places of tokens in one sequence" if between else ""
+    if isinstance(row, Layer) and row.takes == "context":
+        return "" if row.streaming else "is no layer that reads a source for one target token after another"
+    return "" if row.kind == "softmax" else "reads no source, it is of self-attention"
 
 
 def _require_causal(row: Mechanism, mechanism: str) -> None:
@@ -231,12 +117,3 @@ def _require_causal(row: Mechanism, mechanism: str) -> None:
         not row.two_sided_only,
         f"model.mechanism is {mechanism!r}: {row.name} reads both ways only, but a decoder is causal",
     )
-
-
-def _require_positive(name: str, value: object) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    require(whole and value >= 1, f"model.{name} is {value!r}: it must be a whole number, 1 or more")  # type: ignore[operator]
-
-
-def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    require(value in choices, f"model.{name} is {value!r}: it must be one of {', '.join(choices)}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +11,13 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.models.config import TransformerConfig
 from attnjax.models.factory import Parts
-from attnjax.models.output import Encoded, ModelOutput, Weights
+from attnjax.models.output import Captured, Encoded, ModelOutput
+from attnjax.models.padding import Present, key_mask, places, require_present
+from attnjax.models.stack import through
 from attnjax.nn import Capture, Depth, Dropout, KeysValues, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
 from attnjax.nn.blocks import read_out
+from attnjax.nn.frames import FrameEmbedding
 from attnjax.ops import masks
 
 
@@ -25,12 +29,12 @@ class DecoderCache:
     Attributes:
       own: the tokens so far, for each layer.
       source: the keys and values of the encoded source, projected once for each layer.
-      source_lengths: the tokens of each source.
+      source_lengths: the tokens of each source, or True where there is one.
     """
 
     own: tuple[KVCache | StateCache, ...]
     source: tuple[KeysValues, ...]
-    source_lengths: Int[Array, " B"]
+    source_lengths: Present
 
     @property
     def length(self) -> Int[Array, " B"]:
@@ -43,11 +47,12 @@ class Transformer(nnx.Module):
 
     Its state is `nnx.Param`s only. Where a method takes capture, it returns the weights that it asks for, by
     the path of their layer ("decoder.1.cross_attention"); layers of another mechanism than softmax have none.
-    Sources are padded on the right; the contents of the padding do not matter.
+    Sources are padded on the right, or on either side where their lengths are given as a mask [B, S]; the
+    contents of the padding do not matter, and positions count from the first token.
 
     Args:
       config: its shape.
-      source_vocab, target_vocab: numbers of tokens.
+      source_vocab, target_vocab: numbers of tokens; None where the source is frames of sound.
 
     References:
       Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762.
@@ -59,30 +64,46 @@ class Transformer(nnx.Module):
       (2, 3, 7)
     """
 
+    continues: ClassVar[bool] = False
+
     def __init__(
-        self, config: TransformerConfig, *, source_vocab: int, target_vocab: int, rngs: nnx.Rngs
+        self, config: TransformerConfig, *, source_vocab: int | None, target_vocab: int, rngs: nnx.Rngs
     ) -> None:
         self.config = config
         parts = Parts(config, rngs)
-        self.source_embedding = parts.embedding(source_vocab)
-        self.target_embedding = parts.embedding(target_vocab)
+        if (source_vocab is None) != (config.frames is not None):
+            raise ValueError(
+                f"source_vocab {source_vocab}: config.frames is {config.frames}, expected one of both"
+            )
+        self.source_embedding: Any = (
+            parts.embedding(source_vocab) if config.frames is None else parts.frames()
+        )
+        shared = config.share_embeddings
+        if shared and source_vocab != target_vocab:
+            raise ValueError(
+                f"source_vocab {source_vocab}, target_vocab {target_vocab}: share_embeddings needs equal ones"
+            )
+        self.target_embedding = parts.embedding(None if shared else target_vocab)
         self.encoder = nnx.List(
             [parts.encoder_block(i, config.encoder_layers) for i in range(config.encoder_layers)]
         )
         self.decoder = nnx.List(
-            [parts.decoder_block(i, config.decoder_layers) for i in range(config.decoder_layers)]
+            [
+                parts.decoder_block(i, config.decoder_layers, cross_mechanism=config.cross_mechanism)
+                for i in range(config.decoder_layers)
+            ]
         )
         self.encoder_score = parts.position_score(bidirectional=True)
         self.decoder_score = parts.position_score(bidirectional=False)
-        pre = config.norm_placement == "pre"
-        self.encoder_norm = parts.connection() if pre else None
-        self.decoder_norm = parts.connection() if pre else None
+        self.encoder_norm = parts.read_out()
+        self.decoder_norm = parts.read_out()
         self.output = None if config.tie_embeddings else parts.output(target_vocab)
+        self.output_bias = nnx.data(parts.bias(target_vocab) if config.tied_bias else None)
 
     def __call__(
         self,
-        source: Int[Array, "B S"],
-        source_lengths: Int[Array, " B"],
+        source: Int[Array, "B S"] | Float[Array, "B S F"],
+        source_lengths: Present,
         target: Int[Array, "B T"],
         *,
         dropout: Dropout | None = None,
@@ -98,51 +119,54 @@ class Transformer(nnx.Module):
         """
         encoder = decoder = capture
         if capture is not None:
-            encoder, decoder = self._captures(capture, source.shape[-1], target.shape[-1])
-        memory, weights = self.encode(source, source_lengths, dropout=dropout, capture=encoder)
+            encoder, decoder = self._captures(capture, self._vectors(source), target.shape[-1])
+        memory, weights, hidden = self.encode(source, source_lengths, dropout=dropout, capture=encoder)
         decoded = self.decode(target, memory, source_lengths, dropout=dropout, capture=decoder)
-        return decoded._replace(weights=weights | decoded.weights)
+        return decoded._replace(weights=weights | decoded.weights, hidden=hidden | decoded.hidden)
 
     def encode(
         self,
-        source: Int[Array, "B S"],
-        source_lengths: Int[Array, " B"],
+        source: Int[Array, "B S"] | Float[Array, "B S F"],
+        source_lengths: Present,
         *,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
     ) -> Encoded:
         """Returns the source as vectors.
 
+        Args:
+          source: tokens, or frames of sound, of which two make one vector.
+          source_lengths: vectors of each source, or True where there is one.
+          dropout: of embeddings, weights and layers.
+          capture: the weights and vectors of the encoder to return.
+
         Raises:
           TypeError: The source is not integer.
           ValueError: Shapes do not fit, or a capture is out of range.
         """
-        _check_source(source, source_lengths)
-        if capture is not None:
-            capture.require_within("layers", len(self.encoder))
+        expected = "(B, S)" if self.config.frames is None else f"(B, S, {self.config.frames})"
+        if source.ndim != expected.count(",") + 1:
+            raise ValueError(f"source {list(source.shape)}: expected {expected}")
+        require_present("source_lengths", source_lengths, (source.shape[0], self._vectors(source)))
         dropout = folded(dropout, "encoder")
-        x = _drop(self.source_embedding(source), dropout)
-        mask = masks.lengths(key=source_lengths)
-        score = None if self.encoder_score is None else self.encoder_score()
-        captured: Weights = {}
-        depth = Depth()
-        for i, block in enumerate(self.encoder):
-            x, _, weights = block(
-                x,
-                mask=mask,
-                score=score,
-                dropout=folded(dropout, i),
-                capture=_layer(capture, i),
-                depth=depth,
-            )
-            captured |= {f"encoder.{i}.{name}": w for name, w in weights.items()}
-        return Encoded(read_out(self.encoder_norm, x, depth), captured)
+        captured = Captured(capture, "encoder")
+        x = through(
+            self.encoder,
+            self.encoder_norm,
+            _drop(self.source_embedding(source, places(source_lengths)), dropout),
+            mask=key_mask(source_lengths),
+            score=None if self.encoder_score is None else self.encoder_score(),
+            dropout=dropout,
+            captured=captured,
+            names=("source_embedding", "encoder_norm"),
+        )
+        return Encoded(x, captured.weights, captured.hidden)
 
     def decode(
         self,
         target: Int[Array, "B T"],
         memory: Float[Array, "B S D"] | None,
-        source_lengths: Int[Array, " B"],
+        source_lengths: Present,
         *,
         cache: DecoderCache | None = None,
         dropout: Dropout | None = None,
@@ -153,7 +177,7 @@ class Transformer(nnx.Module):
         Args:
           target: the tokens, the first of which is the begin mark; with a cache, those after it.
           memory: from `encode`; with a cache it is not used and may be None.
-          source_lengths: tokens of each source.
+          source_lengths: tokens of each source, or True where there is one.
           cache: earlier tokens of the target, to which these are appended.
           dropout: of embeddings, weights and layers; None: there is none.
           capture: the weights of the decoder to return.
@@ -167,40 +191,42 @@ class Transformer(nnx.Module):
             capture.require_within("layers", len(self.decoder))
         offset = 0 if cache is None else cache.length
         dropout = folded(dropout, "decoder")
-        x = _drop(self.target_embedding(target, following(offset, target.shape[-1])), dropout)
+        shared = self.source_embedding if self.config.share_embeddings else None
+        x = self.target_embedding(target, following(offset, target.shape[-1]), shared=shared)
+        x = _drop(x, dropout)
         score = None if self.decoder_score is None else self.decoder_score(offset)
         own: list[KVCache | StateCache] = []
-        captured: Weights = {}
+        captured = Captured(capture, "decoder")
+        captured.add("target_embedding", x)
         depth = Depth()
         for i, block in enumerate(self.decoder):
             x, kept, weights = block(
                 x,
                 sources[i],
                 mask=masks.causal(offset),
-                context_mask=masks.lengths(key=source_lengths),
+                context_mask=key_mask(source_lengths),
                 score=score,
                 cache=None if cache is None else cache.own[i],
                 dropout=folded(dropout, i),
-                capture=_layer(capture, i),
+                capture=captured.layer(i),
                 depth=depth,
             )
             if kept is not None:
                 own.append(kept)
-            captured |= {f"decoder.{i}.{name}": w for name, w in weights.items()}
-        logits = self._logits(read_out(self.decoder_norm, x, depth))
+            captured.add_layer(i, x, weights)
+        x = read_out(self.decoder_norm, x, depth)
+        captured.add("decoder_norm", x)
         kept_cache = None if cache is None else DecoderCache(tuple(own), cache.source, cache.source_lengths)
-        return ModelOutput(logits, kept_cache, captured)
+        return ModelOutput(self._logits(x), kept_cache, captured.weights, captured.hidden)
 
-    def init_cache(
-        self, memory: Float[Array, "B S D"], source_lengths: Int[Array, " B"], length: int
-    ) -> DecoderCache:
+    def init_cache(self, memory: Float[Array, "B S D"], source_lengths: Present, length: int) -> DecoderCache:
         """Returns an empty cache for `length` target tokens, with the memory projected for every layer.
 
         Raises:
           ValueError: Shapes do not fit, or there are learned positions, but not so many.
         """
         self.target_embedding.require_rows(length)
-        _check_lengths(memory, source_lengths)
+        require_present("source_lengths", source_lengths, memory.shape[:2])
         own = tuple(
             block.self_attention.empty_cache(memory.shape[:1], length, memory.dtype) for block in self.decoder
         )
@@ -226,11 +252,19 @@ class Transformer(nnx.Module):
         memory = self.encode(source, lengths).memory
         return jnp.full(source.shape[:1], bos), self.init_cache(memory, lengths, room)
 
-    def step(self, last: Int[Array, " B"], cache: DecoderCache) -> tuple[Float[Array, "B V"], DecoderCache]:
-        """Returns the logits of the token after each row's last one, and the cache with that one."""
-        output = self.decode(last[:, None], None, cache.source_lengths, cache=cache)
+    def extend(
+        self, tokens: Int[Array, "B T"], cache: DecoderCache
+    ) -> tuple[Float[Array, "B T V"], DecoderCache, Float[Array, "B T D"]]:
+        """Returns the logits of the token after each of these, the cache with them, their last vectors."""
+        capture = Capture(layers=(), hidden=True)
+        output = self.decode(tokens, None, cache.source_lengths, cache=cache, capture=capture)
         assert output.cache is not None
-        return output.logits[:, 0], output.cache
+        return output.logits, output.cache, output.hidden["decoder_norm"]
+
+    def _vectors(self, source: Array) -> int:
+        """Returns the number of vectors that a source makes."""
+        rows: int = source.shape[1]
+        return rows if self.config.frames is None else FrameEmbedding.length(rows)
 
     def _captures(self, capture: Capture, source: int, target: int) -> tuple[Capture, Capture]:
         """Returns the capture as the encoder and the decoder see it."""
@@ -250,23 +284,14 @@ class Transformer(nnx.Module):
         return [memory] * len(self.decoder)
 
     def _logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
-        return self.target_embedding.attend(x) if self.output is None else self.output(x)
-
-
-def _check_source(source: Array, source_lengths: Array) -> None:
-    if source.ndim != 2:
-        raise ValueError(f"source {list(source.shape)}: expected (B, S)")
-    _check_lengths(source, source_lengths)
-
-
-def _check_lengths(rows: Array, source_lengths: Array) -> None:
-    if source_lengths.shape != rows.shape[:1]:
-        raise ValueError(f"source_lengths {list(source_lengths.shape)}: expected (B,), B is {rows.shape[0]}")
+        if self.output is not None:
+            return self.output(x)
+        config = self.config
+        embedding = self.source_embedding if config.share_embeddings else self.target_embedding
+        logits = embedding.attend(x)
+        logits = logits if config.tied_scale == 1 else logits * config.tied_scale
+        return logits if self.output_bias is None else logits + self.output_bias[...]
 
 
 def _drop(x: Array, dropout: Dropout | None) -> Array:
     return x if dropout is None else dropout.fold("embedding")(x)
-
-
-def _layer(capture: Capture | None, number: int) -> Capture | None:
-    return None if capture is None else capture.layer(number)

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from attnjax.config import require
 from attnjax.mechanisms import Choice, over_layers, read
-from attnjax.models.config import BlockConfig
+from attnjax.models.block_config import BlockConfig
 from attnjax.nn import (
     Attention,
     AttentionResidual,
@@ -14,24 +16,37 @@ from attnjax.nn import (
     Embedding,
     EncoderBlock,
     FeedForward,
+    HeadNorm,
+    LayerScale,
+    MixtureOfExperts,
     PositionScore,
+    Residual,
     Rope,
     ShortConvolution,
-    SoftmaxAttention,
     flat_dot_general,
     make_attention,
     make_norm,
     named,
 )
+from attnjax.nn.attention.disentangled import DisentangledAttention, DistanceTable
+from attnjax.nn.frames import FrameEmbedding
 from attnjax.nn.joining import Linear
 from attnjax.ops import positions
 
+_ABSOLUTE = ("sinusoidal", "sinusoidal_halves", "learned")
 _ROPE: dict[str, Any] = {"rope": "halves", "rope_interleaved": "interleaved"}
-_SCALINGS: dict[str, Any] = {
-    "linear": lambda factor, original_length: positions.LinearScaling(factor),
-    "llama3": positions.Llama3Scaling,
-    "yarn": positions.YarnScaling,
+_BIASES: dict[str | None, Any] = {
+    "all": True,
+    "qkv": ("query", "key", "value"),
+    "out": ("out",),
+    "no_key": ("query", "value", "out"),
+    "none": False,
 }
+_TURNS: dict[str, Any] = {
+    "llama3": (positions.Llama3Scaling, "low_frequency_factor", "high_frequency_factor"),
+    "yarn": (positions.YarnScaling, "beta_slow", "beta_fast"),
+}
+"""Scalings between slow and fast turns within the original length, and what they call these."""
 
 
 class Parts:
@@ -43,100 +58,175 @@ class Parts:
     """
 
     def __init__(self, config: BlockConfig, rngs: nnx.Rngs) -> None:
-        self.config = config
+        self.config = config.filled()
         self.rngs = rngs
+        for name in ("dtype", "param_dtype"):
+            given = getattr(config, name)
+            require(
+                jax.dtypes.canonicalize_dtype(given) == given,
+                f"model.{name} is {given!r}: it needs jax_enable_x64",
+            )
         self.dtypes: dict[str, Any] = {
             "dtype": jnp.dtype(config.dtype),
             "param_dtype": jnp.dtype(config.param_dtype),
         }
 
-    def embedding(self, vocab: int) -> Embedding:
+    def embedding(self, vocab: int | None, *, types: int = 0, width: int | None = None) -> Embedding:
         """Makes the embedding of a vocabulary, with absolute positions where the config has them."""
-        absolute: Any = self.config.positions if self.config.positions in ("sinusoidal", "learned") else None
+        config = self.config
+        absolute: Any = config.positions if config.positions in _ABSOLUTE else None
         return Embedding(
             vocab,
-            self.config.dim,
+            config.dim,
             positions=absolute,
-            max_length=self.config.max_length,
+            max_length=config.max_length,
+            first_position=config.first_position,
+            scale=config.embedding_scale,
+            types=types,
+            width=width,
+            make_norm=self.norm if config.embedding_norm else None,
             rngs=self.rngs,
             **self.dtypes,
         )
+
+    def frames(self) -> FrameEmbedding:
+        """Makes the embedding of frames of sound."""
+        config: Any = self.config
+        sizes = {"max_length": config.max_vectors, "rngs": self.rngs}
+        return FrameEmbedding(config.frames, config.dim, **sizes, **self.dtypes)
 
     def convolution(self, width: int) -> ShortConvolution:
         """Makes a short convolution over the tokens."""
         channels, param_dtype = {"embed": self.config.dim}, self.dtypes["param_dtype"]
         return ShortConvolution(channels, width=width, param_dtype=param_dtype, rngs=self.rngs)
 
-    def norm(self) -> Any:
+    def norm(self, size: int | None = None) -> Any:
         """Makes a norm."""
-        return make_norm(self.config.norm, self.config.dim, rngs=self.rngs, **self.dtypes)
+        size = self.config.dim if size is None else size
+        return make_norm(self.config.norm, size, eps=self.config.norm_eps, rngs=self.rngs, **self.dtypes)
 
     def connection(self) -> Any:
-        """Makes the norm of a residual connection, or the connection where it is by attention over depth."""
-        norm = self.norm()
-        if self.config.residual == "sum":
-            return norm
-        return AttentionResidual(norm, self.config.dim, param_dtype=self.dtypes["param_dtype"])
+        """Makes the norm of a residual connection, or the connection where it is not plain."""
+        norm, config, param_dtype = self.norm(), self.config, self.dtypes["param_dtype"]
+        if config.residual == "attention":
+            return AttentionResidual(norm, config.dim, param_dtype=param_dtype)
+        if config.layer_scale is not None:
+            scale = LayerScale(config.dim, config.layer_scale, param_dtype=param_dtype)
+            after = self.norm() if config.norm_placement == "sandwich" else None
+            return Residual(norm, config.norm_placement, scale, after)
+        return norm
+
+    def read_out(self) -> Any:
+        """Makes what reads the sum of all layers: a norm where those of layers come before them, or none."""
+        if self.config.norm_placement == "post":
+            return None
+        return self.norm() if self.config.residual == "sum" else self.connection()
 
     def self_attention(self, layer: int, layers: int) -> Attention:
         """Makes the self-attention of layer 0, 1, … of so many."""
         choice = over_layers(read(self.config.mechanism), layers)[layer]
         of_model = {"layer": layer, "layers": layers, "max_length": self.config.max_length}
-        return self._attention(choice.of_model(**of_model), rope=self._rope())
+        return self._attention(choice.of_model(**of_model), rope=self._rope(choice))
 
-    def cross_attention(self) -> SoftmaxAttention:
-        """Makes the attention of a decoder to the encoder."""
-        layer = self._attention(Choice.of("softmax"))
-        assert isinstance(layer, SoftmaxAttention)
-        return layer
+    def cross_attention(self, mechanism: str, layer: int, layers: int) -> Any:
+        """Makes the attention of layer 0, 1, … of so many to a context."""
+        choice = over_layers(read(mechanism), layers)[layer]
+        of_model = {"layer": layer, "layers": layers, "max_length": self.config.max_length}
+        return self._attention(choice.of_model(**of_model))
 
-    def _rope(self) -> Any:
+    def _rope(self, choice: Choice) -> Any:
         config = self.config
         if config.positions not in _ROPE:
             return None
-        layout, scaling = _ROPE[config.positions], None
-        if config.rope_scaling is not None:
-            scaling = _SCALINGS[config.rope_scaling](config.rope_factor, original_length=config.max_length)
-        rope = Rope(layout, config.rope_base, config.rope_fraction, scaling)
+        layout, base, scaling = _ROPE[config.positions], config.rope_base, self._scaling()
+        if config.rope_local_base is not None and any(part.row.name == "window" for part in choice.parts):
+            base, scaling = config.rope_local_base, None
+        rope = Rope(layout, base, config.rope_fraction, scaling)
         return layout if rope == Rope(layout) else rope  # Alone it says the same, and reads well in an error.
+
+    def _scaling(self) -> positions.RopeScaling | None:
+        config = self.config
+        if config.rope_scaling is None:
+            return None
+        if config.rope_scaling == "linear":
+            return positions.LinearScaling(config.rope_factor)
+        scaling, slow, fast = _TURNS[config.rope_scaling]
+        turns: dict[str, Any] = {slow: config.rope_slow_turns, fast: config.rope_fast_turns}
+        if config.rope_scaling == "yarn":
+            turns["truncate"] = config.rope_truncate
+        return scaling(config.rope_factor, original_length=config.rope_original_length, **turns)
+
+    def _head_norm(self) -> HeadNorm:
+        config = self.config
+        if config.qk_norm_groups is not None:
+            return HeadNorm(groups=config.qk_norm_groups, gain="each", eps=config.norm_eps)
+        return HeadNorm("rms_offset" if config.norm == "rms_offset" else "rms", eps=config.norm_eps)
 
     def _attention(self, choice: Choice, *, rope: Any = None) -> Attention:
         config = self.config
         settings = {
-            "kv_heads": config.kv_heads,
-            "head_dim": config.head_dim,
-            "bias": config.bias,
-            "qk_norm": config.qk_norm,
+            # None where it says nothing new: a layer of one's own need not take it.
+            "kv_heads": None if config.kv_heads == config.heads else config.kv_heads,
+            "head_dim": None if config.head_dim == config.dim // config.heads else config.head_dim,
+            "bias": _BIASES[config.attention_bias],
+            "qk_norm": self._head_norm() if config.qk_norm else False,
             "rope": rope,
             "output_gate": config.output_gate,
             "rngs": self.rngs,
             **self.dtypes,
         }
+        if config.attention_scale is not None:
+            settings["scale"] = config.attention_scale
         if choice.row.kind in ("softmax", "layer"):
             settings["implementation"] = config.implementation
         return make_attention(choice, config.dim, config.heads, **settings)
 
-    def feed_forward(self) -> FeedForward:
+    def feed_forward(self) -> FeedForward | MixtureOfExperts:
         """Makes the feed-forward network of a block."""
         config = self.config
-        return FeedForward(
+        options: dict[str, Any] = {"activation": config.activation, "bias": config.bias, "rngs": self.rngs}
+        options |= self.dtypes
+        if config.experts is None:
+            return FeedForward(config.dim, config.hidden_dim, **options)
+        options |= {"experts": config.experts, "active": config.active_experts}
+        return MixtureOfExperts(config.dim, config.hidden_dim, **options)
+
+    def encoder_block(self, layer: int, layers: int, *, disentangled: bool = False) -> EncoderBlock:
+        """Makes the block of layer 0, 1, … of so many; attention may be disentangled."""
+        own = self._disentangled() if disentangled else self.self_attention(layer, layers)
+        config = self.config
+        return EncoderBlock(
+            own, self.feed_forward(), self.connection, config.norm_placement, parallel=config.parallel
+        )
+
+    def decoder_block(self, layer: int, layers: int, *, cross_mechanism: str = "softmax") -> DecoderBlock:
+        """Makes the block of layer 0, 1, … of so many."""
+        own = self.self_attention(layer, layers)
+        cross = self.cross_attention(cross_mechanism, layer, layers)
+        return DecoderBlock(own, cross, self.feed_forward(), self.connection, self.config.norm_placement)
+
+    def _disentangled(self) -> DisentangledAttention:
+        config = self.config
+        return DisentangledAttention(
             config.dim,
-            config.hidden_dim,
-            activation=config.activation,
-            bias=config.bias,
+            config.heads,
+            head_dim=config.head_dim,
+            kv_heads=config.kv_heads,
+            bias=_BIASES[config.attention_bias],
+            scale=config.attention_scale,
+            implementation=config.implementation,
             rngs=self.rngs,
             **self.dtypes,
         )
 
-    def encoder_block(self, layer: int, layers: int) -> EncoderBlock:
-        """Makes the block of layer 0, 1, … of so many."""
-        own = self.self_attention(layer, layers)
-        return EncoderBlock(own, self.feed_forward(), self.connection, self.config.norm_placement)
-
-    def decoder_block(self, layer: int, layers: int) -> DecoderBlock:
-        """Makes the block of layer 0, 1, … of so many."""
-        own, cross = self.self_attention(layer, layers), self.cross_attention()
-        return DecoderBlock(own, cross, self.feed_forward(), self.connection, self.config.norm_placement)
+    def distances(self, buckets: int | None) -> DistanceTable | None:
+        """Makes the table of distances of disentangled attention, where it has buckets."""
+        if buckets is None:
+            return None
+        config = self.config
+        return DistanceTable(
+            config.dim, buckets, config.max_length, eps=config.norm_eps, rngs=self.rngs, **self.dtypes
+        )
 
     def position_score(self, *, bidirectional: bool) -> PositionScore | None:
         """Makes the score of relative positions; None where the config has none."""
@@ -151,16 +241,36 @@ class Parts:
             rngs=self.rngs,
         )
 
-    def output(self, vocab: int) -> Linear:
-        """Makes the projection to the logits."""
-        return Linear(
-            self.config.dim,
+    def dense(self, size: int, inputs: int | None = None) -> Linear:
+        """Makes a linear map of the model's vectors, or of others, with a bias whatever the layers have."""
+        return self._linear(self.config.dim if inputs is None else inputs, size, "embed", use_bias=True)
+
+    def into_common(self, width: int) -> Linear:
+        """Makes the map of vectors into a space that several models share."""
+        return self._linear(self.config.dim, width, "common", use_bias=False)
+
+    def output(self, vocab: int, size: int | None = None) -> Linear:
+        """Makes the map of vectors, of the model's size or the given one, to logits in single precision."""
+        return self._linear(
+            self.config.dim if size is None else size,
             vocab,
-            use_bias=self.config.bias,
+            "vocab",
+            use_bias=bool(self.config.output_bias),
             preferred_element_type=jnp.float32,
+        )
+
+    def bias(self, vocab: int) -> nnx.Param:
+        """Makes the bias of the logits, one for each of the vocabulary."""
+        return nnx.Param(jnp.zeros((vocab,), self.dtypes["param_dtype"]), **named("vocab"))
+
+    def _linear(self, inputs: int, outputs: int, axis: str, **options: Any) -> Linear:
+        return Linear(
+            inputs,
+            outputs,
             dot_general=flat_dot_general,
-            kernel_metadata=named("embed", "vocab"),
-            bias_metadata=named("vocab"),
+            kernel_metadata=named("embed", axis),
+            bias_metadata=named(axis),
             rngs=self.rngs,
             **self.dtypes,
+            **options,
         )

@@ -1,6 +1,7 @@
 """The decoder-only language model."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.factory import Parts
-from attnjax.models.output import ModelOutput, Weights
+from attnjax.models.output import Captured, ModelOutput
 from attnjax.nn import Capture, Depth, Dropout, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
 from attnjax.nn.blocks import read_out
@@ -59,6 +60,8 @@ class LanguageModel(nnx.Module):
       ((1, 1, 11), [5])
     """
 
+    continues: ClassVar[bool] = True
+
     def __init__(self, config: LanguageModelConfig, *, vocab: int, rngs: nnx.Rngs) -> None:
         self.config = config
         parts = Parts(config, rngs)
@@ -66,7 +69,7 @@ class LanguageModel(nnx.Module):
         self.convolution = None if config.convolution is None else parts.convolution(config.convolution)
         self.blocks = nnx.List([parts.encoder_block(i, config.layers) for i in range(config.layers)])
         self.score = parts.position_score(bidirectional=False)
-        self.norm = parts.connection() if config.norm_placement == "pre" else None
+        self.norm = parts.read_out()
         self.output = None if config.tie_embeddings else parts.output(vocab)
 
     def __call__(
@@ -86,7 +89,8 @@ class LanguageModel(nnx.Module):
             None: all.
           cache: of the tokens before these ones.
           dropout: of embeddings, weights and layers.
-          capture: the weights to return, by the path of their layer ("blocks.1.attention").
+          capture: the weights to return, by the path of their layer ("blocks.1.attention"), and the vectors
+            ("embedding", "blocks.1", "norm").
 
         Raises:
           TypeError: The tokens are not integers.
@@ -104,7 +108,8 @@ class LanguageModel(nnx.Module):
         x = x if dropout is None else dropout.fold("embedding")(x)
         score = None if self.score is None else self.score(offset)
         kept: list[KVCache | StateCache] = []
-        captured: Weights = {}
+        captured = Captured(capture, "blocks")
+        captured.add("embedding", x)
         depth = Depth()
         for i, block in enumerate(self.blocks):
             x, left, weights = block(
@@ -113,15 +118,16 @@ class LanguageModel(nnx.Module):
                 score=score,
                 cache=None if cache is None else cache.layers[i],
                 dropout=folded(dropout, i),
-                capture=None if capture is None else capture.layer(i),
+                capture=captured.layer(i),
                 depth=depth,
             )
             if left is not None:
                 kept.append(left)
-            captured |= {f"blocks.{i}.{name}": w for name, w in weights.items()}
-        logits = self._logits(read_out(self.norm, x, depth))
+            captured.add_layer(i, x, weights)
+        x = read_out(self.norm, x, depth)
+        captured.add("norm", x)
         left_cache = None if cache is None else LanguageModelCache(tuple(kept), tail)
-        return ModelOutput(logits, left_cache, captured)
+        return ModelOutput(self._logits(x), left_cache, captured.weights, captured.hidden)
 
     def init_cache(self, batch: int, length: int) -> LanguageModelCache:
         """Returns an empty cache for `length` tokens of `batch` sequences.
@@ -160,13 +166,13 @@ class LanguageModel(nnx.Module):
         assert cache is not None
         return jnp.take_along_axis(prompt, lengths[:, None] - 1, axis=1)[:, 0], cache
 
-    def step(
-        self, last: Int[Array, " B"], cache: LanguageModelCache
-    ) -> tuple[Float[Array, "B V"], LanguageModelCache]:
-        """Returns the logits of the token after each row's last one, and the cache with that one."""
-        output = self(last[:, None], cache=cache)
+    def extend(
+        self, tokens: Int[Array, "B T"], cache: LanguageModelCache
+    ) -> tuple[Float[Array, "B T V"], LanguageModelCache, Float[Array, "B T D"]]:
+        """Returns the logits of the token after each of these, the cache with them, their last vectors."""
+        output = self(tokens, cache=cache, capture=Capture(layers=(), hidden=True))
         assert output.cache is not None
-        return output.logits[:, 0], output.cache
+        return output.logits, output.cache, output.hidden["norm"]
 
     def _embedded(
         self, tokens: Int[Array, "B T"], lengths: Int[Array, " B"] | None, cache: LanguageModelCache | None
@@ -180,4 +186,6 @@ class LanguageModel(nnx.Module):
         return x + near, tail
 
     def _logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
-        return self.embedding.attend(x) if self.output is None else self.output(x)
+        logits = self.embedding.attend(x) if self.output is None else self.output(x)
+        cap = self.config.logit_softcap
+        return logits if cap is None else cap * jnp.tanh(logits / cap)

@@ -1,13 +1,11 @@
 """The position-wise feed-forward layer."""
 
-from typing import Literal
-
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from attnjax.nn.activation import ACTIVATIONS, GATED, gated
 from attnjax.nn.axes import named
 from attnjax.nn.dot import flat_dot_general
 
@@ -18,8 +16,9 @@ class FeedForward(nnx.Module):
     Args:
       dim: the width of input and output.
       hidden: the width between them.
-      activation: "gelu" is GELU(x·U)·D, with the tanh approximation; "swiglu" is (SiLU(x·G) ⊙ x·U)·D, with a
-        third matrix of the same size.
+      activation: "gelu" is GELU(x·U)·D, with the tanh approximation; "gelu_exact" is without it, "quick_gelu"
+        has x·σ(1.702·x), and there are "relu", "silu" and "tanh". "swiglu" is (SiLU(x·G) ⊙ x·U)·D, with a
+        third matrix of the same size; so are "geglu" and "geglu_exact" with the two GELU, "reglu" with ReLU.
       bias: whether each matrix has one.
       dtype: of the computation; None is what input and parameters promote to.
       param_dtype: of the parameters.
@@ -31,7 +30,7 @@ class FeedForward(nnx.Module):
     References:
       Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762.
       Hendrycks & Gimpel, Gaussian Error Linear Units (GELUs), 2016, arXiv:1606.08415.
-      Shazeer, GLU Variants Improve Transformer, 2020, arXiv:2002.05202 (SwiGLU).
+      Shazeer, GLU Variants Improve Transformer, 2020, arXiv:2002.05202 (SwiGLU, GEGLU, ReGLU).
 
     Example:
       >>> feed_forward = FeedForward(4, 8, activation="swiglu", rngs=nnx.Rngs(0))
@@ -44,14 +43,15 @@ class FeedForward(nnx.Module):
         dim: int,
         hidden: int,
         *,
-        activation: Literal["gelu", "swiglu"] = "gelu",
+        activation: str = "gelu",
         bias: bool = True,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        if activation not in ("gelu", "swiglu"):
-            raise ValueError(f"activation {activation!r}: expected 'gelu' or 'swiglu'")
+        known = (*ACTIVATIONS, *GATED)
+        if activation not in known:
+            raise ValueError(f"activation {activation!r}: expected one of {', '.join(known)}")
 
         def linear(sizes: tuple[int, int], axes: tuple[str, str]) -> nnx.Linear:
             return nnx.Linear(
@@ -68,11 +68,12 @@ class FeedForward(nnx.Module):
 
         widen = (dim, hidden), ("embed", "mlp")
         self.up = linear(*widen)
-        self.gate = linear(*widen) if activation == "swiglu" else None
+        self.activation = activation
+        self.gate = linear(*widen) if activation in GATED else None
         self.down = linear((hidden, dim), ("mlp", "embed"))
 
     def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
         """Applies the layer to every position by itself."""
         if self.gate is None:
-            return self.down(jax.nn.gelu(self.up(x)))
-        return self.down(jax.nn.silu(self.gate(x)) * self.up(x))
+            return self.down(ACTIVATIONS[self.activation](self.up(x)))
+        return self.down(gated(self.activation, self.gate(x), self.up(x)))

@@ -36,3 +36,31 @@ def into_heads(
         dot_general=flat_dot_general,
         **options,
     )
+
+
+def out_of_heads(
+    heads: Mapping[str, int], size: int, *, bias: bool = True, **options: Any
+) -> nnx.LinearGeneral:
+    """Returns the linear map x W + b of the last two axes: [..., *heads] to [..., size].
+
+    Args:
+      heads: the lengths of the two axes by their logical names.
+      size: the length of the new axis.
+      bias: whether there is a b.
+      options: dtypes, rngs and anything else that `nnx.LinearGeneral` takes.
+
+    Example:
+      >>> out_of_heads({"heads": 2, "head_dim": 3}, 8, rngs=nnx.Rngs(0)).kernel.shape
+      (2, 3, 8)
+    """
+    return nnx.LinearGeneral(
+        tuple(heads.values()),
+        size,
+        axis=(-2, -1),
+        use_bias=bias,
+        kernel_init=nnx.initializers.xavier_uniform(),
+        kernel_metadata=named(*heads, "embed"),
+        bias_metadata=named("embed"),
+        dot_general=flat_dot_general,
+        **options,
+    )

@@ -1,4 +1,4 @@
-"""Floor 6: one run: its folder, its start and its end, what it left, what it can be asked.
+"""Floor 7: one run: its folder, its start and its end, what it left, what it can be asked.
 
 >>> from attnjax import runs
 >>> run = runs.run("translation", {"model.heads": 8, "train.steps": 200})  # doctest: +SKIP

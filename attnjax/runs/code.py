@@ -21,7 +21,7 @@ Hashes = dict[str, dict[str, str]]
 """By module: sha256 of its bytes ("file"), and of its syntax without comments and docstrings ("code")."""
 
 # Their versions are in the provenance, also where they are installed from a checkout.
-LIBRARIES = {"attnjax", "jax", "jaxlib", "flax", "optax", "orbax", "numpy", "grain", "tokenizers"}
+LIBRARIES = {"attnjax", "jax", "jaxlib", "flax", "optax", "orbax", "numpy", "tokenizers"}
 
 
 class Module(NamedTuple):

@@ -21,7 +21,7 @@ from attnjax.runs.store import Run, read_json, write_json
 
 Notify = Callable[[str], None]
 
-PACKAGES = ("attnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain", "tokenizers")
+PACKAGES = ("attnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
 # What may change the bits of a run; the rest of the record is for people.
 DECIDES_BITS = ("platform", "device_kind", "devices", "machine", "xla_flags")
 REQUIRED_KEYS = {*DECIDES_BITS, "code", "versions"}

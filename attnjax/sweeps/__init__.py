@@ -1,4 +1,4 @@
-"""Floor 7: many runs: grids and searches, packs of trials, launchers, tables.
+"""Floor 8: many runs: grids and searches, packs of trials, launchers, tables.
 
 >>> from attnjax import sweeps
 >>> sweep = sweeps.sweep("translation", {"model.heads": [2, 4, 8]}, seeds=3)  # doctest: +SKIP

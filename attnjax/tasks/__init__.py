@@ -1,1 +1,1 @@
-"""Floor 4: a task binds a data source, a model, a loss and metrics."""
+"""Floor 5: a task binds a data source, a model, a loss and metrics."""

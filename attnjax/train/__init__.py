@@ -1,1 +1,1 @@
-"""Floor 5: state, step, loop, optimiser, checkpoints, randomness."""
+"""Floor 6: state, step, loop, optimiser, checkpoints, randomness."""

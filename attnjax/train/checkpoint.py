@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import jax
-from orbax.checkpoint import v1 as ocp
 
 from attnjax.config import InputError
 from attnjax.train.abandoned_reads import silence_abandoned_reads
@@ -38,27 +38,41 @@ class Checkpoints:
     def __init__(
         self, folder: Path, *, keep: int, mode: Literal["max", "min"], read_only: bool = False
     ) -> None:
-        # Orbax logs every save, and each damaged file as often as it reads it: here one warning says so.
-        logging.getLogger("absl").setLevel(logging.CRITICAL)
-        silence_abandoned_reads()
+        self._folder = folder.absolute()
+        self._read_only = read_only
         self._sign = 1.0 if mode == "max" else -1.0
         self._keep = keep
         self._scores: dict[int, float] = {}
         self._pending: Future[None] | None = None
-        self._manager = ocp.training.Checkpointer(
-            folder.absolute(),
-            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
-            preservation_policy=_Preserve(self),
-            cleanup_tmp_directories=not read_only,
-        )
         for step in self.steps:
             score = self._metadata(step).get("score")
             if score is not None:
                 self._scores[step] = score
 
+    @cached_property
+    def _manager(self) -> Any:
+        """Orbax's checkpointer of the folder.
+
+        It is imported for a folder that is there, else for the first save, when the device works: the first
+        step of a new run comes that much sooner.
+        """
+        from orbax.checkpoint import v1 as ocp
+
+        # Orbax logs every save, and each damaged file as often as it reads it: here one warning says so.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        silence_abandoned_reads()
+        return ocp.training.Checkpointer(
+            self._folder,
+            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
+            preservation_policy=_Preserve(self),
+            cleanup_tmp_directories=not self._read_only,
+        )
+
     @property
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, ascending; damaged ones are among them until `restore`."""
+        if not self._folder.exists():
+            return []
         return [checkpoint.step for checkpoint in self._manager.checkpoints]
 
     @property
@@ -103,7 +117,7 @@ class Checkpoints:
             pending.result()
         except Exception as error:  # Orbax and TensorStore raise many kinds for a full disk
             reason = str(error).partition("\n")[0]
-            raise InputError(f"cannot save a checkpoint in {self._manager.directory}: {reason}") from error
+            raise InputError(f"cannot save a checkpoint in {self._folder}: {reason}") from error
 
     def newest(self, like: Any) -> tuple[int, Any] | None:
         """The newest sound checkpoint as (step, state), or None without one.
@@ -123,7 +137,7 @@ class Checkpoints:
         found = self.newest(like)
         damaged = [step for step in self.steps if found is None or step > found[0]]
         for step in damaged:
-            shutil.rmtree(self._manager.directory / str(step))
+            shutil.rmtree(self._folder / str(step))
             self._scores.pop(step, None)
         if damaged:
             self._manager.reload()
@@ -131,7 +145,7 @@ class Checkpoints:
 
     def load(self, step: int, like: Any) -> Any:
         """The state saved at `step`. Raises CheckpointDamaged when it is not what was saved."""
-        path = self._manager.directory / str(step)
+        path = self._folder / str(step)
         expected = self._metadata(step).get("sha256")
         if expected is None:
             raise CheckpointDamaged(f"checkpoint {path} is damaged: its metadata cannot be read")
@@ -155,7 +169,8 @@ class Checkpoints:
         finally:
             # Orbax raises the error of a save that failed a second time.
             with suppress(Exception) if failed else nullcontext():
-                self._manager.close()
+                if "_manager" in vars(self):
+                    self._manager.close()
 
     def _arrays(self, step: int, like: dict[str, Any]) -> dict[str, Any] | None:
         """The arrays saved at `step`, None where a file is damaged."""

@@ -12,7 +12,7 @@ from flax import nnx
 import attnjax as aj
 from attnjax import nn
 from attnjax.mechanisms import table
-from attnjax.models import LanguageModel, LanguageModelConfig, Transformer, TransformerConfig, greedy_decode
+from attnjax.models import LanguageModel, LanguageModelConfig, Transformer, TransformerConfig, generate
 from attnjax.ops import comparisons, positions
 from attnjax.ops.linear import chunked
 from attnjax.tasks.losses import smoothed_cross_entropy
@@ -197,4 +197,4 @@ def test_translation(dtype):
     model = Transformer(shape, source_vocab=5, target_vocab=5, rngs=nnx.Rngs(0))
     options = {"bos": 1, "eos": 2, "pad": 0, "max_length": T}
     jax.eval_shape(lambda: model(IDS, LENGTHS, IDS, dropout=nn.Dropout(0.5, jax.random.key(0))))
-    jax.eval_shape(lambda: greedy_decode(model, IDS, LENGTHS, **options).tokens)
+    jax.eval_shape(lambda: generate(model, IDS, LENGTHS, **options).tokens)

@@ -23,7 +23,6 @@ def test_an_epoch_holds_every_example_once_and_epochs_differ():
 
 @pytest.mark.parametrize("size", [65536, 65537, 65538, 262145])
 def test_an_epoch_of_any_size_holds_every_example_once(size):
-    # Grain's own shuffle leaves one out of 65537 and of 262145: findings/grain-shuffle-leaves-one-out.sh.
     batches = Batches({"x": np.arange(size)}, batch_size=2 * size, seed=3)
     epochs = batches[1]["x"].reshape(2, size)
     np.testing.assert_array_equal(np.sort(epochs, axis=1), np.tile(np.arange(size), (2, 1)))
@@ -45,7 +44,7 @@ def test_a_batch_depends_on_seed_and_step_alone():
 
 
 def test_neighbouring_seeds_share_no_permutation():
-    # Were Grain's seed of epoch e seed + e, epoch 1 of seed 0 would be epoch 0 of seed 1.
+    # Were the seed of epoch e seed + e, epoch 1 of seed 0 would be epoch 0 of seed 1.
     ours = [permutation(0, epoch) for epoch in range(4)]
     assert not any(permutation(1, epoch) in ours for epoch in range(4))
 

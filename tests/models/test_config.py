@@ -26,7 +26,7 @@ def test_defaults_are_filled_in() -> None:
         ({"max_length": 1.5}, "^model.max_length is 1.5: it must be a whole number"),
         (
             {"positions": "rotary"},
-            "^model.positions is 'rotary': it must be one of sinusoidal, learned, rope,",
+            "^model.positions is 'rotary': it must be one of sinusoidal, sinusoidal_halves, learned,",
         ),
         (
             {"positions": "learned", "rope_base": 1e6},
@@ -42,8 +42,28 @@ def test_defaults_are_filled_in() -> None:
         ),
         ({"rope_scaling": "ntk"}, "^model.rope_scaling is 'ntk': it must be one of linear, yarn, llama3$"),
         ({"output_gate": "all"}, "^model.output_gate is 'all': it must be one of elementwise, headwise$"),
-        ({"norm": "batch"}, "^model.norm is 'batch': it must be one of layer, rms$"),
-        ({"dtype": "float16"}, "^model.dtype is 'float16': it must be one of float32, bfloat16$"),
+        ({"norm_eps": -1.0}, "^model.norm_eps is -1.0: it must be 0 or more$"),
+        ({"first_position": 2}, "^model.first_position is 2: it must be 0, or more with learned positions$"),
+        (
+            {"layer_scale": 0.1, "residual": "attention"},
+            "^model.layer_scale is 0.1: it needs residual sum, got attention$",
+        ),
+        ({"attention_scale": 0.0}, "^model.attention_scale is 0.0: it must be above 0$"),
+        (
+            {"attention_scale": 1.0, "mechanism": "gla"},
+            "^model.attention_scale is 1.0: gla has no such factor$",
+        ),
+        ({"frames": 0}, "^model.frames is 0: it must be a whole number, 1 or more$"),
+        ({"frames": 80, "share_embeddings": True}, "^model.frames is 80: share_embeddings needs tokens$"),
+        ({"tied_bias": True}, "^model.tied_bias is True, model.tied_scale 1.0: they need tie_embeddings$"),
+        ({"norm": "batch"}, "^model.norm is 'batch': it must be one of layer, rms, rms_offset$"),
+        ({"dtype": "int8"}, "^model.dtype is 'int8': it must be one of float32, bfloat16, float16, float64$"),
+        ({"rope_original_length": 8}, "rope_original_length is 8: model.rope_scaling is None, expected yarn"),
+        (
+            {"rope_fast_turns": 8.0},
+            "rope_fast_turns 8.0: model.rope_scaling is None, expected yarn or llama3",
+        ),
+        ({"positions": "none", "rope_slow_turns": 2.0}, "rope_slow_turns is 2.0: .* expected rope"),
         (
             {"implementation": "fast"},
             "^model.implementation is 'fast': it must be one of reference, blockwise$",

@@ -15,7 +15,7 @@ from attnjax.models import (
     Transformer,
     TransformerConfig,
     alignment,
-    greedy_decode,
+    generate,
 )
 
 PAD, BOS, EOS = 0, 1, 2
@@ -38,7 +38,7 @@ def sources(count: int = 12) -> tuple[jax.Array, jax.Array]:
 
 
 def decode(model: Transformer, source: jax.Array, lengths: jax.Array, **options):
-    return greedy_decode(model, source, lengths, bos=BOS, eos=EOS, pad=PAD, max_length=LENGTH, **options)
+    return generate(model, source, lengths, bos=BOS, eos=EOS, pad=PAD, max_length=LENGTH, **options)
 
 
 def step_by_step(model: Transformer, source: jax.Array, lengths: jax.Array) -> tuple[np.ndarray, list[int]]:
@@ -137,7 +137,7 @@ def test_the_loop_carries_the_state_of_a_recurrence(mechanism: str, dtype: str) 
 
 def test_max_length_must_be_positive(model: Transformer) -> None:
     with pytest.raises(ValueError, match="max_length 0: expected 1 or more"):
-        greedy_decode(model, *sources(), bos=BOS, eos=EOS, pad=PAD, max_length=0)
+        generate(model, *sources(), bos=BOS, eos=EOS, pad=PAD, max_length=0)
 
 
 def test_no_more_tokens_than_learned_positions() -> None:
@@ -169,7 +169,7 @@ def test_prompts_of_many_lengths_are_continued_as_each_alone(fields: dict[str, A
         expected.append(tokens[0, length : length + 4])
     if padding == "left":
         prompts = jnp.stack([jnp.roll(row, 5 - n) for row, n in zip(prompts, lengths, strict=True)])
-    decoded = greedy_decode(small, prompts, lengths, padding=padding, **options)
+    decoded = generate(small, prompts, lengths, padding=padding, **options)
     np.testing.assert_array_equal(decoded.tokens, expected)
     with pytest.raises(ValueError, match="expected None, LanguageModel has no encoder"):
-        greedy_decode(small, prompts, lengths, capture=nn.Capture(), **options)
+        generate(small, prompts, lengths, capture=nn.Capture(), **options)

@@ -1,5 +1,6 @@
 """The encoder-decoder: every kind of config, padding, causality, capture, dtypes, what it is made of."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from flax import nnx
 from attnjax import nn
 from attnjax.models import Transformer, TransformerConfig
 from attnjax.ops import attention as attention_module
+from attnjax.ops import masks
 
 B, S, T = 3, 7, 5
 SMALL = {"dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "hidden": 24, "max_length": 32}
@@ -32,10 +34,10 @@ NAMED = {
 every_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 
 
-def build(**fields: Any) -> Transformer:
+def build(*, source_vocab: int | None = 11, target_vocab: int = 9, **fields: Any) -> Transformer:
     """A small model with every parameter off its initial value."""
     config = TransformerConfig(**{**SMALL, **fields})
-    model = Transformer(config, source_vocab=11, target_vocab=9, rngs=nnx.Rngs(0))
+    model = Transformer(config, source_vocab=source_vocab, target_vocab=target_vocab, rngs=nnx.Rngs(0))
     leaves, tree = jax.tree.flatten(nnx.state(model, nnx.Param))
     keys = jax.random.split(jax.random.key(1), len(leaves))
     moved = [
@@ -62,6 +64,58 @@ def test_padding_does_not_matter(variant: dict) -> None:
     assert not np.allclose(model((source + 1) % 11, lengths, target).logits, logits, atol=1e-2)
 
 
+def test_sources_may_be_padded_on_the_left() -> None:
+    model, (source, lengths, target) = jax.jit(build(positions="sinusoidal_halves")), inputs()
+    right = model(source, lengths, target).logits
+    at = (jnp.arange(S) - (S - lengths[:, None])) % S
+    inside = jnp.arange(S) >= S - lengths[:, None]
+    left = model(jnp.take_along_axis(source, at, 1), inside, target).logits
+    np.testing.assert_allclose(left, right, atol=1e-5)
+
+
+def test_sources_may_be_frames_of_sound_of_which_two_make_a_vector() -> None:
+    model = build(frames=3, max_vectors=4, source_vocab=None)
+    frames, (_, _, target) = jax.random.normal(jax.random.key(4), (B, 8, 3)), inputs()
+    embedding = model.source_embedding
+    x = jnp.pad(frames, ((0, 0), (1, 1), (0, 0)))
+    kernel, bias = embedding.first.kernel[...], embedding.first.bias[...]
+    x = jax.nn.gelu(sum(x[:, i : i + 8] @ kernel[i] for i in range(3)) + bias, approximate=False)
+    x = jnp.pad(x, ((0, 0), (1, 1), (0, 0)))
+    kernel, bias = embedding.second.kernel[...], embedding.second.bias[...]
+    x = jax.nn.gelu(sum(x[:, i : i + 8 : 2] @ kernel[i] for i in range(3)) + bias, approximate=False)
+    np.testing.assert_allclose(embedding(frames), x + embedding.positions[...], rtol=1e-4, atol=1e-4)
+    lengths = jnp.array([4, 2, 3])
+    logits = model(frames, lengths, target).logits
+    changed = frames.at[1, 6:].set(7.0)  # The convolutions of the second vector read frames up to 5.
+    np.testing.assert_allclose(model(changed, lengths, target).logits, logits, atol=1e-4)
+    with pytest.raises(ValueError, match=r"source \[3, 8\]: expected \(B, S, 3\)"):
+        model.encode(frames[..., 0], lengths)
+    with pytest.raises(ValueError, match=r"frames \[3, 8, 2\]: expected \(B, S, 3\)"):
+        model.encode(frames[..., :2], lengths)
+    with pytest.raises(ValueError, match="5 vectors of frames: the table of positions has 4 rows"):
+        model.encode(jnp.ones((B, 10, 3)), lengths)
+    with pytest.raises(ValueError, match=r"source_vocab 11: config\.frames is 3, expected one of both"):
+        build(frames=3)
+
+
+def test_source_and_target_may_share_the_embedding_of_tokens() -> None:
+    settings = {"positions": "learned", "tie_embeddings": True, "share_embeddings": True}
+    model = build(**settings, embedding_norm=True, tied_bias=True, tied_scale=0.5, target_vocab=11)
+    assert model.target_embedding.tokens is None
+    assert model.target_embedding.table is not model.source_embedding.table
+    source, lengths, target = inputs()
+    memory = model.encode(source, lengths).memory
+    at, table = model.target_embedding, model.source_embedding.tokens.embedding[...]
+    x = at.norm(table[target] * 4 + at.table.embedding[...][:T])
+    x = model.decoder[0](x, memory, mask=masks.causal(), context_mask=masks.lengths(key=lengths)).out
+    expected = model.decoder_norm(x) @ table.T * 0.5 + model.output_bias[...]
+    np.testing.assert_allclose(model(source, lengths, target).logits, expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(
+        ValueError, match="source_vocab 11, target_vocab 9: share_embeddings needs equal ones"
+    ):
+        build(**settings)
+
+
 @every_variant
 def test_a_logit_sees_no_later_target_token(variant: dict) -> None:
     model, (source, lengths, target) = jax.jit(build(**variant)), inputs()
@@ -79,7 +133,7 @@ def test_decoding_with_the_cache_equals_decoding_without(variant: dict) -> None:
     step = jax.jit(lambda tokens, cache: model.decode(tokens, None, lengths, cache=cache))
     cache, parts = model.init_cache(memory, lengths, 6), []
     for tokens in (target[:, :3], target[:, 3:4], target[:, 4:]):
-        logits, cache, _ = step(tokens, cache)
+        logits, cache, *_ = step(tokens, cache)
         parts.append(logits)
     np.testing.assert_allclose(jnp.concatenate(parts, 1), whole, atol=1e-4)
     assert cache.length.tolist() == [T] * B
@@ -122,7 +176,7 @@ def test_parameters_are_all_there_is_and_all_are_used_and_named(variant: dict) -
 def test_capture_names_layers_and_changes_no_bit() -> None:
     model, (source, lengths, target) = build(encoder_layers=2, decoder_layers=2), inputs()
     plain = jax.jit(lambda: model(source, lengths, target).logits)()
-    logits, _, captured = jax.jit(lambda: model(source, lengths, target, capture=nn.Capture()))()
+    logits, _, captured, _ = jax.jit(lambda: model(source, lengths, target, capture=nn.Capture()))()
     np.testing.assert_array_equal(np.asarray(logits), np.asarray(plain))
     assert {path: weights.shape for path, weights in captured.items()} == {
         **{f"encoder.{i}.attention": (B, 4, S, S) for i in range(2)},
@@ -131,12 +185,22 @@ def test_capture_names_layers_and_changes_no_bit() -> None:
     }
     assert not captured["decoder.1.cross_attention"][2, :, :, 1:].any()  # a source of one token
     request = nn.Capture(layers=(1,), heads=(2,), rows=(0, 3))
-    part = jax.jit(lambda: model(source, lengths, target, capture=request).weights)()
+    request = dataclasses.replace(request, hidden=True)
+    _, _, part, hidden = jax.jit(lambda: model(source, lengths, target, capture=request))()
     assert {path: weights.shape for path, weights in part.items()} == {
         "encoder.1.attention": (B, 1, 2, S),
         "decoder.1.self_attention": (B, 1, 2, T),
         "decoder.1.cross_attention": (B, 1, 2, S),
     }
+    of_stack = (
+        "encoder.1",
+        "decoder.1",
+        "source_embedding",
+        "target_embedding",
+        "encoder_norm",
+        "decoder_norm",
+    )
+    assert {path: x.shape for path, x in hidden.items()} == dict.fromkeys(of_stack, (B, 2, model.config.dim))
     with pytest.raises(ValueError, match=r"capture.layers \(2,\): there are 2"):
         model(source, lengths, target, capture=nn.Capture(layers=(2,)))
 
@@ -144,12 +208,12 @@ def test_capture_names_layers_and_changes_no_bit() -> None:
 def test_a_capture_asks_each_stack_for_the_layers_and_rows_that_it_has() -> None:
     model = build(encoder_layers=1, decoder_layers=2)
     source, lengths, target = jnp.ones((B, S), int), jnp.full(B, S), jnp.ones((B, T), int)
-    *_, captured = model(source, lengths, target, capture=nn.Capture(layers=(1,), rows=(0, S - 1)))
+    captured = model(source, lengths, target, capture=nn.Capture(layers=(1,), rows=(0, S - 1))).weights
     assert {path: weights.shape for path, weights in captured.items()} == {
         "decoder.1.self_attention": (B, 4, 1, T),
         "decoder.1.cross_attention": (B, 4, 1, S),
     }
-    *_, captured = model(source, lengths, target, capture=nn.Capture(layers=(0,), rows=(S - 1,)))
+    captured = model(source, lengths, target, capture=nn.Capture(layers=(0,), rows=(S - 1,))).weights
     assert captured["encoder.0.attention"].shape == (B, 4, 1, S)
     with pytest.raises(ValueError, match=r"capture.rows \(7,\): there are 7"):
         model(source, lengths, target, capture=nn.Capture(rows=(S,)))
@@ -158,7 +222,7 @@ def test_a_capture_asks_each_stack_for_the_layers_and_rows_that_it_has() -> None
 def test_a_recurrence_has_no_weights_to_capture_or_to_drop() -> None:
     model = build(mechanism="mamba2", kv_heads=2)
     dropout = nn.Dropout(0.1, jax.random.key(0))
-    *_, captured = jax.eval_shape(lambda *a: model(*a, dropout=dropout, capture=nn.Capture()), *inputs())
+    captured = jax.eval_shape(lambda *a: model(*a, dropout=dropout, capture=nn.Capture()), *inputs()).weights
     assert set(captured) == {"decoder.0.cross_attention"}
 
 
@@ -261,7 +325,56 @@ def test_what_does_not_fit_is_named() -> None:
     model, (source, lengths, target) = build(), inputs()
     with pytest.raises(ValueError, match=r"source \[7\]: expected \(B, S\)"):
         model.encode(source[0], lengths)
-    with pytest.raises(ValueError, match=r"source_lengths \[2\]: expected \(B,\), B is 3"):
+    with pytest.raises(ValueError, match=r"source_lengths \[2\]: expected \[3\] for the tokens \[3, 7\]"):
         model.encode(source, lengths[:2])
     with pytest.raises(ValueError, match="memory None"):
         model.decode(target, None, lengths)
+
+
+@pytest.mark.parametrize(
+    ("cross", "kind"),
+    [("additive & entmax(alpha=1.2)", "ComposedAttention"), ("local_p(size=2)", "LocalAttention")],
+)
+def test_the_source_is_read_by_a_mechanism_of_its_own(cross: str, kind: str) -> None:
+    """Step by step as at once, with weights that give its output again, and gradients for all of it."""
+    model = build(cross_mechanism=cross)
+    rng = np.random.default_rng(0)
+    source, target = jnp.array(rng.integers(0, 11, (B, S))), jnp.array(rng.integers(0, 9, (B, T)))
+    lengths = jnp.array([7, 5, 1])
+    memory = model.encode(source, lengths).memory
+    whole = jax.jit(lambda m, t: model.decode(t, m, lengths, capture=nn.Capture())[::2])(memory, target)
+    cache = model.init_cache(memory, lengths, T)
+    step = jax.jit(lambda t, cache: model.decode(t, None, lengths, cache=cache)[:2])
+    for i in range(T):
+        logits, cache = step(target[:, i : i + 1], cache)
+        np.testing.assert_allclose(logits[:, 0], whole[0][:, i], atol=1e-5)
+    weights = whole[1]["decoder.0.cross_attention"]
+    assert weights.shape == (B, 4, T, S)
+    assert not np.asarray(weights)[1, :, :, 5:].any()
+    layer = model.decoder[0].cross_attention
+    assert type(layer).__name__ == kind
+    found = layer(jnp.ones((B, T, 16)), memory, mask=masks.lengths(key=lengths), capture=nn.Capture())
+    again = jnp.einsum("bnts,bsnv->btnv", found.weights, layer.project(memory).values)
+    np.testing.assert_allclose(layer.out(again), found.out, atol=1e-5)
+    if cross.startswith("local_p"):  # Its windows lie within the rows of the source, whatever names them.
+        of_rows = layer(jnp.ones((B, T, 16)), memory, mask=jnp.arange(S) < lengths[:, None]).out
+        np.testing.assert_allclose(found.out, of_rows, atol=1e-6)
+    graphdef, params = nnx.split(model, nnx.Param)
+    slope = jax.jit(jax.grad(lambda p: (nnx.merge(graphdef, p)(source, lengths, target).logits ** 2).sum()))
+    own = jax.tree.leaves(slope(params)["decoder"][0]["cross_attention"])
+    assert all(np.abs(leaf).max() > 0 for leaf in own)
+
+
+@pytest.mark.parametrize(
+    ("cross", "told"),
+    [
+        ("monotonic", "monotonic is no layer that reads a source for one target token after another"),
+        ("coverage", "coverage is no layer that reads a source"),
+        ("softmax+window(size=3)", "window is of self-attention, by the places of tokens in one sequence"),
+        ("gla", "gla reads no source, it is of self-attention"),
+        ("aditive", "unknown mechanism 'aditive'; did you mean additive"),
+    ],
+)
+def test_what_cannot_read_a_source_is_named(cross: str, told: str) -> None:
+    with pytest.raises(ValueError, match=rf"model.cross_mechanism is '.*': {told}"):
+        TransformerConfig(cross_mechanism=cross)

@@ -20,6 +20,11 @@ def test_every_choice_of_the_config_reaches_its_layers() -> None:
         qk_norm=True,
         bias=False,
         norm="rms",
+        norm_eps=0.25,
+        attention_scale=0.75,
+        layer_scale=0.5,
+        embedding_scale=3.0,
+        embedding_norm=True,
         norm_placement="post",
         activation="swiglu",
         positions="rope_interleaved",
@@ -36,7 +41,7 @@ def test_every_choice_of_the_config_reaches_its_layers() -> None:
     assert [layer.rope for layer in layers] == [rope, rope, None]
     for layer in layers:
         assert layer.output_gate.settings.kind == "headwise"
-        assert (layer.kv_heads, layer.implementation) == (2, "blockwise")
+        assert (layer.kv_heads, layer.implementation, layer.scale) == (2, "blockwise", 0.75)
         assert layer.query_norm is not None
         assert layer.query.bias is None
     for block in (encoder, decoder):
@@ -44,6 +49,9 @@ def test_every_choice_of_the_config_reaches_its_layers() -> None:
         assert block.feed_forward.up.bias is None
         residuals = [part for name, part in vars(block).items() if name.endswith("_residual")]
         assert {(type(part.norm).__name__, part.placement) for part in residuals} == {("RMSNorm", "post")}
+        assert {(part.norm.epsilon, part.scale.scale[...][0].item()) for part in residuals} == {(0.25, 0.5)}
+    for embedding in (model.source_embedding, model.target_embedding):
+        assert (embedding.scale, type(embedding.norm).__name__) == (3.0, "RMSNorm")
     assert model.output.bias is None
 
 

@@ -53,7 +53,7 @@ def test_a_token_is_seen_by_itself_and_later_ones_and_decoding_is_one_pass(varia
     step = jax.jit(lambda tokens, cache: model(tokens, cache=cache))
     cache, parts = model.init_cache(B, T), []
     for tokens in (TOKENS[:, :5], TOKENS[:, 5:6], TOKENS[:, 6:]):
-        part, cache, _ = step(tokens, cache)
+        part, cache, *_ = step(tokens, cache)
         parts.append(part)
     np.testing.assert_allclose(jnp.concatenate(parts, 1), logits, atol=1e-5)
     assert cache.length.tolist() == [T] * B
@@ -120,7 +120,13 @@ def test_a_block_that_layers_share_stays_shared_through_jit_and_grad() -> None:
 
 def test_weights_are_captured_by_path_and_dropout_takes_effect() -> None:
     model = build()
-    logits, _, weights = model(TOKENS, capture=Capture(layers=(1,), rows=(3,)))
+    logits, _, weights, hidden = model(TOKENS, capture=Capture(layers=(1,), rows=(3,), hidden=True))
+    assert {path: x.shape[:2] for path, x in hidden.items()} == dict.fromkeys(
+        ("embedding", "blocks.1", "norm"), (B, 1)
+    )
+    whole = model(TOKENS, capture=Capture(layers=(), hidden=True))
+    np.testing.assert_array_equal(model.output(whole.hidden["norm"]), whole.logits)
+    assert whole.hidden.keys() == {"embedding", "norm"}
     assert {path: w.shape for path, w in weights.items()} == {"blocks.1.attention": (B, 2, 1, T)}
     np.testing.assert_array_equal(weights["blocks.1.attention"][..., 4:], 0)
     dropped = [model(TOKENS, dropout=Dropout(0.5, jax.random.key(i))).logits for i in (0, 0, 1)]

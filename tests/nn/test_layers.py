@@ -1,5 +1,7 @@
 """Norms, feed-forward and embedding against their formulas."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from flax import nnx
 
 from attnjax import nn
+from attnjax.nn.activation import ACTIVATIONS, GATED
 from attnjax.ops.attention import attention_weights
 from attnjax.ops.positions import relative_buckets, sinusoidal
 
@@ -66,11 +69,76 @@ def test_swiglu_is_its_formula() -> None:
     )
 
 
-def test_embedding_scales_and_adds_sinusoids() -> None:
-    embedding = nn.Embedding(9, 6, positions="sinusoidal", rngs=nnx.Rngs(0))
+def test_activations_are_their_formulas() -> None:
+    x = np.linspace(-4, 4, 9)
+    logistic = 1 / (1 + np.exp(-x))
+    normal_cdf = np.array([(1 + math.erf(v / math.sqrt(2))) / 2 for v in x])
+    formulas = {
+        "gelu": x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+        "gelu_exact": x * normal_cdf,
+        "quick_gelu": x / (1 + np.exp(-1.702 * x)),
+        "relu": np.maximum(x, 0),
+        "silu": x * logistic,
+        "tanh": np.tanh(x),
+    }
+    assert set(formulas) == set(ACTIVATIONS)
+    for name, expected in formulas.items():
+        np.testing.assert_allclose(ACTIVATIONS[name](jnp.array(x)), expected, atol=1e-5, err_msg=name)
+
+
+def test_gated_layers_apply_the_activation_of_their_name_to_the_gate() -> None:
+    x = normal(3, 6)
+    for gated, name in GATED.items():
+        layer = nn.FeedForward(6, 10, activation=gated, bias=False, rngs=nnx.Rngs(0))
+        gate, up = x @ layer.gate.kernel[...], x @ layer.up.kernel[...]
+        expected = (ACTIVATIONS[name](gate) * up) @ layer.down.kernel[...]
+        np.testing.assert_allclose(layer(x), expected, atol=1e-5, err_msg=gated)
+
+
+@pytest.mark.parametrize("halves", [False, True])
+def test_embedding_scales_and_adds_sinusoids(halves: bool) -> None:
+    kind = "sinusoidal_halves" if halves else "sinusoidal"
+    embedding = nn.Embedding(9, 6, positions=kind, rngs=nnx.Rngs(0))
     tokens = jnp.array([[3, 0, 8]])
-    expected = embedding.tokens.embedding[...][tokens] * 6**0.5 + sinusoidal(jnp.arange(3), 6)
+    at = sinusoidal(jnp.arange(3), 6)
+    at = jnp.concatenate([at[:, ::2], at[:, 1::2]], -1) if halves else at
+    expected = embedding.tokens.embedding[...][tokens] * 6**0.5 + at
     np.testing.assert_allclose(embedding(tokens), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_embedding_norms_the_sum_of_its_tables_and_widens_it() -> None:
+    def norm(size: int) -> nnx.Module:
+        return nn.make_norm("layer", size, eps=0.1, rngs=nnx.Rngs(0))
+
+    sizes = {"positions": "learned", "max_length": 4, "first_position": 2, "types": 2, "width": 3}
+    embedding = nn.Embedding(9, 6, scale=1.0, make_norm=norm, rngs=nnx.Rngs(0), **sizes)
+    perturb(embedding)
+    tokens, types = jnp.array([[3, 0, 8]]), jnp.array([[0, 1, 1]])
+    words, at, kinds = (part.embedding[...] for part in (embedding.tokens, embedding.table, embedding.types))
+    assert at.shape == (6, 3)
+    for given in (types, None):
+        x = words[tokens] + at[2:5] + kinds[0 if given is None else given]
+        x = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 0.1)
+        x = x * embedding.norm.scale[...] + embedding.norm.bias[...]
+        expected = x @ embedding.project.kernel[...] + embedding.project.bias[...]
+        np.testing.assert_allclose(embedding(tokens, types=given), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(embedding.attend(jnp.ones(3)), words.sum(-1), rtol=1e-5)
+    with pytest.raises(ValueError, match="positions from 2 to 4: the table of positions has 4 rows"):
+        embedding(tokens, positions=jnp.array([2, 3, 4]))
+    with pytest.raises(ValueError, match="types from 0 to 2: the table of types has 2 rows"):
+        embedding(tokens, types=jnp.array([[0, 1, 2]]))
+    with pytest.raises(ValueError, match=r"types \[1, 3\]: the embedding has no types"):
+        nn.Embedding(9, 6, rngs=nnx.Rngs(0))(tokens, types=types)
+
+
+@pytest.mark.parametrize("placement", ["pre", "post"])
+def test_a_residual_scales_what_is_added(placement: str) -> None:
+    norm, x, change = nn.make_norm("rms", 6, rngs=nnx.Rngs(0)), normal(3, 6), normal(2, 3, 6)[0]
+    residual = nn.Residual(norm, placement, nn.LayerScale(6, 0.5))
+    perturb(residual)
+    total = x + change * residual.scale.scale[...]
+    expected = total if placement == "pre" else norm(total)
+    np.testing.assert_allclose(residual.leave(x, change, None), expected, rtol=1e-5)
 
 
 def test_embedding_adds_a_learned_table_without_scaling_it() -> None:
@@ -116,8 +184,11 @@ def test_t5_scores_are_its_table_in_32_buckets_up_to_128_tokens(bidirectional: b
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: nn.make_norm("batch", 4, rngs=nnx.Rngs(0)), "norm 'batch': expected 'layer' or 'rms'"),
-        (lambda: nn.FeedForward(4, 8, activation="relu", rngs=nnx.Rngs(0)), "activation 'relu': expected"),
+        (
+            lambda: nn.make_norm("batch", 4, rngs=nnx.Rngs(0)),
+            "norm 'batch': expected 'layer', 'rms' or 'rms_offset'",
+        ),
+        (lambda: nn.FeedForward(4, 8, activation="gelo", rngs=nnx.Rngs(0)), "activation 'gelo': expected"),
         (lambda: nn.Embedding(4, 8, positions="rope", rngs=nnx.Rngs(0)), "positions 'rope': expected"),
         (lambda: nn.Embedding(4, 8, positions="learned", rngs=nnx.Rngs(0)), "max_length None"),
         (lambda: nn.PositionScore("rope", 4, bidirectional=True, rngs=nnx.Rngs(0)), "kind 'rope': expected"),

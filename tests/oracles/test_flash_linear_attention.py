@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, files
 import numpy as np
 import pytest
 
+from attnjax.ops.linear.hgrn import hgrn
+from attnjax.ops.linear.ttt import ttt_linear
 from tests.ops.linear.member_cases import MEMBERS
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: oracles)")
@@ -186,6 +188,33 @@ def test_a_member(name):
     expected = theirs(*map(torch.tensor, (*args, *given.values()))).numpy()
     got = MEMBERS[name].function(*args, **given, **options, chunk_size=16)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_hgrn_without_phases():
+    x = draw()
+    content, log = x["value"][:, :, 0], x["per_channel"][:, :, 0]
+    written = (1 - np.exp(log)) * content
+    expected = naive("hgrn/naive", "naive_recurrent_hgrn", torch.tensor(written), torch.tensor(log))[0]
+    got, _ = hgrn(np.stack([content, 0 * content], -1), np.exp(log), np.zeros(V, np.float32))
+    np.testing.assert_allclose(got[..., 0], expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_what_ttt_linear_has_learned():
+    """fla's rates are of the place alone, and it adds what is read to W q, not to q: states are compared."""
+    x, size, length = draw(), 8, 32
+    query, key, value = (x[name][:, :length] for name in ("query", "key", "value"))
+    place = np.linspace(1.0, 0.2, size, dtype=np.float32)
+    rates = np.resize(place, length)[None, :, None, None] * np.ones((B, 1, N, 1), np.float32)
+    gain, shift = 1 + x["bonus"], x["ridge"]
+    args = map(torch.tensor, (query, key, value, gain, shift, rates))
+    options = {"scale": 1.0, "mini_batch_size": size, "output_final_state": True}
+    _, weight, bias = naive("ttt/naive", "chunk_ttt_linear_ref", *args, **options)
+    zeros = np.zeros((N, H), np.float32)
+    model = {"weight": np.zeros((N, H, H), np.float32), "bias": zeros, "gain": gain, "shift": shift}
+    rate = np.ones((B, length, N), np.float32)
+    _, state = ttt_linear(query, key, value, **model, rate=rate, place_rate=place)
+    np.testing.assert_allclose(state.weight, weight.numpy(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(state.bias, bias[:, :, 0].numpy(), rtol=1e-4, atol=1e-4)
 
 
 def test_all_but_three_have_a_peer():

@@ -77,7 +77,7 @@ def test_saves_go_on_in_the_background_and_take_turns(tmp_path: Path) -> None:
     def first(folder: Path) -> None:
         assert go_on.wait(60)
         seen.append(
-            (folder.name, [path.name for name in ("one", "two") for path in (tmp_path / name).iterdir()])
+            (folder.name, [path.name for name in ("one", "two") for path in (tmp_path / name).glob("*")])
         )
 
     with _open(tmp_path / "one") as one, _open(tmp_path / "two") as two:

@@ -32,10 +32,8 @@ from attnjax.nn.attention.settings import (
 )
 from attnjax.nn.attention.sizes import Layout as Axes
 from attnjax.nn.attention.sizes import make_layout, require_sizes, with_key_heads
-from attnjax.nn.axes import named
-from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout
-from attnjax.nn.projection import into_heads
+from attnjax.nn.projection import into_heads, out_of_heads
 from attnjax.ops import positions as position_ops
 from attnjax.ops.scores import Score
 
@@ -156,17 +154,8 @@ class Attention(nnx.Module):
         common: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         names = biased(bias)
         self._project_into(layout, {name: widths.get(name, dim) for name in PROJECTIONS[:3]}, names, common)
-        self.out = nnx.LinearGeneral(
-            (heads, self.value_dim),
-            dim if out_dim is None else out_dim,
-            axis=(-2, -1),
-            use_bias="out" in names,
-            kernel_init=nnx.initializers.xavier_uniform(),
-            kernel_metadata=named("heads", "head_dim", "embed"),
-            bias_metadata=named("embed"),
-            dot_general=flat_dot_general,
-            **common,
-        )
+        read = {"heads": heads, "head_dim": self.value_dim}
+        self.out = out_of_heads(read, dim if out_dim is None else out_dim, bias="out" in names, **common)
         norm = as_norm(qk_norm)
         self.query_norm, self.key_norm = (
             None if norm is None else make_head_norm(norm, **_heads(layout.projected[name]), **common)

@@ -1,6 +1,7 @@
-"""Requests for attention weights, fixed when the program is compiled."""
+"""Requests for attention weights and hidden vectors, fixed when the program is compiled."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -19,6 +20,8 @@ class Capture:
       layers: the numbers of the layers; None: all.
       heads: the numbers of the heads; None: all.
       rows: the numbers of the query rows; None: all.
+      hidden: whether a model returns the vectors of these rows too, after its embedding, after each of these
+        layers and after its last norm.
 
     Raises:
       TypeError: A field is neither None nor a tuple of ints.
@@ -32,6 +35,7 @@ class Capture:
     layers: Indices = None
     heads: Indices = None
     rows: Indices = None
+    hidden: bool = False
 
     def __post_init__(self) -> None:
         for name in ("layers", "heads", "rows"):
@@ -46,16 +50,21 @@ class Capture:
 
         Example:
           >>> Capture(rows=(1, 6)).within("rows", 5)
-          Capture(layers=None, heads=None, rows=(1,))
+          Capture(layers=None, heads=None, rows=(1,), hidden=False)
         """
         asked = getattr(self, name)
-        return self if asked is None else replace(self, **{name: tuple(i for i in asked if i < size)})
+        changes: dict[str, Any] = {} if asked is None else {name: tuple(i for i in asked if i < size)}
+        return replace(self, **changes)
 
     def of(self, rows: Float[Array, "*B N T"]) -> Float[Array, "*B n t"]:
         """Returns one number for each asked head and row, of numbers for all."""
         if self.heads is not None:
             rows = rows[..., np.array(self.heads, int), :]
         return rows if self.rows is None else rows[..., np.array(self.rows, int)]
+
+    def of_tokens(self, x: Float[Array, "*B T D"]) -> Float[Array, "*B t D"]:
+        """Returns the vectors of the asked rows."""
+        return x if self.rows is None else x[..., np.array(self.rows, int), :]
 
     def require_within(self, name: str, size: int) -> None:
         """Raises ValueError if the field `name` asks for an index that is not below size."""

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attnjax.mechanisms.catalogue import recurrence
+from attnjax.mechanisms.catalogue import find
 from attnjax.nn.attention.cache import StateCache
 from attnjax.ops import masks
 from attnjax.ops.masks import Mask
@@ -66,7 +66,7 @@ def read_recurrent_mask(
       ValueError: The mask, or the cache, does not fit the mechanism or each other.
     """
     reading = read_mask(mask, mechanism)
-    if not reading.causal and recurrence(mechanism).causal_only:
+    if not reading.causal and find(mechanism).causal_only:
         raise ValueError(f"mask {mask!r}: {mechanism} is causal only, expected causal() in it")
     if cache is None:
         if reading.causal and known_to_differ(reading.offset, 0):

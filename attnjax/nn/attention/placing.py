@@ -125,8 +125,12 @@ def shifted_positions(
 
 def right_padded(reading: MaskReading, tokens: int) -> MaskReading:
     """Returns the reading after each row has moved by its start to the left."""
-    ends = tokens if reading.lengths is None else reading.lengths
-    return reading._replace(lengths=jnp.maximum(ends - reading.starts, 0), starts=None)
+    ends, ids = tokens if reading.lengths is None else reading.lengths, reading.segment_ids
+    if ids is not None:
+        starts = jnp.asarray(reading.starts)
+        shape = jnp.broadcast_shapes(starts.shape, jnp.shape(ids)[:-1])
+        ids = shifted_positions(jnp.asarray(ids), starts, (*shape, tokens))
+    return reading._replace(lengths=jnp.maximum(ends - reading.starts, 0), starts=None, segment_ids=ids)
 
 
 def as_mask(mask: MaskLike) -> Mask:

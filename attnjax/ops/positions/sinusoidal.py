@@ -8,13 +8,14 @@ from attnjax.ops.positions.angles import angles, frequencies, integers
 
 
 def sinusoidal(
-    positions: Int[ArrayLike, "*T"], dim: int, *, dtype: DTypeLike = jnp.float32
+    positions: Int[ArrayLike, "*T"], dim: int, *, halves: bool = False, dtype: DTypeLike = jnp.float32
 ) -> Float[Array, "*T dim"]:
     """Returns sinusoidal position vectors: entry 2i is sin(p / 10000^(2i/dim)), entry 2i+1 the cosine.
 
     Args:
       positions: integers of any shape, in tokens; negative ones are allowed.
       dim: size of a vector, even.
+      halves: whether all sines stand before all cosines, as in Marian, and not each before its cosine.
       dtype: of the result; angles are float64 for float64 and good to float32's last bits otherwise.
 
     Returns:
@@ -36,5 +37,6 @@ def sinusoidal(
     if dim < 2 or dim % 2:
         raise ValueError(f"dim is {dim}: expected a positive even number")
     turned = angles(positions, frequencies(dim, 10000.0), jnp.dtype(dtype))
-    pairs = jnp.stack([jnp.sin(turned), jnp.cos(turned)], axis=-1)
+    waves = jnp.sin(turned), jnp.cos(turned)
+    pairs = jnp.concatenate(waves, axis=-1) if halves else jnp.stack(waves, axis=-1)
     return pairs.reshape(*positions.shape, dim).astype(dtype)

@@ -18,7 +18,9 @@ from attnjax.data.text.kept import kept_corpus
 from attnjax.data.text.noise import word_dropout
 from attnjax.data.text.tokenizer import BOS, EOS, PAD
 from attnjax.models.config import TransformerConfig
-from attnjax.models.decoding.greedy import alignment, greedy_decode
+from attnjax.models.decoding.alignment import alignment
+from attnjax.models.decoding.generate import generate
+from attnjax.models.decoding.text import TextModel
 from attnjax.models.encoder_decoder import Transformer
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
@@ -128,6 +130,15 @@ class TranslationTask(ModelTask[Transformer]):
         """Returns the translation of each text, as `translate` does."""
         return self.translate(params, inputs)
 
+    def writer(self, params: Params) -> TextModel:
+        """Returns the model with the tokenizers of both sides."""
+        decode = self.encoder.target.decode
+        return TextModel(self.model(params), self._source_ids, decode, eos=(EOS,), bos=BOS, pad=PAD)
+
+    def _source_ids(self, text: str) -> list[int]:
+        self._require_room([text])
+        return self.encoder.source.encode([text])[0]
+
     def translate(self, params: Params, texts: Sequence[str]) -> list[Translation]:
         """Returns the translation of each text, with the attention of each emitted token over its pieces.
 
@@ -195,7 +206,7 @@ class TranslationTask(ModelTask[Transformer]):
 
     def _decoded(self, model: Transformer, arrays: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
         """Returns greedily emitted tokens [B, T-1] and their number [B]."""
-        decoded = greedy_decode(
+        decoded = generate(
             model,
             arrays["source"],
             arrays["source_lengths"],

@@ -14,7 +14,7 @@ from attnjax.data.text.config import TranslationData
 from attnjax.data.text.splits import translation_splits
 from attnjax.data.text.tokenizer import BOS, PAD, UNK
 from attnjax.models.config import TransformerConfig
-from attnjax.models.decoding.greedy import alignment
+from attnjax.models.decoding.alignment import alignment
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks import inference
 from attnjax.tasks.translation import task as translation_module

@@ -1,0 +1,238 @@
+"""The generation of tokens by a model, all at once or piece by piece."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from attnjax.models.decoding.alignment import forced
+from attnjax.models.decoding.loop import Decodable, Marks, Strategy, begin, ends, proceed
+from attnjax.models.decoding.sampling import greedy
+from attnjax.models.encoder_decoder import Transformer
+from attnjax.models.output import Weights
+from attnjax.nn import Capture
+from attnjax.nn.attention.placing import shifted
+
+
+class Decoded(NamedTuple):
+    """Emitted tokens.
+
+    Attributes:
+      tokens: [B, L]: `lengths` of them, then the end mark (unless cut off), then padding.
+      lengths: [B].
+      scores: [B], where the strategy has such, as beams have.
+      weights: those that a capture asked for, by the path of their layer; None where none was given.
+    """
+
+    tokens: Int[Array, "B L"]
+    lengths: Int[Array, " B"]
+    scores: Float[Array, " B"] | None
+    weights: Weights | None
+
+
+def generate(
+    model: Decodable,
+    inputs: Int[Array, "B S"],
+    lengths: Int[Array, " B"],
+    *,
+    strategy: Strategy | None = None,
+    bos: int | None = None,
+    eos: int | Sequence[int],
+    pad: int,
+    max_length: int,
+    padding: Literal["right", "left"] = "right",
+    key: Array | None = None,
+    tile: tuple[int, int] | None = None,
+    capture: Capture | None = None,
+) -> Decoded:
+    """Emits tokens until every row has ended, in one compiled loop.
+
+    Rows do not depend on each other: a row gives what it gives alone, whatever its padding. Products of other
+    shapes round differently, though, so that one of two tokens that are as likely up to the last digits may
+    turn into the other; with a tile there is one shape, and a row's tokens and the bits behind them are the
+    same in every batch.
+
+    Args:
+      model: an encoder-decoder, which reads the inputs, or a decoder-only model, which continues them.
+      inputs: sources or prompts.
+      lengths: the tokens of each of them, without padding; 1 or more.
+      strategy: `greedy()`, `sampling(…)`, `beams(…)`, …; None: greedy.
+      bos: the token that begins a row; a decoder-only model needs none.
+      eos: the token that ends a row, or several.
+      pad: the token that fills up a row.
+      max_length: L, of emitted tokens, the end mark included.
+      padding: the side of the inputs on which their padding is.
+      key: of jax.random, for a strategy that draws: one for each row [B], or one, of which row i takes
+        `fold_in(key, i)`.
+      tile: (rows, width): the batch is computed so many rows at a time, with inputs of this width, whatever
+        their number and theirs. It costs the time of that many rows, and is not for use inside jit.
+      capture: weights of an encoder-decoder's decoder to return; row t belongs to the step that emitted
+        token t.
+
+    Raises:
+      ValueError: max_length is not positive, or more than there are learned positions; the capture is out of
+        range, or the model has no encoder; there is no bos or key where one is needed; shapes do not fit.
+
+    Example:
+      >>> from attnjax.models import LanguageModel, LanguageModelConfig, sampling
+      >>> model = LanguageModel(LanguageModelConfig(dim=8), vocab=11, rngs=nnx.Rngs(0))
+      >>> prompts, lengths = jnp.ones((2, 5), int), jnp.array([5, 4])
+      >>> generate(model, prompts, lengths, eos=2, pad=0, max_length=3).tokens.shape
+      (2, 3)
+      >>> drawn = sampling(temperature=0.8, top_p=0.9)
+      >>> options = {"eos": [2, 3], "pad": 0, "max_length": 3, "key": jax.random.key(0)}
+      >>> generate(model, prompts, lengths, strategy=drawn, **options).tokens.shape
+      (2, 3)
+    """
+    run = _Run(model, inputs, lengths, strategy, bos, eos, pad, max_length, padding, key)
+    if capture is not None and not isinstance(model, Transformer):
+        raise ValueError(f"capture {capture}: expected None, {type(model).__name__} has no encoder")
+    tokens, scores = run.whole() if tile is None else run.by_tiles(*tile)
+    ended = ends(tokens, run.marks)
+    count = jnp.where(ended.any(axis=1), jnp.argmax(ended, axis=1), max_length).astype(jnp.int32)
+    weights = None
+    if capture is not None and run.bos is not None:
+        weights = forced(*run.split, run.inputs, run.lengths, tokens, run.bos, capture)
+    return Decoded(tokens, count, scores, weights)
+
+
+def stream(
+    model: Decodable,
+    inputs: Int[Array, "B S"],
+    lengths: Int[Array, " B"],
+    *,
+    strategy: Strategy | None = None,
+    bos: int | None = None,
+    eos: int | Sequence[int],
+    pad: int,
+    max_length: int,
+    padding: Literal["right", "left"] = "right",
+    key: Array | None = None,
+    every: int = 4,
+) -> Iterator[np.ndarray]:
+    """Yields the tokens of `generate` as they come, [B, T] of `every` steps, padded where a row has ended.
+
+    All pieces come from one compiled program, that of `generate`.
+
+    Args:
+      model: as in `generate`, like all others but the last.
+      inputs: sources or prompts.
+      lengths: of them.
+      strategy: one that takes no token back.
+      bos: the token that begins a row.
+      eos: the token that ends a row, or several.
+      pad: the token that fills up a row.
+      max_length: of emitted tokens.
+      padding: the side of the inputs on which their padding is.
+      key: of jax.random.
+      every: the number of tokens of a piece, but for the last one.
+
+    Raises:
+      ValueError: As in `generate`; the strategy may take back tokens, as beams do; every is not positive.
+
+    Example:
+      >>> from attnjax.models import LanguageModel, LanguageModelConfig
+      >>> model = LanguageModel(LanguageModelConfig(dim=8), vocab=11, rngs=nnx.Rngs(0))
+      >>> options = {"eos": [], "pad": 0, "max_length": 6}
+      >>> [piece.shape for piece in stream(model, jnp.ones((2, 5), int), jnp.array([5, 4]), **options)]
+      [(2, 4), (2, 2)]
+    """
+    run = _Run(model, inputs, lengths, strategy, bos, eos, pad, max_length, padding, key)
+    if not run.strategy.streams:
+        raise ValueError(f"strategy {run.strategy!r}: expected one that takes no token back")
+    if every < 1:
+        raise ValueError(f"every {every}: expected 1 or more")
+    return run.pieces(every)
+
+
+class _Run:
+    """One call, with its arguments checked."""
+
+    def __init__(
+        self,
+        model: Decodable,
+        inputs: Array,
+        lengths: Array,
+        strategy: Strategy | None,
+        bos: int | None,
+        eos: int | Sequence[int],
+        pad: int,
+        max_length: int,
+        padding: str,
+        key: Array | None,
+    ) -> None:
+        self.strategy: Strategy = greedy() if strategy is None else strategy
+        if max_length < 1:
+            raise ValueError(f"max_length {max_length}: expected 1 or more")
+        if padding not in ("right", "left"):
+            raise ValueError(f"padding {padding!r}: expected 'right' or 'left'")
+        if inputs.ndim != 2 or lengths.shape != inputs.shape[:1]:
+            shapes = f"inputs {list(inputs.shape)}, lengths {list(lengths.shape)}"
+            raise ValueError(f"{shapes}: expected (B, S), (B,)")
+        if not isinstance(lengths, jax.core.Tracer):
+            counts, least = jax.device_get(lengths), int(model.continues)
+            if ((counts < least) | (counts > inputs.shape[1])).any():
+                raise ValueError(f"lengths {counts.tolist()}: expected {least} to {inputs.shape[1]} tokens")
+        if self.strategy.random and key is None:
+            raise ValueError(f"key None: {self.strategy!r} draws, expected a key of jax.random")
+        if padding == "left":
+            inputs = shifted(inputs[..., None], inputs.shape[1] - lengths)[..., 0]
+        self.inputs, self.lengths, self.length = inputs, lengths, max_length
+        self.split = nnx.split(model, nnx.Param)
+        self.bos = None if bos is None else jnp.int32(bos)
+        ends = np.asarray([eos] if isinstance(eos, int) else list(eos), np.int32)
+        self.marks = Marks(jnp.asarray(ends), jnp.int32(pad))
+        self.keys = _row_keys(key, inputs.shape[0]) if self.strategy.random else None
+
+    def whole(self) -> tuple[Array, Array | None]:
+        """Returns tokens and scores of all rows together."""
+        return self._finished(self.inputs, self.lengths, self.keys)
+
+    def by_tiles(self, rows: int, width: int) -> tuple[Array, Array | None]:
+        """Returns them, so many rows at a time."""
+        batch, longest = self.inputs.shape
+        if rows < 1 or width < longest:
+            raise ValueError(f"tile {(rows, width)}: expected 1 or more rows of {longest} or more tokens")
+        inputs = jnp.pad(self.inputs, ((0, 0), (0, width - longest)), constant_values=self.marks.pad)
+        parts = []
+        for first in range(0, batch, rows):
+            # A tile that is not full repeats its last row.
+            row = np.minimum(np.arange(first, first + rows), batch - 1)
+            keys = None if self.keys is None else self.keys[row]
+            parts.append(self._finished(inputs[row], self.lengths[row], keys))
+        tokens, scores = zip(*parts, strict=True)
+        joined = None if scores[0] is None else jnp.concatenate(scores)[:batch]
+        return jnp.concatenate(tokens)[:batch], joined
+
+    def pieces(self, every: int) -> Iterator[np.ndarray]:
+        """Yields the tokens of all rows together, so many steps at a time."""
+        state = self._begun(self.inputs, self.lengths, self.keys)
+        for first in range(0, self.length, every):
+            last = min(first + every, self.length)
+            state = self._proceeded(state, last)
+            if state.emitted.done.all():  # With several tokens a step, some may be beyond `last`.
+                yield np.asarray(state.emitted.tokens[:, first : state.emitted.length.max()])
+                return
+            yield np.asarray(state.emitted.tokens[:, first:last])
+
+    def _finished(self, inputs: Array, lengths: Array, keys: Any) -> tuple[Array, Array | None]:
+        state = self._proceeded(self._begun(inputs, lengths, keys), self.length)
+        return self.strategy.best(state)
+
+    def _begun(self, inputs: Array, lengths: Array, keys: Any) -> Any:
+        options = {"length": self.length}
+        return begin(*self.split, self.strategy, inputs, lengths, self.bos, keys, self.marks, **options)
+
+    def _proceeded(self, state: Any, limit: int) -> Any:
+        return proceed(*self.split, self.strategy, state, self.marks, jnp.int32(limit))
+
+
+def _row_keys(key: Any, batch: int) -> Array:
+    keys = jnp.asarray(key)
+    if jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and keys.shape in ((), (batch,)):
+        return keys if keys.ndim else jax.vmap(jax.random.fold_in, (None, 0))(keys, jnp.arange(batch))
+    raise ValueError(f"key {keys.dtype}{list(keys.shape)}: expected a jax.random.key, or one for each row")

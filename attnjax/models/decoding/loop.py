@@ -1,0 +1,143 @@
+"""The loop of decoding: one compiled `while`, whatever the model and however tokens are chosen."""
+
+from functools import partial
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+
+class Decodable(Protocol):
+    """A model that emits one token after another, such as `Transformer` and `LanguageModel`."""
+
+    continues: ClassVar[bool]
+    """True where the inputs are the beginning of the sequence that is emitted."""
+
+    def start(
+        self, inputs: Int[Array, "B S"], lengths: Int[Array, " B"], *, bos: Int[Array, ""] | None, room: int
+    ) -> tuple[Int[Array, " B"], Any]:
+        """Returns each row's token before the first that is emitted, and a cache of all before it."""
+
+    def extend(
+        self, tokens: Int[Array, "B T"], cache: Any
+    ) -> tuple[Float[Array, "B T V"], Any, Float[Array, "B T D"]]:
+        """Returns the logits of the token after each of these, the cache with them, their last vectors."""
+
+
+class Marks(NamedTuple):
+    """The tokens that have a meaning: `eos` [E], each of which ends a row, and `pad`."""
+
+    eos: Int[Array, " E"]
+    pad: Int[Array, ""]
+
+
+class Emitted(NamedTuple):
+    """The tokens that rows have emitted so far.
+
+    Attributes:
+      tokens: [B, L], padded.
+      length: [B], how many of them there are, end marks included.
+      done: [B], the rows that have ended or are full.
+    """
+
+    tokens: Int[Array, "B L"]
+    length: Int[Array, " B"]
+    done: Bool[Array, " B"]
+
+    @classmethod
+    def none(cls, batch: int, length: int, marks: Marks) -> "Emitted":
+        """Returns the state before the first token."""
+        nothing = jnp.zeros((batch,), jnp.int32)
+        return cls(jnp.full((batch, length), marks.pad), nothing, jnp.zeros((batch,), bool))
+
+    def add(self, token: Int[Array, " B"], marks: Marks, also: Bool[Array, " B"] | None = None) -> "Emitted":
+        """Returns the state with one more token in rows that are not done, of those only `also` if given."""
+        live = ~self.done if also is None else ~self.done & also
+        most = self.tokens.shape[1]
+        here = live[:, None] & (jnp.arange(most) == self.length[:, None])
+        tokens = jnp.where(here, token[:, None], self.tokens)
+        length = self.length + live
+        ended = ends(token, marks) | (length >= most)
+        return Emitted(tokens, length, self.done | (live & ended))
+
+
+def ends(token: Int[Array, "*B"], marks: Marks) -> Bool[Array, "*B"]:
+    """Returns whether each token is an end mark."""
+    return jnp.any(token[..., None] == marks.eos, axis=-1)
+
+
+class Start(NamedTuple):
+    """The beginning, as a strategy is given it.
+
+    Attributes:
+      inputs, lengths: as the user gave them, padded on the right.
+      bos: the token that begins a row; None where the inputs do.
+      keys: of jax.random, one for each row; None where there is no chance.
+      length: L, of the tokens to emit.
+      marks: the tokens that have a meaning.
+    """
+
+    inputs: Int[Array, "B S"]
+    lengths: Int[Array, " B"]
+    bos: Int[Array, ""] | None
+    keys: PyTree
+    length: int
+    marks: Marks
+
+
+class Strategy(Protocol):
+    """A way to choose tokens: greedy, sampling, beams. A pytree, whose numbers are traced."""
+
+    streams: ClassVar[bool]
+    """True where a token that was emitted stays."""
+
+    @property
+    def random(self) -> bool:
+        """True where it needs keys."""
+
+    def begin(self, model: Any, start: Start) -> Any:
+        """Returns the state before the first token; its field `emitted` is an `Emitted`."""
+
+    def advance(self, model: Any, state: Any, marks: Marks) -> Any:
+        """Returns the state after one more step."""
+
+    def best(self, state: Any) -> tuple[Int[Array, "B L"], Float[Array, " B"] | None]:
+        """Returns the tokens of each row, and their scores where it has such."""
+
+
+@partial(jax.jit, static_argnames=("graphdef", "length"))
+def begin(
+    graphdef: nnx.GraphDef[Any],
+    params: nnx.State,
+    strategy: Strategy,
+    inputs: Array,
+    lengths: Array,
+    bos: Array | None,
+    keys: PyTree,
+    marks: Marks,
+    *,
+    length: int,
+) -> Any:
+    """Returns the state of a strategy before the first token."""
+    return strategy.begin(nnx.merge(graphdef, params), Start(inputs, lengths, bos, keys, length, marks))
+
+
+@partial(jax.jit, static_argnames=("graphdef",), donate_argnames=("state",))
+def proceed(
+    graphdef: nnx.GraphDef[Any],
+    params: nnx.State,
+    strategy: Strategy,
+    state: Any,
+    marks: Marks,
+    limit: Int[Array, ""],
+) -> Any:
+    """Returns the state when every row has ended or emitted `limit` tokens; the given state is used up."""
+    model = nnx.merge(graphdef, params)
+
+    def going(state: Any) -> Array:
+        emitted: Emitted = state.emitted
+        return jnp.any(~emitted.done & (emitted.length < limit))
+
+    return jax.lax.while_loop(going, lambda state: strategy.advance(model, state, marks), state)
