@@ -195,7 +195,7 @@ class SoftmaxAttention(Attention):
         else:
             source = self.project(x if context is None else context, context_positions, values=values)
         source = self._of_depth(source, depth)
-        rules = rules_of_call(self, mask, score, normalizer, before) | {"comparison": comparison}
+        rules = self._rules(mask, score, normalizer, before) | {"comparison": comparison}
         count = None if kept is None else kept_tokens(mask, kept.length, x.shape[-2])
         source, kept = self._remembered(x, query, source, kept, count, rules)
         rules["mask"] = self._narrowed(rules["mask"], query, source, mask)
@@ -292,6 +292,10 @@ class SoftmaxAttention(Attention):
             return self._attend(query, source, rules), None
         out, share = self.memory.attend(query, *(heads.astype(query.dtype) for heads in source), **rules)
         return out, share
+
+    def _rules(self, mask: Any, score: Any, normalizer: Normalizer | None, offset: Any) -> dict[str, Any]:
+        """Returns the mask, score, normaliser and scale of a call, with those of the layer."""
+        return rules_of_call(self, mask, score, normalizer, offset)
 
     def _weights(
         self, capture: Capture, query: Array, source: KeysValues, rules: dict[str, Any]
