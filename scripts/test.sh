@@ -2,7 +2,7 @@
 # Sets up what the tests need and runs every check: ruff, mypy, pytest with the doctests of attnjax.
 #   scripts/test.sh [--oracles] [--slow] [--lint] [--python X.Y] [ROOM…] [arguments of pytest]
 # ROOM           run only the tests and doctests of a room, without the linters: ops, nn, train, cli, contracts, …
-# --oracles      also install the peers (torch, keras) that tests compare with
+# --oracles      also install the peers (torch, keras) that tests compare with, and fetch small pretrained models
 # --slow         also run the tests marked slow
 # --lint         run the linters only
 # --python X.Y   run the tests (not the linters) on that Python, in an environment of its own, .venv-X.Y
@@ -34,6 +34,9 @@ python=$(find_python $version)
 folder=$ROOT/.venv${version:+-$version}
 ensure_environment "$folder" "$python" "$extras"
 
+if [[ $extras = *oracles* && -z $lint ]]; then
+    "$ROOT/scripts/assets.sh"
+fi
 cd "$ROOT"
 if [ -z "$version" ] && [ ${#rooms[@]} -eq 0 ]; then
     say "ruff check"

@@ -37,6 +37,7 @@ GIVEN_OUT = {"attnjax.models imports attnjax.pretrained.folder"}
 # Third-party interfaces that move between releases, and the one file that knows each.
 TOUCHED_BY = {
     "babel": "attnjax/data/text/date_formats.py",
+    "jinja2": "attnjax/data/text/chat.py",
     "optuna": "attnjax/sweeps/search.py",
     "orbax": "attnjax/train/checkpoint.py",
     "ray": "attnjax/sweeps/on_ray.py",

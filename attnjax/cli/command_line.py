@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import attnjax
-from attnjax.cli import check, mask, predict, report, run_tables, runs, sweeps
+from attnjax.cli import check, generate, mask, predict, pretrained, report, run_tables, runs, sweeps
 from attnjax.cli.launching import launching, with_launcher
 from attnjax.config import InputError, RunFailed
 from attnjax.experiment import registry
@@ -121,6 +121,7 @@ COMMANDS = {
     "compare": (runs.compare, runs.compare_arguments),
     "doctor": (runs.doctor, _nothing),
     "predict": (predict.predict, predict.predict_arguments),
+    "generate": (generate.generate, generate.arguments),
     "translate": (predict.translate, predict.translate_arguments),
     "sweep": (launching(sweeps.sweep), with_launcher(sweeps.sweep_arguments)),
     "status": (sweeps.status, sweeps.status_arguments),
@@ -128,4 +129,5 @@ COMMANDS = {
     "report": (report.report, report.report_arguments),
     "mask": (mask.show, mask.arguments),
     "check": (check.check, check.arguments),
+    "pretrained": (pretrained.pretrained, pretrained.arguments),
 }

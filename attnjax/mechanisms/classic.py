@@ -92,7 +92,7 @@ LAYERS = (
         paper=_LUONG,
         options={"size": Option(10, "D, tokens on either side of p", least=1)},
         cost="O(T·S·H)",
-        **_CONTEXT,
+        **_CONTEXT | {"streaming": True, "has_weights": True},
     ),
     Layer(
         name="monotonic",

@@ -51,6 +51,8 @@ attnjax sweep recall --grid "model.mechanism=gla,window(size=8),longformer(size=
 - Masks, a comparison, scores, a normaliser and gates of heads are joined by `&`: softmax attention with these
   parts. Scores and gates act in the order given. Masks are joined by `|` too, in parentheses beside `&`:
   `(window(size=16) | global_tokens(count=2)) & entmax`.
+- In an encoder-decoder `model.cross_mechanism` names the attention to the source likewise: softmax with
+  another comparison, normaliser or gates (`additive` is Bahdanau's), or `local_p`.
 - `+` joins the mechanisms of one layer after another and `*3` repeats one; the whole pattern repeats over the
   layers of a model, in an encoder-decoder over those of each stack.
 """

@@ -4,6 +4,7 @@ from attnjax.mechanisms.base import Layer, Mechanism, Paper, Recipe
 from attnjax.mechanisms.option import Option
 
 _NN = "attnjax.nn.dynamic"
+_LOAD = Option(0.01, "what an uneven load costs in the loss", "float", least=0)
 
 ROWS: tuple[Mechanism, ...] = (
     Recipe(
@@ -47,6 +48,7 @@ ROWS: tuple[Mechanism, ...] = (
         options={
             "shared": Option(1, "heads that always speak, the first ones", least=0),
             "active": Option(None, "of the others those that speak; None: half", least=1),
+            "cost": _LOAD,
         },
     ),
     Layer(
@@ -60,6 +62,30 @@ ROWS: tuple[Mechanism, ...] = (
             "2210.05144",
         ),
         has_weights=False,
-        options={"active": Option(None, "heads that each token is asked about by; None: half", least=1)},
+        options={
+            "active": Option(None, "heads that each token is asked about by; None: half", least=1),
+            "cost": _LOAD,
+        },
+    ),
+    # Oracles: JetMoE's attention for mixture_of_attention; none for mixture_of_heads and mixture_of_depths,
+    # of which transformers 5.23 has no module.
+    Layer(
+        name="mixture_of_depths",
+        formula="r_t·f(x)_t for tokens of a high r_t = x_t·w + b, 0 for others; f is attention among them",
+        target=f"{_NN}.mixture_of_depths:MixtureOfDepths",
+        paper=Paper(
+            "Raposo et al.",
+            2024,
+            "Mixture-of-Depths: Dynamically Allocating Compute in Transformer-Based Language Models",
+            "2404.02258",
+        ),
+        cost="O((share·T)²·H) in training, else O(T²·H),",
+        causal_only=True,
+        has_weights=False,
+        options={
+            "share": Option(0.125, "of the tokens, chosen in training", "float", above=0, most=1),
+            "cost": Option(0.01, "of the router's loss", "float", least=0),
+            "hidden": Option(None, "width of a feed-forward layer in f; None: it has none", least=1),
+        },
     ),
 )

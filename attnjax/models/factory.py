@@ -18,22 +18,30 @@ from attnjax.nn import (
     FeedForward,
     HeadNorm,
     LayerScale,
+    MixtureOfExperts,
     PositionScore,
     Residual,
     Rope,
     ShortConvolution,
-    SoftmaxAttention,
     flat_dot_general,
     make_attention,
     make_norm,
     named,
 )
+from attnjax.nn.attention.disentangled import DisentangledAttention, DistanceTable
+from attnjax.nn.frames import FrameEmbedding
 from attnjax.nn.joining import Linear
 from attnjax.ops import positions
 
 _ABSOLUTE = ("sinusoidal", "sinusoidal_halves", "learned")
 _ROPE: dict[str, Any] = {"rope": "halves", "rope_interleaved": "interleaved"}
-_BIASES: dict[str | None, Any] = {"all": True, "qkv": ("query", "key", "value"), "none": False}
+_BIASES: dict[str | None, Any] = {
+    "all": True,
+    "qkv": ("query", "key", "value"),
+    "out": ("out",),
+    "no_key": ("query", "value", "out"),
+    "none": False,
+}
 _TURNS: dict[str, Any] = {
     "llama3": (positions.Llama3Scaling, "low_frequency_factor", "high_frequency_factor"),
     "yarn": (positions.YarnScaling, "beta_slow", "beta_fast"),
@@ -80,6 +88,12 @@ class Parts:
             **self.dtypes,
         )
 
+    def frames(self) -> FrameEmbedding:
+        """Makes the embedding of frames of sound."""
+        config: Any = self.config
+        sizes = {"max_length": config.max_vectors, "rngs": self.rngs}
+        return FrameEmbedding(config.frames, config.dim, **sizes, **self.dtypes)
+
     def convolution(self, width: int) -> ShortConvolution:
         channels, param_dtype = {"embed": self.config.dim}, self.dtypes["param_dtype"]
         return ShortConvolution(channels, width=width, param_dtype=param_dtype, rngs=self.rngs)
@@ -95,7 +109,8 @@ class Parts:
             return AttentionResidual(norm, config.dim, param_dtype=param_dtype)
         if config.layer_scale is not None:
             scale = LayerScale(config.dim, config.layer_scale, param_dtype=param_dtype)
-            return Residual(norm, config.norm_placement, scale)
+            after = self.norm() if config.norm_placement == "sandwich" else None
+            return Residual(norm, config.norm_placement, scale, after)
         return norm
 
     def read_out(self) -> Any:
@@ -108,19 +123,22 @@ class Parts:
         """Makes the self-attention of layer 0, 1, … of so many."""
         choice = over_layers(read(self.config.mechanism), layers)[layer]
         of_model = {"layer": layer, "layers": layers, "max_length": self.config.max_length}
-        return self._attention(choice.of_model(**of_model), rope=self._rope())
+        return self._attention(choice.of_model(**of_model), rope=self._rope(choice))
 
-    def cross_attention(self) -> SoftmaxAttention:
-        layer = self._attention(Choice.of("softmax"))
-        assert isinstance(layer, SoftmaxAttention)
-        return layer
+    def cross_attention(self, mechanism: str, layer: int, layers: int) -> Any:
+        """Makes the attention of layer 0, 1, … of so many to a context."""
+        choice = over_layers(read(mechanism), layers)[layer]
+        of_model = {"layer": layer, "layers": layers, "max_length": self.config.max_length}
+        return self._attention(choice.of_model(**of_model))
 
-    def _rope(self) -> Any:
+    def _rope(self, choice: Choice) -> Any:
         config = self.config
         if config.positions not in _ROPE:
             return None
-        layout = _ROPE[config.positions]
-        rope = Rope(layout, config.rope_base, config.rope_fraction, self._scaling())
+        layout, base, scaling = _ROPE[config.positions], config.rope_base, self._scaling()
+        if config.rope_local_base is not None and any(part.row.name == "window" for part in choice.parts):
+            base, scaling = config.rope_local_base, None
+        rope = Rope(layout, base, config.rope_fraction, scaling)
         return layout if rope == Rope(layout) else rope  # Alone it says the same, and reads well in an error.
 
     def _scaling(self) -> positions.RopeScaling | None:
@@ -130,16 +148,25 @@ class Parts:
         if config.rope_scaling == "linear":
             return positions.LinearScaling(config.rope_factor)
         scaling, slow, fast = _TURNS[config.rope_scaling]
-        turns = {slow: config.rope_slow_turns, fast: config.rope_fast_turns}
+        turns: dict[str, Any] = {slow: config.rope_slow_turns, fast: config.rope_fast_turns}
+        if config.rope_scaling == "yarn":
+            turns["truncate"] = config.rope_truncate
         return scaling(config.rope_factor, original_length=config.rope_original_length, **turns)
+
+    def _head_norm(self) -> HeadNorm:
+        config = self.config
+        if config.qk_norm_groups is not None:
+            return HeadNorm(groups=config.qk_norm_groups, gain="each", eps=config.norm_eps)
+        return HeadNorm("rms_offset" if config.norm == "rms_offset" else "rms", eps=config.norm_eps)
 
     def _attention(self, choice: Choice, *, rope: Any = None) -> Attention:
         config = self.config
         settings = {
-            "kv_heads": config.kv_heads,
-            "head_dim": config.head_dim,
+            # None where it says nothing new: a layer of one's own need not take it.
+            "kv_heads": None if config.kv_heads == config.heads else config.kv_heads,
+            "head_dim": None if config.head_dim == config.dim // config.heads else config.head_dim,
             "bias": _BIASES[config.attention_bias],
-            "qk_norm": HeadNorm(eps=config.norm_eps) if config.qk_norm else False,
+            "qk_norm": self._head_norm() if config.qk_norm else False,
             "rope": rope,
             "output_gate": config.output_gate,
             "rngs": self.rngs,
@@ -151,26 +178,51 @@ class Parts:
             settings["implementation"] = config.implementation
         return make_attention(choice, config.dim, config.heads, **settings)
 
-    def feed_forward(self) -> FeedForward:
+    def feed_forward(self) -> FeedForward | MixtureOfExperts:
         config = self.config
-        return FeedForward(
+        options: dict[str, Any] = {"activation": config.activation, "bias": config.bias, "rngs": self.rngs}
+        options |= self.dtypes
+        if config.experts is None:
+            return FeedForward(config.dim, config.hidden_dim, **options)
+        options |= {"experts": config.experts, "active": config.active_experts}
+        return MixtureOfExperts(config.dim, config.hidden_dim, **options)
+
+    def encoder_block(self, layer: int, layers: int, *, disentangled: bool = False) -> EncoderBlock:
+        """Makes the block of layer 0, 1, … of so many; attention may be disentangled."""
+        own = self._disentangled() if disentangled else self.self_attention(layer, layers)
+        config = self.config
+        return EncoderBlock(
+            own, self.feed_forward(), self.connection, config.norm_placement, parallel=config.parallel
+        )
+
+    def decoder_block(self, layer: int, layers: int, *, cross_mechanism: str = "softmax") -> DecoderBlock:
+        """Makes the block of layer 0, 1, … of so many."""
+        own = self.self_attention(layer, layers)
+        cross = self.cross_attention(cross_mechanism, layer, layers)
+        return DecoderBlock(own, cross, self.feed_forward(), self.connection, self.config.norm_placement)
+
+    def _disentangled(self) -> DisentangledAttention:
+        config = self.config
+        return DisentangledAttention(
             config.dim,
-            config.hidden_dim,
-            activation=config.activation,
-            bias=config.bias,
+            config.heads,
+            head_dim=config.head_dim,
+            kv_heads=config.kv_heads,
+            bias=_BIASES[config.attention_bias],
+            scale=config.attention_scale,
+            implementation=config.implementation,
             rngs=self.rngs,
             **self.dtypes,
         )
 
-    def encoder_block(self, layer: int, layers: int) -> EncoderBlock:
-        """Makes the block of layer 0, 1, … of so many."""
-        own = self.self_attention(layer, layers)
-        return EncoderBlock(own, self.feed_forward(), self.connection, self.config.norm_placement)
-
-    def decoder_block(self, layer: int, layers: int) -> DecoderBlock:
-        """Makes the block of layer 0, 1, … of so many."""
-        own, cross = self.self_attention(layer, layers), self.cross_attention()
-        return DecoderBlock(own, cross, self.feed_forward(), self.connection, self.config.norm_placement)
+    def distances(self, buckets: int | None) -> DistanceTable | None:
+        """Makes the table of distances of disentangled attention, where it has buckets."""
+        if buckets is None:
+            return None
+        config = self.config
+        return DistanceTable(
+            config.dim, buckets, config.max_length, eps=config.norm_eps, rngs=self.rngs, **self.dtypes
+        )
 
     def position_score(self, *, bidirectional: bool) -> PositionScore | None:
         kind: Any = self.config.positions
@@ -187,6 +239,10 @@ class Parts:
     def dense(self, size: int, inputs: int | None = None) -> Linear:
         """Makes a linear map of the model's vectors, or of others, with a bias whatever the layers have."""
         return self._linear(self.config.dim if inputs is None else inputs, size, "embed", use_bias=True)
+
+    def into_common(self, width: int) -> Linear:
+        """Makes the map of vectors into a space that several models share."""
+        return self._linear(self.config.dim, width, "common", use_bias=False)
 
     def output(self, vocab: int, size: int | None = None) -> Linear:
         """Makes the map of vectors, of the model's size or the given one, to logits in single precision."""

@@ -16,6 +16,7 @@ from attnjax.nn.blocks import BlockOutput, DecoderBlock, EncoderBlock, Residual
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.dynamic.mixture_of_attention import MixtureOfAttention
+from attnjax.nn.dynamic.mixture_of_depths import MixtureOfDepths
 from attnjax.nn.embedding import Embedding
 from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.latent.attention_residual import AttentionResidual
@@ -28,6 +29,7 @@ from attnjax.nn.latent.selective import SelectiveAttention
 from attnjax.nn.latent.tensor_product import TensorProductAttention
 from attnjax.nn.latent.value_residual import ValueResidualAttention
 from attnjax.nn.layer_scale import LayerScale
+from attnjax.nn.moe import MixtureOfExperts
 from attnjax.nn.norm import make_norm
 from attnjax.nn.short_convolution import ShortConvolution
 from attnjax.nn.sparse import DSA, LSH, NSA, Linformer, MoBA, Nystrom, Routing
@@ -58,6 +60,8 @@ __all__ = [
     "LayerScale",
     "Linformer",
     "MixtureOfAttention",
+    "MixtureOfDepths",
+    "MixtureOfExperts",
     "MoBA",
     "MultiTokenAttention",
     "Nystrom",

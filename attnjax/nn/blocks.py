@@ -1,7 +1,7 @@
 """Transformer blocks: attention and feed-forward layers, each inside a residual connection with a norm."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict, get_args
 
 from flax import nnx
 from jaxtyping import Array, Float
@@ -11,14 +11,14 @@ from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.depth import Depth
 from attnjax.nn.attention.placing import following
-from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.latent.attention_residual import AttentionResidual
 from attnjax.nn.layer_scale import LayerScale
+from attnjax.nn.moe import MixtureOfExperts
 from attnjax.nn.norm import Norm
 
-Placement = Literal["pre", "post"]
+Placement = Literal["pre", "post", "inner", "sandwich"]
 
 
 class BlockOutput(NamedTuple):
@@ -36,33 +36,47 @@ class BlockOutput(NamedTuple):
 
 
 class Residual(nnx.Module):
-    """A residual connection: x + f(norm(x)) for "pre", norm(x + f(x)) for "post".
+    """A residual connection around a layer f, with norms.
 
-    Dropout applies to f(x).
+        "pre"       x + f(norm(x))
+        "post"      norm(x + f(x))
+        "inner"     x + norm(f(x))
+        "sandwich"  x + after(f(norm(x)))
+
+    Dropout applies to what is added to x.
 
     Args:
       norm: the norm.
-      placement: "pre" or "post".
-      scale: of f(x); None: there is none.
+      placement: of the norm.
+      scale: of what is added; None: there is none.
+      after: the second norm of a sandwich.
 
     Raises:
-      ValueError: The placement is another.
+      ValueError: The placement is another, or a second norm comes without a sandwich, or the other way round.
 
     References:
       Xiong et al., On Layer Normalization in the Transformer Architecture, 2020, arXiv:2002.04745 ("pre").
       Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762 ("post").
+      Liu et al., Swin Transformer V2, 2021, arXiv:2111.09883; OLMo Team, 2 OLMo 2 Furious, 2025,
+      arXiv:2501.00656 ("inner").
+      Ding et al., CogView, 2021, arXiv:2105.13290; Gemma Team, Gemma 2, 2024, arXiv:2408.00118 ("sandwich").
     """
 
-    def __init__(self, norm: Norm, placement: Placement, scale: LayerScale | None = None) -> None:
-        if placement not in ("pre", "post"):
-            raise ValueError(f"placement {placement!r}: expected 'pre' or 'post'")
+    def __init__(
+        self, norm: Norm, placement: Placement, scale: LayerScale | None = None, after: Norm | None = None
+    ) -> None:
+        if placement not in get_args(Placement):
+            raise ValueError(f"placement {placement!r}: expected one of {', '.join(get_args(Placement))}")
+        if (placement == "sandwich") != (after is not None):
+            raise ValueError(f"after {after!r} with placement {placement!r}: a sandwich alone has both")
         self.norm = norm
+        self.after = after
         self.placement = placement
         self.scale = scale
 
     def enter(self, x: Float[Array, "*B T D"], depth: Depth | None = None) -> Float[Array, "*B T D"]:
-        """Returns the argument of f: x, normed for "pre"."""
-        return self.norm(x) if self.placement == "pre" else x
+        """Returns the argument of f."""
+        return self.norm(x) if self.placement in ("pre", "sandwich") else x
 
     def leave(
         self,
@@ -71,17 +85,25 @@ class Residual(nnx.Module):
         dropout: Dropout | None,
         depth: Depth | None = None,
     ) -> Float[Array, "*B T D"]:
-        """Returns the sum of x and f's result, normed for "post"."""
+        """Returns the sum of x and f's result."""
+        if self.placement == "inner":
+            change = self.norm(change)
+        elif self.after is not None:
+            change = self.after(change)
         change = change if self.scale is None else self.scale(change)
         total = x + (change if dropout is None else dropout(change))
-        return total if self.placement == "pre" else self.norm(total)
+        return self.norm(total) if self.placement == "post" else total
 
 
 def _residual(
     make_norm: Callable[[], Norm | Residual | AttentionResidual], placement: Placement
 ) -> Residual | AttentionResidual:
     made = make_norm()
-    return made if isinstance(made, Residual | AttentionResidual) else Residual(made, placement)
+    if isinstance(made, Residual | AttentionResidual):
+        return made
+    after = make_norm() if placement == "sandwich" else None
+    assert not isinstance(after, Residual | AttentionResidual)
+    return Residual(made, placement, after=after)
 
 
 ReadOut = Norm | AttentionResidual | None
@@ -100,17 +122,24 @@ class EncoderBlock(nnx.Module):
 
     Args:
       attention, feed_forward: the layers.
-      make_norm: called once for each residual connection; it may make the whole connection.
+      make_norm: called for the norms of each residual connection; it may make the whole connection.
       placement: of the norms.
+      parallel: whether the feed-forward layer reads what attention reads, not what it gives.
+
+    References:
+      Wang & Komatsuzaki, GPT-J-6B, 2021; Black et al., GPT-NeoX-20B, 2022, arXiv:2204.06745 (parallel).
     """
 
     def __init__(
         self,
         attention: Attention,
-        feed_forward: FeedForward,
+        feed_forward: FeedForward | MixtureOfExperts,
         make_norm: Callable[[], Norm | Residual | AttentionResidual],
         placement: Placement = "pre",
+        *,
+        parallel: bool = False,
     ) -> None:
+        self.parallel = parallel
         self.attention = attention
         self.attention_residual = _residual(make_norm, placement)
         self.feed_forward = feed_forward
@@ -138,15 +167,17 @@ class EncoderBlock(nnx.Module):
             **_of_weights(self.attention, score, folded(dropout, "weights"), capture),
             **_of_depth(self.attention, depth),
         )
-        x = self.attention_residual.leave(x, own.out, folded(dropout, "attention"), depth)
-        return BlockOutput(_feed(self, x, dropout, depth), own.cache, _asked_for(attention=own.weights))
+        between = self.attention_residual.leave(x, own.out, folded(dropout, "attention"), depth)
+        out = _feed(self, between, dropout, depth, read=x if self.parallel else between)
+        return BlockOutput(out, own.cache, _asked_for(attention=own.weights))
 
 
 class DecoderBlock(nnx.Module):
     """A block of self-attention, then cross-attention to a context, then feed-forward.
 
     Args:
-      self_attention, cross_attention, feed_forward: the layers.
+      self_attention, cross_attention, feed_forward: the layers; that of the context has weights, and
+        projects the context once.
       make_norm: called once for each residual connection; it may make the whole connection.
       placement: of the norms.
     """
@@ -154,8 +185,8 @@ class DecoderBlock(nnx.Module):
     def __init__(
         self,
         self_attention: Attention,
-        cross_attention: SoftmaxAttention,
-        feed_forward: FeedForward,
+        cross_attention: Any,
+        feed_forward: FeedForward | MixtureOfExperts,
         make_norm: Callable[[], Norm | Residual | AttentionResidual],
         placement: Placement = "pre",
     ) -> None:
@@ -193,17 +224,20 @@ class DecoderBlock(nnx.Module):
         x = self.self_residual.leave(x, own.out, folded(dropout, "self_attention"), depth)
         if not isinstance(context, KeysValues):
             context = self.cross_attention.project(context)
+        places: dict[str, Any] = {}
+        if getattr(self.cross_attention, "rope", None) is not None:
+            places["positions"] = following(0 if cache is None else cache.length, x.shape[-2])
         cross = self.cross_attention(
             self.cross_residual.enter(x, depth),
             context,
             mask=context_mask,
-            positions=following(0 if cache is None else cache.length, x.shape[-2]),
             dropout=folded(dropout, "cross_weights"),
             capture=capture,
+            **places,
         )
         x = self.cross_residual.leave(x, cross.out, folded(dropout, "cross_attention"), depth)
         weights = _asked_for(self_attention=own.weights, cross_attention=cross.weights)
-        return BlockOutput(_feed(self, x, dropout, depth), own.cache, weights)
+        return BlockOutput(_feed(self, x, dropout, depth, read=x), own.cache, weights)
 
 
 class _OfWeights(TypedDict, total=False):
@@ -228,7 +262,8 @@ def _asked_for(**weights: Array | None) -> dict[str, Array]:
 
 
 def _feed(
-    block: EncoderBlock | DecoderBlock, x: Array, dropout: Dropout | None, depth: Depth | None
+    block: EncoderBlock | DecoderBlock, x: Array, dropout: Dropout | None, depth: Depth | None, *, read: Array
 ) -> Array:
-    change = block.feed_forward(block.feed_forward_residual.enter(x, depth))
+    """Returns x with what the feed-forward layer makes of `read`."""
+    change = block.feed_forward(block.feed_forward_residual.enter(read, depth))
     return block.feed_forward_residual.leave(x, change, folded(dropout, "feed_forward"), depth)

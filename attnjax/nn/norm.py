@@ -2,18 +2,55 @@
 
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from attnjax.nn.axes import named
 from attnjax.nn.joining import LayerNorm, RMSNorm
+from attnjax.ops.core.dtypes import accumulation_dtype, joined
+from attnjax.ops.core.ranks import of_rank
 
-Norm = LayerNorm | RMSNorm
+NormKind = Literal["layer", "rms", "rms_offset"]
+
+
+class OffsetRMSNorm(nnx.Module):
+    """(1 + γ)·x/√(mean(x²) + ε), with γ from 0 on, which weight decay draws to no change.
+
+    Args:
+      size: the length of the last axis.
+      axis: the logical name of that axis.
+      eps: ε.
+      dtype: of the output; None is what input and parameters promote to.
+      param_dtype: of γ.
+
+    References:
+      Gemma Team, Gemma, 2024, arXiv:2403.08295.
+    """
+
+    def __init__(
+        self, size: int, *, axis: str, eps: float, dtype: DTypeLike | None, param_dtype: DTypeLike
+    ) -> None:
+        self.scale = nnx.Param(jnp.zeros((size,), param_dtype), **named(axis))
+        self.eps = eps
+        self.dtype = dtype
+
+    def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+        """Returns the normed vectors; statistics are in float32 or better."""
+        full = x.astype(accumulation_dtype(x))
+        gain = 1 + self.scale[...].astype(full.dtype)
+        normed = full * jax.lax.rsqrt((full * full).mean(-1, keepdims=True) + self.eps)
+        dtype = joined(x.dtype, self.scale[...].dtype) if self.dtype is None else self.dtype
+        return (normed * of_rank(gain, normed.ndim)).astype(dtype)
+
+
+Norm = LayerNorm | RMSNorm | OffsetRMSNorm
 
 
 def make_norm(
-    kind: Literal["layer", "rms"],
+    kind: NormKind,
     size: int,
     *,
     axis: str = "embed",
@@ -22,16 +59,17 @@ def make_norm(
     param_dtype: DTypeLike = jnp.float32,
     rngs: nnx.Rngs,
 ) -> Norm:
-    """Returns a LayerNorm or an RMSNorm, with statistics in float32 or better.
+    """Returns a LayerNorm or a kind of RMSNorm, with statistics in float32 or better.
 
     Args:
-      kind: "layer" is γ·(x - mean)/√(var + ε) + β, "rms" is γ·x/√(mean(x²) + ε).
+      kind: "layer" is γ·(x - mean)/√(var + ε) + β, "rms" is γ·x/√(mean(x²) + ε), "rms_offset" the same
+        with 1 + γ for γ.
       size: the length of the last axis.
       axis: the logical name of that axis.
       eps: ε, in the unit of x².
       dtype: of the output; None is what input and parameters promote to.
       param_dtype: of the parameters.
-      rngs: not used; γ starts at 1, β at 0.
+      rngs: not used; γ starts at 1, an offset and β at 0.
 
     Raises:
       ValueError: The kind is another.
@@ -62,4 +100,6 @@ def make_norm(
         return RMSNorm(
             size, epsilon=eps, dtype=dtype, param_dtype=param_dtype, scale_metadata=scale, rngs=rngs
         )
-    raise ValueError(f"norm {kind!r}: expected 'layer' or 'rms'")
+    if kind == "rms_offset":
+        return OffsetRMSNorm(size, axis=axis, eps=eps, dtype=dtype, param_dtype=param_dtype)
+    raise ValueError(f"norm {kind!r}: expected 'layer', 'rms' or 'rms_offset'")

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from attnjax.ops.core.checks import array, floats, positions
+from attnjax.ops.core.dtypes import accumulation_dtype
 
 
 class Edges(NamedTuple):
@@ -147,7 +148,7 @@ def segment_softmax(
       >>> weights[:, 0].tolist()
       [0.5, 0.5, 1.0]
     """
-    scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+    scores = scores.astype(accumulation_dtype(scores))
     if mask is not None:
         scores = jnp.where(mask[:, None], scores, -jnp.inf)
     most = jax.ops.segment_max(jax.lax.stop_gradient(scores), segments, count, indices_are_sorted=is_sorted)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from attnjax.ops.core.dtypes import accumulation_dtype
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.linear.triangular import unit_lower_inverse
 
 CHUNK = 64
@@ -81,16 +82,18 @@ def _of_head(
     def cut(x: Array) -> Array:
         return x.reshape(-1, chunk, *x.shape[1:])
 
+    at = jnp.arange(tokens, dtype=jnp.int32)
+
     def step(query: Array, part: tuple[Array, ...]) -> tuple[Array, Array]:
         first, keys, w, beta = part
         product = beta[:, None] * jnp.tril(w @ w.T, -1)
-        inverse = unit_lower_inverse(product) * beta
-        passed = jnp.arange(tokens)[:, None] >= first + jnp.arange(chunk)
+        inverse = unit_lower_inverse(product) * beta[None]
+        passed = at[:, None] >= first + at[None, :chunk]
         met = jnp.where(passed[:, None], query @ w.T, 0) @ inverse
         scores = query @ keys.T - met @ jnp.tril(w @ keys.T, -1)
         return query - met @ w, scores
 
-    firsts = jnp.arange(0, tokens, chunk)
+    firsts = jnp.arange(0, tokens, chunk, dtype=jnp.int32)
     moved, scores = jax.lax.scan(step, query, (firsts, cut(key), cut(direction), cut(strength)), reverse=True)
     return jnp.moveaxis(scores, 0, 2).reshape(*query.shape[:2], tokens), moved
 
@@ -111,7 +114,7 @@ def moved_keys(
       strength: β of the tokens; 0 leaves keys as they are.
       at: the slot of each token.
     """
-    slots = jnp.arange(keys.shape[-3])
+    slots = of_rank(jnp.arange(keys.shape[-3], dtype=jnp.int32), at.ndim)
 
     def step(keys: Array, token: tuple[Array, Array, Array]) -> tuple[Array, None]:
         w, beta, slot = token

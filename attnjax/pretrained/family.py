@@ -2,7 +2,8 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -22,13 +23,14 @@ class Family:
     """A family of pretrained models.
 
     Attributes:
-      name: the `model_type` of its config.json; the file in `families` has that name.
+      name: the `model_type` of its config.json; the file in `families` has that name, with _ for each -.
       read: from the keys of config.json and the tensors, whose values it need not look at, to the config of a
         model of ours, without dtypes, and the other arguments of its class, such as vocab.
       write: from a model to the keys that `read` asks for.
       model: chooses the class of the model by its config.
       table: the entries of a model.
       prefix: of names on disk, which files of a model without head lack.
+      aliases: other names that stand on disk, as patterns and what the table has in their place.
       ties: tensors that may be copies of others on disk, with the parameter that both are.
       ignored: patterns of names on disk that are no parameters, such as tables that are computed.
       peer: the class in transformers that says the same.
@@ -41,8 +43,23 @@ class Family:
     model: Callable[..., nnx.Module]
     peer: str
     prefix: str = ""
+    aliases: tuple[tuple[str, str], ...] = ()
     ties: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     ignored: tuple[str, ...] = ()
+
+    def in_table(self, names: Iterable[str]) -> dict[str, str]:
+        """Returns the names of the table for those on disk.
+
+        Example:
+          >>> find("gpt2", "").in_table(["wte.weight"])
+          {'wte.weight': 'transformer.wte.weight'}
+        """
+        found = {name: name for name in names}
+        for pattern, replacement in self.aliases:
+            found = {old: re.sub(pattern, replacement, new) for old, new in found.items()}
+        if any(new.startswith(self.prefix) for new in found.values()):
+            return found
+        return {old: new if new in self.ties else self.prefix + new for old, new in found.items()}
 
 
 def names() -> list[str]:
@@ -61,7 +78,8 @@ def find(name: str, label: str) -> Family:
     Raises:
       InputError: There is none of that name.
     """
-    if name not in names():
+    module = str(name).replace("-", "_")  # As in deberta-v2.
+    if module not in names():
         known = f"expected one of {', '.join(names())}"
         raise InputError(f"{label} has model_type = {name!r}: {known}{nearest(str(name), names())}")
-    return importlib.import_module(f"{families.__name__}.{name}").FAMILY
+    return importlib.import_module(f"{families.__name__}.{module}").FAMILY

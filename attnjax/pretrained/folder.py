@@ -32,14 +32,14 @@ class Origin:
     Attributes:
       family: its name.
       config: the text of config.json.
-      bare: whether names on disk lack the prefix of the family.
-      copies: tensors on disk that were copies of others.
+      copies: tensors that were copies of others.
+      renamed: names in the family's table, and what stood on disk, where that was another.
     """
 
     family: str
     config: str
-    bare: bool = False
     copies: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
 
 
 class Opened(NamedTuple):
@@ -111,10 +111,8 @@ def open_folder(folder: str | Path, *, dtype: Any = None) -> Opened:
     label = str(folder / CONFIG)
     family = find(raw.get("model_type", ""), label)
     tensors = open_tensors(folder)
-    bare = not any(name.startswith(family.prefix) for name in tensors)
-    if bare:
-        own = {entry_name for entry_name in family.ties}
-        tensors = {name if name in own else family.prefix + name: x for name, x in tensors.items()}
+    names = family.in_table(tensors)
+    tensors = {names[name]: x for name, x in tensors.items()}
     keys = Keys(raw, label)
     config, sizes = family.read(keys, tensors)
     keys.finish()
@@ -125,7 +123,8 @@ def open_folder(folder: str | Path, *, dtype: Any = None) -> Opened:
     left_out = re.compile("|".join(f"(?:{pattern})" for pattern in family.ignored) or "(?!)")
     meant = {name: x for name, x in tensors.items() if name not in copies and not left_out.fullmatch(name)}
     parts = joined(family.table(model), parameters(model), meant, str(folder))
-    origin = Origin(family.name, json.dumps(raw), bare, copies)
+    renamed = tuple((new, old) for old, new in names.items() if new != old and new in meant)
+    origin = Origin(family.name, json.dumps(raw), copies, renamed)
     return Opened(family, model, parts, meant, origin)
 
 
@@ -180,7 +179,10 @@ def _config_of(family: Family, model: Any) -> dict[str, Any]:
     given, found = model.config.filled(), config.filled()
     for field in dataclasses.fields(config):
         ours, theirs = getattr(given, field.name), getattr(found, field.name)
-        if ours != theirs and field.name not in ("implementation", *_OF_HEAD * config.tie_embeddings):
+        if ours != theirs and field.name not in (
+            "implementation",
+            *_OF_HEAD * getattr(config, "tie_embeddings", False),
+        ):
             raise InputError(
                 f"model.{field.name} is {ours!r}: a {family.name} of such a config has {theirs!r}"
             )
@@ -192,7 +194,8 @@ def _parts(family: Family, model: nnx.Module, origin: Origin) -> list[Join]:
     params = parameters(model)
     parts = joined(family.table(model), params, None, f"family {family.name}")
     parts += [join(Entry(name, family.ties[name]), params[family.ties[name]]) for name in origin.copies]
-    return [part.without(family.prefix) for part in parts] if origin.bare else parts
+    on_disk = dict(origin.renamed)
+    return [part.named(on_disk.get(part.entry.disk, part.entry.disk)) for part in parts]
 
 
 def _copies(family: Family, model: nnx.Module, tensors: Tensors, label: str) -> list[str]:

@@ -9,8 +9,8 @@ HARMLESS = frozenset(
     {
         "_name_or_path", "_attn_implementation_autoset", "architectures", "auto_map", "model_type",
         "transformers_version", "torch_dtype", "dtype", "torchscript", "use_bfloat16", "pruned_heads",
-        "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "decoder_start_token_id",
-        "forced_bos_token_id", "forced_eos_token_id", "tokenizer_class", "prefix",
+        "bos_token_id", "eos_token_id", "eos_token_ids", "pad_token_id", "sep_token_id",
+        "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id", "tokenizer_class", "prefix",
         "task_specific_params", "use_cache", "cache_implementation", "initializer_range",
         "initializer_factor", "gradient_checkpointing", "id2label", "label2id", "num_labels",
         "problem_type", "finetuning_task", "return_dict", "output_attentions", "output_hidden_states",
@@ -72,6 +72,11 @@ class Keys:
         """Returns the value of a key, None where it is not there."""
         self._asked.add(name)
         return self.raw.get(name)
+
+    def nullable(self, name: str, default: Any) -> Any:
+        """Returns the value of a key, where null says None; the default where the key is not there."""
+        self._asked.add(name)
+        return self.raw.get(name, default)
 
     def choice(self, name: str, choices: Mapping[str, Any], default: str) -> Any:
         """Returns what a text stands for.

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from attnjax.models.decoding.text import TextModel
 from attnjax.nn.dropout import Dropout
 
 Params = Any
@@ -130,6 +131,14 @@ class Predicts(Task, Protocol):
 
     def predict(self, params: Params, inputs: Sequence[Any]) -> Sequence[Prediction]:
         """Returns the answer to each input, in order."""
+
+
+@runtime_checkable
+class Writes(Task, Protocol):
+    """A task whose trained runs write text, token by token."""
+
+    def writer(self, params: Params) -> TextModel:
+        """Returns the model with the way from text to tokens and back."""
 
 
 @runtime_checkable

@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +15,7 @@ from attnjax.config import require
 from attnjax.nn.axes import logical_axes
 from attnjax.nn.dropout import Dropout
 from attnjax.nn.penalty import penalty
+from attnjax.nn.training import Losses, in_training
 from attnjax.tasks.base import AS_MADE, Arrays, Hyperparameters, LossAndMetrics, Params
 from attnjax.tasks.inference import in_batches
 
@@ -98,10 +100,17 @@ class ModelTask(abc.ABC, Generic[Model]):
         dropout: Dropout | None,
         hyper: Hyperparameters = AS_MADE,
     ) -> LossAndMetrics:
-        """Returns `loss_of` the model with these parameters, and to the loss adds what these cost."""
+        """Returns `loss_of` the model with these parameters, and to the loss adds what its layers cost.
+
+        That is what parameters cost by themselves (`penalty`), and what layers leave while they read the
+        batch (`in_training`), such as the loads of those that route. Without dropout, as in validation, the
+        layers are not in training.
+        """
         model = self.model(params)
-        loss, metrics = self.loss_of(model, batch, dropout=dropout, hyper=hyper)
-        return loss + penalty(model), metrics
+        scope: AbstractContextManager[Losses] = nullcontext([]) if dropout is None else in_training()
+        with scope as losses:
+            loss, metrics = self.loss_of(model, batch, dropout=dropout, hyper=hyper)
+        return loss + penalty(model) + sum(losses), metrics
 
     def held_out(self) -> Arrays:
         """Returns the examples of `validation`."""

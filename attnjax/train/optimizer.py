@@ -53,7 +53,8 @@ def update_params(
     params ← params − learning_rate · factor · (direction + weight_decay · params), where the optimiser makes
     the direction of gradients clipped by their global norm. Of `config` only static fields are read.
     """
-    updates, opt_state = _transformation(hyper, config).update(widened(grads), opt_state, widened(params))
+    with jax.numpy_dtype_promotion("standard"):  # optax's optimisers join floats with counts of steps.
+        updates, opt_state = _transformation(hyper, config).update(widened(grads), opt_state, widened(params))
     if config.rate_patterns:
         updates = jax.tree_util.tree_map_with_path(
             lambda path, update: update * _rate_factor(name_of(path), hyper, config), updates

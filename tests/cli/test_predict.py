@@ -250,3 +250,12 @@ def test_a_run_and_a_sweep_begin_in_a_notebook(tmp_path) -> None:
         attnjax.runs.run("recall", {"model.dimm": 8}, folder=tmp_path)
     with pytest.raises(InputError, match="expected a name, or a class under @experiment"):
         attnjax.runs.run(dict, folder=tmp_path)
+
+
+def test_a_run_that_translates_generates(attnjax, runs: Path) -> None:
+    run = next(path for path in sorted(runs.iterdir()) if path.name.startswith("translation"))
+    texts = ("3", "17")
+    _, translated, _ = attnjax("translate", str(run), *texts)
+    assert attnjax("generate", str(run), *texts, "--max-tokens", "3") == (0, translated, "")
+    other = next(path for path in sorted(runs.iterdir()) if path.name.startswith("recall"))
+    assert "writes no text" in attnjax("generate", str(other), "3")[2]

@@ -11,10 +11,12 @@ from flax import nnx
 
 import attnjax as aj
 from attnjax import nn
+from attnjax.mechanisms import table
 from attnjax.models import LanguageModel, LanguageModelConfig, Transformer, TransformerConfig, generate
 from attnjax.ops import comparisons, positions
 from attnjax.ops.linear import chunked
 from attnjax.tasks.losses import smoothed_cross_entropy
+from attnjax.testing.subject import subject_of
 from attnjax.train.config import TrainConfig
 from attnjax.train.state import init_state, update_ema
 from attnjax.train.step import make_train_chunk, traced_values
@@ -130,6 +132,33 @@ def test_layers(mechanism):
     jax.eval_shape(lambda x, cache: layer(x, mask=aj.causal(cache.length), cache=cache), token, cache)
 
 
+@pytest.mark.parametrize(
+    "name", [n for n, row in table().items() if row.takes == "tokens" and n not in MEMBERS]
+)
+def test_layers_of_every_other_mechanism(name):
+    subject = subject_of(name)
+    layer = subject.make(16, 4, dtype=None, param_dtype=jnp.float32, rngs=nnx.Rngs(0))
+    real = aj.lengths(key=LENGTHS)
+    mask, x = real if subject.order is None else subject.order & real, jnp.ones((B, 8, 16))
+    graphdef, params = nnx.split(layer, nnx.Param)
+    jax.eval_shape(jax.grad(lambda p: nnx.merge(graphdef, p)(x, mask=mask).out.sum()), params)
+    if subject.streaming:
+        cache = layer.empty_cache((B,), 8, jnp.float32)
+        jax.eval_shape(lambda x, cache: layer(x, mask=aj.causal(cache.length), cache=cache), x[:, :1], cache)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_integers_of_any_width(x64, dtype):
+    few, ids = np.array([3, 4], dtype), np.zeros((B, T), dtype)
+    mask = aj.causal(few) & aj.lengths(few, few) & aj.global_tokens(few) & aj.segments(ids, np.int32(ids))
+    mask |= aj.prefix(few) | aj.dilated(2, few)
+    for engine in ("reference", "blockwise"):
+        jax.eval_shape(lambda q, engine=engine: aj.attention(q, q, q, mask=mask, implementation=engine), Q)
+    gate = aj.forget_gate(jnp.ones((B, T, N)), offset=few)
+    jax.eval_shape(lambda q: aj.attention(q, q, q, score=gate), Q)
+    jax.eval_shape(lambda q: aj.linear_attention(q, q, q, lengths=few, segment_ids=ids), Q)
+
+
 CONFIGS: tuple[dict[str, Any], ...] = (
     {"positions": "learned", "activation": "swiglu", "norm": "rms", "dtype": "bfloat16"},
     {"positions": "sinusoidal", "norm_placement": "post", "tie_embeddings": True, "dtype": "bfloat16"},
@@ -154,14 +183,8 @@ def test_models_and_their_training(config):
     train = TrainConfig(steps=4, batch_size=B, warmup_steps=1, accumulate=2, ema_decay=0.5)
     state = jax.eval_shape(lambda: init_state(params, train))
     batches = {"tokens": np.zeros((3, B, T), np.int32)}
-    with jax.numpy_dtype_promotion("standard"):  # Adam of optax asks for it.
-        jax.eval_shape(
-            make_train_chunk(loss, train),
-            state,
-            batches,
-            traced_values(train, hyper),
-            jax.random.key(0),
-        )
+    chunk, values = make_train_chunk(loss, train), traced_values(train, hyper)
+    jax.eval_shape(chunk, state, batches, values, jax.random.key(0))
 
 
 def test_the_average_of_narrow_parameters():

@@ -34,10 +34,10 @@ NAMED = {
 every_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 
 
-def build(*, target_vocab: int = 9, **fields: Any) -> Transformer:
+def build(*, source_vocab: int | None = 11, target_vocab: int = 9, **fields: Any) -> Transformer:
     """A small model with every parameter off its initial value."""
     config = TransformerConfig(**{**SMALL, **fields})
-    model = Transformer(config, source_vocab=11, target_vocab=target_vocab, rngs=nnx.Rngs(0))
+    model = Transformer(config, source_vocab=source_vocab, target_vocab=target_vocab, rngs=nnx.Rngs(0))
     leaves, tree = jax.tree.flatten(nnx.state(model, nnx.Param))
     keys = jax.random.split(jax.random.key(1), len(leaves))
     moved = [
@@ -71,6 +71,31 @@ def test_sources_may_be_padded_on_the_left() -> None:
     inside = jnp.arange(S) >= S - lengths[:, None]
     left = model(jnp.take_along_axis(source, at, 1), inside, target).logits
     np.testing.assert_allclose(left, right, atol=1e-5)
+
+
+def test_sources_may_be_frames_of_sound_of_which_two_make_a_vector() -> None:
+    model = build(frames=3, max_vectors=4, source_vocab=None)
+    frames, (_, _, target) = jax.random.normal(jax.random.key(4), (B, 8, 3)), inputs()
+    embedding = model.source_embedding
+    x = jnp.pad(frames, ((0, 0), (1, 1), (0, 0)))
+    kernel, bias = embedding.first.kernel[...], embedding.first.bias[...]
+    x = jax.nn.gelu(sum(x[:, i : i + 8] @ kernel[i] for i in range(3)) + bias, approximate=False)
+    x = jnp.pad(x, ((0, 0), (1, 1), (0, 0)))
+    kernel, bias = embedding.second.kernel[...], embedding.second.bias[...]
+    x = jax.nn.gelu(sum(x[:, i : i + 8 : 2] @ kernel[i] for i in range(3)) + bias, approximate=False)
+    np.testing.assert_allclose(embedding(frames), x + embedding.positions[...], rtol=1e-4, atol=1e-4)
+    lengths = jnp.array([4, 2, 3])
+    logits = model(frames, lengths, target).logits
+    changed = frames.at[1, 6:].set(7.0)  # The convolutions of the second vector read frames up to 5.
+    np.testing.assert_allclose(model(changed, lengths, target).logits, logits, atol=1e-4)
+    with pytest.raises(ValueError, match=r"source \[3, 8\]: expected \(B, S, 3\)"):
+        model.encode(frames[..., 0], lengths)
+    with pytest.raises(ValueError, match=r"frames \[3, 8, 2\]: expected \(B, S, 3\)"):
+        model.encode(frames[..., :2], lengths)
+    with pytest.raises(ValueError, match="5 vectors of frames: the table of positions has 4 rows"):
+        model.encode(jnp.ones((B, 10, 3)), lengths)
+    with pytest.raises(ValueError, match=r"source_vocab 11: config\.frames is 3, expected one of both"):
+        build(frames=3)
 
 
 def test_source_and_target_may_share_the_embedding_of_tokens() -> None:
@@ -304,3 +329,52 @@ def test_what_does_not_fit_is_named() -> None:
         model.encode(source, lengths[:2])
     with pytest.raises(ValueError, match="memory None"):
         model.decode(target, None, lengths)
+
+
+@pytest.mark.parametrize(
+    ("cross", "kind"),
+    [("additive & entmax(alpha=1.2)", "ComposedAttention"), ("local_p(size=2)", "LocalAttention")],
+)
+def test_the_source_is_read_by_a_mechanism_of_its_own(cross: str, kind: str) -> None:
+    """Step by step as at once, with weights that give its output again, and gradients for all of it."""
+    model = build(cross_mechanism=cross)
+    rng = np.random.default_rng(0)
+    source, target = jnp.array(rng.integers(0, 11, (B, S))), jnp.array(rng.integers(0, 9, (B, T)))
+    lengths = jnp.array([7, 5, 1])
+    memory = model.encode(source, lengths).memory
+    whole = jax.jit(lambda m, t: model.decode(t, m, lengths, capture=nn.Capture())[::2])(memory, target)
+    cache = model.init_cache(memory, lengths, T)
+    step = jax.jit(lambda t, cache: model.decode(t, None, lengths, cache=cache)[:2])
+    for i in range(T):
+        logits, cache = step(target[:, i : i + 1], cache)
+        np.testing.assert_allclose(logits[:, 0], whole[0][:, i], atol=1e-5)
+    weights = whole[1]["decoder.0.cross_attention"]
+    assert weights.shape == (B, 4, T, S)
+    assert not np.asarray(weights)[1, :, :, 5:].any()
+    layer = model.decoder[0].cross_attention
+    assert type(layer).__name__ == kind
+    found = layer(jnp.ones((B, T, 16)), memory, mask=masks.lengths(key=lengths), capture=nn.Capture())
+    again = jnp.einsum("bnts,bsnv->btnv", found.weights, layer.project(memory).values)
+    np.testing.assert_allclose(layer.out(again), found.out, atol=1e-5)
+    if cross.startswith("local_p"):  # Its windows lie within the rows of the source, whatever names them.
+        of_rows = layer(jnp.ones((B, T, 16)), memory, mask=jnp.arange(S) < lengths[:, None]).out
+        np.testing.assert_allclose(found.out, of_rows, atol=1e-6)
+    graphdef, params = nnx.split(model, nnx.Param)
+    slope = jax.jit(jax.grad(lambda p: (nnx.merge(graphdef, p)(source, lengths, target).logits ** 2).sum()))
+    own = jax.tree.leaves(slope(params)["decoder"][0]["cross_attention"])
+    assert all(np.abs(leaf).max() > 0 for leaf in own)
+
+
+@pytest.mark.parametrize(
+    ("cross", "told"),
+    [
+        ("monotonic", "monotonic is no layer that reads a source for one target token after another"),
+        ("coverage", "coverage is no layer that reads a source"),
+        ("softmax+window(size=3)", "window is of self-attention, by the places of tokens in one sequence"),
+        ("gla", "gla reads no source, it is of self-attention"),
+        ("aditive", "unknown mechanism 'aditive'; did you mean additive"),
+    ],
+)
+def test_what_cannot_read_a_source_is_named(cross: str, told: str) -> None:
+    with pytest.raises(ValueError, match=rf"model.cross_mechanism is '.*': {told}"):
+        TransformerConfig(cross_mechanism=cross)

@@ -1,5 +1,6 @@
 """Generation: drawn by the distribution, rows that are the same in any batch, streaming, several ends."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from attnjax.models import (
     LanguageModel,
     LanguageModelConfig,
     beams,
+    contrastive,
     generate,
     greedy,
     sampling,
@@ -21,6 +23,7 @@ from attnjax.models import (
 from attnjax.models.decoding import logits as change
 from attnjax.models.decoding.loop import proceed
 from attnjax.models.decoding.sampling import Greedy
+from attnjax.nn import Capture
 
 VOCAB, PAD = 29, 0
 OPTIONS: dict[str, Any] = {"eos": [2, 3], "pad": PAD, "max_length": 12}
@@ -138,17 +141,23 @@ def test_a_penalty_counts_the_prompt_and_what_was_emitted(model: LanguageModel) 
 
 def test_pieces_of_a_stream_are_what_comes_at_once_from_one_program(model: LanguageModel) -> None:
     tokens, lengths = prompts(4)
-    options = OPTIONS | {"strategy": sampling(temperature=1.5), "key": jax.random.key(7)}
+    options = OPTIONS | {"strategy": sampling(temperature=1.5), "key": jax.random.split(jax.random.key(7), 4)}
     whole = generate(model, tokens, lengths, **options)
     compiled = proceed._cache_size()
     pieces = list(stream(model, tokens, lengths, every=5, **options))
     assert proceed._cache_size() == compiled
-    steps = int(whole.lengths.max()) + 1
-    assert [piece.shape[1] for piece in pieces] == [5, 5, 2][: -(-steps // 5)]
-    np.testing.assert_array_equal(
-        np.concatenate(pieces, 1), whole.tokens[:, : sum(p.shape[1] for p in pieces)]
-    )
-    np.testing.assert_array_equal(lengths, prompts(4)[1])  # Not given away with the state.
+    steps = min(int(whole.lengths.max()) + 1, 12)
+    assert [piece.shape[1] for piece in pieces] == np.diff([*range(0, steps, 5), steps]).tolist()
+    np.testing.assert_array_equal(np.concatenate(pieces, 1), whole.tokens[:, :steps])
+    assert not options["key"].is_deleted(), "the keys should not be given away with the state"
+
+
+def test_pieces_end_with_all_that_a_step_of_several_tokens_emitted(model: LanguageModel) -> None:
+    tokens, lengths = prompts(2)
+    options = OPTIONS | {"eos": [], "max_length": 10}
+    pieces = list(stream(model, tokens, lengths, strategy=speculative(model), every=4, **options))
+    whole = generate(model, tokens, lengths, **options)
+    np.testing.assert_array_equal(np.concatenate(pieces, 1), whole.tokens)
 
 
 def test_other_numbers_of_a_strategy_need_no_other_program(model: LanguageModel) -> None:
@@ -225,28 +234,24 @@ def test_speculation_emits_what_the_model_emits_alone(model: LanguageModel, smal
         assert 3 <= len(steps) <= most
 
 
-def test_speculation_draws_from_the_distribution_of_the_model(
-    model: LanguageModel, small: LanguageModel
-) -> None:
-    """Of 3000 rows, the pairs of the first two tokens: as likely as the model alone says, and no others."""
-    rows = 3000
-    prompt = jnp.array([[4, 5, 6]])
-    drawn = sampling(top_k=4)
-    first = change.top_k(model(prompt).logits[0, -1], 4)
-    after = jnp.concatenate([jnp.tile(prompt, (VOCAB, 1)), jnp.arange(VOCAB)[:, None]], axis=1)
-    second = change.top_k(model(after).logits[:, -1], 4)
-    p = np.asarray(jax.nn.softmax(first)[:, None] * jax.nn.softmax(second)).reshape(-1)
+@pytest.mark.parametrize("speculates", [False, True])
+def test_pairs_of_tokens_are_as_likely_as_the_model_says(speculates: bool) -> None:
+    """Of 3000 rows; with one proposal the second token comes after one that was kept, or after a draw."""
+    rows, vocab = 3000, 4
+    config = LanguageModelConfig(dim=8, heads=2, layers=1, hidden=16, positions="alibi")
+    model = lively(config, vocab)
+    small = lively(dataclasses.replace(config, positions="none"), vocab)
+    prompt, drawn = jnp.array([[1, 2, 3]]), sampling(temperature=1.5)
+    after = jnp.concatenate([jnp.tile(prompt, (vocab, 1)), jnp.arange(vocab)[:, None]], axis=1)
+    shares = jax.nn.softmax(model(after).logits / 1.5)
+    p = np.asarray(shares[0, 2][:, None] * shares[:, 3]).reshape(-1)
     options = {"eos": [], "pad": PAD, "max_length": 2, "key": jax.random.key(0)}
+    strategy = speculative(small, proposals=1, strategy=drawn) if speculates else drawn
     inputs = jnp.tile(prompt, (rows, 1)), jnp.full(rows, 3)
-    tokens = generate(
-        model, *inputs, strategy=speculative(small, proposals=2, strategy=drawn), **options
-    ).tokens
-    counts = np.bincount(np.asarray(tokens[:, 0] * VOCAB + tokens[:, 1]), minlength=VOCAB * VOCAB)
-    left = p > 0
-    assert left.sum() == 16
-    assert not counts[~left].any()
-    squares = ((counts - rows * p)[left] ** 2 / (rows * p[left])).sum()
-    assert squares < 40, (counts[left] / rows, p[left])  # Above that in 4 of 10,000 cases, by chance.
+    tokens = generate(model, *inputs, strategy=strategy, **options).tokens
+    counts = np.bincount(np.asarray(tokens[:, 0] * vocab + tokens[:, 1]), minlength=vocab * vocab)
+    squares = ((counts - rows * p) ** 2 / (rows * p)).sum()
+    assert squares < 40, (counts / rows, p)  # Above that in 4 of 10,000 cases, by chance.
 
 
 def test_speculation_takes_no_state_and_no_other_vocabulary(
@@ -288,3 +293,27 @@ def test_beams_take_tokens_back(model: LanguageModel) -> None:
         stream(model, *prompts(2), strategy=beams(3), **OPTIONS)
     with pytest.raises(ValueError, match="beams 0: expected a whole number, 1 or more"):
         beams(0)
+
+
+def test_contrastive_search_is_its_formula(model: LanguageModel) -> None:
+    """Against the whole text through the model for each candidate, without a cache."""
+    tokens, lengths = prompts(3)
+    given = generate(model, tokens, lengths, strategy=contrastive(5, penalty=0.7), **OPTIONS | {"eos": []})
+    run = jax.jit(lambda text: model(text, capture=Capture(layers=(), hidden=True)))
+    for row, n in enumerate(lengths.tolist()):
+        text = tokens[row, :n].tolist()
+        for _ in range(12):
+            p = np.asarray(
+                jax.nn.softmax(run(jnp.array([text + [PAD] * (21 - len(text))])).logits[0, len(text) - 1])
+            )
+            candidates = np.argsort(-p)[:5]
+            texts = jnp.array([[*text, token, *[PAD] * (20 - len(text))] for token in candidates])
+            hidden = np.array(run(texts).hidden["norm"])
+            hidden /= np.linalg.norm(hidden, axis=-1, keepdims=True)
+            likeness = np.einsum("kd,ksd->ks", hidden[:, len(text)], hidden[:, : len(text)]).max(1)
+            text.append(int(candidates[np.argmax(0.3 * p[candidates] - 0.7 * likeness)]))
+        assert given.tokens[row].tolist() == text[n:]
+    alone = generate(model, tokens, lengths, **OPTIONS)
+    without = generate(model, tokens, lengths, strategy=contrastive(5, penalty=0.0), **OPTIONS)
+    np.testing.assert_array_equal(without.tokens, alone.tokens)
+    assert (given.tokens != alone.tokens).any()

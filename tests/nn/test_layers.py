@@ -184,7 +184,10 @@ def test_t5_scores_are_its_table_in_32_buckets_up_to_128_tokens(bidirectional: b
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: nn.make_norm("batch", 4, rngs=nnx.Rngs(0)), "norm 'batch': expected 'layer' or 'rms'"),
+        (
+            lambda: nn.make_norm("batch", 4, rngs=nnx.Rngs(0)),
+            "norm 'batch': expected 'layer', 'rms' or 'rms_offset'",
+        ),
         (lambda: nn.FeedForward(4, 8, activation="gelo", rngs=nnx.Rngs(0)), "activation 'gelo': expected"),
         (lambda: nn.Embedding(4, 8, positions="rope", rngs=nnx.Rngs(0)), "positions 'rope': expected"),
         (lambda: nn.Embedding(4, 8, positions="learned", rngs=nnx.Rngs(0)), "max_length None"),

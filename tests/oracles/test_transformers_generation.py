@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from attnjax.data.text.chat import chat_text
 from attnjax.models import LanguageModel, LanguageModelConfig, beams, generate, greedy
 from attnjax.models.decoding import logits as change
 
@@ -138,3 +139,21 @@ def test_tokens_are_those_of_transformers(pair: Any, strategy: Any, options: dic
     padded = np.ones((len(prompts), 10), int)
     padded[:, : expected.shape[1]] = expected
     np.testing.assert_array_equal(given.tokens, padded)
+
+
+def test_chats_are_those_of_transformers() -> None:
+    """What templates in use lean on: trimmed blocks, loop controls, tojson, namespaces, string methods."""
+    template = """{{ bos_token }}{% set ns = namespace(found=false) %}
+    {%- for m in messages %}
+        {%- if m.role == 'system' %}{% set ns.found = true %}{% continue %}{% endif %}
+<|{{ m['role'] }}|>
+{{ m['content'].strip() | tojson }}{{ eos_token }}
+    {%- endfor %}
+{% if add_generation_prompt %}
+<|assistant|>{{ ns.found }}
+{% endif %}"""
+    messages = [{"role": "system", "content": "x"}, {"role": "user", "content": ' <a> "ö" '}]
+    tokens = {"bos_token": "<s>", "eos_token": "</s>"}
+    render = transformers.utils.chat_template_utils.render_jinja_template
+    (expected,), _ = render([messages], chat_template=template, add_generation_prompt=True, **tokens)
+    assert chat_text(template, messages, **tokens) == expected

@@ -111,13 +111,43 @@ class Tokenizer:
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
         """Returns the tokenizer that `save` wrote. Raises InputError where the file is missing or another."""
-        if not path.is_file():
-            raise InputError(f"{path}: no such tokenizer file")
-        try:
-            return cls(tokenizers.Tokenizer.from_file(str(path)))
-        except Exception as error:  # `tokenizers` raises bare Exception for a malformed file.
-            raise InputError(f"{path}: not a tokenizer file ({error})") from error
+        return cls(_read(path))
 
 
 def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
+
+
+class PretrainedTokenizer:
+    """The tokenizer of a pretrained model, by its tokenizer.json.
+
+    Args:
+      path: of the file.
+
+    Raises:
+      InputError: The file is missing or another.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._inner = _read(path)
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        """Returns the ids of a text; `special`: with the marks that the model expects around one."""
+        return self._inner.encode(text, add_special_tokens=special).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Returns the text of ids; special tokens write nothing."""
+        return self._inner.decode(list(ids), skip_special_tokens=True)
+
+    def id(self, token: str) -> int | None:
+        """Returns the id of a token; None where there is no such."""
+        return self._inner.token_to_id(token)
+
+
+def _read(path: Path) -> tokenizers.Tokenizer:
+    if not path.is_file():
+        raise InputError(f"{path}: no such tokenizer file")
+    try:
+        return tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # `tokenizers` raises bare Exception for a malformed file.
+        raise InputError(f"{path}: not a tokenizer file ({error})") from error

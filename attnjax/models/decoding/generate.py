@@ -129,7 +129,7 @@ def stream(
       max_length: of emitted tokens.
       padding: the side of the inputs on which their padding is.
       key: of jax.random.
-      every: the number of steps from one piece to the next.
+      every: the number of tokens of a piece, but for the last one.
 
     Raises:
       ValueError: As in `generate`; the strategy may take back tokens, as beams do; every is not positive.
@@ -214,9 +214,10 @@ class _Run:
         for first in range(0, self.length, every):
             last = min(first + every, self.length)
             state = self._proceeded(state, last)
-            yield np.asarray(state.emitted.tokens[:, first:last])
-            if bool(state.emitted.done.all()):
+            if state.emitted.done.all():  # With several tokens a step, some may be beyond `last`.
+                yield np.asarray(state.emitted.tokens[:, first : state.emitted.length.max()])
                 return
+            yield np.asarray(state.emitted.tokens[:, first:last])
 
     def _finished(self, inputs: Array, lengths: Array, keys: Any) -> tuple[Array, Array | None]:
         state = self._proceeded(self._begun(inputs, lengths, keys), self.length)

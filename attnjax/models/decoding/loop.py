@@ -20,8 +20,10 @@ class Decodable(Protocol):
     ) -> tuple[Int[Array, " B"], Any]:
         """Returns each row's token before the first that is emitted, and a cache of all before it."""
 
-    def extend(self, tokens: Int[Array, "B T"], cache: Any) -> tuple[Float[Array, "B T V"], Any]:
-        """Returns the logits of the token after each of these, and the cache with them."""
+    def extend(
+        self, tokens: Int[Array, "B T"], cache: Any
+    ) -> tuple[Float[Array, "B T V"], Any, Float[Array, "B T D"]]:
+        """Returns the logits of the token after each of these, the cache with them, their last vectors."""
 
 
 class Marks(NamedTuple):
@@ -119,9 +121,7 @@ def begin(
     length: int,
 ) -> Any:
     """Returns the state of a strategy before the first token."""
-    state = strategy.begin(nnx.merge(graphdef, params), Start(inputs, lengths, bos, keys, length, marks))
-    # Of its own: jax would give back an argument that stands in it as it is, and `proceed` takes it away.
-    return jax.lax.optimization_barrier(state)
+    return strategy.begin(nnx.merge(graphdef, params), Start(inputs, lengths, bos, keys, length, marks))
 
 
 @partial(jax.jit, static_argnames=("graphdef",), donate_argnames=("state",))

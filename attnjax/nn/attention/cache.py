@@ -149,6 +149,10 @@ def write_rows(
         slot = jnp.where(token < jnp.broadcast_to(count, start.shape).reshape(size, 1), slot, capacity)
     flat = old.reshape(size, *old.shape[batch:])
     rows = new.astype(old.dtype).reshape(size, *new.shape[batch:])
+    if size == tokens == 1:
+        # With one more, that has no slot. Of a scatter to one place XLA makes an update for each reader of
+        # the slots, and so two copies of all of them on a CPU.
+        slot, rows = jnp.pad(slot, ((0, 0), (0, 1)), constant_values=capacity), jnp.repeat(rows, 2, axis=1)
     written = flat.at[jnp.arange(size)[:, None], slot].set(rows, mode="drop")
     return written.reshape(old.shape)
 

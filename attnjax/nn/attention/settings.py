@@ -10,7 +10,7 @@ from attnjax.mechanisms import Recurrence
 from attnjax.ops.positions import RopeScaling
 
 Layout = Literal["halves", "interleaved"]
-NormKind = Literal["rms", "layer", "l2"]
+NormKind = Literal["rms", "rms_offset", "layer", "l2"]
 GateOf = Literal["elementwise", "headwise"]
 Activation = Literal["sigmoid", "silu"]
 PROJECTIONS = ("query", "key", "value", "out")
@@ -67,7 +67,8 @@ class HeadNorm:
     """A norm of heads [*B, T, N, H].
 
     Attributes:
-      kind: "rms" is x/√(mean(x²) + ε), "layer" (x - mean)/√(var + ε), "l2" x/√(Σx² + ε).
+      kind: "rms" is x/√(mean(x²) + ε), "rms_offset" the same with a gain of 1 + γ, "layer"
+        (x - mean)/√(var + ε), "l2" x/√(Σx² + ε).
       groups: statistics are of each of so many groups of neighbouring heads; None: of each head. OLMo 2 has
         one group for qk-norm, Mamba-2 one per group of B and C.
       gain: "shared": learned for each channel, one for all heads, as in Qwen3; "each": learned for each
@@ -100,6 +101,8 @@ class HeadNorm:
             raise ValueError(f"norm groups {self.groups}: expected None, or 1 or more")
         if self.groups is not None and self.gain == "shared":
             raise ValueError(f"norm groups {self.groups} with a shared gain: expected gain 'each' or 'none'")
+        if self.kind == "rms_offset" and self.gain != "shared":
+            raise ValueError(f"norm kind 'rms_offset' with gain {self.gain!r}: expected a shared one")
         if not self.eps >= 0:
             raise ValueError(f"norm eps {self.eps!r}: expected a number of at least 0")
 

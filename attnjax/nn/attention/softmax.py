@@ -233,7 +233,7 @@ class SoftmaxAttention(Attention):
         values = context if values is None else values
         require_width("values", values, self.values_dim)
         if positions is None:
-            positions = jnp.arange(context.shape[-2])
+            positions = jnp.arange(context.shape[-2], dtype=jnp.int32)
         keys = self._rotated(normed(self.key(context), self.key_norm), positions)
         return KeysValues(keys, self.value(values))
 

@@ -6,13 +6,22 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from attnjax.config import require
+from attnjax.nn.attention.base import require_width
+from attnjax.nn.attention.cache import KeysValues
+from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.mask_reading import MaskReading, read_mask
 from attnjax.nn.attention.output import AttentionOutput
+from attnjax.nn.attention.placing import MaskLike
 from attnjax.nn.classic.reading import ReadingLayer, of_keys, vector
+from attnjax.nn.dropout import Dropout
 from attnjax.nn.projection import into_heads
-from attnjax.ops.classic import local_attention
+from attnjax.ops.attention import attention_weights
+from attnjax.ops.classic import around, local_attention
+from attnjax.ops.core.dtypes import accumulation_dtype
+from attnjax.ops.masks import Mask
 
 
 class LocalAttention(ReadingLayer):
@@ -35,6 +44,8 @@ class LocalAttention(ReadingLayer):
       >>> layer(jnp.ones((1, 3, 8)), jnp.ones((1, 5, 8))).out.shape
       (1, 3, 8)
     """
+
+    has_weights = True
 
     def __init__(
         self,
@@ -68,27 +79,64 @@ class LocalAttention(ReadingLayer):
         self.hidden = into_heads(self.dim, axes, **options)
         self.v = vector(rngs, self.heads, self.head_dim, param_dtype)
 
+    def project(self, context: Float[Array, "*B S C"]) -> KeysValues:
+        """Returns the keys and values of a context, which can be read many times.
+
+        Raises:
+          ValueError: The context has another width.
+        """
+        require_width("context", context, self.context_dim)
+        return KeysValues(self.key(context), self.value(context))
+
     def __call__(
         self,
         x: Float[Array, "*B T D"],
-        context: Float[Array, "*B S C"],
+        context: Float[Array, "*B S C"] | KeysValues,
         *,
-        mask: Bool[Array, "*B S"] | None = None,
+        mask: MaskLike | None = None,
+        dropout: Dropout | None = None,
+        capture: Capture | None = None,
     ) -> AttentionOutput:
         """Reads the context around the position of each token.
 
         Args:
           x: the tokens that ask.
-          context: the tokens that are read.
-          mask: those of them that are there, the first ones; None: all.
+          context: the tokens that are read, or their keys and values from `project`.
+          mask: those of them that are there, the first ones: lengths(key=…), or an array [*B, S]; None: all.
+          dropout: on the weights.
+          capture: the heads and rows of the weights to return.
 
         Raises:
-          ValueError: x or context has another width.
+          ValueError: x or context has another width; the mask has other parts.
         """
-        heads = self._projected(x, context)
-        hidden = jnp.tanh(self.hidden(x)).astype(jnp.result_type(x, jnp.float32))
+        require_width("x", x, self.dim)
+        query, source = self.query(x), context if isinstance(context, KeysValues) else self.project(context)
+        length, seen = self._there(mask, source.keys.shape[-3])
+        hidden = jnp.tanh(self.hidden(x)).astype(accumulation_dtype(x))
         place = jax.nn.sigmoid(jnp.einsum("...nh,nh->...n", hidden, self.v[...].astype(hidden.dtype)))
-        length: Any = context.shape[-2] if mask is None else jnp.sum(mask, axis=-1)[..., None, None]
-        return self._read(
-            local_attention(*heads, length * place, size=self.size, mask=of_keys(mask)), None, None
+        position, keys = length * place, source.keys.astype(query.dtype)
+        options: dict[str, Any] = {"mask": seen}
+        dropped: dict[str, Any] = (
+            {} if dropout is None else {"dropout_rate": dropout.rate, "dropout_key": dropout.key}
         )
+        values = source.values.astype(query.dtype)
+        heads = local_attention(query, keys, values, position, size=self.size, **options, **dropped)
+        weights = None
+        if capture is not None:
+            near = attention_weights(
+                query, keys, score=around(position, self.size, gaussian=False), **options
+            )
+            distance = jnp.arange(near.shape[-1]) - jnp.moveaxis(position, -1, -2)[..., None]
+            weights = near * jnp.exp(-2 * (distance / self.size) ** 2).astype(near.dtype)
+        return self._read(heads, weights, capture)
+
+    def _there(self, mask: Any, keys: int) -> tuple[Any, Any]:
+        """Returns the length of each row of the context, and the mask of its tokens."""
+        if isinstance(mask, Mask):
+            reading = read_mask(mask, "local_p")
+            if reading != MaskReading(lengths=reading.lengths):
+                raise ValueError(f"mask {mask!r}: local_p takes lengths(key=…) of the context alone")
+            return jnp.asarray(reading.lengths)[..., None, None], mask
+        if mask is None:
+            return keys, None
+        return jnp.sum(mask, axis=-1)[..., None, None], of_keys(mask)

@@ -12,6 +12,7 @@ from attnjax.nn.axes import named
 from attnjax.nn.classic.reading import ReadingLayer, of_keys, vector
 from attnjax.ops.classic import monotonic_attention
 from attnjax.ops.comparisons import additive
+from attnjax.ops.core.dtypes import accumulation_dtype
 
 
 class MonotonicAttention(ReadingLayer):
@@ -72,7 +73,7 @@ class MonotonicAttention(ReadingLayer):
         drawn = None
         if noise is not None:
             pairs = (*x.shape[:-2], self.heads, x.shape[-2], context.shape[-2])
-            drawn = jax.random.normal(noise, pairs, jnp.result_type(query, jnp.float32))
+            drawn = jax.random.normal(noise, pairs, accumulation_dtype(query))
         out, weights = monotonic_attention(
             query,
             key,

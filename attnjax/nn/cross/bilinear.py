@@ -14,6 +14,7 @@ from attnjax.nn.attention.placing import MaskLike, as_mask
 from attnjax.nn.axes import named
 from attnjax.nn.projection import into_heads
 from attnjax.ops.core.checks import count
+from attnjax.ops.core.dtypes import accumulation_dtype
 
 
 class BilinearAttention(nnx.Module):
@@ -95,7 +96,7 @@ class BilinearAttention(nnx.Module):
             x = jnp.where(seen.any((-3, -1))[..., None], x, 0)
             context = jnp.where(seen.any((-3, -2))[..., None], context, 0)
         query, key = jax.nn.relu(self.query(x)), jax.nn.relu(self.key(context))
-        wide = jnp.promote_types(query.dtype, jnp.float32)
+        wide = accumulation_dtype(query)
         vector = self.vector[...].astype(query.dtype)
         scores = jnp.einsum("...tnr,...snr->...nts", query * vector, key, preferred_element_type=wide)
         weights = _over_pairs(scores, seen)

@@ -16,6 +16,7 @@ from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.norm import make_norm
 from attnjax.nn.projection import into_heads
 from attnjax.ops.core.checks import count
+from attnjax.ops.core.dtypes import accumulation_dtype
 
 EPSILON = 1e-8
 """A share of every member of the set that goes to every slot, so that none is empty."""
@@ -145,7 +146,7 @@ class SlotAttention(nnx.Module):
 
 def _shares(query: Float[Array, "*B K D"], keys: Float[Array, "*B S D"], seen: Array | None) -> Array:
     """Returns the shares [*B, K, S] of each member of the set that go to the slots which see it."""
-    wide = jnp.promote_types(query.dtype, jnp.float32)
+    wide = accumulation_dtype(query)
     scores = (query.astype(wide) @ jnp.swapaxes(keys.astype(wide), -1, -2)) * query.shape[-1] ** -0.5
     if seen is None:
         return jax.nn.softmax(scores, axis=-2) + EPSILON

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from attnjax.nn.attention.output_gate import OutputGating
 from attnjax.nn.attention.settings import OutputGate
 from attnjax.nn.projection import into_heads
+from attnjax.nn.training import losses_left
 from attnjax.ops.core.dtypes import accumulation_dtype
 
 
@@ -44,6 +45,7 @@ class MixtureOfHeads(nnx.Module):
     Args:
       shared: heads that always speak, the first ones.
       active: heads of the others that speak; None: half of them, rounded up.
+      cost: of an uneven load, which is left for the loss in training (`in_training`); padding counts too.
       dim, heads: D and N.
       dtype: of the projections; None is what x and parameters promote to.
       param_dtype: of the parameters.
@@ -65,6 +67,7 @@ class MixtureOfHeads(nnx.Module):
         self,
         shared: int,
         active: int | None,
+        cost: float = 0.01,
         *,
         dim: int,
         heads: int,
@@ -74,7 +77,7 @@ class MixtureOfHeads(nnx.Module):
     ) -> None:
         if shared >= heads:
             raise ValueError(f"shared {shared}: expected fewer than the heads ({heads})")
-        self.shared, routed = shared, heads - shared
+        self.shared, self.cost, routed = shared, cost, heads - shared
         self.active = -(-routed // 2) if active is None else active
         if self.active > routed:
             raise ValueError(f"active {active}: expected at most {routed}, the heads that are not shared")
@@ -92,7 +95,7 @@ class MixtureOfHeads(nnx.Module):
         return jnp.concatenate([first * own, second * others * chosen], axis=-1)
 
     def load(self, x: Float[Array, "*B T D"]) -> Float[Array, ""]:
-        """Returns Σ_n f_n·p_n over the routed heads, which a loss adds times a small number.
+        """Returns Σ_n f_n·p_n over the routed heads, which the loss adds times `cost`.
 
         f is the share of tokens that chose a head, p the mean of its softmax: evenly spread it is the least.
         """
@@ -112,6 +115,9 @@ class MixtureOfHeads(nnx.Module):
         self, heads: Float[Array, "*B T N V"], x: Float[Array, "*B T D"]
     ) -> Float[Array, "*B T N V"]:
         """Returns the heads times their gates, in the heads' dtype."""
+        losses = losses_left()
+        if losses is not None:
+            losses.append(self.cost * self.load(x))
         return heads * self.gates(x)[..., None].astype(heads.dtype)
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from attnjax.nn.attention.settings import HeadNorm, Layout, Rope
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.projection import into_heads
+from attnjax.nn.training import losses_left
 from attnjax.ops.core.dtypes import accumulation_dtype
 
 
@@ -25,6 +26,7 @@ class MixtureOfAttention(SoftmaxAttention):
     Args:
       dim, heads: D and N, the number of experts.
       active: heads that each token is asked about by; None: half of them, rounded up.
+      cost: of an uneven load, which is left for the loss in training (`in_training`); padding counts too.
       kv_heads: None or 1.
       head_dim, bias, qk_norm, rope, implementation: as in `SoftmaxAttention`.
       dtype: of the computation; None is what inputs and parameters promote to.
@@ -49,6 +51,7 @@ class MixtureOfAttention(SoftmaxAttention):
         heads: int,
         *,
         active: int | None = None,
+        cost: float = 0.01,
         kv_heads: int | None = None,
         head_dim: int | None = None,
         bias: bool = True,
@@ -61,7 +64,7 @@ class MixtureOfAttention(SoftmaxAttention):
     ) -> None:
         if kv_heads not in (None, 1):
             raise ValueError(f"kv_heads {kv_heads}: expected None or 1, all heads share keys and values")
-        self.active = -(-heads // 2) if active is None else active
+        self.cost, self.active = cost, -(-heads // 2) if active is None else active
         if self.active > heads:
             raise ValueError(f"active {active}: expected at most the heads ({heads})")
         common: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
@@ -80,7 +83,7 @@ class MixtureOfAttention(SoftmaxAttention):
         self.router = into_heads(dim, {"heads": heads}, bias=False, **common)
 
     def load(self, x: Float[Array, "*B T D"]) -> Float[Array, ""]:
-        """Returns Σ_e f_e·p_e, which a loss adds times a small number; evenly spread it is the least.
+        """Returns Σ_e f_e·p_e, which the loss adds times `cost`; evenly spread it is the least.
 
         f is the share of tokens that chose a head, p the mean of its softmax over all heads.
         """
@@ -100,6 +103,9 @@ class MixtureOfAttention(SoftmaxAttention):
         return jnp.take_along_axis(super()._queries(x, positions), chosen[..., None], axis=-2)
 
     def _gated(self, heads: Float[Array, "*B T A V"], x: Array) -> Float[Array, "*B T N V"]:
+        losses = losses_left()
+        if losses is not None:
+            losses.append(self.cost * self.load(x))
         logits, chosen = self._routed(x)
         gates = jax.nn.softmax(jnp.take_along_axis(logits, chosen, axis=-1), axis=-1)
         places = jax.nn.one_hot(chosen, self.heads, dtype=gates.dtype) * gates[..., None]

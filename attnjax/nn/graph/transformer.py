@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import jax.numpy as jnp
 from jaxtyping import Array
 
 from attnjax.nn.graph.base import EdgeAttention, of_edges
 from attnjax.nn.projection import into_heads
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.graph import Edges
 
 
@@ -47,7 +47,7 @@ class GraphTransformer(EdgeAttention):
         if self.edge is not None and features is not None:
             held = self.edge(features)
             key, messages = key + held, messages + held
-        wide = jnp.promote_types(query.dtype, jnp.float32)
+        wide = accumulation_dtype(query)
         return (query.astype(wide) * key.astype(wide)).sum(-1) * self.head_dim**-0.5, messages
 
     def _finished(self, out: Array, x: Array) -> Array:

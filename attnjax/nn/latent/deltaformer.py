@@ -14,6 +14,7 @@ from attnjax.nn.latent.causal import CausalAttention, finite
 from attnjax.nn.latent.selective import pairs_seen
 from attnjax.nn.projection import into_heads
 from attnjax.ops.core.dtypes import accumulation_dtype
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.normalizers import Softmax
 
 
@@ -61,7 +62,9 @@ class DeltaFormerAttention(CausalAttention):
         start = jnp.zeros(x.shape[:-2], jnp.int32) if cache is None else cache.length
         keys = new.keys if cache is None else cache.append(new, count).keys
         seen = pairs_seen(rules["mask"], query, keys)
-        seen &= jnp.arange(keys.shape[-3]) < following(start, x.shape[-2])[..., None]
+        ends = following(start, x.shape[-2])[..., None]
+        earlier = of_rank(jnp.arange(keys.shape[-3], dtype=jnp.int32), ends.ndim) < ends
+        seen &= of_rank(earlier, seen.ndim)
         held = None if cache is None else cache.values
         values = written(new, finite(self.strength(x)), keys, held, seen, start)
         return super()._remembered(x, query, KeysValues(new.keys, values), cache, count, rules)
@@ -93,13 +96,13 @@ def written(
     weights = jnp.swapaxes(strength, -1, -2)[..., None].astype(dtype) * weights
     values = jnp.swapaxes(finite(new.values).astype(dtype), -2, -3)
     if held is not None:
-        place = jnp.arange(keys.shape[-3]) < start[..., None]
+        place = of_rank(jnp.arange(keys.shape[-3], dtype=jnp.int32), start.ndim + 1) < start[..., None]
         older = jnp.where(place[..., None, None], finite(held), 0).astype(dtype)
         values = values - jnp.einsum("...kts,...skv->...ktv", weights, older)
         index = jnp.minimum(following(start, tokens), keys.shape[-3] - 1)[..., None, None, :]
         weights = jnp.take_along_axis(
             weights, jnp.broadcast_to(index, (*weights.shape[:-1], tokens)), axis=-1
         )
-    matrix = jnp.eye(tokens, dtype=dtype) + jnp.tril(weights, -1)
+    matrix = of_rank(jnp.eye(tokens, dtype=dtype), weights.ndim) + jnp.tril(weights, -1)
     found = jax.scipy.linalg.solve_triangular(matrix, values, lower=True, unit_diagonal=True)
     return jnp.swapaxes(found, -2, -3).astype(new.values.dtype)

@@ -17,6 +17,7 @@ from attnjax.nn.latent.causal import ScoredAttention, finite
 from attnjax.nn.latent.selective import pairs_seen
 from attnjax.nn.norm import make_norm
 from attnjax.ops.core.dtypes import accumulation_dtype
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.normalizers import talking_heads
 from attnjax.ops.scores import pair_bias
 
@@ -145,5 +146,5 @@ def _convolved(
             # Offset b - half: the key j - (b - half).
             start = columns - 1 - b
             part = jax.lax.slice_in_dim(padded, start, start + tokens, axis=-1)
-            total = total + kernel[:, a, b, None, None] * part
+            total = total + of_rank(kernel[:, a, b, None, None], part.ndim) * part
     return total

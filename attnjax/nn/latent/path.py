@@ -16,6 +16,7 @@ from attnjax.nn.attention.settings import HeadNorm
 from attnjax.nn.latent.causal import ScoredAttention, finite
 from attnjax.nn.projection import into_heads
 from attnjax.ops.core.dtypes import accumulation_dtype
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.path import moved_keys, path_scores
 from attnjax.ops.scores import pair_bias
 
@@ -95,7 +96,7 @@ class PathAttention(ScoredAttention):
         direction = raw * jax.lax.rsqrt((raw * raw).sum(-1, keepdims=True) + _EPS)
         strength = finite(2 * jax.nn.sigmoid(self.strength(x).astype(raw.dtype)))
         if count is not None:
-            real = jnp.arange(tokens) < count[..., None]
+            real = of_rank(jnp.arange(tokens, dtype=jnp.int32), count.ndim + 1) < count[..., None]
             strength = jnp.where(real[..., None], strength, 0)
         scale = 1 / math.sqrt(query.shape[-1])
         own = finite(query) * scale
@@ -113,7 +114,7 @@ def _with_older(scores: Array, moved: Array, keys: Array, length: Array) -> Arra
     """Returns scores [*B, N, T, L] of all slots: of those before `length` by the keys that a cache holds."""
     slots, tokens, shared = keys.shape[-3], scores.shape[-1], moved.shape[-2] // keys.shape[-2]
     older = jnp.repeat(finite(keys).astype(moved.dtype), shared, axis=-2)
-    place = jnp.arange(slots) - length[..., None]
+    place = of_rank(jnp.arange(slots, dtype=jnp.int32), length.ndim + 1) - length[..., None]
     index = jnp.broadcast_to(jnp.clip(place, 0, tokens - 1)[..., None, None, :], (*scores.shape[:-1], slots))
     newer = jnp.take_along_axis(scores, index, axis=-1)
     before = jnp.einsum("...tnh,...snh->...nts", moved, older)

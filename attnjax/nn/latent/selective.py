@@ -14,6 +14,7 @@ from attnjax.nn.attention.placing import as_mask, following
 from attnjax.nn.latent.causal import CausalAttention
 from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.pairs import Sizes, block
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.scores import pair_bias
 
 
@@ -78,14 +79,16 @@ class SelectiveAttention(CausalAttention):
         first, key = (heads[..., 0, :].astype(accumulation_dtype(heads)) for heads in (query, source.keys))
         scale = 1 / math.sqrt(query.shape[-1]) if self.scale is None else self.scale
         scores = scale * jnp.einsum("...th,...sh->...ts", first, key)
-        earlier = jnp.arange(slots) < own[..., None]
+        place = jnp.arange(slots, dtype=jnp.int32)
+        earlier = of_rank(of_rank(place, own.ndim + 1) < own[..., None], seen.ndim)
         protected = ~(seen & earlier).any(-1)
         if cache is not None:
-            at_start = jnp.broadcast_to(jnp.arange(slots) == 0, cache.taken.shape)
+            at_start = jnp.broadcast_to(place == 0, cache.taken.shape)
             protected = write_rows(at_start, protected, cache.length, count=count)
         takes = seen & earlier & ~protected[..., None, :]
         if count is not None:
-            takes &= (jnp.arange(tokens) < count[..., None])[..., None]
+            number = of_rank(jnp.arange(tokens, dtype=jnp.int32), count.ndim + 1)
+            takes &= (number < count[..., None])[..., None]
         takes = jnp.where(takes, jax.nn.relu(jnp.where(takes, scores, 0)), 0)
         lost = jnp.cumsum(takes, axis=-2) - takes
         if cache is not None:

@@ -14,6 +14,7 @@ from attnjax.nn.axes import named
 from attnjax.nn.mixers.tokens import Seen, seen_tokens
 from attnjax.nn.projection import into_heads
 from attnjax.ops.core.checks import count
+from attnjax.ops.core.dtypes import accumulation_dtype
 
 ROWS_AT_ONCE = 8
 """Tokens that read at once: what is held is so many times S·D."""
@@ -116,7 +117,7 @@ class AFT(nnx.Module):
 
 def _mixed(seen: Seen, of_places: Float[Array, "*#B T S"]) -> Float[Array, "*B T D"]:
     """Returns for each token the mean of the values it sees, each channel weighted by itself."""
-    wide = jnp.promote_types(seen.keys.dtype, jnp.float32)
+    wide = accumulation_dtype(seen.keys)
     keys, values = seen.keys.astype(wide), seen.values.astype(wide)
 
     @jax.checkpoint

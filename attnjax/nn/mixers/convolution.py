@@ -118,7 +118,7 @@ def _centred(
     """Returns the convolution by a kernel whose middle lies on the token."""
     width, length = kernel.shape[0], x.shape[-2]
     ids = reading.segment_ids
-    at = jnp.arange(length)
+    at = jnp.arange(length, dtype=jnp.int32)
     total = jnp.zeros_like(x)
     for number in range(width):
         lag = number - width // 2

@@ -11,6 +11,8 @@ from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import MaskLike
 from attnjax.nn.mixers.tokens import real_tokens
 from attnjax.ops.core.checks import count
+from attnjax.ops.core.dtypes import accumulation_dtype
+from attnjax.ops.core.ranks import of_rank
 
 
 class FourierMixing(nnx.Module):
@@ -59,7 +61,7 @@ class FourierMixing(nnx.Module):
         reading = read_mask(mask, "fnet")
         if reading.causal:
             raise ValueError(f"mask {mask!r}: fnet reads both ways only, expected no causal() in it")
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        wide = x.astype(accumulation_dtype(x))
         if mask is None:
             out = jnp.fft.fft(jnp.fft.fft(wide, axis=-1), axis=-2).real
         else:
@@ -76,7 +78,7 @@ def _of_each_sequence(x: Float[Array, "*B T D"], reading: MaskReading) -> Float[
     if reading.segment_ids is not None:
         ids = jnp.broadcast_to(reading.segment_ids, (*batch, length))
         together &= ids[..., :, None] == ids[..., None, :]
-    earlier = jnp.tri(length, k=-1, dtype=bool)
+    earlier = of_rank(jnp.tri(length, k=-1, dtype=bool), together.ndim)
     place = (together & earlier).sum(-1, dtype=jnp.int32)
     sizes = jnp.maximum(together.sum(-1, dtype=jnp.int32), 1)[..., None]
     # Whole turns are taken off while they are whole numbers, and none of the angle is lost.

@@ -15,6 +15,7 @@ from attnjax.nn.mixers.tokens import seen_tokens
 from attnjax.nn.norm import make_norm
 from attnjax.nn.projection import into_heads
 from attnjax.ops.core.checks import count
+from attnjax.ops.core.ranks import of_rank
 
 
 class GMLP(nnx.Module):
@@ -96,7 +97,8 @@ class GMLP(nnx.Module):
         seen = seen_tokens(gate, gate[..., :0], mask, cache, mechanism="gmlp", most=self.max_length)
         weights = self.weights[...].astype(gate.dtype)[seen.at][..., : seen.keys.shape[-2]]
         bias = self.bias[...].astype(gate.dtype)[seen.at]
-        mixed = jnp.where(seen.pairs, weights, 0) @ seen.keys + bias[..., None]
+        mixed = jnp.where(seen.pairs, weights, 0) @ seen.keys
+        mixed = mixed + of_rank(bias[..., None], mixed.ndim)
         before = cache if isinstance(cache, KVCache) else None
         out = nan_where_wrong(self.out(given * mixed), before, seen.cache, mask)
         return AttentionOutput(out, seen.cache)

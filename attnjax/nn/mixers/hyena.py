@@ -19,6 +19,8 @@ from attnjax.nn.mixers.tokens import real_tokens, require_at_most, zero_padding
 from attnjax.nn.projection import into_heads
 from attnjax.nn.short_convolution import ShortConvolution
 from attnjax.ops.core.checks import count
+from attnjax.ops.core.dtypes import accumulation_dtype
+from attnjax.ops.core.ranks import of_rank
 
 SLOWEST, FASTEST = 1.5, 0.3
 """Shares of max_length after which the filters of the slowest and the fastest channel have fallen to 1 %."""
@@ -185,7 +187,7 @@ class Hyena(nnx.Module):
                 added = None if reading.lengths is None else jnp.broadcast_to(reading.lengths, x.shape[:-2])
                 held.append(write_rows(kept.state[i], z, kept.length, count=added))
                 convolved = _continued(z, held[-1].astype(z.dtype), filters[:, i], kept.length)
-            z = zero_padding(u[..., i + 1, :] * (convolved + bias[i] * z), real)
+            z = zero_padding(u[..., i + 1, :] * (convolved + of_rank(bias[i], z.ndim) * z), real)
         out = self.out(z)
         if kept is None:
             return AttentionOutput(out)
@@ -210,11 +212,13 @@ def _convolved(
         at = jnp.arange(length, dtype=jnp.int32)
         same = segment_ids[..., :, None] == segment_ids[..., None, :]
         return _direct(z, filters, at, same)
-    wide = jnp.promote_types(z.dtype, jnp.float32)
+    wide = accumulation_dtype(z)
     # Twice as long, so that nothing comes round the end.
     waves = jnp.fft.rfft(z.astype(wide), 2 * length, axis=-2)
     of_filters = jnp.fft.rfft(filters[:length].astype(wide), 2 * length, axis=0)
-    return jnp.fft.irfft(waves * of_filters, 2 * length, axis=-2)[..., :length, :].astype(z.dtype)
+    return jnp.fft.irfft(waves * of_rank(of_filters, waves.ndim), 2 * length, axis=-2)[
+        ..., :length, :
+    ].astype(z.dtype)
 
 
 def _continued(
@@ -236,7 +240,7 @@ def _direct(
 ) -> Float[Array, "*B T D"]:
     """Returns Σ_s h(t - s) ⊙ z_s over what a token sees, one token after the other."""
     slots = jnp.arange(z.shape[-2], dtype=jnp.int32)
-    apart = at[..., None] - slots
+    apart = at[..., None] - of_rank(slots, at.ndim + 1)
     sees = jnp.broadcast_to(sees & (apart >= 0), jnp.broadcast_shapes(sees.shape, apart.shape))
     apart = jnp.broadcast_to(jnp.clip(apart, 0, len(filters) - 1), sees.shape)
 

@@ -16,6 +16,7 @@ from attnjax.nn.attention.placing import (
     kept_tokens,
     require_offsets,
 )
+from attnjax.ops.core.ranks import of_rank
 
 
 class Seen(NamedTuple):
@@ -95,19 +96,13 @@ def real_tokens(reading: MaskReading, length: int) -> Bool[Array, "*#B T"] | Non
     """
     if reading.lengths is None and reading.starts is None:
         return None
-    at = jnp.arange(length, dtype=jnp.int32)
-    real = jnp.ones((1,) * (jnp.ndim(_first(reading)) + 1), bool)
-    if reading.lengths is not None:
-        real = real & (at < jnp.asarray(reading.lengths)[..., None])
-    if reading.starts is not None:
-        real = real & (at >= jnp.asarray(reading.starts)[..., None])
-    return real
+    starts, ends = (0 if x is None else x for x in (reading.starts, reading.lengths))
+    rank = 1 + max(jnp.ndim(starts), jnp.ndim(ends))
+    at = of_rank(jnp.arange(length, dtype=jnp.int32), rank)
+    real = at >= of_rank(jnp.asarray(starts)[..., None], rank)
+    return real if reading.lengths is None else real & (at < of_rank(jnp.asarray(ends)[..., None], rank))
 
 
 def zero_padding(x: Float[Array, "*B T D"], real: Bool[Array, "*#B T"] | None) -> Float[Array, "*B T D"]:
     """Returns the tokens with 0 for padding, whatever it held."""
     return x if real is None else jnp.where(real[..., None], x, 0)
-
-
-def _first(reading: MaskReading) -> Array:
-    return jnp.asarray(reading.starts if reading.lengths is None else reading.lengths)

@@ -16,7 +16,7 @@ from attnjax.nn.attention.placing import MaskLike, right_padded, shifted
 from attnjax.nn.mixers.tokens import real_tokens, zero_padding
 
 
-class Rows(NamedTuple):
+class TokenRows(NamedTuple):
     """The rows of a call: how many tokens each has, and which of them belong together.
 
     Attributes:
@@ -44,12 +44,12 @@ class Rows(NamedTuple):
 
     @property
     def real(self) -> Bool[Array, "*#B T"] | None:
-        """Which tokens are no padding; None: all."""
+        """The tokens that are no padding; None: all."""
         return real_tokens(MaskReading(lengths=self.lengths), self.tokens)
 
     @property
     def begins(self) -> Bool[Array, "*B T"]:
-        """Where a segment begins; not at the first token of a call."""
+        """The tokens at which a segment begins, the first of a call left out."""
         ids = jnp.asarray(0 if self.segment_ids is None else self.segment_ids)
         ids = jnp.broadcast_to(ids, (*self.batch, self.tokens))
         return jnp.concatenate([jnp.zeros_like(ids[..., :1], bool), ids[..., 1:] != ids[..., :-1]], axis=-1)
@@ -109,7 +109,7 @@ class RecurrentLayer(nnx.Module):
         if turned is not None:
             x, reading = shifted(x, turned), right_padded(reading, x.shape[-2])
         x = zero_padding(x, real_tokens(reading, x.shape[-2]))
-        rows = Rows(x.shape[:-2], x.shape[-2], reading.lengths, reading.segment_ids)
+        rows = TokenRows(x.shape[:-2], x.shape[-2], reading.lengths, reading.segment_ids)
         before = self.empty_cache(x.shape[:-2], 0, x.dtype) if kept is None else kept
         out, state = self._read(x, before, rows, depth)
         out = out if turned is None else shifted(out, -turned)
@@ -127,7 +127,7 @@ class RecurrentLayer(nnx.Module):
         raise NotImplementedError
 
     def _read(
-        self, x: Float[Array, "*B T D"], before: StateCache, rows: Rows, depth: Depth | None
+        self, x: Float[Array, "*B T D"], before: StateCache, rows: TokenRows, depth: Depth | None
     ) -> tuple[Float[Array, "*B T D"], Any]:
         """Returns the output, and the state after each row's last token."""
         raise NotImplementedError

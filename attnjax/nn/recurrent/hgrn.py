@@ -12,7 +12,7 @@ from attnjax.nn.attention.cache import StateCache
 from attnjax.nn.axes import named
 from attnjax.nn.norm import make_norm
 from attnjax.nn.projection import into_heads
-from attnjax.nn.recurrent.base import RecurrentLayer, Rows
+from attnjax.nn.recurrent.base import RecurrentLayer, TokenRows
 from attnjax.ops.core.checks import count
 from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.linear.hgrn import hgrn
@@ -79,7 +79,7 @@ class HGRN(RecurrentLayer):
     def _start(self, batch: tuple[int, ...], dtype: Any) -> Float[Array, "*B D 2"]:
         return jnp.zeros((*batch, self.dim, 2), accumulation_dtype(dtype))
 
-    def _read(self, x: Array, before: StateCache, rows: Rows, depth: Any) -> tuple[Array, Any]:
+    def _read(self, x: Array, before: StateCache, rows: TokenRows, depth: Any) -> tuple[Array, Any]:
         raw = self.forget(x)
         forget = self.bound + (1 - self.bound) * jax.nn.sigmoid(raw.astype(accumulation_dtype(raw)))
         states, last = hgrn(

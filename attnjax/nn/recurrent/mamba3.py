@@ -15,7 +15,7 @@ from attnjax.nn.attention.gates import ProjectedGate
 from attnjax.nn.axes import named
 from attnjax.nn.norm import make_norm
 from attnjax.nn.projection import into_heads, out_of_heads
-from attnjax.nn.recurrent.base import RecurrentLayer, Rows
+from attnjax.nn.recurrent.base import RecurrentLayer, TokenRows
 from attnjax.ops.core.checks import count
 from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.linear.mamba3 import Mamba3State, mamba3
@@ -98,7 +98,7 @@ class Mamba3(RecurrentLayer):
         wide = accumulation_dtype(dtype)
         return Mamba3State(*(jnp.zeros((*batch, self.heads, *size), wide) for size in sizes))
 
-    def _read(self, x: Array, before: StateCache, rows: Rows, depth: Any) -> tuple[Array, Mamba3State]:
+    def _read(self, x: Array, before: StateCache, rows: TokenRows, depth: Any) -> tuple[Array, Mamba3State]:
         query = self._biased(self.query, self.query_norm, self.query_bias, x)
         key = self._biased(self.key, self.key_norm, self.key_bias, x)
         value = self.value(x)

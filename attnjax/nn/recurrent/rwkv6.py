@@ -13,7 +13,7 @@ from attnjax.nn.attention.head_norm import make_head_norm
 from attnjax.nn.attention.settings import HeadNorm
 from attnjax.nn.axes import named
 from attnjax.nn.projection import into_heads, out_of_heads
-from attnjax.nn.recurrent.base import RecurrentLayer, Rows
+from attnjax.nn.recurrent.base import RecurrentLayer, TokenRows
 from attnjax.nn.recurrent.token_shift import LowRank, TokenShift
 from attnjax.ops.core.checks import count
 from attnjax.ops.core.dtypes import accumulation_dtype
@@ -94,7 +94,9 @@ class RWKV6TimeMix(RecurrentLayer):
     def _start(self, batch: tuple[int, ...], dtype: Any) -> dict[str, Array]:
         return empty_time_mix(batch, self.heads, self.head_dim, dtype)
 
-    def _read(self, x: Array, before: StateCache, rows: Rows, depth: Any) -> tuple[Array, dict[str, Array]]:
+    def _read(
+        self, x: Array, before: StateCache, rows: TokenRows, depth: Any
+    ) -> tuple[Array, dict[str, Array]]:
         mixed = self.shift(x, rows.previous(before.state["last"], x))
         of_decay, of_key, of_value, of_receptance, of_gate = mixed
         raw = self.decay(of_decay)

@@ -15,7 +15,7 @@ from attnjax.nn.attention.gates import unit
 from attnjax.nn.attention.head_norm import make_head_norm
 from attnjax.nn.axes import named
 from attnjax.nn.projection import into_heads, out_of_heads
-from attnjax.nn.recurrent.base import RecurrentLayer, Rows
+from attnjax.nn.recurrent.base import RecurrentLayer, TokenRows
 from attnjax.nn.recurrent.rwkv6 import GROUP_NORM, empty_time_mix, require_divides
 from attnjax.nn.recurrent.token_shift import LowRank, TokenShift
 from attnjax.ops.core.checks import count
@@ -104,7 +104,7 @@ class RWKV7TimeMix(RecurrentLayer):
         return empty_time_mix(batch, self.heads, self.head_dim, dtype)
 
     def _read(
-        self, x: Array, before: StateCache, rows: Rows, depth: Depth | None
+        self, x: Array, before: StateCache, rows: TokenRows, depth: Depth | None
     ) -> tuple[Array, dict[str, Array]]:
         mixed = self.shift(x, rows.previous(before.state["last"], x))
         of_receptance, of_decay, of_key, of_value, of_rate, of_gate = mixed

@@ -14,7 +14,7 @@ from attnjax.nn.attention.placing import following
 from attnjax.nn.attention.settings import HeadNorm
 from attnjax.nn.axes import named
 from attnjax.nn.projection import into_heads, out_of_heads
-from attnjax.nn.recurrent.base import RecurrentLayer, Rows
+from attnjax.nn.recurrent.base import RecurrentLayer, TokenRows
 from attnjax.ops.core.checks import count
 from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.linear.ttt import TTTState, ttt_linear
@@ -90,7 +90,7 @@ class TTTLinear(RecurrentLayer):
     def _start(self, batch: tuple[int, ...], dtype: Any) -> TTTState:
         return TTTState.zeros(batch, self.heads, self.head_dim, accumulation_dtype(dtype))
 
-    def _read(self, x: Array, before: StateCache, rows: Rows, depth: Any) -> tuple[Array, TTTState]:
+    def _read(self, x: Array, before: StateCache, rows: TokenRows, depth: Any) -> tuple[Array, TTTState]:
         if rows.segment_ids is not None:
             raise ValueError("mask has segments: ttt_linear cannot keep packed sequences apart")
         places = following(before.length % self.size, rows.tokens) % self.size

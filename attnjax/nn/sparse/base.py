@@ -12,6 +12,7 @@ from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import MaskLike, following
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.ops.core.checks import count
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.sparse.blocks import ids_at
 
 
@@ -87,7 +88,10 @@ class ChosenAttention(SoftmaxAttention):
         ids = jnp.maximum(ids, 0) if reading.segment_ids is None else _from_zero(ids)
         for edge, padding in ((reading.lengths, jnp.greater_equal), (reading.starts, jnp.less)):
             if edge is not None:
-                ids = jnp.where(padding(place, jnp.asarray(edge)[..., None]), -1, ids)
+                edge = jnp.asarray(edge)[..., None]
+                rank = max(edge.ndim, ids.ndim)
+                edge, ids = of_rank(edge, rank), of_rank(ids, rank)
+                ids = jnp.where(padding(of_rank(place, rank), edge), -1, ids)
         return PlacedTokens(offset, positions, ids)  # type: ignore[arg-type]
 
 

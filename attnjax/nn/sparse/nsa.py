@@ -1,22 +1,27 @@
 """The layer of Native Sparse Attention."""
 
-from typing import Any, Unpack
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from attnjax.nn.attention.cache import KeysValues
+from attnjax.nn.attention.base import require_kind
+from attnjax.nn.attention.cache import KeysValues, KVCache, write_rows
+from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import MaskLike
 from attnjax.nn.attention.settings import Settings
 from attnjax.nn.axes import named
+from attnjax.nn.latent.causal import finite
 from attnjax.nn.projection import into_heads
 from attnjax.nn.sparse.base import ChosenAttention, PlacedTokens, at_least_one
 from attnjax.ops import masks
 from attnjax.ops.attention import attention, attention_weights
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.masks import Mask
 from attnjax.ops.sparse import nsa_blocks
 from attnjax.ops.sparse.blocks import BlockMembers, blocks_of, in_blocks
@@ -56,9 +61,28 @@ class Compression(nnx.Module):
 
     def __call__(self, tokens: Float[Array, "*B l K H"]) -> Float[Array, "*B K H"]:
         """Returns the vectors of blocks."""
-        moved = jnp.moveaxis(tokens, -3, -2) + self.positions[...].astype(tokens.dtype)
+        moved = jnp.moveaxis(tokens, -3, -2)
+        moved = moved + of_rank(self.positions[...].astype(tokens.dtype), moved.ndim)
         hidden = jax.nn.gelu(self.up(moved.reshape(*moved.shape[:-2], -1)))
         return self.down(hidden) + tokens.mean(axis=-3)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class CompressedKVCache(KVCache):
+    """A cache with vectors of blocks beside keys and values; those of blocks that are not whole are any."""
+
+    block_keys: Float[Array, "*B blocks K H"]
+    block_values: Float[Array, "*B blocks K V"]
+
+
+class _WithBlocks(NamedTuple):
+    """The keys and values of a cache with the vectors of their blocks."""
+
+    keys: Float[Array, "*B S K H"]
+    values: Float[Array, "*B S K V"]
+    block_keys: Float[Array, "*B blocks K H"]
+    block_values: Float[Array, "*B blocks K V"]
 
 
 class NSA(ChosenAttention):
@@ -72,8 +96,8 @@ class NSA(ChosenAttention):
     the compressed vectors that it is made by have one through the first attention, as in the paper. Unlike
     there, blocks do not overlap, and the three attentions share keys and values.
 
-    A block that holds padding or two documents is not compressed, and is selected by its place alone. With a
-    cache the vectors are of the cached keys, so that decoding gives what one pass gives.
+    A block that holds padding or two documents is not compressed, and is selected by its place alone. A cache
+    keeps the vectors of the blocks too: a step compresses the block that it adds to, and no other.
 
     Args:
       dim, heads: D and N.
@@ -120,18 +144,65 @@ class NSA(ChosenAttention):
         self.of_values = Compression(size, self.value_dim, **common)
         self.gate = into_heads(dim, {"heads": heads, "levels": 3}, **common)
 
+    def __call__(self, x: Any, context: Any = None, *, cache: Any = None, **options: Any) -> AttentionOutput:
+        """Attends from every token of x; arguments as in `ChosenAttention`."""
+        require_kind(cache, CompressedKVCache, self.name)
+        return super().__call__(x, context, cache=cache, **options)
+
+    def empty_cache(self, batch: tuple[int, ...], capacity: int, dtype: DTypeLike) -> CompressedKVCache:
+        """Returns a cache of `capacity` free slots for tokens of this dtype, and of their blocks."""
+        empty = super().empty_cache(batch, capacity, dtype)
+        blocks = -(-capacity // self.size)
+        rows = [jnp.zeros((*batch, blocks, *x.shape[-2:]), dtype) for x in (empty.keys, empty.values)]
+        return CompressedKVCache(empty.keys, empty.values, empty.length, *rows)
+
+    def _remembered(
+        self,
+        x: Array,
+        query: Array,
+        new: KeysValues,
+        cache: Any,
+        count: Int[Array, "*B"] | None,
+        rules: dict[str, Any],
+    ) -> tuple[Any, Any]:
+        source, kept = super()._remembered(x, query, new, cache, count, rules)
+        if cache is None:
+            return source, None
+        first, tokens = cache.length // self.size, new.keys.shape[-3]
+        # A call makes at most so many blocks whole, wherever it begins.
+        touched = -(-tokens // self.size)
+        place = first[..., None] * self.size + jnp.arange(touched * self.size)
+        blocks = []
+        for held, rows, compress in (
+            (source.keys, cache.block_keys, self.of_keys),
+            (source.values, cache.block_values, self.of_values),
+        ):
+            index = jnp.clip(place, 0, held.shape[-3] - 1)[..., None, None]
+            cut = in_blocks(finite(jnp.take_along_axis(held, index, axis=-3)), self.size, axis=-3)
+            blocks.append(write_rows(rows, compress(cut), first))
+        return _WithBlocks(*source, *blocks), CompressedKVCache(kept.keys, kept.values, kept.length, *blocks)
+
     def _attended(
-        self, x: Array, query: Array, source: KeysValues, rules: dict[str, Any], given: MaskLike | None
+        self,
+        x: Array,
+        query: Array,
+        source: KeysValues | _WithBlocks,
+        rules: dict[str, Any],
+        given: MaskLike | None,
     ) -> tuple[Float[Array, "*B T N V"], None]:
-        source = KeysValues(*(heads.astype(query.dtype) for heads in source))
+        kept = source if isinstance(source, _WithBlocks) else None
+        source = KeysValues(*(heads.astype(query.dtype) for heads in source[:2]))
         rules = rules | {"memory": self.memory}
         for what in ("score", "normalizer", "comparison", "memory"):
             if rules[what] is not None:
                 raise ValueError(f"{what} is {rules[what]!r}: nsa takes none, its attentions are softmaxes")
         tokens = self._tokens(given, query.shape[-3], source.keys.shape[-3])
         blocks = blocks_of(tokens.ids, self.size)
-        keys = self.of_keys(self._whole(source.keys, blocks))
-        values = self.of_values(self._whole(source.values, blocks))
+        if kept is None:
+            keys = self.of_keys(self._whole(source.keys, blocks))
+            values = self.of_values(self._whole(source.values, blocks))
+        else:
+            keys, values = (rows.astype(query.dtype) for rows in (kept.block_keys, kept.block_values))
         options = {"scale": rules["scale"], "implementation": rules["implementation"]}
         compressed = self._compressed(tokens, blocks)
         weights = attention_weights(

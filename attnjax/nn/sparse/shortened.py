@@ -15,6 +15,7 @@ from attnjax.nn.attention.placing import MaskLike
 from attnjax.nn.attention.settings import Settings
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.axes import named
+from attnjax.nn.mixers.tokens import real_tokens
 from attnjax.nn.sparse.base import at_least_one
 from attnjax.ops.attention import attention
 from attnjax.ops.sparse.nystrom import nystrom_attention
@@ -77,12 +78,8 @@ class ShortenedAttention(SoftmaxAttention):
         for what in ("score", "normalizer", "comparison", "memory"):
             if rules[what] is not None:
                 raise ValueError(f"{what} is {rules[what]!r}: {self.name} takes none")
-        reading, place = read_mask(given, self.name), jnp.arange(x.shape[-2])
-        tokens = jnp.ones(x.shape[-2], bool)
-        if reading.lengths is not None:
-            tokens = tokens & (place < jnp.asarray(reading.lengths)[..., None])
-        if reading.starts is not None:
-            tokens = tokens & (place >= jnp.asarray(reading.starts)[..., None])
+        tokens = real_tokens(read_mask(given, self.name), x.shape[-2])
+        tokens = jnp.ones(x.shape[-2], bool) if tokens is None else tokens
         return self._read(query, source, tokens, {"scale": rules["scale"]}), None
 
     def _read(

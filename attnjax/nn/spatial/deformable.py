@@ -15,6 +15,7 @@ from attnjax.nn.attention.sizes import require_sizes
 from attnjax.nn.projection import into_heads
 from attnjax.nn.spatial.pixels import pixels
 from attnjax.ops.core.checks import count
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.sampled import deformable_attention
 
 
@@ -108,9 +109,10 @@ class DeformableAttention(nnx.Module):
         ]
         height, width = x.shape[-3:-1]
         tokens = x.reshape(*x.shape[:-3], -1, self.dim)
-        wide = jnp.promote_types(tokens.dtype, jnp.float32)
+        wide = accumulation_dtype(tokens)
         row, column = jnp.divmod(jnp.arange(height * width), width)
-        middle = jnp.stack([(column + 0.5) / width, (row + 0.5) / height], -1).astype(wide)
+        corner = jnp.stack([column, row], -1).astype(wide)
+        middle = (corner + 0.5) / jnp.asarray([width, height], wide)
         sizes = jnp.asarray([(image.shape[-2], image.shape[-3]) for image in images], wide)
         places = middle[:, None, None, None] + self.offsets(tokens).astype(wide) / sizes[:, None]
         scores = self.weights(tokens).astype(wide)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from attnjax.ops.core.checks import count, floats, positions
+from attnjax.ops.core.dtypes import accumulation_dtype
 
 
 def pointer_distribution(
@@ -123,7 +124,7 @@ def _checked(logits: Array, weights: Array, gate: Array, source: Array) -> tuple
     logits, weights, gate = (
         floats(name, x) for name, x in (("logits", logits), ("weights", weights), ("gate", gate))
     )
-    source, dtype = positions("source", source), jnp.result_type(logits, weights, gate, jnp.float32)
+    source, dtype = positions("source", source), accumulation_dtype(logits, weights, gate)
     batch, keys = logits.shape[:-2], source.shape[-1:]
     fits = weights.shape == (*gate.shape, *keys) and logits.shape[:-1] == gate.shape and gate.ndim > 0
     if not fits or source.shape != (*batch, *keys):

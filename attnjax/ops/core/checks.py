@@ -50,14 +50,16 @@ def scalar_above(name: str, x: Any, least: float) -> Any:
 
 
 def positions_of(name: str, x: Any) -> Any:
-    """An int, which stays structure, or an integer array, which stays data; TypeError for anything else."""
+    """Returns an int, which stays structure, or an array of int32, which stays data.
+
+    Raises:
+      TypeError: it is neither an int nor an integer array.
+    """
     if isinstance(x, (int, np.integer)) and not isinstance(x, bool):
         return int(x)
     if not isinstance(x, (jax.Array, np.ndarray)):
         raise TypeError(f"{name} is {x!r}: expected an int or an integer array")
-    if not jnp.issubdtype(x.dtype, jnp.integer):
-        raise TypeError(f"{name} is an array of {x.dtype}: expected integers")
-    return x
+    return positions(name, x)
 
 
 def whole(name: str, x: Any) -> int:

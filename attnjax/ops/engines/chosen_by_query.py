@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from attnjax.ops.core.pairs import Block
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.engines.call import AttentionCall, Semantics
 from attnjax.ops.engines.chosen_lanes import Here, ListLanes
 from attnjax.ops.masks.chosen import ChosenBlocks
@@ -40,7 +41,8 @@ class ByQuery(ListLanes):
         index = plan.at[units].get(mode="fill", fill_value=-1)
         batch, own = jnp.divmod(lane, self.lists)
         heads = own * self.heads + jnp.arange(self.heads, dtype=jnp.int32)
-        keys = index[..., None] * self.size_k + jnp.arange(self.size_k, dtype=jnp.int32)
+        keys = index[..., None] * self.size_k
+        keys = keys + of_rank(jnp.arange(self.size_k, dtype=jnp.int32), keys.ndim)
         keys = jnp.where(index[..., None] < 0, self.sizes.keys, keys).reshape(1, 1, self.at_once, -1)
         units = jnp.where(units < self.units, units, self.units)
         at = Block(batch.reshape(1, 1, 1, 1), heads.reshape(1, -1, 1, 1), units.reshape(1, 1, -1, 1), keys)

@@ -111,7 +111,7 @@ class ListLanes(Arrays):
         indices = (
             batch,
             own * self.heads + jnp.arange(self.heads, dtype=jnp.int32),
-            units[:, None] * self.size_q + jnp.arange(self.size_q, dtype=jnp.int32),
+            units[:, None] * self.size_q + jnp.arange(self.size_q, dtype=jnp.int32)[None],
             block * self.size_k + jnp.arange(self.size_k, dtype=jnp.int32),
         )
         shapes = ((1, 1, 1, 1), (1, -1, 1, 1), (1, 1, -1, 1), (1, 1, 1, -1))

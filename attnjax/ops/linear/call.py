@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from attnjax.ops.core.checks import array, count, floats, scalar
+from attnjax.ops.core.checks import array, count, floats, positions, scalar
 from attnjax.ops.core.explicit_axes import mesh_axes, spec
 from attnjax.ops.core.pairs import broadcasts_to
 
@@ -99,7 +99,7 @@ def segments_and_lengths(
     """Returns both, checked: integers that broadcast to [*B, T] and to [*B]."""
     return (
         None if segment_ids is None else _integers("segment_ids", segment_ids, (*batch, length), "*B, T"),
-        None if lengths is None else _integers("lengths", lengths, batch, "*B"),
+        None if lengths is None else positions("lengths", _integers("lengths", lengths, batch, "*B")),
     )
 
 

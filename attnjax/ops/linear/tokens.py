@@ -47,7 +47,7 @@ def normal_form(call: RecurrenceCall, read: Read) -> tuple[Tokens, Float[Array, 
         tokens = _reset(tokens, ids[:, 1:] != ids[:, :-1], read)
     if call.lengths is not None:
         lengths = jnp.broadcast_to(call.lengths, batch).reshape(rows, 1)
-        tokens = Tokens(*(_zero(x, jnp.arange(length)[None] >= lengths) for x in tokens))
+        tokens = Tokens(*(_zero(x, jnp.arange(length, dtype=jnp.int32)[None] >= lengths) for x in tokens))
     # Scaled when padding is zero already: a NaN there would reach the scale's gradient.
     query = tokens.query * call.scale.astype(dtype)
     query = query.reshape(rows, heads, query.shape[1] // heads, length, size)

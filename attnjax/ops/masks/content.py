@@ -9,12 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from attnjax.ops.core.checks import positions
+from attnjax.ops.core.dtypes import joined
 from attnjax.ops.core.elementwise import elementwise, hoisted, needed
 from attnjax.ops.core.node import known, position, shown, static, traced
 from attnjax.ops.core.pairs import (
     KEY_AXIS,
     QUERY_AXIS,
     Block,
+    Grid,
     Sizes,
     axis_grid,
     batch_grid,
@@ -46,7 +49,7 @@ def lengths(query: int | Int[Array, "*B"] | None = None, key: int | Int[Array, "
       ■ ■ ■ ·
       · · · ·
     """
-    return Lengths(_integers("query", query), _integers("key", key))
+    return Lengths(_count("query", query), _count("key", key))
 
 
 def segments(query_ids: Int[Array, "*B T"], key_ids: Int[Array, "*B S"] | None = None) -> Mask:
@@ -165,10 +168,12 @@ class Segments(Mask):
 
     def bind(self, sizes: Sizes) -> Mask:
         key_ids = self.query_ids if self.key_ids is None else self.key_ids
-        return Segments(
+        grids = (
             axis_grid("segments query_ids", self.query_ids, sizes, QUERY_AXIS),
             axis_grid("segments key_ids", key_ids, sizes, KEY_AXIS),
         )
+        dtype = joined(*(grid.array for grid in grids))
+        return Segments(*(Grid(grid.array.astype(dtype)) for grid in grids))
 
     def evaluate(self, at: Block) -> Array:
         return self.query_ids.array == self.key_ids.array
@@ -239,6 +244,11 @@ class Predicate(Mask):
 
     def __repr__(self) -> str:
         return f"predicate({getattr(self.fn, '__name__', self.fn)})"
+
+
+def _count(name: str, value: Any) -> Any:
+    value = _integers(name, value)
+    return value if value is None or is_grid(value) or isinstance(value, int) else positions(name, value)
 
 
 def _integers(name: str, value: Any) -> Any:

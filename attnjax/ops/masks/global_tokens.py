@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from attnjax.ops.core.checks import whole
+from attnjax.ops.core.checks import positions, whole
 from attnjax.ops.core.node import position
 from attnjax.ops.core.pairs import Block
 from attnjax.ops.masks.base import Mask
@@ -43,6 +43,8 @@ def global_tokens(indices: Sequence[int] | Int[Array, " G"], offset: Position = 
         indices = tuple(whole(f"indices[{n}]", i) for n, i in enumerate(indices))
     elif indices.ndim != 1 or not jnp.issubdtype(indices.dtype, jnp.integer):
         raise ValueError(f"indices is {indices.dtype}{list(indices.shape)}: expected integers of one axis")
+    else:
+        indices = positions("indices", indices)
     return GlobalTokens(indices, checked_position("offset", offset))
 
 

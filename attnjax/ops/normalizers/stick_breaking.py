@@ -9,6 +9,7 @@ from jaxtyping import Array, Int
 from attnjax.ops.core.checks import positions_of
 from attnjax.ops.core.node import position, replace, static
 from attnjax.ops.core.pairs import Grid, Sizes, batch_grid
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.normalizers.base import Normalizer
 
 
@@ -58,7 +59,7 @@ class StickBreaking(Normalizer):
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
         key = jnp.arange(scores.shape[-1], dtype=jnp.int32)
         last = self.offset.array if self.own else self.offset.array - 1
-        present = ~jnp.isneginf(scores) & (key <= last)
+        present = ~jnp.isneginf(scores) & (of_rank(key, last.ndim) <= last)
         scores = jnp.where(present, scores, 0)
         left = jnp.where(present, jax.nn.log_sigmoid(-scores), 0)
         # Of the keys behind: no difference of sums, which would lose the digits of what is small.

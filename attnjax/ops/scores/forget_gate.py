@@ -78,7 +78,7 @@ class ForgetGate(Score):
         whole = (*sums, jnp.cumsum(closed, axis=2, dtype=jnp.int32))
         before = (jnp.pad(x, ((0, 0), (0, 0), (1, 0))) for x in whole)  # The sum before position 0 is 0.
         offset = batch_grid("offset", self.offset, sizes).array[..., 0]
-        position = offset + of_rank(jnp.arange(sizes.queries), offset.ndim) + 1
+        position = offset + of_rank(jnp.arange(sizes.queries, dtype=jnp.int32), offset.ndim) + 1
         return replace(
             self,
             log_f=GateSums(*(Grid(_taken(x, position)[..., None]) for x in before)),

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from attnjax.ops.core.checks import count as at_least_one
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.sparse.blocks import ids_at
 
 
@@ -124,11 +125,11 @@ def bucket_tokens(
     )
     of_query = jnp.moveaxis(query_buckets, -3, -1)
     of_key = jnp.repeat(jnp.moveaxis(key_buckets, -3, -1), heads // groups, axis=-3)
-    ordered = jnp.sort(of_key * keys + place, axis=-1).reshape(-1, keys)
+    ordered = jnp.sort(of_key * keys + of_rank(place, of_key.ndim), axis=-1).reshape(-1, keys)
     last = jax.vmap(lambda row, code: jnp.searchsorted(row, code, side="right"))(
         ordered, (of_query * keys + at).reshape(-1, queries)
     ).reshape(*lists, queries, 1)
-    rank = last - 1 - jnp.arange(size)
+    rank = last - 1 - of_rank(jnp.arange(size, dtype=jnp.int32), last.ndim)
     found = jnp.take_along_axis(
         ordered.reshape(*lists, keys), rank.clip(0).reshape(*lists, -1), axis=-1
     ).reshape(rank.shape)

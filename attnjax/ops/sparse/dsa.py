@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from attnjax.ops.core.checks import count as at_least_one
+from attnjax.ops.core.dtypes import accumulation_dtype
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.sparse.blocks import highest_set, ids_at, in_blocks
 
 AT_ONCE = 128
@@ -39,7 +41,7 @@ def index_scores(
       >>> index_scores(jnp.ones((2, 1, 4)), jnp.ones((3, 4)), jnp.array([[1.0], [-2.0]])).tolist()
       [[2.0, 2.0, 2.0], [-4.0, -4.0, -4.0]]
     """
-    dtype = jnp.result_type(query, key, gain, jnp.float32)
+    dtype = accumulation_dtype(query, key, gain)
     query, key, gain = (x.astype(dtype) for x in (query, key, gain))
     products = jax.nn.relu(jnp.einsum("...tji,...si->...jts", query, key))
     scale = 1 / math.sqrt(query.shape[-1] * query.shape[-2])
@@ -99,7 +101,8 @@ def dsa_tokens(
 
         def chosen(part: tuple[Array, Array, Array, Array]) -> Array:
             query, gain, at, own = part
-            seen = (near <= at[..., None]) & (docs == own[..., None]) & (own >= 0)[..., None]
+            at, own = at[..., None], own[..., None]
+            seen = (of_rank(near, at.ndim) <= at) & (of_rank(docs, own.ndim) == own) & (own >= 0)
             return highest_set(jnp.where(seen, index_scores(query, of, gain), -jnp.inf), count)
 
         axis = len(batch)

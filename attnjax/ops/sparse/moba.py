@@ -4,6 +4,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from attnjax.ops.core.checks import count as at_least_one
+from attnjax.ops.core.dtypes import accumulation_dtype
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.sparse.blocks import blocks_of, highest, ids_at, in_blocks
 
 
@@ -50,15 +52,17 @@ def moba_blocks(
     positions = tokens[: query.shape[-3]] if positions is None else positions
     ids = jnp.zeros_like(tokens) if ids is None else ids
     blocks = blocks_of(ids, size)
-    dtype = jnp.result_type(query, key, jnp.float32)
+    dtype = accumulation_dtype(query, key)
     members = blocks.members[..., None, None]
     sums = jnp.where(members, in_blocks(key, size, axis=-3).astype(dtype), 0).sum(axis=-3)
-    means = sums / jnp.maximum(members.sum(axis=-3), 1)
+    means = sums / of_rank(jnp.maximum(members.sum(axis=-3), 1), sums.ndim).astype(dtype)
     grouped = query.reshape(*query.shape[:-2], key.shape[-2], -1, query.shape[-1]).astype(dtype)
     scores = jnp.einsum("...tkgh,...bkh->...kgtb", grouped, means)
     scores = scores.reshape(*scores.shape[:-4], -1, *scores.shape[-2:])
-    own = (positions // size)[..., None]
-    place = jnp.arange(blocks.ids.shape[-1], dtype=jnp.int32)
-    before = (place < own) & (blocks.ids[..., None, :] == ids_at(ids, positions)[..., None])
+    of_block, of_query = blocks.ids[..., None, :], ids_at(ids, positions)[..., None]
+    rank = max(of_block.ndim, of_query.ndim)
+    own = of_rank((positions // size)[..., None], rank)
+    place = of_rank(jnp.arange(blocks.ids.shape[-1], dtype=jnp.int32), rank)
+    before = (place < own) & (of_rank(of_block, rank) == of_rank(of_query, rank))
     scores = jnp.where(before[..., None, :, :], scores, -jnp.inf)
     return highest(jnp.where((place == own)[..., None, :, :], jnp.inf, scores), count)

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from attnjax.ops.core.checks import count as at_least_one
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.sparse.blocks import highest
 
 
@@ -47,6 +48,7 @@ def nsa_blocks(
     own = (positions // size)[..., None, :, None]
     place = jnp.arange(blocks, dtype=jnp.int32)
     scores = weights.reshape(*batch, key_heads, heads // key_heads, queries, blocks).sum(axis=-3)
+    own, place = of_rank(own, scores.ndim), of_rank(place, scores.ndim)
     scores = jnp.where((place < own) & (scores > 0), scores, -jnp.inf)
     # No sum of weights exceeds the number of heads.
     for rank, always in enumerate((place == 0, place == own - 1, place == own)):

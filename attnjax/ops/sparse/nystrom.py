@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float
 from attnjax.ops import masks
 from attnjax.ops.attention import attention, attention_weights
 from attnjax.ops.core.checks import count
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.sparse.blocks import in_blocks
 
 
@@ -60,7 +61,7 @@ def nystrom_attention(
 
     def means(x: Array) -> Array:
         sums = jnp.where(members, in_blocks(x, size, axis=-3), 0).sum(axis=-3)
-        return sums / jnp.maximum(members.sum(axis=-3), 1).astype(x.dtype)
+        return sums / of_rank(jnp.maximum(members.sum(axis=-3), 1), sums.ndim).astype(x.dtype)
 
     short_query, short_key = means(query), means(key)
     present = members.any(axis=-3)[..., 0, 0]
@@ -78,7 +79,7 @@ def _inverse(matrix: Float[Array, "*B L L"], iterations: int) -> Float[Array, "*
     """Returns the pseudo-inverse of matrices whose rows are weights; rows and columns of zeros stay."""
     largest = matrix.sum(axis=-2).max(axis=-1)[..., None, None]
     inverse = jnp.swapaxes(matrix, -1, -2) / jnp.where(largest > 0, largest, 1)
-    one = jnp.eye(matrix.shape[-1], dtype=matrix.dtype)
+    one = of_rank(jnp.eye(matrix.shape[-1], dtype=matrix.dtype), matrix.ndim)
     for _ in range(iterations):
         near = matrix @ inverse
         inverse = 0.25 * inverse @ (13 * one - near @ (15 * one - near @ (7 * one - near)))

@@ -16,8 +16,6 @@ from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, View, repeated
 from attnjax.pretrained.tensors import Tensors
 
-_ACTIVATIONS = {"gelu_new": "gelu", "gelu_pytorch_tanh": "gelu"}
-
 
 def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
     for name, value in (
@@ -38,7 +36,7 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
         max_length=keys.take("n_positions", 1024),
         positions="learned",
         norm_eps=keys.take("layer_norm_epsilon", 1e-5),
-        activation=keys.choice("activation_function", _ACTIVATIONS, "gelu_new"),
+        activation=keys.choice("activation_function", decoder.UNGATED, "gelu_new"),
         output_bias=False,
         embedding_scale=1.0,
         tie_embeddings=decoder.tied(keys, tensors, "transformer.wte.weight", default=True),
@@ -55,7 +53,7 @@ def _write(model: LanguageModel) -> dict[str, Any]:
         "n_layer": config.layers,
         "n_positions": config.max_length,
         "layer_norm_epsilon": config.norm_eps,
-        "activation_function": "gelu_new",
+        "activation_function": decoder.name_of(config.activation, decoder.UNGATED),
         "tie_word_embeddings": config.tie_embeddings,
         "vocab_size": model.embedding.tokens.num_embeddings,
     }

@@ -10,18 +10,19 @@ from typing import Any
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.pretrained.families import _decoder as decoder
-from attnjax.pretrained.family import Family
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.tensors import Tensors
 
 
 def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
-    biases = {
-        "bias": keys.take("mlp_bias", False),
-        "attention_bias": "all" if keys.take("attention_bias", False) else "none",
-        "output_bias": False,
-    }
-    return decoder.read_llama(keys, tensors, **biases)
+    biased = keys.take("attention_bias", False)
+    return decoder.read_llama(
+        keys,
+        tensors,
+        bias=keys.take("mlp_bias", False),
+        attention_bias="all" if biased else "none",
+        output_bias=False,
+    )
 
 
 def _write(model: LanguageModel) -> dict[str, Any]:
@@ -29,14 +30,4 @@ def _write(model: LanguageModel) -> dict[str, Any]:
     return decoder.write_llama(model) | {"mlp_bias": model.config.bias, "attention_bias": biased}
 
 
-FAMILY = Family(
-    "llama",
-    _read,
-    _write,
-    decoder.llama_table,
-    LanguageModel,
-    peer="LlamaForCausalLM",
-    prefix="model.",
-    ties={decoder.HEAD: decoder.EMBEDDING},
-    ignored=(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq", r"model\.rotary_emb\.inv_freq"),
-)
+FAMILY = decoder.llama_like("llama", "LlamaForCausalLM", _read, _write)

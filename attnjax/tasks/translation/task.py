@@ -20,6 +20,7 @@ from attnjax.data.text.tokenizer import BOS, EOS, PAD
 from attnjax.models.config import TransformerConfig
 from attnjax.models.decoding.alignment import alignment
 from attnjax.models.decoding.generate import generate
+from attnjax.models.decoding.text import TextModel
 from attnjax.models.encoder_decoder import Transformer
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
@@ -128,6 +129,15 @@ class TranslationTask(ModelTask[Transformer]):
     def predict(self, params: Params, inputs: Sequence[str]) -> list[Translation]:
         """Returns the translation of each text, as `translate` does."""
         return self.translate(params, inputs)
+
+    def writer(self, params: Params) -> TextModel:
+        """Returns the model with the tokenizers of both sides."""
+        decode = self.encoder.target.decode
+        return TextModel(self.model(params), self._source_ids, decode, eos=(EOS,), bos=BOS, pad=PAD)
+
+    def _source_ids(self, text: str) -> list[int]:
+        self._require_room([text])
+        return self.encoder.source.encode([text])[0]
 
     def translate(self, params: Params, texts: Sequence[str]) -> list[Translation]:
         """Returns the translation of each text, with the attention of each emitted token over its pieces.

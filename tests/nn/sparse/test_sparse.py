@@ -137,3 +137,24 @@ def test_many_are_chosen_as_few_are(count: int) -> None:
 def test_what_cannot_be_is_named(run: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run()
+
+
+def test_nsa_keeps_the_vectors_of_blocks_and_compresses_the_one_it_adds_to(x64: None) -> None:
+    """Prefills of 5 and 3 tokens with NaN behind, then two at once, over a border of blocks of 2, and one."""
+    made = layer("nsa(size=2, count=2, window=2)", kv_heads=KEY_HEADS)
+    x = 2 * jax.random.normal(jax.random.key(5), (2, T, DIM), jnp.float64)
+    whole, seen = made(x, mask=masks.causal()).out, []
+    step = jax.jit(lambda x, mask, cache: made(x, mask=mask, cache=cache)[:2])
+    cache, counts = made.empty_cache((2,), T, jnp.float64), np.array([5, 3])
+    assert cache.block_keys.shape == (2, 6, KEY_HEADS, DIM // HEADS)
+    first = x[:, :5].at[1, 3:].set(jnp.nan)
+    out, cache = step(first, masks.causal() & masks.lengths(key=counts), cache)
+    for row, length in enumerate(counts):
+        np.testing.assert_allclose(out[row, :length], whole[row, :length], rtol=1e-9, atol=1e-9)
+    for width in (2, 2, 1):
+        at = np.arange(2)[:, None], np.asarray(cache.length)[:, None] + np.arange(width)
+        out, cache = step(x[at], masks.causal(cache.length), cache)
+        np.testing.assert_allclose(out, whole[at], rtol=1e-9, atol=1e-9)
+    made.of_keys = lambda tokens: seen.append(tokens.shape) or tokens.mean(-3)
+    made(x[:, :1], mask=masks.causal(cache.length), cache=cache)
+    assert seen == [(2, 1, 2, KEY_HEADS, DIM // HEADS)]

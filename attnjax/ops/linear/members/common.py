@@ -79,7 +79,7 @@ def entrance(query: Any, key: Any, value: Any, options: Options) -> tuple[Array,
 def live(lengths: Any, batch: tuple[int, ...], length: int) -> Bool[Array, "*B T"]:
     """A mask that is True for the tokens before each row's length."""
     ends = jnp.broadcast_to(jnp.asarray(lengths), batch)[..., None]
-    return of_rank(jnp.arange(length), ends.ndim) < ends
+    return of_rank(jnp.arange(length, dtype=jnp.int32), ends.ndim) < ends
 
 
 def blank(x: Array, lengths: Any, batch: int) -> Array:

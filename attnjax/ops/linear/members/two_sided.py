@@ -40,7 +40,7 @@ def _reversed(x: Array, batch: int, lengths: Any) -> Array:
     if lengths is None:
         return jnp.flip(x, batch)
     alive = live(lengths, x.shape[:batch], x.shape[batch])
-    at = of_rank(jnp.arange(x.shape[batch]), batch + 1)
+    at = of_rank(jnp.arange(x.shape[batch], dtype=jnp.int32), batch + 1)
     last = jnp.broadcast_to(jnp.asarray(lengths), x.shape[:batch])[..., None] - 1
     # A row may be said to be longer than it is.
     index = jnp.where(alive, jnp.minimum(last, x.shape[batch] - 1) - at, at)

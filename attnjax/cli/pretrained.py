@@ -1,0 +1,79 @@
+"""`attnjax pretrained`: what a folder holds, and whether it computes what transformers computes."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from attnjax.config import InputError
+from attnjax.runs.provenance import Notify
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the command."""
+    parser.add_argument("action", metavar="ACTION", choices=("show", "verify"), help="show or verify")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="with config.json and model.safetensors")
+    boosted = "verify with weights drawn anew, so large that every part of the model shows in the result"
+    parser.add_argument("--boosted", action="store_true", help=boosted)
+
+
+def pretrained(options: argparse.Namespace, notify: Notify) -> int:
+    """Shows the model in a folder and the names of its tensors, or compares it with transformers."""
+    if "jax" not in sys.modules:  # Accelerators round products in other ways.
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    if options.action == "show":
+        if options.boosted:
+            raise InputError("--boosted: it is for verify")
+        return _show(options.folder)
+    return _verify(options.folder, boosted=options.boosted)
+
+
+def _show(folder: Path) -> int:
+    from attnjax.pretrained.folder import open_folder
+
+    opened = open_folder(folder)
+    config: Any = getattr(opened.model, "config")  # noqa: B009
+    count = sum(int(tensor.size) for tensor in opened.tensors.values())
+    size = sum(tensor.nbytes for tensor in opened.tensors.values())
+    dtypes = ", ".join(sorted({tensor.dtype.name for tensor in opened.tensors.values()}))
+    print(
+        f"{opened.family.name}: {type(opened.model).__name__}, {count:,} numbers in {dtypes}, {size:,} bytes"
+    )
+    default = type(config)
+    changed = {name: value for name, value in vars(config).items() if value != getattr(default, name, None)}
+    print(" ".join(f"{name}={value}" for name, value in changed.items()))
+    rows: dict[tuple[str, str, str], int] = {}
+    for part in opened.parts:
+        ours, disk = (re.sub(r"\.\d+\.", ".{i}.", name) for name in (part.entry.ours, part.entry.disk))
+        row = ours, disk, str(list(part.shape))
+        rows[row] = rows.get(row, 0) + 1
+    shown = [(*row, str(layers) if layers > 1 else "") for row, layers in rows.items()]
+    _print(("parameter", "tensor on disk", "its shape", "layers"), shown)
+    return 0
+
+
+def _verify(folder: Path, *, boosted: bool) -> int:
+    from attnjax.pretrained.verify import TOLERANCE, first_of, verify
+
+    differences = verify(folder, boosted=boosted)
+    first = first_of(differences)
+    rows = []
+    for found in differences:
+        mark = "" if found.size <= TOLERANCE else "differs first" if found is first else "differs"
+        rows.append((found.name, f"{found.size:.1e}", f"{found.largest:.3g}", mark))
+    _print(("", "largest difference", "of a largest value of", ""), rows)
+    if first is None:
+        print(f"equal to transformers: no difference above {TOLERANCE:.0e} of the largest value")
+        return 0
+    print(f"{first.name} is the first that differs, by {first.size:.1e} of the largest value")
+    return 1
+
+
+def _print(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Prints a table whose lines are never broken, so that its names can be searched for."""
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    for row in (titles, *rows):
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

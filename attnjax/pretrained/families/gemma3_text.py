@@ -1,0 +1,38 @@
+"""The text part of Gemma 3: Gemma 2 with norms of queries and keys, and rope of another base in windows.
+
+References:
+  Gemma Team, Gemma 3, 2025, arXiv:2503.19786.
+"""
+
+from typing import Any
+
+from attnjax.models.config import LanguageModelConfig
+from attnjax.models.language_model import LanguageModel
+from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.keys import Keys
+from attnjax.pretrained.tensors import Tensors
+
+
+def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
+    period = keys.take("sliding_window_pattern", keys.take("_sliding_window_pattern", 6))
+    layers = range(1, keys.take("num_hidden_layers") + 1)
+    kinds = ["sliding_attention" if i % period else "full_attention" for i in layers]
+    both = keys.optional("rope_parameters") or {}
+    local = keys.take("rope_local_base_freq", 10_000.0, kind=float)
+    if "sliding_attention" in both:
+        windows = Keys(both["sliding_attention"], f"{keys.label}: rope_parameters.sliding_attention")
+        windows.only("rope_type", "default")
+        local = windows.take("rope_theta", local, kind=float)
+        windows.finish()
+    settings = decoder.read_rope(keys, base=1e6, given=both.get("full_attention"))
+    return decoder.read_gemma(keys, tensors, kinds, qk_norm=True, rope_local_base=float(local), **settings)
+
+
+def _write(model: LanguageModel) -> dict[str, Any]:
+    written = decoder.write_gemma(model)
+    local = {"rope_type": "default", "rope_theta": model.config.rope_local_base or model.config.rope_base}
+    both = {"full_attention": written["rope_parameters"], "sliding_attention": local}
+    return written | {"rope_parameters": both}
+
+
+FAMILY = decoder.llama_like("gemma3_text", "Gemma3ForCausalLM", _read, _write)

@@ -1,0 +1,25 @@
+"""Qwen 2 and 2.5: Llama with biases of queries, keys and values.
+
+References:
+  Qwen Team, Qwen2 Technical Report, 2024, arXiv:2407.10671.
+"""
+
+from typing import Any
+
+from attnjax.models.config import LanguageModelConfig
+from attnjax.models.language_model import LanguageModel
+from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.keys import Keys
+from attnjax.pretrained.tensors import Tensors
+
+
+def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
+    mechanism = decoder.read_late_windows(keys)
+    return decoder.read_llama(keys, tensors, attention_bias="qkv", mechanism=mechanism)
+
+
+def _write(model: LanguageModel) -> dict[str, Any]:
+    return decoder.write_llama(model) | decoder.write_late_windows(model.config)
+
+
+FAMILY = decoder.llama_like("qwen2", "Qwen2ForCausalLM", _read, _write)

@@ -1,0 +1,77 @@
+"""Pretrained models that write text: a folder's model, its tokenizer, its marks and its chat template."""
+
+from pathlib import Path
+from typing import Any
+
+from attnjax.config import InputError
+from attnjax.data.text.tokenizer import PretrainedTokenizer
+from attnjax.models.decoding.text import TextModel
+from attnjax.pretrained.folder import CONFIG, from_pretrained
+from attnjax.pretrained.tensors import read_json
+
+TEMPLATE = "chat_template"
+
+
+def text_model(folder: str | Path, *, dtype: Any = None) -> TextModel:
+    """Returns the model of a folder with its tokenizer.
+
+    Args:
+      folder: with config.json, weights and tokenizer.json; generation_config.json, tokenizer_config.json and
+        chat_template.jinja are read where they are there.
+      dtype: of parameters and computation; None: that of the files.
+
+    Raises:
+      InputError: As in `from_pretrained`; there is no tokenizer.json; the model is one that only reads.
+    """
+    folder = Path(folder)
+    settings = read_json(folder / CONFIG)
+    generation, tokens = (
+        read_json(folder / name) if (folder / name).is_file() else {}
+        for name in ("generation_config.json", "tokenizer_config.json")
+    )
+    tokenizer = PretrainedTokenizer(folder / "tokenizer.json")
+    special = {name: text for name, x in tokens.items() if (text := _content(name, x)) is not None}
+    template = _template(folder, tokens)
+
+    def chat(text: str, system: str | None) -> str:
+        from attnjax.data.text.chat import chat_text
+
+        messages = [{"role": "system", "content": system}] if system else []
+        assert template is not None
+        return chat_text(template, [*messages, {"role": "user", "content": text}], **special)
+
+    found: Any = from_pretrained(folder, dtype=dtype)
+    if not hasattr(found, "continues"):
+        raise InputError(
+            f"{folder} holds a model of {settings['model_type']}, which reads and writes no text"
+        )
+    eos = generation.get("eos_token_id", settings.get("eos_token_id"))
+    if eos is None and "eos_token" in special:
+        eos = tokenizer.id(special["eos_token"])
+    start = generation.get("decoder_start_token_id", settings.get("decoder_start_token_id"))
+    return TextModel(
+        found,
+        tokenizer.encode,
+        tokenizer.decode,
+        eos=() if eos is None else tuple(eos) if isinstance(eos, list) else (eos,),
+        bos=None if found.continues else start,
+        pad=settings.get("pad_token_id") or 0,
+        chat=None if template is None else chat,
+        raw=lambda text: tokenizer.encode(text, special=False),
+    )
+
+
+def _content(name: str, x: Any) -> str | None:
+    """Returns the text of a special token, which is a string or an object with a content."""
+    text = x.get("content") if isinstance(x, dict) else x
+    return text if name.endswith("_token") and isinstance(text, str) else None
+
+
+def _template(folder: Path, tokens: dict[str, Any]) -> str | None:
+    file = folder / f"{TEMPLATE}.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    found = tokens.get(TEMPLATE)
+    if isinstance(found, list):  # Several by name.
+        found = {entry.get("name"): entry.get("template") for entry in found}.get("default")
+    return found

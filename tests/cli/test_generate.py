@@ -1,0 +1,141 @@
+"""`attnjax generate`: text from a pretrained folder, options by name, one clear error for each misuse."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import pytest
+import tokenizers
+from flax import nnx
+
+from attnjax.config import InputError
+from attnjax.models import LanguageModel, LanguageModelConfig
+from attnjax.models.decoding.text import TextStream
+from attnjax.pretrained import save_pretrained
+from attnjax.pretrained.text import text_model
+
+Run = Callable[..., tuple[int, str, str]]
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content | trim }}\n"
+    "{% if m.content == 'no' %}{{ raise_exception('refused') }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A small Llama of bytes, untrained but lively."""
+    folder = tmp_path_factory.mktemp("llama")
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    known = {piece: i for i, piece in enumerate(["<s>", "</s>", *alphabet])}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(known, []))
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    shape = {"norm": "rms", "activation": "swiglu", "bias": False, "max_length": 64, "embedding_scale": 1.0}
+    config = LanguageModelConfig(dim=16, heads=2, layers=1, hidden=24, **shape)
+    model = LanguageModel(config, vocab=len(known), rngs=nnx.Rngs(0))
+    state = nnx.state(model, nnx.Param)
+    nnx.update(model, jax.tree.map(lambda leaf: 4.0 * leaf if leaf.ndim > 1 else leaf, state))
+    save_pretrained(model, folder, family="llama")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    special = {"bos_token": "<s>", "eos_token": {"content": "</s>"}, "chat_template": TEMPLATE}
+    (folder / "tokenizer_config.json").write_text(json.dumps(special))
+    return folder
+
+
+def test_greedy_text_is_the_same_in_pieces_by_a_draft_and_as_json(attnjax: Run, folder: Path) -> None:
+    code, out, err = attnjax("generate", str(folder), "hello", "hey", "--max-tokens", "10")
+    assert (code, err) == (0, "")
+    assert len(out.split("\n")) == 3
+    assert attnjax("generate", str(folder), "hello", "hey", "--max-tokens", "10", "--draft", str(folder)) == (
+        0,
+        out,
+        "",
+    )
+    _, lines, _ = attnjax("generate", str(folder), "hello", "hey", "--max-tokens", "10", "--json")
+    assert "".join(json.loads(line)["output"] + "\n" for line in lines.splitlines()) == out
+    stop = out[3:5]
+    assert (
+        attnjax("generate", str(folder), "hello", "--max-tokens", "10", "--stop", stop)[1]
+        == out[: out.index(stop)] + "\n"
+    )
+
+
+def test_what_is_drawn_follows_the_seed(attnjax: Run, folder: Path) -> None:
+    options = (
+        "--max-tokens",
+        "10",
+        "--temperature",
+        "2.5",
+        "--top-k",
+        "200",
+        "--chat",
+        "--system",
+        "be brief",
+    )
+    outputs = [
+        attnjax("generate", str(folder), "hello", *options, "--seed", seed) for seed in ("1", "1", "2")
+    ]
+    assert outputs[0] == outputs[1] != outputs[2]
+    assert outputs[0][0] == 0
+
+
+def test_a_chat_is_what_the_template_makes_of_it(folder: Path) -> None:
+    writer = text_model(folder)
+    assert writer.eos == (1,)
+    text = writer.chat(" hi ", "be brief")
+    assert text == "<s>[system] be brief\n[user] hi\n[assistant] "
+    assert writer.raw(text)[0] == 0
+    assert writer.decode(writer.raw(text)) == text.removeprefix("<s>")
+    with pytest.raises(InputError, match="chat template: refused"):
+        writer.chat("no", None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--top-p", "2"), "top_p 2.0: expected in (0, 1]"),
+        (("--beams", "2", "--temperature", "1"), "--beams comes with --temperature: expected one of them"),
+        (("--length-penalty", "2"), "--length-penalty comes without --beams: it is of beams"),
+        (("--max-tokens", "0"), "--max-tokens is 0: expected 1 or more"),
+        (("--system", "x"), "--system comes without --chat: it is part of a chat"),
+    ],
+)
+def test_misuse_is_one_line(attnjax: Run, folder: Path, arguments: tuple[str, ...], message: str) -> None:
+    assert attnjax("generate", str(folder), "hi", *arguments) == (2, "", f"attnjax: error: {message}\n")
+
+
+def test_a_folder_without_what_it_takes(attnjax: Run, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    code, out, err = attnjax("generate", str(tmp_path / "empty"), "hi")
+    assert (code, out) == (2, "")
+    assert "has no config.json: expected a folder of a pretrained model, or a run" in err
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for file in ("config.json", "model.safetensors"):
+        (bare / file).write_bytes((folder / file).read_bytes())
+    assert "tokenizer.json: no such tokenizer file" in attnjax("generate", str(bare), "hi")[2]
+    (bare / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
+    assert "has no chat template" in attnjax("generate", str(bare), "hi", "--chat")[2]
+
+
+def bytes_of(text: str) -> Iterator[list[int]]:
+    """Tokens that are bytes, one at a time."""
+    yield from ([byte] for byte in text.encode())
+
+
+@pytest.mark.parametrize("stop", [["stop"], ["xyz", "o n"], []])
+def test_a_stream_shows_neither_half_a_character_nor_a_stop_string(stop: list[str]) -> None:
+    text = "gö s sto stön sto now stop here"
+    stream = TextStream(lambda ids: bytes(ids).decode(errors="replace"), stop)
+    pieces = []
+    for tokens in bytes_of(text):
+        pieces.append(stream.add(tokens))
+        if stream.stopped:
+            break
+    ends = [text.index(string) for string in stop if string in text]
+    assert "".join([*pieces, stream.rest()]) == text[: min(ends, default=len(text))]
+    assert stream.stopped == bool(ends)
+    assert "�" not in "".join(pieces)
