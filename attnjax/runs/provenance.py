@@ -93,8 +93,8 @@ def require_same_code(run: Run, experiment: Experiment, *, accept: bool, notify:
     if changed and not accept:
         raise InputError(
             f"{'; '.join(changed)} since the last start of {run.name}: --accept-changed-code "
-            "(accept_changed_code=True) goes on all the same, --fresh (fresh=True) starts anew and keeps what is "
-            "there"
+            "(accept_changed_code=True) goes on all the same, --fresh (fresh=True) starts anew and keeps "
+            "what is there"
         )
     if changed:
         notify(f"with changed code: {'; '.join(changed)}")
