@@ -95,6 +95,7 @@ class LanguageModelConfig(BlockConfig):
         )
 
     def filled(self) -> Self:
+        """Returns the config with what others say in the place of None, and each layer's mechanism."""
         layers = over_layers(read(self.mechanism), self.layers)
         return replace(super().filled(), mechanism=" + ".join(map(str, layers)))
 

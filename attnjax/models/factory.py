@@ -72,6 +72,7 @@ class Parts:
         }
 
     def embedding(self, vocab: int | None, *, types: int = 0, width: int | None = None) -> Embedding:
+        """Makes the embedding of a vocabulary, with absolute positions where the config has them."""
         config = self.config
         absolute: Any = config.positions if config.positions in _ABSOLUTE else None
         return Embedding(
@@ -95,10 +96,12 @@ class Parts:
         return FrameEmbedding(config.frames, config.dim, **sizes, **self.dtypes)
 
     def convolution(self, width: int) -> ShortConvolution:
+        """Makes a short convolution over the tokens."""
         channels, param_dtype = {"embed": self.config.dim}, self.dtypes["param_dtype"]
         return ShortConvolution(channels, width=width, param_dtype=param_dtype, rngs=self.rngs)
 
     def norm(self, size: int | None = None) -> Any:
+        """Makes a norm of vectors of the model's size, or of the given one."""
         size = self.config.dim if size is None else size
         return make_norm(self.config.norm, size, eps=self.config.norm_eps, rngs=self.rngs, **self.dtypes)
 
@@ -179,6 +182,7 @@ class Parts:
         return make_attention(choice, config.dim, config.heads, **settings)
 
     def feed_forward(self) -> FeedForward | MixtureOfExperts:
+        """Makes the feed-forward layer of a block."""
         config = self.config
         options: dict[str, Any] = {"activation": config.activation, "bias": config.bias, "rngs": self.rngs}
         options |= self.dtypes
@@ -225,6 +229,7 @@ class Parts:
         )
 
     def position_score(self, *, bidirectional: bool) -> PositionScore | None:
+        """Makes the score of relative positions; None where the config has none."""
         kind: Any = self.config.positions
         if kind not in ("alibi", "t5"):
             return None
@@ -255,6 +260,7 @@ class Parts:
         )
 
     def bias(self, vocab: int) -> nnx.Param:
+        """Makes a bias of logits, which starts at 0."""
         return nnx.Param(jnp.zeros((vocab,), self.dtypes["param_dtype"]), **named("vocab"))
 
     def _linear(self, inputs: int, outputs: int, axis: str, **options: Any) -> Linear:
