@@ -33,7 +33,7 @@ Precision = Literal["float32", "bfloat16", "float16", "float64"]
 Implementation = Literal["reference", "blockwise"]
 RopeScaling = Literal["linear", "yarn", "llama3"]
 OutputGate = Literal["elementwise", "headwise"]
-AttentionBias = Literal["all", "qkv", "out", "none"]
+AttentionBias = Literal["all", "qkv", "out", "no_key", "none"]
 
 _CHOICES = {
     "positions": Positions,
@@ -117,7 +117,7 @@ class BlockConfig:
     bias: bool = True
     """True if projections and feed-forward layers have biases."""
     attention_bias: AttentionBias | None = None
-    """Biases of attention: of all projections, all but the last, the last, or none; None: as bias says."""
+    """Biases of attention: of all projections, of some (no_key: all but keys) or none; None: as bias says."""
     output_bias: bool | None = None
     """True if the output projection has a bias; None: as bias says."""
     embedding_scale: float | None = None

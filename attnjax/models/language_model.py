@@ -168,11 +168,11 @@ class LanguageModel(nnx.Module):
 
     def extend(
         self, tokens: Int[Array, "B T"], cache: LanguageModelCache
-    ) -> tuple[Float[Array, "B T V"], LanguageModelCache]:
-        """Returns the logits of the token after each of these, and the cache with them."""
-        output = self(tokens, cache=cache)
+    ) -> tuple[Float[Array, "B T V"], LanguageModelCache, Float[Array, "B T D"]]:
+        """Returns the logits of the token after each of these, the cache with them, their last vectors."""
+        output = self(tokens, cache=cache, capture=Capture(layers=(), hidden=True))
         assert output.cache is not None
-        return output.logits, output.cache
+        return output.logits, output.cache, output.hidden["norm"]
 
     def _embedded(
         self, tokens: Int[Array, "B T"], lengths: Int[Array, " B"] | None, cache: LanguageModelCache | None

@@ -13,6 +13,7 @@ from attnjax.models import (
     LanguageModel,
     LanguageModelConfig,
     beams,
+    contrastive,
     generate,
     greedy,
     sampling,
@@ -22,6 +23,7 @@ from attnjax.models import (
 from attnjax.models.decoding import logits as change
 from attnjax.models.decoding.loop import proceed
 from attnjax.models.decoding.sampling import Greedy
+from attnjax.nn import Capture
 
 VOCAB, PAD = 29, 0
 OPTIONS: dict[str, Any] = {"eos": [2, 3], "pad": PAD, "max_length": 12}
@@ -145,7 +147,7 @@ def test_pieces_of_a_stream_are_what_comes_at_once_from_one_program(model: Langu
     pieces = list(stream(model, tokens, lengths, every=5, **options))
     assert proceed._cache_size() == compiled
     steps = min(int(whole.lengths.max()) + 1, 12)
-    assert [piece.shape[1] for piece in pieces] == [*[5, 5, 2][: steps // 5], steps % 5]
+    assert [piece.shape[1] for piece in pieces] == np.diff([*range(0, steps, 5), steps]).tolist()
     np.testing.assert_array_equal(np.concatenate(pieces, 1), whole.tokens[:, :steps])
     assert not options["key"].is_deleted(), "the keys should not be given away with the state"
 
@@ -291,3 +293,27 @@ def test_beams_take_tokens_back(model: LanguageModel) -> None:
         stream(model, *prompts(2), strategy=beams(3), **OPTIONS)
     with pytest.raises(ValueError, match="beams 0: expected a whole number, 1 or more"):
         beams(0)
+
+
+def test_contrastive_search_is_its_formula(model: LanguageModel) -> None:
+    """Against the whole text through the model for each candidate, without a cache."""
+    tokens, lengths = prompts(3)
+    given = generate(model, tokens, lengths, strategy=contrastive(5, penalty=0.7), **OPTIONS | {"eos": []})
+    run = jax.jit(lambda text: model(text, capture=Capture(layers=(), hidden=True)))
+    for row, n in enumerate(lengths.tolist()):
+        text = tokens[row, :n].tolist()
+        for _ in range(12):
+            p = np.asarray(
+                jax.nn.softmax(run(jnp.array([text + [PAD] * (21 - len(text))])).logits[0, len(text) - 1])
+            )
+            candidates = np.argsort(-p)[:5]
+            texts = jnp.array([[*text, token, *[PAD] * (20 - len(text))] for token in candidates])
+            hidden = np.array(run(texts).hidden["norm"])
+            hidden /= np.linalg.norm(hidden, axis=-1, keepdims=True)
+            likeness = np.einsum("kd,ksd->ks", hidden[:, len(text)], hidden[:, : len(text)]).max(1)
+            text.append(int(candidates[np.argmax(0.3 * p[candidates] - 0.7 * likeness)]))
+        assert given.tokens[row].tolist() == text[n:]
+    alone = generate(model, tokens, lengths, **OPTIONS)
+    without = generate(model, tokens, lengths, strategy=contrastive(5, penalty=0.0), **OPTIONS)
+    np.testing.assert_array_equal(without.tokens, alone.tokens)
+    assert (given.tokens != alone.tokens).any()

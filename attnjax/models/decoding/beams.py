@@ -88,7 +88,7 @@ class Beams(PytreeNode):
     def advance(self, model: Decodable, state: BeamState, marks: Marks) -> BeamState:
         """Returns the state with one more token in each beam."""
         batch, beams = state.scores.shape
-        logits, cache = model.extend(state.last[:, None], state.cache)
+        logits, cache, _ = model.extend(state.last[:, None], state.cache)
         vocab = logits.shape[-1]
         scores = jax.nn.log_softmax(logits[:, 0].astype(jnp.float32)).reshape(batch, beams, vocab)
         scores = (scores + state.scores[..., None]).reshape(batch, beams * vocab)

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from attnjax.ops.core.ranks import of_rank
+
 
 class Decodable(Protocol):
     """A model that emits one token after another, such as `Transformer` and `LanguageModel`."""
@@ -20,8 +22,10 @@ class Decodable(Protocol):
     ) -> tuple[Int[Array, " B"], Any]:
         """Returns each row's token before the first that is emitted, and a cache of all before it."""
 
-    def extend(self, tokens: Int[Array, "B T"], cache: Any) -> tuple[Float[Array, "B T V"], Any]:
-        """Returns the logits of the token after each of these, and the cache with them."""
+    def extend(
+        self, tokens: Int[Array, "B T"], cache: Any
+    ) -> tuple[Float[Array, "B T V"], Any, Float[Array, "B T D"]]:
+        """Returns the logits of the token after each of these, the cache with them, their last vectors."""
 
 
 class Marks(NamedTuple):
@@ -54,16 +58,16 @@ class Emitted(NamedTuple):
         """Returns the state with one more token in rows that are not done, of those only `also` if given."""
         live = ~self.done if also is None else ~self.done & also
         most = self.tokens.shape[1]
-        here = live[:, None] & (jnp.arange(most) == self.length[:, None])
+        here = live[:, None] & (jnp.arange(most)[None] == self.length[:, None])
         tokens = jnp.where(here, token[:, None], self.tokens)
-        length = self.length + live
+        length = self.length + live.astype(self.length.dtype)
         ended = ends(token, marks) | (length >= most)
         return Emitted(tokens, length, self.done | (live & ended))
 
 
 def ends(token: Int[Array, "*B"], marks: Marks) -> Bool[Array, "*B"]:
     """Returns whether each token is an end mark."""
-    return jnp.any(token[..., None] == marks.eos, axis=-1)
+    return jnp.any(token[..., None] == of_rank(marks.eos, token.ndim + 1), axis=-1)
 
 
 class Start(NamedTuple):

@@ -103,7 +103,7 @@ class OneByOne(PytreeNode):
 
     def advance(self, model: Decodable, state: Walk, marks: Marks) -> Walk:
         """Returns the state with one more token."""
-        logits, cache = model.extend(state.last[:, None], state.cache)
+        logits, cache, _ = model.extend(state.last[:, None], state.cache)
         token = self.choose(self.changed(logits[:, 0], state.seen), state)
         emitted = state.emitted.add(token, marks)
         last = jnp.where(state.emitted.done, marks.pad, token)

@@ -118,12 +118,12 @@ class Speculative(PytreeNode):
         tokens, own = [state.last], state.draft
         guesses = []
         for place in range(self.proposals):
-            logits, own = draft.extend(tokens[-1][:, None], own)
+            logits, own, _ = draft.extend(tokens[-1][:, None], own)
             guesses.append(self._probabilities(logits[:, 0]))
             tokens.append(_drawn(guesses[-1], _at(keys, 2 * place)))
         # The last proposal, too, is one of the tokens before the next one, if it is kept.
-        _, own = draft.extend(tokens[-1][:, None], own)
-        logits, cache = model.extend(jnp.stack(tokens, axis=1), state.cache)
+        _, own, _ = draft.extend(tokens[-1][:, None], own)
+        logits, cache, _ = model.extend(jnp.stack(tokens, axis=1), state.cache)
         target = self._probabilities(logits)
 
         kept = ~state.emitted.done
