@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from attnjax.models.config import LanguageModelConfig as LanguageModelConfig
     from attnjax.models.config import TransformerConfig as TransformerConfig
-    from attnjax.models.contrastive import ContrastiveModel as ContrastiveModel
-    from attnjax.models.contrastive import ContrastiveOutput as ContrastiveOutput
+    from attnjax.models.contrastive_model import ContrastiveModel as ContrastiveModel
+    from attnjax.models.contrastive_model import ContrastiveOutput as ContrastiveOutput
     from attnjax.models.decoding.alignment import alignment as alignment
     from attnjax.models.decoding.beams import beams as beams
     from attnjax.models.decoding.contrastive import contrastive as contrastive

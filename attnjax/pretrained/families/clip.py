@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from attnjax.models.contrastive import ContrastiveModel
+from attnjax.models.contrastive_model import ContrastiveModel
 from attnjax.models.encoder_config import EncoderConfig
 from attnjax.models.vision_config import ContrastiveConfig, VisionConfig
 from attnjax.pretrained.families._decoder import UNGATED, layer_norm, linear, name_of
