@@ -104,7 +104,9 @@ class Beams(PytreeNode):
 
         rank = jnp.arange(scores.shape[1])
         counts = ended & (rank < beams) & ~done
-        finished = jnp.where(counts, scores / (step[:, None] + 1.0) ** self.length_penalty, NEVER)
+        finished = jnp.where(
+            counts, scores / (step[:, None].astype(jnp.float32) + 1) ** self.length_penalty, NEVER
+        )
         finished = jnp.concatenate([state.ended_scores, finished], axis=1)
         ended_scores, best = jax.lax.top_k(finished, beams)
         ended_texts = _rows(jnp.concatenate([state.ended, texts], axis=1), best)
@@ -115,7 +117,7 @@ class Beams(PytreeNode):
         # A row that is done stays as it is; its beams go on, and nobody looks at them.
         emitted = Emitted(
             _rows(texts, best).reshape(-1, most),
-            state.emitted.length + ~state.emitted.done,
+            state.emitted.length + (~state.emitted.done).astype(jnp.int32),
             jnp.repeat(done[:, 0] | self._over(running, ended_scores, step + 1, most), beams),
         )
         cache = jax.tree.map(lambda x: x[rows], cache)

@@ -58,7 +58,7 @@ class Emitted(NamedTuple):
         most = self.tokens.shape[1]
         here = live[:, None] & (jnp.arange(most) == self.length[:, None])
         tokens = jnp.where(here, token[:, None], self.tokens)
-        length = self.length + live
+        length = self.length + live.astype(jnp.int32)
         ended = ends(token, marks) | (length >= most)
         return Emitted(tokens, length, self.done | (live & ended))
 
