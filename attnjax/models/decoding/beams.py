@@ -98,12 +98,11 @@ class Beams(PytreeNode):
         step = state.emitted.length.reshape(batch, beams)[:, 0]
         most = state.ended.shape[-1]
         texts = _rows(state.emitted.tokens.reshape(batch, beams, most), parent)
-        texts = jnp.where(jnp.arange(most) == step[:, None, None], token[..., None], texts)
+        texts = jnp.where(jnp.arange(most)[None, None] == step[:, None, None], token[..., None], texts)
         done = state.emitted.done.reshape(batch, beams)[:, :1]
         ended = ends(token, marks) | (step[:, None] + 1 >= most)
 
-        rank = jnp.arange(scores.shape[1])
-        counts = ended & (rank < beams) & ~done
+        counts = ended & (jnp.arange(scores.shape[1]) < beams)[None] & ~done
         finished = jnp.where(
             counts, scores / (step[:, None].astype(jnp.float32) + 1) ** self.length_penalty, NEVER
         )

@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from attnjax.models.decoding.loop import Decodable, Emitted, Marks, Start
 from attnjax.nn import Capture
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.node import PytreeNode, static
 
 
@@ -74,7 +75,7 @@ class Contrastive(PytreeNode):
         filled = jnp.ones((batch, 1), bool)
         if model.continues:
             hidden = _hidden(model, start.inputs, start.lengths)
-            filled = jnp.arange(start.inputs.shape[1]) < start.lengths[:, None]
+            filled = jnp.arange(start.inputs.shape[1])[None] < start.lengths[:, None]
         room = ((0, 0), (0, start.length))
         return Contrast(
             Emitted.none(batch, start.length, start.marks),
@@ -116,4 +117,5 @@ def _hidden(model: Any, inputs: Array, lengths: Array) -> Float[Array, "B S D"]:
 
 
 def _unit(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+    x = x.astype(accumulation_dtype(x))
     return x / jnp.linalg.norm(x, axis=-1, keepdims=True)

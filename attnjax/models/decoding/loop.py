@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from attnjax.ops.core.ranks import of_rank
+
 
 class Decodable(Protocol):
     """A model that emits one token after another, such as `Transformer` and `LanguageModel`."""
@@ -56,7 +58,7 @@ class Emitted(NamedTuple):
         """Returns the state with one more token in rows that are not done, of those only `also` if given."""
         live = ~self.done if also is None else ~self.done & also
         most = self.tokens.shape[1]
-        here = live[:, None] & (jnp.arange(most) == self.length[:, None])
+        here = live[:, None] & (jnp.arange(most)[None] == self.length[:, None])
         tokens = jnp.where(here, token[:, None], self.tokens)
         length = self.length + live.astype(jnp.int32)
         ended = ends(token, marks) | (length >= most)
@@ -65,7 +67,7 @@ class Emitted(NamedTuple):
 
 def ends(token: Int[Array, "*B"], marks: Marks) -> Bool[Array, "*B"]:
     """Returns whether each token is an end mark."""
-    return jnp.any(token[..., None] == marks.eos, axis=-1)
+    return jnp.any(token[..., None] == of_rank(marks.eos, token.ndim + 1), axis=-1)
 
 
 class Start(NamedTuple):
