@@ -1,6 +1,6 @@
 """What the gated delta rule costs by length, beside transformers' torch code and our softmax attention.
 
-    python benchmarks/linear.py [--rounds 5] [--only peer lengths softmax decoding chunks]
+    python benchmarks/linear.py [--rounds 5] [--only peer lengths softmax decoding chunks members]
 
 float32, batch 1, 8 heads of 64. Forward, and forward with the gradients of all inputs. PyTorch runs in a
 process of its own with as many threads as there are cores; all take turns, round by round, and the second of
@@ -26,6 +26,7 @@ from attention import timed
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import attnjax as aj
+from attnjax import linear
 
 HEADS, SIZE, DECODED = 8, 64, 64
 LENGTHS = tuple(1024 * 2**i for i in range(7))
@@ -123,12 +124,37 @@ def chunk_work(torch: TorchPeer | None) -> dict[str, Cases]:
     }
 
 
+def member_work(torch: TorchPeer | None) -> dict[str, Cases]:
+    """Members that decay by channel, and two that only decay by head, beside Gated DeltaNet."""
+    query, key, value, decay, strength = tokens(2048)
+    by_channel = decay[..., None] * jnp.linspace(0.02, 1.0, SIZE)
+    rates = jnp.broadcast_to(strength[..., None], key.shape)
+    gates: dict[str, dict[str, Any]] = {
+        "gated_delta_net": {"decay": decay, "strength": strength},
+        "gla": {"decay": by_channel},
+        "kda": {"decay": by_channel, "strength": strength},
+        "rwkv7": {"decay": by_channel, "removal": key, "learning_rate": rates},
+        "simple_gla": {"decay": decay},
+        "retention": {},
+    }
+
+    def made(name: str, direction: str) -> Callable[[], float]:
+        member = functools.partial(getattr(linear, name), **gates[name])
+        return timed(directions(member, 3)[direction], query, key, value)
+
+    return {
+        f"members T=2048 {direction}": {name: made(name, direction) for name in gates}
+        for direction in ("forward", "both")
+    }
+
+
 WORK = {
     "peer": peer_work,
     "lengths": length_work,
     "softmax": softmax_work,
     "decoding": decoding_work,
     "chunks": chunk_work,
+    "members": member_work,
 }
 
 
@@ -149,7 +175,8 @@ def main() -> None:
             table |= {f"{name}: {who}": row for who, row in rows.items()}
     if torch:
         torch.close()
-    report("linear", table, about, "ratio: to the first case of the same work")
+    name = "linear" if options.only == [*WORK] else f"linear-{'-'.join(options.only)}"
+    report(name, table, about, "ratio: to the first case of the same work")
 
 
 if __name__ == "__main__":

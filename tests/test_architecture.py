@@ -42,6 +42,7 @@ TOUCHED_BY = {
     "orbax": "attnjax/train/checkpoint.py",
     "ray": "attnjax/sweeps/on_ray.py",
     "sacrebleu": "attnjax/tasks/metrics/text.py",
+    "transformers": "attnjax/pretrained/verify.py",
     "tokenizers": "attnjax/data/text/tokenizer.py",
     "tyro": "attnjax/experiment/overrides.py",
 }

@@ -42,6 +42,7 @@ class LiveTable(SweepProgress):
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
 
     def begin(self, sweep: Sweep, trials: int, steps: int) -> None:
+        """Shows the table, or prints the first line."""
         super().begin(sweep, trials, steps)
         self._last_line = time.monotonic()
         self._task = self._bar.add_task("", total=steps, left="")
@@ -52,25 +53,30 @@ class LiveTable(SweepProgress):
             self._print_line(self._left())
 
     def started(self, trials: int) -> None:
+        """Counts trials that are now computed, and shows it."""
         super().started(trials)
         self._show()
 
     def computed(self, steps: int) -> None:
+        """Counts steps that are done, and shows it."""
         super().computed(steps)
         self._show()
 
     def ended(self, trial: Trial, status: str, value: float | None, reason: str | None) -> None:
+        """Counts the end of a trial, and says why it failed."""
         super().ended(trial, status, value, reason)
         if status == "failed":
             self._print_failure(trial.number, reason)
         self._show()
 
     def refused(self, number: int, reason: str) -> None:
+        """Says why a trial cannot be."""
         super().refused(number, reason)
         self._print_failure(number, reason)
         self._show()
 
     def close(self) -> None:
+        """Takes the table away."""
         super().close()
         self._live.stop()
         self._print_line(self._rate())

@@ -67,7 +67,8 @@ ROWS: tuple[Mechanism, ...] = (
             "cost": _LOAD,
         },
     ),
-    # Its oracle: none, transformers 5.23 has no such module.
+    # Oracles: JetMoE's attention for mixture_of_attention; none for mixture_of_heads and mixture_of_depths,
+    # of which transformers 5.23 has no module.
     Layer(
         name="mixture_of_depths",
         formula="r_t·f(x)_t for tokens of a high r_t = x_t·w + b, 0 for others; f is attention among them",

@@ -22,6 +22,10 @@ def _layer(name: str, target: str, formula: str, paper: Paper, **fields: Any) ->
     return Layer(name=name, formula=formula, target=f"{_PLACE}.{target}", paper=paper, **fields)
 
 
+# Oracles of transformers: nystrom has Nyströmformer, the choice of dsa DeepSeek-V3.2's indexer; the
+# recipes longformer and bigbird have theirs, of both directions. None for lsh: Reformer sorts tokens into
+# chunks that see the one before, where here a query sees the last tokens of its bucket. None for moba,
+# routing and linformer, which it lacks. None for nsa: flash-linear-attention's loop overlaps its blocks.
 ROWS = (
     _layer(
         "moba",

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from attnjax.models.config import LanguageModelConfig as LanguageModelConfig
     from attnjax.models.config import TransformerConfig as TransformerConfig
+    from attnjax.models.contrastive import ContrastiveModel as ContrastiveModel
+    from attnjax.models.contrastive import ContrastiveOutput as ContrastiveOutput
     from attnjax.models.decoding.alignment import alignment as alignment
     from attnjax.models.decoding.beams import beams as beams
-    from attnjax.models.decoding.contrastive import contrastive as contrastive
+    from attnjax.models.decoding.contrastive import contrastive_search as contrastive_search
     from attnjax.models.decoding.generate import Decoded as Decoded
     from attnjax.models.decoding.generate import generate as generate
     from attnjax.models.decoding.generate import stream as stream
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from attnjax.models.output import EncoderOutput as EncoderOutput
     from attnjax.models.output import ModelOutput as ModelOutput
     from attnjax.models.vision import VisionTransformer as VisionTransformer
+    from attnjax.models.vision_config import ContrastiveConfig as ContrastiveConfig
     from attnjax.models.vision_config import VisionConfig as VisionConfig
     from attnjax.pretrained.folder import from_pretrained as from_pretrained
     from attnjax.pretrained.folder import save_pretrained as save_pretrained

@@ -9,11 +9,17 @@ References:
   Shazeer, GLU Variants Improve Transformer, 2020, arXiv:2002.05202 (swiglu).
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Literal, Self, get_args
 
 from attnjax.config import require
-from attnjax.mechanisms import read
+from attnjax.models.checks import (
+    require_choice,
+    require_heads_fit,
+    require_mechanism_fits,
+    require_positive,
+    require_rope_fits,
+)
 
 Positions = Literal[
     "sinusoidal", "sinusoidal_halves", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"
@@ -22,12 +28,12 @@ Norm = Literal["layer", "rms", "rms_offset"]
 NormPlacement = Literal["pre", "post", "inner", "sandwich"]
 ResidualKind = Literal["sum", "attention"]
 Ungated = Literal["gelu", "gelu_exact", "quick_gelu", "relu", "silu", "tanh"]
-Activation = Literal[Ungated, "swiglu", "geglu", "geglu_exact", "reglu"]
+Activation = Literal[Ungated, "swiglu", "geglu", "geglu_exact", "reglu", "swiglu_clipped"]
 Precision = Literal["float32", "bfloat16", "float16", "float64"]
 Implementation = Literal["reference", "blockwise"]
 RopeScaling = Literal["linear", "yarn", "llama3"]
 OutputGate = Literal["elementwise", "headwise"]
-AttentionBias = Literal["all", "qkv", "out", "none"]
+AttentionBias = Literal["all", "qkv", "out", "no_key", "none"]
 
 _CHOICES = {
     "positions": Positions,
@@ -80,6 +86,8 @@ class BlockConfig:
     """Turns within the original length up to which yarn and llama3 divide a frequency by rope_factor."""
     rope_fast_turns: float | None = None
     """Turns from which on they leave a frequency; None: 32 for yarn, 4 for llama3."""
+    rope_truncate: bool = True
+    """True if yarn's ramp between the two begins and ends at whole pairs of entries."""
     norm: Norm = "layer"
     """LayerNorm, RMSNorm or RMSNorm with a gain of 1 + γ."""
     norm_placement: NormPlacement = "pre"
@@ -96,6 +104,10 @@ class BlockConfig:
     """Layers read the sum of what those below gave, or attend over it (attention residuals)."""
     activation: Activation = "gelu"
     """Activation of the feed-forward layers; gelu is by tanh; the *glu gate one half by the other."""
+    experts: int | None = None
+    """Feed-forward layers of a block, of which a token goes through the best; None: there is one for all."""
+    active_experts: int = 2
+    """Experts that a token goes through."""
     qk_norm: bool = False
     """Norm of queries and keys, of each head by itself, with one gain for all."""
     qk_norm_groups: int | None = None
@@ -105,7 +117,7 @@ class BlockConfig:
     bias: bool = True
     """True if projections and feed-forward layers have biases."""
     attention_bias: AttentionBias | None = None
-    """Biases of attention: of all projections, all but the last, the last, or none; None: as bias says."""
+    """Biases of attention: of all projections, of some (no_key: all but keys) or none; None: as bias says."""
     output_bias: bool | None = None
     """True if the output projection has a bias; None: as bias says."""
     embedding_scale: float | None = None
@@ -126,9 +138,9 @@ class BlockConfig:
     """The engine of softmax attention; None chooses by size."""
 
     def __post_init__(self) -> None:
-        for name in ("dim", "heads", "max_length"):
+        for name in ("dim", "heads", "max_length", "active_experts"):
             require_positive(name, getattr(self, name))
-        for name in ("head_dim", "kv_heads", "hidden"):
+        for name in ("head_dim", "kv_heads", "hidden", "experts"):
             if getattr(self, name) is not None:
                 require_positive(name, getattr(self, name))
         for name, choices in _CHOICES.items():
@@ -137,9 +149,9 @@ class BlockConfig:
             if getattr(self, name) is not None:
                 require_choice(name, getattr(self, name), get_args(choices))
         require(self.norm_eps >= 0, f"model.norm_eps is {self.norm_eps!r}: it must be 0 or more")
-        self._require_heads_fit()
-        self._require_rope_fits()
-        self._require_mechanism_fits()
+        require_heads_fit(self)
+        require_rope_fits(self)
+        require_mechanism_fits(self)
         require(
             self.residual == "sum" or self.norm_placement == "pre",
             f"model.residual is {self.residual!r}: it needs norm_placement pre, got {self.norm_placement}",
@@ -158,99 +170,14 @@ class BlockConfig:
             f"model.attention_scale is {self.attention_scale!r}: it must be above 0",
         )
         require(
+            self.experts is None or self.active_experts <= self.experts,
+            f"model.active_experts is {self.active_experts}: it must be no more than model.experts "
+            f"({self.experts})",
+        )
+        require(
             self.first_position >= 0 and (self.first_position == 0 or self.positions == "learned"),
             f"model.first_position is {self.first_position!r}: it must be 0, or more with learned positions",
         )
-
-    def _require_heads_fit(self) -> None:
-        require(
-            self.head_dim is not None or self.dim % self.heads == 0,
-            f"model.heads is {self.heads}: it must divide model.dim ({self.dim})",
-        )
-        require(
-            self.kv_heads is None or self.heads % self.kv_heads == 0,
-            f"model.kv_heads is {self.kv_heads}: it must divide model.heads ({self.heads})",
-        )
-        size = "model.dim / model.heads" if self.head_dim is None else "model.head_dim"
-        groups = self.qk_norm_groups
-        require(
-            groups is None or (self.qk_norm and self.norm != "rms_offset"),
-            f"model.qk_norm_groups is {groups}: it needs qk_norm, and a norm that is not rms_offset",
-        )
-        heads = (self.heads, self.heads if self.kv_heads is None else self.kv_heads)
-        require(
-            groups is None or (groups >= 1 and all(count % groups == 0 for count in heads)),
-            f"model.qk_norm_groups is {groups}: it must divide model.heads and model.kv_heads {heads}",
-        )
-        require(
-            not self.positions.startswith("rope") or self.head_size % 2 == 0,
-            f"model.positions is {self.positions!r}: it needs an even head size, "
-            f"but {size} is {self.head_size}",
-        )
-        require(
-            not self.positions.startswith("sinusoidal") or self.dim % 2 == 0,
-            f"model.positions is {self.positions!r}: it needs an even model.dim, got {self.dim}",
-        )
-
-    def _require_rope_fits(self) -> None:
-        rotates = self.positions.startswith("rope")
-        for field in fields(BlockConfig):
-            value = getattr(self, field.name)
-            require(
-                rotates or not field.name.startswith("rope_") or value == field.default,
-                f"model.{field.name} is {value!r}: model.positions is {self.positions!r}, expected rope",
-            )
-        require(self.rope_base > 0, f"model.rope_base is {self.rope_base!r}: it must be above 0")
-        rotated = round(self.head_size * self.rope_fraction)
-        require(
-            not rotates or (0 < self.rope_fraction <= 1 and rotated >= 2 and rotated % 2 == 0),
-            f"model.rope_fraction is {self.rope_fraction!r}: it must be in (0, 1] and rotate an even "
-            f"number of entries, not {rotated} of {self.head_size}",
-        )
-        require(
-            (self.rope_factor > 1) if self.rope_scaling else self.rope_factor == 1,
-            f"model.rope_factor is {self.rope_factor!r}: it must be above 1 with model.rope_scaling, and 1 "
-            "without",
-        )
-        if self.rope_original_length is not None:
-            require_positive("rope_original_length", self.rope_original_length)
-            require(
-                self.rope_scaling in ("yarn", "llama3"),
-                f"model.rope_original_length is {self.rope_original_length}: model.rope_scaling is "
-                f"{self.rope_scaling!r}, expected yarn or llama3",
-            )
-        fast = self.rope_fast_turns
-        require(
-            (self.rope_slow_turns == 1 and fast is None) or self.rope_scaling in ("yarn", "llama3"),
-            f"model.rope_slow_turns is {self.rope_slow_turns!r}, model.rope_fast_turns {fast!r}: "
-            f"model.rope_scaling is {self.rope_scaling!r}, expected yarn or llama3",
-        )
-        require(
-            0 < self.rope_slow_turns < (4 if fast is None else fast),
-            f"model.rope_slow_turns is {self.rope_slow_turns!r}: expected above 0 and below rope_fast_turns",
-        )
-
-    def _require_mechanism_fits(self) -> None:
-        rows = [choice.row for choice in read(self.mechanism, "model.mechanism")]
-        require(
-            self.positions not in ("alibi", "t5") or any(row.has_weights for row in rows),
-            f"model.positions is {self.positions!r}: it acts on scores, and {self.mechanism} has none",
-        )
-        for row in rows:
-            require(
-                self.attention_scale is None or row.kind in ("softmax", "recipe"),
-                f"model.attention_scale is {self.attention_scale!r}: {row.name} has no such factor",
-            )
-            row.require_takes("tokens", f"model.mechanism is {self.mechanism!r}")
-            require(
-                not row.keys_are_gates or not self.positions.startswith("rope"),
-                f"model.positions is {self.positions!r}: it rotates keys, and those of {row.name} are gates; "
-                "choose sinusoidal, learned or none",
-            )
-            require(
-                not row.keys_are_gates or not self.qk_norm,
-                f"model.qk_norm is True: the keys of {row.name} are gates",
-            )
 
     @property
     def head_size(self) -> int:
@@ -282,14 +209,3 @@ class BlockConfig:
             rope_original_length=self.rope_original_length or (self.max_length if turns else None),
             rope_fast_turns=turns if self.rope_fast_turns is None else self.rope_fast_turns,
         )
-
-
-def require_positive(name: str, value: object) -> None:
-    """Raises InputError for what is no whole number above 0."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    require(whole and value >= 1, f"model.{name} is {value!r}: it must be a whole number, 1 or more")  # type: ignore[operator]
-
-
-def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raises InputError for what is not among the choices."""
-    require(value in choices, f"model.{name} is {value!r}: it must be one of {', '.join(choices)}")

@@ -5,7 +5,8 @@ from typing import Self
 
 from attnjax.config import require
 from attnjax.mechanisms import Layer, Mechanism, Recipe, over_layers, read
-from attnjax.models.block_config import BlockConfig, require_positive
+from attnjax.models.block_config import BlockConfig
+from attnjax.models.checks import require_positive
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,10 @@ class TransformerConfig(BlockConfig):
     """Attention to the source: softmax with another comparison, normaliser or gates, or local_p."""
     share_embeddings: bool = False
     """True if the tokens of source and target have one embedding, of one vocabulary."""
+    frames: int | None = None
+    """Numbers of a frame of sound, where the source is frames and no tokens; None: it is tokens."""
+    max_vectors: int = 1500
+    """Vectors of frames for which there are positions; two frames make one."""
     tied_bias: bool = False
     """True if the output has a bias where its matrix is the embedding of the target."""
     tied_scale: float = 1.0
@@ -29,6 +34,13 @@ class TransformerConfig(BlockConfig):
         super().__post_init__()
         for name in ("encoder_layers", "decoder_layers"):
             require_positive(name, getattr(self, name))
+        for name in ("frames", "max_vectors"):
+            if getattr(self, name) is not None:
+                require_positive(name, getattr(self, name))
+        require(
+            self.frames is None or not self.share_embeddings,
+            f"model.frames is {self.frames}: share_embeddings needs tokens",
+        )
         require(
             self.tie_embeddings or (not self.tied_bias and self.tied_scale == 1),
             f"model.tied_bias is {self.tied_bias}, model.tied_scale {self.tied_scale}: they need "
@@ -83,6 +95,7 @@ class LanguageModelConfig(BlockConfig):
         )
 
     def filled(self) -> Self:
+        """Returns the config with what others say in the place of None, and each layer's mechanism."""
         layers = over_layers(read(self.mechanism), self.layers)
         return replace(super().filled(), mechanism=" + ".join(map(str, layers)))
 

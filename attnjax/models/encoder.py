@@ -1,5 +1,7 @@
 """The encoder of texts, with the heads of its uses."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
@@ -7,14 +9,16 @@ from jaxtyping import Array, Bool, Float, Int
 from attnjax.models.encoder_config import EncoderConfig
 from attnjax.models.factory import Parts
 from attnjax.models.output import Captured, EncoderOutput
-from attnjax.models.padding import key_mask, places, require_present
+from attnjax.models.padding import Present, key_mask, places, require_present
 from attnjax.models.stack import through
 from attnjax.nn import Capture, Dropout, Embedding, folded
 from attnjax.nn.activation import ACTIVATIONS
+from attnjax.ops import masks
+from attnjax.ops.masks import Mask
 
 
 class Encoder(nnx.Module):
-    """A stack of blocks in which every token sees all others, as BERT is one.
+    """A stack of blocks in which every token sees all others, as BERT is one, unless the config says causal.
 
     Its state is `nnx.Param`s only. Padding may stand on either side; its contents do not matter, and neither
     does its amount: positions count from the first token of each row.
@@ -40,8 +44,14 @@ class Encoder(nnx.Module):
         parts = Parts(config, rngs)
         distinct = config.layers if config.distinct_layers is None else config.distinct_layers
         self.embedding = parts.embedding(vocab, types=config.token_types, width=config.embedding_width)
-        self.blocks = nnx.List([parts.encoder_block(i, distinct) for i in range(distinct)])
-        self.score = parts.position_score(bidirectional=True)
+        self.distances = parts.distances(config.distance_buckets)
+        self.blocks = nnx.List(
+            [
+                parts.encoder_block(i, distinct, disentangled=self.distances is not None)
+                for i in range(distinct)
+            ]
+        )
+        self.score = parts.position_score(bidirectional=not config.causal)
         self.norm = parts.read_out()
         self.pooler = None if config.pooler is None else parts.dense(config.dim)
         self.head = None if config.head is None else Head(config, vocab, parts)
@@ -84,7 +94,9 @@ class Encoder(nnx.Module):
             positions = places(present) if positions is None else positions
         x = self.embedding(tokens, positions, types)
         x = x if dropout is None else dropout.fold("embedding")(x)
-        score = None if self.score is None else self.score()
+        score: Any = None if self.score is None else self.score()
+        if self.distances is not None:
+            score = self.distances(tokens.shape[-1])
         repeats = self.config.layers // len(self.blocks)
         blocks = [block for block in self.blocks for _ in range(repeats)]
         captured = Captured(capture, "blocks")
@@ -92,12 +104,12 @@ class Encoder(nnx.Module):
             blocks,
             self.norm,
             x,
-            mask=None if present is None else key_mask(present),
+            mask=self._mask(present),
             score=score,
             dropout=dropout,
             captured=captured,
         )
-        pooled = self._pooled(states, mask)
+        pooled = self._pooled(states, present)
         logits = None
         if self.head is not None:
             of_text = self.config.head == "labels"
@@ -105,14 +117,32 @@ class Encoder(nnx.Module):
         pair = None if self.pair is None else self.pair(pooled)
         return EncoderOutput(states, pooled, logits, pair, captured.weights, captured.hidden)
 
-    def _pooled(self, states: Float[Array, "B T D"], mask: Bool[Array, "B T"] | None) -> Float[Array, "B D"]:
-        if mask is None:
-            first = states[:, 0]
+    def _mask(self, present: Present | None) -> Mask | None:
+        seen = None if present is None else key_mask(present)
+        if not self.config.causal:
+            return seen
+        return masks.causal() if seen is None else masks.causal() & seen
+
+    def _pooled(self, states: Float[Array, "B T D"], present: Present | None) -> Float[Array, "B D"]:
+        place = _end(present, states.shape[1], last=self.config.pooling == "last")
+        if isinstance(place, int):
+            read = states[:, place]
         else:
-            first = jnp.take_along_axis(states, jnp.argmax(mask, axis=-1)[:, None, None], axis=1)[:, 0]
+            read = jnp.take_along_axis(states, place[:, None, None], axis=1)[:, 0]
         if self.pooler is None or self.config.pooler is None:
-            return first
-        return ACTIVATIONS[self.config.pooler](self.pooler(first))
+            return read
+        return ACTIVATIONS[self.config.pooler](self.pooler(read))
+
+
+def _end(present: Present | None, tokens: int, *, last: bool) -> int | Int[Array, " B"]:
+    """Returns the place of the first or last token of each row."""
+    if present is None or (present.ndim == 1 and not last):
+        return tokens - 1 if last else 0
+    if present.ndim == 1:
+        return jnp.maximum(present - 1, 0)
+    if not last:
+        return jnp.argmax(present, axis=-1)
+    return tokens - 1 - jnp.argmax(present[:, ::-1], axis=-1)
 
 
 class Head(nnx.Module):

@@ -3,6 +3,7 @@
 References:
   Devlin et al., BERT, 2018, arXiv:1810.04805.
   Lan et al., ALBERT, 2019, arXiv:1909.11942 (shared layers, narrow embeddings).
+  He et al., DeBERTaV3, 2021, arXiv:2111.09543 (distances).
   Clark et al., ELECTRA, 2020, arXiv:2003.10555 (the label of each token).
 """
 
@@ -11,8 +12,11 @@ from typing import Literal, get_args
 
 from attnjax.config import require
 from attnjax.mechanisms import read
-from attnjax.models.block_config import BlockConfig, Ungated, require_choice, require_positive
+from attnjax.models.block_config import BlockConfig, Ungated
+from attnjax.models.checks import require_choice, require_positive
 
+_BESIDE = ("learned", "sinusoidal", "none")
+"""Positions that can be had beside distances."""
 Head = Literal["masked_lm", "labels", "token_labels", "spans"]
 
 
@@ -26,10 +30,16 @@ class EncoderConfig(BlockConfig):
     """Blocks with parameters of their own, each of which is applied several times in a row; None: all."""
     embedding_width: int | None = None
     """Width of the embedding, which a matrix then maps to dim; None: dim, without a matrix."""
+    distance_buckets: int | None = None
+    """Buckets of distances on either side that attention disentangles from contents; None: it does not."""
     token_types: int = 0
     """Types of tokens, such as first and second sentence; 0: there are none."""
+    causal: bool = False
+    """True if a token sees none after it, as in CLIP."""
+    pooling: Literal["first", "last"] = "first"
+    """The token whose vector stands for the text."""
     pooler: Ungated | None = None
-    """Activation of a layer over the first token's vector; None: the vector itself stands for the text."""
+    """Activation of a layer over that vector; None: there is no such layer."""
     head: Head | None = None
     """The layer on top: of masked tokens, of labels of the text or of each token, of spans; None: none.
 
@@ -46,7 +56,7 @@ class EncoderConfig(BlockConfig):
         super().__post_init__()
         for name in ("layers", "labels"):
             require_positive(name, getattr(self, name))
-        for name in ("distinct_layers", "embedding_width"):
+        for name in ("distinct_layers", "embedding_width", "distance_buckets"):
             if getattr(self, name) is not None:
                 require_positive(name, getattr(self, name))
         require(self.token_types >= 0, f"model.token_types is {self.token_types!r}: it must be 0 or more")
@@ -69,10 +79,17 @@ class EncoderConfig(BlockConfig):
             "head_activation",
         )
         require(
+            self.distance_buckets is None or (self.mechanism == "softmax" and self.positions in _BESIDE),
+            f"model.distance_buckets is {self.distance_buckets}: it needs mechanism softmax and positions "
+            f"{' or '.join(_BESIDE)}, got {self.mechanism} and {self.positions}",
+        )
+        require(
             self.head != "spans" or self.labels == 2,
             f"model.labels is {self.labels}: for spans it must be 2",
         )
-        require_two_sided(self)
+        require_choice("pooling", self.pooling, ("first", "last"))
+        if not self.causal:
+            require_two_sided(self)
 
 
 def require_two_sided(config: BlockConfig) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,11 @@ from attnjax.models.config import TransformerConfig
 from attnjax.models.factory import Parts
 from attnjax.models.output import Captured, Encoded, ModelOutput
 from attnjax.models.padding import Present, key_mask, places, require_present
+from attnjax.models.stack import through
 from attnjax.nn import Capture, Depth, Dropout, KeysValues, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
 from attnjax.nn.blocks import read_out
+from attnjax.nn.frames import FrameEmbedding
 from attnjax.ops import masks
 
 
@@ -50,7 +52,7 @@ class Transformer(nnx.Module):
 
     Args:
       config: its shape.
-      source_vocab, target_vocab: numbers of tokens.
+      source_vocab, target_vocab: numbers of tokens; None where the source is frames of sound.
 
     References:
       Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762.
@@ -65,11 +67,17 @@ class Transformer(nnx.Module):
     continues: ClassVar[bool] = False
 
     def __init__(
-        self, config: TransformerConfig, *, source_vocab: int, target_vocab: int, rngs: nnx.Rngs
+        self, config: TransformerConfig, *, source_vocab: int | None, target_vocab: int, rngs: nnx.Rngs
     ) -> None:
         self.config = config
         parts = Parts(config, rngs)
-        self.source_embedding = parts.embedding(source_vocab)
+        if (source_vocab is None) != (config.frames is not None):
+            raise ValueError(
+                f"source_vocab {source_vocab}: config.frames is {config.frames}, expected one of both"
+            )
+        self.source_embedding: Any = (
+            parts.embedding(source_vocab) if config.frames is None else parts.frames()
+        )
         shared = config.share_embeddings
         if shared and source_vocab != target_vocab:
             raise ValueError(
@@ -94,7 +102,7 @@ class Transformer(nnx.Module):
 
     def __call__(
         self,
-        source: Int[Array, "B S"],
+        source: Int[Array, "B S"] | Float[Array, "B S F"],
         source_lengths: Present,
         target: Int[Array, "B T"],
         *,
@@ -111,14 +119,14 @@ class Transformer(nnx.Module):
         """
         encoder = decoder = capture
         if capture is not None:
-            encoder, decoder = self._captures(capture, source.shape[-1], target.shape[-1])
+            encoder, decoder = self._captures(capture, self._vectors(source), target.shape[-1])
         memory, weights, hidden = self.encode(source, source_lengths, dropout=dropout, capture=encoder)
         decoded = self.decode(target, memory, source_lengths, dropout=dropout, capture=decoder)
         return decoded._replace(weights=weights | decoded.weights, hidden=hidden | decoded.hidden)
 
     def encode(
         self,
-        source: Int[Array, "B S"],
+        source: Int[Array, "B S"] | Float[Array, "B S F"],
         source_lengths: Present,
         *,
         dropout: Dropout | None = None,
@@ -126,34 +134,32 @@ class Transformer(nnx.Module):
     ) -> Encoded:
         """Returns the source as vectors.
 
+        Args:
+          source: tokens, or frames of sound, of which two make one vector.
+          source_lengths: vectors of each source, or True where there is one.
+          dropout: of embeddings, weights and layers.
+          capture: the weights and vectors of the encoder to return.
+
         Raises:
           TypeError: The source is not integer.
           ValueError: Shapes do not fit, or a capture is out of range.
         """
-        if source.ndim != 2:
-            raise ValueError(f"source {list(source.shape)}: expected (B, S)")
-        require_present("source_lengths", source_lengths, source.shape)
-        if capture is not None:
-            capture.require_within("layers", len(self.encoder))
+        expected = "(B, S)" if self.config.frames is None else f"(B, S, {self.config.frames})"
+        if source.ndim != expected.count(",") + 1:
+            raise ValueError(f"source {list(source.shape)}: expected {expected}")
+        require_present("source_lengths", source_lengths, (source.shape[0], self._vectors(source)))
         dropout = folded(dropout, "encoder")
-        x = _drop(self.source_embedding(source, places(source_lengths)), dropout)
-        mask = key_mask(source_lengths)
-        score = None if self.encoder_score is None else self.encoder_score()
         captured = Captured(capture, "encoder")
-        captured.add("source_embedding", x)
-        depth = Depth()
-        for i, block in enumerate(self.encoder):
-            x, _, weights = block(
-                x,
-                mask=mask,
-                score=score,
-                dropout=folded(dropout, i),
-                capture=captured.layer(i),
-                depth=depth,
-            )
-            captured.add_layer(i, x, weights)
-        x = read_out(self.encoder_norm, x, depth)
-        captured.add("encoder_norm", x)
+        x = through(
+            self.encoder,
+            self.encoder_norm,
+            _drop(self.source_embedding(source, places(source_lengths)), dropout),
+            mask=key_mask(source_lengths),
+            score=None if self.encoder_score is None else self.encoder_score(),
+            dropout=dropout,
+            captured=captured,
+            names=("source_embedding", "encoder_norm"),
+        )
         return Encoded(x, captured.weights, captured.hidden)
 
     def decode(
@@ -254,6 +260,11 @@ class Transformer(nnx.Module):
         output = self.decode(tokens, None, cache.source_lengths, cache=cache, capture=capture)
         assert output.cache is not None
         return output.logits, output.cache, output.hidden["decoder_norm"]
+
+    def _vectors(self, source: Array) -> int:
+        """Returns the number of vectors that a source makes."""
+        rows: int = source.shape[1]
+        return rows if self.config.frames is None else FrameEmbedding.length(rows)
 
     def _captures(self, capture: Capture, source: int, target: int) -> tuple[Capture, Capture]:
         """Returns the capture as the encoder and the decoder see it."""

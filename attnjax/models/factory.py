@@ -18,6 +18,7 @@ from attnjax.nn import (
     FeedForward,
     HeadNorm,
     LayerScale,
+    MixtureOfExperts,
     PositionScore,
     Residual,
     Rope,
@@ -27,6 +28,8 @@ from attnjax.nn import (
     make_norm,
     named,
 )
+from attnjax.nn.attention.disentangled import DisentangledAttention, DistanceTable
+from attnjax.nn.frames import FrameEmbedding
 from attnjax.nn.joining import Linear
 from attnjax.ops import positions
 
@@ -36,6 +39,7 @@ _BIASES: dict[str | None, Any] = {
     "all": True,
     "qkv": ("query", "key", "value"),
     "out": ("out",),
+    "no_key": ("query", "value", "out"),
     "none": False,
 }
 _TURNS: dict[str, Any] = {
@@ -68,6 +72,7 @@ class Parts:
         }
 
     def embedding(self, vocab: int | None, *, types: int = 0, width: int | None = None) -> Embedding:
+        """Makes the embedding of a vocabulary, with absolute positions where the config has them."""
         config = self.config
         absolute: Any = config.positions if config.positions in _ABSOLUTE else None
         return Embedding(
@@ -84,11 +89,19 @@ class Parts:
             **self.dtypes,
         )
 
+    def frames(self) -> FrameEmbedding:
+        """Makes the embedding of frames of sound."""
+        config: Any = self.config
+        sizes = {"max_length": config.max_vectors, "rngs": self.rngs}
+        return FrameEmbedding(config.frames, config.dim, **sizes, **self.dtypes)
+
     def convolution(self, width: int) -> ShortConvolution:
+        """Makes a short convolution over the tokens."""
         channels, param_dtype = {"embed": self.config.dim}, self.dtypes["param_dtype"]
         return ShortConvolution(channels, width=width, param_dtype=param_dtype, rngs=self.rngs)
 
     def norm(self, size: int | None = None) -> Any:
+        """Makes a norm of vectors of the model's size, or of the given one."""
         size = self.config.dim if size is None else size
         return make_norm(self.config.norm, size, eps=self.config.norm_eps, rngs=self.rngs, **self.dtypes)
 
@@ -138,7 +151,9 @@ class Parts:
         if config.rope_scaling == "linear":
             return positions.LinearScaling(config.rope_factor)
         scaling, slow, fast = _TURNS[config.rope_scaling]
-        turns = {slow: config.rope_slow_turns, fast: config.rope_fast_turns}
+        turns: dict[str, Any] = {slow: config.rope_slow_turns, fast: config.rope_fast_turns}
+        if config.rope_scaling == "yarn":
+            turns["truncate"] = config.rope_truncate
         return scaling(config.rope_factor, original_length=config.rope_original_length, **turns)
 
     def _head_norm(self) -> HeadNorm:
@@ -166,20 +181,19 @@ class Parts:
             settings["implementation"] = config.implementation
         return make_attention(choice, config.dim, config.heads, **settings)
 
-    def feed_forward(self) -> FeedForward:
+    def feed_forward(self) -> FeedForward | MixtureOfExperts:
+        """Makes the feed-forward layer of a block."""
         config = self.config
-        return FeedForward(
-            config.dim,
-            config.hidden_dim,
-            activation=config.activation,
-            bias=config.bias,
-            rngs=self.rngs,
-            **self.dtypes,
-        )
+        options: dict[str, Any] = {"activation": config.activation, "bias": config.bias, "rngs": self.rngs}
+        options |= self.dtypes
+        if config.experts is None:
+            return FeedForward(config.dim, config.hidden_dim, **options)
+        options |= {"experts": config.experts, "active": config.active_experts}
+        return MixtureOfExperts(config.dim, config.hidden_dim, **options)
 
-    def encoder_block(self, layer: int, layers: int) -> EncoderBlock:
-        """Makes the block of layer 0, 1, … of so many."""
-        own = self.self_attention(layer, layers)
+    def encoder_block(self, layer: int, layers: int, *, disentangled: bool = False) -> EncoderBlock:
+        """Makes the block of layer 0, 1, … of so many; attention may be disentangled."""
+        own = self._disentangled() if disentangled else self.self_attention(layer, layers)
         config = self.config
         return EncoderBlock(
             own, self.feed_forward(), self.connection, config.norm_placement, parallel=config.parallel
@@ -191,7 +205,31 @@ class Parts:
         cross = self.cross_attention(cross_mechanism, layer, layers)
         return DecoderBlock(own, cross, self.feed_forward(), self.connection, self.config.norm_placement)
 
+    def _disentangled(self) -> DisentangledAttention:
+        config = self.config
+        return DisentangledAttention(
+            config.dim,
+            config.heads,
+            head_dim=config.head_dim,
+            kv_heads=config.kv_heads,
+            bias=_BIASES[config.attention_bias],
+            scale=config.attention_scale,
+            implementation=config.implementation,
+            rngs=self.rngs,
+            **self.dtypes,
+        )
+
+    def distances(self, buckets: int | None) -> DistanceTable | None:
+        """Makes the table of distances of disentangled attention, where it has buckets."""
+        if buckets is None:
+            return None
+        config = self.config
+        return DistanceTable(
+            config.dim, buckets, config.max_length, eps=config.norm_eps, rngs=self.rngs, **self.dtypes
+        )
+
     def position_score(self, *, bidirectional: bool) -> PositionScore | None:
+        """Makes the score of relative positions; None where the config has none."""
         kind: Any = self.config.positions
         if kind not in ("alibi", "t5"):
             return None
@@ -207,6 +245,10 @@ class Parts:
         """Makes a linear map of the model's vectors, or of others, with a bias whatever the layers have."""
         return self._linear(self.config.dim if inputs is None else inputs, size, "embed", use_bias=True)
 
+    def into_common(self, width: int) -> Linear:
+        """Makes the map of vectors into a space that several models share."""
+        return self._linear(self.config.dim, width, "common", use_bias=False)
+
     def output(self, vocab: int, size: int | None = None) -> Linear:
         """Makes the map of vectors, of the model's size or the given one, to logits in single precision."""
         return self._linear(
@@ -218,6 +260,7 @@ class Parts:
         )
 
     def bias(self, vocab: int) -> nnx.Param:
+        """Makes a bias of logits, which starts at 0."""
         return nnx.Param(jnp.zeros((vocab,), self.dtypes["param_dtype"]), **named("vocab"))
 
     def _linear(self, inputs: int, outputs: int, axis: str, **options: Any) -> Linear:

@@ -19,6 +19,7 @@ def through(
     score: ScoreLike | None = None,
     dropout: Dropout | None = None,
     captured: Captured,
+    names: tuple[str, str] = ("embedding", "norm"),
 ) -> Float[Array, "B T D"]:
     """Returns what the blocks make of x.
 
@@ -30,13 +31,14 @@ def through(
       score: of every layer's attention.
       dropout: of weights and layers.
       captured: takes in what a capture asks for of the input, the blocks and the norm.
+      names: of the input and of the result there.
 
     Raises:
       ValueError: A capture is out of range.
     """
     if captured.asked is not None:
         captured.asked.require_within("layers", len(blocks))
-    captured.add("embedding", x)
+    captured.add(names[0], x)
     depth = Depth()
     for i, block in enumerate(blocks):
         x, _, weights = block(
@@ -49,5 +51,5 @@ def through(
         )
         captured.add_layer(i, x, weights)
     x = read_out(norm, x, depth)
-    captured.add("norm", x)
+    captured.add(names[1], x)
     return x

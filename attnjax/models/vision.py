@@ -36,7 +36,9 @@ class VisionTransformer(nnx.Module):
     def __init__(self, config: VisionConfig, *, rngs: nnx.Rngs) -> None:
         self.config = config
         parts = Parts(config, rngs)
-        self.patches = Patches(config.patch, config.channels, config.dim, rngs=rngs, **parts.dtypes)
+        self.patches = Patches(
+            config.patch, config.channels, config.dim, use_bias=config.patch_bias, rngs=rngs, **parts.dtypes
+        )
 
         def learned(*shape: int, axes: tuple[str, ...] = ()) -> nnx.Param[Array]:
             start = 0.02 * jax.random.normal(rngs.params(), (*shape, config.dim))

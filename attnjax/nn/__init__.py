@@ -29,6 +29,7 @@ from attnjax.nn.latent.selective import SelectiveAttention
 from attnjax.nn.latent.tensor_product import TensorProductAttention
 from attnjax.nn.latent.value_residual import ValueResidualAttention
 from attnjax.nn.layer_scale import LayerScale
+from attnjax.nn.moe import MixtureOfExperts
 from attnjax.nn.norm import make_norm
 from attnjax.nn.short_convolution import ShortConvolution
 from attnjax.nn.sparse import DSA, LSH, NSA, Linformer, MoBA, Nystrom, Routing
@@ -60,6 +61,7 @@ __all__ = [
     "Linformer",
     "MixtureOfAttention",
     "MixtureOfDepths",
+    "MixtureOfExperts",
     "MoBA",
     "MultiTokenAttention",
     "Nystrom",

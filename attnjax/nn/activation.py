@@ -28,6 +28,28 @@ ACTIVATIONS: MappingProxyType[str, Function] = MappingProxyType(
 )
 """Functions of every entry by itself."""
 GATED: MappingProxyType[str, str] = MappingProxyType(
-    {"swiglu": "silu", "geglu": "gelu", "geglu_exact": "gelu_exact", "reglu": "relu"}
+    {
+        "swiglu": "silu",
+        "geglu": "gelu",
+        "geglu_exact": "gelu_exact",
+        "reglu": "relu",
+        "swiglu_clipped": "quick_gelu",
+    }
 )
 """The activation of the gate of each gated one."""
+CLIPPED = 7.0
+"""The bound of what swiglu_clipped takes in."""
+
+
+def gated(name: str, gate: Float[Array, "*B F"], up: Float[Array, "*B F"]) -> Float[Array, "*B F"]:
+    """Returns the product of an activated gate and what it gates.
+
+    "swiglu_clipped" is that of gpt-oss: g·σ(1.702·g)·(u + 1), g cut at 7 from above, u on both sides.
+
+    Example:
+      >>> gated("reglu", jnp.array([-1.0, 2.0]), jnp.array([3.0, 3.0])).tolist()
+      [-0.0, 6.0]
+    """
+    if name == "swiglu_clipped":
+        gate, up = jnp.minimum(gate, CLIPPED), jnp.clip(up, -CLIPPED, CLIPPED) + 1
+    return ACTIVATIONS[GATED[name]](gate) * up

@@ -20,9 +20,9 @@ def named(*names: str) -> dict[str, Any]:
 def logical_axes(params: nnx.Module | nnx.State) -> nnx.State:
     """Returns the names of every parameter's axes.
 
-    The names in use are embed, heads, kv_heads, head_dim, mlp, vocab, position, type, bucket and factor (of a
-    narrow embedding), of patches height, width and channel, in recurrences rank, width, writes, slots and
-    levels, and in indexers index_heads.
+    The names in use are embed, heads, kv_heads, head_dim, mlp, vocab, position, type, bucket, factor (of a
+    narrow embedding) and common (of several models), of patches and frames height, width, channel and tap, in
+    recurrences rank, width, writes, slots and levels, in indexers index_heads, and in mixtures experts.
 
     Args:
       params: a module, or its `nnx.State`, of which gradients and optimiser moments are as good.

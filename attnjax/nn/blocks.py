@@ -15,6 +15,7 @@ from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.latent.attention_residual import AttentionResidual
 from attnjax.nn.layer_scale import LayerScale
+from attnjax.nn.moe import MixtureOfExperts
 from attnjax.nn.norm import Norm
 
 Placement = Literal["pre", "post", "inner", "sandwich"]
@@ -132,7 +133,7 @@ class EncoderBlock(nnx.Module):
     def __init__(
         self,
         attention: Attention,
-        feed_forward: FeedForward,
+        feed_forward: FeedForward | MixtureOfExperts,
         make_norm: Callable[[], Norm | Residual | AttentionResidual],
         placement: Placement = "pre",
         *,
@@ -185,7 +186,7 @@ class DecoderBlock(nnx.Module):
         self,
         self_attention: Attention,
         cross_attention: Any,
-        feed_forward: FeedForward,
+        feed_forward: FeedForward | MixtureOfExperts,
         make_norm: Callable[[], Norm | Residual | AttentionResidual],
         placement: Placement = "pre",
     ) -> None:

@@ -5,7 +5,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from attnjax.nn.activation import ACTIVATIONS, GATED
+from attnjax.nn.activation import ACTIVATIONS, GATED, gated
 from attnjax.nn.axes import named
 from attnjax.nn.dot import flat_dot_general
 
@@ -76,4 +76,4 @@ class FeedForward(nnx.Module):
         """Applies the layer to every position by itself."""
         if self.gate is None:
             return self.down(ACTIVATIONS[self.activation](self.up(x)))
-        return self.down(ACTIVATIONS[GATED[self.activation]](self.gate(x)) * self.up(x))
+        return self.down(gated(self.activation, self.gate(x), self.up(x)))

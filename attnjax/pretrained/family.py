@@ -23,7 +23,7 @@ class Family:
     """A family of pretrained models.
 
     Attributes:
-      name: the `model_type` of its config.json; the file in `families` has that name.
+      name: the `model_type` of its config.json; the file in `families` has that name, with _ for each -.
       read: from the keys of config.json and the tensors, whose values it need not look at, to the config of a
         model of ours, without dtypes, and the other arguments of its class, such as vocab.
       write: from a model to the keys that `read` asks for.
@@ -78,7 +78,8 @@ def find(name: str, label: str) -> Family:
     Raises:
       InputError: There is none of that name.
     """
-    if name not in names():
+    module = str(name).replace("-", "_")  # As in deberta-v2.
+    if module not in names():
         known = f"expected one of {', '.join(names())}"
         raise InputError(f"{label} has model_type = {name!r}: {known}{nearest(str(name), names())}")
-    return importlib.import_module(f"{families.__name__}.{name}").FAMILY
+    return importlib.import_module(f"{families.__name__}.{module}").FAMILY

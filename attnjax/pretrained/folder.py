@@ -179,7 +179,10 @@ def _config_of(family: Family, model: Any) -> dict[str, Any]:
     given, found = model.config.filled(), config.filled()
     for field in dataclasses.fields(config):
         ours, theirs = getattr(given, field.name), getattr(found, field.name)
-        if ours != theirs and field.name not in ("implementation", *_OF_HEAD * config.tie_embeddings):
+        if ours != theirs and field.name not in (
+            "implementation",
+            *_OF_HEAD * getattr(config, "tie_embeddings", False),
+        ):
             raise InputError(
                 f"model.{field.name} is {ours!r}: a {family.name} of such a config has {theirs!r}"
             )

@@ -53,6 +53,20 @@ class Entry:
         return replace(self, disk=disk, ours=ours)
 
 
+def of_experts(entries: Iterable[Entry], count: int) -> list[Entry]:
+    """Returns the entries of expert 0, 1, … for each {e}, which fill the places of a stack.
+
+    Example:
+      >>> [(entry.disk, entry.at) for entry in of_experts([Entry("w{e}", "up.kernel")], 2)]
+      [('w0', 0), ('w1', 1)]
+    """
+    return [
+        replace(entry, disk=entry.disk.replace("{e}", str(e)), at=e)
+        for e in range(count)
+        for entry in entries
+    ]
+
+
 def repeated(entries: Iterable[Entry], count: int) -> list[Entry]:
     """Returns the entries of layer 0, 1, … for each {i}.
 
@@ -93,6 +107,8 @@ class Join:
     """The shape of what it fills."""
     inputs: int
     """Of a kernel, the axes of the input, which come first; 0 of other parameters."""
+    stacked: int
+    """Axes before those, of experts, each of which has a kernel of its own."""
     parameter: nnx.Variable[Any]
 
     def of(self, tensor: np.ndarray) -> np.ndarray:
@@ -102,9 +118,10 @@ class Join:
           ValueError: The part that is meant is not so large.
         """
         meant = tensor if self.entry.view is None else self.entry.view(tensor)
-        rotated = (*self.filled[self.inputs :], *self.filled[: self.inputs])
-        order = np.roll(np.arange(len(rotated)), self.inputs)
-        return reshaped(meant, rotated).transpose(order)
+        inputs, outputs = np.split(np.arange(self.stacked, len(self.filled)), [self.inputs])
+        on_disk = (*range(self.stacked), *outputs, *inputs)
+        laid_out = reshaped(meant, [self.filled[i] for i in on_disk])
+        return laid_out.transpose(np.argsort(on_disk))
 
     def named(self, disk: str) -> "Join":
         """Returns the same of a tensor of another name."""
@@ -202,12 +219,15 @@ def join(entry: Entry, parameter: nnx.Variable[Any]) -> Join:
     dropped = 0 if entry.at is None else 1
     filled = tuple(parameter.shape)[dropped:]
     axes = parameter.get_metadata("axes", (None,) * len(parameter.shape))[dropped:]
+    stacked = int(bool(axes) and axes[0] == "experts" and len(axes) > 1)
     inputs = 0
     if entry.ours.endswith("kernel"):
         # All but the last where the output is the width of the model.
-        inputs = len(filled) - 1 if axes[-1] == "embed" else 1
-    shape = _on_disk(filled, axes, inputs) if entry.shape is None else entry.shape
-    return Join(entry, shape, filled, inputs, parameter)
+        inputs = len(filled) - stacked - 1 if axes[-1] == "embed" else 1
+    shape = entry.shape
+    if shape is None:
+        shape = *filled[:stacked], *_on_disk(filled[stacked:], axes[stacked:], inputs)
+    return Join(entry, shape, filled, inputs, stacked, parameter)
 
 
 def _on_disk(shape: tuple[int, ...], axes: Sequence[str | None], inputs: int) -> tuple[int, ...]:

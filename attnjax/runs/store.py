@@ -44,10 +44,12 @@ class Run:
 
     @property
     def config_file(self) -> Path:
+        """The file of the config."""
         return self.folder / "config.json"
 
     @property
     def provenance_file(self) -> Path:
+        """The file that says with what each start ran."""
         return self.folder / "provenance.json"
 
     @property

@@ -105,6 +105,7 @@ class LocalLauncher:
         self.programs = Programs(spec.experiment)
 
     def plan(self, pack_options: PackOptions, existing: dict[str, Any] | None) -> PackPlan:
+        """Returns how packs are computed in this process."""
         start_jax(pack_options.devices)
         groups = shape_groups(first_trials(self._spec))
         devices, width = pack_size(self._at_a_time(groups), pack_options.devices, pack_options.width)
@@ -174,6 +175,7 @@ class LocalLauncher:
         return [group]
 
     def run(self, packs: Sequence[Pack]) -> bool:
+        """Computes packs one after another; False when it was stopped before their end."""
         worker = Worker(self._spec, self._sweep, self._plan, self.programs, self._watcher)
         return all(worker.run(pack) for pack in packs)
 

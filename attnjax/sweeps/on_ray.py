@@ -68,6 +68,7 @@ class RayLauncher:
         self._require_room()
 
     def plan(self, pack_options: PackOptions, existing: dict[str, Any] | None) -> PackPlan:
+        """Returns how packs are computed on a node of the cluster."""
         pack_options = pack_options._replace(devices=pack_options.devices or self._devices)
         record, notes = self._get(self._task(_plan, self._sweep_text(), tuple(pack_options), existing))
         for note in notes:
@@ -83,6 +84,7 @@ class RayLauncher:
         return [group[start : start + self._width] for start in range(0, len(group), self._width)]
 
     def run(self, packs: Sequence[Pack]) -> bool:
+        """Computes packs as tasks of the cluster; False when one was stopped before its end."""
         followed = [Follower(self._spec, self._sweep, pack, self._watcher) for pack in packs]
         left = {}
         for follower in followed:

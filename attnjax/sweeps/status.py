@@ -86,6 +86,7 @@ class SweepProgress(Watcher):
         self._running = 0
 
     def begin(self, sweep: Sweep, trials: int, steps: int) -> None:
+        """Reads the trials that have ended, and starts the clock."""
         monitor, better = (read_plan(sweep) or {"monitor": ["", "max"]})["monitor"]
         self._mode = self._mode or better
         records = sweep.trials()
@@ -98,22 +99,27 @@ class SweepProgress(Watcher):
         self._ended_here = 0
 
     def started(self, trials: int) -> None:
+        """Counts trials that are now computed."""
         self._running += trials
 
     def computed(self, steps: int) -> None:
+        """Counts steps that are done."""
         # A search that was killed computes some steps again.
         self.steps_done = min(self.steps_done + steps, self.steps)
 
     def ended(self, trial: Trial, status: str, value: float | None, reason: str | None) -> None:
+        """Counts the end of a trial, and keeps it if it is the best."""
         self._ended[status] += 1
         self._running -= 1
         self._ended_here += 1
         self._rank(value if status == "done" else None, trial.changes)
 
     def refused(self, number: int, reason: str) -> None:
+        """Counts a trial that cannot be as failed."""
         self._ended["failed"] += 1
 
     def close(self) -> None:
+        """Counts no trial as computed any more."""
         self._running = 0
 
     @property

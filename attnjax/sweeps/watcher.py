@@ -38,26 +38,32 @@ class Watchers(Watcher):
         self._watchers = watchers
 
     def begin(self, sweep: Sweep, trials: int, steps: int) -> None:
+        """Tells each watcher that the sweep begins."""
         for watcher in self._watchers:
             watcher.begin(sweep, trials, steps)
 
     def started(self, trials: int) -> None:
+        """Tells each watcher how many trials have begun."""
         for watcher in self._watchers:
             watcher.started(trials)
 
     def computed(self, steps: int) -> None:
+        """Tells each watcher how many steps are done."""
         for watcher in self._watchers:
             watcher.computed(steps)
 
     def ended(self, trial: Trial, status: str, value: float | None, reason: str | None) -> None:
+        """Tells each watcher that a trial has ended."""
         for watcher in self._watchers:
             watcher.ended(trial, status, value, reason)
 
     def refused(self, number: int, reason: str) -> None:
+        """Tells each watcher why a trial cannot be."""
         for watcher in self._watchers:
             watcher.refused(number, reason)
 
     def close(self) -> None:
+        """Closes each watcher."""
         for watcher in self._watchers:
             watcher.close()
 
@@ -72,11 +78,13 @@ class SinksWatcher(Watcher):
         self._sinks = sinks
 
     def begin(self, sweep: Sweep, trials: int, steps: int) -> None:
+        """Shows the trials that ended in an earlier start and were not shown then."""
         self._sweep = sweep
         for trial in sweep.trials():
             self._show(trial.number)
 
     def ended(self, trial: Trial, status: str, value: float | None, reason: str | None) -> None:
+        """Shows the trial."""
         self._show(trial.number)
 
     def _show(self, number: int) -> None:

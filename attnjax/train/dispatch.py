@@ -75,6 +75,7 @@ class Dispatcher:
         return self._made.result()
 
     def __call__(self, span: Span, batches: dict[str, jax.Array]) -> Chunk:
+        """Starts the chunk of a span, and returns it before it is computed."""
         length = span.end - span.start
         with jax.transfer_guard("disallow"):
             if length not in self._programs:

@@ -207,5 +207,5 @@ def test_every_strategy_of_generation(dtype):
     drawn = models.sampling(repetition_penalty=1.2, temperature=0.7, top_k=3, top_p=0.9, min_p=0.1)
     drafted = models.speculative(model, strategy=models.sampling(temperature=0.7))
     options = {"eos": [2], "pad": 0, "max_length": T, "key": jax.random.key(0)}
-    for strategy in (models.greedy(), drawn, models.beams(2), models.contrastive(2), drafted):
+    for strategy in (models.greedy(), drawn, models.beams(2), models.contrastive_search(2), drafted):
         jax.eval_shape(lambda s=strategy: generate(model, IDS, LENGTHS, strategy=s, **options).tokens)

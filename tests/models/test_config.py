@@ -53,6 +53,8 @@ def test_defaults_are_filled_in() -> None:
             {"attention_scale": 1.0, "mechanism": "gla"},
             "^model.attention_scale is 1.0: gla has no such factor$",
         ),
+        ({"frames": 0}, "^model.frames is 0: it must be a whole number, 1 or more$"),
+        ({"frames": 80, "share_embeddings": True}, "^model.frames is 80: share_embeddings needs tokens$"),
         ({"tied_bias": True}, "^model.tied_bias is True, model.tied_scale 1.0: they need tie_embeddings$"),
         ({"norm": "batch"}, "^model.norm is 'batch': it must be one of layer, rms, rms_offset$"),
         ({"dtype": "int8"}, "^model.dtype is 'int8': it must be one of float32, bfloat16, float16, float64$"),

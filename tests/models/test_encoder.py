@@ -97,6 +97,22 @@ def test_shared_layers_are_one_block_applied_several_times() -> None:
     np.testing.assert_allclose(ours.weights["blocks.3.attention"].sum(-1), 1, rtol=1e-5)
 
 
+def test_a_causal_encoder_sees_no_later_token_and_its_last_one_stands_for_the_text() -> None:
+    model = jax.jit(build(positions="learned", causal=True, pooling="last"))
+    whole = model(TOKENS)
+    changed = model(TOKENS.at[:, 4:].set(3))
+    np.testing.assert_allclose(changed.states[:, :4], whole.states[:, :4], atol=1e-5)
+    assert not np.allclose(changed.states[:, 4:], whole.states[:, 4:], atol=1e-2)
+    np.testing.assert_array_equal(whole.pooled, whole.states[:, -1])
+    right = model(TOKENS, lengths=LENGTHS)
+    np.testing.assert_array_equal(right.pooled[1], right.states[1, 3])
+    inside = jnp.arange(7) < LENGTHS[:, None]
+    np.testing.assert_allclose(model(TOKENS, mask=inside).pooled, right.pooled, atol=1e-5)
+    moved = jnp.stack([TOKENS[0], jnp.roll(TOKENS[1], 3)])
+    left = model(moved, mask=jnp.stack([inside[0], jnp.arange(7) >= 3]))
+    np.testing.assert_allclose(left.pooled, right.pooled, atol=1e-5)
+
+
 def test_types_and_positions_reach_the_embedding() -> None:
     model = build(**BERT)
     states = model(TOKENS).states
@@ -135,6 +151,7 @@ def test_what_does_not_fit_is_named(arguments: dict, message: str) -> None:
         ({"pooler": "mean"}, "^model.pooler is 'mean': it must be one of gelu, gelu_exact,"),
         ({"head": "masked_lm", "embedding_width": 4}, "it needs a head_activation$"),
         ({"distinct_layers": 1, "residual": "attention"}, "it needs a block of its own for each layer$"),
+        ({"pooling": "mean"}, "^model.pooling is 'mean': it must be one of first, last$"),
         ({"mechanism": "mesa"}, "mesa is causal only, but an encoder reads both ways$"),
     ],
 )

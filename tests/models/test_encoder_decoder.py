@@ -34,10 +34,10 @@ NAMED = {
 every_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 
 
-def build(*, target_vocab: int = 9, **fields: Any) -> Transformer:
+def build(*, source_vocab: int | None = 11, target_vocab: int = 9, **fields: Any) -> Transformer:
     """A small model with every parameter off its initial value."""
     config = TransformerConfig(**{**SMALL, **fields})
-    model = Transformer(config, source_vocab=11, target_vocab=target_vocab, rngs=nnx.Rngs(0))
+    model = Transformer(config, source_vocab=source_vocab, target_vocab=target_vocab, rngs=nnx.Rngs(0))
     leaves, tree = jax.tree.flatten(nnx.state(model, nnx.Param))
     keys = jax.random.split(jax.random.key(1), len(leaves))
     moved = [
@@ -71,6 +71,31 @@ def test_sources_may_be_padded_on_the_left() -> None:
     inside = jnp.arange(S) >= S - lengths[:, None]
     left = model(jnp.take_along_axis(source, at, 1), inside, target).logits
     np.testing.assert_allclose(left, right, atol=1e-5)
+
+
+def test_sources_may_be_frames_of_sound_of_which_two_make_a_vector() -> None:
+    model = build(frames=3, max_vectors=4, source_vocab=None)
+    frames, (_, _, target) = jax.random.normal(jax.random.key(4), (B, 8, 3)), inputs()
+    embedding = model.source_embedding
+    x = jnp.pad(frames, ((0, 0), (1, 1), (0, 0)))
+    kernel, bias = embedding.first.kernel[...], embedding.first.bias[...]
+    x = jax.nn.gelu(sum(x[:, i : i + 8] @ kernel[i] for i in range(3)) + bias, approximate=False)
+    x = jnp.pad(x, ((0, 0), (1, 1), (0, 0)))
+    kernel, bias = embedding.second.kernel[...], embedding.second.bias[...]
+    x = jax.nn.gelu(sum(x[:, i : i + 8 : 2] @ kernel[i] for i in range(3)) + bias, approximate=False)
+    np.testing.assert_allclose(embedding(frames), x + embedding.positions[...], rtol=1e-4, atol=1e-4)
+    lengths = jnp.array([4, 2, 3])
+    logits = model(frames, lengths, target).logits
+    changed = frames.at[1, 6:].set(7.0)  # The convolutions of the second vector read frames up to 5.
+    np.testing.assert_allclose(model(changed, lengths, target).logits, logits, atol=1e-4)
+    with pytest.raises(ValueError, match=r"source \[3, 8\]: expected \(B, S, 3\)"):
+        model.encode(frames[..., 0], lengths)
+    with pytest.raises(ValueError, match=r"frames \[3, 8, 2\]: expected \(B, S, 3\)"):
+        model.encode(frames[..., :2], lengths)
+    with pytest.raises(ValueError, match="5 vectors of frames: the table of positions has 4 rows"):
+        model.encode(jnp.ones((B, 10, 3)), lengths)
+    with pytest.raises(ValueError, match=r"source_vocab 11: config\.frames is 3, expected one of both"):
+        build(frames=3)
 
 
 def test_source_and_target_may_share_the_embedding_of_tokens() -> None:

@@ -299,3 +299,92 @@ def test_differential_attention() -> None:
     with jax.enable_x64(False):
         out = layer(jnp.asarray(x()), mask=masks.causal()).out
     np.testing.assert_allclose(out, answered(module, places), atol=2e-5)
+
+
+def test_longformer() -> None:
+    """A window of 4 on either side and two global tokens, whose projections are those of the others."""
+    peer = importlib.import_module("transformers.models.longformer.modeling_longformer")
+    config = importlib.import_module("transformers.models.longformer.configuration_longformer")
+    made = config.LongformerConfig(hidden_size=D, num_attention_heads=N, attention_window=[8])
+    module = peer.LongformerSelfAttention(made, layer_id=0).eval()
+    drawn(module)
+    layer = nn.Attention(D, N, mechanism="longformer(size=5, tokens=2)", rngs=nnx.Rngs(0))
+    for name in ("query", "key", "value"):
+        own, of_global = (dict(getattr(module, f"{name}{end}").named_parameters()) for end in ("", "_global"))
+        for part, values in own.items():
+            of_global[part].data.copy_(values.data)
+        put(getattr(layer, name), *(own[part].detach().numpy() for part in ("weight", "bias")))
+    put(layer.out, np.eye(D, dtype=np.float32), np.zeros(D, np.float32))
+    given = np.random.default_rng(1).normal(size=(2, 24, D)).astype(np.float32)
+    first, none = torch.arange(24)[None].repeat(2, 1) < 2, torch.zeros(2, 24, dtype=torch.bool)
+    with torch.no_grad():
+        expected = module(
+            torch.tensor(given),
+            attention_mask=10_000.0 * first,
+            is_index_masked=none,
+            is_index_global_attn=first,
+            is_global_attn=True,
+        )[0].numpy()
+    with jax.enable_x64(False):
+        np.testing.assert_allclose(layer(jnp.asarray(given)).out, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_big_bird() -> None:
+    """Near blocks, the first and the last one, and one more of each row, which theirs draws in training.
+
+    Ours has one end of the text as global blocks, so both ends and the drawn blocks come as a mask here.
+    """
+    peer = importlib.import_module("transformers.models.big_bird.modeling_big_bird")
+    config = importlib.import_module("transformers.models.big_bird.configuration_big_bird")
+    size, length = 2, 16
+    sizes: dict[str, Any] = {"block_size": size, "num_random_blocks": 1, "attention_probs_dropout_prob": 0.0}
+    sizes |= {"hidden_size": D, "num_attention_heads": N, "max_position_embeddings": length}
+    made = config.BigBirdConfig(**sizes)
+    module = peer.BigBirdBlockSparseAttention(made, seed=3).train()
+    theirs = drawn(module)
+    layer = nn.Attention(D, N, mechanism="bigbird(size=2, count=0, first=1)", rngs=nnx.Rngs(0))
+    for name in ("query", "key", "value"):
+        put(getattr(layer, name), theirs[f"{name}.weight"], theirs[f"{name}.bias"])
+    put(layer.out, np.eye(D, dtype=np.float32), np.zeros(D, np.float32))
+    given = np.random.default_rng(1).normal(size=(1, length, D)).astype(np.float32)
+    blocked, band, rows, columns = peer.BigBirdModel.create_masks_for_block_sparse_attn(
+        torch.ones(1, length), size
+    )
+    with torch.no_grad():
+        expected, weights = module(
+            torch.tensor(given), band, rows, columns, blocked, blocked, output_attentions=True
+        )
+    seen = weights.numpy()[0] > 0
+    blocks = seen[:, ::size, ::size]
+    at = np.arange(length // size)
+    ends = (at == 0) | (at == len(at) - 1)
+    near = (np.abs(at[:, None] - at) <= 1) | ends | ends[:, None]
+    assert (blocks | ~near).all()
+    assert ((blocks & ~near).sum(-1)[:, ~ends] == 1).all()
+    with jax.enable_x64(False):
+        own = layer(jnp.asarray(given), capture=nn.Capture()).weights[0, 0] > 0
+        one_end = (np.abs(at[:, None] - at) <= 1) | (at == 0) | (at[:, None] == 0)
+        np.testing.assert_array_equal(own[::size, ::size], one_end)
+        whole = nn.SoftmaxAttention(D, N, rngs=nnx.Rngs(0))
+        nnx.update(whole, nnx.state(layer, nnx.Param))
+        got = whole(jnp.asarray(given), mask=masks.dense(seen)).out
+    np.testing.assert_allclose(got, expected.numpy(), atol=1e-5, rtol=1e-5)
+
+
+def test_mixture_of_attention() -> None:
+    """JetMoE's: its experts have a head each, which share a key and a value."""
+    fields = {"num_key_value_heads": 1, "kv_channels": H, "num_local_experts": N, "num_experts_per_tok": 2}
+    module, _, places = peer_of("jetmoe", "JetMoe", **fields, num_hidden_layers=2)
+    theirs = drawn(module)
+    layer = nn.MixtureOfAttention(D, N, active=2, head_dim=H, bias=("out",), rope="halves", rngs=nnx.Rngs(0))
+    key, value = np.split(theirs["kv_proj.weight"], 2)
+    put(layer.key, key)
+    put(layer.value, value)
+    put(layer.query, theirs["experts.input_linear.weight"].reshape(N * H, D))
+    rows = np.swapaxes(theirs["experts.output_linear.weight"], 1, 2)
+    layer.out.kernel[...] = jnp.asarray(rows)
+    layer.out.bias[...] = jnp.asarray(theirs["experts.bias"])
+    put(layer.router, theirs["experts.router.layer.weight"])
+    with jax.enable_x64(False):
+        out = layer(jnp.asarray(x()), mask=masks.causal()).out
+    np.testing.assert_allclose(out, answered(module, places), atol=1e-5, rtol=1e-5)

@@ -119,12 +119,15 @@ class Ours:
         """The same parameters in a model of another config, as far as it has them."""
         config = dataclasses.replace(self.model.config, **changes)
         vocab = self.model.embedding.tokens.num_embeddings
-        other = type(self.model)(config, vocab=vocab, rngs=nnx.Rngs(0))
-        old = parameters(self.model)
-        for name, param in parameters(other).items():
-            if name in old and old[name].shape == param.shape:
-                param[...] = old[name][...]
-        return Ours(other)
+        graph, shapes = nnx.split(
+            nnx.eval_shape(lambda: type(self.model)(config, vocab=vocab, rngs=nnx.Rngs(0)))
+        )
+        old, leaves = parameters(self.model), []
+        for path, param in nnx.to_flat_state(shapes):
+            same = old.get(".".join(map(str, path)))
+            kept = same is not None and same.shape == param.shape
+            leaves.append((path, param.replace(same[...] if kept else jnp.zeros(param.shape))))
+        return Ours(nnx.merge(graph, nnx.from_flat_state(leaves)))
 
 
 def difference(found: Values, expected: Values) -> tuple[float, str]:

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import numpy as np
 import pytest
 
 from attnjax.models.config import LanguageModelConfig
@@ -17,7 +18,9 @@ from tests.pretrained.peers import (
     Ours,
     answers,
     difference,
+    every,
     transformers,
+    turned,
     uncaught,
 )
 
@@ -40,6 +43,10 @@ GEMMA_BUGS = LLAMA_BUGS | {
     "gain without 1": {"norm": "rms"},
     "scale of heads": {"attention_scale": None},
     "gate of another kind": {"activation": "swiglu"},
+}
+EXPERTS = {
+    "experts exchanged": every("feed_forward.up.kernel", lambda x: x[::-1]),
+    "router not transposed": every("router.kernel", turned),
 }
 CASES = {
     "gpt2": Case(
@@ -149,6 +156,53 @@ CASES = {
             "no norm of heads": {"qk_norm": False, "qk_norm_groups": None},
         },
         {name: bug for name, bug in BUGS.items() if name != "wrong scale"} | GATED,
+    ),
+    "mixtral": Case(
+        "MixtralForCausalLM",
+        LLAMA | {"num_local_experts": 3, "num_experts_per_tok": 2},
+        EPS | {"one expert less": {"active_experts": 1}},
+        BUGS | EXPERTS | GATED,
+    ),
+    "qwen3_moe": Case(
+        "Qwen3MoeForCausalLM",
+        LLAMA
+        | {
+            "head_dim": 8,
+            "num_experts": 30,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 12,
+            "norm_topk_prob": True,
+        },
+        EPS | {"one expert more": {"active_experts": 3}},
+        {name: bug for name, bug in BUGS.items() if name != "wrong scale"} | EXPERTS,
+    ),
+    "gpt_oss": Case(
+        "GptOssForCausalLM",
+        LLAMA
+        | {
+            "head_dim": 8,
+            "num_local_experts": 3,
+            "num_experts_per_tok": 2,
+            "sliding_window": 3,
+            "rope_parameters": ROPE
+            | {
+                "rope_type": "yarn",
+                "factor": 4.0,
+                "original_max_position_embeddings": 200,
+                "beta_fast": 8.0,
+                "beta_slow": 1.0,
+                "truncate": False,
+            },
+        },
+        EPS
+        | {
+            "no scaling of rope": UNSCALED,
+            "whole pairs": {"rope_truncate": True},
+            "gate not clipped": {"activation": "swiglu"},
+            "no sink": {"mechanism": "window(size=3) + softmax"},
+            "window not seen": {"mechanism": "sink"},
+        },
+        BUGS | BIASED | EXPERTS | {"no bias of experts": every("feed_forward.down.bias", np.zeros_like)},
     ),
     "phi3": Case(
         "Phi3ForCausalLM",

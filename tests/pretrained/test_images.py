@@ -144,6 +144,11 @@ def test_family(name: str, tmp_path) -> None:
     )
     assert not any(loading.values())
     assert difference(answers(again.eval(), images()), expected)[0] == 0
+    model.origin = None  # As one of ours that a family is to be found for.
+    save_pretrained(model, tmp_path / "own", family=name)
+    own = open_tensors(tmp_path / "own")
+    assert {k: x.tobytes() for k, x in before.items()} == {k: x.tobytes() for k, x in own.items()}
+    assert from_pretrained(tmp_path / "own").config.filled() == model.config.filled()
 
 
 @pytest.mark.parametrize("model", ["ViTModel", "Dinov2Model"])

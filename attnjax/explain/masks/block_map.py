@@ -38,6 +38,7 @@ class Share:
 
     @property
     def exact(self) -> bool:
+        """True if no block was left out of the sample."""
         return self.sampled == self.partial
 
 
@@ -57,6 +58,7 @@ class BlockMap:
     share: Share
 
     def count(self, kind: int) -> int:
+        """Returns the number of blocks of a kind."""
         return int(np.sum(self.kinds == kind))
 
 

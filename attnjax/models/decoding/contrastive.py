@@ -12,7 +12,7 @@ from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.node import PytreeNode, static
 
 
-def contrastive(candidates: int = 4, *, penalty: float = 0.6) -> "Contrastive":
+def contrastive_search(candidates: int = 4, *, penalty: float = 0.6) -> "Contrastive":
     """Returns the strategy that takes the candidate v with the largest (1-α)·p(v) - α·max_j cos(h_v, h_j).
 
     p is the distribution of the next token, h_v the last hidden vector of the candidate as the next token,
@@ -30,7 +30,7 @@ def contrastive(candidates: int = 4, *, penalty: float = 0.6) -> "Contrastive":
       Su et al., A Contrastive Framework for Neural Text Generation, 2022, arXiv:2202.06417.
 
     Example:
-      >>> contrastive(4, penalty=0.5)
+      >>> contrastive_search(4, penalty=0.5)
       contrastive(4, 0.5)
     """
     if isinstance(candidates, bool) or not isinstance(candidates, int) or candidates < 1:
@@ -59,7 +59,7 @@ class Contrast(NamedTuple):
 
 
 class Contrastive(PytreeNode):
-    """The strategy that `contrastive` returns."""
+    """The strategy that `contrastive_search` returns."""
 
     candidates: int = static()
     penalty: Any

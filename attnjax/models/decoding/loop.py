@@ -60,7 +60,7 @@ class Emitted(NamedTuple):
         most = self.tokens.shape[1]
         here = live[:, None] & (jnp.arange(most)[None] == self.length[:, None])
         tokens = jnp.where(here, token[:, None], self.tokens)
-        length = self.length + live.astype(jnp.int32)
+        length = self.length + live.astype(self.length.dtype)
         ended = ends(token, marks) | (length >= most)
         return Emitted(tokens, length, self.done | (live & ended))
 

@@ -114,6 +114,7 @@ class ProjectedGate(nnx.Module):
         self.up = into_heads(size, axes, source=source, bias_init=_start(gate), rngs=rngs, **dtypes)
 
     def __call__(self, x: Float[Array, "*B T D"], key: Any) -> Array:
+        """Returns the gate of each token."""
         raw = self.up(x if self.down is None else self.down(x))
         return _VALUE[self.range](at_least_float32(raw))
 
@@ -143,6 +144,7 @@ class Constant(nnx.Module):
         self.raw = nnx.Param(raw, **named(*axes))
 
     def __call__(self, x: Any, key: Any) -> Array:
+        """Returns the gate, the same for all tokens."""
         return _VALUE[self.range](at_least_float32(self.raw[...]))
 
 
@@ -168,6 +170,7 @@ class StepDecay(nnx.Module):
         self.rate = Constant(rate, dict(list(axes.items())[:1]), **options)
 
     def __call__(self, x: Float[Array, "*B T D"], key: Any) -> Array:
+        """Returns the log-decay of each token."""
         steps, rate = self.step(x, key), self.rate(x, key)
         return of_rank(rate.reshape(*rate.shape, *[1] * self.channels), steps.ndim) * steps
 
@@ -187,6 +190,7 @@ class KeyDirection(nnx.Module):
         self.gain = Constant(Gate("K H", "free"), axes, **options)
 
     def __call__(self, x: Any, key: Float[Array, "*B T K H"]) -> Float[Array, "*B T K H"]:
+        """Returns the direction of each token, of length 1."""
         return unit(of_rank(self.gain(x, key), key.ndim) * key)
 
 
@@ -206,6 +210,7 @@ class RandomFeatures(nnx.Module):
         self.size = size
 
     def __call__(self, x: Any, key: Any) -> Float[Array, "F H"]:
+        """Returns the directions."""
         # Drawn while tracing: a program holds them as a constant.
         return jnp.asarray(known(_directions, self.features, self.size))
 

@@ -71,7 +71,7 @@ class HGRN(RecurrentLayer):
             into_heads(dim, {"embed": dim, "pair": 2}, bias=bias, **common) for _ in range(2)
         )
         self.forget = into_heads(dim, {"embed": dim}, bias=bias, **common)
-        phase = 10_000.0 ** (-2 / dim * jnp.arange(dim))
+        phase = 10_000.0 ** (-2 / dim * jnp.arange(dim, dtype=jnp.float32))
         self.phase = nnx.Param(phase.astype(param_dtype), **named("embed"))
         self.norm = make_norm("layer", 2 * dim, axis="mlp", **common)
         self.out = into_heads(2 * dim, {"embed": dim}, source="mlp", bias=bias, **common)

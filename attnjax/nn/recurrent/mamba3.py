@@ -18,6 +18,7 @@ from attnjax.nn.projection import into_heads, out_of_heads
 from attnjax.nn.recurrent.base import RecurrentLayer, TokenRows
 from attnjax.ops.core.checks import count
 from attnjax.ops.core.dtypes import accumulation_dtype
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.linear.mamba3 import Mamba3State, mamba3
 
 _SLOWEST = 1e-4
@@ -118,7 +119,7 @@ class Mamba3(RecurrentLayer):
         after = after._replace(
             key=rows.last(before.state.key, after.key), value=rows.last(before.state.value, after.value)
         )
-        heads = heads + self.skip[...].astype(heads.dtype)[:, None] * value
+        heads = heads + of_rank(self.skip[...].astype(heads.dtype)[:, None], value.ndim) * value
         out = self.out(jax.nn.silu(self.gate(x)) * heads)
         return out, Mamba3State(
             *(new.astype(old.dtype) for new, old in zip(after, before.state, strict=True))
@@ -127,7 +128,7 @@ class Mamba3(RecurrentLayer):
     def _biased(self, part: Any, norm: Any, bias: nnx.Param[Array], x: Array) -> Float[Array, "*B T N H"]:
         """Returns keys or queries of all heads, which differ by their biases."""
         shared = norm(part(x))[..., None, :]
-        return shared + bias[...].astype(shared.dtype)
+        return shared + of_rank(bias[...].astype(shared.dtype), shared.ndim)
 
 
 def _wide(x: Array) -> Array:

@@ -86,7 +86,7 @@ class RWKV6TimeMix(RecurrentLayer):
         channel = jnp.arange(dim) / max(dim - 1, 1)
         speed = (-6 + 5 * channel ** (0.7 + 1.3 * deep)).reshape(heads, -1)
         self.decay = LowRank(dim, axes, decay_rank, jnp.tanh, speed, **common)
-        bonus = deep * (1 - channel) + 0.1 * ((jnp.arange(dim) + 1) % 3 - 1)
+        bonus = deep * (1 - channel) + 0.1 * ((jnp.arange(dim, dtype=jnp.float32) + 1) % 3 - 1)
         self.bonus = nnx.Param(bonus.reshape(heads, -1).astype(param_dtype), **named(*axes))
         self.norm = make_head_norm(GROUP_NORM, heads, self.head_dim, **common)
         self.out = out_of_heads(axes, dim, bias=bias, **common)

@@ -20,6 +20,7 @@ from attnjax.nn.recurrent.rwkv6 import GROUP_NORM, empty_time_mix, require_divid
 from attnjax.nn.recurrent.token_shift import LowRank, TokenShift
 from attnjax.ops.core.checks import count
 from attnjax.ops.core.dtypes import accumulation_dtype
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.linear.members.rwkv7 import rwkv7
 
 _FASTEST = math.exp(-0.5)
@@ -111,7 +112,9 @@ class RWKV7TimeMix(RecurrentLayer):
         receptance, key = self.receptance(of_receptance), self.key(of_key)
         value = self._value(of_value, depth)
         decay, rate = (_wide_sigmoid(part) for part in (self.decay(of_decay), self.rate(of_rate)))
-        removal, share, bonus = (x[...].astype(key.dtype) for x in (self.removal, self.share, self.bonus))
+        removal, share, bonus = (
+            of_rank(each[...].astype(key.dtype), key.ndim) for each in (self.removal, self.share, self.bonus)
+        )
         written = key * (1 + (rate.astype(key.dtype) - 1) * share)
         heads, memory = rwkv7(
             receptance,

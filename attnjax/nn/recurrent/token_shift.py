@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from attnjax.nn.axes import named
 from attnjax.nn.projection import into_heads
+from attnjax.ops.core.ranks import of_rank
 
 
 class LowRank(nnx.Module):
@@ -94,7 +95,7 @@ class TokenShift(nnx.Module):
     ) -> list[Float[Array, "*B T D"]]:
         """Returns the mixture for each purpose."""
         change = previous - x
-        shares = self.shares[...].astype(x.dtype)
+        shares = [of_rank(share, x.ndim) for share in self.shares[...].astype(x.dtype)]
         if self.down is None or self.up is None:
             return [x + change * share for share in shares]
         hidden = jnp.tanh(self.down(x + change * shares[0]))

@@ -171,7 +171,7 @@ class NSA(ChosenAttention):
         first, tokens = cache.length // self.size, new.keys.shape[-3]
         # A call makes at most so many blocks whole, wherever it begins.
         touched = -(-tokens // self.size)
-        place = first[..., None] * self.size + jnp.arange(touched * self.size)
+        place = first[..., None] * self.size + of_rank(jnp.arange(touched * self.size), first.ndim + 1)
         blocks = []
         for held, rows, compress in (
             (source.keys, cache.block_keys, self.of_keys),

@@ -52,6 +52,7 @@ class Around(Score):
     gaussian: bool = static()
 
     def bind(self, sizes: Sizes, dtype: Any) -> Score:
+        """Returns the score with its arrays laid out for calls of these sizes."""
         expected = (*sizes.batch, sizes.queries, sizes.heads)
         if self.position.shape != expected:
             shape = list(self.position.shape)
@@ -61,6 +62,7 @@ class Around(Score):
         return replace(self, position=pair_grid("position", position, sizes), size=size)
 
     def apply(self, scores: Array, at: Block, attended: Bool[Array, "..."] | None) -> Array:
+        """Returns the changed scores of a block."""
         distance = at.k.astype(scores.dtype) - self.position.array
         near = jnp.abs(distance) <= self.size
         nearer = scores - 2 * (distance / self.size) ** 2 if self.gaussian else scores

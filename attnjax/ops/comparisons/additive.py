@@ -82,6 +82,7 @@ class Additive(Comparison):
     key_weight: Any
 
     def prepare(self, query: Array, key: Array, scale: Array, precision: Any) -> Compared:
+        """Returns what engines compare."""
         channels = self.v.shape[-1] if self.v.ndim else 1
 
         def mapped(name: str, x: Array, weight: Any) -> Array:

@@ -107,6 +107,7 @@ class OfTokens(Score):
     key: Any = None
 
     def bind(self, sizes: Sizes, dtype: Any) -> Score:
+        """Returns the score with its arrays laid out for calls of these sizes."""
         query, key = (None if x is None else jnp.moveaxis(x, -1, -2) for x in (self.query, self.key))
         if key is not None:
             key = jnp.repeat(key, sizes.heads // key.shape[-2], axis=-2)[..., None, :]
@@ -116,6 +117,7 @@ class OfTokens(Score):
         )
 
     def apply(self, scores: Array, at: Block, attended: Bool[Array, "..."] | None) -> Array:
+        """Returns the changed scores of a block."""
         for part in (self.query, self.key):
             scores = scores if part is None else scores + part.array
         return scores

@@ -72,6 +72,7 @@ class Bilinear(Comparison):
     bias: Any
 
     def prepare(self, query: Array, key: Array, scale: Array, precision: Any) -> Compared:
+        """Returns what engines compare."""
         sizes = {"H": query.shape[-1], "R": key.shape[-1]}
         weight = of_heads("weight", self.weight, sizes, query.shape[-2]).astype(query.dtype)
         query = jnp.einsum("...tnh,nhr->...tnr", query, weight, precision=precision)

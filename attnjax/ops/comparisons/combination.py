@@ -60,6 +60,7 @@ class LinearCombination(Comparison):
     terms: tuple[str, ...] = static()
 
     def prepare(self, query: Array, key: Array, scale: Array, precision: Any) -> Compared:
+        """Returns what engines compare."""
         one_size(query, key)
         heads, size = query.shape[-2:]
         weight = of_heads("weight", self.weight, {"C": size * len(self.terms)}, heads).astype(query.dtype)

@@ -49,6 +49,7 @@ class Cosine(Comparison):
     temperature: Any
 
     def prepare(self, query: Array, key: Array, scale: Array, precision: Any) -> Compared:
+        """Returns what engines compare."""
         one_size(query, key)
         temperature = jnp.asarray(self.temperature, query.dtype)
         temperature = of_heads("temperature", temperature, {}, query.shape[-2])

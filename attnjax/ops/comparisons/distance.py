@@ -62,6 +62,7 @@ class Rbf(Comparison):
     gamma: Any = 1.0
 
     def prepare(self, query: Array, key: Array, scale: Array, precision: Any) -> Compared:
+        """Returns what engines compare."""
         one_size(query, key)
         heads = query.shape[-2]
         gamma = of_heads("gamma", jnp.asarray(self.gamma, query.dtype), {}, heads)
@@ -77,4 +78,5 @@ class L2(Rbf):
     """The comparison that `l2` returns."""
 
     def scale(self, size: int) -> float:
+        """Returns the factor of the scores, where the call gives none."""
         return 1 / math.sqrt(size)

@@ -43,6 +43,7 @@ class Dot(Comparison):
     """The comparison that `dot` returns."""
 
     def prepare(self, query: Array, key: Array, scale: Array, precision: Any) -> Compared:
+        """Returns what engines compare."""
         one_size(query, key)
         return Compared(query, key, scale)
 
@@ -51,4 +52,5 @@ class ScaledDot(Dot):
     """The comparison that `scaled_dot` returns."""
 
     def scale(self, size: int) -> float:
+        """Returns the factor of the scores, where the call gives none."""
         return 1 / math.sqrt(size)

@@ -25,6 +25,7 @@ class Closed:
         self.__name__ = getattr(fn, "__name__", str(fn))
 
     def __call__(self, *args: Any) -> Any:
+        """Calls the function; arrays that it closed over come last."""
         count = sum(x is None for x in self.fixed)
         if count == 0:
             return self.fn(*args)

@@ -27,11 +27,13 @@ class MaskedPairs(NamedTuple):
     any: Bool[Array, ""]
 
     def scores(self, scores: Float[Array, "B N t s"]) -> Float[Array, "B N t s"]:
+        """Returns the scores with those of masked pairs replaced by their stand-in."""
         heads, row, column = self.owner, self.row[:, :, 0, 0], self.column[:, :, 0, 0]
         flat = jax.lax.stop_gradient(scores).reshape(-1, *scores.shape[2:])
         return jnp.where(self.attended, scores, flat[heads, row, column][:, :, None, None])
 
     def indices(self, at: Block) -> Block:
+        """Returns the indices of each pair, those of masked ones replaced by their stand-in."""
         b, h = (jnp.broadcast_to(x[:, :, 0, 0], self.owner.shape).ravel() for x in (at.b, at.h))
         # Keys of a block may differ from query to query.
         q, k = at.q[0, 0, :, 0], jnp.broadcast_to(at.k[0, 0], self.attended.shape[2:])

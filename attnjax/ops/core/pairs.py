@@ -49,6 +49,7 @@ class Sizes(NamedTuple):
 
     @property
     def flat_batch(self) -> int:
+        """The number of batch elements."""
         return math.prod(self.batch)
 
 

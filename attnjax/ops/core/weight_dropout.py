@@ -22,6 +22,7 @@ class WeightDropout(PytreeNode):
     rate: Any
 
     def __call__(self, weights: Float[Array, "B N t s"]) -> Float[Array, "B N t s"]:
+        """Returns the weights, some of them 0 and the others scaled."""
         rate = jax.lax.stop_gradient(jnp.asarray(self.rate, weights.dtype))
         threshold = (rate.astype(jnp.float32) * 2.0**32).astype(jnp.uint32)
         keep = _mix(self.rows.array ^ self.columns.array) >= threshold

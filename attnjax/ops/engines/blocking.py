@@ -98,6 +98,7 @@ class Blocked:
         return block.transpose(self.order)
 
     def put(self, at: Index, block: Array) -> "Blocked":
+        """Returns the array with this block in its place."""
         block = block.transpose(sorted(range(block.ndim), key=self.order.__getitem__))
         starts = [jnp.int32(0)] * block.ndim
         for axis, component, step, _ in self.cuts:
@@ -106,6 +107,7 @@ class Blocked:
         return self.with_array(array)
 
     def add(self, at: Index, block: Array) -> "Blocked":
+        """Returns the array with this block added to the one in its place."""
         return self.put(at, self[at] + block)
 
     def with_array(self, array: Array) -> "Blocked":

@@ -81,6 +81,7 @@ class Cut:
     blocking: Blocking
 
     def __call__(self, call: AttentionCall) -> Result:
+        """Computes a call in blocks."""
         return run(call, self.blocking)
 
 

@@ -37,6 +37,7 @@ class ByQuery(ListLanes):
         return jnp.where(index < self.blocks, index, -1), jnp.int32(self.most)
 
     def here(self, plan: Array, lane: Array, turn: Array) -> Here:  # type: ignore[override]
+        """Returns what a turn of one lane computes."""
         units = turn * self.at_once + jnp.arange(self.at_once, dtype=jnp.int32)
         index = plan.at[units].get(mode="fill", fill_value=-1)
         batch, own = jnp.divmod(lane, self.lists)
@@ -53,10 +54,12 @@ class ByQuery(ListLanes):
         )
 
     def take_keys(self, x: Array, here: Here) -> Array:
+        """Of keys [K lanes, blocks, groups, tokens, …] those of a turn, for each of its queries."""
         found = jnp.moveaxis(x[here.keys], 2, 0)  # [groups, units, entries, tokens, …]
         return found.reshape(self.groups * self.at_once, -1, *x.shape[4:])
 
     def add_keys(self, x: Array, here: Here, new: Array) -> Array:
+        """Returns keys with what the turns of all lanes add to them."""
         lane, index = here.keys
         entries = index.shape[-1]
         new = new.reshape(self.lanes, self.groups, self.at_once, entries, self.size_k, *x.shape[4:])
@@ -68,10 +71,12 @@ class ByQuery(ListLanes):
         return jnp.moveaxis(x, 1, 2).reshape(self.groups * self.at_once, -1, *x.shape[3:])
 
     def by_head(self, x: Array) -> Array:
+        """The inverse of `by_group`: [1, heads, t, …]."""
         x = x.reshape(self.groups, self.at_once, *x.shape[1:])
         return jnp.moveaxis(x, 2, 1).reshape(1, self.heads, self.at_once, *x.shape[3:])
 
     def per_head(self, x: Array) -> Array:
+        """Returns what belongs to a key head for each of its query heads: [1, heads, t, s]."""
         x = x.reshape(self.groups, self.at_once, -1)
         return jnp.repeat(x, self.heads // self.groups, axis=0)[None]
 

@@ -62,6 +62,7 @@ class Cutting(Arrays):
         return [cut(x, a, self.blocking) for x, a in zip(params, axes, strict=True)]
 
     def cut_data(self, data: list[Array]) -> list[Blocked]:
+        """Returns data in blocks."""
         return [cut(x, a, self.blocking) for x, a in zip(data, self.data(self._axes), strict=True)]
 
     def cut_queries(self, x: Array) -> Blocked:

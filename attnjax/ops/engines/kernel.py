@@ -45,6 +45,7 @@ class Frozen:
     leaves: tuple[tuple[str, tuple[int, ...], bytes], ...]
 
     def thaw(self) -> Mask:
+        """Returns the mask."""
         arrays = [np.frombuffer(data, dtype).reshape(shape) for dtype, shape, data in self.leaves]
         return jax.tree.unflatten(self.structure, arrays)
 

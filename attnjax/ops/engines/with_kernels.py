@@ -44,6 +44,7 @@ class WithKernels:
     blocking: Blocking | None = None
 
     def __call__(self, call: AttentionCall) -> Result:
+        """Computes a call, by a kernel on the platforms that have one."""
         return blockwise.run(call, self.blocking, instead=functools.partial(_attend, self, False))
 
     def run(self, default: Body, body: Any, like: Body, args: list[Array]) -> Any:

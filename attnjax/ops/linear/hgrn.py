@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from attnjax.ops.core.dtypes import accumulation_dtype
+from attnjax.ops.core.ranks import of_rank
 
 # Tokens of a span: spans are read at once, token by token, and then one after another.
 SPAN = 64
@@ -55,7 +56,8 @@ def hgrn(
     turn = jax.lax.complex(jnp.cos(phase.astype(wide)), jnp.sin(phase.astype(wide)))
     if begins is not None:
         kept = jnp.where(begins[..., None], 0, kept)
-    moved, added = kept * turn, jax.lax.complex(own[..., 0], own[..., 1])
+    moved = kept.astype(turn.dtype) * of_rank(turn, kept.ndim)
+    added = jax.lax.complex(own[..., 0], own[..., 1])
     if real is not None:
         moved, added = jnp.where(real[..., None], moved, 1), jnp.where(real[..., None], added, 0)
     start = jnp.zeros_like(added[..., 0, :])
@@ -97,5 +99,5 @@ def _states(moved: Any, added: Any, start: Any) -> Any:
         return ends[0] * state + ends[1], state
 
     _, starts = jax.lax.scan(span, start, (products[-1], sums[-1]))
-    states = jnp.moveaxis(products * starts + sums, (0, 1), (-2, -3))
+    states = jnp.moveaxis(products * starts[None] + sums, (0, 1), (-2, -3))
     return states.reshape(*states.shape[:-3], spans * size, states.shape[-1])[..., :length, :]

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from attnjax.ops.core.dtypes import accumulation_dtype
+from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.linear.attention import linear_attention
 
 
@@ -73,7 +74,7 @@ def mamba3(
     query, key, step, share, angle = (x.astype(wide) for x in (query, key, step, share, angle))
     tokens, axis = step.shape[-2], step.ndim - 2
     if counts is not None:
-        real = (jnp.arange(tokens) < counts[..., None])[..., None]
+        real = (of_rank(jnp.arange(tokens), counts.ndim + 1) < counts[..., None])[..., None]
         step = jnp.where(real, step, 0)
     angles = state.angle[..., None, :, :].astype(wide) + jnp.cumsum(step[..., None] * angle, axis=axis)
     query, key = _rotated(query, angles), _rotated(key, angles)

@@ -2,11 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
-
-# Decays per channel are inside the product over channels: exact differences of all pairs of so many tokens,
-# and between such spans matrix products of both sides scaled to the border (Yang et al., 2023, §4.3).
-SPAN = 16
+from jaxtyping import Array, Float
 
 # Sums of log-decays up to a row, in two parts: see `log_sums`.
 Logs = Float[Array, "2 R"] | Float[Array, "2 R H"] | None
@@ -43,7 +39,7 @@ def pair_products(
     if seen is None or after is None:
         return jnp.where(allowed, reads @ written.T, 0)
     if after.ndim == 3:
-        return _by_channel(reads, written, seen, after, allowed)
+        return _by_channel(reads, written, seen, after, own=own)
     return (reads @ written.T) * jnp.exp(
         jnp.where(allowed, between(seen[..., None], after[:, None]), -jnp.inf)
     )
@@ -58,19 +54,37 @@ def scaled(
     return x * jnp.exp(log if log.ndim == x.ndim else log[:, None])
 
 
-def _by_channel(
-    reads: Array, written: Array, seen: Array, after: Array, allowed: Bool[Array, "R C"]
-) -> Float[Array, "R C"]:
-    tokens, rows = written.shape[0], []
-    each = reads.shape[0] // tokens
-    for start in range(0, tokens, SPAN):
-        stop = min(start + SPAN, tokens)
-        span, own = slice(start * each, stop * each), slice(start, stop)
-        border = after[:, start - 1, None] if start else jnp.zeros_like(after[:, :1])
-        past = scaled(reads[span], between(seen[:, span], border))
-        past @= scaled(written[:start], between(border, after[:, :start])).T
-        log = between(seen[:, span, None], after[:, None, own])
-        log = jnp.where(allowed[span, own, None], log, -jnp.inf)
-        present = (reads[span, None] * written[None, own] * jnp.exp(log)).sum(-1)
-        rows.append(jnp.pad(jnp.concatenate([past, present], -1), ((0, 0), (0, tokens - stop))))
-    return jnp.concatenate(rows)
+def _by_channel(reads: Array, written: Array, seen: Array, after: Array, *, own: bool) -> Float[Array, "R C"]:
+    """The products of neighbouring spans of 1, 2, 4, … tokens, of which the second reads the first.
+
+    Both are scaled to the border between them (Yang et al., 2023, §4.3): a token takes one exponential for
+    each channel and length, and no array of pairs and channels is made.
+    """
+    tokens, size = written.shape
+    each, whole = reads.shape[0] // tokens, 1 << (tokens - 1).bit_length()
+    missing = whole - tokens
+    reads = jnp.pad(reads.reshape(tokens, each, size), ((0, missing), (0, 0), (0, 0)))
+    written = jnp.pad(written, ((0, missing), (0, 0)))
+    # What fills up stands where the last token does, so that no exponent is above 0 there either.
+    last = after[:, -1:]
+    after = jnp.concatenate([after, jnp.broadcast_to(last, (2, missing, size))], 1)
+    seen = seen.reshape(2, tokens, each, size)
+    seen = jnp.concatenate([seen, jnp.broadcast_to(last[:, :, None], (2, missing, each, size))], 1)
+    found = jnp.zeros((whole, each, 1), reads.dtype)
+    if own:
+        found = (reads * written[:, None]).sum(-1, keepdims=True)
+    span = 1
+    while span < whole:
+        pairs = whole // (2 * span)
+        later = reads.reshape(pairs, 2, span * each, size)[:, 1]
+        earlier = written.reshape(pairs, 2, span, size)[:, 0]
+        starts = seen.reshape(2, pairs, 2, span * each, size)[:, :, 1]
+        ends = after.reshape(2, pairs, 2, span, size)[:, :, 0]
+        border = ends[:, :, -1:]
+        past = later * jnp.exp(between(starts, border))
+        past @= jnp.swapaxes(earlier * jnp.exp(between(border, ends)), -1, -2)
+        first, second = jnp.moveaxis(found.reshape(pairs, 2, span * each, span), 1, 0)
+        above = jnp.concatenate([first, jnp.zeros_like(first)], -1)
+        found = jnp.concatenate([above, jnp.concatenate([past, second], -1)], -2)
+        span *= 2
+    return found[0, : tokens * each, :tokens]

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from attnjax.ops.core.dtypes import accumulation_dtype
+from attnjax.ops.core.ranks import of_rank
 
 _EPS = 1e-6
 
@@ -105,7 +106,7 @@ def ttt_linear(
     free = jnp.zeros(batch, jnp.int32) if before is None else before % chunk
     chunks = -(-(length + (0 if before is None else chunk - 1)) // chunk)
     ends = free + (length if counts is None else counts)
-    place = jnp.arange(chunks * chunk, dtype=jnp.int32)
+    place = of_rank(jnp.arange(chunks * chunk, dtype=jnp.int32), len(batch) + 1)
     real = (place >= free[..., None]) & (place < ends[..., None])
     source = jnp.clip(place - free[..., None], 0, max(length - 1, 0))
 
@@ -129,10 +130,12 @@ def ttt_linear(
         run = jax.vmap(run, in_axes=(0, None, 0))
     out, after = run(tokens, model, TTTState(*(x.astype(wide) for x in state)))
     out = jnp.moveaxis(out.reshape(*batch, heads, chunks * chunk, size), len(batch), len(batch) + 1)
-    index = jnp.arange(length, dtype=jnp.int32) + free[..., None]
+    index = of_rank(jnp.arange(length, dtype=jnp.int32), free.ndim + 1) + free[..., None]
     out = jnp.take_along_axis(out, index[..., None, None], axis=len(batch))
     if counts is not None:
-        out = jnp.where((jnp.arange(length) < counts[..., None])[..., None, None], out, 0)
+        out = jnp.where(
+            (of_rank(jnp.arange(length), counts.ndim + 1) < counts[..., None])[..., None, None], out, 0
+        )
     return out.astype(query.dtype), after
 
 
@@ -143,17 +146,20 @@ def _of_head(
 
     def normed(x: Array) -> Array:
         centred = x - x.mean(-1, keepdims=True)
-        return centred * jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + _EPS) * model.gain + model.shift
+        return (
+            centred * jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + _EPS) * model.gain[None]
+            + model.shift[None]
+        )
 
     @jax.checkpoint
     def mini_batch(state: TTTState, these: _Tokens) -> tuple[TTTState, Array]:
         weight, bias = model.weight + state.weight, model.bias + state.bias
-        found, pull_back = jax.vjp(normed, these.key @ weight + bias)
+        found, pull_back = jax.vjp(normed, these.key @ weight + bias[None])
         (slope,) = pull_back(found - (these.value - these.key))
-        slope = slope * (these.rate * these.real)[:, None]
+        slope = slope * (these.rate * these.real.astype(these.rate.dtype))[:, None]
         scores = lower * (these.query @ these.key.T)
-        sums = scores @ slope + these.query @ state.weight_sum + lower @ slope + state.bias_sum
-        out = these.query + normed(these.query @ weight + bias - place_rate[:, None] * sums)
+        sums = scores @ slope + these.query @ state.weight_sum + lower @ slope + state.bias_sum[None]
+        out = these.query + normed(these.query @ weight + bias[None] - place_rate[:, None] * sums)
         weight_sum = state.weight_sum + these.key.T @ slope
         bias_sum = state.bias_sum + slope.sum(0)
         whole = these.real[-1]

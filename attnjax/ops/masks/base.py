@@ -113,12 +113,15 @@ class And(Mask):
     right: Any
 
     def bind(self, sizes: Sizes) -> Mask:
+        """Returns the mask with its arrays laid out for calls of these sizes."""
         return And(self.left.bind(sizes), self.right.bind(sizes))
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         return self.left.evaluate(at) & self.right.evaluate(at)
 
     def bounds(self, tiles: Tiles) -> Bounds:
+        """Returns whether some, and whether all, pairs of each tile attend."""
         a, b = self.left.bounds(tiles), self.right.bounds(tiles)
         return Bounds(a.some & b.some, a.every & b.every)
 
@@ -133,12 +136,15 @@ class Or(Mask):
     right: Any
 
     def bind(self, sizes: Sizes) -> Mask:
+        """Returns the mask with its arrays laid out for calls of these sizes."""
         return Or(self.left.bind(sizes), self.right.bind(sizes))
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         return self.left.evaluate(at) | self.right.evaluate(at)
 
     def bounds(self, tiles: Tiles) -> Bounds:
+        """Returns whether some, and whether all, pairs of each tile attend."""
         a, b = self.left.bounds(tiles), self.right.bounds(tiles)
         return Bounds(a.some | b.some, a.every | b.every)
 
@@ -152,12 +158,15 @@ class Not(Mask):
     mask: Any
 
     def bind(self, sizes: Sizes) -> Mask:
+        """Returns the mask with its arrays laid out for calls of these sizes."""
         return Not(self.mask.bind(sizes))
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         return ~self.mask.evaluate(at)
 
     def bounds(self, tiles: Tiles) -> Bounds:
+        """Returns whether some, and whether all, pairs of each tile attend."""
         some, every = self.mask.bounds(tiles)
         return Bounds(~every, ~some)
 

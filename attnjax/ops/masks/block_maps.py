@@ -58,6 +58,7 @@ class Blocks(Mask):
     size_k: int = static()
 
     def bind(self, sizes: Sizes) -> Mask:
+        """Returns the mask with its arrays laid out for calls of these sizes."""
         array, shape = self.array, (*sizes.batch, sizes.heads, *self._counts(sizes))
         if not broadcasts_to(array.shape, shape):
             raise ValueError(
@@ -70,6 +71,7 @@ class Blocks(Mask):
         return Blocks(flatten_batch(array, sizes), self.size_q, self.size_k)
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         array = jnp.asarray(self.array)
         return array[_inside(array.shape, (at.b, at.h, at.q // self.size_q, at.k // self.size_k))]
 

@@ -69,6 +69,7 @@ class ChosenBlocks(Mask):
     distinct: bool = static()
 
     def bind(self, sizes: Sizes) -> Mask:
+        """Returns the mask with its arrays laid out for calls of these sizes."""
         *batch, lists, rows, _ = self.index.shape
         expected = max(1, -(-sizes.queries // self.size_q))
         if (
@@ -87,6 +88,7 @@ class ChosenBlocks(Mask):
         return replace(self, index=flatten_batch(index, sizes), shared=sizes.heads // lists)
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         batch, lists, rows, count = self.index.shape
         if count == 0:
             return jnp.zeros((1, 1, 1, 1), bool)

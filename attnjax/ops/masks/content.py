@@ -134,6 +134,7 @@ class Lengths(Mask):
     key: Any = position()
 
     def bind(self, sizes: Sizes) -> Mask:
+        """Returns the mask with its arrays laid out for calls of these sizes."""
         query, key = (
             None if x is None else batch_grid(f"lengths {name}", x, sizes)
             for name, x in (("query", self.query), ("key", self.key))
@@ -141,12 +142,14 @@ class Lengths(Mask):
         return Lengths(query, key)
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         inside = jnp.ones((1, 1, 1, 1), bool)
         for limit, index in ((self.query, at.q), (self.key, at.k)):
             inside = inside if limit is None else inside & (index < limit.array)
         return inside
 
     def bounds(self, tiles: Tiles) -> Bounds:
+        """Returns whether some, and whether all, pairs of each tile attend."""
         some = every = np.ones((1, 1, 1, 1), bool)
         for limit, (first, last) in ((self.query, tiles.q_range), (self.key, tiles.k_range)):
             if limit is not None:
@@ -167,6 +170,7 @@ class Segments(Mask):
     key_ids: Any  # None: as of the queries
 
     def bind(self, sizes: Sizes) -> Mask:
+        """Returns the mask with its arrays laid out for calls of these sizes."""
         key_ids = self.query_ids if self.key_ids is None else self.key_ids
         grids = (
             axis_grid("segments query_ids", self.query_ids, sizes, QUERY_AXIS),
@@ -176,9 +180,11 @@ class Segments(Mask):
         return Segments(*(Grid(grid.array.astype(dtype)) for grid in grids))
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         return self.query_ids.array == self.key_ids.array
 
     def bounds(self, tiles: Tiles) -> Bounds:
+        """Returns whether some, and whether all, pairs of each tile attend."""
         q_low, q_high = tiles.reduce("min", self.query_ids), tiles.reduce("max", self.query_ids)
         k_low, k_high = tiles.reduce("min", self.key_ids), tiles.reduce("max", self.key_ids)
         some = (q_low <= k_high) & (k_low <= q_high)
@@ -195,12 +201,15 @@ class Dense(Mask):
     array: Any
 
     def bind(self, sizes: Sizes) -> Mask:
+        """Returns the mask with its arrays laid out for calls of these sizes."""
         return Dense(pair_grid("mask", self.array, sizes))
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         return self.array.array
 
     def bounds(self, tiles: Tiles) -> Bounds:
+        """Returns whether some, and whether all, pairs of each tile attend."""
         return Bounds(tiles.reduce("any", self.array), tiles.reduce("all", self.array))
 
     def __repr__(self) -> str:
@@ -214,12 +223,14 @@ class Predicate(Mask):
     params: Any
 
     def bind(self, sizes: Sizes) -> Mask:
+        """Returns the mask with its arrays laid out for calls of these sizes."""
         fn, closed_over, result = hoisted(self.fn, *INDICES, *self.params)
         if getattr(result, "shape", None) != () or getattr(result, "dtype", None) != jnp.bool_:
             raise TypeError(f"the predicate gives {result} for scalar indices: expected a bool scalar")
         return Predicate(fn, jax.lax.stop_gradient((*self.params, *closed_over)))
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         return elementwise(lambda *index: self.fn(*index, *self.params), *at)
 
     def bounds(self, tiles: Tiles) -> Bounds:

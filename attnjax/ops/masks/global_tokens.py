@@ -55,9 +55,11 @@ class GlobalTokens(Positional):
     offset: Any = position()
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         return self._holds(at.q + value_of(self.offset)) | self._holds(at.k)
 
     def bounds(self, tiles: Tiles) -> Bounds:
+        """Returns whether some, and whether all, pairs of each tile attend."""
         q_first, q_last = (q + value_of(self.offset) for q in tiles.q_range)
         k_first, k_last = tiles.k_range
         rows, columns = self._count(q_first, q_last), self._count(k_first, k_last)

@@ -51,13 +51,16 @@ class Interval(Mask):
     stop: Any
 
     def bind(self, sizes: Sizes) -> Mask:
+        """Returns the mask with its arrays laid out for calls of these sizes."""
         ends = (("interval start", self.start), ("interval stop", self.stop))
         return Interval(*(axis_grid(name, x, sizes, QUERY_AXIS) for name, x in ends))
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         return (self.start.array <= at.k) & (at.k < self.stop.array)
 
     def bounds(self, tiles: Tiles) -> Bounds:
+        """Returns whether some, and whether all, pairs of each tile attend."""
         start, stop, (first, last) = self.start.array, self.stop.array, tiles.k_range
         xp = library(start, stop)
         # A query that attends nothing reaches from beyond the end to before the beginning.

@@ -99,6 +99,7 @@ class Positional(Mask):
     """A mask with positions that may differ between batch elements: laid over the grid by `bind`."""
 
     def bind(self, sizes: Sizes) -> Mask:
+        """Returns the mask with its arrays laid out for calls of these sizes."""
         fields = {
             name: batch_grid(name, getattr(self, name), sizes)
             for name in self._children
@@ -115,11 +116,13 @@ class Window(Positional):
     offset: Any = position()
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         distance, last = at.k - at.q, _moved(self.offset, self.right)
         inside = distance <= last
         return inside if self.left is None else inside & (distance >= _moved(self.offset, -self.left))
 
     def bounds(self, tiles: Tiles) -> Bounds:
+        """Returns whether some, and whether all, pairs of each tile attend."""
         (q_first, q_last), (k_first, k_last) = tiles.q_range, tiles.k_range
         lowest, highest = k_first - q_last, k_last - q_first
         last = _moved(self.offset, self.right)
@@ -141,9 +144,11 @@ class Prefix(Positional):
     n: Any = position()
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         return at.k < value_of(self.n)
 
     def bounds(self, tiles: Tiles) -> Bounds:
+        """Returns whether some, and whether all, pairs of each tile attend."""
         first, last = tiles.k_range
         return Bounds(first < value_of(self.n), last < value_of(self.n))
 

@@ -52,6 +52,7 @@ class RandomBlocks(Mask):
     count: int = static()
 
     def bind(self, sizes: Sizes) -> Mask:
+        """Returns the mask with its arrays laid out for calls of these sizes."""
         if not fixed(sizes.queries, sizes.keys):
             raise ValueError(
                 f"random_blocks got T={sizes.queries} and S={sizes.keys}: expected numbers, since how many "
@@ -73,10 +74,12 @@ class DrawnBlocks(Mask):
     size: int = static()
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         hits = [c.array == at.k // self.size for c in self.chosen]
         return jnp.any(jnp.stack(jnp.broadcast_arrays(*hits)), axis=0)
 
     def bounds(self, tiles: Tiles) -> Bounds:
+        """Returns whether some, and whether all, pairs of each tile attend."""
         first, last = (k // self.size for k in tiles.k_range)
         some = every = np.zeros((1, 1, tiles.nq, tiles.nk), bool)
         for c in self.chosen:

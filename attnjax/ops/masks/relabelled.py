@@ -58,6 +58,7 @@ class Relabelled(Mask):
     key: Any  # None: as of the queries
 
     def bind(self, sizes: Sizes) -> Mask:
+        """Returns the mask with its arrays laid out for calls of these sizes."""
         key = self.query if self.key is None else self.key
         query = _laid("relabel query_positions", self.query, sizes, QUERY_AXIS)
         key = _laid("relabel key_positions", key, sizes, KEY_AXIS)
@@ -68,9 +69,11 @@ class Relabelled(Mask):
         return Relabelled(map_grids(read, self.mask.bind(sizes)), query, key)
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         return self.mask.evaluate(at._replace(q=self.query.array, k=self.key.array))
 
     def bounds(self, tiles: Tiles) -> Bounds:
+        """Returns whether some, and whether all, pairs of each tile attend."""
         return self.mask.bounds(tiles._replace(query=self.query, key=self.key))
 
     def __repr__(self) -> str:

@@ -105,9 +105,11 @@ class BlockDiagonal(Positional):
     offset: Any = position()
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         return (at.q + value_of(self.offset)) // self.size == at.k // self.size
 
     def bounds(self, tiles: Tiles) -> Bounds:
+        """Returns whether some, and whether all, pairs of each tile attend."""
         q_first, q_last = ((q + value_of(self.offset)) // self.size for q in tiles.q_range)
         k_first, k_last = (k // self.size for k in tiles.k_range)
         some = (q_first <= k_last) & (k_first <= q_last)
@@ -124,9 +126,11 @@ class Dilated(Positional):
     offset: Any = position()
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         return (at.q + self._phase() - at.k) % self.step == 0
 
     def bounds(self, tiles: Tiles) -> Bounds:
+        """Returns whether some, and whether all, pairs of each tile attend."""
         (q_first, q_last), (k_first, k_last) = tiles.q_range, tiles.k_range
         lowest, highest = q_first + self._phase() - k_last, q_last + self._phase() - k_first
         some = highest // self.step * self.step >= lowest

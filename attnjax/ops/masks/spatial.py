@@ -59,6 +59,7 @@ class Neighborhood(Mask):
     window: tuple[int, ...] = static()
 
     def bind(self, sizes: Sizes) -> Mask:
+        """Returns the mask with its arrays laid out for calls of these sizes."""
         tokens = math.prod(self.shape)
         if sizes.queries != tokens or sizes.keys != tokens:
             raise ValueError(
@@ -68,6 +69,7 @@ class Neighborhood(Mask):
         return self
 
     def evaluate(self, at: Block) -> Array:
+        """Returns which pairs of a block attend."""
         inside = jnp.ones((1, 1, 1, 1), bool)
         stride = math.prod(self.shape)
         for length, window in zip(self.shape, self.window, strict=True):

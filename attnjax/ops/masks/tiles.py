@@ -37,10 +37,12 @@ class Tiles(NamedTuple):
 
     @property
     def nq(self) -> int:
+        """The number of rows of tiles."""
         return max(1, -(-self.sizes.queries // self.block_q))
 
     @property
     def nk(self) -> int:
+        """The number of columns of tiles."""
         return max(1, -(-self.sizes.keys // self.block_k))
 
     @property

@@ -32,6 +32,7 @@ class Cog(Normalizer):
     """The normaliser that `cog` returns."""
 
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
+        """Returns the weights of whole rows of scores."""
         present = ~jnp.isneginf(scores)
         signed = jnp.where(present, scores, 0)
         sizes, _ = Softmax(None).weights(jnp.where(present, jnp.abs(signed), -jnp.inf), attended)

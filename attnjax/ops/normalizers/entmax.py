@@ -55,12 +55,14 @@ class Entmax(Normalizer):
     alpha: Any
 
     def bind(self, sizes: Sizes, dtype: Any) -> Normalizer:
+        """Returns the normaliser with its arrays laid out for calls of these sizes."""
         alpha = jnp.asarray(self.alpha, dtype)
         if alpha.shape not in ((), (sizes.heads,)):
             raise ValueError(f"alpha has shape {list(alpha.shape)}: expected [] or [{sizes.heads}] (N)")
         return Entmax(alpha)
 
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
+        """Returns the weights of whole rows of scores."""
         alpha = self.alpha[None, :, None, None] if self.alpha.ndim else self.alpha
         return entmax_weights(scores, alpha), None
 

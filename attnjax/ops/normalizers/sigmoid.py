@@ -47,6 +47,7 @@ class Sigmoid(Normalizer):
     bias: Any
 
     def bind(self, sizes: Sizes, dtype: Any) -> Normalizer:
+        """Returns the normaliser with its arrays laid out for calls of these sizes."""
         bias = jnp.asarray(self.bias, dtype)
         if bias.shape not in ((), (sizes.heads,)):
             raise ValueError(
@@ -55,8 +56,10 @@ class Sigmoid(Normalizer):
         return Sigmoid(Grid(bias.reshape(1, -1, 1, 1)))
 
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
+        """Returns the weights of whole rows of scores."""
         return self.pair_weights(scores, scores, attended), None
 
     def pair_weights(self, scores: Array, level: Array, attended: Array | None) -> Array:
+        """Returns the weights of a block of pairs, given the level of each row."""
         weights = jax.nn.sigmoid(finite(scores) + self.bias.array)
         return jnp.where(jnp.isneginf(scores), 0, weights)

@@ -47,6 +47,7 @@ class Softmax(Normalizer):
     sink: Any
 
     def bind(self, sizes: Sizes, dtype: Any) -> Normalizer:
+        """Returns the normaliser with its arrays laid out for calls of these sizes."""
         if self.sink is None:
             return self
         if self.sink.shape != (sizes.heads,):
@@ -54,10 +55,12 @@ class Softmax(Normalizer):
         return Softmax(self.sink.astype(dtype))
 
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, Sums]:
+        """Returns the weights of whole rows of scores."""
         weights, sums, _ = _softmax(scores, self.sink, attended)
         return weights, sums
 
     def pair_weights(self, scores: Array, level: Array, attended: Array | None) -> Array:
+        """Returns the weights of a block of pairs, given the level of each row."""
         weights = jnp.exp(scores - finite(level)[..., None])
         return weights if attended is None else jnp.where(attended, weights, 0)
 

@@ -33,6 +33,7 @@ class Sparsemax(Normalizer):
     """The normaliser that `sparsemax` returns."""
 
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
+        """Returns the weights of whole rows of scores."""
         return sparsemax_weights(scores), None
 
 

@@ -46,7 +46,9 @@ class SquaredRelu(Normalizer):
     length: Any
 
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
+        """Returns the weights of whole rows of scores."""
         return self.pair_weights(scores, scores, attended), None
 
     def pair_weights(self, scores: Array, level: Array, attended: Array | None) -> Array:
+        """Returns the weights of a block of pairs, given the level of each row."""
         return jax.nn.relu(scores) ** 2 / self.length

@@ -52,11 +52,13 @@ class StickBreaking(Normalizer):
     own: bool = static()
 
     def bind(self, sizes: Sizes, dtype: Any) -> Normalizer:
+        """Returns the normaliser with its arrays laid out for calls of these sizes."""
         before = batch_grid("offset", self.offset, sizes).array
         at = jnp.arange(sizes.queries, dtype=jnp.int32)[None, None, :, None]
         return replace(self, offset=Grid(before + at))
 
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
+        """Returns the weights of whole rows of scores."""
         key = jnp.arange(scores.shape[-1], dtype=jnp.int32)
         last = self.offset.array if self.own else self.offset.array - 1
         present = ~jnp.isneginf(scores) & (of_rank(key, last.ndim) <= last)

@@ -48,6 +48,7 @@ class TalkingHeads(Normalizer):
     after: Any
 
     def bind(self, sizes: Sizes, dtype: Any) -> Normalizer:
+        """Returns the normaliser with its arrays laid out for calls of these sizes."""
         expected = (sizes.heads, sizes.heads)
         for name, matrix in (("before", self.before), ("after", self.after)):
             if matrix.shape != expected:
@@ -55,6 +56,7 @@ class TalkingHeads(Normalizer):
         return replace(self, before=self.before.astype(dtype), after=self.after.astype(dtype))
 
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
+        """Returns the weights of whole rows of scores."""
         present = ~jnp.isneginf(scores)
         mixed = _mixed(jnp.where(present, scores, 0), self.before)
         weights, _ = Softmax(None).weights(jnp.where(present, mixed, -jnp.inf), attended)

@@ -48,6 +48,7 @@ class TopK(Normalizer):
     count: int = static()
 
     def weights(self, scores: Array, attended: Array | None) -> tuple[Array, None]:
+        """Returns the weights of whole rows of scores."""
         count = min(self.count, scores.shape[-1])
         if count == 0:
             return scores, None

@@ -56,6 +56,7 @@ class LinearScaling(RopeScaling):
         _check_factor(self.factor)
 
     def frequencies(self, rotated: int, base: float, positions: Array) -> np.ndarray:
+        """Returns the frequency of each rotated pair of channels."""
         return frequencies(rotated, base) / self.factor
 
 
@@ -93,6 +94,7 @@ class DynamicNTKScaling(RopeScaling):
             count("length", self.length)
 
     def frequencies(self, rotated: int, base: float, positions: Array) -> np.ndarray | Array:
+        """Returns the frequency of each rotated pair of channels."""
         if rotated < 4:
             raise ValueError(f"dynamic NTK scaling rotates {rotated} entries of a head: expected at least 4")
         plain, exponents = frequencies(rotated, base), -np.arange(0, rotated, 2) / (rotated - 2)
@@ -149,9 +151,11 @@ class YarnScaling(RopeScaling):
 
     @property
     def amplitude(self) -> float:
+        """The factor of rotated queries and keys."""
         return 0.1 * math.log(self.factor) + 1 if self.attention_factor is None else self.attention_factor
 
     def frequencies(self, rotated: int, base: float, positions: Array) -> np.ndarray:
+        """Returns the frequency of each rotated pair of channels."""
         if base == 1:
             raise ValueError("base is 1: YaRN expects another, since all frequencies would be alike")
         plain = frequencies(rotated, base)
@@ -205,6 +209,7 @@ class Llama3Scaling(RopeScaling):
             )
 
     def frequencies(self, rotated: int, base: float, positions: Array) -> np.ndarray:
+        """Returns the frequency of each rotated pair of channels."""
         plain = frequencies(rotated, base)
         turns = self.original_length * plain / (2 * np.pi)
         low, high = self.low_frequency_factor, self.high_frequency_factor

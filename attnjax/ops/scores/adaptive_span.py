@@ -50,6 +50,7 @@ class AdaptiveSpan(Score):
     offset: Any = position()
 
     def bind(self, sizes: Sizes, dtype: Any) -> Score:
+        """Returns the score with its arrays laid out for calls of these sizes."""
         if self.span.shape != (sizes.heads,):
             raise ValueError(f"span has shape {list(self.span.shape)}: expected [{sizes.heads}] (N)")
         span = Grid(self.span.astype(dtype)[None, :, None, None])
@@ -57,6 +58,7 @@ class AdaptiveSpan(Score):
         return replace(self, span=span, ramp=jnp.asarray(self.ramp, dtype), offset=offset)
 
     def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
+        """Returns the changed scores of a block."""
         distance = jnp.abs(at.q + self.offset.array - at.k).astype(scores.dtype)
         share = jnp.minimum((self.ramp + self.span.array - distance) / self.ramp, 1)
         inside = share > 0

@@ -51,12 +51,14 @@ class Alibi(Score):
     signed: bool = static()
 
     def bind(self, sizes: Sizes, dtype: Any) -> Score:
+        """Returns the score with its arrays laid out for calls of these sizes."""
         if self.slopes.shape != (sizes.heads,):
             raise ValueError(f"slopes has shape {list(self.slopes.shape)}: expected [{sizes.heads}] (N)")
         slopes = Grid(self.slopes.astype(dtype)[None, :, None, None])
         return replace(self, slopes=slopes, offset=batch_grid("offset", self.offset, sizes))
 
     def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
+        """Returns the changed scores of a block."""
         distance = at.q + self.offset.array - at.k
         distance = distance if self.signed else jnp.abs(distance)
         return scores - self.slopes.array * distance.astype(scores.dtype)

@@ -42,10 +42,12 @@ class Chain(tuple[Score, ...]):
     """Scores that are applied one after the other."""
 
     def tree_flatten(self) -> tuple[tuple[Score, ...], None]:
+        """Returns the scores as children."""
         return tuple(self), None
 
     @classmethod
     def tree_unflatten(cls, aux: None, scores: Iterable[Score]) -> "Chain":
+        """Returns the chain of these scores."""
         return cls(scores)
 
     def __rshift__(self, other: "Score | Chain") -> "Chain":

@@ -66,6 +66,7 @@ class ForgetGate(Score):
     offset: Any = position()
 
     def bind(self, sizes: Sizes, dtype: Any) -> Score:
+        """Returns the score with its arrays laid out for calls of these sizes."""
         expected = (*sizes.batch, sizes.keys, sizes.heads)
         if self.log_f.shape != expected:
             raise ValueError(
@@ -86,6 +87,7 @@ class ForgetGate(Score):
         )
 
     def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
+        """Returns the changed scores of a block."""
         query, key = self.log_f, self.key_sums
         between = query.sums.array - key.sums.array + (query.rests.array - key.rests.array)
         return jnp.where(query.borders.array == key.borders.array, scores + between, -jnp.inf)

@@ -42,8 +42,10 @@ class PairBias(Score):
     name: str = static()
 
     def bind(self, sizes: Sizes, dtype: Any) -> Score:
+        """Returns the score with its arrays laid out for calls of these sizes."""
         grid = pair_grid(self.name, self.array, sizes)
         return replace(self, array=Grid(grid.array.astype(dtype)))
 
     def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
+        """Returns the changed scores of a block."""
         return scores + self.array.array

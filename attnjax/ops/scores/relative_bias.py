@@ -61,6 +61,7 @@ class RelativeBias(Score):
     offset: Any = position()
 
     def bind(self, sizes: Sizes, dtype: Any) -> Score:
+        """Returns the score with its arrays laid out for calls of these sizes."""
         if self.table.shape[1] != sizes.heads:
             raise ValueError(
                 f"table has shape {list(self.table.shape)}: expected [buckets, {sizes.heads}] (buckets, N)"
@@ -69,6 +70,7 @@ class RelativeBias(Score):
         return replace(self, table=self.table.astype(dtype), offset=offset)
 
     def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
+        """Returns the changed scores of a block."""
         buckets = relative_buckets(
             (at.q + self.offset.array)[:, 0],
             at.k[:, 0],

@@ -57,6 +57,7 @@ class ScoreFn(Score):
     params: Any
 
     def bind(self, sizes: Sizes, dtype: Any) -> Score:
+        """Returns the score with its arrays laid out for calls of these sizes."""
         score, index = jax.ShapeDtypeStruct((), dtype), jax.ShapeDtypeStruct((), jnp.int32)
         fn, closed_over, result = hoisted(self.fn, score, index, index, index, index, *self.params)
         if getattr(result, "shape", None) != ():
@@ -68,6 +69,7 @@ class ScoreFn(Score):
         return ScoreFn(fn, (*self.params, *closed_over))
 
     def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
+        """Returns the changed scores of a block."""
         if attended is None or 0 in scores.shape:
             return self._map(scores, at, self.params)
         stand_in: MaskedPairs = masked_pairs(attended, scores.shape)

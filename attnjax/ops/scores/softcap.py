@@ -43,7 +43,9 @@ class Softcap(Score):
     c: Any
 
     def bind(self, sizes: Sizes, dtype: Any) -> Score:
+        """Returns the score with its arrays laid out for calls of these sizes."""
         return Softcap(jnp.asarray(self.c, dtype))
 
     def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
+        """Returns the changed scores of a block."""
         return self.c * jnp.tanh(scores / self.c)

@@ -118,6 +118,9 @@ def read_rope(
             "rope_slow_turns": float(rope.take(slow, 1.0, kind=float)),
             "rope_fast_turns": float(rope.take(fast, {"llama3": 4.0, "yarn": 32.0}[kind], kind=float)),
         }
+        if kind == "yarn":
+            rope.only("attention_factor", None)
+            settings["rope_truncate"] = rope.take("truncate", True)
     else:
         rope.only("rope_type", "default")
     rope.finish()
@@ -140,6 +143,8 @@ def write_rope(config: LanguageModelConfig) -> dict[str, Any]:
             slow: config.rope_slow_turns,
             fast: config.rope_fast_turns or {"llama3": 4.0, "yarn": 32.0}[config.rope_scaling],
         }
+    if not config.rope_truncate:
+        rope["truncate"] = False
     return {"rope_parameters": rope}
 
 

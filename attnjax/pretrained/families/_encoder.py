@@ -54,6 +54,18 @@ def write_bert(model: Encoder) -> dict[str, Any]:
     }
 
 
+def read_labels(keys: Keys) -> int:
+    """Returns the number of labels: of their names, or what the config says of it, or 2."""
+    names = keys.optional("id2label")
+    return len(names) if names else int(keys.take("num_labels", 2))
+
+
+def write_labels(count: int) -> dict[str, Any]:
+    """Returns what `read_labels` reads as so many labels."""
+    names = {str(i): f"LABEL_{i}" for i in range(count)}
+    return {"id2label": names, "label2id": {name: int(i) for i, name in names.items()}}
+
+
 def embeddings(disk: str, *, types: bool = True) -> list[Entry]:
     """Returns the entries of tables and norm with BERT's names."""
     tables = {"word": "tokens", "position": "table"} | ({"token_type": "types"} if types else {})
@@ -66,16 +78,21 @@ def embeddings(disk: str, *, types: bool = True) -> list[Entry]:
 
 def bert_layers(disk: str, layers: int) -> list[Entry]:
     """Returns the entries of layers with BERT's names."""
-    layer, block = f"{disk}.{{i}}", "blocks.{i}"
-    entries = []
+    layer, entries = f"{disk}.{{i}}", []
     for name in ("query", "key", "value"):
-        entries += linear(f"{layer}.attention.self.{name}", f"{block}.attention.{name}")
-    entries += linear(f"{layer}.attention.output.dense", f"{block}.attention.out")
+        entries += linear(f"{layer}.attention.self.{name}", f"blocks.{{i}}.attention.{name}")
+    return repeated([*entries, *bert_rest(layer)], layers)
+
+
+def bert_rest(layer: str) -> list[Entry]:
+    """Returns the entries of a layer {i} with BERT's names, but for queries, keys and values."""
+    block = "blocks.{i}"
+    entries = linear(f"{layer}.attention.output.dense", f"{block}.attention.out")
     entries += layer_norm(f"{layer}.attention.output.LayerNorm", f"{block}.attention_residual.norm")
     entries += linear(f"{layer}.intermediate.dense", f"{block}.feed_forward.up")
     entries += linear(f"{layer}.output.dense", f"{block}.feed_forward.down")
     entries += layer_norm(f"{layer}.output.LayerNorm", f"{block}.feed_forward_residual.norm")
-    return repeated(entries, layers)
+    return entries
 
 
 @dataclass(frozen=True)
@@ -134,14 +151,13 @@ class Heads:
             found |= {"head": "masked_lm", "head_activation": activation}
             found["tie_embeddings"] = tied and (output is None or same(output, tensors.get(embedding)))
         elif self._holds(tensors, "qa_outputs"):
-            found |= {"head": "spans", "labels": self._size(tensors, "qa_outputs")}
+            found["head"] = "spans"
         elif self._holds(tensors, self.labels) and self._holds(tensors, self.label_pooler or self.pooler):
-            found |= {"head": "labels", "labels": self._size(tensors, self.labels)}
+            found |= {"head": "labels", "labels": read_labels(keys)}
         elif self._holds(tensors, self.token_transform):
-            found |= {"head": "token_labels", "head_activation": activation}
-            found["labels"] = self._size(tensors, self.token_output)
+            found |= {"head": "token_labels", "head_activation": activation, "labels": 1}
         elif self._holds(tensors, self.token_labels):
-            found |= {"head": "token_labels", "labels": self._size(tensors, self.token_labels)}
+            found |= {"head": "token_labels", "labels": read_labels(keys)}
         labelled = found.get("head") == "labels" and self._holds(tensors, self.label_pooler)
         if labelled or self._holds(tensors, self.pooler):
             found["pooler"] = self.pooler_activation
@@ -154,7 +170,8 @@ class Heads:
         name = names[config.head]
         if config.pair_head or (config.head == "token_labels" and config.head_activation is not None):
             name = "ForPreTraining"
-        return {"architectures": [self.architecture + name]}
+        labels = write_labels(config.labels) if config.head in ("labels", "token_labels") else {}
+        return {"architectures": [self.architecture + name]} | labels
 
     def entries(self, config: EncoderConfig) -> list[Entry]:
         """Returns the entries of the heads of a model."""
@@ -178,10 +195,6 @@ class Heads:
     @staticmethod
     def _holds(tensors: Tensors, name: str) -> bool:
         return bool(name) and f"{name}.weight" in tensors
-
-    @staticmethod
-    def _size(tensors: Tensors, name: str) -> int:
-        return int(tensors[f"{name}.weight"].shape[0])
 
 
 def family(

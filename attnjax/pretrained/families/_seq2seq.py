@@ -27,20 +27,30 @@ def read_both(keys: Keys, name: str) -> int:
     return value
 
 
-def tied(keys: Keys, tensors: Tensors, embedding: str) -> bool:
-    """Returns True where the head is the embedding: the config says so, and no other head is on disk."""
-    head = tensors.get(HEAD)
+def tied(keys: Keys, tensors: Tensors, embedding: str, output: str) -> bool:
+    """Returns True where the output is the embedding: the config says so, and no other one is on disk."""
+    head = tensors.get(output)
     said: bool = keys.take("tie_word_embeddings", True)
     return said and (head is None or same(head, tensors.get(embedding)))
 
 
-def read_seq2seq(keys: Keys, tensors: Tensors, embedding: str = SHARED, **changes: Any) -> TransformerConfig:
+def read_seq2seq(
+    keys: Keys,
+    tensors: Tensors,
+    embedding: str = SHARED,
+    output: str = HEAD,
+    *,
+    length: str = "max_position_embeddings",
+    **changes: Any,
+) -> TransformerConfig:
     """Returns the config of an encoder-decoder.
 
     Args:
       keys: of its config.json.
       tensors: on disk.
       embedding: the tensor of the target's tokens.
+      output: the tensor of the output.
+      length: the key of the number of positions.
       changes: what is different in the family.
     """
     keys.ignore(
@@ -50,14 +60,14 @@ def read_seq2seq(keys: Keys, tensors: Tensors, embedding: str = SHARED, **change
     for name in ("normalize_before", "add_final_layer_norm", "add_bias_logits", "is_decoder"):
         keys.only(name, False)
     keys.only("is_encoder_decoder", True)
-    tie = tied(keys, tensors, embedding)
+    tie = tied(keys, tensors, embedding, output)
     settings: dict[str, Any] = {
         "dim": keys.take("d_model"),
         "heads": read_both(keys, "attention_heads"),
         "hidden": read_both(keys, "ffn_dim"),
         "encoder_layers": keys.take("encoder_layers"),
         "decoder_layers": keys.take("decoder_layers"),
-        "max_length": keys.take("max_position_embeddings"),
+        "max_length": keys.take(length),
         "norm_placement": "post",
         "norm_eps": NORM_EPS,
         "activation": keys.choice("activation_function", UNGATED, "gelu"),
@@ -74,6 +84,7 @@ def write_seq2seq(model: Transformer) -> dict[str, Any]:
     """Returns what `read_seq2seq` reads as the config of a model."""
     config = model.config
     sizes = {"attention_heads": config.heads, "ffn_dim": config.hidden_dim}
+    own = config.frames is not None
     both = {f"{side}_{name}": x for name, x in sizes.items() for side in ("encoder", "decoder")}
     return both | {
         "d_model": config.dim,
@@ -83,7 +94,7 @@ def write_seq2seq(model: Transformer) -> dict[str, Any]:
         "activation_function": name_of(config.activation, UNGATED),
         "scale_embedding": config.filled().embedding_scale != 1,
         "tie_word_embeddings": config.tie_embeddings,
-        "vocab_size": model.source_embedding.tokens.num_embeddings,
+        "vocab_size": (model.target_embedding if own else model.source_embedding).tokens.num_embeddings,
     }
 
 
@@ -99,7 +110,8 @@ def layers(model: Transformer) -> list[Entry]:
         block = []
         for disk, name, connection in parts:
             for letter, projection in {"q": "query", "k": "key", "v": "value", "out": "out"}.items():
-                block += linear(f"{layer}.{disk}.{letter}_proj", f"{ours}.{name}.{projection}")
+                bias = config.attention_bias != "no_key" or projection != "key"
+                block += linear(f"{layer}.{disk}.{letter}_proj", f"{ours}.{name}.{projection}", bias=bias)
             block += layer_norm(f"{layer}.{disk}_layer_norm", f"{ours}.{connection}_residual.norm")
         block += linear(f"{layer}.fc1", f"{ours}.feed_forward.up")
         block += linear(f"{layer}.fc2", f"{ours}.feed_forward.down")

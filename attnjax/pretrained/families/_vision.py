@@ -7,6 +7,7 @@ import numpy as np
 from attnjax.models.vision import VisionTransformer
 from attnjax.models.vision_config import VisionConfig
 from attnjax.pretrained.families._decoder import UNGATED, linear, name_of
+from attnjax.pretrained.families._encoder import read_labels, write_labels
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry
 from attnjax.pretrained.tensors import Tensors
@@ -26,9 +27,8 @@ def read_vision(keys: Keys, tensors: Tensors, **changes: Any) -> tuple[VisionCon
         "activation": keys.choice("hidden_act", UNGATED, "gelu"),
         "attention_bias": None if keys.take("qkv_bias", True) else "out",
     }
-    head = tensors.get("classifier.weight")
-    if head is not None:
-        settings["labels"] = int(head.shape[0])
+    if "classifier.weight" in tensors:
+        settings["labels"] = read_labels(keys)
     return VisionConfig(**settings | changes), {}
 
 
@@ -45,7 +45,7 @@ def write_vision(model: VisionTransformer) -> dict[str, Any]:
         "layer_norm_eps": config.norm_eps,
         "hidden_act": name_of(config.activation, UNGATED),
         "qkv_bias": config.attention_bias != "out",
-    }
+    } | ({} if config.labels is None else write_labels(config.labels))
 
 
 def embeddings(disk: str, model: VisionTransformer) -> list[Entry]:

@@ -41,9 +41,10 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[TransformerConfig, dict[str, An
     keys.only("is_encoder_decoder", True)
     keys.only("is_decoder", False)
     head = tensors.get(HEAD)
-    tied = head is None or same(head, tensors.get(_SHARED))
+    said = keys.take("tie_word_embeddings", True)
+    tied = head is None or (said and same(head, tensors.get(_SHARED)))
     # Version 1.1 does not scale, which older files say by the tie alone.
-    scaled = keys.take("scale_decoder_outputs", keys.take("tie_word_embeddings", True))
+    scaled = keys.take("scale_decoder_outputs", said)
     if scaled and not tied:
         raise InputError(f"{keys.label} scales the logits of a head of its own: there is no such model here")
     dim, layers = keys.take("d_model"), keys.take("num_layers")

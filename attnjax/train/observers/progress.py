@@ -49,6 +49,7 @@ class ProgressBar(Observer):
         self._numbers: dict[str, str] = {}
 
     def initializing(self) -> None:
+        """Says that the state is being made."""
         doing = "compiling the initial parameters"
         self._bar.update(self._task, numbers=doing)
         self._bar.start()
@@ -56,6 +57,7 @@ class ProgressBar(Observer):
             self._print(doing)
 
     def start(self, step: int, steps: int, parameters: int) -> None:
+        """Shows the bar from the step on that training goes on from."""
         self._steps = steps
         self._rate: float | None = None
         self._last_line = time.monotonic()
@@ -66,6 +68,7 @@ class ProgressBar(Observer):
             self._print(f"step {step}/{steps}  {doing}")
 
     def compiled(self, seconds: float, engines: Sequence[str]) -> None:
+        """Says how long the program took to compile, and its engines."""
         by = f", attention by {' and '.join(engines)}" if engines else ""
         text = f"compiled in {seconds:.1f} s{by}"
         self._bar.update(self._task, numbers=text)
@@ -73,6 +76,7 @@ class ProgressBar(Observer):
             self._print(text)
 
     def row(self, row: Row) -> None:
+        """Shows a row beside the bar."""
         self._numbers.update(_numbers(row))
         if rate := row.get("steps_per_second"):
             self._rate = rate
@@ -83,6 +87,7 @@ class ProgressBar(Observer):
             self._print_line(row["step"], text)
 
     def close(self) -> None:
+        """Takes the bar away."""
         self._bar.stop()
 
     def _print_line(self, step: int, text: str) -> None:

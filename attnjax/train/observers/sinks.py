@@ -60,6 +60,7 @@ class Sink(Observer):
                 self._log(_numbers(row), row["step"])
 
     def row(self, row: Row) -> None:
+        """Sends the row to the service."""
         if (row["step"], row["split"]) not in self._seen:
             self._log(_numbers(row), row["step"])
 

@@ -1,0 +1,118 @@
+"""Checks of the settings of blocks (`BlockConfig`) that depend on each other, each with one clear line."""
+
+from dataclasses import fields
+from typing import Any
+
+from attnjax.config import require
+from attnjax.mechanisms import read
+
+
+def require_heads_fit(config: Any) -> None:
+    """Raises InputError where heads have no fitting size or number."""
+    require(
+        config.head_dim is not None or config.dim % config.heads == 0,
+        f"model.heads is {config.heads}: it must divide model.dim ({config.dim})",
+    )
+    require(
+        config.kv_heads is None or config.heads % config.kv_heads == 0,
+        f"model.kv_heads is {config.kv_heads}: it must divide model.heads ({config.heads})",
+    )
+    size = "model.dim / model.heads" if config.head_dim is None else "model.head_dim"
+    groups = config.qk_norm_groups
+    require(
+        groups is None or (config.qk_norm and config.norm != "rms_offset"),
+        f"model.qk_norm_groups is {groups}: it needs qk_norm, and a norm that is not rms_offset",
+    )
+    heads = (config.heads, config.heads if config.kv_heads is None else config.kv_heads)
+    require(
+        groups is None or (groups >= 1 and all(count % groups == 0 for count in heads)),
+        f"model.qk_norm_groups is {groups}: it must divide model.heads and model.kv_heads {heads}",
+    )
+    require(
+        not config.positions.startswith("rope") or config.head_size % 2 == 0,
+        f"model.positions is {config.positions!r}: it needs an even head size, "
+        f"but {size} is {config.head_size}",
+    )
+    require(
+        not config.positions.startswith("sinusoidal") or config.dim % 2 == 0,
+        f"model.positions is {config.positions!r}: it needs an even model.dim, got {config.dim}",
+    )
+
+
+def require_rope_fits(config: Any) -> None:
+    """Raises InputError where settings of rope say nothing, or cannot be."""
+    rotates = config.positions.startswith("rope")
+    for field in fields(config):
+        value = getattr(config, field.name)
+        require(
+            rotates or not field.name.startswith("rope_") or value == field.default,
+            f"model.{field.name} is {value!r}: model.positions is {config.positions!r}, expected rope",
+        )
+    require(config.rope_base > 0, f"model.rope_base is {config.rope_base!r}: it must be above 0")
+    rotated = round(config.head_size * config.rope_fraction)
+    require(
+        not rotates or (0 < config.rope_fraction <= 1 and rotated >= 2 and rotated % 2 == 0),
+        f"model.rope_fraction is {config.rope_fraction!r}: it must be in (0, 1] and rotate an even "
+        f"number of entries, not {rotated} of {config.head_size}",
+    )
+    require(
+        (config.rope_factor > 1) if config.rope_scaling else config.rope_factor == 1,
+        f"model.rope_factor is {config.rope_factor!r}: it must be above 1 with model.rope_scaling, and 1 "
+        "without",
+    )
+    require(
+        config.rope_truncate or config.rope_scaling == "yarn",
+        f"model.rope_truncate is False: model.rope_scaling is {config.rope_scaling!r}, expected yarn",
+    )
+    if config.rope_original_length is not None:
+        require_positive("rope_original_length", config.rope_original_length)
+        require(
+            config.rope_scaling in ("yarn", "llama3"),
+            f"model.rope_original_length is {config.rope_original_length}: model.rope_scaling is "
+            f"{config.rope_scaling!r}, expected yarn or llama3",
+        )
+    fast = config.rope_fast_turns
+    require(
+        (config.rope_slow_turns == 1 and fast is None) or config.rope_scaling in ("yarn", "llama3"),
+        f"model.rope_slow_turns is {config.rope_slow_turns!r}, model.rope_fast_turns {fast!r}: "
+        f"model.rope_scaling is {config.rope_scaling!r}, expected yarn or llama3",
+    )
+    require(
+        0 < config.rope_slow_turns < (4 if fast is None else fast),
+        f"model.rope_slow_turns is {config.rope_slow_turns!r}: expected above 0 and below rope_fast_turns",
+    )
+
+
+def require_mechanism_fits(config: Any) -> None:
+    """Raises InputError where a mechanism lacks what other settings ask of it."""
+    rows = [choice.row for choice in read(config.mechanism, "model.mechanism")]
+    require(
+        config.positions not in ("alibi", "t5") or any(row.has_weights for row in rows),
+        f"model.positions is {config.positions!r}: it acts on scores, and {config.mechanism} has none",
+    )
+    for row in rows:
+        require(
+            config.attention_scale is None or row.kind in ("softmax", "recipe"),
+            f"model.attention_scale is {config.attention_scale!r}: {row.name} has no such factor",
+        )
+        row.require_takes("tokens", f"model.mechanism is {config.mechanism!r}")
+        require(
+            not row.keys_are_gates or not config.positions.startswith("rope"),
+            f"model.positions is {config.positions!r}: it rotates keys, and those of {row.name} are gates; "
+            "choose sinusoidal, learned or none",
+        )
+        require(
+            not row.keys_are_gates or not config.qk_norm,
+            f"model.qk_norm is True: the keys of {row.name} are gates",
+        )
+
+
+def require_positive(name: str, value: object) -> None:
+    """Raises InputError for what is no whole number above 0."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    require(whole and value >= 1, f"model.{name} is {value!r}: it must be a whole number, 1 or more")  # type: ignore[operator]
+
+
+def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raises InputError for what is not among the choices."""
+    require(value in choices, f"model.{name} is {value!r}: it must be one of {', '.join(choices)}")

@@ -1,0 +1,57 @@
+"""Qwen 3 with mixtures of experts.
+
+References:
+  Qwen Team, Qwen3 Technical Report, 2025, arXiv:2505.09388.
+"""
+
+from typing import Any
+
+from attnjax.config import require
+from attnjax.models.config import LanguageModelConfig
+from attnjax.models.language_model import LanguageModel
+from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.keys import Keys
+from attnjax.pretrained.table import Entry, of_experts
+from attnjax.pretrained.tensors import Tensors
+
+
+def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
+    sums_to_one = keys.take("norm_topk_prob", False)
+    require(sums_to_one, f"{keys.label} has norm_topk_prob = False: expected True, there is no other here")
+    keys.only("use_sliding_window", False)
+    keys.only("decoder_sparse_step", 1)
+    keys.only("mlp_only_layers", [])
+    keys.ignore("intermediate_size", "sliding_window", "max_window_layers")  # Of layers that there are not.
+    return decoder.read_llama(
+        keys,
+        tensors,
+        head_dim=keys.take("head_dim", 128),
+        hidden=keys.take("moe_intermediate_size"),
+        experts=keys.take("num_experts", keys.take("num_local_experts", 128)),
+        active_experts=keys.take("num_experts_per_tok", 8),
+        qk_norm=True,
+        attention_bias="all" if keys.take("attention_bias", False) else "none",
+    )
+
+
+def _write(model: LanguageModel) -> dict[str, Any]:
+    config = model.config
+    return decoder.write_llama(model) | {
+        "moe_intermediate_size": config.hidden_dim,
+        "num_experts": config.experts,
+        "num_experts_per_tok": config.active_experts,
+        "norm_topk_prob": True,
+        "attention_bias": model.blocks[0].attention.out.bias is not None,
+    }
+
+
+def _table(model: LanguageModel) -> list[Entry]:
+    disk, ours = "model.layers.{i}.mlp", "blocks.{i}.feed_forward"
+    names = ("gate", "up", "down")
+    one = [Entry(f"{disk}.experts.{{e}}.{name}_proj.weight", f"{ours}.{name}.kernel") for name in names]
+    experts = of_experts(one, model.config.experts or 0)
+    router = Entry(f"{disk}.gate.weight", f"{ours}.router.kernel")
+    return decoder.llama_table(model, feed_forward=[router, *experts])
+
+
+FAMILY = decoder.llama_like("qwen3_moe", "Qwen3MoeForCausalLM", _read, _write, _table)
