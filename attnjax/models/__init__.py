@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from attnjax.models.config import TransformerConfig as TransformerConfig
     from attnjax.models.decoding.alignment import alignment as alignment
     from attnjax.models.decoding.beams import beams as beams
-    from attnjax.models.decoding.contrastive import contrastive as contrastive
+    from attnjax.models.decoding.contrastive import contrastive_search as contrastive_search
     from attnjax.models.decoding.generate import Decoded as Decoded
     from attnjax.models.decoding.generate import generate as generate
     from attnjax.models.decoding.generate import stream as stream

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 import attnjax as aj
-from attnjax import nn
+from attnjax import models, nn
 from attnjax.mechanisms import table
 from attnjax.models import LanguageModel, LanguageModelConfig, Transformer, TransformerConfig, generate
 from attnjax.ops import comparisons, positions
@@ -198,3 +198,14 @@ def test_translation(dtype):
     options = {"bos": 1, "eos": 2, "pad": 0, "max_length": T}
     jax.eval_shape(lambda: model(IDS, LENGTHS, IDS, dropout=nn.Dropout(0.5, jax.random.key(0))))
     jax.eval_shape(lambda: generate(model, IDS, LENGTHS, **options).tokens)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_every_strategy_of_generation(dtype):
+    shape = LanguageModelConfig(dim=8, heads=2, layers=1, dtype=dtype)
+    model = LanguageModel(shape, vocab=5, rngs=nnx.Rngs(0))
+    drawn = models.sampling(repetition_penalty=1.2, temperature=0.7, top_k=3, top_p=0.9, min_p=0.1)
+    drafted = models.speculative(model, strategy=models.sampling(temperature=0.7))
+    options = {"eos": [2], "pad": 0, "max_length": T, "key": jax.random.key(0)}
+    for strategy in (models.greedy(), drawn, models.beams(2), models.contrastive_search(2), drafted):
+        jax.eval_shape(lambda s=strategy: generate(model, IDS, LENGTHS, strategy=s, **options).tokens)

@@ -13,7 +13,7 @@ from attnjax.models import (
     LanguageModel,
     LanguageModelConfig,
     beams,
-    contrastive,
+    contrastive_search,
     generate,
     greedy,
     sampling,
@@ -298,7 +298,9 @@ def test_beams_take_tokens_back(model: LanguageModel) -> None:
 def test_contrastive_search_is_its_formula(model: LanguageModel) -> None:
     """Against the whole text through the model for each candidate, without a cache."""
     tokens, lengths = prompts(3)
-    given = generate(model, tokens, lengths, strategy=contrastive(5, penalty=0.7), **OPTIONS | {"eos": []})
+    given = generate(
+        model, tokens, lengths, strategy=contrastive_search(5, penalty=0.7), **OPTIONS | {"eos": []}
+    )
     run = jax.jit(lambda text: model(text, capture=Capture(layers=(), hidden=True)))
     for row, n in enumerate(lengths.tolist()):
         text = tokens[row, :n].tolist()
@@ -314,6 +316,6 @@ def test_contrastive_search_is_its_formula(model: LanguageModel) -> None:
             text.append(int(candidates[np.argmax(0.3 * p[candidates] - 0.7 * likeness)]))
         assert given.tokens[row].tolist() == text[n:]
     alone = generate(model, tokens, lengths, **OPTIONS)
-    without = generate(model, tokens, lengths, strategy=contrastive(5, penalty=0.0), **OPTIONS)
+    without = generate(model, tokens, lengths, strategy=contrastive_search(5, penalty=0.0), **OPTIONS)
     np.testing.assert_array_equal(without.tokens, alone.tokens)
     assert (given.tokens != alone.tokens).any()

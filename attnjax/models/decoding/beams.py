@@ -98,13 +98,14 @@ class Beams(PytreeNode):
         step = state.emitted.length.reshape(batch, beams)[:, 0]
         most = state.ended.shape[-1]
         texts = _rows(state.emitted.tokens.reshape(batch, beams, most), parent)
-        texts = jnp.where(jnp.arange(most) == step[:, None, None], token[..., None], texts)
+        texts = jnp.where(jnp.arange(most)[None, None] == step[:, None, None], token[..., None], texts)
         done = state.emitted.done.reshape(batch, beams)[:, :1]
         ended = ends(token, marks) | (step[:, None] + 1 >= most)
 
-        rank = jnp.arange(scores.shape[1])
-        counts = ended & (rank < beams) & ~done
-        finished = jnp.where(counts, scores / (step[:, None] + 1.0) ** self.length_penalty, NEVER)
+        counts = ended & (jnp.arange(scores.shape[1]) < beams)[None] & ~done
+        finished = jnp.where(
+            counts, scores / (step[:, None].astype(jnp.float32) + 1) ** self.length_penalty, NEVER
+        )
         finished = jnp.concatenate([state.ended_scores, finished], axis=1)
         ended_scores, best = jax.lax.top_k(finished, beams)
         ended_texts = _rows(jnp.concatenate([state.ended, texts], axis=1), best)
@@ -115,7 +116,7 @@ class Beams(PytreeNode):
         # A row that is done stays as it is; its beams go on, and nobody looks at them.
         emitted = Emitted(
             _rows(texts, best).reshape(-1, most),
-            state.emitted.length + ~state.emitted.done,
+            state.emitted.length + (~state.emitted.done).astype(jnp.int32),
             jnp.repeat(done[:, 0] | self._over(running, ended_scores, step + 1, most), beams),
         )
         cache = jax.tree.map(lambda x: x[rows], cache)

@@ -8,10 +8,11 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from attnjax.models.decoding.loop import Decodable, Emitted, Marks, Start
 from attnjax.nn import Capture
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.node import PytreeNode, static
 
 
-def contrastive(candidates: int = 4, *, penalty: float = 0.6) -> "Contrastive":
+def contrastive_search(candidates: int = 4, *, penalty: float = 0.6) -> "Contrastive":
     """Returns the strategy that takes the candidate v with the largest (1-α)·p(v) - α·max_j cos(h_v, h_j).
 
     p is the distribution of the next token, h_v the last hidden vector of the candidate as the next token,
@@ -29,7 +30,7 @@ def contrastive(candidates: int = 4, *, penalty: float = 0.6) -> "Contrastive":
       Su et al., A Contrastive Framework for Neural Text Generation, 2022, arXiv:2202.06417.
 
     Example:
-      >>> contrastive(4, penalty=0.5)
+      >>> contrastive_search(4, penalty=0.5)
       contrastive(4, 0.5)
     """
     if isinstance(candidates, bool) or not isinstance(candidates, int) or candidates < 1:
@@ -58,7 +59,7 @@ class Contrast(NamedTuple):
 
 
 class Contrastive(PytreeNode):
-    """The strategy that `contrastive` returns."""
+    """The strategy that `contrastive_search` returns."""
 
     candidates: int = static()
     penalty: Any
@@ -74,7 +75,7 @@ class Contrastive(PytreeNode):
         filled = jnp.ones((batch, 1), bool)
         if model.continues:
             hidden = _hidden(model, start.inputs, start.lengths)
-            filled = jnp.arange(start.inputs.shape[1]) < start.lengths[:, None]
+            filled = jnp.arange(start.inputs.shape[1])[None] < start.lengths[:, None]
         room = ((0, 0), (0, start.length))
         return Contrast(
             Emitted.none(batch, start.length, start.marks),
@@ -116,4 +117,5 @@ def _hidden(model: Any, inputs: Array, lengths: Array) -> Float[Array, "B S D"]:
 
 
 def _unit(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+    x = x.astype(accumulation_dtype(x))
     return x / jnp.linalg.norm(x, axis=-1, keepdims=True)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from attnjax.models.decoding import logits as change
 from attnjax.models.decoding.loop import Decodable, Emitted, Marks, Start
 from attnjax.ops.core.node import PytreeNode, static
+from attnjax.ops.core.ranks import of_rank
 
 
 class Walk(NamedTuple):
@@ -165,12 +166,12 @@ def _seen(model: Decodable, start: Start, last: Array, cache: Any) -> Bool[Array
     vocab = jax.eval_shape(model.extend, last[:, None], cache)[0].shape[-1]
     if not model.continues:
         return _one_hot(last, vocab)
-    token = jnp.arange(start.inputs.shape[1]) < start.lengths[:, None]
+    token = jnp.arange(start.inputs.shape[1])[None] < start.lengths[:, None]
     return jnp.any(_one_hot(start.inputs, vocab) & token[..., None], axis=1)
 
 
 def _one_hot(tokens: Int[Array, "*B"], vocab: int) -> Bool[Array, "*B V"]:
-    return tokens[..., None] == jnp.arange(vocab)
+    return tokens[..., None] == of_rank(jnp.arange(vocab), tokens.ndim + 1)
 
 
 def _require(name: str, value: Any, expected: str, holds: Callable[[Any], bool]) -> None:

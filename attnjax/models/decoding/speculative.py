@@ -140,8 +140,8 @@ class Speculative(PytreeNode):
             emitted = emitted.add(token, marks, also=kept)
             last = jnp.where(kept, token, last)
             kept &= accept
-            count += kept
-        count += ~state.emitted.done
+            count += kept.astype(jnp.int32)
+        count += (~state.emitted.done).astype(jnp.int32)
         return Speculation(
             emitted,
             last,
