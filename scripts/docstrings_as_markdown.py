@@ -5,7 +5,8 @@ from typing import Any
 
 import griffe
 
-_EXAMPLE = re.compile(r"^( *)>>> .*(?:\n\1(?=\S).*)*", re.MULTILINE)
+_EXAMPLE = re.compile(r"^( *)>>> .*(?:\n\1(?=.*\S).*)*", re.MULTILINE)
+_FLAGS = re.compile(r" *# doctest: .*$", re.MULTILINE)
 _CODE_OR_SHAPE = re.compile(r"(`[^`]*`|^ *>>> .*$)|\[\*", re.MULTILINE)
 
 
@@ -16,8 +17,10 @@ def markdown(text: str) -> str:
     of shape [\\*B], `x[*y]`
     >>> markdown("  >>> 1 + 1").splitlines()
     ['  ```pycon', '  >>> 1 + 1', '  ```']
+    >>> markdown(">>> f()  # doctest: +SKIP\\none\\n  two\\n\\nafter").splitlines()
+    ['```pycon', '>>> f()', 'one', '  two', '```', '', 'after']
     """
-    text = _CODE_OR_SHAPE.sub(lambda found: found[1] or r"[\*", text)
+    text = _CODE_OR_SHAPE.sub(lambda found: found[1] or r"[\*", _FLAGS.sub("", text))
     return _EXAMPLE.sub(lambda found: f"{found[1]}```pycon\n{found[0]}\n{found[1]}```", text)
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -296,3 +297,18 @@ def test_no_two_public_classes_have_one_name():
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 homes.setdefault(node.name, []).append(module)
     assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
+
+
+def shadowed(modules: Sources) -> list[str]:
+    """Names that a package gives out lazily and that are also files in it: importing the file would win."""
+    found = []
+    for module, (file, text) in modules.items():
+        if file.name == "__init__.py" and "if TYPE_CHECKING:" in text:
+            given = {name.rpartition(" as ")[2] for name in re.findall(r"import \w+ as \w+", text)}
+            found += sorted(f"{module}.{name}" for name in given if f"{module}.{name}" in modules)
+    return found
+
+
+def test_no_lazy_name_is_that_of_a_file_beside_it():
+    assert shadowed(sources()) == []
+    assert shadowed(planted("attnjax.models.generate", "")) == ["attnjax.models.generate"]

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from attnjax.models.config import LanguageModelConfig as LanguageModelConfig
     from attnjax.models.config import TransformerConfig as TransformerConfig
-    from attnjax.models.contrastive import ContrastiveModel as ContrastiveModel
-    from attnjax.models.contrastive import ContrastiveOutput as ContrastiveOutput
     from attnjax.models.decoding.alignment import alignment as alignment
     from attnjax.models.decoding.beams import beams as beams
     from attnjax.models.decoding.contrastive import contrastive as contrastive
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
     from attnjax.models.encoder_config import EncoderConfig as EncoderConfig
     from attnjax.models.encoder_decoder import DecoderCache as DecoderCache
     from attnjax.models.encoder_decoder import Transformer as Transformer
+    from attnjax.models.image_and_text import ContrastiveModel as ContrastiveModel
+    from attnjax.models.image_and_text import ContrastiveOutput as ContrastiveOutput
     from attnjax.models.language_model import LanguageModel as LanguageModel
     from attnjax.models.language_model import LanguageModelCache as LanguageModelCache
     from attnjax.models.output import Encoded as Encoded

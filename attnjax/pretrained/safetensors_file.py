@@ -31,7 +31,7 @@ _DTYPES = {
     "BOOL": np.dtype("bool"),
 }
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
-CHUNK_BYTES = 1 << 24
+CHUNK_BYTES = 1 << 20
 """So many bytes of a file are looked at before they are let go of."""
 _LENGTH_BYTES = 8
 _MOST_HEADER_BYTES = 100_000_000

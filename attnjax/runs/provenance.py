@@ -92,8 +92,9 @@ def require_same_code(run: Run, experiment: Experiment, *, accept: bool, notify:
     changed = changed_code(starts(run)[-1:], experiment)
     if changed and not accept:
         raise InputError(
-            f"{'; '.join(changed)} since the last start of {run.name}: --accept-changed-code goes on all the "
-            "same, --fresh starts anew and keeps what is there"
+            f"{'; '.join(changed)} since the last start of {run.name}: --accept-changed-code "
+            "(accept_changed_code=True) goes on all the same, --fresh (fresh=True) starts anew and keeps "
+            "what is there"
         )
     if changed:
         notify(f"with changed code: {'; '.join(changed)}")

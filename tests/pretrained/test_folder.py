@@ -16,7 +16,7 @@ from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.pretrained import from_pretrained, save_pretrained
 from attnjax.pretrained.safetensors_file import Written, read_safetensors, write_safetensors
-from attnjax.pretrained.table import parameters
+from attnjax.pretrained.table import Entry, joined, parameters
 
 CONFIG = LanguageModelConfig(
     dim=8,
@@ -101,6 +101,23 @@ def test_all_that_does_not_fit_is_listed(folder) -> None:
         "model.layers.0.mlp.down_proj.weight is int64: expected floating point",
     ):
         assert part.replace("model.strange", "strange") in str(raised.value)
+
+
+def test_a_table_uses_every_parameter_and_tensor_once_and_whole() -> None:
+    params = parameters(nnx.Linear(3, 2, rngs=nnx.Rngs(0)))
+    half = Entry("both", "kernel", lambda x: x[:2], (4, 3))
+    entries = [half, Entry("other", "kernel"), Entry("bias", "biass"), Entry("bias", "bias", at=2)]
+    tensors = {"both": np.zeros((4, 3)), "other": np.zeros((2, 3)), "bias": np.zeros(2)}
+    with pytest.raises(InputError, match="table does not fit the model in") as raised:
+        joined(entries, params, tensors, "table")
+    for part in (
+        "kernel: several tensors fill it",
+        "both: of its 12 numbers 6 are read",
+        "bias: the model has no parameter biass",
+        "bias[0]: no tensor fills it",
+        "bias[2]: there is no such place",
+    ):
+        assert part in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from attnjax.nn.attention.depth import Depth
 from attnjax.nn.attention.memory import Memory
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import (
-    as_mask,
     counted,
     filled_slots,
     kept_tokens,
@@ -26,11 +25,12 @@ from attnjax.nn.attention.placing import (
     require_offsets,
 )
 from attnjax.nn.attention.position_score import PositionScore
+from attnjax.nn.attention.scoring import reach, require_numbers, rules_of_call
 from attnjax.nn.attention.settings import Settings
 from attnjax.nn.attention.sizes import require_sizes
 from attnjax.nn.axes import named
 from attnjax.nn.dropout import Dropout
-from attnjax.ops import masks, normalizers, scores
+from attnjax.ops import scores
 from attnjax.ops.attention import attention_weights
 from attnjax.ops.comparisons import Comparison
 from attnjax.ops.normalizers import Normalizer
@@ -112,13 +112,12 @@ class SoftmaxAttention(Attention):
         self.has_weights = read(mechanism)[0].row.has_weights
         if sink is not False and normalizer is not None:
             raise ValueError(f"sink {sink} with normalizer {normalizer!r}: expected one of the two")
-        for name, given in (("normalizer", normalizer), ("score", score)):
-            if not isinstance(given, nnx.Module) and any(map(_is_array, jax.tree.leaves(given))):
-                raise ValueError(f"{name} {given!r}: expected numbers in it, no arrays")
+        require_numbers("normalizer", normalizer)
+        require_numbers("score", score)
         self.scale = scale
         self.softcap = None if softcap is None else scores.softcap(softcap)
         self.score = score
-        self.window = None if window is None else _window(window)
+        self.window = None if window is None else reach(window)
         self.normalizer = normalizer
         self.sink: nnx.Param[Array] | float | None = nnx.data(None)
         param_dtype = settings.get("param_dtype", jnp.float32)
@@ -296,21 +295,7 @@ class SoftmaxAttention(Attention):
 
     def _rules(self, mask: Any, score: Any, normalizer: Normalizer | None, offset: Any) -> dict[str, Any]:
         """Returns the mask, score, normaliser and scale of a call, with those of the layer."""
-        own = self.score(offset) if isinstance(self.score, PositionScore) else self.score
-        parts = [part for part in (self.softcap, own, score) if part is not None]
-        if self.window is not None:
-            near = masks.sliding_window(*self.window, offset)
-            mask = near if mask is None else as_mask(mask) & near
-        if normalizer is None:
-            logits = self._sink_logits
-            normalizer = self.normalizer if logits is None else normalizers.softmax(logits)
-        return {"mask": mask, "score": parts or None, "normalizer": normalizer, "scale": self.scale}
-
-    @property
-    def _sink_logits(self) -> Float[Array, " N"] | None:
-        if self.sink is None or isinstance(self.sink, nnx.Variable):
-            return None if self.sink is None else self.sink[...]
-        return jnp.full((self.heads,), self.sink)
+        return rules_of_call(self, mask, score, normalizer, offset)
 
     def _weights(
         self, capture: Capture, query: Array, source: KeysValues, rules: dict[str, Any]
@@ -321,15 +306,3 @@ class SoftmaxAttention(Attention):
         query, keys = jax.lax.optimization_barrier((query, source.keys))
         weights = attention_weights(query, keys, rows=capture.rows, **rules)
         return weights if capture.heads is None else weights[..., jnp.array(capture.heads), :, :]
-
-
-def _is_array(x: object) -> bool:
-    return not isinstance(x, int | float)
-
-
-def _window(window: int | tuple[int, int]) -> tuple[int, int]:
-    """Returns the distances that a token sees to the left and to the right."""
-    left, right = (window - 1, window - 1) if isinstance(window, int) else window
-    if left < 0 or right < 0:
-        raise ValueError(f"window {window!r}: expected 1 or more tokens, or (left, right) of 0 or more")
-    return left, right

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from attnjax.models.contrastive import ContrastiveModel
 from attnjax.models.encoder_config import EncoderConfig
+from attnjax.models.image_and_text import ContrastiveModel
 from attnjax.models.vision_config import ContrastiveConfig, VisionConfig
 from attnjax.pretrained.families._decoder import UNGATED, layer_norm, linear, name_of
 from attnjax.pretrained.family import Family

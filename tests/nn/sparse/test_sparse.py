@@ -62,7 +62,8 @@ def lsh(made: Any, x: Any, query: np.ndarray, key: np.ndarray, value: np.ndarray
 
 def routing(made: Any, x: Any, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
     of = [literal.nearest(heads, numbers(made.centroids)) for heads in (query, key)]
-    return literal.buckets(query, key, value, 2, *of)
+    # More than a centroid has of the first tokens: those of another must not fill it up.
+    return literal.buckets(query, key, value, 5, *of)
 
 
 def linformer(made: Any, x: Any, *heads: np.ndarray) -> np.ndarray:
@@ -78,7 +79,7 @@ CASES = {
     "nsa(size=2, count=4, window=3)": nsa,
     "dsa(count=4, index_heads=3, index_dim=4)": dsa,
     "lsh(size=2, buckets=4, rounds=2)": lsh,
-    "routing(size=2, centroids=3)": routing,
+    "routing(size=5, centroids=3)": routing,
     "linformer(rank=3, length=12)": linformer,
     "nystrom(landmarks=3, iterations=30, convolution=3)": nystrom,
 }
