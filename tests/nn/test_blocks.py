@@ -40,8 +40,8 @@ def test_dropout_acts_on_the_change_alone() -> None:
 
 
 def test_another_placement_is_an_error() -> None:
-    with pytest.raises(ValueError, match="placement 'sandwich': expected 'pre' or 'post'"):
-        nn.Residual(norm(), "sandwich")
+    with pytest.raises(ValueError, match="placement 'between': expected one of pre, post, inner, sandwich"):
+        nn.Residual(norm(), "between")
 
 
 def test_a_decoder_block_looks_at_itself_then_at_the_context_then_feeds_forward() -> None:
