@@ -172,17 +172,26 @@ def _of_images(model: Any, theirs: Any, torch: Any) -> tuple[Values, Values]:
 
 
 def _of_pairs(model: Any, theirs: Any, torch: Any) -> tuple[Values, Values]:
-    vocab, longest = model.source_embedding.tokens.num_embeddings, model.config.max_length
-    tokens, mask = _tokens(theirs.config, vocab, longest)
-    target = tokens[:, ::-1].copy()
+    config = model.config
+    tables = [own.tokens for own in (model.target_embedding, model.source_embedding) if config.frames is None]
+    tables = [table for table in tables or [model.target_embedding.tokens] if table is not None]
+    vocab = min(table.num_embeddings for table in tables)
+    source, mask = _tokens(theirs.config, vocab, config.max_length)
+    target = source[:, ::-1].copy()
+    if config.frames is None:
+        given = {"input_ids": torch.tensor(source), "attention_mask": torch.tensor(mask.astype(int))}
+    else:  # There is no padding: silence is heard.
+        mask = np.ones((len(source), config.max_vectors), bool)
+        shape = (len(source), 2 * config.max_vectors, config.frames)
+        source = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        given = {"input_features": torch.tensor(source.swapaxes(1, 2))}
     out = theirs(
-        input_ids=torch.tensor(tokens),
-        attention_mask=torch.tensor(mask.astype(int)),
+        **given,
         decoder_input_ids=torch.tensor(target),
         output_attentions=True,
         output_hidden_states=True,
     )
-    found = _run(model, jnp.asarray(tokens), jnp.asarray(mask.sum(1)), jnp.asarray(target))
+    found = _run(model, jnp.asarray(source), jnp.asarray(mask.sum(1)), jnp.asarray(target))
     ours = {"logits": found.logits, **found.weights, **found.hidden}
     encoder = out.encoder_hidden_states, out.encoder_attentions
     expected = dict(_named("encoder", "source_embedding", "encoder_norm", *encoder))

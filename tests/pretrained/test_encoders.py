@@ -227,6 +227,14 @@ def test_family(name: str, tmp_path) -> None:
     assert difference(answers(again.eval()), expected)[0] == 0
 
 
+def test_bert_in_double_precision(tmp_path) -> None:
+    theirs = CASES["bert"].theirs("float64")
+    theirs.save_pretrained(tmp_path)
+    with jax.enable_x64(True):
+        size, where = difference(Ours(from_pretrained(tmp_path)).answers(), answers(theirs))
+    assert size <= TOLERANCE["float64"], where
+
+
 ONE = BERT | {"num_hidden_layers": 1}
 HEADS = {
     "BertForPreTraining": ONE,
