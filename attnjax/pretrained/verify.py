@@ -173,8 +173,8 @@ def _of_images(model: Any, theirs: Any, torch: Any) -> tuple[Values, Values]:
 
 def _of_pairs(model: Any, theirs: Any, torch: Any) -> tuple[Values, Values]:
     config = model.config
-    tables = [own.tokens for own in (model.target_embedding, model.source_embedding) if config.frames is None]
-    tables = [table for table in tables or [model.target_embedding.tokens] if table is not None]
+    both = model.source_embedding, model.target_embedding
+    tables = [own.tokens for own in both if getattr(own, "tokens", None) is not None]
     vocab = min(table.num_embeddings for table in tables)
     source, mask = _tokens(theirs.config, vocab, config.max_length)
     target = source[:, ::-1].copy()
