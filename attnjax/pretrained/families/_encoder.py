@@ -1,4 +1,4 @@
-"""What families of encoders share: activations, the names of BERT's layers, heads by what a file holds."""
+"""What families of encoders share: the names of BERT's layers, heads by what a file holds."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from typing import Any
 
 from attnjax.models.encoder import Encoder
 from attnjax.models.encoder_config import EncoderConfig
-from attnjax.pretrained.families._decoder import EMBEDDING, UNGATED, layer_norm, linear, name_of
+from attnjax.pretrained.families._shared import EMBEDDING, UNGATED, layer_norm, linear, name_of, tied
 from attnjax.pretrained.family import Family
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, repeated
-from attnjax.pretrained.tensors import Tensors, same
+from attnjax.pretrained.tensors import Tensors
 
 
 def read_bert(keys: Keys, **changes: Any) -> tuple[EncoderConfig, dict[str, Any]]:
@@ -144,12 +144,10 @@ class Heads:
           embedding: the tensor of the tokens.
           activation: ours, of the layer before an output.
         """
-        output = tensors.get(f"{self.output}.weight")
-        tied = keys.take("tie_word_embeddings", True)
+        tie = tied(keys, tensors, embedding, f"{self.output}.weight")
         found: dict[str, Any] = {"pair_head": self._holds(tensors, self.pair)}
         if self._holds(tensors, self.transform):
-            found |= {"head": "masked_lm", "head_activation": activation}
-            found["tie_embeddings"] = tied and (output is None or same(output, tensors.get(embedding)))
+            found |= {"head": "masked_lm", "head_activation": activation, "tie_embeddings": tie}
         elif self._holds(tensors, "qa_outputs"):
             found["head"] = "spans"
         elif self._holds(tensors, self.labels) and self._holds(tensors, self.label_pooler or self.pooler):

@@ -4,10 +4,10 @@ from typing import Any
 
 from attnjax.models.config import TransformerConfig
 from attnjax.models.encoder_decoder import Transformer
-from attnjax.pretrained.families._decoder import HEAD, UNGATED, layer_norm, linear, name_of
+from attnjax.pretrained.families._shared import HEAD, UNGATED, layer_norm, linear, name_of, tied
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, repeated
-from attnjax.pretrained.tensors import Tensors, same
+from attnjax.pretrained.tensors import Tensors
 
 SHARED, BIAS = "model.shared.weight", "final_logits_bias"
 SOURCE, TARGET = "source_embedding.tokens.embedding", "target_embedding.tokens.embedding"
@@ -25,13 +25,6 @@ def read_both(keys: Keys, name: str) -> int:
     value: int = keys.take(f"encoder_{name}")
     keys.only(f"decoder_{name}", value)
     return value
-
-
-def tied(keys: Keys, tensors: Tensors, embedding: str, output: str) -> bool:
-    """Returns True where the output is the embedding: the config says so, and no other one is on disk."""
-    head = tensors.get(output)
-    said: bool = keys.take("tie_word_embeddings", True)
-    return said and (head is None or same(head, tensors.get(embedding)))
 
 
 def read_seq2seq(

@@ -6,8 +6,8 @@ import numpy as np
 
 from attnjax.models.vision import VisionTransformer
 from attnjax.models.vision_config import VisionConfig
-from attnjax.pretrained.families._decoder import UNGATED, linear, name_of
 from attnjax.pretrained.families._encoder import read_labels, write_labels
+from attnjax.pretrained.families._shared import UNGATED, linear, name_of
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry
 from attnjax.pretrained.tensors import Tensors
@@ -55,7 +55,7 @@ def embeddings(disk: str, model: VisionTransformer) -> list[Entry]:
     patches = f"{disk}.patch_embeddings.projection"
     assert model.positions is not None
     return [
-        Entry(f"{patches}.weight", "patches.project.kernel", _channels_last, kernel),
+        Entry(f"{patches}.weight", "patches.project.kernel", channels_last, kernel),
         Entry(f"{patches}.bias", "patches.project.bias"),
         Entry(f"{disk}.cls_token", "class_token", shape=(1, 1, config.dim)),
         Entry(f"{disk}.position_embeddings", "positions", shape=(1, *model.positions.shape)),
@@ -71,7 +71,8 @@ def attention(disk: str, model: VisionTransformer) -> list[Entry]:
     return entries
 
 
-def _channels_last(x: np.ndarray) -> np.ndarray:
+def channels_last(x: np.ndarray) -> np.ndarray:
+    """Returns the view of a kernel of patches (out, channels, y, x) as (out, y, x, channels)."""
     return x.transpose(0, 2, 3, 1)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from attnjax.models.config import TransformerConfig
 from attnjax.models.encoder_decoder import Transformer
 from attnjax.pretrained.families import _seq2seq as seq2seq
-from attnjax.pretrained.families._decoder import layer_norm
+from attnjax.pretrained.families._shared import layer_norm
 from attnjax.pretrained.family import Family
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry

@@ -10,6 +10,7 @@ from typing import Any
 from attnjax.models.encoder import Encoder
 from attnjax.models.encoder_config import EncoderConfig
 from attnjax.pretrained.families import _encoder as encoder
+from attnjax.pretrained.families._shared import UNGATED
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry
 from attnjax.pretrained.tensors import Tensors
@@ -27,7 +28,7 @@ TOKENS = "bert.embeddings.word_embeddings.weight"
 
 
 def _read(keys: Keys, tensors: Tensors) -> tuple[EncoderConfig, dict[str, Any]]:
-    activation = keys.choice("hidden_act", encoder.UNGATED, "gelu")
+    activation = keys.choice("hidden_act", UNGATED, "gelu")
     return encoder.read_bert(keys, **HEADS.read(keys, tensors, TOKENS, activation))
 
 

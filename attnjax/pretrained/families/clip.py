@@ -7,12 +7,11 @@ References:
 
 from typing import Any
 
-import numpy as np
-
 from attnjax.models.encoder_config import EncoderConfig
 from attnjax.models.image_and_text import ContrastiveModel
 from attnjax.models.vision_config import ContrastiveConfig, VisionConfig
-from attnjax.pretrained.families._decoder import UNGATED, layer_norm, linear, name_of
+from attnjax.pretrained.families._shared import UNGATED, layer_norm, linear, name_of
+from attnjax.pretrained.families._vision import channels_last
 from attnjax.pretrained.family import Family
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, repeated
@@ -103,7 +102,7 @@ def _table(model: ContrastiveModel) -> list[Entry]:
         *_layers("text_model", "text", model.config.text.layers),
         Entry(f"{embeddings}.class_embedding", "image.class_token"),
         Entry(f"{embeddings}.position_embedding.weight", "image.positions"),
-        Entry(f"{embeddings}.patch_embedding.weight", "image.patches.project.kernel", _channels_last, kernel),
+        Entry(f"{embeddings}.patch_embedding.weight", "image.patches.project.kernel", channels_last, kernel),
         *layer_norm("vision_model.pre_layrnorm", "image.embedding_norm"),
         *layer_norm("vision_model.post_layernorm", "image.norm"),
         *_layers("vision_model", "image", image.layers),
@@ -120,10 +119,6 @@ def _layers(disk: str, ours: str, layers: int) -> list[Entry]:
     entries += linear(f"{layer}.mlp.fc1", f"{block}.feed_forward.up")
     entries += linear(f"{layer}.mlp.fc2", f"{block}.feed_forward.down")
     return repeated(entries, layers)
-
-
-def _channels_last(x: np.ndarray) -> np.ndarray:
-    return x.transpose(0, 2, 3, 1)
 
 
 FAMILY = Family(

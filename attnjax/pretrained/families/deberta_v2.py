@@ -10,7 +10,7 @@ from typing import Any
 from attnjax.models.encoder import Encoder
 from attnjax.models.encoder_config import EncoderConfig
 from attnjax.pretrained.families import _encoder as encoder
-from attnjax.pretrained.families._decoder import UNGATED, layer_norm, linear
+from attnjax.pretrained.families._shared import EMBEDDING, UNGATED, layer_norm, linear
 from attnjax.pretrained.family import Family
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, repeated
@@ -71,7 +71,7 @@ def _table(model: Encoder) -> list[Entry]:
         entries += linear(f"{layer}.attention.self.{name}_proj", f"{block}.attention.{name}")
     entries += encoder.bert_rest(layer)
     return [
-        Entry(TOKENS, encoder.EMBEDDING),
+        Entry(TOKENS, EMBEDDING),
         *layer_norm("deberta.embeddings.LayerNorm", "embedding.norm"),
         Entry("deberta.encoder.rel_embeddings.weight", "distances.table"),
         *layer_norm("deberta.encoder.LayerNorm", "distances.norm"),

@@ -9,7 +9,7 @@ from typing import Any
 from attnjax.models.vision import VisionTransformer
 from attnjax.models.vision_config import VisionConfig
 from attnjax.pretrained.families import _vision as vision
-from attnjax.pretrained.families._decoder import layer_norm, linear
+from attnjax.pretrained.families._shared import layer_norm, linear
 from attnjax.pretrained.family import Family
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, repeated

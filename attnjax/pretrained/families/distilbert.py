@@ -9,6 +9,7 @@ from typing import Any
 from attnjax.models.encoder import Encoder
 from attnjax.models.encoder_config import EncoderConfig
 from attnjax.pretrained.families import _encoder as encoder
+from attnjax.pretrained.families._shared import UNGATED, layer_norm, linear
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, repeated
 from attnjax.pretrained.tensors import Tensors
@@ -31,7 +32,7 @@ _KEYS |= {"num_hidden_layers": "n_layers", "hidden_act": "activation"}
 def _read(keys: Keys, tensors: Tensors) -> tuple[EncoderConfig, dict[str, Any]]:
     # Sinusoids are only how the table of positions starts; it is in the file.
     keys.ignore("sinusoidal_pos_embds", "qa_dropout", "seq_classif_dropout")
-    activation = keys.choice("activation", encoder.UNGATED, "gelu")
+    activation = keys.choice("activation", UNGATED, "gelu")
     heads = HEADS.read(keys, tensors, TOKENS, activation)
     settings = {
         "dim": keys.take("dim"),
@@ -59,11 +60,11 @@ def _table(model: Encoder) -> list[Entry]:
     layer, block = "distilbert.transformer.layer.{i}", "blocks.{i}"
     entries = []
     for name, ours in {"q": "query", "k": "key", "v": "value", "out": "out"}.items():
-        entries += encoder.linear(f"{layer}.attention.{name}_lin", f"{block}.attention.{ours}")
-    entries += encoder.layer_norm(f"{layer}.sa_layer_norm", f"{block}.attention_residual.norm")
-    entries += encoder.linear(f"{layer}.ffn.lin1", f"{block}.feed_forward.up")
-    entries += encoder.linear(f"{layer}.ffn.lin2", f"{block}.feed_forward.down")
-    entries += encoder.layer_norm(f"{layer}.output_layer_norm", f"{block}.feed_forward_residual.norm")
+        entries += linear(f"{layer}.attention.{name}_lin", f"{block}.attention.{ours}")
+    entries += layer_norm(f"{layer}.sa_layer_norm", f"{block}.attention_residual.norm")
+    entries += linear(f"{layer}.ffn.lin1", f"{block}.feed_forward.up")
+    entries += linear(f"{layer}.ffn.lin2", f"{block}.feed_forward.down")
+    entries += layer_norm(f"{layer}.output_layer_norm", f"{block}.feed_forward_residual.norm")
     return [
         *encoder.embeddings("distilbert.embeddings", types=False),
         *repeated(entries, model.config.layers),

@@ -9,6 +9,7 @@ from typing import Any
 from attnjax.models.encoder import Encoder
 from attnjax.models.encoder_config import EncoderConfig
 from attnjax.pretrained.families import _encoder as encoder
+from attnjax.pretrained.families._shared import UNGATED, linear
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry
 from attnjax.pretrained.tensors import Tensors
@@ -31,7 +32,7 @@ TOKENS = "electra.embeddings.word_embeddings.weight"
 def _read(keys: Keys, tensors: Tensors) -> tuple[EncoderConfig, dict[str, Any]]:
     keys.ignore("summary_type", "summary_use_proj", "summary_activation", "summary_last_dropout")
     generator = HEADS.transform + ".weight" in tensors
-    activation = "gelu_exact" if generator else keys.choice("hidden_act", encoder.UNGATED, "gelu")
+    activation = "gelu_exact" if generator else keys.choice("hidden_act", UNGATED, "gelu")
     width, dim = keys.take("embedding_size", 128), keys.take("hidden_size")
     heads = HEADS.read(keys, tensors, TOKENS, activation)
     return encoder.read_bert(keys, embedding_width=None if width == dim else width, **heads)
@@ -46,11 +47,7 @@ def _table(model: Encoder) -> list[Entry]:
     config = model.config
     return [
         *encoder.embeddings("electra.embeddings"),
-        *(
-            encoder.linear("electra.embeddings_project", "embedding.project")
-            if config.embedding_width
-            else ()
-        ),
+        *(linear("electra.embeddings_project", "embedding.project") if config.embedding_width else ()),
         *encoder.bert_layers("electra.encoder.layer", config.layers),
         *HEADS.entries(config),
     ]

@@ -7,14 +7,15 @@ References:
 from typing import Any
 
 from attnjax.models.config import LanguageModelConfig
-from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.families import _gemma as gemma
+from attnjax.pretrained.families import _llama as llama
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.tensors import Tensors
 
 
 def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
     kinds = [("sliding_attention", "full_attention")[i % 2] for i in range(keys.take("num_hidden_layers"))]
-    return decoder.read_gemma(keys, tensors, kinds, caps=(50.0, 30.0))
+    return gemma.read_gemma(keys, tensors, kinds, caps=(50.0, 30.0))
 
 
-FAMILY = decoder.llama_like("gemma2", "Gemma2ForCausalLM", _read, decoder.write_gemma)
+FAMILY = llama.family("gemma2", "Gemma2ForCausalLM", _read, gemma.write_gemma)

@@ -9,6 +9,8 @@ from typing import Any
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.families import _gemma as gemma
+from attnjax.pretrained.families import _llama as llama
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.tensors import Tensors
 
@@ -25,14 +27,14 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
         local = windows.take("rope_theta", local, kind=float)
         windows.finish()
     settings = decoder.read_rope(keys, base=1e6, given=both.get("full_attention"))
-    return decoder.read_gemma(keys, tensors, kinds, qk_norm=True, rope_local_base=float(local), **settings)
+    return gemma.read_gemma(keys, tensors, kinds, qk_norm=True, rope_local_base=float(local), **settings)
 
 
 def _write(model: LanguageModel) -> dict[str, Any]:
-    written = decoder.write_gemma(model)
+    written = gemma.write_gemma(model)
     local = {"rope_type": "default", "rope_theta": model.config.rope_local_base or model.config.rope_base}
     both = {"full_attention": written["rope_parameters"], "sliding_attention": local}
     return written | {"rope_parameters": both}
 
 
-FAMILY = decoder.llama_like("gemma3_text", "Gemma3ForCausalLM", _read, _write)
+FAMILY = llama.family("gemma3_text", "Gemma3ForCausalLM", _read, _write)

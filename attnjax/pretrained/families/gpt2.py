@@ -10,7 +10,7 @@ import numpy as np
 
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
-from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.families._shared import EMBEDDING, HEAD, UNGATED, layer_norm, name_of, tied
 from attnjax.pretrained.family import Family
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, View, repeated
@@ -36,10 +36,10 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
         max_length=keys.take("n_positions", 1024),
         positions="learned",
         norm_eps=keys.take("layer_norm_epsilon", 1e-5),
-        activation=keys.choice("activation_function", decoder.UNGATED, "gelu_new"),
+        activation=keys.choice("activation_function", UNGATED, "gelu_new"),
         output_bias=False,
         embedding_scale=1.0,
-        tie_embeddings=decoder.tied(keys, tensors, "transformer.wte.weight", default=True),
+        tie_embeddings=tied(keys, tensors, "transformer.wte.weight", default=True),
     )
     return config, {"vocab": keys.take("vocab_size")}
 
@@ -53,7 +53,7 @@ def _write(model: LanguageModel) -> dict[str, Any]:
         "n_layer": config.layers,
         "n_positions": config.max_length,
         "layer_norm_epsilon": config.norm_eps,
-        "activation_function": decoder.name_of(config.activation, decoder.UNGATED),
+        "activation_function": name_of(config.activation, UNGATED),
         "tie_word_embeddings": config.tie_embeddings,
         "vocab_size": model.embedding.tokens.num_embeddings,
     }
@@ -86,14 +86,14 @@ def _table(model: LanguageModel) -> list[Entry]:
             Entry(f"{layer}.bias", f"{target}.bias"),
         ]
     entries = [
-        Entry("transformer.wte.weight", decoder.EMBEDDING),
+        Entry("transformer.wte.weight", EMBEDDING),
         Entry("transformer.wpe.weight", "embedding.table.embedding"),
-        *decoder.layer_norm("transformer.ln_f", "norm"),
+        *layer_norm("transformer.ln_f", "norm"),
     ]
-    block += decoder.layer_norm("transformer.h.{i}.ln_1", "blocks.{i}.attention_residual.norm")
-    block += decoder.layer_norm("transformer.h.{i}.ln_2", "blocks.{i}.feed_forward_residual.norm")
+    block += layer_norm("transformer.h.{i}.ln_1", "blocks.{i}.attention_residual.norm")
+    block += layer_norm("transformer.h.{i}.ln_2", "blocks.{i}.feed_forward_residual.norm")
     entries += repeated(block, model.config.layers)
-    return entries if model.output is None else [*entries, Entry(decoder.HEAD, "output.kernel")]
+    return entries if model.output is None else [*entries, Entry(HEAD, "output.kernel")]
 
 
 FAMILY = Family(
@@ -104,6 +104,6 @@ FAMILY = Family(
     LanguageModel,
     peer="GPT2LMHeadModel",
     prefix="transformer.",
-    ties={decoder.HEAD: decoder.EMBEDDING},
+    ties={HEAD: EMBEDDING},
     ignored=(r"transformer\.h\.\d+\.attn\.(?:masked_)?bias",),
 )

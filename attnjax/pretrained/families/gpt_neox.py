@@ -12,6 +12,7 @@ import numpy as np
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.families._shared import EMBEDDING, HEAD, UNGATED, layer_norm, linear, name_of, tied
 from attnjax.pretrained.family import Family
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, View, repeated, reshaped
@@ -29,12 +30,12 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
         layers=keys.take("num_hidden_layers"),
         max_length=keys.take("max_position_embeddings", 2048),
         norm_eps=keys.take("layer_norm_eps", 1e-5),
-        activation=keys.choice("hidden_act", decoder.UNGATED, "gelu"),
+        activation=keys.choice("hidden_act", UNGATED, "gelu"),
         parallel=keys.take("use_parallel_residual", True),
         attention_bias="all" if keys.take("attention_bias", True) else "none",
         output_bias=False,
         embedding_scale=1.0,
-        tie_embeddings=decoder.tied(keys, tensors, "gpt_neox.embed_in.weight", default=False),
+        tie_embeddings=tied(keys, tensors, "gpt_neox.embed_in.weight", default=False),
         **rope,
     )
     return config, {"vocab": keys.take("vocab_size")}
@@ -49,7 +50,8 @@ def _write(model: LanguageModel) -> dict[str, Any]:
         "num_hidden_layers": config.layers,
         "max_position_embeddings": config.max_length,
         "layer_norm_eps": config.norm_eps,
-        "hidden_act": decoder.name_of(config.activation, decoder.UNGATED),
+        "hidden_act": name_of(config.activation, UNGATED),
+        "rotary_pct": config.rope_fraction,
         "use_parallel_residual": config.parallel,
         "attention_bias": config.filled().attention_bias == "all",
         "tie_word_embeddings": config.tie_embeddings,
@@ -81,15 +83,15 @@ def _table(model: LanguageModel) -> list[Entry]:
         for number, name in enumerate(("query", "key", "value"))
         for disk, shape in shapes.items()
     ]
-    block += decoder.linear(f"{layer}.attention.dense", "blocks.{i}.attention.out", bias="bias" in shapes)
-    block += decoder.linear(f"{layer}.mlp.dense_h_to_4h", "blocks.{i}.feed_forward.up", bias=True)
-    block += decoder.linear(f"{layer}.mlp.dense_4h_to_h", "blocks.{i}.feed_forward.down", bias=True)
-    block += decoder.layer_norm(f"{layer}.input_layernorm", "blocks.{i}.attention_residual.norm")
-    block += decoder.layer_norm(f"{layer}.post_attention_layernorm", "blocks.{i}.feed_forward_residual.norm")
-    entries = [Entry("gpt_neox.embed_in.weight", decoder.EMBEDDING)]
-    entries += decoder.layer_norm("gpt_neox.final_layer_norm", "norm")
+    block += linear(f"{layer}.attention.dense", "blocks.{i}.attention.out", bias="bias" in shapes)
+    block += linear(f"{layer}.mlp.dense_h_to_4h", "blocks.{i}.feed_forward.up", bias=True)
+    block += linear(f"{layer}.mlp.dense_4h_to_h", "blocks.{i}.feed_forward.down", bias=True)
+    block += layer_norm(f"{layer}.input_layernorm", "blocks.{i}.attention_residual.norm")
+    block += layer_norm(f"{layer}.post_attention_layernorm", "blocks.{i}.feed_forward_residual.norm")
+    entries = [Entry("gpt_neox.embed_in.weight", EMBEDDING)]
+    entries += layer_norm("gpt_neox.final_layer_norm", "norm")
     entries += repeated(block, config.layers)
-    return entries if model.output is None else [*entries, Entry(decoder.HEAD, "output.kernel")]
+    return entries if model.output is None else [*entries, Entry(HEAD, "output.kernel")]
 
 
 FAMILY = Family(
@@ -100,7 +102,7 @@ FAMILY = Family(
     LanguageModel,
     peer="GPTNeoXForCausalLM",
     prefix="gpt_neox.",
-    aliases=((r"^embed_out\.weight$", decoder.HEAD),),
-    ties={decoder.HEAD: decoder.EMBEDDING},
+    aliases=((r"^embed_out\.weight$", HEAD),),
+    ties={HEAD: EMBEDDING},
     ignored=(r"gpt_neox\.layers\.\d+\.attention\.(?:bias|masked_bias|rotary_emb\.inv_freq)",),
 )

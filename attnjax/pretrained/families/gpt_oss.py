@@ -14,6 +14,8 @@ from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.nn.activation import CLIPPED
 from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.families import _llama as llama
+from attnjax.pretrained.families._shared import linear
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, View
 from attnjax.pretrained.tensors import Tensors
@@ -32,7 +34,7 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
         kinds = [
             ("sliding_attention", "full_attention")[i % 2] for i in range(keys.take("num_hidden_layers"))
         ]
-    return decoder.read_llama(
+    return llama.read_llama(
         keys,
         tensors,
         norm_eps=keys.take("rms_norm_eps", 1e-5),
@@ -50,7 +52,7 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
 def _write(model: LanguageModel) -> dict[str, Any]:
     config = model.config
     return (
-        decoder.write_llama(model)
+        llama.write_llama(model)
         | decoder.write_windows(config)
         | {
             "hidden_act": "silu",
@@ -77,7 +79,7 @@ def _table(model: LanguageModel) -> list[Entry]:
     experts, dim, hidden = config.experts or 0, config.dim, config.hidden_dim
     disk, ours = "model.layers.{i}.mlp", "blocks.{i}.feed_forward"
     both = f"{disk}.experts.gate_up_proj"
-    mixture = decoder.linear(f"{disk}.router", f"{ours}.router", bias=True)
+    mixture = linear(f"{disk}.router", f"{ours}.router", bias=True)
     for start, name in enumerate(("gate", "up")):
         view = _every_second(start)
         mixture.append(Entry(both, f"{ours}.{name}.kernel", view, (experts, dim, 2 * hidden)))
@@ -86,7 +88,7 @@ def _table(model: LanguageModel) -> list[Entry]:
     mixture.append(Entry(down, f"{ours}.down.kernel", lambda x: x.swapaxes(1, 2), (experts, hidden, dim)))
     mixture.append(Entry(f"{down}_bias", f"{ours}.down.bias"))
     sink = Entry("model.layers.{i}.self_attn.sinks", "blocks.{i}.attention.made.sink.logits")
-    return decoder.llama_table(model, [*decoder.llama_attention(model), sink], mixture)
+    return llama.table(model, [*llama.self_attention(model), sink], mixture)
 
 
-FAMILY = decoder.llama_like("gpt_oss", "GptOssForCausalLM", _read, _write, _table)
+FAMILY = llama.family("gpt_oss", "GptOssForCausalLM", _read, _write, _table)

@@ -9,25 +9,24 @@ from typing import Any
 
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
-from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.families import _llama as llama
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.tensors import Tensors
 
 
 def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
-    biased = keys.take("attention_bias", False)
-    return decoder.read_llama(
+    return llama.read_llama(
         keys,
         tensors,
         bias=keys.take("mlp_bias", False),
-        attention_bias="all" if biased else "none",
+        attention_bias=llama.read_attention_bias(keys),
         output_bias=False,
     )
 
 
 def _write(model: LanguageModel) -> dict[str, Any]:
-    biased = model.blocks[0].attention.out.bias is not None
-    return decoder.write_llama(model) | {"mlp_bias": model.config.bias, "attention_bias": biased}
+    written = llama.write_llama(model) | llama.write_attention_bias(model)
+    return written | {"mlp_bias": model.config.bias}
 
 
-FAMILY = decoder.llama_like("llama", "LlamaForCausalLM", _read, _write)
+FAMILY = llama.family("llama", "LlamaForCausalLM", _read, _write)

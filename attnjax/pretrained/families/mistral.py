@@ -9,6 +9,7 @@ from typing import Any
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.families import _llama as llama
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.tensors import Tensors
 
@@ -16,12 +17,12 @@ from attnjax.pretrained.tensors import Tensors
 def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
     window = keys.nullable("sliding_window", 4096)
     mechanism = decoder.mechanisms(["sliding_attention"], window)
-    return decoder.read_llama(keys, tensors, mechanism=mechanism)
+    return llama.read_llama(keys, tensors, mechanism=mechanism)
 
 
 def _write(model: LanguageModel) -> dict[str, Any]:
     window = decoder.write_windows(model.config)["sliding_window"]
-    return decoder.write_llama(model) | {"sliding_window": window}
+    return llama.write_llama(model) | {"sliding_window": window}
 
 
-FAMILY = decoder.llama_like("mistral", "MistralForCausalLM", _read, _write)
+FAMILY = llama.family("mistral", "MistralForCausalLM", _read, _write)

@@ -9,6 +9,7 @@ from typing import Any
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.families import _llama as llama
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, of_experts
 from attnjax.pretrained.tensors import Tensors
@@ -19,7 +20,7 @@ _NAMES = {"w1": "gate", "w2": "down", "w3": "up"}
 def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
     keys.ignore("router_jitter_noise")  # Of training.
     window = keys.optional("sliding_window")
-    return decoder.read_llama(
+    return llama.read_llama(
         keys,
         tensors,
         norm_eps=keys.take("rms_norm_eps", 1e-5),
@@ -33,7 +34,7 @@ def _write(model: LanguageModel) -> dict[str, Any]:
     config = model.config
     window = {"sliding_window": decoder.write_windows(config)["sliding_window"]}
     experts = {"num_local_experts": config.experts, "num_experts_per_tok": config.active_experts}
-    return decoder.write_llama(model) | window | experts
+    return llama.write_llama(model) | window | experts
 
 
 def _table(model: LanguageModel) -> list[Entry]:
@@ -41,7 +42,7 @@ def _table(model: LanguageModel) -> list[Entry]:
     one = [Entry(f"{disk}.experts.{{e}}.{w}.weight", f"{ours}.{name}.kernel") for w, name in _NAMES.items()]
     experts = of_experts(one, model.config.experts or 0)
     router = Entry(f"{disk}.gate.weight", f"{ours}.router.kernel")
-    return decoder.llama_table(model, feed_forward=[router, *experts])
+    return llama.table(model, feed_forward=[router, *experts])
 
 
-FAMILY = decoder.llama_like("mixtral", "MixtralForCausalLM", _read, _write, _table)
+FAMILY = llama.family("mixtral", "MixtralForCausalLM", _read, _write, _table)

@@ -8,26 +8,25 @@ from typing import Any
 
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
-from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.families import _llama as llama
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.tensors import Tensors
 
 
 def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
-    return decoder.read_llama(
+    return llama.read_llama(
         keys,
         tensors,
         norm_placement="inner",
         norm_eps=keys.take("rms_norm_eps", 1e-5),
         qk_norm=True,
         qk_norm_groups=1,
-        attention_bias="all" if keys.take("attention_bias", False) else "none",
+        attention_bias=llama.read_attention_bias(keys),
     )
 
 
 def _write(model: LanguageModel) -> dict[str, Any]:
-    biased = model.blocks[0].attention.out.bias is not None
-    return decoder.write_llama(model) | {"attention_bias": biased}
+    return llama.write_llama(model) | llama.write_attention_bias(model)
 
 
-FAMILY = decoder.llama_like("olmo2", "Olmo2ForCausalLM", _read, _write)
+FAMILY = llama.family("olmo2", "Olmo2ForCausalLM", _read, _write)

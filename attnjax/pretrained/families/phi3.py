@@ -9,6 +9,8 @@ from typing import Any
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.families import _llama as llama
+from attnjax.pretrained.families._shared import linear
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, rows
 from attnjax.pretrained.tensors import Tensors
@@ -19,12 +21,12 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
     window = keys.optional("sliding_window")
     mechanism = decoder.mechanisms(["sliding_attention"], window)
     eps = keys.take("rms_norm_eps", 1e-5)
-    return decoder.read_llama(keys, tensors, mechanism=mechanism, norm_eps=eps)
+    return llama.read_llama(keys, tensors, mechanism=mechanism, norm_eps=eps)
 
 
 def _write(model: LanguageModel) -> dict[str, Any]:
     window = decoder.write_windows(model.config)["sliding_window"]
-    return decoder.write_llama(model) | {"sliding_window": window}
+    return llama.write_llama(model) | {"sliding_window": window}
 
 
 def _table(model: LanguageModel) -> list[Entry]:
@@ -34,11 +36,11 @@ def _table(model: LanguageModel) -> list[Entry]:
     sizes = {"query": queries, "key": keys, "value": keys}
     targets = {f"blocks.{{i}}.attention.{name}.kernel": size for name, size in sizes.items()}
     mine = rows(f"{attention}.qkv_proj.weight", targets, config.dim)
-    mine += decoder.linear(f"{attention}.o_proj", "blocks.{i}.attention.out", bias=False)
+    mine += linear(f"{attention}.o_proj", "blocks.{i}.attention.out", bias=False)
     targets = {f"blocks.{{i}}.feed_forward.{name}.kernel": config.hidden_dim for name in ("gate", "up")}
     feed_forward = rows(f"{mlp}.gate_up_proj.weight", targets, config.dim)
-    feed_forward += decoder.linear(f"{mlp}.down_proj", "blocks.{i}.feed_forward.down", bias=False)
-    return decoder.llama_table(model, mine, feed_forward)
+    feed_forward += linear(f"{mlp}.down_proj", "blocks.{i}.feed_forward.down", bias=False)
+    return llama.table(model, mine, feed_forward)
 
 
-FAMILY = decoder.llama_like("phi3", "Phi3ForCausalLM", _read, _write, _table)
+FAMILY = llama.family("phi3", "Phi3ForCausalLM", _read, _write, _table)

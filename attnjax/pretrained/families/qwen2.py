@@ -9,17 +9,18 @@ from typing import Any
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.families import _llama as llama
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.tensors import Tensors
 
 
 def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
     mechanism = decoder.read_late_windows(keys)
-    return decoder.read_llama(keys, tensors, attention_bias="qkv", mechanism=mechanism)
+    return llama.read_llama(keys, tensors, attention_bias="qkv", mechanism=mechanism)
 
 
 def _write(model: LanguageModel) -> dict[str, Any]:
-    return decoder.write_llama(model) | decoder.write_late_windows(model.config)
+    return llama.write_llama(model) | decoder.write_late_windows(model.config)
 
 
-FAMILY = decoder.llama_like("qwen2", "Qwen2ForCausalLM", _read, _write)
+FAMILY = llama.family("qwen2", "Qwen2ForCausalLM", _read, _write)

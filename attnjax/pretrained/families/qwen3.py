@@ -9,24 +9,25 @@ from typing import Any
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.families import _llama as llama
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.tensors import Tensors
 
 
 def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
-    return decoder.read_llama(
+    return llama.read_llama(
         keys,
         tensors,
         head_dim=keys.take("head_dim", 128),
         qk_norm=True,
-        attention_bias="all" if keys.take("attention_bias", False) else "none",
+        attention_bias=llama.read_attention_bias(keys),
         mechanism=decoder.read_late_windows(keys),
     )
 
 
 def _write(model: LanguageModel) -> dict[str, Any]:
-    biased = {"attention_bias": model.blocks[0].attention.out.bias is not None}
-    return decoder.write_llama(model) | decoder.write_late_windows(model.config) | biased
+    windows = decoder.write_late_windows(model.config)
+    return llama.write_llama(model) | windows | llama.write_attention_bias(model)
 
 
-FAMILY = decoder.llama_like("qwen3", "Qwen3ForCausalLM", _read, _write)
+FAMILY = llama.family("qwen3", "Qwen3ForCausalLM", _read, _write)

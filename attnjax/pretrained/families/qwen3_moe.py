@@ -9,7 +9,7 @@ from typing import Any
 from attnjax.config import require
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
-from attnjax.pretrained.families import _decoder as decoder
+from attnjax.pretrained.families import _llama as llama
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, of_experts
 from attnjax.pretrained.tensors import Tensors
@@ -22,7 +22,7 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
     keys.only("decoder_sparse_step", 1)
     keys.only("mlp_only_layers", [])
     keys.ignore("intermediate_size", "sliding_window", "max_window_layers")  # Of layers that there are not.
-    return decoder.read_llama(
+    return llama.read_llama(
         keys,
         tensors,
         head_dim=keys.take("head_dim", 128),
@@ -30,19 +30,19 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
         experts=keys.take("num_experts", keys.take("num_local_experts", 128)),
         active_experts=keys.take("num_experts_per_tok", 8),
         qk_norm=True,
-        attention_bias="all" if keys.take("attention_bias", False) else "none",
+        attention_bias=llama.read_attention_bias(keys),
     )
 
 
 def _write(model: LanguageModel) -> dict[str, Any]:
     config = model.config
-    return decoder.write_llama(model) | {
+    experts = {
         "moe_intermediate_size": config.hidden_dim,
         "num_experts": config.experts,
         "num_experts_per_tok": config.active_experts,
         "norm_topk_prob": True,
-        "attention_bias": model.blocks[0].attention.out.bias is not None,
     }
+    return llama.write_llama(model) | llama.write_attention_bias(model) | experts
 
 
 def _table(model: LanguageModel) -> list[Entry]:
@@ -51,7 +51,7 @@ def _table(model: LanguageModel) -> list[Entry]:
     one = [Entry(f"{disk}.experts.{{e}}.{name}_proj.weight", f"{ours}.{name}.kernel") for name in names]
     experts = of_experts(one, model.config.experts or 0)
     router = Entry(f"{disk}.gate.weight", f"{ours}.router.kernel")
-    return decoder.llama_table(model, feed_forward=[router, *experts])
+    return llama.table(model, feed_forward=[router, *experts])
 
 
-FAMILY = decoder.llama_like("qwen3_moe", "Qwen3MoeForCausalLM", _read, _write, _table)
+FAMILY = llama.family("qwen3_moe", "Qwen3MoeForCausalLM", _read, _write, _table)

@@ -10,8 +10,8 @@ from typing import Any
 from attnjax.config import InputError
 from attnjax.models.config import TransformerConfig
 from attnjax.models.encoder_decoder import Transformer
-from attnjax.pretrained.families._decoder import HEAD, name_of
 from attnjax.pretrained.families._seq2seq import SOURCE
+from attnjax.pretrained.families._shared import HEAD, name_of
 from attnjax.pretrained.family import Family
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, repeated
@@ -95,12 +95,7 @@ def _table(model: Transformer) -> list[Entry]:
         entries.append(Entry(HEAD, "output.kernel"))
     bias = "block.0.layer.0.SelfAttention.relative_attention_bias.weight"
     for side, count in (("encoder", config.encoder_layers), ("decoder", config.decoder_layers)):
-        own = [("SelfAttention", "attention", "attention")]
-        if side == "decoder":
-            own = [
-                ("SelfAttention", "self_attention", "self"),
-                ("EncDecAttention", "cross_attention", "cross"),
-            ]
+        own = _ENCODER if side == "encoder" else _DECODER
         block, layer, ours = [], f"{side}.block.{{i}}.layer", f"{side}.{{i}}"
         for number, (disk, name, connection) in enumerate(own):
             for letter, projection in {"q": "query", "k": "key", "v": "value", "o": "out"}.items():

@@ -9,7 +9,7 @@ from typing import Any
 from attnjax.models.vision import VisionTransformer
 from attnjax.models.vision_config import VisionConfig
 from attnjax.pretrained.families import _vision as vision
-from attnjax.pretrained.families._decoder import UNGATED, layer_norm, linear, name_of
+from attnjax.pretrained.families._shared import UNGATED, layer_norm, linear, name_of
 from attnjax.pretrained.family import Family
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, repeated

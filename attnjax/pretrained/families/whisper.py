@@ -11,7 +11,7 @@ import numpy as np
 from attnjax.models.config import TransformerConfig
 from attnjax.models.encoder_decoder import Transformer
 from attnjax.pretrained.families import _seq2seq as seq2seq
-from attnjax.pretrained.families._decoder import layer_norm
+from attnjax.pretrained.families._shared import layer_norm
 from attnjax.pretrained.family import Family
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry
