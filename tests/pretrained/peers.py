@@ -1,9 +1,9 @@
 """Families against transformers: boosted weights, every layer's attention and vectors, planted bugs."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,11 @@ import pytest
 from flax import nnx
 
 from attnjax.nn import Capture
-from attnjax.pretrained import from_pretrained
+from attnjax.pretrained import from_pretrained, save_pretrained
 from attnjax.pretrained.table import parameters
+from attnjax.pretrained.tensors import open_tensors
 from attnjax.pretrained.verify import boost
+from tests.pretrained.bugs import Bug, Values
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: oracles)")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed (extra: oracles)")
@@ -24,11 +26,14 @@ CAUGHT = 2 * TOLERANCE["float32"]
 """A planted bug makes a difference of at least so much; right ones differ by about 1e-6."""
 VOCAB, LENGTHS = 31, (8, 3, 5)
 LONGEST = max(LENGTHS)
-SIZES = {"vocab_size": VOCAB, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4}
-
-Values = dict[str, np.ndarray]
-"""Parameters of ours by path, or outputs by what they are of."""
-Bug = Callable[[Values], Values]
+MASK = np.arange(LONGEST) < np.array(LENGTHS)[:, None]
+"""Where there are tokens in rows that are padded on the right."""
+SIZES: Mapping[str, Any] = {
+    "vocab_size": VOCAB,
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,16 +48,74 @@ class Case:
 
     model: str
     fields: Mapping[str, Any]
-    settings: Mapping[str, Mapping[str, Any]]
-    weights: Mapping[str, Bug]
+    settings: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    weights: Mapping[str, Bug] = dataclasses.field(default_factory=dict)
     double: bool = False
+    sizes: ClassVar[Mapping[str, Any]] = SIZES
+    """Fields that all cases have."""
 
     def theirs(self, dtype: str = "float32") -> Any:
         """The model of transformers, with boosted weights."""
         made = getattr(transformers, self.model)
-        config = made.config_class(**SIZES | dict(self.fields), attn_implementation="eager")
+        config = made.config_class(**self.sizes | self.fields, attn_implementation="eager")
         torch.manual_seed(0)
         return boosted(made(config).to(getattr(torch, dtype))).eval()
+
+
+class Ours:
+    """Our model, whose program is compiled once for all values of its parameters.
+
+    Args:
+      model: of any class.
+      sizes: the other arguments of its class, such as vocab.
+    """
+
+    def __init__(self, model: Any, **sizes: Any) -> None:
+        self.model, self.sizes = model, sizes
+        self.graph, self.state = nnx.split(model)
+
+        @jax.jit
+        def run(state: Any, inputs: Any, options: Any) -> Any:
+            return nnx.merge(self.graph, state)(*inputs, **options, capture=Capture(hidden=True))
+
+        self._run = run
+
+    def answers(self, bug: Bug | None = None) -> Values:
+        """What it says of what transformers is asked, with other parameters where there is a bug."""
+        raise NotImplementedError
+
+    def told(self, bug: Bug | None, *inputs: Any, **options: Any) -> Values:
+        """All that it says of inputs."""
+        state = self.state
+        if bug is not None:
+            values = bug({name: np.array(param[...]) for name, param in parameters(self.model).items()})
+            flat = nnx.to_flat_state(state)
+            state = nnx.from_flat_state(
+                [(path, param.replace(jnp.asarray(values[".".join(map(str, path))]))) for path, param in flat]
+            )
+        out = self._run(state, inputs, options)._asdict()
+        found = out.pop("weights") | out.pop("hidden") | out
+        return {name: np.asarray(x, np.float64) for name, x in found.items() if x is not None}
+
+    def with_settings(self, changes: Mapping[str, Any]) -> Self:
+        """The same parameters in a model of another config, as far as it has them."""
+        other = type(self.model)(changed(self.model.config, changes), **self.sizes, rngs=nnx.Rngs(0))
+        old = parameters(self.model)
+        for name, param in parameters(other).items():
+            if name in old and old[name].shape == param.shape:
+                param[...] = old[name][...]
+        return type(self)(other, **self.sizes)
+
+
+def changed(config: Any, changes: Mapping[str, Any]) -> Any:
+    """A config with other settings, those of its parts as mappings."""
+    parts = {
+        name: changed(getattr(config, name), x) if isinstance(x, Mapping) else x
+        for name, x in changes.items()
+    }
+    other = dataclasses.replace(config, **parts)
+    assert other != config, changes
+    return other
 
 
 def boosted(model: Any) -> Any:
@@ -60,74 +123,17 @@ def boosted(model: Any) -> Any:
     return boost(model, torch)
 
 
-def tokens() -> np.ndarray:
-    return np.random.default_rng(1).integers(0, VOCAB, (len(LENGTHS), LONGEST))
+def moved_left(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Rows of tokens with their padding on the left."""
+    order = np.stack([np.roll(np.arange(LONGEST), LONGEST - n) for n in LENGTHS])
+    return tuple(np.take_along_axis(x, order, 1) for x in arrays)
 
 
-def answers(model: Any, *, left: bool = False) -> Values:
-    """What the model of transformers says of ragged rows, padded on either side; of padding NaN."""
-    mask = np.arange(LONGEST) < np.array(LENGTHS)[:, None]
-    given = tokens()
-    if left:
-        order = np.stack([np.roll(np.arange(LONGEST), LONGEST - n) for n in LENGTHS])
-        mask, given = (np.take_along_axis(x, order, 1) for x in (mask, given))
-    places = np.clip(np.cumsum(mask, 1) - 1, 0, None)
-    with torch.no_grad():
-        out = model(
-            torch.tensor(given),
-            attention_mask=torch.tensor(mask.astype(int)),
-            position_ids=torch.tensor(places),
-            output_attentions=True,
-            output_hidden_states=True,
-        )
-    last = len(out.hidden_states) - 1
-    names = ["embedding", *(f"blocks.{i}" for i in range(last - 1)), "norm"]
-    found = {"logits": out.logits, **dict(zip(names, out.hidden_states, strict=True))}
-    found |= {f"blocks.{i}.attention": w for i, w in enumerate(out.attentions)}
-    values = {name: x.double().numpy() for name, x in found.items()}
-    if left:
-        values = {name: _rolled(x, len(x.shape) == 4) for name, x in values.items()}
-    return {name: _of_tokens(x) for name, x in values.items()}
-
-
-class Ours:
-    """Our model, whose program is compiled once for all values of its parameters."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self.graph, self.state = nnx.split(model)
-
-        @jax.jit
-        def run(state: Any) -> tuple[Any, Any, Any]:
-            given = jnp.asarray(tokens()), jnp.array(LENGTHS)
-            out = nnx.merge(self.graph, state)(given[0], lengths=given[1], capture=Capture(hidden=True))
-            return out.logits, out.weights, out.hidden
-
-        self._run = run
-
-    def answers(self, bug: Bug | None = None) -> Values:
-        """What it says of ragged rows, with other parameters where there is a bug; of padding NaN."""
-        state = self.state
-        if bug is not None:
-            values = {name: np.array(param[...]) for name, param in parameters(self.model).items()}
-            state = state_of(self.model, bug(values))
-        logits, weights, hidden = self._run(state)
-        found = {"logits": logits, **weights, **hidden}
-        return {name: _of_tokens(np.asarray(x, np.float64)) for name, x in found.items()}
-
-    def with_settings(self, changes: Mapping[str, Any]) -> "Ours":
-        """The same parameters in a model of another config, as far as it has them."""
-        config = dataclasses.replace(self.model.config, **changes)
-        vocab = self.model.embedding.tokens.num_embeddings
-        graph, shapes = nnx.split(
-            nnx.eval_shape(lambda: type(self.model)(config, vocab=vocab, rngs=nnx.Rngs(0)))
-        )
-        old, leaves = parameters(self.model), []
-        for path, param in nnx.to_flat_state(shapes):
-            same = old.get(".".join(map(str, path)))
-            kept = same is not None and same.shape == param.shape
-            leaves.append((path, param.replace(same[...] if kept else jnp.zeros(param.shape))))
-        return Ours(nnx.merge(graph, nnx.from_flat_state(leaves)))
+def of_tokens(x: np.ndarray, mask: np.ndarray = MASK) -> np.ndarray:
+    """The rows of tokens; those of padding are NaN. What is of texts comes back as it is."""
+    if x.shape[-2] != mask.shape[1]:
+        return x
+    return np.where(mask[:, :, None] if x.ndim == 3 else mask[:, None, :, None], x, np.nan)
 
 
 def difference(found: Values, expected: Values) -> tuple[float, str]:
@@ -140,76 +146,35 @@ def difference(found: Values, expected: Values) -> tuple[float, str]:
     return sizes[where], where
 
 
-def uncaught(case: Case, folder: Path, expected: Values) -> dict[str, tuple[float, str]]:
+def uncaught(ours: Ours, case: Case, expected: Values) -> dict[str, tuple[float, str]]:
     """The planted bugs that make no difference."""
-    ours = Ours(from_pretrained(folder))
     found = {name: difference(ours.answers(bug), expected) for name, bug in case.weights.items()}
     for name, changes in case.settings.items():
-        given = {field: getattr(ours.model.config, field) for field in changes}
-        assert given != changes, name
         found[name] = difference(ours.with_settings(changes).answers(), expected)
     return {name: (size, where) for name, (size, where) in found.items() if not size > CAUGHT}
 
 
-def state_of(model: Any, values: Values) -> Any:
-    flat = nnx.to_flat_state(nnx.state(model))
-    return nnx.from_flat_state(
-        [(path, param.replace(jnp.asarray(values[".".join(map(str, path))]))) for path, param in flat]
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of each tensor of a folder."""
+    return {name: x.tobytes() for name, x in open_tensors(folder).items()}
+
+
+def saved(model: Any, family: str, theirs: Path, folder: Path) -> tuple[Path, Path]:
+    """A model as it came, and as one of ours that a family is found for: folders, bit for bit theirs."""
+    as_it_came, own = folder / "as_it_came", folder / "own"
+    save_pretrained(model, as_it_came)
+    assert contents(as_it_came) == contents(theirs)
+    model.origin = None
+    save_pretrained(model, own, family=family)
+    assert contents(own) == contents(theirs)
+    assert from_pretrained(own).config.filled() == model.config.filled()
+    return as_it_came, own
+
+
+def loaded(model: Any, folder: Path) -> Any:
+    """A folder as transformers loads it into the class of a model, with all its tensors."""
+    found, loading = type(model).from_pretrained(
+        folder, output_loading_info=True, attn_implementation="eager"
     )
-
-
-def _rolled(x: np.ndarray, pairs: bool) -> np.ndarray:
-    """Rows that were padded on the left, as if on the right."""
-    rows = []
-    for row, length in zip(x, LENGTHS, strict=True):
-        row = np.roll(row, length - LONGEST, axis=-2)
-        rows.append(np.roll(row, length - LONGEST, axis=-1) if pairs else row)
-    return np.stack(rows)
-
-
-def _of_tokens(x: np.ndarray) -> np.ndarray:
-    """The rows of tokens; those of padding are NaN."""
-    x = np.array(x)
-    for row, length in zip(x, LENGTHS, strict=True):
-        row[..., length:, :] = np.nan
-    return x
-
-
-# Bugs that every family may have.
-
-
-def every(part: str, change: Callable[[np.ndarray], np.ndarray]) -> Bug:
-    def planted(values: Values) -> Values:
-        found = {name: change(x) for name, x in values.items() if part in name}
-        assert found, part
-        return values | found
-
-    return planted
-
-
-def exchanged(one: str, other: str) -> Bug:
-    def planted(values: Values) -> Values:
-        pairs = {name: name.replace(one, other) for name in values if one in name}
-        assert pairs, one
-        return values | {a: values[b] for a, b in pairs.items()} | {b: values[a] for a, b in pairs.items()}
-
-    return planted
-
-
-def turned(x: np.ndarray) -> np.ndarray:
-    """A matrix that was not transposed, of the shape that it has all the same."""
-    return x.reshape(len(x), -1).reshape(-1, len(x)).T.reshape(x.shape)
-
-
-GATED: Mapping[str, Bug] = {"gate and up exchanged": exchanged("gate.kernel", "up.kernel")}
-BUGS: Mapping[str, Bug] = {
-    "heads reversed": every("attention.key.kernel", lambda x: x[:, ::-1]),
-    "query not transposed": every("attention.query.kernel", turned),
-    "key and value exchanged": exchanged("attention.key.kernel", "attention.value.kernel"),
-    "wrong scale": every("attention.query.kernel", lambda x: 1.1 * x),
-    "norms exchanged": exchanged("attention_residual.norm.scale", "feed_forward_residual.norm.scale"),
-}
-BIASED: Mapping[str, Bug] = {
-    "no bias of queries": every("attention.query.bias", np.zeros_like),
-    "no bias of values": every("attention.value.bias", np.zeros_like),
-}
+    assert not any(loading.values()), loading
+    return found.eval()

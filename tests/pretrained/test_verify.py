@@ -1,17 +1,10 @@
 """`attnjax pretrained`: what it shows, and the layer that it blames."""
 
-import jax
 import pytest
 
 from attnjax.pretrained import verify
 from attnjax.pretrained.folder import from_pretrained
 from tests.pretrained.test_folder import configure, folder  # noqa: F401
-
-
-@pytest.fixture(autouse=True)
-def _single_precision():
-    with jax.enable_x64(False):
-        yield
 
 
 def test_show_has_every_tensor(folder, attnjax) -> None:  # noqa: F811

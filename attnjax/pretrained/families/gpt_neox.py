@@ -12,11 +12,13 @@ import numpy as np
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.pretrained.families import _decoder as decoder
-from attnjax.pretrained.families._shared import EMBEDDING, HEAD, UNGATED, layer_norm, linear, name_of, tied
+from attnjax.pretrained.families._shared import EMBEDDING, UNGATED, layer_norm, linear, name_of, tied
 from attnjax.pretrained.family import Family
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, View, repeated, reshaped
 from attnjax.pretrained.tensors import Tensors
+
+_HEAD = "embed_out.weight"
 
 
 def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
@@ -35,7 +37,7 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
         attention_bias="all" if keys.take("attention_bias", True) else "none",
         output_bias=False,
         embedding_scale=1.0,
-        tie_embeddings=tied(keys, tensors, "gpt_neox.embed_in.weight", default=False),
+        tie_embeddings=tied(keys, tensors, "gpt_neox.embed_in.weight", _HEAD, default=False),
         **rope,
     )
     return config, {"vocab": keys.take("vocab_size")}
@@ -91,7 +93,7 @@ def _table(model: LanguageModel) -> list[Entry]:
     entries = [Entry("gpt_neox.embed_in.weight", EMBEDDING)]
     entries += layer_norm("gpt_neox.final_layer_norm", "norm")
     entries += repeated(block, config.layers)
-    return entries if model.output is None else [*entries, Entry(HEAD, "output.kernel")]
+    return entries if model.output is None else [*entries, Entry(_HEAD, "output.kernel")]
 
 
 FAMILY = Family(
@@ -102,7 +104,7 @@ FAMILY = Family(
     LanguageModel,
     peer="GPTNeoXForCausalLM",
     prefix="gpt_neox.",
-    aliases=((r"^embed_out\.weight$", HEAD),),
-    ties={HEAD: EMBEDDING},
+    aliases=((r"^lm_head\.weight$", _HEAD),),
+    ties={_HEAD: EMBEDDING},
     ignored=(r"gpt_neox\.layers\.\d+\.attention\.(?:bias|masked_bias|rotary_emb\.inv_freq)",),
 )
