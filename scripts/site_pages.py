@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,22 @@ def commands() -> str:
 
 
 def guides() -> str:
-    """Returns the guides for contributors, whose links are seen from the page's folder."""
+    """Returns the guides for contributors, each with its diffs; links are seen from the page's folder."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    section = text[text.index("\n## Four guides\n") : text.index("\n**Dependencies**")].partition("guides\n")[
-        2
-    ]
+    section = text.partition("\n## Guides\n")[2].partition("\n**Dependencies**")[0]
     # A list begins after an empty line: other readers of Markdown ask for none.
     for written, shown in (("](docs/guides/", "]("), ("\n### ", "\n## "), ("\n1. ", "\n\n1. ")):
         section = section.replace(written, shown)
-    return section
+    return "\n## ".join(part + _diffs(part) for part in section.split("\n## "))
+
+
+def _diffs(text: str) -> str:
+    """Returns the diffs that a text links to, folded."""
+    return "".join(
+        f"\n<details markdown>\n<summary>{name}</summary>\n\n"
+        f"````diff\n{(ROOT / 'docs' / 'guides' / name).read_text(encoding='utf-8')}````\n\n</details>\n"
+        for name in re.findall(r"\]\((\w+\.diff)\)", text)
+    )
 
 
 MADE = {"reference/command_line.md": commands, "guides/adding.md": guides}

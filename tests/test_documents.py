@@ -12,6 +12,7 @@ import pytest
 import attnjax
 from attnjax.cli import main
 from attnjax.cli.command_line import COMMANDS
+from attnjax.pretrained import family
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -95,6 +96,12 @@ def test_the_reference_has_what_it_names_and_all_of_attnjax() -> None:
     found = {name.rpartition(".")[2]: pkgutil.resolve_name(name) for name in named}
     assert all(callable(value) for value in found.values())
     assert set(attnjax.__all__) <= set(found)
+
+
+def test_the_guide_has_a_row_for_each_family() -> None:
+    text = (ROOT / "docs/guides/pretrained.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \|", text, re.MULTILINE)
+    assert [row.replace("-", "_") for row in rows[1:]] == family.names()
 
 
 def test_the_readme_is_short() -> None:
