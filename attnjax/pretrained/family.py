@@ -27,13 +27,13 @@ class Family:
       read: from the keys of config.json and the tensors, whose values it need not look at, to the config of a
         model of ours, without dtypes, and the other arguments of its class, such as vocab.
       write: from a model to the keys that `read` asks for.
-      model: chooses the class of the model by its config.
       table: the entries of a model.
+      model: its class, or what else makes it of a config, those arguments and rngs.
+      peer: the class in transformers that says the same.
       prefix: of names on disk, which files of a model without head lack.
       aliases: other names that stand on disk, as patterns and what the table has in their place.
       ties: tensors that may be copies of others on disk, with the parameter that both are.
       ignored: patterns of names on disk that are no parameters, such as tables that are computed.
-      peer: the class in transformers that says the same.
     """
 
     name: str

@@ -20,9 +20,8 @@ from attnjax.pretrained.table import Entry, Join, join, joined, parameters
 from attnjax.pretrained.tensors import SAFETENSORS, TORCH, Tensors, open_tensors, read_json
 
 CONFIG = "config.json"
-_OF_HEAD = ("output_bias",)
-"""Settings of a head, which say nothing where it is the embedding."""
 DTYPES = ("float32", "bfloat16", "float16", "float64")
+"""Dtypes that a model may have; tensors on disk may have others, which are converted."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,15 +176,13 @@ def _config_of(family: Family, model: Any) -> dict[str, Any]:
     config, _ = family.read(Keys(raw, f"family {family.name}"), held)
     config = dataclasses.replace(config, dtype=model.config.dtype, param_dtype=model.config.param_dtype)
     given, found = model.config.filled(), config.filled()
-    for field in dataclasses.fields(config):
-        ours, theirs = getattr(given, field.name), getattr(found, field.name)
-        if ours != theirs and field.name not in (
-            "implementation",
-            *_OF_HEAD * getattr(config, "tie_embeddings", False),
-        ):
-            raise InputError(
-                f"model.{field.name} is {ours!r}: a {family.name} of such a config has {theirs!r}"
-            )
+    unsaid = {"implementation"}
+    if getattr(config, "tie_embeddings", False):
+        unsaid.add("output_bias")  # It is of a head that is not the embedding.
+    for name in [field.name for field in dataclasses.fields(config) if field.name not in unsaid]:
+        ours, theirs = getattr(given, name), getattr(found, name)
+        if ours != theirs:
+            raise InputError(f"model.{name} is {ours!r}: a {family.name} of such a config has {theirs!r}")
     return raw
 
 

@@ -30,7 +30,7 @@ HARMLESS = frozenset(
 
 
 class Keys:
-    """The keys of a config.json, which remember who was asked for.
+    """The keys of a config.json, which remember which of them were asked for.
 
     Args:
       raw: the object in the file.
@@ -51,10 +51,15 @@ class Keys:
         self._asked: set[str] = set()
 
     def take(self, name: str, default: Any = None, *, kind: type | tuple[type, ...] | None = None) -> Any:
-        """Returns the value of a key, or where it is not there a default; None has none: it must be there.
+        """Returns the value of a key, or where it is not there a default.
+
+        Args:
+          name: the key.
+          default: None: there is none, the key must be there.
+          kind: of the value, where float takes whole numbers too; None: that of the default, else int.
 
         Raises:
-          InputError: It is not there, and there is no default, or it is of another kind than the default.
+          InputError: It is not there, and there is no default, or it is of another kind.
         """
         self._asked.add(name)
         value = self.raw.get(name)
@@ -90,13 +95,12 @@ class Keys:
         return choices[value]
 
     def only(self, name: str, *values: Any) -> None:
-        """Raises InputError where a key is there and has none of the values, which alone have code here."""
+        """Raises InputError where a key is there with none of the values, or at all where none is given."""
         value = self.optional(name)
         if value is not None and value not in values:
-            expected = " or ".join(repr(x) for x in values)
-            raise InputError(
-                f"{self.label} has {name} = {value!r}: expected {expected}, there is no other here"
-            )
+            expected = " or ".join(repr(x) for x in values) or "no such key"
+            shown = f"{self.label} has {name} = {_short(value)}"
+            raise InputError(f"{shown}: expected {expected}, there is no other here")
 
     def ignore(self, *names: str) -> None:
         """Says of keys that they change nothing, in this family."""

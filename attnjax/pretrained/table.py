@@ -20,6 +20,7 @@ from flax import nnx
 from attnjax.config import InputError
 
 View = Callable[[np.ndarray], np.ndarray]
+"""From a tensor to a part of it, laid out anew, without a copy."""
 Params = Mapping[str, nnx.Variable[Any]]
 """Parameters by dotted path, such as "blocks.0.attention.query.kernel"."""
 

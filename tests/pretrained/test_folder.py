@@ -15,6 +15,7 @@ from attnjax.config import InputError
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.pretrained import from_pretrained, save_pretrained
+from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.safetensors_file import Written, read_safetensors, write_safetensors
 from attnjax.pretrained.table import Entry, joined, parameters
 
@@ -134,6 +135,13 @@ def test_a_config_is_read_by_a_list_of_known_keys(changes, message, folder) -> N
         return
     with pytest.raises(InputError, match=message):
         from_pretrained(folder)
+
+
+def test_a_key_with_no_values_may_not_be_there() -> None:
+    keys = Keys({"here": {"a": 1}}, "config.json")
+    keys.only("not_here")
+    with pytest.raises(InputError, match=r"config.json has here = {'a': 1}: expected no such key"):
+        keys.only("here")
 
 
 def test_a_folder_that_is_none(tmp_path) -> None:

@@ -12,7 +12,7 @@ from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.node import PytreeNode, static
 
 
-def contrastive_search(candidates: int = 4, *, penalty: float = 0.6) -> "Contrastive":
+def contrastive_search(candidates: int = 4, *, penalty: float = 0.6) -> "ContrastiveSearch":
     """Returns the strategy that takes the candidate v with the largest (1-α)·p(v) - α·max_j cos(h_v, h_j).
 
     p is the distribution of the next token, h_v the last hidden vector of the candidate as the next token,
@@ -31,13 +31,13 @@ def contrastive_search(candidates: int = 4, *, penalty: float = 0.6) -> "Contras
 
     Example:
       >>> contrastive_search(4, penalty=0.5)
-      contrastive(4, 0.5)
+      contrastive_search(4, 0.5)
     """
     if isinstance(candidates, bool) or not isinstance(candidates, int) or candidates < 1:
         raise ValueError(f"candidates {candidates!r}: expected a whole number, 1 or more")
     if not 0 <= penalty <= 1:
         raise ValueError(f"penalty {penalty!r}: expected a number in [0, 1]")
-    return Contrastive(candidates, penalty)
+    return ContrastiveSearch(candidates, penalty)
 
 
 class Contrast(NamedTuple):
@@ -58,7 +58,7 @@ class Contrast(NamedTuple):
     filled: Bool[Array, "B S"]
 
 
-class Contrastive(PytreeNode):
+class ContrastiveSearch(PytreeNode):
     """The strategy that `contrastive_search` returns."""
 
     candidates: int = static()

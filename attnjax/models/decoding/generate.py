@@ -184,8 +184,8 @@ class _Run:
         self.inputs, self.lengths, self.length = inputs, lengths, max_length
         self.split = nnx.split(model, nnx.Param)
         self.bos = None if bos is None else jnp.int32(bos)
-        ends = np.asarray([eos] if isinstance(eos, int) else list(eos), np.int32)
-        self.marks = Marks(jnp.asarray(ends), jnp.int32(pad))
+        several = np.asarray([eos] if isinstance(eos, int) else list(eos), np.int32)
+        self.marks = Marks(jnp.asarray(several), jnp.int32(pad))
         self.keys = _row_keys(key, inputs.shape[0]) if self.strategy.random else None
 
     def whole(self) -> tuple[Array, Array | None]:

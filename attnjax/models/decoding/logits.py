@@ -84,7 +84,7 @@ def top_p(logits: Float[Array, "*B V"], share: Num[Array, ""] | float) -> Float[
     # The tokens above `low` have the share, those above `high` lack some of it: a token at `high` is needed.
     shape = (*logits.shape[:-1], 1)
     bounds = jnp.full(shape, -1, jnp.int32), jnp.full(shape, ONE, jnp.int32)
-    _, high = jax.lax.fori_loop(0, 31, halve, bounds)
+    _, high = jax.lax.fori_loop(0, 30, halve, bounds)
     # Of a distribution on one token nothing is above its probability of 1, or what rounding leaves of it.
     least = jnp.minimum(jax.lax.bitcast_convert_type(high, jnp.float32), probabilities.max(-1, keepdims=True))
     # All of it is every token: what rounding leaves of the sum says nothing.

@@ -95,19 +95,18 @@ class Speculative(PytreeNode):
         # The last step may look that far beyond what is emitted.
         room = start.length + self.proposals
         last, cache = model.start(start.inputs, start.lengths, bos=start.bos, room=room)
-        last, own = (
-            last.astype(jnp.int32),
-            draft.start(start.inputs, start.lengths, bos=start.bos, room=room)[1],
-        )
+        last = last.astype(jnp.int32)
+        _, draft_cache = draft.start(start.inputs, start.lengths, bos=start.bos, room=room)
         vocabs = [
-            jax.eval_shape(m.extend, last[:, None], c)[0].shape[-1] for m, c in ((model, cache), (draft, own))
+            jax.eval_shape(m.extend, last[:, None], c)[0].shape[-1]
+            for m, c in ((model, cache), (draft, draft_cache))
         ]
         if len(set(vocabs)) > 1:
             raise ValueError(f"draft has {vocabs[1]} tokens: expected those of the model, {vocabs[0]}")
-        for name, kept in (("model", cache), ("draft", own)):
+        for name, kept in (("model", cache), ("draft", draft_cache)):
             _require_slots(name, kept)
         emitted = Emitted.none(start.inputs.shape[0], start.length, start.marks)
-        return Speculation(emitted, last, cache, own, start.keys)
+        return Speculation(emitted, last, cache, draft_cache, start.keys)
 
     def advance(self, model: Decodable, state: Speculation, marks: Marks) -> Speculation:
         """Returns the state with 1 to `proposals` + 1 more tokens in each row."""
@@ -115,14 +114,14 @@ class Speculative(PytreeNode):
         keys = None
         if state.keys is not None:
             keys = jax.vmap(jax.random.fold_in)(state.keys, state.emitted.length)
-        tokens, own = [state.last], state.draft
+        tokens, draft_cache = [state.last], state.draft
         guesses = []
         for place in range(self.proposals):
-            logits, own, _ = draft.extend(tokens[-1][:, None], own)
+            logits, draft_cache, _ = draft.extend(tokens[-1][:, None], draft_cache)
             guesses.append(self._probabilities(logits[:, 0]))
             tokens.append(_drawn(guesses[-1], _at(keys, 2 * place)))
         # The last proposal, too, is one of the tokens before the next one, if it is kept.
-        _, own, _ = draft.extend(tokens[-1][:, None], own)
+        _, draft_cache, _ = draft.extend(tokens[-1][:, None], draft_cache)
         logits, cache, _ = model.extend(jnp.stack(tokens, axis=1), state.cache)
         target = self._probabilities(logits)
 
@@ -146,7 +145,7 @@ class Speculative(PytreeNode):
             emitted,
             last,
             _rolled_back(state.cache, cache, count),
-            _rolled_back(state.draft, own, count),
+            _rolled_back(state.draft, draft_cache, count),
             state.keys,
         )
 
