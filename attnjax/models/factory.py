@@ -156,11 +156,14 @@ class Parts:
             turns["truncate"] = config.rope_truncate
         return scaling(config.rope_factor, original_length=config.rope_original_length, **turns)
 
-    def _head_norm(self) -> HeadNorm:
+    def _head_norm(self) -> HeadNorm | bool:
         config = self.config
+        if not config.qk_norm:
+            return False
         if config.qk_norm_groups is not None:
             return HeadNorm(groups=config.qk_norm_groups, gain="each", eps=config.norm_eps)
-        return HeadNorm("rms_offset" if config.norm == "rms_offset" else "rms", eps=config.norm_eps)
+        norm = HeadNorm("rms_offset" if config.norm == "rms_offset" else "rms", eps=config.norm_eps)
+        return True if norm == HeadNorm() else norm  # It says the same, and reads well in an error.
 
     def _attention(self, choice: Choice, *, rope: Any = None) -> Attention:
         config = self.config
@@ -169,7 +172,7 @@ class Parts:
             "kv_heads": None if config.kv_heads == config.heads else config.kv_heads,
             "head_dim": None if config.head_dim == config.dim // config.heads else config.head_dim,
             "bias": _BIASES[config.attention_bias],
-            "qk_norm": self._head_norm() if config.qk_norm else False,
+            "qk_norm": self._head_norm(),
             "rope": rope,
             "output_gate": config.output_gate,
             "rngs": self.rngs,

@@ -47,8 +47,8 @@ def gated(name: str, gate: Float[Array, "*B F"], up: Float[Array, "*B F"]) -> Fl
     "swiglu_clipped" is that of gpt-oss: g·σ(1.702·g)·(u + 1), g cut at 7 from above, u on both sides.
 
     Example:
-      >>> gated("reglu", jnp.array([-1.0, 2.0]), jnp.array([3.0, 3.0])).tolist()
-      [-0.0, 6.0]
+      >>> gated("reglu", jnp.array([1.0, 2.0]), jnp.array([3.0, 3.0])).tolist()
+      [3.0, 6.0]
     """
     if name == "swiglu_clipped":
         gate, up = jnp.minimum(gate, CLIPPED), jnp.clip(up, -CLIPPED, CLIPPED) + 1

@@ -73,6 +73,7 @@ class SoftmaxAttention(Attention):
       Sukhbaatar et al., Augmenting Self-attention with Persistent Memory, 2019, arXiv:1907.01470 (memory).
 
     Example:
+      >>> from attnjax.ops import masks, normalizers
       >>> attention = SoftmaxAttention(8, 4, kv_heads=2, rope="halves", window=3, sink=True, rngs=nnx.Rngs(0))
       >>> attention(jnp.ones((2, 5, 8)), mask=masks.causal()).out.shape
       (2, 5, 8)

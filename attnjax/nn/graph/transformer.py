@@ -26,6 +26,7 @@ class GraphTransformer(EdgeAttention):
       Dwivedi & Bresson, A Generalization of Transformer Networks to Graphs, 2021, arXiv:2012.09699.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> from flax import nnx
       >>> layer = GraphTransformer(8, 2, edge_dim=3, rngs=nnx.Rngs(0))
       >>> layer(jnp.ones((4, 8)), jnp.array([[0, 1], [1, 2]]), edge_features=jnp.ones((2, 3))).out.shape
