@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: oracles)")
 
 D, N, K, H, T = 16, 4, 2, 8, 7
+SIZES = {"hidden_size": D, "num_attention_heads": N, "num_key_value_heads": K, "num_hidden_layers": 1}
 
 
 def drawn(module: Any) -> dict[str, np.ndarray]:
