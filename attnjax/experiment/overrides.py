@@ -132,7 +132,9 @@ def _reason(leaving: BaseException, box: str, cls: type, arguments: Sequence[str
     types = dict(field_types(cls))
     for name in re.findall(r"--([\w.]+)", text):
         if name in types and (given := _given(f"--{name}", arguments)) is not None:
-            return f"--{name} is {given!r}: expected {type_name(types[name])}"
+            several = any(map(holds_several, (types[name], *get_args(types[name]))))
+            form = f" (as --{name} A B C)" if several else ""
+            return f"--{name} is {given!r}: expected {type_name(types[name])}{form}"
     return text
 
 

@@ -1,16 +1,22 @@
 """Texts that several commands print: changed fields and durations."""
 
+import enum
 from typing import Any
 
 
 def changes_text(changes: dict[str, Any]) -> str:
-    """Returns changed fields and their values as one line.
+    """Returns changed fields and their values as one line, members of an `Enum` by their names.
 
     >>> changes_text({"model.heads": 8, "data.locales": ["de", "fr"], "train.learning_rate": 0.002})
     'model.heads=8 data.locales=de,fr train.learning_rate=0.002'
     """
-    shown = {name: ",".join(map(str, x)) if isinstance(x, list) else str(x) for name, x in changes.items()}
-    return " ".join(f"{name}={text}" for name, text in shown.items())
+    return " ".join(f"{name}={_text(value)}" for name, value in changes.items())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(_text, value))
+    return value.name if isinstance(value, enum.Enum) else str(value)
 
 
 def duration(seconds: float) -> str:

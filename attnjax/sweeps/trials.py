@@ -14,6 +14,7 @@ from typing import Any
 from attnjax.config import InputError, require, require_seed
 from attnjax.experiment.changes import Changes, field_type, replaced, typed, with_changes
 from attnjax.experiment.serialize import decode_value, encode, encode_value
+from attnjax.experiment.words import changes_text
 from attnjax.sweeps.space import Categorical, Range
 
 MAX_LISTED_REFUSALS = 5
@@ -174,7 +175,8 @@ def shape_groups(trials: Iterable[Trial]) -> list[list[Trial]]:
 def _require_different(changes_list: list[Changes]) -> None:
     seen = set()
     for changes in changes_list:
-        require(_key(changes) not in seen, f"the sweep has a trial twice: {_written(changes)}")
+        twice = changes_text(changes) or "no changes"
+        require(_key(changes) not in seen, f"the sweep has a trial twice: {twice}")
         seen.add(_key(changes))
 
 
@@ -199,11 +201,7 @@ def _different(refused: list[str]) -> list[str]:
 
 def shown(changes: Changes) -> str:
     """The changes without the seed, which has no part in whether a config can be."""
-    return _written({name: value for name, value in changes.items() if name != "seed"} or changes)
-
-
-def _written(changes: Changes) -> str:
-    return " ".join(f"{name}={value}" for name, value in changes.items()) or "no changes"
+    return changes_text({name: value for name, value in changes.items() if name != "seed"} or changes)
 
 
 def _untraced(config: Any) -> Any:

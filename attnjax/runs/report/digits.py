@@ -1,5 +1,6 @@
 """Numbers as people read them: no more digits than mean something."""
 
+import enum
 import itertools
 import math
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,8 @@ def numeric(values: Sequence[Any]) -> bool:
 def shown(value: Any, digits: int = SIGNIFICANT_DIGITS) -> str:
     """Returns the value with at most so many significant digits, where it is no whole number.
 
+    A member of an `Enum` is shown by its name, as the command line takes it.
+
     >>> shown(0.0031622776601683794), shown(0.1), shown(20000), shown("pre")
     ('0.003162', '0.1', '20000', 'pre')
     """
@@ -23,7 +26,7 @@ def shown(value: Any, digits: int = SIGNIFICANT_DIGITS) -> str:
         return f"{value:.{digits}g}"
     if isinstance(value, list | tuple):
         return f"({', '.join(shown(item, digits) for item in value)})"
-    return str(value)
+    return value.name if isinstance(value, enum.Enum) else str(value)
 
 
 def labels(values: Sequence[Any]) -> list[str]:
