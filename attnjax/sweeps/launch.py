@@ -195,7 +195,7 @@ def dry_run(spec: SweepSpec, sweep: Sweep, pack_options: PackOptions, notify: No
     """Measures a step of the largest group here and estimates how long the sweep takes. Writes nothing."""
     launcher = LocalLauncher(spec, sweep, Watcher(), notify)
     plan = launcher.plan(pack_options, None)
-    seconds = training_seconds(plan, launcher.groups, launcher.programs)
+    seconds = training_seconds(plan, launcher.groups, launcher.programs, notify)
     # The groups of a search hold only its first trials.
     seconds *= spec.count / sum(map(len, launcher.groups))
     return DryRun(launcher.groups, plan.layout, seconds)

@@ -28,6 +28,8 @@ MAX_TIME_RATIO_TO_SWITCH = 0.8
 
 The two give different bits. With a ratio near 1 the noise of the machine would decide between them.
 """
+MAX_COUNTED_SHAPES = 24
+"""An estimate counts the operations of so many shapes, evenly among all: each has to be traced."""
 KEEP_PARAMS_CHOICES = ("best", "all", "none")
 
 
@@ -129,20 +131,29 @@ def pack_size(trials: int, devices: int | None, width: int | None) -> tuple[int,
     return used, width
 
 
-def training_seconds(plan: PackPlan, groups: Sequence[Sequence[Trial]], programs: Programs) -> float:
+def training_seconds(
+    plan: PackPlan, groups: Sequence[Sequence[Trial]], programs: Programs, notify: Notify
+) -> float:
     """Estimates the seconds of training of all groups.
 
-    A step of the largest group is measured; the others are scaled by their floating-point operations.
+    A step of the largest group is measured; others are scaled by their floating-point operations, and where
+    there are many groups some stand for all.
     """
     largest = max(groups, key=len)
     step = plan.seconds.get(plan.layout.batching) or step_seconds(plan.layout, largest, programs)
-    work = [_operations(plan.layout, group, programs) for group in groups]
-    whole = work[groups.index(largest)]
-    packs = [len(group) / plan.layout.width for group in groups]
-    if not plan.per_pack:
-        packs = [math.ceil(n) for n in packs]  # The trials here are all; a search fills its packs.
-    steps = [n * group[0].config.train.steps for n, group in zip(packs, groups, strict=True)]
-    return sum(n * step * own / whole for n, own in zip(steps, work, strict=True))
+    whole = _operations(plan.layout, largest, programs)
+    count = min(len(groups), MAX_COUNTED_SHAPES)
+    if count < len(groups):
+        notify(f"counting the operations of {count} of {len(groups)} shapes, which stand for all")
+    some = [groups[i * len(groups) // count] for i in range(count)]
+
+    def steps(group: Sequence[Trial]) -> float:
+        packs = len(group) / plan.layout.width
+        # The trials here are all, but for a search, which fills its packs.
+        return (packs if plan.per_pack else math.ceil(packs)) * group[0].config.train.steps
+
+    counted = sum(steps(group) * _operations(plan.layout, group, programs) for group in some)
+    return step / whole * counted * sum(map(steps, groups)) / sum(map(steps, some))
 
 
 def _operations(layout: "PackLayout", trials: Sequence[Trial], programs: Programs) -> float:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from attnjax.runs.store import Run
+from attnjax.sweeps import pack_plan
 from attnjax.sweeps.store import Sweep
 from tests.sweeps.test_run import FAST, GRID, command, only_sweep, run
 
@@ -61,6 +63,22 @@ def test_a_dry_run_prints_trials_shapes_and_an_estimate_and_writes_nothing(capsy
     assert "2 shape(s)" in shown
     assert "of training" in shown
     assert not Path("runs").exists()
+
+
+def test_a_few_of_many_shapes_stand_for_all_in_an_estimate(monkeypatch, capsys) -> None:
+    traced = []
+    operations = pack_plan._operations
+    monkeypatch.setattr(pack_plan, "_operations", lambda *args: traced.append(args) or operations(*args))
+    monkeypatch.setattr(pack_plan, "MAX_COUNTED_SHAPES", 2)
+    monkeypatch.setattr(pack_plan, "step_seconds", lambda *args, **options: 100.0)
+    grid = ("sweep", "toy", "--grid", "train.batch_size=2,3,4,5", "--seeds", "2", *FAST, "--dry-run")
+    assert run(*grid, "--train.steps", "6") == 0
+    shown = capsys.readouterr()
+    assert "counting the operations of 2 of 4 shapes" in shown.err
+    assert len(traced) == 3  # The two, and the one that was measured.
+    # Four packs of six steps; larger batches than the measured one take a little longer.
+    minutes = float(re.search(r"about ([\d.]+) min of training", shown.out)[1])
+    assert 4 * 6 * 100 / 60 <= minutes < 2 * 4 * 6 * 100 / 60
 
 
 def test_the_time_left_counts_the_steps_of_each_trial(capsys) -> None:
