@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-# Programs compiled by one process of a test run are found again by the others and by the next run, however small:
-# to write one takes a tenth of the time of compiling it, to read it a fifth.
+# Programs compiled by one process of a test run are found again by the others and by the next run, small ones
+# too: to write one takes a tenth of the time of compiling it, to read it a fifth.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
