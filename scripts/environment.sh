@@ -37,12 +37,16 @@ find_python() {
 # EXTRAS (comma-separated, may be empty) at the versions of constraints.txt. A stamp makes a second call instant.
 ensure_environment() {
     local folder=$1 python=$2 extras=$3
-    local stamp="$folder/.attnjax-installed${extras:+-${extras//,/-}}" state
+    local stamp state extra
     state=$(cd "$ROOT" && { printf '%s\n' "$ROOT"; cat constraints.txt pyproject.toml; } | cksum)
-    if [ -x "$folder/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$state" ]; then
+    for stamp in "$folder"/.attnjax-installed*; do
+        [ -x "$folder/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$state" ] || continue
+        for extra in ${extras//,/ }; do
+            [[ ${stamp##*/.attnjax-installed}- = *-"$extra"-* ]] || continue 2
+        done
         say "Environment ${folder#"$ROOT"/} is up to date"
         return
-    fi
+    done
     if ! is_python "$folder/bin/python" || ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
         say "Creating ${folder#"$ROOT"/} with $("$python" --version)"
         "$python" -m venv --clear "$folder" ||
@@ -55,7 +59,7 @@ ensure_environment() {
         "$folder/bin/python" -m pip install -qq --no-compile --editable ".${extras:+[$extras]}") ||
         fail "pip could not install the pinned versions (its message is above)"
     compile_imports "$folder/bin/python"
-    printf '%s\n' "$state" >"$stamp"
+    printf '%s\n' "$state" >"$folder/.attnjax-installed${extras:+-${extras//,/-}}"
 }
 
 # compile_imports PYTHON: keeps the byte code of all that attnjax imports, even where PYTHONDONTWRITEBYTECODE is set:

@@ -32,6 +32,9 @@ reveal_type(aj.plan_attention(x, x, x).visited)  # int | None
 reveal_type(aj.linear_attention(x, x, x, chunk_size=2))  # Array
 reveal_type(aj.linear_attention(x, x, x, return_state=True))  # tuple[Array, Array]
 reveal_type(aj.rope(x, jnp.arange(4), scaling=aj.LinearScaling(2.0)))  # Array
+reveal_type(linear.gla(x, x, x, decay=x))  # Array
+reveal_type(linear.mamba2(x, x, x, dt=x[..., 0], rate=-x[0, 0, :, 0], lengths=3))  # Array
+reveal_type(linear.mesa(x, x, x, decay=x, strength=x, ridge=x, return_state=True)[0])  # Array
 layer = nn.Attention(8, 2, rngs=nnx.Rngs(0))
 reveal_type(layer)  # Attention
 reveal_type(layer(x).out)  # Array
@@ -47,6 +50,7 @@ aj.plan_attention(x, x, x, score="alibi")  # error
 aj.linear_attention(x, x, x, decay="fast")  # error
 linear.gla("x", x, x, decay=x)  # error
 linear.retention(x, x, x, scale="small")  # error
+linear.gla(x, x, x)  # error
 """
 
 

@@ -33,10 +33,9 @@ def test_the_recurrence(axis: str, form: Any, per_channel: bool) -> None:
     np.testing.assert_array_equal(after, state)
 
 
-@pytest.mark.parametrize("axis", ["T", "B"])
-@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize(("axis", "padded"), [("T", False), ("T", True), ("B", True)])
 @pytest.mark.parametrize("name", MEMBERS)
-def test_a_member(name: str, padded: bool, axis: str) -> None:
+def test_a_member(name: str, axis: str, padded: bool) -> None:
     case, member = draw(name), MEMBERS[name]
     rows, length = (0, 9) if axis == "B" else (2, 0)
     arguments = {n: jnp.asarray(x[:rows, :length], jnp.float32) for n, x in case.tokens.items()}
@@ -50,8 +49,9 @@ def test_a_member(name: str, padded: bool, axis: str) -> None:
 
     _, state = jax.eval_shape(run, None)
     state = jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), state)
-    out, after = run(state)
+    out, after = jax.jit(run)(state)
     assert out.shape == (rows, length, 4, 2)
     if member.two_sided:
-        assert both(name, query, key, value, **arguments, **case.fixed).shape == (rows, length, 4, 2)
+        out = jax.jit(lambda: both(name, query, key, value, **arguments, **case.fixed))()
+        assert out.shape == (rows, length, 4, 2)
     jax.tree.map(np.testing.assert_array_equal, after, state)

@@ -4,7 +4,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypedDict, TypeVar, cast
+from typing import Any, Literal, ParamSpec, Protocol, TypedDict, cast, overload
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,6 @@ from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.linear.call import Form, make_call, spread
 
 Arguments = ParamSpec("Arguments")
-Answer = TypeVar("Answer")
 
 
 class Passed(TypedDict, total=False):
@@ -44,7 +43,23 @@ def passed(options: Options, **others: Any) -> Passed:
     return cast(Passed, kept)
 
 
-def known_arguments(member: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
+class Member(Protocol[Arguments]):
+    """What a type checker sees of a member: its own arguments, and the output, or output and state."""
+
+    # They overlap on purpose: the first that fits counts, and a parameter list cannot be taken apart.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, *args: Any, return_state: Literal[True], **kwargs: Any
+    ) -> tuple[Array, Any]: ...
+
+    @overload
+    def __call__(self, *args: Any, return_state: bool, **kwargs: Any) -> Any: ...
+
+    @overload
+    def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Array: ...
+
+
+def known_arguments(member: Callable[Arguments, Any]) -> Member[Arguments]:
     """Returns the member, which refuses by its own name what neither its signature nor `Options` has.
 
     Python sees `**options` and lets any name in: one that is ignored, or one of the recurrence inside.
@@ -53,7 +68,7 @@ def known_arguments(member: Callable[Arguments, Answer]) -> Callable[Arguments, 
     names = [p.name for p in own if p.kind is not p.VAR_KEYWORD] + list(Options.__annotations__)
 
     @functools.wraps(member)
-    def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+    def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Any:
         unknown = next((name for name in kwargs if name not in names), None)
         if unknown is not None:
             raise TypeError(
@@ -62,7 +77,7 @@ def known_arguments(member: Callable[Arguments, Answer]) -> Callable[Arguments, 
             )
         return member(*args, **kwargs)
 
-    return automatic(spread)(checked)
+    return cast(Member[Arguments], automatic(spread)(checked))
 
 
 def entrance(query: Any, key: Any, value: Any, options: Options) -> tuple[Array, Array, Array]:
