@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from attnjax.models.decoding.sampling import sampling as sampling
     from attnjax.models.decoding.speculative import speculative as speculative
     from attnjax.models.decoding.weights import for_decoding as for_decoding
+    from attnjax.models.detr import Detections as Detections
+    from attnjax.models.detr import Detr as Detr
+    from attnjax.models.detr_config import DetrConfig as DetrConfig
+    from attnjax.models.detr_config import ResNetConfig as ResNetConfig
     from attnjax.models.encoder import Encoder as Encoder
     from attnjax.models.encoder_config import EncoderConfig as EncoderConfig
     from attnjax.models.encoder_decoder import DecoderCache as DecoderCache

@@ -84,7 +84,7 @@ class MixtureOfExperts(nnx.Module):
       activation: of an expert, as in `FeedForward`.
       routing: how experts are chosen and weighed.
       shared: the width of the shared expert; None: there is none.
-      shared_gate: whether there is a u.
+      shared_gate: whether there is a u, which starts at 0.
       bias: whether matrices and scores have one.
       dtype: of the computation; None is what input and parameters promote to; w is in float32 or better.
       param_dtype: of the parameters.
@@ -159,10 +159,9 @@ class MixtureOfExperts(nnx.Module):
         options: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         given: dict[str, Any] = {"activation": activation, "bias": bias, **options}
         self.shared = None if shared is None else FeedForward(dim, shared, **given)
-        axes = named("embed", None)
-        self.shared_gate = (
-            Linear(dim, 1, use_bias=False, kernel_metadata=axes, **options) if shared_gate else None
-        )
+        self.shared_gate: nnx.Param[Array] | None = nnx.data(None)
+        if shared_gate:
+            self.shared_gate = nnx.Param(jnp.zeros((dim,), param_dtype), **named("embed"))
 
     def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
         """Applies the layer to every position by itself."""
@@ -172,7 +171,9 @@ class MixtureOfExperts(nnx.Module):
         out = jnp.einsum("tk,tkd->td", weights, self._parts(tokens, chosen))
         if self.shared is not None:
             own = self.shared(tokens)
-            out = out + (own if self.shared_gate is None else jax.nn.sigmoid(self.shared_gate(tokens)) * own)
+            if self.shared_gate is not None:
+                own = jax.nn.sigmoid(tokens @ self.shared_gate[...].astype(tokens.dtype))[:, None] * own
+            out = out + own
         return out.reshape(x.shape)
 
     def _parts(self, tokens: Float[Array, "T D"], chosen: Int[Array, "T k"]) -> Float[Array, "T k D"]:

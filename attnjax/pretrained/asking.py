@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 
 from attnjax.config import require
+from attnjax.models.detr import Detr
 from attnjax.models.encoder import Encoder
 from attnjax.models.encoder_decoder import Transformer
 from attnjax.models.image_and_text import ContrastiveModel
@@ -52,7 +53,7 @@ def _from_below(values: Values) -> Values:
         stack, _, rest = name.partition(".")
         number, _, attention = rest.partition(".")
         decodes = stack in ("decoder", "target_embedding", "decoder_norm")
-        return name == "logits", decodes, "norm" in stack, int(number or -1), not attention
+        return name in ("boxes", "logits"), decodes, "norm" in stack, int(number or -1), not attention
 
     return {name: values[name] for name in sorted(values, key=place)}
 
@@ -104,6 +105,30 @@ def _of_stages(model: Any, theirs: Any, torch: Any) -> tuple[Values, Values]:
     return ours, {name: x.double().numpy() for name, x in expected.items()}
 
 
+def _of_objects(model: Any, theirs: Any, torch: Any) -> tuple[Values, Values]:
+    """Returns what both find in an image and in a smaller one, which is padded."""
+    size = (2, 160, 224)
+    images = np.random.default_rng(0).normal(size=(*size, theirs.config.num_channels)).astype(np.float32)
+    real = np.ones(size, bool)
+    real[1, 120:], real[1, :, 130:] = False, False
+    asked = {"output_attentions": True, "output_hidden_states": True}
+    pixels, given = torch.tensor(images.transpose(0, 3, 1, 2)), torch.tensor(real)
+    out = theirs(pixels, pixel_mask=given, **asked)
+    found = _run(model, jnp.asarray(images), mask=jnp.asarray(real))
+    layers = len(out.encoder_attentions)
+    last = f"encoder.{layers - 1}"
+    read = out.encoder_hidden_states, out.encoder_attentions
+    expected = dict(_named("encoder", "source_embedding", last, *read))
+    # The objects begin as zeros, of which there is no share.
+    written = out.decoder_hidden_states, out.decoder_attentions
+    expected |= dict(_named("decoder", "target_embedding", "decoder_norm", *written))
+    del expected["target_embedding"]
+    expected |= {f"decoder.{i}.cross_attention": w for i, w in enumerate(out.cross_attentions)}
+    expected |= {"boxes": out.pred_boxes, "logits": out.logits}
+    values = _from_below({name: x.double().numpy() for name, x in expected.items()})
+    return {**found._asdict(), **found.weights, **found.hidden}, values
+
+
 def _of_towers(model: Any, theirs: Any, torch: Any) -> tuple[Values, Values]:
     """Returns what both towers say, of texts that end with an end mark."""
     config, images = theirs.config.text_config, _images(theirs.config.vision_config)
@@ -123,7 +148,8 @@ def _of_towers(model: Any, theirs: Any, torch: Any) -> tuple[Values, Values]:
     }
     pictures = jnp.asarray(images.transpose(0, 2, 3, 1))
     found = _run(model, pictures, jnp.asarray(tokens), lengths=jnp.asarray(lengths))
-    ours, expected = {**found._asdict(), **found.weights, **found.hidden}, {}
+    ours = {**found._asdict(), **found.weights, **found.hidden}
+    expected: Values = {}
     for part, tower in towers.items():
         last = f"blocks.{len(tower.attentions) - 1}"
         named = dict(_named("blocks", "embedding", last, tower.hidden_states, tower.attentions))
@@ -183,6 +209,7 @@ _ANSWERS: dict[type, Any] = {
     VisionTransformer: _of_images,
     SwinTransformer: _of_stages,
     ContrastiveModel: _of_towers,
+    Detr: _of_objects,
     Transformer: _of_pairs,
 }
 """The function that asks both models, by the class of ours."""

@@ -57,8 +57,9 @@ def test_the_expert_for_all_adds_what_it_gives() -> None:
     made = {"experts": 4, "active": 2, "rngs": nnx.Rngs(0)}
     gated = MixtureOfExperts(4, 6, shared=5, shared_gate=True, **made)
     x = jnp.asarray(np.random.default_rng(0).normal(size=(7, 4)), jnp.float32)
+    gated.shared_gate[...] = jnp.arange(4.0) - 1.5
     both, shared = gated(x), gated.shared(x)
-    share = jax.nn.sigmoid(gated.shared_gate(x))
+    share = jax.nn.sigmoid(x @ gated.shared_gate[...])[:, None]
     gated.shared_gate = None
     np.testing.assert_allclose(gated(x) - both, (1 - share) * shared, rtol=1e-4, atol=1e-5)
     gated.shared = None

@@ -118,7 +118,8 @@ def feed_forward(
     if own.shared is not None:
         entries += _matrices(f"{disk}.{shared}", f"{ours}.shared")
     if own.shared_gate is not None:
-        entries += linear(f"{disk}.{shared}_gate", f"{ours}.shared_gate", bias=False)
+        shape = (1, *own.shared_gate.shape)
+        entries.append(Entry(f"{disk}.{shared}_gate.weight", f"{ours}.shared_gate", shape=shape))
     return entries
 
 
