@@ -238,6 +238,11 @@ class Layer(Mechanism):
     Its `takes` is "tokens" for [*B, T, D], "context" for tokens and others [*B, S, C] that they read, "pool"
     for a set [*B, S, D] of which it makes a few vectors, "image" for [*B, Y, X, D], "graph" for nodes
     [*B, N, D] and edges, "depth" for the outputs of all layers before it.
+
+    Attributes:
+      scaled: it takes a `scale` of the products of queries and keys.
     """
 
     kind = "layer"
+
+    scaled: bool = False

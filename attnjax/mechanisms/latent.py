@@ -12,6 +12,7 @@ ROWS: tuple[Mechanism, ...] = (
         formula="k_n = [c U_n, rope(x W_r)], v_n = c V_n, c = norm(x W_c): softmax(q·k/√(H+P)) v; "
         "the cache holds c and one rotated key",
         target=f"{_NN}.mla:LatentAttention",
+        scaled=True,
         paper=Paper(
             "DeepSeek-AI",
             2024,

@@ -71,6 +71,7 @@ ROWS = (
             "2103.14030",
         ),
         "O(T·size²·H)",
+        has_weights=True,
         options={
             "size": Option(7, "pixels along each side of a window", least=1),
             "shift": Option(0, "pixels by which the windows are shifted, below size", least=0),

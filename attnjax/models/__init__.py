@@ -18,10 +18,15 @@ if TYPE_CHECKING:
     from attnjax.models.decoding.sampling import sampling as sampling
     from attnjax.models.decoding.speculative import speculative as speculative
     from attnjax.models.decoding.weights import for_decoding as for_decoding
+    from attnjax.models.detr import Detections as Detections
+    from attnjax.models.detr import Detr as Detr
+    from attnjax.models.detr_config import DetrConfig as DetrConfig
+    from attnjax.models.detr_config import ResNetConfig as ResNetConfig
     from attnjax.models.encoder import Encoder as Encoder
     from attnjax.models.encoder_config import EncoderConfig as EncoderConfig
     from attnjax.models.encoder_decoder import DecoderCache as DecoderCache
     from attnjax.models.encoder_decoder import Transformer as Transformer
+    from attnjax.models.hybrid_config import HybridConfig as HybridConfig
     from attnjax.models.image_and_text import ContrastiveModel as ContrastiveModel
     from attnjax.models.image_and_text import ContrastiveOutput as ContrastiveOutput
     from attnjax.models.language_model import LanguageModel as LanguageModel
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
     from attnjax.models.output import Encoded as Encoded
     from attnjax.models.output import EncoderOutput as EncoderOutput
     from attnjax.models.output import ModelOutput as ModelOutput
+    from attnjax.models.swin import SwinTransformer as SwinTransformer
+    from attnjax.models.swin_config import SwinConfig as SwinConfig
     from attnjax.models.vision import VisionTransformer as VisionTransformer
     from attnjax.models.vision_config import ContrastiveConfig as ContrastiveConfig
     from attnjax.models.vision_config import VisionConfig as VisionConfig

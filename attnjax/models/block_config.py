@@ -62,6 +62,8 @@ class BlockConfig:
     """Attention heads of a layer; they divide dim unless head_dim is given."""
     head_dim: int | None = None
     """Size of a head; None: dim / heads."""
+    value_dim: int | None = None
+    """Size of a head's values; None: head_dim."""
     kv_heads: int | None = None
     """Key/value heads; None: one for each head; 1: multi-query; a divisor of heads between: grouped-query."""
     hidden: int | None = None
@@ -88,6 +90,8 @@ class BlockConfig:
     """Turns from which on they leave a frequency; None: 32 for yarn, 4 for llama3."""
     rope_truncate: bool = True
     """True if yarn's ramp between the two begins and ends at whole pairs of entries."""
+    rope_amplitude: float | None = None
+    """Factor of what yarn rotates; None: 0.1·ln(rope_factor) + 1."""
     norm: Norm = "layer"
     """LayerNorm, RMSNorm or RMSNorm with a gain of 1 + γ."""
     norm_placement: NormPlacement = "pre"
@@ -140,7 +144,7 @@ class BlockConfig:
     def __post_init__(self) -> None:
         for name in ("dim", "heads", "max_length", "active_experts"):
             require_positive(name, getattr(self, name))
-        for name in ("head_dim", "kv_heads", "hidden", "experts"):
+        for name in ("head_dim", "value_dim", "kv_heads", "hidden", "experts"):
             if getattr(self, name) is not None:
                 require_positive(name, getattr(self, name))
         for name, choices in _CHOICES.items():
@@ -201,6 +205,7 @@ class BlockConfig:
         return replace(
             self,
             head_dim=self.head_size,
+            value_dim=self.head_size if self.value_dim is None else self.value_dim,
             kv_heads=self.heads if self.kv_heads is None else self.kv_heads,
             hidden=self.hidden_dim,
             attention_bias=bias if self.attention_bias is None else self.attention_bias,

@@ -4,7 +4,7 @@ from dataclasses import fields
 from typing import Any
 
 from attnjax.config import require
-from attnjax.mechanisms import read
+from attnjax.mechanisms import Layer, read
 
 
 def require_heads_fit(config: Any) -> None:
@@ -64,6 +64,10 @@ def require_rope_fits(config: Any) -> None:
         config.rope_truncate or config.rope_scaling == "yarn",
         f"model.rope_truncate is False: model.rope_scaling is {config.rope_scaling!r}, expected yarn",
     )
+    require(
+        config.rope_amplitude is None or (config.rope_scaling == "yarn" and config.rope_amplitude > 0),
+        f"model.rope_amplitude is {config.rope_amplitude!r}: it must be above 0, with rope_scaling yarn",
+    )
     if config.rope_original_length is not None:
         require_positive("rope_original_length", config.rope_original_length)
         require(
@@ -92,7 +96,9 @@ def require_mechanism_fits(config: Any) -> None:
     )
     for row in rows:
         require(
-            config.attention_scale is None or row.kind in ("softmax", "recipe"),
+            config.attention_scale is None
+            or row.kind in ("softmax", "recipe")
+            or (isinstance(row, Layer) and row.scaled),
             f"model.attention_scale is {config.attention_scale!r}: {row.name} has no such factor",
         )
         row.require_takes("tokens", f"model.mechanism is {config.mechanism!r}")

@@ -153,7 +153,7 @@ class Parts:
         scaling, slow, fast = _TURNS[config.rope_scaling]
         turns: dict[str, Any] = {slow: config.rope_slow_turns, fast: config.rope_fast_turns}
         if config.rope_scaling == "yarn":
-            turns["truncate"] = config.rope_truncate
+            turns |= {"truncate": config.rope_truncate, "attention_factor": config.rope_amplitude}
         return scaling(config.rope_factor, original_length=config.rope_original_length, **turns)
 
     def _head_norm(self) -> HeadNorm | bool:
@@ -171,6 +171,7 @@ class Parts:
             # None where it says nothing new: a layer of one's own need not take it.
             "kv_heads": None if config.kv_heads == config.heads else config.kv_heads,
             "head_dim": None if config.head_dim == config.dim // config.heads else config.head_dim,
+            "value_dim": None if config.value_dim == config.head_dim else config.value_dim,
             "bias": _BIASES[config.attention_bias],
             "qk_norm": self._head_norm(),
             "rope": rope,
@@ -184,8 +185,8 @@ class Parts:
             settings["implementation"] = config.implementation
         return make_attention(choice, config.dim, config.heads, **settings)
 
-    def feed_forward(self) -> FeedForward | MixtureOfExperts:
-        """Makes the feed-forward layer of a block."""
+    def feed_forward(self, layer: int) -> FeedForward | MixtureOfExperts:
+        """Makes the feed-forward layer of block 0, 1, …, all of which are alike."""
         config = self.config
         options: dict[str, Any] = {"activation": config.activation, "bias": config.bias, "rngs": self.rngs}
         options |= self.dtypes
@@ -199,14 +200,14 @@ class Parts:
         own = self._disentangled() if disentangled else self.self_attention(layer, layers)
         config = self.config
         return EncoderBlock(
-            own, self.feed_forward(), self.connection, config.norm_placement, parallel=config.parallel
+            own, self.feed_forward(layer), self.connection, config.norm_placement, parallel=config.parallel
         )
 
     def decoder_block(self, layer: int, layers: int, *, cross_mechanism: str = "softmax") -> DecoderBlock:
         """Makes the block of layer 0, 1, … of so many."""
         own = self.self_attention(layer, layers)
         cross = self.cross_attention(cross_mechanism, layer, layers)
-        return DecoderBlock(own, cross, self.feed_forward(), self.connection, self.config.norm_placement)
+        return DecoderBlock(own, cross, self.feed_forward(layer), self.connection, self.config.norm_placement)
 
     def _disentangled(self) -> DisentangledAttention:
         config = self.config

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from attnjax.models.config import LanguageModelConfig
-from attnjax.models.factory import Parts
+from attnjax.models.hybrid import parts_of
 from attnjax.models.output import Captured, ModelOutput
 from attnjax.nn import Capture, Depth, Dropout, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
@@ -64,7 +64,7 @@ class LanguageModel(nnx.Module):
 
     def __init__(self, config: LanguageModelConfig, *, vocab: int, rngs: nnx.Rngs) -> None:
         self.config = config
-        parts = Parts(config, rngs)
+        parts = parts_of(config, rngs)
         self.embedding = parts.embedding(vocab)
         self.convolution = None if config.convolution is None else parts.convolution(config.convolution)
         self.blocks = nnx.List([parts.encoder_block(i, config.layers) for i in range(config.layers)])

@@ -18,6 +18,7 @@ from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.dynamic.mixture_of_attention import MixtureOfAttention
 from attnjax.nn.dynamic.mixture_of_depths import MixtureOfDepths
 from attnjax.nn.embedding import Embedding
+from attnjax.nn.expert_routing import ExpertRouting
 from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.latent.attention_residual import AttentionResidual
 from attnjax.nn.latent.deltaformer import DeltaFormerAttention
@@ -52,6 +53,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "EncoderBlock",
+    "ExpertRouting",
     "FeedForward",
     "HeadNorm",
     "KVCache",

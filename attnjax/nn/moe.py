@@ -1,5 +1,7 @@
 """Feed-forward layers of many experts, of which every token goes through a few."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -8,8 +10,9 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.nn.activation import ACTIVATIONS, GATED, gated
 from attnjax.nn.axes import named
+from attnjax.nn.expert_routing import ExpertRouting
+from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.joining import Linear
-from attnjax.ops.core.dtypes import accumulation_dtype
 
 
 class Stacked(nnx.Module):
@@ -69,7 +72,9 @@ class MixtureOfExperts(nnx.Module):
     """A feed-forward layer of E experts, of which a token x goes through the k best: Σ_e w_e·f_e(x).
 
     The k experts are those of the highest scores x R + c, and w is the softmax of these k. That is the
-    softmax over all experts, cut to the k best and scaled to a sum of 1, as Mixtral states it.
+    softmax over all experts, cut to the k best and scaled to a sum of 1, as Mixtral states it; an
+    `ExpertRouting` states others. A shared expert g, which every token goes through, adds g(x), or
+    σ(x u)·g(x).
 
     Args:
       dim: D, the width of input and output.
@@ -77,17 +82,22 @@ class MixtureOfExperts(nnx.Module):
       experts: E.
       active: k.
       activation: of an expert, as in `FeedForward`.
+      routing: how experts are chosen and weighed.
+      shared: the width of the shared expert; None: there is none.
+      shared_gate: whether there is a u, which starts at 0.
       bias: whether matrices and scores have one.
       dtype: of the computation; None is what input and parameters promote to; w is in float32 or better.
       param_dtype: of the parameters.
       rngs: draws the matrices; biases start at 0.
 
     Raises:
-      ValueError: The activation is unknown, or k is not between 1 and E.
+      ValueError: The activation is unknown, k is not between 1 and E, experts do not fit the groups of the
+        routing, or there is a u and no shared expert.
 
     References:
       Shazeer et al., Outrageously Large Neural Networks, 2017, arXiv:1701.06538.
       Jiang et al., Mixtral of Experts, 2024, arXiv:2401.04088.
+      Dai et al., DeepSeekMoE, 2024, arXiv:2401.06066 (shared expert).
 
     Example:
       >>> layer = MixtureOfExperts(4, 8, experts=3, active=2, rngs=nnx.Rngs(0))
@@ -103,6 +113,9 @@ class MixtureOfExperts(nnx.Module):
         experts: int,
         active: int,
         activation: str = "swiglu",
+        routing: ExpertRouting = ExpertRouting(),  # noqa: B008, it is frozen
+        shared: int | None = None,
+        shared_gate: bool = False,
         bias: bool = False,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
@@ -115,6 +128,10 @@ class MixtureOfExperts(nnx.Module):
             raise ValueError(
                 f"active {active} of {experts} experts: expected 1 or more, and no more than there are"
             )
+        routing.require_fits(experts, active)
+        if shared_gate and shared is None:
+            raise ValueError("shared_gate True without shared: expected the width of a shared expert")
+        self.routing = routing
         self.experts = experts
         self.active = active
         self.activation = activation
@@ -136,15 +153,28 @@ class MixtureOfExperts(nnx.Module):
         self.up = stacked(*widen)
         self.gate = stacked(*widen) if activation in GATED else None
         self.down = stacked((hidden, dim), ("mlp", "embed"))
+        self.correction: nnx.Param[Array] | None = nnx.data(None)
+        if routing.corrected:
+            self.correction = nnx.Param(jnp.zeros((experts,), param_dtype), **named("experts"))
+        options: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        given: dict[str, Any] = {"activation": activation, "bias": bias, **options}
+        self.shared = None if shared is None else FeedForward(dim, shared, **given)
+        self.shared_gate: nnx.Param[Array] | None = nnx.data(None)
+        if shared_gate:
+            self.shared_gate = nnx.Param(jnp.zeros((dim,), param_dtype), **named("embed"))
 
     def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
         """Applies the layer to every position by itself."""
         tokens = x.reshape(-1, x.shape[-1])
-        scores = self.router(tokens)
-        best, chosen = jax.lax.top_k(scores.astype(accumulation_dtype(scores)), self.active)
-        weights = jax.nn.softmax(best, axis=-1).astype(scores.dtype)
-        parts = self._parts(tokens, chosen)
-        return jnp.einsum("tk,tkd->td", weights, parts).reshape(x.shape)
+        correction = None if self.correction is None else self.correction[...]
+        weights, chosen = self.routing(self.router(tokens), correction, active=self.active)
+        out = jnp.einsum("tk,tkd->td", weights, self._parts(tokens, chosen))
+        if self.shared is not None:
+            own = self.shared(tokens)
+            if self.shared_gate is not None:
+                own = jax.nn.sigmoid(tokens @ self.shared_gate[...].astype(tokens.dtype))[:, None] * own
+            out = out + own
+        return out.reshape(x.shape)
 
     def _parts(self, tokens: Float[Array, "T D"], chosen: Int[Array, "T k"]) -> Float[Array, "T k D"]:
         """Returns what each token's experts make of it."""

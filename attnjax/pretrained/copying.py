@@ -40,7 +40,8 @@ def filled(
         kept = np.dtype(views[0].dtype if dtype is None else dtype)
         if jax.dtypes.canonicalize_dtype(kept) != kept:
             raise InputError(f"{own[0].entry.disk} as {kept}: expected dtype='float32', or jax_enable_x64")
-        source = _Stack(views) if own[0].entry.at is not None else _Single(views[0])
+        whole = tuple(own[0].parameter.shape)
+        source = _Stack(views) if own[0].entry.at is not None else _Single(views[0], whole)
         values[name] = _placed(name, source, kept, place, own[0])
     return values
 
@@ -60,19 +61,25 @@ def _made(parts: list[Join], dtype: Any) -> np.ndarray:
     tensor = np.empty(parts[0].shape, dtype)
     for part in parts:
         value = np.asarray(part.parameter[...])
-        part.of(tensor)[...] = value if part.entry.at is None else value[part.entry.at]
+        part.of(tensor)[...] = (value if part.entry.at is None else value[part.entry.at]).reshape(part.filled)
     return tensor
 
 
 class _Single:
-    """A view of one tensor on disk, of which any part can be copied."""
+    """A view of one tensor on disk as a value of some shape, of which any part can be copied."""
 
-    def __init__(self, view: np.ndarray) -> None:
+    def __init__(self, view: np.ndarray, shape: tuple[int, ...]) -> None:
         self._view = view
-        self.shape = view.shape
+        self.shape = shape
 
     def into(self, out: np.ndarray, index: tuple[slice, ...]) -> None:
-        _copy(self._view[index], out)
+        if self._view.shape == self.shape:
+            _copy(self._view[index], out)
+        else:  # Its heads lie apart: a part of them is taken out of a copy.
+            whole = out if out.shape == self.shape else np.empty(self.shape, out.dtype)
+            _copy(self._view, whole.reshape(self._view.shape))
+            if whole is not out:
+                out[...] = whole[index]
 
 
 class _Stack:

@@ -14,6 +14,7 @@ HARMLESS = frozenset(
         "task_specific_params", "use_cache", "cache_implementation", "initializer_range",
         "initializer_factor", "gradient_checkpointing", "id2label", "label2id", "num_labels",
         "problem_type", "finetuning_task", "return_dict", "output_attentions", "output_hidden_states",
+        "is_encoder_decoder",
         "output_past", "return_dict_in_generate", "output_scores", "attention_dropout",
         "attention_probs_dropout_prob", "hidden_dropout_prob", "hidden_dropout", "resid_pdrop",
         "embd_pdrop", "attn_pdrop", "dropout", "activation_dropout", "classifier_dropout",

@@ -36,6 +36,7 @@ class Entry:
         whose axes may be split already; None: all of it.
       shape: of the tensor, where there is a view.
       at: the place along the first axis of the parameter that it fills; None: it fills all.
+      heads: axes of the view in the place of the parameter's heads, where groups of these lie apart.
 
     Example:
       >>> Entry("fc.weight", "blocks.0.feed_forward.up.kernel").at is None
@@ -47,6 +48,7 @@ class Entry:
     view: View | None = None
     shape: tuple[int, ...] | None = None
     at: int | None = None
+    heads: tuple[int, ...] | None = None
 
     def numbered(self, **numbers: int) -> "Entry":
         """Returns the entry with numbers in the place of {name} in both names."""
@@ -105,7 +107,7 @@ class Join:
     shape: tuple[int, ...]
     """Of the tensor on disk."""
     filled: tuple[int, ...]
-    """The shape of what it fills."""
+    """The shape of what it fills, or one with several axes in the place of its heads."""
     inputs: int
     """Of a kernel, the axes of the input, which come first; 0 of other parameters."""
     stacked: int
@@ -113,7 +115,7 @@ class Join:
     parameter: nnx.Variable[Any]
 
     def of(self, tensor: np.ndarray) -> np.ndarray:
-        """Returns the view of the tensor that has the shape of what it fills; never a copy.
+        """Returns the view of the tensor that has the shape `filled`; never a copy.
 
         Raises:
           ValueError: The part that is meant is not so large.
@@ -225,6 +227,9 @@ def join(entry: Entry, parameter: nnx.Variable[Any]) -> Join:
     if entry.ours.endswith("kernel"):
         # All but the last where the output is the width of the model.
         inputs = len(filled) - stacked - 1 if axes[-1] == "embed" else 1
+    if entry.heads is not None:
+        place = next(i for i, axis in enumerate(axes) if axis in ("heads", "kv_heads"))
+        filled = *filled[:place], *entry.heads, *filled[place + 1 :]
     shape = entry.shape
     if shape is None:
         shape = *filled[:stacked], *_on_disk(filled[stacked:], axes[stacked:], inputs)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from attnjax.pretrained import from_pretrained
+from attnjax.pretrained.verify import first_of, verify
 from tests.pretrained import peers
 from tests.pretrained.bugs import Bug, Values, every, exchanged, turned
 from tests.pretrained.peers import (
@@ -104,3 +105,4 @@ def test_family(tmp_path) -> None:
     as_it_came, own = saved(model, "clip", tmp_path / "theirs", tmp_path)
     assert difference(answers(loaded(theirs, as_it_came)), expected)[0] == 0
     assert loaded(theirs, own).config.text_config.hidden_size == TEXT["hidden_size"]
+    assert first_of(verify(as_it_came)) is None

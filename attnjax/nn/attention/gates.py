@@ -57,7 +57,13 @@ _INVERSE: Mapping[str, Callable[[Array], Array]] = {
 
 
 def make_gate(
-    gate: Gate, axes: Mapping[str, int], dim: int, *, decay: Decay | None = None, **options: Any
+    gate: Gate,
+    axes: Mapping[str, int],
+    dim: int,
+    *,
+    decay: Decay | None = None,
+    strength_bias: bool = True,
+    **options: Any,
 ) -> nnx.Module:
     """Returns the module of a gate.
 
@@ -67,6 +73,7 @@ def make_gate(
       dim: D.
       decay: the kind of a log-decay of tokens: "softplus" has a rate for each head, "logsigmoid" none; None:
         as the gate declares.
+      strength_bias: whether a strength of tokens has a b.
       options: dtype, param_dtype and rngs.
 
     Example:
@@ -82,7 +89,7 @@ def make_gate(
         return Constant(gate, axes, **options)
     if gate.range == "log_decay" and (decay or gate.decay or _default(gate)) == "softplus":
         return StepDecay(gate, axes, dim, **options)
-    return ProjectedGate(gate, axes, dim, **options)
+    return ProjectedGate(gate, axes, dim, bias=strength_bias or gate.range != "strength", **options)
 
 
 class ProjectedGate(nnx.Module):
@@ -93,6 +100,7 @@ class ProjectedGate(nnx.Module):
       axes: names and lengths of the gate's axes after those of the tokens.
       dim: D.
       rank: of W; GLA's is 16.
+      bias: whether there is a b.
       rngs: draws the parameters.
       dtypes: dtype and param_dtype.
     """
@@ -104,6 +112,7 @@ class ProjectedGate(nnx.Module):
         dim: int,
         *,
         rank: int = RANK,
+        bias: bool = True,
         rngs: nnx.Rngs,
         **dtypes: Any,
     ) -> None:
@@ -111,7 +120,8 @@ class ProjectedGate(nnx.Module):
         low_rank = "H" in gate.axes.split()
         self.down = into_heads(dim, {"rank": rank}, bias=False, rngs=rngs, **dtypes) if low_rank else None
         size, source = (rank, "rank") if low_rank else (dim, "embed")
-        self.up = into_heads(size, axes, source=source, bias_init=_start(gate), rngs=rngs, **dtypes)
+        start = _start(gate)
+        self.up = into_heads(size, axes, source=source, bias=bias, bias_init=start, rngs=rngs, **dtypes)
 
     def __call__(self, x: Float[Array, "*B T D"], key: Any) -> Array:
         """Returns the gate of each token."""

@@ -58,9 +58,10 @@ class RecurrentMixer(nnx.Module):
         self.settings = settings
         self.arguments = tuple(layout.arguments.items())
         options: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        of_gates: dict[str, Any] = {"decay": settings.decay, "strength_bias": settings.strength_bias}
         self.gates = nnx.Dict(
             {
-                name: make_gate(gate, layout.gates[name], dim, decay=settings.decay, **options)
+                name: make_gate(gate, layout.gates[name], dim, **of_gates, **options)
                 for name, gate in member.gates.items()
             }
         )

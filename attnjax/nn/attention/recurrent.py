@@ -39,6 +39,7 @@ class RecurrentAttention(Attention):
       activation: "silu" or "none", of query, key and value; None: silu after a convolution.
       norm: of what the heads read; None: there is none.
       max_strength: what a strength can reach, in (0, 2]; beyond 1 the delta rules can turn states around.
+      strength_bias: whether the gates σ(x W + b) of strengths have a b.
       decay: "softplus" is -exp(a)·softplus(x W + b) with a for each head, as in Mamba-2 and Kimi Delta
         Attention; "logsigmoid" log σ(x W + b)/16, as in GLA; None: that of the mechanism's paper.
       settings: those of `Attention`. The activation of an output gate that is only named is silu.
@@ -76,6 +77,7 @@ class RecurrentAttention(Attention):
         activation: Literal["silu", "none"] | None = None,
         norm: HeadNorm | None = HeadNorm(),  # noqa: B008, it is frozen
         max_strength: float = 1.0,
+        strength_bias: bool = True,
         decay: Literal["logsigmoid", "softplus"] | None = None,
         rngs: nnx.Rngs,
         **settings: Unpack[Settings],
@@ -84,7 +86,7 @@ class RecurrentAttention(Attention):
         require_goes_with(mechanism, rope=settings.get("rope"), qk_norm=settings.get("qk_norm") or None)
         options: dict[str, Any] = {"dtype": settings.get("dtype"), "rngs": rngs}
         options["param_dtype"] = settings.get("param_dtype", jnp.float32)
-        own = RecurrentSettings(convolution, activation, max_strength, decay)
+        own = RecurrentSettings(convolution, activation, max_strength, strength_bias, decay)
         self.recurrence = RecurrentMixer(mechanism, layout, dim, own, **options)
         self.norm = None if norm is None else make_head_norm(norm, heads, self.value_dim, **options)
         if settings.get("options"):

@@ -178,6 +178,7 @@ class RecurrentSettings:
     convolution: Convolution | bool | None = None
     activation: Literal["silu", "none"] | None = None
     max_strength: float = 1.0
+    strength_bias: bool = True
     decay: Literal["logsigmoid", "softplus"] | None = None
 
     def require_fits(self, mechanism: str, member: Recurrence) -> None:
@@ -191,6 +192,7 @@ class RecurrentSettings:
         ranges = [gate.range for gate in member.gates.values()]
         for name, given, needed in (
             ("max_strength", self.max_strength != 1, "strength"),
+            ("strength_bias", not self.strength_bias, "strength"),
             ("decay", self.decay is not None, "log_decay"),
         ):
             if given and needed not in ranges:

@@ -1,5 +1,6 @@
 """Window attention: pixels read each other inside windows, which every other layer shifts."""
 
+from collections.abc import Collection
 from typing import Any
 
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
+from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.axes import named
@@ -23,13 +25,15 @@ class WindowAttention(nnx.Module):
 
     s_ij = q_i·k_j/√H + b[y_i - y_j, x_i - x_j]. Shifted windows begin `shift` pixels further in; what lies
     beyond the edge wraps round, and sees none of the other side. An image that the windows do not fill is
-    padded, and no pixel sees the padding.
+    padded with 0, and no pixel sees the padding, unless it is said to, as in the authors' code.
 
     Args:
       dim: D.
       heads: N.
       size: of a window, in pixels along each side.
       shift: pixels, in [0, size); half of it in every other layer of Swin.
+      sees_padding: whether pixels see what fills the image up; never what a mask leaves out.
+      bias: of the projections, as in `Attention`.
       dtype: of the computation; None is what inputs and parameters promote to.
       param_dtype: of the parameters.
       rngs: draws the parameters.
@@ -47,7 +51,7 @@ class WindowAttention(nnx.Module):
       (2, 8, 12, 8)
     """
 
-    has_weights = False
+    has_weights = True
 
     def __init__(
         self,
@@ -56,15 +60,18 @@ class WindowAttention(nnx.Module):
         *,
         size: int = 7,
         shift: int = 0,
+        sees_padding: bool = False,
+        bias: bool | Collection[str] = True,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
         self.dim, self.size, self.shift = dim, count("size", size), shift
+        self.sees_padding = sees_padding
         if not 0 <= shift < size:
             raise ValueError(f"shift {shift}: expected 0 or more, below size ({size})")
         common: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        self.attention = SoftmaxAttention(dim, heads, **common)
+        self.attention = SoftmaxAttention(dim, heads, bias=bias, **common)
         start = nnx.initializers.truncated_normal(0.02)(
             rngs.params(), ((2 * size - 1) ** 2, heads), param_dtype
         )
@@ -75,14 +82,18 @@ class WindowAttention(nnx.Module):
         x: Float[Array, "*B Y X D"],
         *,
         mask: Bool[Array, "*B Y X"] | None = None,
+        shift: int | None = None,
         dropout: Dropout | None = None,
+        capture: Capture | None = None,
     ) -> AttentionOutput:
         """Attends inside the windows.
 
         Args:
           x: the image.
           mask: False for padding.
+          shift: in place of the layer's; None: that one.
           dropout: on the weights.
+          capture: the heads and rows of the weights [*B, rows, columns, N, size², size²] to return.
 
         Raises:
           ValueError: Shapes do not fit.
@@ -90,36 +101,39 @@ class WindowAttention(nnx.Module):
         x, real = pixels(x, self.dim, mask)
         shape = x.shape[-3:-1]
         more = [-length % self.size for length in shape]
-        regions = jnp.asarray(_regions(shape, self.size, self.shift))
+        shift = self.shift if shift is None else shift
+        seen = [length + own for length, own in zip(shape, more, strict=True)] if self.sees_padding else shape
+        regions = jnp.asarray(_regions(tuple(seen), self.size, shift))
         if real is not None:
-            regions = jnp.where(self._cut(real[..., None], more)[..., 0], regions, -1)
-        # Where nothing wraps and nothing is padded, all pixels of a window see each other.
-        alone = real is None and not any(more) and not self.shift
-        out = self.attention(
-            self._cut(x, more),
+            regions = jnp.where(self._cut(real[..., None], more, shift)[..., 0], regions, -1)
+        # Where nothing wraps and no padding is hidden, all pixels of a window see each other.
+        alone = real is None and (self.sees_padding or not any(more)) and not shift
+        out, _, weights = self.attention(
+            self._cut(x, more, shift),
             mask=None if alone else masks.segments(of_rank(regions, x.ndim)),
             score=scores.pair_bias(jnp.moveaxis(self.bias[...][_relative(self.size)], -1, 0)),
             dropout=dropout,
-        ).out
-        return AttentionOutput(self._joined(out, shape))
+            capture=capture,
+        )
+        return AttentionOutput(self._joined(out, shape, shift), None, weights)
 
-    def _cut(self, x: Array, more: list[int]) -> Array:
+    def _cut(self, x: Array, more: list[int], shift: int) -> Array:
         """Returns the windows [*B, rows, columns, size², …] of an image, which is padded and shifted."""
         x = jnp.pad(x, [(0, 0)] * (x.ndim - 3) + [(0, n) for n in more] + [(0, 0)])
-        if self.shift:
-            x = jnp.roll(x, (-self.shift, -self.shift), axis=(-3, -2))
+        if shift:
+            x = jnp.roll(x, (-shift, -shift), axis=(-3, -2))
         *batch, height, width, dim = x.shape
         rows, columns = height // self.size, width // self.size
         x = x.reshape(*batch, rows, self.size, columns, self.size, dim)
         return jnp.swapaxes(x, -4, -3).reshape(*batch, rows, columns, self.size**2, dim)
 
-    def _joined(self, windows: Array, shape: tuple[int, ...]) -> Array:
+    def _joined(self, windows: Array, shape: tuple[int, ...], shift: int) -> Array:
         """Returns the image of which these are the windows."""
         *batch, rows, columns, _, dim = windows.shape
         x = windows.reshape(*batch, rows, columns, self.size, self.size, dim)
         x = jnp.swapaxes(x, -4, -3).reshape(*batch, rows * self.size, columns * self.size, dim)
-        if self.shift:
-            x = jnp.roll(x, (self.shift, self.shift), axis=(-3, -2))
+        if shift:
+            x = jnp.roll(x, (shift, shift), axis=(-3, -2))
         return x[..., : shape[0], : shape[1], :]
 
 

@@ -1,5 +1,6 @@
 """What decoder-only families share: windows of layers, rotary positions."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -100,12 +101,31 @@ def read_rope(
             "rope_fast_turns": float(rope.take(fast, turns, kind=float)),
         }
         if kind == "yarn":
-            rope.only("attention_factor", None)
             settings["rope_truncate"] = rope.take("truncate", True)
+            settings["rope_amplitude"] = _amplitude(rope, settings["rope_factor"])
     else:
         rope.only("rope_type", "default")
     rope.finish()
     return settings
+
+
+def _amplitude(rope: Keys, factor: float) -> float | None:
+    """Returns the factor of what yarn rotates, where a config says another than the usual one."""
+    given = rope.optional("attention_factor")
+    one, all_entries = (rope.optional(name) for name in ("mscale", "mscale_all_dim"))
+    if given is None and one and all_entries:
+        return yarn_growth(factor, one) / yarn_growth(factor, all_entries)
+    return None if given is None else float(given)
+
+
+def yarn_growth(factor: float, share: float) -> float:
+    """Returns what DeepSeek calls mscale: 1, and more for longer texts.
+
+    Example:
+      >>> round(yarn_growth(40.0, 1.0), 4)
+      1.3689
+    """
+    return 0.1 * share * math.log(factor) + 1
 
 
 def write_rope(config: LanguageModelConfig) -> dict[str, Any]:
@@ -121,4 +141,6 @@ def write_rope(config: LanguageModelConfig) -> dict[str, Any]:
         rope |= {slow: config.rope_slow_turns, fast: config.rope_fast_turns or turns}
     if not config.rope_truncate:
         rope["truncate"] = False
+    if config.rope_amplitude is not None:
+        rope["attention_factor"] = config.rope_amplitude
     return {"rope_parameters": rope}

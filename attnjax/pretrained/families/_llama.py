@@ -29,7 +29,12 @@ _NORMS = {
 
 
 def read_llama(
-    keys: Keys, tensors: Tensors, *, tie: bool = False, **changes: Any
+    keys: Keys,
+    tensors: Tensors,
+    *,
+    tie: bool = False,
+    config: type[LanguageModelConfig] = LanguageModelConfig,
+    **changes: Any,
 ) -> tuple[LanguageModelConfig, dict[str, Any]]:
     """Returns the config of a decoder with Llama's shape, and its vocabulary.
 
@@ -37,6 +42,7 @@ def read_llama(
       keys: of its config.json.
       tensors: on disk.
       tie: whether the head is the embedding where the config does not say.
+      config: the class of the config.
       changes: what is different in the family.
     """
     heads = keys.take("num_attention_heads")
@@ -57,7 +63,7 @@ def read_llama(
         "tie_embeddings": tied(keys, tensors, "model.embed_tokens.weight", default=tie),
     }
     settings |= read_rope(keys) if "rope_base" not in changes else {}
-    return LanguageModelConfig(**settings | changes), {"vocab": keys.take("vocab_size")}
+    return config(**settings | changes), {"vocab": keys.take("vocab_size")}
 
 
 def write_llama(model: LanguageModel) -> dict[str, Any]:
@@ -114,17 +120,45 @@ def table(
     """Returns the entries of a decoder with Llama's names, but for parts of its layers that are given."""
     layer = [*(self_attention(model) if attention is None else attention)]
     layer += _feed_forward(model) if feed_forward is None else feed_forward
-    layer += [
+    layer += norms(model)
+    return [*around(model), *repeated(layer, model.config.layers)]
+
+
+def norms(model: LanguageModel) -> list[Entry]:
+    """Returns the entries of the norms of a layer {i}."""
+    return [
         Entry(f"model.layers.{{i}}.{disk}_layernorm.weight", f"blocks.{{i}}.{ours}.scale")
         for disk, ours in _NORMS[model.config.norm_placement].items()
     ]
+
+
+def around(model: LanguageModel) -> list[Entry]:
+    """Returns the entries of what is outside the layers."""
     entries = [Entry("model.embed_tokens.weight", EMBEDDING), Entry("model.norm.weight", "norm.scale")]
-    entries += repeated(layer, model.config.layers)
     return entries if model.output is None else [*entries, Entry(HEAD, "output.kernel")]
 
 
-def family(name: str, peer: str, read: Read, write: Write = write_llama, table: Table = table) -> Family:
-    """Returns a family of decoders with Llama's names."""
+def family(
+    name: str,
+    peer: str,
+    read: Read,
+    write: Write = write_llama,
+    table: Table = table,
+    *,
+    aliases: tuple[tuple[str, str], ...] = (),
+    ignored: tuple[str, ...] = (),
+) -> Family:
+    """Returns a family of decoders with Llama's names; aliases and what is ignored as in `Family`."""
     computed = r"model\.(?:layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"
-    ties = {HEAD: EMBEDDING}
-    return Family(name, read, write, table, LanguageModel, peer, "model.", ties=ties, ignored=(computed,))
+    return Family(
+        name,
+        read,
+        write,
+        table,
+        LanguageModel,
+        peer,
+        "model.",
+        aliases=aliases,
+        ties={HEAD: EMBEDDING},
+        ignored=(computed, *ignored),
+    )

@@ -93,24 +93,35 @@ def write_seq2seq(model: Transformer) -> dict[str, Any]:
 
 def layers(model: Transformer) -> list[Entry]:
     """Returns the entries of the layers of both sides."""
-    config, entries = model.config, []
-    for side, count in (("encoder", config.encoder_layers), ("decoder", config.decoder_layers)):
-        layer, ours = f"model.{side}.layers.{{i}}", f"{side}.{{i}}"
-        own, residual = ("attention", "attention") if side == "encoder" else ("self_attention", "self")
-        parts = [("self_attn", own, residual)]
-        if side == "decoder":
-            parts.append(("encoder_attn", "cross_attention", "cross"))
-        block = []
-        for disk, name, connection in parts:
-            for letter, projection in {"q": "query", "k": "key", "v": "value", "out": "out"}.items():
-                bias = config.attention_bias != "no_key" or projection != "key"
-                block += linear(f"{layer}.{disk}.{letter}_proj", f"{ours}.{name}.{projection}", bias=bias)
-            block += layer_norm(f"{layer}.{disk}_layer_norm", f"{ours}.{connection}_residual.norm")
-        block += linear(f"{layer}.fc1", f"{ours}.feed_forward.up")
-        block += linear(f"{layer}.fc2", f"{ours}.feed_forward.down")
-        block += layer_norm(f"{layer}.final_layer_norm", f"{ours}.feed_forward_residual.norm")
-        entries += repeated(block, count)
-    return entries
+    config = model.config
+    keys = config.attention_bias != "no_key"
+    encoder = layer("encoder", ("attention", "attention"), config.encoder_layers, key_bias=keys)
+    return encoder + layer("decoder", ("self_attention", "self"), config.decoder_layers, key_bias=keys)
+
+
+def layer(side: str, own: tuple[str, str], count: int, *, key_bias: bool = True) -> list[Entry]:
+    """Returns the entries of the layers of one side.
+
+    Args:
+      side: encoder or decoder.
+      own: our names of its self-attention and of the residual connection of that.
+      count: its layers.
+      key_bias: whether keys have biases.
+    """
+    disk, ours = f"model.{side}.layers.{{i}}", f"{side}.{{i}}"
+    parts = [("self_attn", *own)]
+    if side == "decoder":
+        parts.append(("encoder_attn", "cross_attention", "cross"))
+    block = []
+    for module, name, connection in parts:
+        for letter, projection in {"q": "query", "k": "key", "v": "value", "out": "out"}.items():
+            bias = key_bias or projection != "key"
+            block += linear(f"{disk}.{module}.{letter}_proj", f"{ours}.{name}.{projection}", bias=bias)
+        block += layer_norm(f"{disk}.{module}_layer_norm", f"{ours}.{connection}_residual.norm")
+    block += linear(f"{disk}.fc1", f"{ours}.feed_forward.up")
+    block += linear(f"{disk}.fc2", f"{ours}.feed_forward.down")
+    block += layer_norm(f"{disk}.final_layer_norm", f"{ours}.feed_forward_residual.norm")
+    return repeated(block, count)
 
 
 def head(model: Transformer) -> list[Entry]:

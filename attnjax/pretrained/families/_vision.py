@@ -20,8 +20,8 @@ def read_vision(keys: Keys, tensors: Tensors, **changes: Any) -> tuple[VisionCon
         "dim": keys.take("hidden_size"),
         "heads": keys.take("num_attention_heads"),
         "layers": keys.take("num_hidden_layers"),
-        "image": _side(keys, "image_size"),
-        "patch": _side(keys, "patch_size"),
+        "image": side(keys, "image_size"),
+        "patch": side(keys, "patch_size"),
         "channels": keys.take("num_channels", 3),
         "norm_eps": float(keys.take("layer_norm_eps", 1e-12, kind=float)),
         "activation": keys.choice("hidden_act", UNGATED, "gelu"),
@@ -76,9 +76,9 @@ def channels_last(x: np.ndarray) -> np.ndarray:
     return x.transpose(0, 2, 3, 1)
 
 
-def _side(keys: Keys, name: str) -> int:
-    """Returns the side of a square."""
+def side(keys: Keys, name: str, default: int | None = None) -> int:
+    """Returns the side of a square; the default where the config does not say."""
     given = keys.optional(name)
     if isinstance(given, list) and len(given) == 2 and given[0] == given[1]:
         return int(given[0])
-    return int(keys.take(name, kind=int))
+    return int(keys.take(name, default, kind=int))
