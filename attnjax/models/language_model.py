@@ -43,7 +43,7 @@ class LanguageModel(nnx.Module):
     block. Its state is `nnx.Param`s only. Padding on the right is seen by nothing that stands before it.
 
     Args:
-      config: its shape.
+      config: its shape; a `HybridConfig` where layers are not alike.
       vocab: the number of tokens.
 
     References:

@@ -102,7 +102,11 @@ def _theirs(folder: Path, transformers: Any) -> Any:
     require(made is not None, f"{folder / CONFIG} has architectures = [{name!r}], which transformers lacks")
     options: dict[str, Any] = {"attn_implementation": "eager", "dtype": "float32", "local_files_only": True}
     assert made is not None
-    return made.from_pretrained(folder, **options).eval()
+    try:
+        return made.from_pretrained(folder, **options).eval()
+    except ImportError as error:  # Such as timm, for a ResNet of its.
+        reason = " ".join(str(error).split())
+        raise InputError(f"{folder / CONFIG}: transformers needs more for it: {reason}") from None
 
 
 def _compared(folder: Path, theirs: Any, torch: Any) -> list[Difference]:

@@ -146,8 +146,14 @@ CASES = {
             "heads reversed": every("attention.key.kernel", lambda x: x[:, ::-1]),
             "gates of heads exchanged": every("output_gate.up.kernel", lambda x: x[:, ::-1]),
             "values of heads exchanged": every("blocks.0.attention.value.kernel", lambda x: x[:, ::-1]),
-            "no gate of the shared expert": every("shared_gate.kernel", np.zeros_like),
+            "no gate of the shared expert": every("shared_gate", np.zeros_like),
         },
+    ),
+    "qwen3_moe": Case(
+        "Qwen3MoeForCausalLM",
+        SIZES | EXPERTS | {"num_hidden_layers": 1, "head_dim": 8, "num_experts": 4, "norm_topk_prob": False},
+        {"weights divided": {"router_sums_to_one": True}, "one expert less": {"active_experts": 1}},
+        {"experts exchanged": every("feed_forward.up.kernel", lambda x: x[::-1])},
     ),
 }
 

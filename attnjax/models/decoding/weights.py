@@ -44,10 +44,16 @@ class OutputFirst(nnx.Module):
         kernel, features = layer.kernel[...], layer.out_features
         self.features = (features,) if isinstance(features, int) else tuple(features)
         self.inner = kernel.ndim - len(self.features)
+        self.shape = kernel.shape
         self.rows = nnx.Param(kernel.reshape(-1, math.prod(self.features)).T)
         self.bias = None if layer.bias is None else nnx.Param(layer.bias[...])
         self.dtype = layer.dtype
         self.accumulate = layer.preferred_element_type
+
+    @property
+    def kernel(self) -> Float[Array, "..."]:
+        """The matrix as the layer had it, for latent attention, which multiplies by it in another order."""
+        return self.rows[...].T.reshape(self.shape)
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Applies the layer to the last axes of x."""

@@ -55,9 +55,9 @@ def write_bert(model: Encoder) -> dict[str, Any]:
 
 
 def read_labels(keys: Keys) -> int:
-    """Returns the number of labels: of their names, or what the config says of it, or 2."""
+    """Returns the number of labels: what the config says of it, or that of their names, or 2."""
     names = keys.optional("id2label")
-    return len(names) if names else int(keys.take("num_labels", 2))
+    return int(keys.take("num_labels", len(names) if names else 2))
 
 
 def write_labels(count: int) -> dict[str, Any]:

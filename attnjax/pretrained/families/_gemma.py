@@ -17,6 +17,7 @@ def read_gemma(
     tensors: Tensors,
     kinds: list[str],
     *,
+    length: int,
     caps: tuple[float | None, float | None] = (None, None),
     **changes: Any,
 ) -> tuple[LanguageModelConfig, dict[str, Any]]:
@@ -26,6 +27,7 @@ def read_gemma(
       keys: of its config.json.
       tensors: on disk.
       kinds: of its layers, where the config does not say.
+      length: of texts, where the config does not say.
       caps: of the scores and of the logits, where the config does not say.
       changes: what is different in the family.
     """
@@ -42,6 +44,8 @@ def read_gemma(
         keys,
         tensors,
         tie=True,
+        kv_heads=4,
+        max_length=keys.take("max_position_embeddings", length),
         head_dim=keys.take("head_dim", 256),
         norm="rms_offset",
         norm_placement="sandwich",

@@ -33,6 +33,7 @@ def read_llama(
     tensors: Tensors,
     *,
     tie: bool = False,
+    kv_heads: int | None = None,
     config: type[LanguageModelConfig] = LanguageModelConfig,
     **changes: Any,
 ) -> tuple[LanguageModelConfig, dict[str, Any]]:
@@ -42,6 +43,7 @@ def read_llama(
       keys: of its config.json.
       tensors: on disk.
       tie: whether the head is the embedding where the config does not say.
+      kv_heads: where the config does not say; None, and where it says null: one for each head.
       config: the class of the config.
       changes: what is different in the family.
     """
@@ -50,7 +52,7 @@ def read_llama(
     settings: dict[str, Any] = {
         "dim": dim,
         "heads": heads,
-        "kv_heads": keys.take("num_key_value_heads", heads),
+        "kv_heads": keys.nullable("num_key_value_heads", kv_heads) or heads,
         "head_dim": keys.take("head_dim", dim // heads),
         "hidden": keys.take("intermediate_size"),
         "layers": keys.take("num_hidden_layers"),

@@ -15,7 +15,7 @@ from attnjax.pretrained.tensors import Tensors
 
 def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
     kinds = [("sliding_attention", "full_attention")[i % 2] for i in range(keys.take("num_hidden_layers"))]
-    return gemma.read_gemma(keys, tensors, kinds, caps=(50.0, 30.0))
+    return gemma.read_gemma(keys, tensors, kinds, length=8192, caps=(50.0, 30.0))
 
 
 FAMILY = llama.family("gemma2", "Gemma2ForCausalLM", _read, gemma.write_gemma)

@@ -27,7 +27,8 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
         local = windows.take("rope_theta", local, kind=float)
         windows.finish()
     settings = decoder.read_rope(keys, base=1e6, given=both.get("full_attention"))
-    return gemma.read_gemma(keys, tensors, kinds, qk_norm=True, rope_local_base=float(local), **settings)
+    settings |= {"qk_norm": True, "rope_local_base": float(local)}
+    return gemma.read_gemma(keys, tensors, kinds, length=131_072, **settings)
 
 
 def _write(model: LanguageModel) -> dict[str, Any]:

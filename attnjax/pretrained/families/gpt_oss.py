@@ -20,6 +20,16 @@ from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.table import Entry, View
 from attnjax.pretrained.tensors import Tensors
 
+_ROPE = {
+    "rope_type": "yarn",
+    "factor": 32.0,
+    "beta_fast": 32.0,
+    "beta_slow": 1.0,
+    "truncate": False,
+    "original_max_position_embeddings": 4096,
+}
+"""Of a config.json that says nothing of it."""
+
 
 def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
     keys.only("hidden_act", "silu")
@@ -34,9 +44,13 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
         kinds = [
             ("sliding_attention", "full_attention")[i % 2] for i in range(keys.take("num_hidden_layers"))
         ]
+    said = keys.optional("rope_parameters") or keys.optional("rope_scaling")
+    rope = decoder.read_rope(keys, base=150_000.0, given=None if said else _ROPE)
     return llama.read_llama(
         keys,
         tensors,
+        kv_heads=8,
+        max_length=keys.take("max_position_embeddings", 131_072),
         norm_eps=keys.take("rms_norm_eps", 1e-5),
         head_dim=keys.take("head_dim", 64),
         bias=True,
@@ -45,7 +59,7 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
         experts=keys.take("num_local_experts", 128),
         active_experts=keys.take("num_experts_per_tok", 4),
         mechanism=decoder.mechanisms(kinds, keys.nullable("sliding_window", 128), "sink"),
-        **decoder.read_rope(keys, base=150_000.0),
+        **rope,
     )
 
 

@@ -21,7 +21,8 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
     window = keys.optional("sliding_window")
     mechanism = decoder.mechanisms(["sliding_attention"], window)
     eps = keys.take("rms_norm_eps", 1e-5)
-    return llama.read_llama(keys, tensors, mechanism=mechanism, norm_eps=eps)
+    length = keys.take("max_position_embeddings", 4096)
+    return llama.read_llama(keys, tensors, mechanism=mechanism, norm_eps=eps, max_length=length)
 
 
 def _write(model: LanguageModel) -> dict[str, Any]:

@@ -16,7 +16,14 @@ from attnjax.pretrained.tensors import Tensors
 
 def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
     mechanism = decoder.read_late_windows(keys)
-    return llama.read_llama(keys, tensors, attention_bias="qkv", mechanism=mechanism)
+    return llama.read_llama(
+        keys,
+        tensors,
+        kv_heads=32,
+        max_length=keys.take("max_position_embeddings", 32768),
+        attention_bias="qkv",
+        mechanism=mechanism,
+    )
 
 
 def _write(model: LanguageModel) -> dict[str, Any]:

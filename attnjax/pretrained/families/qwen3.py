@@ -18,6 +18,8 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
     return llama.read_llama(
         keys,
         tensors,
+        kv_heads=32,
+        max_length=keys.take("max_position_embeddings", 32768),
         head_dim=keys.take("head_dim", 128),
         qk_norm=True,
         attention_bias=llama.read_attention_bias(keys),

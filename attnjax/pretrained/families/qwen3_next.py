@@ -38,6 +38,7 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
     return llama.read_llama(
         keys,
         tensors,
+        kv_heads=2,
         config=HybridConfig,
         **decoder.read_rope(keys, fraction=0.25),
         mechanism=kinds,
