@@ -204,8 +204,8 @@ def _unread(model: Any, inputs: tuple[Array, ...], options: dict[str, Any], of: 
         return fields | place | {"present": _present(tokens, lengths), "layers": len(model.decoder)}
     layers = model.config.layers
     place = {"site": "embedding.tokens", "stack": "blocks", "layers": layers}
-    lengths = options.get("lengths", options.get("mask"))
-    return fields | place | {"present": _present(inputs[0], lengths)}
+    present = _present(inputs[0], options.get("lengths", options.get("mask")))
+    return fields | place | {"present": present}
 
 
 def _present(tokens: Array, lengths: Any) -> Bool[Array, "B T"]:
