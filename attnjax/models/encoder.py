@@ -11,8 +11,9 @@ from attnjax.models.factory import Parts
 from attnjax.models.output import Captured, EncoderOutput
 from attnjax.models.padding import Present, key_mask, places, require_present
 from attnjax.models.stack import through
-from attnjax.nn import Capture, Dropout, Embedding, folded
+from attnjax.nn import Dropout, Embedding, folded
 from attnjax.nn.activation import ACTIVATIONS
+from attnjax.nn.taps import Asked, tapped, within
 from attnjax.ops import masks
 from attnjax.ops.masks import Mask
 
@@ -66,7 +67,7 @@ class Encoder(nnx.Module):
         types: Int[Array, "B T"] | None = None,
         positions: Int[Array, "*#B T"] | None = None,
         dropout: Dropout | None = None,
-        capture: Capture | None = None,
+        capture: Asked = None,
     ) -> EncoderOutput:
         """Returns the vectors of the tokens, and what the head makes of them.
 
@@ -78,7 +79,7 @@ class Encoder(nnx.Module):
           positions: of the tokens; None: they count from each row's first token.
           dropout: of embeddings, weights and layers.
           capture: the weights to return, by the path of their layer ("blocks.1.attention"), and the vectors
-            ("embedding", "blocks.1", "norm").
+            ("embedding", "blocks.1", "norm"); or `Taps`.
 
         Raises:
           TypeError: The tokens are not integers, or the mask not booleans.
@@ -92,14 +93,14 @@ class Encoder(nnx.Module):
         if present is not None:
             require_present("lengths" if mask is None else "mask", present, tokens.shape)
             positions = places(present) if positions is None else positions
-        x = self.embedding(tokens, positions, types)
+        captured = Captured(capture, "blocks")
+        x = self.embedding(tokens, positions, types, taps=within(captured.sites, "embedding"))
         x = x if dropout is None else dropout.fold("embedding")(x)
         score: Any = None if self.score is None else self.score()
         if self.distances is not None:
             score = self.distances(tokens.shape[-1])
         repeats = self.config.layers // len(self.blocks)
         blocks = [block for block in self.blocks for _ in range(repeats)]
-        captured = Captured(capture, "blocks")
         states = through(
             blocks,
             self.norm,
@@ -114,8 +115,9 @@ class Encoder(nnx.Module):
         if self.head is not None:
             of_text = self.config.head == "labels"
             logits = self.head(pooled if of_text else states, self.embedding, folded(dropout, "head"))
+            logits = tapped(captured.sites, "logits", logits)
         pair = None if self.pair is None else self.pair(pooled)
-        return EncoderOutput(states, pooled, logits, pair, captured.weights, captured.hidden)
+        return EncoderOutput(states, pooled, logits, pair, captured.weights, captured.hidden, captured.taps)
 
     def _mask(self, present: Present | None) -> Mask | None:
         seen = None if present is None else key_mask(present)

@@ -11,13 +11,14 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.models.config import TransformerConfig
 from attnjax.models.factory import Parts
-from attnjax.models.output import Captured, Encoded, ModelOutput
+from attnjax.models.output import Captured, Encoded, ModelOutput, sites_of
 from attnjax.models.padding import Present, key_mask, places, require_present
 from attnjax.models.stack import through
 from attnjax.nn import Capture, Depth, Dropout, KeysValues, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
 from attnjax.nn.blocks import read_out
 from attnjax.nn.frames import FrameEmbedding
+from attnjax.nn.taps import Asked, Sites, tapped, within
 from attnjax.ops import masks
 
 
@@ -107,7 +108,7 @@ class Transformer(nnx.Module):
         target: Int[Array, "B T"],
         *,
         dropout: Dropout | None = None,
-        capture: Capture | None = None,
+        capture: Asked = None,
     ) -> ModelOutput[DecoderCache]:
         """Returns the logits of the token after each target token, given those up to it (teacher forcing).
 
@@ -117,11 +118,16 @@ class Transformer(nnx.Module):
           TypeError: The source or the target is not integer.
           ValueError: Shapes do not fit, or a capture is out of range in both stacks.
         """
-        encoder = decoder = capture
-        if capture is not None:
+        sites = sites_of(capture)
+        encoder: Capture | Sites | None = sites
+        decoder: Capture | Sites | None = sites
+        if isinstance(capture, Capture):
             encoder, decoder = self._captures(capture, self._vectors(source), target.shape[-1])
-        memory, weights, hidden = self.encode(source, source_lengths, dropout=dropout, capture=encoder)
+        memory, weights, hidden, _ = self.encode(source, source_lengths, dropout=dropout, capture=encoder)
         decoded = self.decode(target, memory, source_lengths, dropout=dropout, capture=decoder)
+        if sites is not None:
+            sites.require_known()
+            return decoded._replace(taps=sites.found)
         return decoded._replace(weights=weights | decoded.weights, hidden=hidden | decoded.hidden)
 
     def encode(
@@ -130,7 +136,7 @@ class Transformer(nnx.Module):
         source_lengths: Present,
         *,
         dropout: Dropout | None = None,
-        capture: Capture | None = None,
+        capture: Asked = None,
     ) -> Encoded:
         """Returns the source as vectors.
 
@@ -150,17 +156,18 @@ class Transformer(nnx.Module):
         require_present("source_lengths", source_lengths, (source.shape[0], self._vectors(source)))
         dropout = folded(dropout, "encoder")
         captured = Captured(capture, "encoder")
+        inner = {} if self.config.frames is not None else {"taps": within(captured.sites, "source_embedding")}
         x = through(
             self.encoder,
             self.encoder_norm,
-            _drop(self.source_embedding(source, places(source_lengths)), dropout),
+            _drop(self.source_embedding(source, places(source_lengths), **inner), dropout),
             mask=key_mask(source_lengths),
             score=None if self.encoder_score is None else self.encoder_score(),
             dropout=dropout,
             captured=captured,
             names=("source_embedding", "encoder_norm"),
         )
-        return Encoded(x, captured.weights, captured.hidden)
+        return Encoded(x, captured.weights, captured.hidden, captured.taps)
 
     def decode(
         self,
@@ -170,7 +177,7 @@ class Transformer(nnx.Module):
         *,
         cache: DecoderCache | None = None,
         dropout: Dropout | None = None,
-        capture: Capture | None = None,
+        capture: Asked = None,
     ) -> ModelOutput[DecoderCache]:
         """Returns the logits of the token after each target token.
 
@@ -187,17 +194,18 @@ class Transformer(nnx.Module):
           ValueError: Shapes do not fit, the cache is full, or a capture is out of range.
         """
         sources = self._sources(memory, cache)
-        if capture is not None:
+        if isinstance(capture, Capture):
             capture.require_within("layers", len(self.decoder))
         offset = 0 if cache is None else cache.length
         dropout = folded(dropout, "decoder")
         shared = self.source_embedding if self.config.share_embeddings else None
-        x = self.target_embedding(target, following(offset, target.shape[-1]), shared=shared)
+        captured = Captured(capture, "decoder")
+        taps = within(captured.sites, "target_embedding")
+        x = self.target_embedding(target, following(offset, target.shape[-1]), shared=shared, taps=taps)
         x = _drop(x, dropout)
         score = None if self.decoder_score is None else self.decoder_score(offset)
         own: list[KVCache | StateCache] = []
-        captured = Captured(capture, "decoder")
-        captured.add("target_embedding", x)
+        x = captured.add("target_embedding", x)
         depth = Depth()
         for i, block in enumerate(self.decoder):
             x, kept, weights = block(
@@ -215,9 +223,10 @@ class Transformer(nnx.Module):
                 own.append(kept)
             captured.add_layer(i, x, weights)
         x = read_out(self.decoder_norm, x, depth)
-        captured.add("decoder_norm", x)
+        x = captured.add("decoder_norm", x)
+        logits = tapped(captured.sites, "logits", self._logits(x))
         kept_cache = None if cache is None else DecoderCache(tuple(own), cache.source, cache.source_lengths)
-        return ModelOutput(self._logits(x), kept_cache, captured.weights, captured.hidden)
+        return ModelOutput(logits, kept_cache, captured.weights, captured.hidden, captured.taps)
 
     def init_cache(self, memory: Float[Array, "B S D"], source_lengths: Present, length: int) -> DecoderCache:
         """Returns an empty cache for `length` target tokens, with the memory projected for every layer.

@@ -9,11 +9,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 from attnjax.models.encoder import Encoder
 from attnjax.models.factory import Parts
-from attnjax.models.output import Hidden, Weights
+from attnjax.models.output import Hidden, Tapped, Weights, sites_of
 from attnjax.models.vision import VisionTransformer
 from attnjax.models.vision_config import ContrastiveConfig
-from attnjax.nn import Capture
 from attnjax.nn.joining import Linear
+from attnjax.nn.taps import Asked, Taps, tapped, within
 
 _FIRST_TEMPERATURE = 0.07
 
@@ -27,6 +27,7 @@ class ContrastiveOutput(NamedTuple):
       texts: their vectors of length 1 [C, W].
       weights: those that a capture asked for, by their layer ("text.blocks.0.attention", "image.…").
       hidden: the vectors that a capture asked for.
+      taps: the arrays of the sites that `Taps` read ("text.blocks.0.residual", "image.…").
     """
 
     logits: Float[Array, "B C"]
@@ -34,6 +35,7 @@ class ContrastiveOutput(NamedTuple):
     texts: Float[Array, "C W"]
     weights: Weights
     hidden: Hidden
+    taps: Tapped = {}  # noqa: RUF012, the default of a named tuple
 
 
 class ContrastiveModel(nnx.Module):
@@ -71,7 +73,7 @@ class ContrastiveModel(nnx.Module):
         *,
         lengths: Int[Array, " C"] | None = None,
         mask: Bool[Array, "C T"] | None = None,
-        capture: Capture | None = None,
+        capture: Asked = None,
     ) -> ContrastiveOutput:
         """Returns how well each image fits each text.
 
@@ -86,15 +88,20 @@ class ContrastiveModel(nnx.Module):
           TypeError: The tokens are not integers.
           ValueError: Shapes do not fit, or a capture is out of range.
         """
-        text = self.text(tokens, lengths=lengths, mask=mask, capture=capture)
-        image = self.image(images, capture=capture)
+        sites = sites_of(capture)
+        of_text, of_image = (capture if sites is None else within(sites, part) for part in ("text", "image"))
+        text = self.text(tokens, lengths=lengths, mask=mask, capture=of_text)
+        image = self.image(images, capture=of_image)
         texts = _unit(self.text_projection, text.pooled)
         seen = _unit(self.image_projection, image.pooled)
         logits = jnp.exp(self.scale[...].astype(seen.dtype)) * (seen @ texts.T)
         parts = {"text": text, "image": image}
         weights = {f"{part}.{name}": w for part, out in parts.items() for name, w in out.weights.items()}
         hidden = {f"{part}.{name}": x for part, out in parts.items() for name, x in out.hidden.items()}
-        return ContrastiveOutput(logits, seen, texts, weights, hidden)
+        logits = tapped(sites, "logits", logits)
+        if isinstance(capture, Taps) and sites is not None:
+            sites.require_known()
+        return ContrastiveOutput(logits, seen, texts, weights, hidden, {} if sites is None else sites.found)
 
 
 def _unit(project: Linear, x: Float[Array, "B D"]) -> Float[Array, "B W"]:

@@ -14,6 +14,7 @@ from attnjax.models.output import Captured, ModelOutput
 from attnjax.nn import Capture, Depth, Dropout, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
 from attnjax.nn.blocks import read_out
+from attnjax.nn.taps import Asked, tapped, within
 from attnjax.ops import masks
 
 
@@ -79,7 +80,7 @@ class LanguageModel(nnx.Module):
         lengths: Int[Array, " B"] | None = None,
         cache: LanguageModelCache | None = None,
         dropout: Dropout | None = None,
-        capture: Capture | None = None,
+        capture: Asked = None,
     ) -> ModelOutput[LanguageModelCache]:
         """Returns the logits of the token after each token.
 
@@ -90,7 +91,7 @@ class LanguageModel(nnx.Module):
           cache: of the tokens before these ones.
           dropout: of embeddings, weights and layers.
           capture: the weights to return, by the path of their layer ("blocks.1.attention"), and the vectors
-            ("embedding", "blocks.1", "norm").
+            ("embedding", "blocks.1", "norm"); or `Taps`.
 
         Raises:
           TypeError: The tokens are not integers.
@@ -98,18 +99,18 @@ class LanguageModel(nnx.Module):
         """
         if tokens.ndim != 2:
             raise ValueError(f"tokens {list(tokens.shape)}: expected (B, T)")
-        if capture is not None:
+        if isinstance(capture, Capture):
             capture.require_within("layers", len(self.blocks))
         offset = 0 if cache is None else cache.length
-        x, tail = self._embedded(tokens, lengths, cache)
+        captured = Captured(capture, "blocks")
+        x, tail = self._embedded(tokens, lengths, cache, captured)
         mask = masks.causal(offset)
         if lengths is not None:
             mask = mask & masks.lengths(key=offset + lengths)
         x = x if dropout is None else dropout.fold("embedding")(x)
         score = None if self.score is None else self.score(offset)
         kept: list[KVCache | StateCache] = []
-        captured = Captured(capture, "blocks")
-        captured.add("embedding", x)
+        x = captured.add("embedding", x)
         depth = Depth()
         for i, block in enumerate(self.blocks):
             x, left, weights = block(
@@ -125,9 +126,10 @@ class LanguageModel(nnx.Module):
                 kept.append(left)
             captured.add_layer(i, x, weights)
         x = read_out(self.norm, x, depth)
-        captured.add("norm", x)
+        x = captured.add("norm", x)
+        logits = tapped(captured.sites, "logits", self._logits(x))
         left_cache = None if cache is None else LanguageModelCache(tuple(kept), tail)
-        return ModelOutput(self._logits(x), left_cache, captured.weights, captured.hidden)
+        return ModelOutput(logits, left_cache, captured.weights, captured.hidden, captured.taps)
 
     def init_cache(self, batch: int, length: int) -> LanguageModelCache:
         """Returns an empty cache for `length` tokens of `batch` sequences.
@@ -175,11 +177,16 @@ class LanguageModel(nnx.Module):
         return output.logits, output.cache, output.hidden["norm"]
 
     def _embedded(
-        self, tokens: Int[Array, "B T"], lengths: Int[Array, " B"] | None, cache: LanguageModelCache | None
+        self,
+        tokens: Int[Array, "B T"],
+        lengths: Int[Array, " B"] | None,
+        cache: LanguageModelCache | None,
+        captured: Captured,
     ) -> tuple[Float[Array, "B T D"], Float[Array, "B W-1 D"] | None]:
         """Returns the input of the first block, and the tail that the convolution leaves."""
         offset = 0 if cache is None else cache.length
-        x = self.embedding(tokens, following(offset, tokens.shape[-1]))
+        taps = within(captured.sites, "embedding")
+        x = self.embedding(tokens, following(offset, tokens.shape[-1]), taps=taps)
         if self.convolution is None:
             return x, None
         near, tail = self.convolution(x, tail=None if cache is None else cache.tail, lengths=lengths)

@@ -38,7 +38,7 @@ def through(
     """
     if captured.asked is not None:
         captured.asked.require_within("layers", len(blocks))
-    captured.add(names[0], x)
+    x = captured.add(names[0], x)
     depth = Depth()
     for i, block in enumerate(blocks):
         x, _, weights = block(
@@ -51,5 +51,4 @@ def through(
         )
         captured.add_layer(i, x, weights)
     x = read_out(norm, x, depth)
-    captured.add(names[1], x)
-    return x
+    return captured.add(names[1], x)

@@ -9,9 +9,10 @@ from attnjax.models.factory import Parts
 from attnjax.models.output import Captured, EncoderOutput
 from attnjax.models.stack import through
 from attnjax.models.vision_config import VisionConfig
-from attnjax.nn import Capture, Dropout, folded, named
+from attnjax.nn import Dropout, folded, named
 from attnjax.nn.activation import ACTIVATIONS
 from attnjax.nn.patches import Patches, resized
+from attnjax.nn.taps import Asked, Sites, tapped
 
 
 class VisionTransformer(nnx.Module):
@@ -64,7 +65,7 @@ class VisionTransformer(nnx.Module):
         *,
         masked: Bool[Array, "B P"] | None = None,
         dropout: Dropout | None = None,
-        capture: Capture | None = None,
+        capture: Asked = None,
     ) -> EncoderOutput:
         """Returns the vectors of the tokens, that of the image, and what the head makes of it.
 
@@ -73,7 +74,7 @@ class VisionTransformer(nnx.Module):
           masked: True for patches, row by row, in whose place the mask token stands.
           dropout: of embeddings, weights and layers.
           capture: the weights to return, by the path of their layer ("blocks.1.attention"), and the vectors
-            ("embedding", "blocks.1", "norm").
+            ("embedding", "blocks.1", "norm"); or `Taps`.
 
         Raises:
           ValueError: Shapes do not fit, patches are masked and there is no mask token, or a capture is out of
@@ -81,21 +82,22 @@ class VisionTransformer(nnx.Module):
         """
         if images.ndim != 4:
             raise ValueError(f"images {list(images.shape)}: expected (B, height, width, channels)")
-        x = self._embedded(images, masked)
-        x = x if dropout is None else dropout.fold("embedding")(x)
         captured = Captured(capture, "blocks")
+        x = self._embedded(images, masked, captured.sites)
+        x = x if dropout is None else dropout.fold("embedding")(x)
         states = through(self.blocks, self.norm, x, dropout=dropout, captured=captured)
         pooled = self._pooled(states)
         logits = None
         if self.head is not None:
             dropout = folded(dropout, "head")
             logits = self.head(pooled if dropout is None else dropout(pooled))
-        return EncoderOutput(states, pooled, logits, None, captured.weights, captured.hidden)
+            logits = tapped(captured.sites, "logits", logits)
+        return EncoderOutput(states, pooled, logits, None, captured.weights, captured.hidden, captured.taps)
 
-    def _embedded(self, images: Array, masked: Array | None) -> Float[Array, "B T D"]:
+    def _embedded(self, images: Array, masked: Array | None, sites: Sites | None) -> Float[Array, "B T D"]:
         grid = self.patches(images)
         batch, height, width, dim = grid.shape
-        x = grid.reshape(batch, height * width, dim)
+        x = tapped(sites, "embedding.patches", grid.reshape(batch, height * width, dim))
         if masked is not None:
             if self.mask_token is None or masked.shape != x.shape[:2]:
                 raise ValueError(

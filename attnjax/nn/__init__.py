@@ -34,6 +34,7 @@ from attnjax.nn.moe import MixtureOfExperts
 from attnjax.nn.norm import make_norm
 from attnjax.nn.short_convolution import ShortConvolution
 from attnjax.nn.sparse import DSA, LSH, NSA, Linformer, MoBA, Nystrom, Routing
+from attnjax.nn.taps import Sites, Taps
 
 __all__ = [
     "DSA",
@@ -76,8 +77,10 @@ __all__ = [
     "Routing",
     "SelectiveAttention",
     "ShortConvolution",
+    "Sites",
     "SoftmaxAttention",
     "StateCache",
+    "Taps",
     "TensorProductAttention",
     "ValueResidualAttention",
     "flat_dot_general",

@@ -8,15 +8,16 @@ from jaxtyping import Array, Float
 
 from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
-from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.depth import Depth
 from attnjax.nn.attention.placing import following
+from attnjax.nn.attention.tapped import given, noted
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.latent.attention_residual import AttentionResidual
 from attnjax.nn.layer_scale import LayerScale
 from attnjax.nn.moe import MixtureOfExperts
 from attnjax.nn.norm import Norm
+from attnjax.nn.taps import Request, Sites, tapped, within
 
 Placement = Literal["pre", "post", "inner", "sandwich"]
 
@@ -153,7 +154,7 @@ class EncoderBlock(nnx.Module):
         score: ScoreLike | None = None,
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
-        capture: Capture | None = None,
+        capture: Request = None,
         depth: Depth | None = None,
     ) -> BlockOutput:
         """Applies the block; the arguments are those of `SoftmaxAttention`.
@@ -164,11 +165,13 @@ class EncoderBlock(nnx.Module):
             self.attention_residual.enter(x, depth),
             mask=mask,
             cache=cache,
-            **_of_weights(self.attention, score, folded(dropout, "weights"), capture),
+            **_of_weights(self.attention, score, folded(dropout, "weights"), within(capture, "attention")),
             **_of_depth(self.attention, depth),
         )
+        own = noted(own, within(capture, "attention"))
         between = self.attention_residual.leave(x, own.out, folded(dropout, "attention"), depth)
-        out = _feed(self, between, dropout, depth, read=x if self.parallel else between)
+        between = tapped(capture, "middle", between)
+        out = _feed(self, between, dropout, depth, read=x if self.parallel else between, capture=capture)
         return BlockOutput(out, own.cache, _asked_for(attention=own.weights))
 
 
@@ -207,7 +210,7 @@ class DecoderBlock(nnx.Module):
         score: ScoreLike | None = None,
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
-        capture: Capture | None = None,
+        capture: Request = None,
         depth: Depth | None = None,
     ) -> BlockOutput:
         """Applies the block; mask, score and cache belong to the self-attention.
@@ -218,9 +221,15 @@ class DecoderBlock(nnx.Module):
             self.self_residual.enter(x, depth),
             mask=mask,
             cache=cache,
-            **_of_weights(self.self_attention, score, folded(dropout, "self_weights"), capture),
+            **_of_weights(
+                self.self_attention,
+                score,
+                folded(dropout, "self_weights"),
+                within(capture, "self_attention"),
+            ),
             **_of_depth(self.self_attention, depth),
         )
+        own = noted(own, within(capture, "self_attention"))
         x = self.self_residual.leave(x, own.out, folded(dropout, "self_attention"), depth)
         if not isinstance(context, KeysValues):
             context = self.cross_attention.project(context)
@@ -232,24 +241,30 @@ class DecoderBlock(nnx.Module):
             context,
             mask=context_mask,
             dropout=folded(dropout, "cross_weights"),
-            capture=capture,
+            capture=given(self.cross_attention, within(capture, "cross_attention")),
             **places,
         )
+        cross = noted(cross, within(capture, "cross_attention"))
         x = self.cross_residual.leave(x, cross.out, folded(dropout, "cross_attention"), depth)
+        x = tapped(capture, "middle", x)
         weights = _asked_for(self_attention=own.weights, cross_attention=cross.weights)
-        return BlockOutput(_feed(self, x, dropout, depth, read=x), own.cache, weights)
+        out = _feed(self, x, dropout, depth, read=x, capture=capture)
+        return BlockOutput(out, own.cache, weights)
 
 
 class _OfWeights(TypedDict, total=False):
     score: ScoreLike | None
     dropout: Dropout | None
-    capture: Capture | None
+    capture: Request
 
 
 def _of_weights(
-    attention: Attention, score: ScoreLike | None, dropout: Dropout | None, capture: Capture | None
+    attention: Attention, score: ScoreLike | None, dropout: Dropout | None, capture: Request
 ) -> _OfWeights:
-    return {"score": score, "dropout": dropout, "capture": capture} if attention.has_weights else {}
+    asked = given(attention, capture)
+    if attention.has_weights:
+        return {"score": score, "dropout": dropout, "capture": asked}
+    return {"capture": asked} if isinstance(asked, Sites) else {}
 
 
 def _of_depth(attention: Attention, depth: Depth | None) -> dict[str, Any]:
@@ -262,8 +277,16 @@ def _asked_for(**weights: Array | None) -> dict[str, Array]:
 
 
 def _feed(
-    block: EncoderBlock | DecoderBlock, x: Array, dropout: Dropout | None, depth: Depth | None, *, read: Array
+    block: EncoderBlock | DecoderBlock,
+    x: Array,
+    dropout: Dropout | None,
+    depth: Depth | None,
+    *,
+    read: Array,
+    capture: Request,
 ) -> Array:
     """Returns x with what the feed-forward layer makes of `read`."""
     change = block.feed_forward(block.feed_forward_residual.enter(read, depth))
-    return block.feed_forward_residual.leave(x, change, folded(dropout, "feed_forward"), depth)
+    change = tapped(capture, "feed_forward.out", change)
+    out = block.feed_forward_residual.leave(x, change, folded(dropout, "feed_forward"), depth)
+    return tapped(capture, "residual", out)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from attnjax.nn.axes import named
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.norm import Norm
+from attnjax.nn.taps import Request, tapped
 from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.explicit_axes import automatic, mesh_axes, spec
 from attnjax.ops.core.ranks import of_rank
@@ -119,6 +120,7 @@ class Embedding(nnx.Module):
         types: Int[Array, "*#B T"] | None = None,
         *,
         shared: "Embedding | None" = None,
+        taps: Request = None,
     ) -> Float[Array, "*B T D"]:
         """Returns the vectors of tokens at integer positions.
 
@@ -127,6 +129,7 @@ class Embedding(nnx.Module):
           positions: of the tokens; None: they count from 0.
           types: of the tokens; None: 0.
           shared: the embedding whose E it is; None: there is an own one.
+          taps: the sites of this part; it has "tokens", the rows of E.
 
         Raises:
           TypeError: The tokens are not integers.
@@ -140,7 +143,7 @@ class Embedding(nnx.Module):
         own = (self if shared is None else shared).tokens
         assert own is not None, "an embedding without a vocabulary needs shared="
         _require_inside("tokens", tokens, own.num_embeddings, "vocabulary has {} ids")
-        vectors = _rows(own, tokens)
+        vectors = tapped(taps, "tokens", _rows(own, tokens))
         if self.scale != 1:
             vectors = vectors * self.scale
         if positions is None:

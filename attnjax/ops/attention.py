@@ -198,6 +198,29 @@ def attention_weights(
     return weights.reshape(*call.rules.sizes.batch, *weights.shape[1:])
 
 
+def attention_scores(
+    query: Float[Array, "*B T N H"], key: Float[Array, "*B S K H"], **options: Unpack[WeightOptions]
+) -> Float[Array, "*B N T S"]:
+    """Returns the scores s_ij of `attention` as the normaliser takes them, -inf where a pair is masked.
+
+    Args:
+      query: [*B, T, N, H], as in `attention`.
+      key: [*B, S, K, H], as in `attention`.
+      **options: as in `attention`.
+
+    Raises:
+      TypeError: as `attention`.
+      ValueError: as `attention`.
+
+    Example:
+      >>> attention_scores(jnp.ones((2, 1, 4)), jnp.ones((2, 1, 4)), scale=1.0).tolist()
+      [[[4.0, 4.0], [4.0, 4.0]]]
+    """
+    call = make_call(query, key, **options)
+    scores = _scores(call)
+    return scores.reshape(*call.rules.sizes.batch, *scores.shape[1:])
+
+
 @functools.partial(jax.jit, static_argnums=(0, 2))
 def _run(engine: Engine, call: AttentionCall, further: Literal["lse", "sums"] | None) -> tuple[Array, ...]:
     """Returns the output and what is asked for beside it, no more: an -inf would stop `debug_infs`."""
@@ -211,3 +234,4 @@ def _run(engine: Engine, call: AttentionCall, further: Literal["lse", "sums"] | 
 
 
 _weights = jax.jit(reference.weights)
+_scores = jax.jit(reference.scores)

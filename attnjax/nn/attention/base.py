@@ -12,7 +12,6 @@ from jaxtyping import Array, Float, Int
 from attnjax.mechanisms import read
 from attnjax.mechanisms.base import Kind
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
-from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.head_norm import Norm, make_head_norm
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.output_gate import OutputGating
@@ -34,6 +33,7 @@ from attnjax.nn.attention.sizes import Layout as Axes
 from attnjax.nn.attention.sizes import make_layout, require_sizes, with_key_heads
 from attnjax.nn.dropout import Dropout
 from attnjax.nn.projection import into_heads, out_of_heads
+from attnjax.nn.taps import Request
 from attnjax.ops import positions as position_ops
 from attnjax.ops.scores import Score
 
@@ -86,6 +86,8 @@ class Attention(nnx.Module):
 
     has_weights: bool
     """True where there are attention weights, to drop out and to capture."""
+    has_sites: ClassVar[bool] = False
+    """True where its capture may be the `Sites` of taps."""
     reads_depth: ClassVar[bool] = False
     """True where it takes a `Depth`, what layers below left."""
     kind: ClassVar[Kind]
@@ -185,7 +187,7 @@ class Attention(nnx.Module):
         context_positions: Int[Array, "*#B S"] | None = None,
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
-        capture: Capture | None = None,
+        capture: Request = None,
     ) -> AttentionOutput:
         """Attends from every token of x to those that the mask lets it see.
 

@@ -18,7 +18,6 @@ from attnjax.mechanisms.pattern import Part
 from attnjax.nn.attention.base import MaskLike, ScoreLike, require_kind
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache, write_rows
 from attnjax.nn.attention.calling import taken
-from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.depth import Depth
 from attnjax.nn.attention.mask_reading import MaskReading, without_causal
 from attnjax.nn.attention.output import AttentionOutput
@@ -26,6 +25,7 @@ from attnjax.nn.attention.placing import kept_tokens
 from attnjax.nn.attention.recipes import LearnedForgetGate
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.dropout import Dropout
+from attnjax.nn.taps import Request
 from attnjax.ops import masks
 from attnjax.ops.comparisons import Comparison
 from attnjax.ops.core.dtypes import accumulation_dtype
@@ -110,7 +110,7 @@ class ComposedAttention(SoftmaxAttention):
         context_positions: Int[Array, "*#B S"] | None = None,
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
-        capture: Capture | None = None,
+        capture: Request = None,
         depth: Depth | None = None,
     ) -> AttentionOutput:
         """Attends from every token of x; arguments as in `SoftmaxAttention`.

@@ -15,7 +15,9 @@ from attnjax.nn.attention.gates import make_gate, unit
 from attnjax.nn.attention.mask_reading import MaskReading
 from attnjax.nn.attention.settings import RecurrentSettings
 from attnjax.nn.attention.sizes import Layout
+from attnjax.nn.attention.tapped import sites_of_map
 from attnjax.nn.short_convolution import ShortConvolution
+from attnjax.nn.taps import Sites, tapped
 from attnjax.ops.linear.members.bidirectional import bidirectional
 from attnjax.ops.linear.members.common import at_least_float32
 
@@ -82,6 +84,7 @@ class RecurrentMixer(nnx.Module):
         place: Callable[[Projected], Projected],
         reading: MaskReading,
         cache: StateCache | None = None,
+        sites: Sites | None = None,
     ) -> tuple[Float[Array, "*B T N V"], StateCache]:
         """Returns the reads of every token, and a cache with these tokens, whose state is None for two sides.
 
@@ -91,6 +94,7 @@ class RecurrentMixer(nnx.Module):
           place: applied to them after the convolutions: norms and rotations.
           reading: the mask; lengths count from the first token of x.
           cache: of the tokens before.
+          sites: of the layer.
         """
         rows = {"lengths": reading.lengths, "segment_ids": reading.segment_ids}
         tails = {} if cache is None else cache.tails
@@ -104,15 +108,25 @@ class RecurrentMixer(nnx.Module):
             projected = Projected(*map(jax.nn.silu, projected))
         query, key, value = self._in_range(place(projected))
         arguments = self._gated(x, key) | dict(self.arguments) | rows
-        if reading.causal:
-            state = None if cache is None else cache.state
-            out, state = member.function(
-                query, key, value, initial_state=state, return_state=True, **arguments
-            )
-        else:
+        query, key = tapped(sites, "query", query), tapped(sites, "key", key)
+        before = None if cache is None else cache.state
+
+        def read(value: Array, state: Any) -> tuple[Array, Any]:
+            if reading.causal:
+                both: Any = {"initial_state": state, "return_state": True}
+                return member.function(query, key, value, **both, **arguments)
             assert member.two_sided is not None  # A mask without order was refused for those that have none.
-            both: Any = {"join": member.two_sided, "token_gates": member.token_gates}
-            out, state = bidirectional(member.function, query, key, value, **both, **arguments), None
+            both = {"join": member.two_sided, "token_gates": member.token_gates}
+            return bidirectional(member.function, query, key, value, **both, **arguments), None
+
+        value, given = tapped(sites, "values", value), None
+        # Where channels of values have gates of their own, or tokens several values, there is no one map.
+        per_channel = any("V" in gate.axes.split() for gate in member.gates.values())
+        if sites is not None and not per_channel and member.key != "writes":
+            given = sites_of_map(sites, lambda value: read(value, None)[0], value)
+        out, state = read(value, before)
+        if given is not None:
+            out = given if before is None else given + read(jnp.zeros_like(value), before)[0]
         tails = {name: tail for name, (_, tail) in convolved.items()}
         return out, StateCache(state, tails, _length(x, reading.lengths, cache))
 

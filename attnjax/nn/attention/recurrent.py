@@ -12,7 +12,6 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike, normed, require_kind, require_width
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache, require_floats
-from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.head_norm import make_head_norm
 from attnjax.nn.attention.mask_reading import read_recurrent_mask
 from attnjax.nn.attention.output import AttentionOutput
@@ -21,6 +20,7 @@ from attnjax.nn.attention.recurrence import Projected, RecurrentMixer
 from attnjax.nn.attention.settings import Convolution, HeadNorm, RecurrentSettings, Settings
 from attnjax.nn.attention.sizes import require_goes_with
 from attnjax.nn.dropout import Dropout
+from attnjax.nn.taps import Request, Sites, tapped
 
 
 class RecurrentAttention(Attention):
@@ -64,6 +64,7 @@ class RecurrentAttention(Attention):
 
     kind = "recurrence"
     has_weights = False
+    has_sites = True
     _activation = "silu"
 
     def __init__(
@@ -104,7 +105,7 @@ class RecurrentAttention(Attention):
         context_positions: Int[Array, "*#B S"] | None = None,
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
-        capture: Capture | None = None,
+        capture: Request = None,
     ) -> AttentionOutput:
         """Reads for every token of x what the recurrence holds of those that the mask lets it see.
 
@@ -121,7 +122,8 @@ class RecurrentAttention(Attention):
           context_positions: None; there is no context.
           cache: earlier tokens of the same sequence. Padding leaves its contents as they were.
           dropout: None; a recurrence has no weights.
-          capture: None; a recurrence has no weights.
+          capture: None, a recurrence has no weights; or the `Sites` of this layer. The weights there are the
+            map [*B, N, T, S] from values to reads that the recurrence stands for.
 
         Raises:
           ValueError: An argument that has to be None is given; x is not D wide; the mask has other parts, or
@@ -129,12 +131,16 @@ class RecurrentAttention(Attention):
           TypeError: The cache is of another kind.
         """
         require_width("x", x, self.dim)
-        self._require_none(context=context, score=score, dropout=dropout, capture=capture)
+        sites = capture if isinstance(capture, Sites) else None
+        asked = None if sites is not None else capture
+        self._require_none(context=context, score=score, dropout=dropout, capture=asked)
         require_kind(cache, StateCache, self.mechanism)
         kept = cache if isinstance(cache, StateCache) else None
         reading = read_recurrent_mask(mask, self.mechanism, kept, x.shape[:-2])
         turned = reading.starts
         if turned is not None:
+            if sites is not None:
+                raise ValueError(f"capture with padding on the left: sites of {self.mechanism} need it right")
             # Padding on the left becomes padding on the right, which the recurrence never reaches.
             x, reading = shifted(x, turned), right_padded(reading, x.shape[-2])
             positions = None if positions is None else shifted_positions(positions, turned, x.shape[:-1])
@@ -142,7 +148,8 @@ class RecurrentAttention(Attention):
             before = 0 if kept is None else kept.length
             positions, _ = counted(x, None, positions, context_positions, before)
         place = partial(self._placed, positions=positions)
-        heads, after = self.recurrence(x, self._projected(x), place, reading, kept)
+        heads, after = self.recurrence(x, self._projected(x), place, reading, kept, sites)
+        heads = tapped(capture, "heads", heads)
         out = self.out(self._normed_and_gated(heads, x))
         out = out if turned is None else shifted(out, -turned)
         return AttentionOutput(out, None if kept is None else after, None)

@@ -28,8 +28,10 @@ from attnjax.nn.attention.position_score import PositionScore
 from attnjax.nn.attention.scoring import reach, require_numbers, rules_of_call
 from attnjax.nn.attention.settings import Settings
 from attnjax.nn.attention.sizes import require_sizes
+from attnjax.nn.attention.tapped import mixed, sites_of_pairs, weights_of
 from attnjax.nn.axes import named
 from attnjax.nn.dropout import Dropout
+from attnjax.nn.taps import Request, Sites, tapped
 from attnjax.ops import scores
 from attnjax.ops.attention import attention_weights
 from attnjax.ops.comparisons import Comparison
@@ -84,6 +86,7 @@ class SoftmaxAttention(Attention):
 
     kind: ClassVar[Kind] = "softmax"
     has_weights = True
+    has_sites = True
 
     def __init__(
         self,
@@ -146,7 +149,7 @@ class SoftmaxAttention(Attention):
         context_positions: Int[Array, "*#B S"] | None = None,
         cache: KVCache | StateCache | None = None,
         dropout: Dropout | None = None,
-        capture: Capture | None = None,
+        capture: Request = None,
         depth: Depth | None = None,
     ) -> AttentionOutput:
         """Attends from every token of x.
@@ -166,7 +169,8 @@ class SoftmaxAttention(Attention):
             that was projected has its own, and needs those of x.
           cache: earlier tokens of the same sequence, to which x is appended first.
           dropout: on the attention weights.
-          capture: the heads and rows of the weights before dropout to return: [*B, |heads|, |rows|, S].
+          capture: the heads and rows of the weights before dropout to return: [*B, |heads|, |rows|, S]; or
+            the `Sites` of this layer.
           depth: what layers below left; a layer of another kind may read it, this one does not.
 
         Raises:
@@ -181,7 +185,7 @@ class SoftmaxAttention(Attention):
                 "cache with context: a cache is for self-attention; a context can be `project`ed once"
             )
         for name, given in {"score": score, "dropout": dropout, "capture": capture}.items():
-            if given is not None and not self.has_weights:
+            if given is not None and not (self.has_weights or isinstance(given, Sites)):
                 raise ValueError(f"{name} is given: {self.mechanism} takes none, it has no weights")
         self._require_fits(context, values, mask, cache)
         before_call = cache if isinstance(cache, KVCache) else None
@@ -190,24 +194,31 @@ class SoftmaxAttention(Attention):
         if self.rope is not None:
             positions, context_positions = counted(x, context, positions, context_positions, before)
         require_offsets(kept, mask, score)
-        query = self._queries(x, positions)
+        query = tapped(capture, "query", self._queries(x, positions))
         if isinstance(context, KeysValues):
             source = context
         else:
             source = self.project(x if context is None else context, context_positions, values=values)
         source = self._of_depth(source, depth)
+        if isinstance(capture, Sites):
+            source = source._replace(keys=capture("key", source.keys))
         rules = self._rules(mask, score, normalizer, before) | {"comparison": comparison}
         count = None if kept is None else kept_tokens(mask, kept.length, x.shape[-2])
         source, kept = self._remembered(x, query, source, kept, count, rules)
         rules["mask"] = self._narrowed(rules["mask"], query, source, mask)
-        weights = None if capture is None else self._weights(capture, query, source, rules)
+        weights = self._weights(capture, query, source, rules) if isinstance(capture, Capture) else None
         rules |= {
             "implementation": self.implementation,
             "dropout_rate": 0.0 if dropout is None else dropout.rate,
             "dropout_key": None if dropout is None else dropout.key,
         }
-        out, share = self._attended(x, query, source, rules, mask)
-        if capture is not None and weights is not None and share is not None:
+        out, share = None, None
+        if isinstance(capture, Sites):
+            out = sites_of_pairs(self, capture, query, source, rules)
+        if out is None:
+            out, share = self._attended(x, query, source, rules, mask)
+        out = tapped(capture, "heads", out)
+        if isinstance(capture, Capture) and weights is not None and share is not None:
             weights = weights * capture.of(share)[..., None]
         out = self.out(self._gated(out, x))
         return AttentionOutput(nan_where_wrong(out, before_call, kept, mask, score), kept, weights)
@@ -298,9 +309,21 @@ class SoftmaxAttention(Attention):
         """Returns the mask, score, normaliser and scale of a call, with those of the layer."""
         return rules_of_call(self, mask, score, normalizer, offset)
 
+    def values_of(self, source: KeysValues, dtype: DTypeLike) -> Float[Array, "*B S K V"]:
+        """Returns the values that the heads read, as the weights weigh them."""
+        return source.values.astype(dtype)
+
+    def mixed(
+        self, weights: Float[Array, "*B N T S"], values: Float[Array, "*B S K V"]
+    ) -> Float[Array, "*B T N V"]:
+        """Returns what the heads read of values with these weights."""
+        return mixed(weights, values)
+
     def _weights(
-        self, capture: Capture, query: Array, source: KeysValues, rules: dict[str, Any]
+        self, capture: Capture | Sites, query: Array, source: KeysValues, rules: dict[str, Any]
     ) -> Float[Array, "*B N T S"]:
+        if isinstance(capture, Sites):
+            return weights_of(capture, query, source.keys, rules)
         capture.require_within("heads", self.heads)
         capture.require_within("rows", query.shape[-3])
         # The barrier keeps the compiler from sharing work with the engine, which would change how it rounds.

@@ -10,6 +10,7 @@ from attnjax.nn.attention.cache import KeysValues, KVCache
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.mask_reading import require_causal
 from attnjax.nn.attention.softmax import SoftmaxAttention
+from attnjax.nn.taps import Sites
 
 
 class CausalAttention(SoftmaxAttention):
@@ -34,7 +35,7 @@ class ScoredAttention(CausalAttention):
         return super()._attend(*_without_products(query, source), rules)
 
     def _weights(
-        self, capture: Capture, query: Array, source: KeysValues, rules: dict[str, Any]
+        self, capture: Capture | Sites, query: Array, source: KeysValues, rules: dict[str, Any]
     ) -> Float[Array, "*B N T S"]:
         return super()._weights(capture, *_without_products(query, source), rules)
 

@@ -15,6 +15,7 @@ from attnjax.nn.attention.settings import Layout, Rope, as_rope
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.axes import named
 from attnjax.nn.norm import make_norm
+from attnjax.nn.taps import Sites
 from attnjax.ops.attention import attention
 from attnjax.ops.core.dtypes import accumulation_dtype
 
@@ -120,16 +121,31 @@ class DifferentialAttention(SoftmaxAttention):
             key = rules["dropout_key"]
             own = {"dropout_key": None if key is None else jax.random.fold_in(key, number)}
             reads.append(attention(q, k, values, **rules | own))
-        out = reads[0] - self._share().astype(query.dtype) * reads[1]
-        return self.norm(out) * (1 - self.start)
+        return self._normed(reads[0] - self._share().astype(query.dtype) * reads[1])
+
+    def mixed(
+        self, weights: Float[Array, "*B N T S"], values: Float[Array, "*B S K 2H"]
+    ) -> Float[Array, "*B T N 2H"]:
+        """Returns what the heads read of values with these differences of weights."""
+        return self._normed(super().mixed(weights, values))
+
+    def _normed(self, heads: Float[Array, "*B T N 2H"]) -> Float[Array, "*B T N 2H"]:
+        return self.norm(heads) * (1 - self.start)
 
     def _weights(
-        self, capture: Capture, query: Array, source: KeysValues, rules: dict[str, Any]
+        self, capture: Capture | Sites, query: Array, source: KeysValues, rules: dict[str, Any]
     ) -> Float[Array, "*B N T S"]:
         """Returns the difference of both softmaxes."""
         first, second = (
-            super(DifferentialAttention, self)._weights(capture, q, KeysValues(k, source.values), rules)
-            for q, k in _halves(query, source.keys.astype(query.dtype))
+            super(DifferentialAttention, self)._weights(
+                capture.within(part) if isinstance(capture, Sites) else capture,
+                q,
+                KeysValues(k, source.values),
+                rules,
+            )
+            for part, (q, k) in zip(
+                ("first", "second"), _halves(query, source.keys.astype(query.dtype)), strict=True
+            )
         )
         return first - self._share() * second
 

@@ -17,6 +17,7 @@ from attnjax.nn.attention.sizes import Layout, require_sizes
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.norm import make_norm
 from attnjax.nn.projection import into_heads
+from attnjax.nn.taps import Sites
 from attnjax.ops.attention import attention
 
 
@@ -180,7 +181,11 @@ class LatentAttention(SoftmaxAttention):
         rotated = jnp.broadcast_to(rotated[..., None, :], (*content.shape[:-1], self.rope_dim))
         return KeysValues(jnp.concatenate([content, rotated], axis=-1), self.value(latent).astype(dtype))
 
+    def values_of(self, source: KeysValues, dtype: DTypeLike) -> Float[Array, "*B S N V"]:
+        """Returns the values of heads, which the cache does not hold."""
+        return self._expanded(source, dtype).values
+
     def _weights(
-        self, capture: Capture, query: Array, source: KeysValues, rules: dict[str, Any]
+        self, capture: Capture | Sites, query: Array, source: KeysValues, rules: dict[str, Any]
     ) -> Float[Array, "*B N T S"]:
         return super()._weights(capture, query, self._expanded(source, query.dtype), rules)

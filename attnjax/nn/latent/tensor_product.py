@@ -15,6 +15,7 @@ from attnjax.nn.attention.settings import Rope
 from attnjax.nn.attention.sizes import Layout, require_sizes
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.projection import into_heads
+from attnjax.nn.taps import Sites
 from attnjax.ops.attention import attention
 
 PARTS = ("query", "key", "value")
@@ -132,8 +133,12 @@ class TensorProductAttention(SoftmaxAttention):
         keys, values = (self._multiplied(factors.astype(query.dtype)) for factors in source)
         return attention(query, keys, values, **rules)
 
+    def values_of(self, source: KeysValues, dtype: DTypeLike) -> Float[Array, "*B S N H"]:
+        """Returns the values of heads, the products of the factors."""
+        return self._multiplied(source.values.astype(dtype))
+
     def _weights(
-        self, capture: Capture, query: Array, source: KeysValues, rules: dict[str, Any]
+        self, capture: Capture | Sites, query: Array, source: KeysValues, rules: dict[str, Any]
     ) -> Float[Array, "*B N T S"]:
         keys = self._multiplied(source.keys.astype(query.dtype))
         return super()._weights(capture, query, KeysValues(keys, source.values), rules)

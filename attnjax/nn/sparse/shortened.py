@@ -17,6 +17,7 @@ from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.axes import named
 from attnjax.nn.mixers.tokens import real_tokens
 from attnjax.nn.sparse.base import at_least_one
+from attnjax.nn.taps import Sites
 from attnjax.ops.attention import attention
 from attnjax.ops.sparse.nystrom import nystrom_attention
 
@@ -56,7 +57,7 @@ class ShortenedAttention(SoftmaxAttention):
         """
         given = {"context": context, "values": options.get("values"), "cache": cache}
         for what, value in (given | {"capture": options.get("capture")}).items():
-            if value is not None:
+            if value is not None and not isinstance(value, Sites):
                 raise ValueError(f"{what} is given: {self.name} takes none, it reads one text as a whole")
         reading = read_mask(mask, self.name)
         if reading.causal or reading.segment_ids is not None:

@@ -1,0 +1,207 @@
+"""Taps: named sites of a model, read and written while it runs."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+from jaxtyping import Array, Bool, Float
+
+from attnjax.nn.attention.capture import Capture, Indices
+
+Edit = Callable[[Array], Array]
+"""A function from the array of a site to the one that the model goes on with; a `Partial` holds arrays."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Taps:
+    """A request to read and to write what a model computes at named sites.
+
+    A site is named by the path of its part: "blocks.0.attention.weights", "decoder.1.cross_attention.heads",
+    "encoder.0.residual", "embedding.tokens", "norm", "logits". In a pattern * stands for anything and ? for
+    one character. An attention layer has the sites query, key, values, scores, weights, heads (what each head
+    reads) and out; a block middle (between its two layers), feed_forward.out and residual (its result).
+
+    Reading changes no bit of the output. What is written is what the model goes on with, and gradients pass
+    through it; where values, scores or weights of a layer are written, its heads are weights·values in that
+    order, whatever its engine is.
+
+    Attributes:
+      read: patterns of the sites to return, in the `taps` of a model's output; after they were written.
+      write: an edit for each pattern, or several one after the other. It may hold traced arrays, so that taps
+        are an argument of a compiled function, of `jax.grad` and `jax.vmap`.
+      rows: the numbers of the query rows of scores and weights to read; None: all.
+
+    Example:
+      >>> taps = Taps(read="*.weights", write={"blocks.0.attention.heads": ablate()})
+      >>> taps.read
+      ('*.weights',)
+    """
+
+    read: tuple[str, ...] | str = field(default=(), metadata={"static": True})
+    write: Mapping[str, Edit] = field(default_factory=dict)
+    rows: Indices = field(default=None, metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        if isinstance(self.read, str):
+            object.__setattr__(self, "read", (self.read,))
+        # Trees that are put together again hold anything here.
+        if isinstance(self.write, Mapping):
+            edits = {
+                path: Partial(edit) if callable(edit) and not isinstance(edit, Partial) else edit
+                for path, edit in self.write.items()
+            }
+            object.__setattr__(self, "write", edits)
+
+
+def patch(array: Any, where: Any = None) -> Edit:
+    """Returns the edit that puts an array in the place of a site's, or of its entries where `where` is True.
+
+    Both broadcast to the site.
+
+    Example:
+      >>> patch(2.0, where=jnp.array([True, False]))(jnp.zeros(2)).tolist()
+      [2.0, 0.0]
+    """
+    return Partial(_patched, array, where)
+
+
+def ablate(where: Any = None, *, mean: Any = None) -> Edit:
+    """Returns the edit that puts 0, or the given mean, in the place of the entries where `where` is True."""
+    return Partial(_patched, 0.0 if mean is None else mean, where)
+
+
+def scale(factor: Any) -> Edit:
+    """Returns the edit that multiplies a site by a factor, which broadcasts to it."""
+    return Partial(_scaled, factor)
+
+
+def add(array: Any) -> Edit:
+    """Returns the edit that adds an array; by that of zeros one finds the gradient by a site."""
+    return Partial(_added, array)
+
+
+def uniform() -> Edit:
+    """Returns the edit of weights by which each row spreads evenly over the keys that it gave weight to.
+
+    Example:
+      >>> uniform()(jnp.array([[0.9, 0.1, 0.0]])).tolist()
+      [[0.5, 0.5, 0.0]]
+    """
+    return Partial(_spread)
+
+
+def _patched(array: Array, where: Bool[Array, "..."] | None, x: Array) -> Array:
+    array = jnp.broadcast_to(jnp.asarray(array).astype(x.dtype), x.shape)
+    return array if where is None else jnp.where(where, array, x)
+
+
+def _scaled(factor: Array, x: Array) -> Array:
+    return x * jnp.asarray(factor).astype(x.dtype)
+
+
+def _added(array: Array, x: Array) -> Array:
+    return x + jnp.asarray(array).astype(x.dtype)
+
+
+def _spread(x: Array) -> Array:
+    seen = (x > 0).astype(x.dtype)
+    return seen / jnp.maximum(seen.sum(-1, keepdims=True), 1)
+
+
+class Sites:
+    """Taps as the parts of a model see them in one call: each offers its arrays under its own name.
+
+    Args:
+      taps: the request.
+
+    Attributes:
+      found: what was read, by path.
+      rows: of the request.
+
+    Example:
+      >>> sites = Sites(Taps(read="*.out", write={"part.out": scale(2.0)}))
+      >>> part = sites.within("part")
+      >>> part("out", jnp.ones(2)).tolist(), list(sites.found)
+      ([2.0, 2.0], ['part.out'])
+    """
+
+    def __init__(self, taps: Taps) -> None:
+        self.taps = taps
+        self.path = ""
+        self.rows = taps.rows
+        self.found: dict[str, Float[Array, ...]] = {}
+        self._offered: dict[str, bool] = {}
+
+    def within(self, part: str) -> "Sites":
+        """Returns the sites of a part of this part."""
+        inner = object.__new__(Sites)
+        inner.__dict__ |= self.__dict__ | {"path": f"{self.path}{part}."}
+        return inner
+
+    def reads(self, *names: str) -> bool:
+        """Returns whether any of these sites is to be read."""
+        return any(fnmatchcase(self.path + name, pattern) for name in names for pattern in self.taps.read)
+
+    def writes(self, *names: str) -> bool:
+        """Returns whether any of these sites is to be written."""
+        return any(fnmatchcase(self.path + name, pattern) for name in names for pattern in self.taps.write)
+
+    def offer(self, *names: str, writable: bool = True) -> None:
+        """Notes that there are sites of these names, whose arrays are computed where they are asked for.
+
+        Raises:
+          ValueError: One is to be written, and cannot.
+        """
+        for name in names:
+            self._offered[self.path + name] = writable
+            if not writable and self.writes(name):
+                raise ValueError(f"capture.write: {self.path + name} can be read, not written")
+
+    def __call__(self, name: str, x: Array) -> Array:
+        """Returns the array of a site as the model goes on with it."""
+        self.offer(name)
+        path = self.path + name
+        for pattern, edit in self.taps.write.items():
+            if fnmatchcase(path, pattern):
+                x = edit(x)
+        if self.reads(name):
+            cut = self.rows is not None and name in ("scores", "weights")
+            self.note(name, jnp.take(x, jnp.array(self.rows), axis=-2) if cut else x)
+        return x
+
+    def note(self, name: str, x: Array) -> None:
+        """Takes in what is to be read of a site."""
+        self.found[self.path + name] = x
+
+    def require_known(self) -> None:
+        """Raises ValueError for a pattern that none of the sites so far has, with the nearest."""
+        for name, patterns in {"read": self.taps.read, "write": self.taps.write}.items():
+            for pattern in patterns:
+                if not any(fnmatchcase(path, pattern) for path in self._offered):
+                    near = difflib.get_close_matches(pattern, self._offered, 3, 0.4)
+                    raise ValueError(
+                        f"capture.{name} {pattern!r}: there is no such site; "
+                        f"the nearest are {', '.join(near or list(self._offered)[:3])}"
+                    )
+
+
+Request = Capture | Sites | None
+"""The kinds of request that a layer takes as its capture."""
+Asked = Capture | Taps | Sites | None
+"""The kinds of request that a model takes as its capture."""
+
+
+def within(asked: Request, part: str) -> Request:
+    """Returns the request as a part sees it."""
+    return asked.within(part) if isinstance(asked, Sites) else asked
+
+
+def tapped(asked: Request, name: str, x: Array) -> Array:
+    """Returns the array of a site as the model goes on with it: x itself where nothing is asked."""
+    return asked(name, x) if isinstance(asked, Sites) else x
