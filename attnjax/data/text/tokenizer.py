@@ -139,6 +139,18 @@ class PretrainedTokenizer:
         """Returns the text of ids; special tokens write nothing."""
         return self._inner.decode(list(ids), skip_special_tokens=True)
 
+    def names(self, ids: Sequence[int]) -> list[str]:
+        """Returns the text that each id stands for, with the spaces in it; special tokens have their names."""
+        return [self._name(number) for number in ids]
+
+    def _name(self, number: int) -> str:
+        own = self._inner.id_to_token(number) or ""
+        if "▁" in own:
+            return own.replace("▁", " ")
+        text = self._inner.decode([number], skip_special_tokens=False)
+        # Bytes that are a part of a character have no text of their own.
+        return text if text and "\ufffd" not in text else own
+
     def id(self, token: str) -> int | None:
         """Returns the id of a token; None where there is no such."""
         return self._inner.token_to_id(token)

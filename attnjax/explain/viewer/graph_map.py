@@ -54,14 +54,18 @@ def graph_map(
     if places is None:
         placed = _sprung(len(nodes), source, target)
     else:
-        require(np.shape(places) == (len(nodes), 2), f"{name}: places {list(np.shape(places))}: expected (T, 2)")
+        require(
+            np.shape(places) == (len(nodes), 2), f"{name}: places {list(np.shape(places))}: expected (T, 2)"
+        )
         placed = np.asarray(places, float)
     low, extent = placed.min(axis=0), np.ptp(placed, axis=0).max() or 1.0
     edges = np.stack([target, source], axis=1)
     return AttentionMap(name, nodes, nodes, dense, edges=edges, places=(placed - low) / extent)
 
 
-def _sprung(nodes: int, source: Int[np.ndarray, " E"], target: Int[np.ndarray, " E"]) -> Float[np.ndarray, "T 2"]:
+def _sprung(
+    nodes: int, source: Int[np.ndarray, " E"], target: Int[np.ndarray, " E"]
+) -> Float[np.ndarray, "T 2"]:
     """Returns places by Fruchterman and Reingold, 1991: neighbours attract, all nodes repel each other."""
     angles = 2 * math.pi * np.arange(nodes) / nodes
     at = np.stack([np.cos(angles), np.sin(angles)], axis=1)

@@ -34,7 +34,10 @@ function thumbnail(map, layer, head) {
   button.dataset.layer = layer;
   button.dataset.head = head.number;
   button.onclick = () => update({layer, head: head.number});
-  map.load().then(() => paint(canvas, head.thumbnail, head));
+  map.load().then(() => {
+    paint(canvas, head.thumbnail, head);
+    canvas.classList.toggle("few", head.thumbnail.width < 32);
+  });
   return button;
 }
 

@@ -45,3 +45,6 @@ document.addEventListener("keydown", event => {
 });
 
 show(0);
+// For those who measure: when all small pictures and the first map have been drawn.
+Promise.all([...layers().map(map => map.load()), currentHead()?.load()])
+  .then(() => requestAnimationFrame(() => setTimeout(() => performance.mark("shown"))));

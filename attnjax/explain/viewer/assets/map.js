@@ -1,7 +1,7 @@
 // One map, large: zoomed with the wheel, fingers and keys, moved by dragging, with tokens at its sides.
 
 const canvas = find("map");
-const view = {x: 0, y: 0, size: 1, left: 96, top: 84, width: 0, height: 0};  // Cells at the corner; pixels per cell.
+const view = {x: 0, y: 0, size: 1, left: 0, top: 0, right: 0, width: 0, height: 0};  // Cells at the corner; pixels per cell.
 const MOST_PIXELS = 44, LABEL_PIXELS = 12;
 let painted = new WeakMap();
 
@@ -14,6 +14,7 @@ function margins(map) {
   const widest = tokens => Math.max(...tokens.slice(0, 200).map(token => context.measureText(visible(token)).width));
   view.left = Math.min(most, widest(map.rowTokens) + 12);
   view.top = Math.min(most, widest(map.columnTokens) * 0.87 + 16);
+  view.right = Math.min(context.measureText(visible(map.columnTokens.at(-1))).width, view.top) / 2 + 6;
 }
 
 function fit() {
@@ -22,7 +23,7 @@ function fit() {
   margins(map);
   view.width = canvas.clientWidth;
   const high = Math.max(280, Math.min(innerHeight * 0.72, 720)) - view.top;
-  view.size = Math.min((view.width - view.left - 14) / map.width, high / map.height, MOST_PIXELS);
+  view.size = Math.min((view.width - view.left - view.right) / map.width, high / map.height, MOST_PIXELS);
   view.height = Math.round(view.top + Math.max(view.size * map.height, 40) + 6);
   view.fitted = view.size;
   view.x = view.y = 0;
@@ -154,8 +155,9 @@ function cellAt(event) {
 }
 
 function pairText({row, column}, head) {
-  const {map} = head, tokens = [row === null ? "" : `“${visible(map.rowTokens[row])}”`, column === null ? "" : `“${visible(map.columnTokens[column])}”`];
-  if (row === null || column === null) return row === null ? `who looks at ${tokens[1]}` : `where ${tokens[0]} looks`;
+  const {map} = head;
+  if (row === null || column === null) return row === null ? tokenText("column", column) : tokenText("row", row);
+  const tokens = [map.rowTokens[row], map.columnTokens[column]].map(token => `“${visible(token)}”`);
   const {factor} = head.planeAt(row, column), coarse = factor > 1 ? ` (largest of ${factor}×${factor})` : "";
   return `${tokens[0]} → ${tokens[1]}: ${digits(head.weight(row, column))}${coarse}`;
 }
@@ -259,5 +261,9 @@ drawers.push(changed => {
     head.load().then(() => head === currentHead() && (resized ? fit() : drawMap(), drawTokens(), drawPictures()));
     if (!resized) drawMap();
   } else drawMap();
-  find("hover").textContent = focus().row === null && focus().column === null ? "Point at a token or a cell; click to hold it." : pairText(focus(), head);
 });
+
+function drawPair(head) {
+  const nothing = focus().row === null && focus().column === null;
+  find("hover").textContent = nothing ? "Point at a token or a cell; click to hold it." : pairText(focus(), head);
+}

@@ -20,7 +20,7 @@ function saliencyCard(record) {
 function faithfulness(rows) {
   const head = ["", "", "this", "random", "best"].map(name => make("th", {scope: "col"}, name));
   const body = rows.map(([name, row]) => make("tr", {}, make("th", {scope: "row"}, name), make("td", {class: "track"}, track(row)),
-    make("td", {}, digits(row.value) + (row.spread === null ? "" : ` ± ${digits(row.spread)}`)),
+    make("td", {}, digits(row.value), ...(row.spread === null ? [] : [make("small", {}, ` ± ${digits(row.spread)}`)])),
     make("td", {}, digits(row.random)), make("td", {}, digits(row.oracle))));
   return make("div", {class: "wide"}, make("table", {class: "faithfulness"}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body)));
 }

@@ -50,14 +50,16 @@ function hold(axis, i) {
   if (!held) sayTokens(axis, i);
 }
 
-// The three that count most.
-function sayTokens(axis, i) {
+// A token, and the three that count most for it.
+function tokenText(axis, i) {
   const head = currentHead(), {map} = head, tokens = {row: map.rowTokens, column: map.columnTokens}, across = other[axis];
   const weights = tokens[across].map((_, j) => axis === "row" ? head.weight(i, j) : head.weight(j, i));
   const most = weights.map((weight, j) => [weight, j]).sort((a, b) => Math.abs(b[0]) - Math.abs(a[0])).slice(0, 3);
-  const listed = most.map(([weight, j]) => `${tokens[across][j]} ${digits(weight)}`).join(", ");
-  say(`${tokens[axis][i]} ${axis === "row" ? "looks at" : "is looked at by"} ${listed}`);
+  const listed = most.map(([weight, j]) => `“${visible(tokens[across][j])}” ${digits(weight)}`).join(", ");
+  return `“${visible(tokens[axis][i])}” ${axis === "row" ? "looks at" : "is looked at by"} ${listed}`;
 }
+
+const sayTokens = (axis, i) => say(tokenText(axis, i));
 
 let needed = 0;
 function drawTokens() {
@@ -75,6 +77,7 @@ function drawTokens() {
 function colourTokens(head, row, column) {
   colour("column", row === null ? null : j => head.weight(row, j), column);
   colour("row", row !== null || column === null ? null : i => head.weight(i, column), row);
+  drawPair(head);
 }
 
 function colour(axis, weight, marked) {
@@ -140,7 +143,7 @@ drawers.push(changed => {
     play(false);
     find("step").max = tokens.length - 1;
     find("written").replaceChildren(...tokens.map((token, i) => {
-      const span = make("span", {}, visible(token));
+      const span = make("span", {}, token);
       span.dataset.number = i;
       return span;
     }));
