@@ -17,6 +17,10 @@ from typing import Any
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 DEADLINE_SECONDS = 60.0
 """Until when an answer must be there; a page that hangs is an error and no endless test."""
+FLAGS = """
+    --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --hide-scrollbars
+    --disable-background-networking --disable-component-update --disable-sync --remote-debugging-pipe
+"""
 KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Enter": 13, "Escape": 27}
 
 
@@ -34,11 +38,10 @@ class Chromium:
         self.folder = Path(tempfile.mkdtemp(prefix="chromium-"))
         self.downloads = self.folder / "downloads"
         (reads, self._out), (self._in, writes) = os.pipe(), os.pipe()
-        flags = "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --hide-scrollbars "
-        flags += "--disable-background-networking --disable-component-update --disable-sync --remote-debugging-pipe"
+        flags = FLAGS.split()
         # It reads commands from descriptor 3 and answers on 4, which the shell puts in their places.
         line = f'exec "$@" 3<&{reads} 4>&{writes}'
-        arguments = [found, *flags.split(), f"--user-data-dir={self.folder}/profile", "about:blank"]
+        arguments = [found, *flags, f"--user-data-dir={self.folder}/profile", "about:blank"]
         self._process = subprocess.Popen(
             ["bash", "-c", line, "bash", *arguments],
             pass_fds=(reads, writes),

@@ -140,7 +140,7 @@ class PretrainedTokenizer:
         return self._inner.decode(list(ids), skip_special_tokens=True)
 
     def names(self, ids: Sequence[int]) -> list[str]:
-        """Returns the text that each id stands for, with the spaces in it; special tokens have their names."""
+        """Returns the text that each id stands for, spaces too; a special token has its name."""
         return [self._name(number) for number in ids]
 
     def _name(self, number: int) -> str:

@@ -1,4 +1,4 @@
-"""Maps as pieces of text: small pictures of all heads, and tiles of each, which the page unpacks on demand."""
+"""Maps as pieces of text: small pictures of all heads, and tiles of each, unpacked on demand."""
 
 import base64
 import math
@@ -44,7 +44,7 @@ class Pieces:
 
 
 def piece(codes: UInt[np.ndarray, "..."]) -> str:
-    """Returns the codes row by row, deflated, as base64; of 16 bits, all upper bytes come before the lower."""
+    """Returns the codes row by row, deflated, as base64; of 16 bits, the upper bytes come first."""
     flat = np.ascontiguousarray(codes).reshape(-1)
     planes = [flat] if flat.dtype == np.uint8 else [flat >> 8, flat & 255]
     data = b"".join(plane.astype(np.uint8).tobytes() for plane in planes)

@@ -55,8 +55,8 @@ def frame(explanations: Sequence[Explanation]) -> str:
     """Returns the page in a frame, as a notebook shows it."""
     style = f"width:100%;height:{FRAME_HEIGHT_PIXELS}px;border:0"
     rights = "allow-scripts allow-downloads"
-    title = text(explanations[0].title)
-    return f'<iframe title="{title}" style="{style}" sandbox="{rights}" srcdoc="{text(page(explanations))}"></iframe>'
+    title, inside = text(explanations[0].title), text(page(explanations))
+    return f'<iframe title="{title}" style="{style}" sandbox="{rights}" srcdoc="{inside}"></iframe>'
 
 
 class Labels:
