@@ -126,5 +126,6 @@ def _size(size: int) -> str:
 
 def _counted(explanations: "list[Explanation]") -> str:
     maps = explanations[0].maps
-    inputs = f"{len(explanations)} input{'s' if len(explanations) > 1 else ''}"
-    return f"{inputs}, {len(maps)} layers with {len(maps[0].weights)} heads each"
+    counts = {"input": len(explanations), "layer": len(maps), "head": len(maps[0].weights)}
+    inputs, layers, heads = (f"{n} {word}{'s' if n > 1 else ''}" for word, n in counts.items())
+    return f"{inputs}, {layers} with {heads}"

@@ -72,7 +72,7 @@ def explained(
     except (ValueError, NotImplementedError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"the input {text[:40]!r} of {len(ids)} tokens: {error}") from None
+        raise InputError(f"{error} (the input {text[:40]!r} has {len(ids)} tokens)") from None
 
 
 def _written(

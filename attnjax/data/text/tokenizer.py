@@ -121,6 +121,8 @@ def _composed(text: str) -> str:
 class PretrainedTokenizer:
     """The tokenizer of a pretrained model, by its tokenizer.json.
 
+    It neither pads nor cuts off, whatever the file says that batches of texts once were made to be.
+
     Args:
       path: of the file.
 
@@ -130,6 +132,8 @@ class PretrainedTokenizer:
 
     def __init__(self, path: Path) -> None:
         self._inner = _read(path)
+        self._inner.no_padding()
+        self._inner.no_truncation()
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
         """Returns the ids of a text; `special`: with the marks that the model expects around one."""
