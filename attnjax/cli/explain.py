@@ -83,7 +83,8 @@ def _reader(options: argparse.Namespace) -> tuple[Any, int, str]:
     """Returns the model with its tokens, how many it writes, and what it is."""
     folder = Path(options.model)
     if is_pretrained(folder):
-        return _of_folder(folder), options.max_tokens, f"{folder.resolve().name}"
+        reader, family = _of_folder(folder)
+        return reader, options.max_tokens, f"{folder.resolve().name} · {family}"
     name, task, params = trained(options.model, options, options.weights)
     from attnjax.tasks.base import NamesTokens, Writes
 
@@ -94,7 +95,8 @@ def _reader(options: argparse.Namespace) -> tuple[Any, int, str]:
     raise InputError(f"{name} has no tokens to show: {type(task).__name__} has neither writer nor reader")
 
 
-def _of_folder(folder: Path) -> Any:
+def _of_folder(folder: Path) -> tuple[Any, str]:
+    """Returns the model with its tokens, and the name of its family."""
     from attnjax.data.text.tokenizer import PretrainedTokenizer
     from attnjax.explain.of_text import Reader
     from attnjax.models.encoder import Encoder
@@ -104,11 +106,12 @@ def _of_folder(folder: Path) -> Any:
     from attnjax.pretrained.text import text_model
 
     label = str(folder / CONFIG)
-    if find(read_json(folder / CONFIG)["model_type"], label).model is not Encoder:
-        return text_model(folder)
+    family = find(read_json(folder / CONFIG)["model_type"], label)
+    if family.model is not Encoder:
+        return text_model(folder), family.name
     tokenizer = PretrainedTokenizer(folder / "tokenizer.json")
     model: Any = from_pretrained(folder)
-    return Reader(model, tokenizer.encode, tokenizer.names)
+    return Reader(model, tokenizer.encode, tokenizer.names), family.name
 
 
 def _check_output(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Maps of texts: rows and columns are the right tokens, a row of a decoder is the one that chose its token."""
+"""Maps of texts: rows and columns are the right tokens, a row of a decoder chose its token."""
 
 import json
 from pathlib import Path
