@@ -2,10 +2,10 @@
 
     python benchmarks/viewer.py
 
-12 layers × 12 heads × 256 tokens, and long inputs, whose maps come in tiles. Of each: the seconds to write the
-page, its size, the milliseconds from the beginning of the navigation until all small pictures and the first map are drawn,
-until another head is drawn, and until the tokens of a row have their colours. The weights are a softmax of random
-scores in which near tokens and the first one count more.
+12 layers × 12 heads × 256 tokens, and long inputs, whose maps come in tiles. Of each: the seconds to write
+the page, its size, the milliseconds from the beginning of the navigation until all small pictures and the
+first map are drawn, until another head is drawn, and until the tokens of a row have their colours. The
+weights are a softmax of random scores in which near tokens and the first one count more.
 """
 
 import argparse

@@ -68,7 +68,8 @@ class Chromium:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def open(self, file: Path, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
-        """Opens a file at a size, with an empty record of problems and requests."""
+        """Opens a file at a size, with an empty record of problems and requests, and nothing saved."""
+        shutil.rmtree(self.downloads, ignore_errors=True)
         self.problems.clear()
         self.requests.clear()
         self.size(width, height)

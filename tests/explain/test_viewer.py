@@ -179,6 +179,10 @@ def test_a_long_map_is_unpacked_where_it_is_looked_at(show: Open) -> None:
         Explanation("long", [AttentionMap("blocks.0.attention", tokens, tokens, weights)]), budget=60_000
     )
     assert "overview alone: a pixel is the largest of 3 × 3" in browser.text("#facts")
+    browser.click(".export[data-kind=csv]")
+    head, first, *others = browser.download("blocks.0.attention.head-0.csv").decode().splitlines()
+    assert (head.split(",")[1], first.split(",")[0], len(others)) == ("t0…t2", "t0…t2", 343)
+    assert float(first.split(",")[1]) == pytest.approx(weights[0, :3, :3].max(), abs=4e-3)
     browser.press("ArrowRight")
     assert "overview" not in browser.text("#facts")
     browser.point("#rows > :nth-child(800)")

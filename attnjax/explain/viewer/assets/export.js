@@ -13,8 +13,12 @@ function save(blob, kind) {
 
 function csv(head) {
   const quoted = text => /[",\n\r]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text, {map} = head;
-  const lines = map.rowTokens.map((token, i) => [quoted(token), ...map.columnTokens.map((_, j) => +head.weight(i, j).toPrecision(6))].join());
-  return ["," + map.columnTokens.map(quoted).join(), ...lines].join("\n") + "\n";
+  // Where the page has the overview alone, a line stands for several rows, and says so.
+  const step = head.full ? 1 : map.coarse, starts = tokens => tokens.map((_, i) => i).filter(i => i % step === 0);
+  const name = (tokens, i) => quoted(step === 1 ? tokens[i] : `${tokens[i]}…${tokens[Math.min(i + step, tokens.length) - 1]}`);
+  const columns = starts(map.columnTokens);
+  const lines = starts(map.rowTokens).map(i => [name(map.rowTokens, i), ...columns.map(j => +head.weight(i, j).toPrecision(6))].join());
+  return [["", ...columns.map(j => name(map.columnTokens, j))].join(), ...lines].join("\n") + "\n";
 }
 
 const escaped = text => text.replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
@@ -28,7 +32,7 @@ function svg(head) {
       parts.push(`<rect x="${side + j * size}" y="${side + i * size}" width="${size}" height="${size}" fill="${colourAt(i, j)}"/>`);
     }
   } else {
-    const picture = pictureOf(head.planeAt(0, 0), head).toDataURL();
+    const picture = pictureOf(head.loaded.get("overview") ?? head.planeAt(0, 0), head).toDataURL();
     parts.push(`<image x="${side}" y="${side}" width="${map.width * size}" height="${map.height * size}" preserveAspectRatio="none" style="image-rendering:pixelated" href="${picture}"/>`);
   }
   const text = (token, x, y, turn, anchor) => `<text transform="translate(${x} ${y}) rotate(${turn})" text-anchor="${anchor}">${escaped(visible(token))}</text>`;

@@ -56,7 +56,8 @@ function tokenText(axis, i) {
   const weights = tokens[across].map((_, j) => axis === "row" ? head.weight(i, j) : head.weight(j, i));
   const most = weights.map((weight, j) => [weight, j]).sort((a, b) => Math.abs(b[0]) - Math.abs(a[0])).slice(0, 3);
   const listed = most.map(([weight, j]) => `“${visible(tokens[across][j])}” ${digits(weight)}`).join(", ");
-  return `“${visible(tokens[axis][i])}” ${axis === "row" ? "looks at" : "is looked at by"} ${listed}`;
+  const coarse = head.full ? "" : ` (largest of ${map.coarse}×${map.coarse})`;
+  return `“${visible(tokens[axis][i])}” ${axis === "row" ? "looks at" : "is looked at by"} ${listed}${coarse}`;
 }
 
 const sayTokens = (axis, i) => say(tokenText(axis, i));
