@@ -1,6 +1,7 @@
 """Explanations of texts: what a model attends to while it reads one, and while it writes."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -116,12 +117,28 @@ def _maps(
     """Returns a map for each layer, whose tokens are those of the first side that its path contains."""
     require(len(weights) > 0, "no layer has attention weights: expected a model and layers that have some")
     maps = []
-    for path, w in weights.items():
+    for path in in_order(weights):
         side = next(name for name in sides if name in path)
         written = None if side == "encoder" else first_written
-        array = np.asarray(w[0], np.float32)
+        array = np.asarray(weights[path][0], np.float32)
         maps.append(AttentionMap(path, *sides[side], array, heads=capture.heads, first_written=written))
     return maps
+
+
+def in_order(paths: Iterable[str]) -> list[str]:
+    """Returns paths by their layers, those of an encoder first; compiled programs give them as text is sorted.
+
+    >>> in_order(["blocks.10.attention", "blocks.2.attention"])
+    ['blocks.2.attention', 'blocks.10.attention']
+    """
+
+    def key(path: str) -> Any:
+        parts = re.split(r"(\d+)", path)
+        return not path.startswith("encoder"), [
+            (len(part), part) if part.isdigit() else (0, part) for part in parts
+        ]
+
+    return sorted(paths, key=key)
 
 
 def _weights(model: Any, tokens: tuple[list[int], ...], capture: Capture) -> Weights:

@@ -266,7 +266,7 @@ def test_runs_explain_what_they_attend_to(attnjax, runs: Path) -> None:
         next(path for path in sorted(runs.iterdir()) if path.name.startswith(name))
         for name in ("translation", "recall")
     )
-    code, out, err = attnjax("explain", str(translation), "17", "3")
+    code, out, err = attnjax("explain", str(translation), "17", "12")
     assert (code, err) == (0, "")
     assert "2 inputs, 3 layers with 2 heads" in out
     page = Path("explanation.html").read_text(encoding="utf-8")

@@ -65,7 +65,7 @@ def test_a_row_of_a_decoder_only_model_chose_the_token_after_it(decoder: TextMod
     logits = model(jnp.array([ids("".join(found.maps[0].rows))])).logits[0]
     assert letters(jnp.argmax(logits, axis=-1)[2:].tolist()) == "".join(found.written)
     only_read = explained(decoder, "abc")
-    assert (only_read.written, only_read.maps[0].first_written) == ((), None)
+    assert (only_read.written, only_read.maps[0].first_written) == ([], None)
     assert np.allclose(only_read.maps[1].weights, found.maps[1].weights[:, :3, :3], atol=1e-6)
 
 
@@ -74,7 +74,7 @@ def test_a_row_of_an_encoder_decoder_has_the_name_of_the_token_that_it_chose(bot
     maps = {shown.name: shown for shown in found.maps}
     assert list(maps) == [
         "encoder.0.attention",
-        *(f"decoder.{i}.{kind}_attention" for i in range(2) for kind in ("self", "cross")),
+        *(f"decoder.{i}.{kind}_attention" for i in range(2) for kind in ("cross", "self")),
     ]
     own, cross = maps["decoder.1.self_attention"], maps["decoder.1.cross_attention"]
     wrote = "".join(found.written)
@@ -99,7 +99,7 @@ def test_an_encoder_reads_only_and_a_capture_chooses_layers_and_heads() -> None:
 def test_what_cannot_be_shown_is_one_line(decoder: TextModel, both: TextModel, monkeypatch) -> None:
     for make, message in [
         (lambda: explained(decoder, ""), "'' has no tokens"),
-        (lambda: explained(decoder, "abcdefgh", max_tokens=9), r"learned positions.*'abcdefgh' has 8 tokens"),
+        (lambda: explained(decoder, "abcdefgh", max_tokens=9), r"positions has 12 rows .*'abcdefgh' has 8"),
         (
             lambda: explained(decoder, "abc", capture=Capture(layers=(7,))),
             r"capture\.layers \(7,\): there are 2",
