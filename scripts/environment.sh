@@ -14,6 +14,15 @@ sys.exit(not ("%d.%d" % sys.version_info[:2] == wanted[0] if wanted else sys.ver
 ' ${2:+"$2"} >/dev/null 2>&1
 }
 
+# find_browser: prints the command of a Chromium, in which the tests open the page of `attnjax explain`.
+find_browser() {
+    local name
+    for name in "${CHROMIUM:-chromium}" chromium-browser google-chrome google-chrome-stable chrome; do
+        ! command -v "$name" || return 0
+    done
+    return 1
+}
+
 # find_python [X.Y]: prints the command of a fitting interpreter, or fails and says what it looked for.
 find_python() {
     local candidate

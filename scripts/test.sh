@@ -48,6 +48,8 @@ if [ -z "$version" ] && [ ${#rooms[@]} -eq 0 ] && [ "$lint" != none ]; then
     "$folder/bin/python" -m mypy
 fi
 [ "$lint" != only ] || exit 0
+find_browser >/dev/null ||
+    say "NOT TESTED in a browser: the page of attnjax explain (apt install chromium, or set CHROMIUM)"
 say "pytest on $("$folder/bin/python" --version)"
 # Most of a test's time is one thread that compiles: a process for each core.
 exec "$folder/bin/python" -m pytest --numprocesses auto --dist worksteal ${selection[@]+"${selection[@]}"} \

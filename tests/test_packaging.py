@@ -35,6 +35,12 @@ def test_it_holds_every_module_and_experiment_and_nothing_else(wheel):
     assert {name for name in contents(wheel) if name.endswith(".py")} == package | experiments
 
 
+def test_the_parts_of_the_viewers_page_are_in_it(wheel):
+    parts = {str(file.relative_to(ROOT)) for file in ROOT.glob("attnjax/explain/viewer/assets/*")}
+    assert len(parts) > 10
+    assert parts <= contents(wheel)
+
+
 def test_type_checkers_read_its_types(wheel):
     assert "attnjax/py.typed" in contents(wheel)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnjax.cli.models import is_pretrained, trained
 from attnjax.config import InputError, require
 from attnjax.runs.start import Notify
 
@@ -85,31 +86,16 @@ def _require_fits(options: argparse.Namespace) -> None:
 
 
 def _writer(options: argparse.Namespace) -> "TextModel":
-    folder = Path(options.model)
-    if (folder / "config.json").is_file() and "model_type" in _json_of(folder / "config.json"):
+    if is_pretrained(Path(options.model)):
         from attnjax.pretrained.text import text_model
 
-        return text_model(folder, dtype=options.dtype)
-    from attnjax.experiment import registry
-    from attnjax.runs import store
-    from attnjax.runs.predict import trained_task
+        return text_model(Path(options.model), dtype=options.dtype)
+    name, task, params = trained(options.model, options)
     from attnjax.tasks.base import Writes
 
-    registry.discover(options.experiments)
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise InputError(f"{folder} has no config.json: expected a folder of a pretrained model, or a run")
-    run = store.resolve(options.model, options.runs)
-    task, params = trained_task(run, "last")
     if not isinstance(task, Writes):
-        raise InputError(f"{run.name} writes no text: {type(task).__name__} has no method writer")
+        raise InputError(f"{name} writes no text: {type(task).__name__} has no method writer")
     return task.writer(params)
-
-
-def _json_of(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is no JSON: {error}") from None
 
 
 def _strategy(options: argparse.Namespace) -> Any:

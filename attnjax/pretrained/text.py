@@ -58,6 +58,7 @@ def text_model(folder: str | Path, *, dtype: Any = None) -> TextModel:
         pad=settings.get("pad_token_id") or 0,
         chat=None if template is None else chat,
         raw=lambda text: tokenizer.encode(text, special=False),
+        names=tokenizer.names,
     )
 
 

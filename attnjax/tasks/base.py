@@ -142,6 +142,14 @@ class Writes(Task, Protocol):
 
 
 @runtime_checkable
+class NamesTokens(Task, Protocol):
+    """A task whose trained runs can be looked into, though they write no text: tokens have names."""
+
+    def reader(self, params: Params) -> TextModel:
+        """Returns the model with the way from an input to its tokens, and to their names."""
+
+
+@runtime_checkable
 class NamesAxes(Protocol):
     """A task that names the axes of its parameters, so that a mesh can split them by rules."""
 

@@ -16,6 +16,7 @@ from attnjax.config import require
 from attnjax.data.hosts import host_rows
 from attnjax.data.synthetic.questions import NOT_ASKED, Sequences, Split, stream
 from attnjax.models.config import LanguageModelConfig
+from attnjax.models.decoding.text import TextModel
 from attnjax.models.language_model import LanguageModel
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params, Prediction
@@ -182,6 +183,14 @@ class SequenceTask(ModelTask[LanguageModel]):
             Answers(list(own), row[: len(own)], self.source.word)
             for own, row in zip(inputs, given, strict=True)
         ]
+
+    def reader(self, params: Params) -> TextModel:
+        """Returns the model with the words of its tokens."""
+
+        def names(ids: Sequence[int]) -> list[str]:
+            return [self.source.word(token) for token in ids]
+
+        return TextModel(self.model(params), self.read_input, self._words, eos=(), names=names)
 
     def _given(self, params: Params, arrays: Arrays) -> Int[np.ndarray, "n T"]:
         return self.infer(likeliest, params, {"tokens": arrays["tokens"]})

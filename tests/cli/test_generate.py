@@ -4,44 +4,20 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import jax
 import pytest
-import tokenizers
-from flax import nnx
 
 from attnjax.config import InputError
-from attnjax.models import LanguageModel, LanguageModelConfig
 from attnjax.models.decoding.text import TextStream
-from attnjax.pretrained import save_pretrained
 from attnjax.pretrained.text import text_model
+from tests.cli.small_llama import write_small_llama
 
 Run = Callable[..., tuple[int, str, str]]
-TEMPLATE = (
-    "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content | trim }}\n"
-    "{% if m.content == 'no' %}{{ raise_exception('refused') }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}[assistant] {% endif %}"
-)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A small Llama of bytes, untrained but lively."""
     folder = tmp_path_factory.mktemp("llama")
-    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
-    known = {piece: i for i, piece in enumerate(["<s>", "</s>", *alphabet])}
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(known, []))
-    tokenizer.add_special_tokens(["<s>", "</s>"])
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = tokenizers.decoders.ByteLevel()
-    shape = {"norm": "rms", "activation": "swiglu", "bias": False, "max_length": 64, "embedding_scale": 1.0}
-    config = LanguageModelConfig(dim=16, heads=2, layers=1, hidden=24, **shape)
-    model = LanguageModel(config, vocab=len(known), rngs=nnx.Rngs(0))
-    state = nnx.state(model, nnx.Param)
-    nnx.update(model, jax.tree.map(lambda leaf: 4.0 * leaf if leaf.ndim > 1 else leaf, state))
-    save_pretrained(model, folder, family="llama")
-    tokenizer.save(str(folder / "tokenizer.json"))
-    special = {"bos_token": "<s>", "eos_token": {"content": "</s>"}, "chat_template": TEMPLATE}
-    (folder / "tokenizer_config.json").write_text(json.dumps(special))
+    write_small_llama(folder)
     return folder
 
 

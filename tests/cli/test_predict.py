@@ -259,3 +259,23 @@ def test_a_run_that_translates_generates(attnjax, runs: Path) -> None:
     assert attnjax("generate", str(run), *texts, "--max-tokens", "3") == (0, translated, "")
     other = next(path for path in sorted(runs.iterdir()) if path.name.startswith("recall"))
     assert "writes no text" in attnjax("generate", str(other), "3")[2]
+
+
+def test_runs_explain_what_they_attend_to(attnjax, runs: Path) -> None:
+    translation, recall = (
+        next(path for path in sorted(runs.iterdir()) if path.name.startswith(name))
+        for name in ("translation", "recall")
+    )
+    code, out, err = attnjax("explain", str(translation), "17", "12")
+    assert (code, err) == (0, "")
+    assert "2 inputs, 3 layers with 2 heads" in out
+    page = Path("explanation.html").read_text(encoding="utf-8")
+    answer = attnjax("translate", str(translation), "17")[1].strip()
+    written = json.loads(page.partition('id="contents">')[2].partition("</script>")[0])["explanations"][0][
+        "written"
+    ]
+    assert "".join(written).replace("<eos>", "").replace("▁", " ").strip() == answer
+    code, out, err = attnjax("explain", str(recall), "1 2 3", "--out", "recall.html")
+    assert (code, err) == (0, "")
+    assert '"written":[]' in Path("recall.html").read_text(encoding="utf-8")
+    assert "'zzz' is no token" in attnjax("explain", str(recall), "zzz")[2]

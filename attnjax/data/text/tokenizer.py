@@ -121,6 +121,8 @@ def _composed(text: str) -> str:
 class PretrainedTokenizer:
     """The tokenizer of a pretrained model, by its tokenizer.json.
 
+    It neither pads nor cuts off, whatever the file says that batches of texts once were made to be.
+
     Args:
       path: of the file.
 
@@ -130,6 +132,8 @@ class PretrainedTokenizer:
 
     def __init__(self, path: Path) -> None:
         self._inner = _read(path)
+        self._inner.no_padding()
+        self._inner.no_truncation()
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
         """Returns the ids of a text; `special`: with the marks that the model expects around one."""
@@ -138,6 +142,18 @@ class PretrainedTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Returns the text of ids; special tokens write nothing."""
         return self._inner.decode(list(ids), skip_special_tokens=True)
+
+    def names(self, ids: Sequence[int]) -> list[str]:
+        """Returns the text that each id stands for, spaces too; a special token has its name."""
+        return [self._name(number) for number in ids]
+
+    def _name(self, number: int) -> str:
+        own = self._inner.id_to_token(number) or ""
+        if "▁" in own:
+            return own.replace("▁", " ")
+        text = self._inner.decode([number], skip_special_tokens=False)
+        # Bytes that are a part of a character have no text of their own.
+        return text if text and "\ufffd" not in text else own
 
     def id(self, token: str) -> int | None:
         """Returns the id of a token; None where there is no such."""

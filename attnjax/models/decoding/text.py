@@ -29,6 +29,8 @@ class TextModel:
       pad: the token that fills up.
       chat: a message to the text that the model's answer continues; None where it has no template.
       raw: as `encode`, for a text in which special tokens stand already, as one of `chat`.
+      names: the text of each id that is read, also of one that writes nothing; None where it is not known.
+      written_names: as `names`, of ids that are written; None: the same.
     """
 
     model: Decodable
@@ -39,6 +41,8 @@ class TextModel:
     pad: int = 0
     chat: Callable[[str, str | None], str] | None = None
     raw: Callable[[str], Sequence[int]] | None = None
+    names: Callable[[Sequence[int]], list[str]] | None = None
+    written_names: Callable[[Sequence[int]], list[str]] | None = None
 
     def write(
         self,
