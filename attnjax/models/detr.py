@@ -11,10 +11,12 @@ from jaxtyping import Array, Bool, Float
 
 from attnjax.models.detr_config import DetrConfig
 from attnjax.models.factory import Parts
-from attnjax.models.output import Captured, Hidden, Weights
+from attnjax.models.output import Captured, Hidden, Tapped, Weights
 from attnjax.models.resnet import ResNet
-from attnjax.nn import Capture, Dropout, Residual, SoftmaxAttention, folded, named
+from attnjax.nn import Dropout, Residual, SoftmaxAttention, folded, named
+from attnjax.nn.attention.tapped import noted
 from attnjax.nn.joining import Linear
+from attnjax.nn.taps import Asked, Request, tapped, within
 from attnjax.ops import masks
 
 _LONGEST_WAVE = 10_000
@@ -29,6 +31,7 @@ class Detections(NamedTuple):
       states: the vectors of the objects [B, Q, D].
       weights: those that a capture asked for; empty where none was given.
       hidden: the vectors that a capture asked for.
+      taps: the arrays of the sites that `Taps` read.
     """
 
     logits: Float[Array, "B Q L+1"]
@@ -36,6 +39,7 @@ class Detections(NamedTuple):
     states: Float[Array, "B Q D"]
     weights: Weights
     hidden: Hidden
+    taps: Tapped = {}  # noqa: RUF012, the default of a named tuple
 
 
 class DetrLayer(nnx.Module):
@@ -67,7 +71,7 @@ class DetrLayer(nnx.Module):
         *,
         mask: masks.Mask | None = None,
         dropout: Dropout | None = None,
-        capture: Capture | None = None,
+        capture: Request = None,
     ) -> tuple[Float[Array, "B T D"], Weights]:
         """Returns what the layer makes of x, and the weights that a capture asks for.
 
@@ -85,8 +89,9 @@ class DetrLayer(nnx.Module):
             values=x,
             mask=mask if image is None else None,
             dropout=folded(dropout, "self_weights"),
-            capture=capture,
+            capture=within(capture, "attention"),
         )
+        own = noted(own, within(capture, "attention"))
         x = self.attention_residual.leave(x, own.out, folded(dropout, "attention"))
         weights = {} if own.weights is None else {"attention": own.weights}
         if self.cross_attention is not None and self.cross_residual is not None and image is not None:
@@ -97,12 +102,15 @@ class DetrLayer(nnx.Module):
                 values=memory,
                 mask=mask,
                 dropout=folded(dropout, "cross_weights"),
-                capture=capture,
+                capture=within(capture, "cross_attention"),
             )
+            read = noted(read, within(capture, "cross_attention"))
             x = self.cross_residual.leave(x, read.out, folded(dropout, "cross_attention"))
             weights |= {} if read.weights is None else {"cross_attention": read.weights}
-        change = self.feed_forward(x)
-        return self.feed_forward_residual.leave(x, change, folded(dropout, "feed_forward")), weights
+        x = tapped(capture, "middle", x)
+        change = tapped(capture, "feed_forward.out", self.feed_forward(x))
+        x = self.feed_forward_residual.leave(x, change, folded(dropout, "feed_forward"))
+        return tapped(capture, "residual", x), weights
 
 
 class Detr(nnx.Module):
@@ -145,7 +153,7 @@ class Detr(nnx.Module):
         *,
         mask: Bool[Array, "B Y X"] | None = None,
         dropout: Dropout | None = None,
-        capture: Capture | None = None,
+        capture: Asked = None,
     ) -> Detections:
         """Returns the labels and boxes of the objects.
 
@@ -155,7 +163,7 @@ class Detr(nnx.Module):
           dropout: of weights and layers.
           capture: the weights to return, by the path of their layer ("encoder.1.attention",
             "decoder.1.cross_attention"), and the vectors ("backbone", "source_embedding", "encoder.1",
-            "decoder.1", "decoder_norm").
+            "decoder.1", "decoder_norm"); or `Taps`.
 
         Raises:
           ValueError: Shapes do not fit, or a capture is out of range.
@@ -170,15 +178,13 @@ class Detr(nnx.Module):
         real = jnp.ones((batch, height, width), bool) if mask is None else _smaller(mask, height, width)
         places = _places(real, self.config.dim).reshape(batch, -1, self.config.dim).astype(features.dtype)
         keys = None if mask is None else masks.dense(real.reshape(batch, 1, 1, -1))
-        rows = features.reshape(batch, -1, channels)
-        x = self.project(rows)
         captured = Captured(capture, "encoder")
-        captured.add("backbone", rows)
-        captured.add("source_embedding", x)
+        written = Captured(captured.sites or capture, "decoder")
+        rows = captured.add("backbone", features.reshape(batch, -1, channels))
+        x = captured.add("source_embedding", self.project(rows))
         for i, layer in enumerate(self.encoder):
             x, weights = layer(x, places, mask=keys, dropout=folded(dropout, i), capture=captured.layer(i))
             captured.add_layer(i, x, weights)
-        written = Captured(capture, "decoder")
         own = jnp.broadcast_to(self.queries[...].astype(x.dtype), (batch, *self.queries.shape))
         y, below = jnp.zeros_like(own), len(self.encoder)
         for i, layer in enumerate(self.decoder):
@@ -191,13 +197,13 @@ class Detr(nnx.Module):
                 capture=written.layer(i),
             )
             written.add_layer(i, y, weights)
-        states = self.decoder_norm(y)
-        written.add("decoder_norm", states)
+        states = written.add("decoder_norm", self.decoder_norm(y))
         boxes = states
         for i, linear in enumerate(self.boxes):
             boxes = linear(jax.nn.relu(boxes) if i else boxes)
+        logits = tapped(captured.sites, "logits", self.head(states))
         weights, hidden = captured.weights | written.weights, captured.hidden | written.hidden
-        return Detections(self.head(states), jax.nn.sigmoid(boxes), states, weights, hidden)
+        return Detections(logits, jax.nn.sigmoid(boxes), states, weights, hidden, captured.taps)
 
 
 def _smaller(mask: Bool[Array, "B Y X"], height: int, width: int) -> Bool[Array, "B y x"]:

@@ -1,5 +1,7 @@
 """Swin: an encoder of images in stages, with attention in windows."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -8,10 +10,12 @@ from jaxtyping import Array, Bool, Float
 from attnjax.models.factory import Parts
 from attnjax.models.output import Captured, EncoderOutput
 from attnjax.models.swin_config import SwinConfig
-from attnjax.nn import Capture, Dropout, Residual, folded, make_norm, named
+from attnjax.nn import Dropout, Residual, folded, make_norm, named
+from attnjax.nn.attention.tapped import given, noted
 from attnjax.nn.joining import Linear
 from attnjax.nn.patches import Patches, resized
 from attnjax.nn.spatial import WindowAttention
+from attnjax.nn.taps import Asked, Request, tapped, within
 
 _EPS = 1e-5
 """The ε of the norms outside of blocks, which no config changes."""
@@ -47,20 +51,26 @@ class SwinBlock(nnx.Module):
         x: Float[Array, "B Y X D"],
         *,
         dropout: Dropout | None = None,
-        capture: Capture | None = None,
+        capture: Request = None,
     ) -> tuple[Float[Array, "B Y X D"], Array | None]:
         """Returns what the block makes of x, and the weights that a capture asks for."""
         # One window that is as large as the image has nothing to be shifted for.
         shift = 0 if min(x.shape[1:3]) <= self.attention.size else None
+        asked = within(capture, "attention")
+        weights: Any = given(self.attention, asked)  # It has no sites of its own: no more than a Capture.
         own = self.attention(
             self.attention_residual.enter(x),
             shift=shift,
             dropout=folded(dropout, "weights"),
-            capture=capture,
+            capture=weights,
         )
+        own = noted(own, asked)
         x = self.attention_residual.leave(x, own.out, folded(dropout, "attention"))
+        x = tapped(capture, "middle", x)
         change = self.feed_forward(self.feed_forward_residual.enter(x))
-        return self.feed_forward_residual.leave(x, change, folded(dropout, "feed_forward")), own.weights
+        change = tapped(capture, "feed_forward.out", change)
+        x = self.feed_forward_residual.leave(x, change, folded(dropout, "feed_forward"))
+        return tapped(capture, "residual", x), own.weights
 
 
 class Merge(nnx.Module):
@@ -143,7 +153,7 @@ class SwinTransformer(nnx.Module):
         *,
         masked: Bool[Array, "B P"] | None = None,
         dropout: Dropout | None = None,
-        capture: Capture | None = None,
+        capture: Asked = None,
     ) -> EncoderOutput:
         """Returns the vectors of the last stage, their mean, and what the head makes of it.
 
@@ -152,7 +162,8 @@ class SwinTransformer(nnx.Module):
           masked: True for patches, row by row, in whose place the mask token stands.
           dropout: of embeddings, weights and layers.
           capture: the weights of windows to return, by the path of their layer ("blocks.1.attention"), and
-            the vectors ("embedding", "blocks.1", "norm", and "stages.1", what a stage leaves to the next).
+            the vectors ("embedding", "blocks.1", "norm", and "stages.1", what a stage leaves to the next); or
+            `Taps`.
 
         Raises:
           ValueError: Shapes do not fit, patches are masked and there is no mask token, or a capture is out of
@@ -161,11 +172,11 @@ class SwinTransformer(nnx.Module):
         if images.ndim != 4:
             raise ValueError(f"images {list(images.shape)}: expected (B, height, width, channels)")
         captured = Captured(capture, "blocks")
-        if capture is not None:
-            capture.require_within("layers", len(self.blocks))
+        if captured.asked is not None:
+            captured.asked.require_within("layers", len(self.blocks))
         x = self._embedded(images, masked)
         x = x if dropout is None else dropout.fold("embedding")(x)
-        captured.add("embedding", _row(x))
+        x = _added(captured, "embedding", x)
         number = 0
         for stage, depth in enumerate(self.config.depths):
             for _ in range(depth):
@@ -175,14 +186,14 @@ class SwinTransformer(nnx.Module):
                 captured.add_layer(number, _row(x), {} if weights is None else {"attention": weights})
                 number += 1
             x = self.merges[stage](x) if stage < len(self.merges) else x
-            captured.add(f"stages.{stage}", _row(x))
-        states = self.norm(_row(x))
-        captured.add("norm", states)
+            x = _added(captured, f"stages.{stage}", x)
+        states = captured.add("norm", self.norm(_row(x)))
         pooled, logits = states.mean(axis=1), None
         if self.head is not None:
             dropout = folded(dropout, "head")
             logits = self.head(pooled if dropout is None else dropout(pooled))
-        return EncoderOutput(states, pooled, logits, None, captured.weights, captured.hidden)
+            logits = tapped(captured.sites, "logits", logits)
+        return EncoderOutput(states, pooled, logits, None, captured.weights, captured.hidden, captured.taps)
 
     def _embedded(self, images: Array, masked: Array | None) -> Float[Array, "B Y X D"]:
         x = self.embedding_norm(self.patches(images))
@@ -199,6 +210,10 @@ class SwinTransformer(nnx.Module):
         side = self.config.image // self.config.patch
         table = resized(self.positions[...].reshape(side, side, dim), height, width)
         return x + table.astype(x.dtype)
+
+
+def _added(captured: Captured, path: str, x: Float[Array, "B Y X D"]) -> Float[Array, "B Y X D"]:
+    return captured.add(path, _row(x)).reshape(x.shape)
 
 
 def _row(x: Float[Array, "B Y X D"]) -> Float[Array, "B T D"]:

@@ -17,6 +17,10 @@ from attnjax.models import (
     Transformer,
     TransformerConfig,
 )
+from attnjax.models.detr import Detr
+from attnjax.models.detr_config import DetrConfig, ResNetConfig
+from attnjax.models.swin import SwinTransformer
+from attnjax.models.swin_config import SwinConfig
 from attnjax.nn.taps import Sites, Taps, ablate, add, patch, scale, uniform
 from attnjax.ops import masks
 
@@ -66,6 +70,37 @@ def test_reading_everything_changes_no_bit(model: LanguageModel) -> None:
     np.testing.assert_array_equal(out.logits, plain)
     assert len(out.taps) == 2 + 2 * 10 + 2
     np.testing.assert_array_equal(out.taps["logits"], plain)
+
+
+def of_windows() -> tuple[Any, str]:
+    config = SwinConfig(dim=8, depths=(1, 1), heads=(2, 2), window=2, image=16)
+    return SwinTransformer(config, rngs=nnx.Rngs(0)), "blocks.1.attention.out"
+
+
+def of_objects() -> tuple[Any, str]:
+    small = ResNetConfig(stem=4, widths=(8,), depths=(1,))
+    config = DetrConfig(small, dim=8, heads=2, hidden=8, encoder_layers=1, decoder_layers=1, queries=3)
+    return Detr(config, rngs=nnx.Rngs(0)), "decoder.0.cross_attention.heads"
+
+
+@pytest.mark.parametrize("make", [of_windows, of_objects])
+def test_models_of_images_have_sites_too(make: Any) -> None:
+    model, path = make()
+    images = jax.random.normal(jax.random.key(0), (1, 16, 16, 3))
+
+    @jax.jit
+    def run(images: jax.Array) -> Any:
+        edited = model(images, capture=Taps(write={path: ablate()}))
+        return model(images).states, model(images, capture=Taps(read="*")), edited.states
+
+    plain, read, edited = run(images)
+    np.testing.assert_allclose(read.states, plain, atol=1e-6)
+    weights = path.rpartition(".")[0] + ".weights"
+    np.testing.assert_allclose(read.taps[weights].sum(-1), 1, atol=1e-5)
+    assert {path, path.partition(".")[0] + ".0.residual"} <= set(read.taps)
+    assert np.abs(edited - plain).max() > 1e-3
+    with pytest.raises(ValueError, match="there is no such site; the nearest are"):
+        model(images, capture=Taps(read="blocks.7.attention.out"))
 
 
 @pytest.mark.parametrize("name", MECHANISMS)
