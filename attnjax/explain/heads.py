@@ -134,7 +134,7 @@ def _stays(site: str, sender: str, layer: int, stack: str) -> bool:
 @jax.jit
 def previous_token_scores(question: Question) -> Float[Array, "L N B"]:
     """Returns how much each head attends to the token before, the mean over all tokens but the first."""
-    maps = jnp.stack(weights_of(question, "attention"))
+    maps = jnp.stack(weights_of(question, _parts(question)[0]))
     return _along(maps, 1, question.present)
 
 
@@ -160,7 +160,7 @@ def induction_scores(question: Question, period: int) -> Float[Array, "L N B"]:
 
 
 def _induction(question: Question, period: int) -> Float[Array, "L N B"]:
-    maps = jnp.stack(weights_of(question, "attention"))
+    maps = jnp.stack(weights_of(question, _parts(question)[0]))
     later = question.present & (jnp.arange(question.present.shape[1]) >= period)
     return _along(maps, period - 1, later)
 

@@ -53,6 +53,8 @@ def inside(question: Question) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_is_one_program_and_padding_gets_no_credit(question: Question, name: str) -> None:
     """Other contents of the padding change no score, and compile nothing."""
+    programs = getattr(METHODS[name].function, "_cache_size", lambda: 0)
+    before = programs()
     found = attribute(name, question, **OPTIONS.get(name, {}))
     other = attribute(name, question.with_tokens(TOKENS.at[1, 3].set(8)), **OPTIONS.get(name, {}))
     scores = np.asarray(found.scores)
@@ -62,8 +64,7 @@ def test_a_method_is_one_program_and_padding_gets_no_credit(question: Question, 
     assert (np.abs(scores[:, :3]) > 0).sum() >= 5
     np.testing.assert_allclose(other.scores, scores, atol=1e-6)
     assert found.order()[1].tolist() == sorted(range(3), key=lambda i: -scores[1, i])
-    if name != "flow":
-        assert METHODS[name].function._cache_size() == 1  # type: ignore[attr-defined]
+    assert programs() <= before + 1
 
 
 def test_exact_shapley_values_are_means_over_all_orders(model: Encoder, question: Question) -> None:
