@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from attnjax.config import require
-from attnjax.explain.attributions.attention import part_of, weights_of
-from attnjax.explain.question import Question
+from attnjax.explain.attributions.attention import weights_of
+from attnjax.explain.question import Question, part_of
 from attnjax.nn.taps import Edit, patch
 
 
