@@ -126,17 +126,16 @@ def _maps(
 
 
 def in_order(paths: Iterable[str]) -> list[str]:
-    """Returns paths by their layers, those of an encoder first; compiled programs give them as text is sorted.
+    """Returns paths by the numbers of their layers, those of an encoder first.
+
+    A compiled program gives them in the order of texts.
 
     >>> in_order(["blocks.10.attention", "blocks.2.attention"])
     ['blocks.2.attention', 'blocks.10.attention']
     """
 
-    def key(path: str) -> Any:
-        parts = re.split(r"(\d+)", path)
-        return not path.startswith("encoder"), [
-            (len(part), part) if part.isdigit() else (0, part) for part in parts
-        ]
+    def key(path: str) -> tuple[bool, str]:
+        return not path.startswith("encoder"), re.sub(r"\d+", lambda number: number[0].zfill(9), path)
 
     return sorted(paths, key=key)
 

@@ -185,6 +185,9 @@ def test_a_long_map_is_unpacked_where_it_is_looked_at(show: Open) -> None:
     assert float(first.split(",")[1]) == pytest.approx(weights[0, :3, :3].max(), abs=4e-3)
     browser.press("ArrowRight")
     assert "overview" not in browser.text("#facts")
+    browser.until(
+        "document.getElementById('hover').textContent.includes('“t515” 1,')"
+    )  # The row that is held.
     browser.point("#rows > :nth-child(800)")
     browser.until("document.getElementById('hover').textContent.includes('“t799” 1,')")
     assert darkest(browser, "columns") == [799]

@@ -50,7 +50,8 @@ def graph_map(
         inside = bool(((ends >= 0) & (ends < len(nodes))).all())
         require(inside, f"{name}: {word} names a node that is none of {len(nodes)}")
     dense = np.zeros((len(weights), len(nodes), len(nodes)))
-    np.add.at(dense, (slice(None), target, source), weights)
+    for head, own in zip(dense, weights, strict=True):
+        np.add.at(head, (target, source), own)
     if places is None:
         placed = _sprung(len(nodes), source, target)
     else:

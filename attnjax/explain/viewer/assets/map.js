@@ -2,7 +2,7 @@
 
 const canvas = find("map");
 const view = {x: 0, y: 0, size: 1, left: 0, top: 0, right: 0, width: 0, height: 0};  // Cells at the corner; pixels per cell.
-const MOST_PIXELS = 44, LABEL_PIXELS = 12;
+const MOST_PIXELS = 44, LABEL_PIXELS = 12, BETWEEN_COLUMN_LABELS = 17;
 let painted = new WeakMap();
 
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name);
@@ -10,7 +10,7 @@ const css = name => getComputedStyle(document.documentElement).getPropertyValue(
 function margins(map) {
   const narrow = canvas.clientWidth < 480, most = narrow ? 68 : 110;
   const context = canvas.getContext("2d");
-  context.font = `${LABEL_PIXELS}px system-ui, sans-serif`;
+  context.font = `600 ${LABEL_PIXELS}px system-ui, sans-serif`;
   const widest = tokens => Math.max(...tokens.slice(0, 200).map(token => context.measureText(visible(token)).width));
   view.left = Math.min(most, widest(map.rowTokens) + 12);
   view.top = Math.min(most, widest(map.columnTokens) * 0.87 + 16);
@@ -108,7 +108,7 @@ function drawCells(context, head, area) {
 }
 
 function drawSides(context, map, area) {
-  const {row, column} = focus(), every = Math.ceil(LABEL_PIXELS / view.size);
+  const {row, column} = focus();
   const label = (token, most, x, y, turn, strong) => {
     context.save();
     context.translate(x, y);
@@ -121,17 +121,17 @@ function drawSides(context, map, area) {
     context.restore();
   };
   // Neighbours of the marked token give way to it.
-  const hidden = (i, marked) => i !== marked && marked !== null && Math.abs(i - marked) < every;
-  const shown = (from, to, marked) => Array.from({length: to - from}, (_, k) => from + k)
-    .filter(i => i === marked || (i % every === 0 && !hidden(i, marked)));
+  const shown = (from, to, marked, every) => Array.from({length: to - from}, (_, k) => from + k)
+    .filter(i => i === marked || (i % every === 0 && (marked === null || Math.abs(i - marked) >= every)));
+  const [y, x] = [i => view.top + (i + 0.5 - view.y) * view.size, j => view.left + (j + 0.5 - view.x) * view.size];
   context.textBaseline = "middle";
   context.textAlign = "right";
-  for (const i of shown(area.top, area.bottom, row)) {
-    label(map.rowTokens[i], view.left - 10, view.left - 6, view.top + (i + 0.5 - view.y) * view.size, 0, i === row);
+  for (const i of shown(area.top, area.bottom, row, Math.ceil(LABEL_PIXELS / view.size))) {
+    if (y(i) >= view.top) label(map.rowTokens[i], view.left - 8, view.left - 6, y(i), 0, i === row);
   }
   context.textAlign = "left";
-  for (const j of shown(area.left, area.right, column)) {
-    label(map.columnTokens[j], (view.top - 12) / 0.87, view.left + (j + 0.5 - view.x) * view.size, view.top - 6, -Math.PI / 3, j === column);
+  for (const j of shown(area.left, area.right, column, Math.ceil(BETWEEN_COLUMN_LABELS / view.size - 0.3))) {
+    if (x(j) >= view.left) label(map.columnTokens[j], (view.top - 12) / 0.87, x(j), view.top - 6, -Math.PI / 3, j === column);
   }
 }
 

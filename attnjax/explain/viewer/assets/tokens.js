@@ -84,6 +84,9 @@ function colourTokens(head, row, column) {
 function colour(axis, weight, marked) {
   const {signed} = currentMap(), {css: colours, ink} = table(signed), weights = weight && spans[axis].map((_, i) => weight(i));
   const top = weights && Math.max(...weights.slice(axis === "column" && state.rest ? 1 : 0).map(Math.abs), 1e-12);
+  // In a long strip, what matters comes into view; the strip that is pointed at stays as it is.
+  const at = marked ?? (weights ? weights.reduce((most, w, i) => Math.abs(w) > Math.abs(weights[most]) ? i : most, 0) : null);
+  if (at !== null && !strips[axis].matches(":hover, :focus-within")) reveal(strips[axis], spans[axis][at]);
   spans[axis].forEach((span, i) => {
     const shown = weights && shade(weights[i], top, {signed, root: state.stretch === "root"});
     span.style.backgroundColor = weights ? colours[shown] : "";
@@ -95,6 +98,11 @@ function colour(axis, weight, marked) {
     if (weights) span.title = digits(weights[i]);
     else span.removeAttribute("title");
   });
+}
+
+function reveal(strip, span) {
+  const [outer, inner] = [strip.getBoundingClientRect(), span.getBoundingClientRect()];
+  if (inner.top < outer.top || inner.bottom > outer.bottom) strip.scrollTop += inner.top - outer.top - outer.height / 3;
 }
 
 drawers.push(changed => {
