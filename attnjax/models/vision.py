@@ -84,7 +84,9 @@ class VisionTransformer(nnx.Module):
         x = self._embedded(images, masked)
         x = x if dropout is None else dropout.fold("embedding")(x)
         captured = Captured(capture, "blocks")
-        states = through(self.blocks, self.norm, x, dropout=dropout, captured=captured)
+        states = through(
+            self.blocks, self.norm, x, dropout=dropout, captured=captured, remat=self.config.remat
+        )
         pooled = self._pooled(states)
         logits = None
         if self.head is not None:
