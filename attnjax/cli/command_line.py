@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import attnjax
-from attnjax.cli import check, generate, mask, predict, pretrained, report, run_tables, runs, sweeps
+from attnjax.cli import check, embed, generate, mask, predict, pretrained, report, run_tables, runs, sweeps
 from attnjax.cli.launching import launching, with_launcher
 from attnjax.config import InputError, RunFailed
 from attnjax.experiment import registry
@@ -122,6 +122,7 @@ COMMANDS = {
     "doctor": (runs.doctor, _nothing),
     "predict": (predict.predict, predict.predict_arguments),
     "generate": (generate.generate, generate.arguments),
+    "embed": (embed.embed, embed.arguments),
     "translate": (predict.translate, predict.translate_arguments),
     "sweep": (launching(sweeps.sweep), with_launcher(sweeps.sweep_arguments)),
     "status": (sweeps.status, sweeps.status_arguments),

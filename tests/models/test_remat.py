@@ -27,9 +27,8 @@ from attnjax.train.step import make_train_step, traced_values
 TOKENS = jax.random.randint(jax.random.key(2), (2, 7), 0, 11)
 SMALL: dict[str, Any] = {"dim": 8, "heads": 2, "hidden": 12}
 MODELS = {
-    "encoder": lambda remat: Encoder(EncoderConfig(**SMALL, remat=remat), vocab=11, rngs=nnx.Rngs(0)),
     "language model": lambda remat: LanguageModel(
-        LanguageModelConfig(**SMALL, layers=2, mechanism="mixture_of_heads", remat=remat),
+        LanguageModelConfig(**SMALL, layers=1, mechanism="mixture_of_heads", remat=remat),
         vocab=11,
         rngs=nnx.Rngs(0),
     ),
@@ -48,8 +47,6 @@ def cost(graph: Any, params: Any) -> jax.Array:
     with in_training() as losses:
         if isinstance(model, Transformer):
             out = model(TOKENS, jnp.array([7, 4]), TOKENS, dropout=dropout).logits
-        elif isinstance(model, Encoder):
-            out = model(TOKENS, lengths=jnp.array([7, 4]), dropout=dropout).states
         else:
             out = model(TOKENS, dropout=dropout).logits
     return jnp.sum(jnp.sin(out)) + sum(losses)
@@ -61,7 +58,8 @@ def test_values_and_gradients_are_those_without(name: str) -> None:
     for remat in (False, True):
         graph, params = nnx.split(MODELS[name](remat))
         slope = jax.value_and_grad(lambda params, graph=graph: cost(graph, params))
-        assert ("checkpoint" in str(jax.make_jaxpr(slope)(params))) is remat
+        program = str(jax.make_jaxpr(slope)(params))
+        assert ("remat" in program or "checkpoint" in program) is remat
         found[remat] = jax.jit(slope)(params)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), found[True], found[False]
@@ -84,7 +82,8 @@ def test_half_precision_computes_and_float32_is_kept() -> None:
     config = EncoderConfig(**SMALL, layers=1, dtype="bfloat16", head="labels", pooling="mean", remat=True)
     graph, params = nnx.split(Encoder(config, vocab=11, rngs=nnx.Rngs(0)))
     params = nnx.to_pure_dict(params)
-    assert nnx.merge(graph, params)(TOKENS).states.dtype == jnp.bfloat16
+    states = jax.eval_shape(lambda params: nnx.merge(graph, params)(TOKENS).states, params)
+    assert states.dtype == jnp.bfloat16
 
     def loss(params: Any, batch: Any, *, dropout: Any, hyper: Any) -> Any:
         logits = nnx.merge(graph, params)(batch["tokens"]).logits
