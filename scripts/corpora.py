@@ -1,4 +1,6 @@
-"""Writes real parallel corpora, for `attnjax run translation --data.train FILE`, into the user's cache.
+"""Writes real texts in pairs, for `attnjax run translation --data.train FILE`, into the user's cache.
+
+The sentences of films come with labels, for `attnjax run finetune`.
 
     python scripts/corpora.py                    # all of them: prints each file and its number of pairs
     python scripts/corpora.py coreutils          # some of them
@@ -14,6 +16,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
 from html import unescape
@@ -54,6 +57,34 @@ def libreoffice() -> Iterator[Pair]:
     for place, text in english.items():
         if place in german and len(text.split()) in WORDS:
             yield text, german[place]
+
+
+def film() -> Iterator[Pair]:
+    """Sentences of film reviews, and whether their mean human rating is above or below 0 (MIT)."""
+    for text, rating in rated():
+        if rating != 0:
+            yield text, "positive" if rating > 0 else "negative"
+
+
+def film_ratings() -> Iterator[Pair]:
+    """The same sentences with their mean ratings, from -4 to 4."""
+    for text, rating in rated():
+        yield text, f"{rating:g}"
+
+
+def rated() -> Iterator[tuple[str, float]]:
+    """The sentences of film reviews in vaderSentiment's source, with mean ratings (Hutto & Gilbert, 2014)."""
+    pip = f"'{sys.executable}' -m pip download -q --no-deps --no-binary :all: -d . vaderSentiment==3.3.2"
+    folder = fetched("vaderSentiment==3.3.2", pip, "tar xzf vaderSentiment-*.tar.gz --strip-components=1")
+    name = "movieReviewSnippets_GroundTruth.txt"
+    with tarfile.open(folder / "additional_resources" / "hutto_ICWSM_2014.tar.gz") as archive:
+        member = next(m for m in archive.getmembers() if Path(m.name).name == name)
+        file = archive.extractfile(member)
+        assert file is not None
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    for line in lines:
+        _, rating, text = line.split("\t")
+        yield text, float(rating)
 
 
 def paragraphs(language: tuple[str, str]) -> dict[tuple[str, str], str]:
@@ -121,7 +152,8 @@ def written(name: str, pairs: Iterable[Pair]) -> tuple[Path, int]:
     return file, len(distinct)
 
 
-CORPORA = {made.__name__: made for made in (coreutils, languages, territories, libreoffice)}
+MADE = (coreutils, languages, territories, libreoffice, film, film_ratings)
+CORPORA = {made.__name__: made for made in MADE}
 
 
 def main() -> int:

@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import attnjax
-from attnjax.cli import check, explain, generate, mask, predict, pretrained, report, run_tables, runs, sweeps
+from attnjax.cli import (
+    check,
+    embed,
+    explain,
+    generate,
+    mask,
+    predict,
+    pretrained,
+    report,
+    run_tables,
+    runs,
+    sweeps,
+)
 from attnjax.cli.launching import launching, with_launcher
 from attnjax.config import InputError, RunFailed
 from attnjax.experiment import registry
@@ -123,6 +135,7 @@ COMMANDS = {
     "predict": (predict.predict, predict.predict_arguments),
     "generate": (generate.generate, generate.arguments),
     "explain": (explain.explain, explain.arguments),
+    "embed": (embed.embed, embed.arguments),
     "translate": (predict.translate, predict.translate_arguments),
     "sweep": (launching(sweeps.sweep), with_launcher(sweeps.sweep_arguments)),
     "status": (sweeps.status, sweeps.status_arguments),

@@ -180,9 +180,10 @@ def _account(result: dict[str, Any]) -> dict[str, str]:
     """Returns lines on the training and on which weights were evaluated, by label."""
     seconds = f"{result['training_seconds']:.0f} s of training"
     resumed = f" from step {result['resumed_from']} on" if result["resumed_from"] else ""
+    early = result.get("stopped_early")
     count = f"{result['parameters']:,}, " if "parameters" in result else ""
     found = {
-        "trained": f"{result['step']} steps, {seconds}{resumed}",
+        "trained": f"{result['step']} steps, {'stopped early, ' if early else ''}{seconds}{resumed}",
         "parameters": f"{count}sha256 {result['params_hash'][:12]}",
     }
     if best := result.get("best"):

@@ -26,6 +26,8 @@ def experiment_arguments(parser: argparse.ArgumentParser) -> None:
         "experiment", metavar="EXPERIMENT", nargs="?", help="a name that `attnjax list` prints"
     )
     parser.add_argument("-h", "--help", action="store_true", help="this text; after EXPERIMENT: its fields")
+    source = "begin with the parameters of a pretrained folder or of a finished run (--train.init_from)"
+    parser.add_argument("--init-from", metavar="DIR|RUN", help=source)
     parser.usage = f"attnjax {parser.prog.split()[-1]} EXPERIMENT [--FIELD VALUE ...] [options]"
 
 
@@ -241,6 +243,11 @@ def _configured(options: argparse.Namespace) -> tuple[registry.Experiment, Any]:
     if options.help:
         options.parser.print_help()
         print()
+    if options.init_from is not None:
+        from attnjax.runs.sources import source_folder
+
+        folder = source_folder(options.init_from, options.runs)
+        options.overrides = [*options.overrides, "--train.init_from", str(folder)]
     if options.help or options.overrides:
         from attnjax.experiment import overrides
 

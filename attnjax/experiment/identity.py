@@ -9,12 +9,13 @@ that was moved keeps its run, and one that was edited gets a new run instead of 
 Devices, folders and the command line are left out (they are in the provenance).
 """
 
+import functools
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-from attnjax.config import InputError
+from attnjax.config import InputError, fetched_by
 from attnjax.experiment.serialize import decode, encode
 
 
@@ -72,25 +73,49 @@ def what_changed(record_file: Path, record: dict[str, Any], config: Any) -> str:
 
 
 def content_hash(name: str, path: Path) -> str:
-    """sha256 of a file, or of a folder's relative names and contents.
+    """sha256 of a file, or of a folder's relative names and contents; of a finished run, of its parameters.
 
     Raises InputError, naming the field, when there is nothing readable at `path`.
     """
     digest = hashlib.sha256()
     try:
-        if path.is_dir():
+        if (of_run := _run_hash(path)) is not None:
+            digest.update(of_run.encode())
+        elif path.is_dir():
             for file in sorted(p for p in path.rglob("*") if p.is_file()):
                 digest.update(f"{file.relative_to(path).as_posix()}\0{_file_hash(file)}\n".encode())
         else:
             digest.update(_file_hash(path).encode())
     except FileNotFoundError:
-        raise InputError(f"{name} is {str(path)!r}: there is no such file") from None
+        command = fetched_by(path)
+        how = f"; `{command}` fetches it" if command else ""
+        raise InputError(f"{name} is {str(path)!r}: there is no such file{how}") from None
     except OSError as error:
         raise InputError(f"{name} is {str(path)!r}: it cannot be read ({error.strerror})") from None
     return f"sha256:{digest.hexdigest()}"
 
 
+def _run_hash(folder: Path) -> str | None:
+    """Returns the hash of a finished run's parameters, which its folder's reports leave as it is."""
+    config, result = folder / "config.json", folder / "result.json"
+    if not (config.is_file() and result.is_file()):
+        return None
+    try:
+        ours, found = (json.loads(file.read_text(encoding="utf-8")) for file in (config, result))
+    except ValueError:
+        return None
+    of_run = isinstance(ours, dict) and "fingerprint" in ours and isinstance(found, dict)
+    return found.get("params_hash") if of_run else None
+
+
 def _file_hash(path: Path) -> str:
+    stat = path.stat()
+    return _hash(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+@functools.lru_cache(1024)
+def _hash(path: Path, size: int, changed: int, number: int) -> str:
+    """A large file is read once, however often its name is asked for."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

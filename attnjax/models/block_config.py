@@ -138,6 +138,8 @@ class BlockConfig:
     """Precision of the computation; float64 needs jax_enable_x64."""
     param_dtype: Precision = "float32"
     """Precision of the parameters; bfloat16 loses updates that are below half of its last digit."""
+    remat: bool = False
+    """True if gradients compute the insides of each block again, in the place of keeping them."""
     implementation: Implementation | None = None
     """The engine of softmax attention; None chooses by size."""
 
@@ -164,6 +166,10 @@ class BlockConfig:
             not self.parallel or (self.residual == "sum" and self.norm_placement in ("pre", "sandwich")),
             f"model.parallel is True: it needs residual sum and norms before the layers, got {self.residual} "
             f"and norm_placement {self.norm_placement}",
+        )
+        require(
+            not self.remat or self.residual == "sum",
+            f"model.remat is True: it needs residual sum, got {self.residual}",
         )
         require(
             self.residual == "sum" or self.layer_scale is None,

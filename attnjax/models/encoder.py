@@ -15,6 +15,7 @@ from attnjax.nn import Dropout, Embedding, folded
 from attnjax.nn.activation import ACTIVATIONS
 from attnjax.nn.taps import Asked, tapped, within
 from attnjax.ops import masks
+from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.masks import Mask
 
 
@@ -109,6 +110,7 @@ class Encoder(nnx.Module):
             score=score,
             dropout=dropout,
             captured=captured,
+            remat=self.config.remat,
         )
         pooled = self._pooled(states, present)
         logits = None
@@ -127,7 +129,9 @@ class Encoder(nnx.Module):
 
     def _pooled(self, states: Float[Array, "B T D"], present: Present | None) -> Float[Array, "B D"]:
         place = _end(present, states.shape[1], last=self.config.pooling == "last")
-        if isinstance(place, int):
+        if self.config.pooling == "mean":
+            read = _mean(states, present)
+        elif isinstance(place, int):
             read = states[:, place]
         else:
             read = jnp.take_along_axis(states, place[:, None, None], axis=1)[:, 0]
@@ -145,6 +149,16 @@ def _end(present: Present | None, tokens: int, *, last: bool) -> int | Int[Array
     if not last:
         return jnp.argmax(present, axis=-1)
     return tokens - 1 - jnp.argmax(present[:, ::-1], axis=-1)
+
+
+def _mean(states: Float[Array, "B T D"], present: Present | None) -> Float[Array, "B D"]:
+    """Returns the mean of the vectors of each row's tokens, 0 of a row without any."""
+    wide = states.astype(accumulation_dtype(states))
+    if present is None:
+        return wide.mean(axis=1).astype(states.dtype)
+    inside = present if present.ndim == 2 else jnp.arange(states.shape[1]) < present[:, None]
+    total = jnp.where(inside[..., None], wide, 0).sum(axis=1)
+    return (total / jnp.maximum(inside.sum(axis=1, keepdims=True), 1)).astype(states.dtype)
 
 
 class Head(nnx.Module):

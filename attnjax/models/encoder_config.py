@@ -36,8 +36,8 @@ class EncoderConfig(BlockConfig):
     """Types of tokens, such as first and second sentence; 0: there are none."""
     causal: bool = False
     """True if a token sees none after it, as in CLIP."""
-    pooling: Literal["first", "last"] = "first"
-    """The token whose vector stands for the text."""
+    pooling: Literal["first", "last", "mean"] = "first"
+    """The token whose vector stands for the text, or the mean of all tokens."""
     pooler: Ungated | None = None
     """Activation of a layer over that vector; None: there is no such layer."""
     head: Head | None = None
@@ -87,7 +87,7 @@ class EncoderConfig(BlockConfig):
             self.head != "spans" or self.labels == 2,
             f"model.labels is {self.labels}: for spans it must be 2",
         )
-        require_choice("pooling", self.pooling, ("first", "last"))
+        require_choice("pooling", self.pooling, ("first", "last", "mean"))
         if not self.causal:
             require_two_sided(self)
 

@@ -18,6 +18,7 @@ from attnjax.nn import Capture, Depth, Dropout, KeysValues, KVCache, StateCache,
 from attnjax.nn.attention.placing import following
 from attnjax.nn.blocks import read_out
 from attnjax.nn.frames import FrameEmbedding
+from attnjax.nn.recomputed import recomputed
 from attnjax.nn.taps import Asked, Sites, tapped, within
 from attnjax.ops import masks
 
@@ -166,6 +167,7 @@ class Transformer(nnx.Module):
             dropout=dropout,
             captured=captured,
             names=("source_embedding", "encoder_norm"),
+            remat=self.config.remat,
         )
         return Encoded(x, captured.weights, captured.hidden, captured.taps)
 
@@ -208,7 +210,7 @@ class Transformer(nnx.Module):
         x = captured.add("target_embedding", x)
         depth = Depth()
         for i, block in enumerate(self.decoder):
-            x, kept, weights = block(
+            x, kept, weights = (recomputed(block) if self.config.remat else block)(
                 x,
                 sources[i],
                 mask=masks.causal(offset),

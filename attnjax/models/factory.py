@@ -183,7 +183,12 @@ class Parts:
             settings["scale"] = config.attention_scale
         if choice.row.kind in ("softmax", "layer"):
             settings["implementation"] = config.implementation
-        return make_attention(choice, config.dim, config.heads, **settings)
+        made = make_attention(choice, config.dim, config.heads, **settings)
+        require(
+            not (config.remat and getattr(made, "reads_depth", False)),
+            f"model.remat is True: {choice.row.name} reads what the layers below left, which is kept",
+        )
+        return made
 
     def feed_forward(self, layer: int) -> FeedForward | MixtureOfExperts:
         """Makes the feed-forward layer of block 0, 1, …, all of which are alike."""

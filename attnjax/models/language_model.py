@@ -14,6 +14,7 @@ from attnjax.models.output import Captured, ModelOutput
 from attnjax.nn import Capture, Depth, Dropout, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
 from attnjax.nn.blocks import read_out
+from attnjax.nn.recomputed import recomputed
 from attnjax.nn.taps import Asked, tapped, within
 from attnjax.ops import masks
 
@@ -113,7 +114,7 @@ class LanguageModel(nnx.Module):
         x = captured.add("embedding", x)
         depth = Depth()
         for i, block in enumerate(self.blocks):
-            x, left, weights = block(
+            x, left, weights = (recomputed(block) if self.config.remat else block)(
                 x,
                 mask=mask,
                 score=score,

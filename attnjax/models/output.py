@@ -39,7 +39,8 @@ class EncoderOutput(NamedTuple):
 
     Attributes:
       states: the tokens as vectors [B, T, D]; those of the padding mean nothing.
-      pooled: a vector for each row [B, D]: that of its first token, after the pooler where there is one.
+      pooled: a vector for each row [B, D]: that of its first or last token, or the mean of all, after the
+        pooler where there is one.
       logits: of the head, [B, T, V], [B, T, L] or [B, L], in float32 or better; None where there is no head.
       pair: logits of the head of sentence pairs [B, 2]; None where there is none.
       weights: those that a capture asked for; empty where none was given.

@@ -8,6 +8,7 @@ from attnjax.models.output import Captured
 from attnjax.nn import Depth, Dropout, EncoderBlock, folded
 from attnjax.nn.attention.base import MaskLike, ScoreLike
 from attnjax.nn.blocks import ReadOut, read_out
+from attnjax.nn.recomputed import recomputed
 
 
 def through(
@@ -20,6 +21,7 @@ def through(
     dropout: Dropout | None = None,
     captured: Captured,
     names: tuple[str, str] = ("embedding", "norm"),
+    remat: bool = False,
 ) -> Float[Array, "B T D"]:
     """Returns what the blocks make of x.
 
@@ -32,6 +34,7 @@ def through(
       dropout: of weights and layers.
       captured: takes in what a capture asks for of the input, the blocks and the norm.
       names: of the input and of the result there.
+      remat: True if the insides of blocks are computed again for gradients.
 
     Raises:
       ValueError: A capture is out of range.
@@ -41,7 +44,7 @@ def through(
     x = captured.add(names[0], x)
     depth = Depth()
     for i, block in enumerate(blocks):
-        x, _, weights = block(
+        x, _, weights = (recomputed(block) if remat else block)(
             x,
             mask=mask,
             score=score,

@@ -85,7 +85,9 @@ class VisionTransformer(nnx.Module):
         captured = Captured(capture, "blocks")
         x = self._embedded(images, masked, captured.sites)
         x = x if dropout is None else dropout.fold("embedding")(x)
-        states = through(self.blocks, self.norm, x, dropout=dropout, captured=captured)
+        states = through(
+            self.blocks, self.norm, x, dropout=dropout, captured=captured, remat=self.config.remat
+        )
         pooled = self._pooled(states)
         logits = None
         if self.head is not None:

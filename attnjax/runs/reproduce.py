@@ -7,6 +7,7 @@ from pathlib import Path
 from attnjax.config import InputError
 from attnjax.runs import provenance
 from attnjax.runs.devices import start_jax
+from attnjax.runs.sources import task_of
 from attnjax.runs.start import Notify, place, train
 from attnjax.runs.store import Run, check_writable
 
@@ -50,7 +51,7 @@ def reproduce(run: Run, *, devices: int | None = None, notify: Notify = print) -
     start_jax(devices or before["devices"])
     from attnjax.train.hashing import params_hash
 
-    task = config.task(None)
+    task = task_of(config)
     mesh, used = place(config, devices, before["devices"], notify)
     here = provenance.collect(experiment, seed=config.seed, devices=used)
     differences = provenance.differences(before, here) + provenance.changed_code(starts, experiment)

@@ -14,6 +14,7 @@ from attnjax.experiment.serialize import encode, flatten
 from attnjax.runs import provenance, store
 from attnjax.runs.devices import choose_devices, make_mesh, start_jax
 from attnjax.runs.provenance import Notify
+from attnjax.runs.sources import task_of
 from attnjax.runs.store import Run
 from attnjax.tasks.errors import TaskError
 
@@ -86,14 +87,16 @@ def run(
         start_jax(devices or began_with)
         mesh, used = place(config, devices, began_with, notify)
         from attnjax.tasks.rehearsal import rehearse
-        from attnjax.train.patterns import require_matches
+        from attnjax.train.frozen import require_matches
 
         with _said_at_latest(notify, _first_line(this, config, used)):
-            task = config.task(this.folder if trained else None)
+            task: Any = task_of(config, this.folder if trained else None)
             if not trained:
                 require_matches(config.train, rehearse(task, loss_fields(config)))
         for note in getattr(task, "notes", ()):
             notify(note)
+        if begun_with := getattr(task, "begun", None):
+            notify(f"from {config.train.init_from}: {begun_with}")
         if this.started and fresh:
             notify(f"the run before is kept as {store.set_aside(this.folder)}")
         if not going_on:
@@ -109,9 +112,14 @@ def run(
         fitted = train(task, config, this.folder, mesh, _observers(shown, begun))
         if fitted.interrupted:
             return Outcome(this, None, fitted.step)
+        if fitted.step < config.train.steps:
+            notify(
+                f"stopped early at step {fitted.step} of {config.train.steps}: "
+                f"no better {task.monitor[0]} in {config.train.patience} validations"
+            )
         notify("evaluating")
         result = {
-            **_trained(task, fitted),
+            **_trained(task, fitted, config.train.steps),
             **(before or {}),
             **_evaluated(this, task, config, fitted, weights),
         }
@@ -227,13 +235,14 @@ def absolute_paths(config: Any) -> Any:
     )
 
 
-def _trained(task: Any, fitted: "FitResult") -> dict[str, Any]:
+def _trained(task: Any, fitted: "FitResult", steps: int) -> dict[str, Any]:
     """Returns the entries of a result on training; the hash is that of the weights after the last step."""
     from attnjax.train.hashing import params_hash
     from attnjax.train.state import count_parameters
 
     return {
         "step": fitted.step,
+        "stopped_early": fitted.step < steps,
         "parameters": count_parameters(fitted.params),
         "params_hash": params_hash(fitted.params),
         "best": None if fitted.best is None else {"step": fitted.best[0], task.monitor[0]: fitted.best[1]},

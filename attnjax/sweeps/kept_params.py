@@ -79,7 +79,7 @@ class KeptParams:
 def _save(run: Run, task: "Task", end: "Ended", monitor: tuple[str, str]) -> None:
     """Writes the last state and, where the pack kept it, the best, as a run of its own does."""
     from attnjax.train.checkpoint import Checkpoints
-    from attnjax.train.state import with_evaluation_params
+    from attnjax.train.state import with_latest_params
 
     _drop(run.folder)
     with task_code("save"):
@@ -88,7 +88,7 @@ def _save(run: Run, task: "Task", end: "Ended", monitor: tuple[str, str]) -> Non
     mode: Any = monitor[1]
     with Checkpoints(run.folder / "checkpoints", keep=1, mode=mode) as checkpoints:
         if end.best is not None:
-            state = with_evaluation_params(end.state, end.best.params)
+            state = with_latest_params(end.state, end.best.params)
             checkpoints.save(end.best.step, state, end.best.values[monitor[0]])
         if end.best is None or end.best.step != end.step:
             checkpoints.save(end.step, end.state)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from attnjax.config import InputError, loss_fields
 from attnjax.experiment.identity import canonical
 from attnjax.experiment.registry import Experiment
+from attnjax.runs.sources import task_of
 from attnjax.sweeps.trials import Trial, static_config
 from attnjax.tasks.errors import TaskError, task_code
 
@@ -37,7 +38,7 @@ class Programs:
         def make() -> "Task":
             config = static_config(trial.config)
             with task_code("task", but=InputError):
-                return config.task(None)
+                return task_of(config)
 
         return _kept(self._tasks, self._shape(trial), make)
 

@@ -140,6 +140,7 @@ class Worker:
     def _finish(self, run: Run, task: "Task", end: "Ended") -> float | None:
         """Evaluates a trial that came to its last step; its metric."""
         from attnjax.tasks.rehearsal import table
+        from attnjax.train.adapters import merged
         from attnjax.train.hashing import params_hash
         from attnjax.train.state import count_parameters
 
@@ -149,7 +150,7 @@ class Worker:
             if end.best is None:
                 raise TaskError(f"{name} is NaN in every validation: there are no best weights")
             best = {"step": end.best.step, name: end.best.values[name]}
-            params, found = end.best.params, {"validation": end.best.values, "best": best}
+            params, found = merged(end.best.params), {"validation": end.best.values, "best": best}
         with task_code("evaluate"):
             metrics = table("evaluate", task.evaluate(params, run.folder).metrics)
         if self._keeper.best() is None:

@@ -1,6 +1,6 @@
 """Tasks: the methods that training, experiments and the users of trained runs call."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from attnjax.models.decoding.text import TextModel
+from attnjax.models.sentences import SentenceEncoder
 from attnjax.nn.dropout import Dropout
 
 Params = Any
@@ -37,7 +38,8 @@ class Task(Protocol):
     """A data source, a model, a loss and metrics, bound together.
 
     A task may have `notes` too: lines that a user should read before training begins. What else it may offer
-    are the protocols `HoldsOut`, `NamesAxes`, `StartsFrom` and `Predicts`. `ModelTask` has the common parts.
+    are the protocols `HoldsOut`, `NamesAxes`, `StartsFrom`, `BeginsFrom`, `Predicts` and `Embeds`.
+    `ModelTask` has the common parts.
     """
 
     @property
@@ -99,6 +101,19 @@ class StartsFrom(Protocol):
         """
 
 
+@runtime_checkable
+class BeginsFrom(Protocol):
+    """A task whose parameters may begin as those of another model, which `train.init_from` names."""
+
+    def begin_from(self, read: Callable[[], Mapping[str, np.ndarray]], label: str) -> None:
+        """Makes the task begin with other parameters; nothing is read before it is needed.
+
+        Args:
+          read: returns arrays by dotted name.
+          label: what errors call their source.
+        """
+
+
 class Prediction:
     """An answer of a trained model to one input; a subclass says how it is shown."""
 
@@ -139,6 +154,14 @@ class Writes(Task, Protocol):
 
     def writer(self, params: Params) -> TextModel:
         """Returns the model with the way from text to tokens and back."""
+
+
+@runtime_checkable
+class Embeds(Task, Protocol):
+    """A task whose trained runs give vectors of texts."""
+
+    def sentence_encoder(self, params: Params) -> SentenceEncoder:
+        """Returns the model with the way from texts to vectors."""
 
 
 @runtime_checkable

@@ -1,10 +1,10 @@
 """The parts that tasks with a flax model have in common."""
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ from attnjax.nn.dropout import Dropout
 from attnjax.nn.penalty import penalty
 from attnjax.nn.training import Losses, in_training
 from attnjax.tasks.base import AS_MADE, Arrays, Hyperparameters, LossAndMetrics, Params
+from attnjax.tasks.beginning import beginning
 from attnjax.tasks.inference import in_batches
 
 Model = TypeVar("Model", bound=nnx.Module)
@@ -60,6 +61,14 @@ class ModelTask(abc.ABC, Generic[Model]):
       {'error': 1.0}
     """
 
+    fresh: ClassVar[Sequence[str]] = ()
+    """Patterns of names of parameters that another model need not have: those of a head."""
+    unused: ClassVar[Sequence[str]] = ()
+    """Patterns of names of parameters of another model that this one has no use for."""
+    begun: str | None = None
+    """What came from the other model and what is new, once that is read."""
+    _source: tuple[Callable[[], Mapping[str, np.ndarray]], str] | None = None
+
     @abc.abstractmethod
     def build(self, rngs: nnx.Rngs) -> Model:
         """Returns a new model."""
@@ -84,9 +93,23 @@ class ModelTask(abc.ABC, Generic[Model]):
         """Returns fresh parameters of the model."""
         return self._init(key)
 
+    def begin_from(self, read: Callable[[], Mapping[str, np.ndarray]], label: str) -> None:
+        """Makes the task begin with parameters of another model, as `BeginsFrom` says."""
+        self._source = read, label
+
     def initial_params(self) -> Params | None:
-        """Returns None: all parameters are those of `init`."""
-        return None
+        """Returns those of the other model that the task begins from; None for none, all are of `init`.
+
+        Raises:
+          InputError: They do not fit: one list of names and shapes.
+        """
+        if self._source is None:
+            return None
+        read, label = self._source
+        like = self._init.eval_shape(jax.random.key(0))
+        found = beginning(read(), like, label, fresh=self.fresh, unused=self.unused)
+        self.begun = found.text
+        return found.params
 
     def logical_axes(self) -> nnx.State:
         """Returns the names of the axes of each parameter."""

@@ -2,14 +2,21 @@
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from attnjax.config import InputError, following, require, traced
+from attnjax.train.adapter_config import NO_ADAPTER, AdapterConfig
 
 
 def _kept_average(decay: float) -> float:
     """One decay for all above 0: whether an average is kept decides the structure of the state."""
     return 0.5 if decay > 0 else 0.0
+
+
+def _some_decay(factor: float) -> float:
+    """One factor for all other than 1: whether there is one decides the structure of the step."""
+    return factor if factor == 1 else 0.5
 
 
 def _ones(factors: tuple[float, ...]) -> tuple[float, ...]:
@@ -51,6 +58,14 @@ class TrainConfig:
     schedule: Schedule = "cosine"
     """After the warm-up: towards 0 along a cosine or a line, or (wsd) in the last fifth of all;
     constant or as 1/√step: such a run can be prolonged."""
+    init_from: Path | None = None
+    """Folder of a pretrained model or a finished run, whose parameters training begins with; None: none."""
+    adapter: AdapterConfig = NO_ADAPTER
+    """Changes of low rank that are trained in the place of whole kernels."""
+    patience: int = traced(0)
+    """Validations in a row without an improvement of the task's metric that end the training; 0: none do."""
+    least_improvement: float = traced(0.0)
+    """A better value of the metric that is no further from the best one is no improvement."""
     frozen: tuple[str, ...] = ()
     """Patterns of names of parameters that stay as they are, such as encoder.*"""
     undecayed: tuple[str, ...] = ()
@@ -59,6 +74,8 @@ class TrainConfig:
     """Patterns of names of parameters with learning rates of their own; the first that fits counts."""
     rate_factors: tuple[float, ...] = field(default=(), metadata={"traced": True, "static": _ones})
     """Factors of the learning rate, one for each of rate_patterns."""
+    layer_decay: float = field(default=1.0, metadata={"traced": True, "static": _some_decay})
+    """Factor of the learning rate from each block to the one below it; the embedding lies below them all."""
     learning_rate: float = traced(1e-3)
     """Its peak, at the end of the warm-up."""
     weight_decay: float = traced(0.01)
@@ -77,7 +94,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulate", "log_every", "checkpoint_every", "keep"):
             _require_integer(name, getattr(self, name), least=1)
-        _require_integer("warmup_steps", self.warmup_steps, least=0)
+        for name in ("warmup_steps", "patience"):
+            _require_integer(name, getattr(self, name), least=0)
         require(
             self.warmup_steps <= self.steps,
             f"train.warmup_steps is {self.warmup_steps}: it must be at most train.steps ({self.steps})",
@@ -96,9 +114,12 @@ class TrainConfig:
         )
         for factor in self.rate_factors:
             _require_number("rate_factors", factor, value_ok=lambda v: v >= 0, expected="numbers ≥ 0")
-        for name in ("learning_rate", "weight_decay"):
+        for name in ("learning_rate", "weight_decay", "least_improvement"):
             value = getattr(self, name)
             _require_number(name, value, value_ok=lambda v: v >= 0, expected="a number ≥ 0")
+        _require_number(
+            "layer_decay", self.layer_decay, value_ok=lambda v: 0 < v <= 1, expected="a number in (0, 1]"
+        )
         _require_number("clip_norm", self.clip_norm, value_ok=lambda v: v > 0, expected="a number > 0")
         for name in ("dropout", "beta1", "beta2", "ema_decay"):
             value = getattr(self, name)

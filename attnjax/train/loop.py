@@ -13,6 +13,7 @@ import numpy as np
 
 from attnjax.tasks.base import AS_MADE, NamesAxes
 from attnjax.tasks.rehearsal import given_params
+from attnjax.train.adapters import unmerged
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.clock import Clock
 from attnjax.train.config import TrainConfig
@@ -25,6 +26,7 @@ from attnjax.train.sharding import REPLICATED, Rules, ShardingPlan, gather, plac
 from attnjax.train.signals import interrupt_on_signals
 from attnjax.train.spans import Span, spans_of
 from attnjax.train.state import TrainState, count_parameters, evaluation_params, initial_state
+from attnjax.train.stopping import stop_step
 from attnjax.train.validation import Validation
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class FitResult:
     params: Any
     """After `step` updates (their moving average where `ema_decay` > 0), on one device."""
     step: int
+    """The last one: that of the config, or an earlier one where validations no longer got better."""
     interrupted: bool
     """SIGTERM came: everything is saved, and the same call goes on from there."""
     best: tuple[int, float] | None
@@ -63,7 +66,7 @@ def fit(
     rules: Rules = REPLICATED,
     observers: Sequence[Observer] | None = None,
 ) -> FitResult:
-    """Trains `task` to `config.steps`, going on from the newest sound checkpoint in `folder`.
+    """Trains `task` to `config.steps`, or until it stops early, going on from the newest sound checkpoint.
 
     The weights after the last step are the result: they are what gets evaluated. The best checkpoint by
     `task.monitor` is kept beside the latest ones. `folder` gets checkpoints/, metrics.jsonl and times.jsonl.
@@ -102,8 +105,9 @@ def fit(
         for observer in observers:
             observer.start(first_step, config.steps, count_parameters(like.params))
 
-        boundary = _Boundary(task, hyper, checkpoints, metrics_file, clock, observers)
-        spans = spans_of(first_step, config)
+        boundary = _Boundary(task, config, hyper, checkpoints, metrics_file, clock, observers)
+        # One that had ended early, and was stopped before its result was written, has no more steps.
+        spans = [] if boundary.ended else spans_of(first_step, config)
 
         def load(span: Span) -> dict[str, jax.Array]:
             return plan.put_batches(stacked_batches(task, span))
@@ -118,22 +122,25 @@ def fit(
         #   3. write their row, then validate and write that row;
         #   4. start to put the rows on the disk and then to save: a checkpoint implies the rows before it.
         # A signal keeps 1 from happening: the state of chunk i is then at hand, and is saved after 4.
+        # Where chunk i ends the training early, what 1 has begun is dropped: its copy is the last state.
         running: Chunk | None = None
-        step = first_step
+        step, last = first_step, None
         for span in spans:
-            if interrupt.is_set():
+            if interrupt.is_set() or boundary.ended:
                 break
             finished, running = running, dispatch(span, next(batches))
             if finished is not None:
                 boundary.settle(finished)
-        if running is not None:
+                step, last = finished.end, finished.snapshot
+        if running is not None and not boundary.ended:
             boundary.settle(running)
-            step = running.end
+            step, last = running.end, None
+        reached = dispatch.state if last is None else last
         checkpoints.wait()
         if step not in checkpoints.steps:
-            checkpoints.save(step, dispatch.state, first=metrics_file.sync)
+            checkpoints.save(step, reached, first=metrics_file.sync)
             checkpoints.wait()
-        params = gather(evaluation_params(dispatch.state))
+        params = gather(evaluation_params(reached))
         best = checkpoints.best
     return FitResult(params, step, interrupt.is_set(), best, first_step, clock.seconds)
 
@@ -167,18 +174,21 @@ class _Boundary:
     def __init__(
         self,
         task: "Task",
+        config: TrainConfig,
         hyper: Mapping[str, float],
         checkpoints: Checkpoints,
         metrics: MetricsFile,
         clock: Clock,
         observers: Sequence[Observer],
     ) -> None:
-        self._monitor, self._validation = task.monitor[0], Validation(task)
+        self._monitor, self._validation, self._config = task.monitor, Validation(task), config
         self._hyper = hyper
         self._checkpoints = checkpoints
         self._metrics, self._clock = metrics, clock
         self._observers = observers
         self._compiled = False
+        self.ended = self._stops()
+        """True if the validations so far end the training."""
 
     def compiled(self, step: int, seconds: float, engines: Sequence[str]) -> None:
         """Tells of the first program; that of a shorter last chunk only concerns the clock."""
@@ -199,8 +209,13 @@ class _Boundary:
             params = gather(evaluation_params(chunk.snapshot))
             validated = self._validation.row(chunk.end, params, train_loss=trained["loss"], hyper=self._hyper)
             self._write(validated)
-            score = validated[self._monitor]
+            score = validated[self._monitor[0]]
             self._checkpoints.save(chunk.end, chunk.snapshot, score, first=self._metrics.sync)
+            self.ended = self._stops()
+
+    def _stops(self) -> bool:
+        rows = self._metrics.rows() if self._config.patience > 0 else []
+        return stop_step(rows, self._monitor, self._config) is not None
 
     def _write(self, row: Row) -> None:
         self._metrics.append(row)
@@ -236,7 +251,7 @@ def _restore_or_init(
         return restored[0], placed, state
     given = given_params(task)
     if given is not None:
-        given = place_part(given, shardings.params)
+        given = place_part(given, unmerged(shardings.params))
     # Traced here, where JAX's settings are those of the caller; the thread compiles.
     lowered = jax.jit(make, out_shardings=shardings).lower(key, given)
     return 0, placed, thread.submit(lambda: lowered.compile()(key, given))

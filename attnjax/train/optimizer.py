@@ -21,7 +21,8 @@ from jaxtyping import Array, Float
 from attnjax.config import traced_fields
 from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.train.config import TrainConfig
-from attnjax.train.patterns import first_match, matches, name_of
+from attnjax.train.frozen import frozen
+from attnjax.train.patterns import depth_of, first_match, input_axes, layers_of, name_of
 
 Hyperparameters = Mapping[str, Float[Array, "..."]]
 
@@ -55,9 +56,10 @@ def update_params(
     """
     with jax.numpy_dtype_promotion("standard"):  # optax's optimisers join floats with counts of steps.
         updates, opt_state = _transformation(hyper, config).update(widened(grads), opt_state, widened(params))
-    if config.rate_patterns:
+    if config.rate_patterns or config.layer_decay != 1:
+        layers = layers_of(params)
         updates = jax.tree_util.tree_map_with_path(
-            lambda path, update: update * _rate_factor(name_of(path), hyper, config), updates
+            lambda path, update: update * _rate_factor(name_of(path), layers, hyper, config), updates
         )
     updates = jax.tree.map(lambda update: -learning_rate * update, trained_only(updates, config))
     return optax.apply_updates(params, updates), opt_state
@@ -65,11 +67,9 @@ def update_params(
 
 def trained_only(grads: Any, config: TrainConfig) -> Any:
     """Returns gradients, or updates, in which those of frozen parameters are 0."""
-    if not config.frozen:
+    if not _freezes(config):
         return grads
-    return jax.tree.map(
-        lambda x, frozen: jnp.zeros_like(x) if frozen else x, grads, matches(grads, config.frozen)
-    )
+    return jax.tree.map(lambda x, stays: jnp.zeros_like(x) if stays else x, grads, frozen(grads, config))
 
 
 def widened(tree: Any) -> Any:
@@ -102,16 +102,21 @@ def _transformation(hyper: Hyperparameters, config: TrainConfig) -> optax.Gradie
             hyper["weight_decay"], mask=lambda params: decays(params, config.undecayed)
         ),
     )
-    if not config.frozen:
+    if not _freezes(config):
         return whole
-    return optax.masked(
-        whole, lambda params: jax.tree.map(lambda frozen: not frozen, matches(params, config.frozen))
-    )
+    return optax.masked(whole, lambda params: jax.tree.map(lambda stays: not stays, frozen(params, config)))
 
 
-def _rate_factor(name: str, hyper: Hyperparameters, config: TrainConfig) -> Array | float:
+def _freezes(config: TrainConfig) -> bool:
+    return bool(config.frozen) or config.adapter.kind != "none"
+
+
+def _rate_factor(name: str, layers: int, hyper: Hyperparameters, config: TrainConfig) -> Array | float:
     place = first_match(name, config.rate_patterns)
-    return 1.0 if place is None else hyper["rate_factors"][place]
+    own = 1.0 if place is None else hyper["rate_factors"][place]
+    if config.layer_decay == 1:
+        return own
+    return own * hyper["layer_decay"] ** (layers + 1 - depth_of(name, layers))
 
 
 def _adafactor(hyper: Hyperparameters) -> optax.GradientTransformation:
@@ -139,9 +144,7 @@ def _matrix_axes(params: Any) -> Any:
         parts = name_of(path).split(".")
         if leaf.ndim < 2 or parts[-1] != "kernel" or parts[0] == "output":
             return None
-        inputs = (
-            leaf.ndim - 1 if parts[-2:-1] == ["out"] else 1
-        )  # Heads are joined by `out`, made by the others.
+        inputs = input_axes(".".join(parts), leaf.ndim)
         every = tuple(range(leaf.ndim))
         return optax.contrib.MuonDimensionNumbers(every[:inputs], every[inputs:])
 

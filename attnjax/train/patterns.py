@@ -1,17 +1,11 @@
-"""Parameters chosen by patterns of their names, such as `encoder.*` or `*.bias`."""
+"""Parameters by their names: patterns such as `encoder.*` or `*.bias`, and their places in a model."""
 
+import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
 import jax
-
-from attnjax.config import InputError
-from attnjax.train.config import TrainConfig
-
-PATTERN_FIELDS = ("frozen", "undecayed", "rate_patterns")
-"""The fields of `TrainConfig` that choose parameters."""
 
 
 def name_of(path: tuple[Any, ...]) -> str:
@@ -29,30 +23,38 @@ def first_match(name: str, patterns: Sequence[str]) -> int | None:
     return next((i for i, pattern in enumerate(patterns) if fnmatchcase(name, pattern)), None)
 
 
-def matches(params: Any, patterns: Sequence[str]) -> Any:
-    """Returns a tree like params: True for each parameter that some pattern chooses."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: first_match(name_of(path), patterns) is not None, params
-    )
+def input_axes(name: str, axes: int) -> int:
+    """Returns how many axes of a kernel are inputs: all but the last of `out`, which joins heads, else one.
+
+    Example:
+      >>> input_axes("blocks.0.attention.out.kernel", 3), input_axes("blocks.0.attention.query.kernel", 3)
+      (2, 1)
+    """
+    return axes - 1 if name.split(".")[-2:-1] == ["out"] else 1
 
 
-def require_matches(config: TrainConfig, params: Any) -> None:
-    """Refuses patterns that choose no parameter, or freeze all of them.
+def depth_of(name: str, layers: int) -> int:
+    """Returns how deep a parameter lies: 0 in an embedding, i + 1 in block i, layers + 1 above the blocks.
 
     Args:
-      config: the settings that hold the patterns.
-      params: the parameters, or their shapes.
+      name: of the parameter.
+      layers: blocks of the deepest stack.
 
-    Raises:
-      InputError: Such a pattern, with the nearest name of a parameter.
+    Example:
+      >>> [depth_of(name, 6) for name in ("embedding.tokens", "blocks.5.attention.out.kernel", "norm.scale")]
+      [0, 6, 7]
     """
+    block = _BLOCK.match(name)
+    if block:
+        return int(block[1]) + 1
+    return 0 if "embedding" in name.partition(".")[0] else layers + 1
+
+
+def layers_of(params: Any) -> int:
+    """Returns the number of blocks of the deepest stack; 0 without any."""
     names = [name_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
-    for field in PATTERN_FIELDS:
-        for pattern in getattr(config, field):
-            if not any(fnmatchcase(name, pattern) for name in names):
-                near = get_close_matches(pattern, names, n=1, cutoff=0.0)
-                raise InputError(
-                    f"train.{field} has {pattern!r}: no parameter has such a name; one is {near[0]!r}"
-                )
-    if names and all(first_match(name, config.frozen) is not None for name in names):
-        raise InputError(f"train.frozen is {', '.join(config.frozen)}: nothing is left to train")
+    return max((int(block[1]) + 1 for block in map(_BLOCK.match, names) if block), default=0)
+
+
+_BLOCK = re.compile(r"(?:blocks|encoder|decoder)\.(\d+)\.")
+"""The name of a parameter in a block of a model."""

@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
 from attnjax.config import require
+from attnjax.train.adapters import Adapted, axes_of, is_adapted
 from attnjax.train.config import TrainConfig
 from attnjax.train.patterns import name_of
 
@@ -71,13 +72,19 @@ class ShardingPlan:
         Args:
           like: the state, or its shapes.
           params: the parameters in it, or their shapes.
-          axes: a tree like params of tuples of names; None where the task names none.
+          axes: a tree like params, without adapters, of tuples of names; None where the task names none.
 
         An array of the optimiser that lies under the path of a parameter and has its shape goes with it.
         """
         if axes is None or not self.splits:
             return jax.tree.map(lambda _: self.replicated, like)
-        names = jax.tree.leaves(axes, is_leaf=lambda node: isinstance(node, tuple))
+        plain = jax.tree.leaves(axes, is_leaf=lambda node: isinstance(node, tuple))
+        kernels = jax.tree.leaves(params, is_leaf=is_adapted)
+        names = [
+            own
+            for kernel, named in zip(kernels, plain, strict=True)
+            for own in (axes_of(kernel, named) if isinstance(kernel, Adapted) else [named])
+        ]
         found = {
             name_of(path): (leaf.shape, self.of(own, leaf.shape))
             for (path, leaf), own in zip(jax.tree_util.tree_leaves_with_path(params), names, strict=True)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
+from attnjax.train.adapters import adapted, merged
 from attnjax.train.config import TrainConfig
 from attnjax.train.optimizer import init_optimizer, widened
 from attnjax.train.rngs import Stream, stream_key
@@ -34,8 +35,10 @@ def initial_state(
       seed_key: of the run.
       given: parameters in place of those that the task makes, from `tasks.rehearsal.given_params`.
     """
-    params = task.init(stream_key(seed_key, Stream.INIT))
-    return init_state(params if given is None else _overlaid(params, given), config)
+    key = stream_key(seed_key, Stream.INIT)
+    params = task.init(key)
+    params = params if given is None else _overlaid(params, given)
+    return init_state(adapted(params, config.adapter, key), config)
 
 
 def init_state(params: Any, config: TrainConfig) -> TrainState:
@@ -45,12 +48,17 @@ def init_state(params: Any, config: TrainConfig) -> TrainState:
 
 
 def evaluation_params(state: TrainState) -> Any:
-    """The parameters that are validated, evaluated and handed on: the average where the run keeps one."""
+    """The parameters that are validated, evaluated and handed on, with adapters merged."""
+    return merged(latest_params(state))
+
+
+def latest_params(state: TrainState) -> Any:
+    """The parameters as they are trained, or the average of them where the run keeps one."""
     return state.params if state.ema is None else state.ema
 
 
-def with_evaluation_params(state: TrainState, params: Any) -> TrainState:
-    """Returns the state with these in the place of `evaluation_params`."""
+def with_latest_params(state: TrainState, params: Any) -> TrainState:
+    """Returns the state with these in the place of `latest_params`."""
     return state._replace(params=params) if state.ema is None else state._replace(ema=params)
 
 

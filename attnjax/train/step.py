@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from attnjax.nn.dropout import Dropout
+from attnjax.train.adapters import merged
 from attnjax.train.config import TrainConfig
 from attnjax.train.optimizer import (
     Hyperparameters,
@@ -93,7 +94,7 @@ def _gradients(
 
     def weighted_loss(params: Any, micro_batch: Batch, index: Array) -> tuple[Array, Metrics]:
         dropout = Dropout(traced.train["dropout"], jax.random.fold_in(key, index))
-        value, metrics = widened(loss(params, micro_batch, dropout=dropout, hyper=traced.loss))
+        value, metrics = widened(loss(merged(params), micro_batch, dropout=dropout, hyper=traced.loss))
         weight = metrics["weight"]
         sums = {name: metric * weight for name, metric in metrics.items() if name != "weight"}
         return value * weight, {**sums, "weight": weight}

@@ -54,6 +54,18 @@ def test_padding_on_either_side_changes_nothing(fields: dict) -> None:
     assert not np.allclose(model(TOKENS).states[1, :4], right.states[1, :4], atol=1e-2)
 
 
+def test_the_mean_of_a_text_is_that_of_its_tokens_wherever_padding_stands() -> None:
+    model = jax.jit(build(positions="t5", pooling="mean"))
+    output = model(TOKENS, lengths=LENGTHS)
+    for row, length in enumerate(LENGTHS.tolist()):
+        np.testing.assert_allclose(output.pooled[row], output.states[row, :length].mean(0), rtol=1e-5)
+    left = jnp.stack([TOKENS[0], jnp.roll(TOKENS[1], 3)])
+    inside = jnp.arange(7) >= (7 - LENGTHS)[:, None]
+    np.testing.assert_allclose(model(left, mask=inside).pooled, output.pooled, atol=1e-5)
+    whole = model(TOKENS)
+    np.testing.assert_allclose(whole.pooled, whole.states.mean(1), rtol=1e-5, atol=1e-6)
+
+
 def test_the_head_of_masked_tokens_is_its_formula() -> None:
     model = build(**ALBERT | {"head": "masked_lm"})
     output, head, embedding = model(TOKENS), model.head, model.embedding
@@ -151,7 +163,7 @@ def test_what_does_not_fit_is_named(arguments: dict, message: str) -> None:
         ({"pooler": "mean"}, "^model.pooler is 'mean': it must be one of gelu, gelu_exact,"),
         ({"head": "masked_lm", "embedding_width": 4}, "it needs a head_activation$"),
         ({"distinct_layers": 1, "residual": "attention"}, "it needs a block of its own for each layer$"),
-        ({"pooling": "mean"}, "^model.pooling is 'mean': it must be one of first, last$"),
+        ({"pooling": "max"}, "^model.pooling is 'max': it must be one of first, last, mean$"),
         ({"mechanism": "mesa"}, "mesa is causal only, but an encoder reads both ways$"),
     ],
 )

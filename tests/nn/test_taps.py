@@ -1,5 +1,6 @@
 """Taps: reading changes nothing, what is written is what the model goes on with, and gradients pass."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -61,6 +62,22 @@ def test_a_request_of_nothing_compiles_the_program_of_no_request(model: Language
     assert text(Taps()) == text(None)
     assert text(Taps(read="logits")) == text(None)
     assert text(Taps(write={"norm": scale(2.0)})) != text(None)
+
+
+def test_taps_read_blocks_that_are_computed_again(model: LanguageModel) -> None:
+    params = nnx.state(model)
+    again = LanguageModel(replace(model.config, remat=True), vocab=11, rngs=nnx.Rngs(0))
+
+    def loss(params: Any, model: LanguageModel) -> Any:
+        out = nnx.merge(nnx.graphdef(model), params)(TOKENS, capture=Taps(read="*.residual"))
+        return out.logits.sum(), out.taps
+
+    (by_plain, taps), (by_again, same) = (
+        jax.grad(lambda p, m=m: loss(p, m), has_aux=True)(params) for m in (model, again)
+    )
+    for name, x in taps.items():
+        np.testing.assert_allclose(same[name], x, atol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), by_plain, by_again)
 
 
 @pytest.mark.optimised

@@ -15,7 +15,12 @@ from attnjax.sweeps.trials import make_trials, shape_groups
 
 @pytest.mark.parametrize(
     ("name", "trials", "shapes"),
-    [("recall_state", 96, 24), ("copying_length", 40, 10), ("heads_dims_dropout", 24, 4)],
+    [
+        ("recall_state", 96, 24),
+        ("copying_length", 40, 10),
+        ("heads_dims_dropout", 24, 4),
+        ("film_finetuning", 12, 4),
+    ],
 )
 def test_a_named_sweep_has_no_impossible_trial(name: str, trials: int, shapes: int) -> None:
     assert discover() == []

@@ -12,8 +12,8 @@ import pytest
 
 from attnjax.config import InputError
 from attnjax.train.config import TrainConfig
+from attnjax.train.frozen import require_matches
 from attnjax.train.optimizer import decays, hyperparameters, init_optimizer, update_params
-from attnjax.train.patterns import require_matches
 from attnjax.train.schedules import schedule
 
 pytestmark = pytest.mark.versions
@@ -183,3 +183,24 @@ def test_moments_are_at_least_float32_and_parameters_keep_their_dtype(dtype: jnp
     new, new_state = update_params(params, params, state, hyper, hyper["learning_rate"], CONFIG)
     assert new["w"].dtype == dtype
     assert [x.dtype for x in jax.tree.leaves(new_state)] == [x.dtype for x in jax.tree.leaves(state)]
+
+
+def test_rates_fall_from_block_to_block() -> None:
+    """β^(L + 1 - d): the head has the whole rate, the embedding the least."""
+    params = {
+        "embedding": {"tokens": jnp.ones((2, 2))},
+        "blocks": {0: {"kernel": jnp.ones((2, 2))}, 1: {"kernel": jnp.ones((2, 2))}},
+        "norm": {"scale": jnp.ones(2)},
+    }
+    config = replace(
+        CONFIG, layer_decay=0.5, rate_patterns=("norm.*",), rate_factors=(0.1,), weight_decay=0.0
+    )
+    found = moved(config, params, steps=1)
+    once = moved(replace(CONFIG, weight_decay=0.0), params, steps=1)
+    factors = {"embedding": 1 / 8, "norm": 0.1}
+    for name, factor in factors.items():
+        change, whole = (jax.tree.leaves(x[name])[0] - 1 for x in (found, once))
+        near(change, factor * whole)
+    for i, factor in enumerate((1 / 4, 1 / 2)):
+        change, whole = (x["blocks"][i]["kernel"] - 1 for x in (found, once))
+        near(change, factor * whole)

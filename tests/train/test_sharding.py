@@ -23,7 +23,8 @@ from attnjax.train.config import TrainConfig
 from attnjax.train.hashing import params_hash
 from attnjax.train.loop import fit
 from attnjax.train.sharding import ShardingPlan, place_part
-from attnjax.train.state import init_state
+from attnjax.train.adapter_config import AdapterConfig
+from attnjax.train.state import init_state, initial_state
 from tests.train.toy import DIM, ToyTask
 
 folder, task = Path(sys.argv[1]), ToyTask()
@@ -53,6 +54,11 @@ assert specs.params["hidden"]["kernel"].spec == spec(None, "model"), specs.param
 assert specs.params["embed"].spec == spec(None, None), specs.params
 part = place_part({"hidden": {"kernel": np.ones((DIM, DIM), np.float32)}}, specs.params)  # Of a file.
 assert part["hidden"]["kernel"].sharding == specs.params["hidden"]["kernel"]
+tuned = TrainConfig(batch_size=8, adapter=AdapterConfig("dora", ("hidden.kernel",), rank=2))
+state = jax.eval_shape(lambda: initial_state(task, tuned, jax.random.key(0)))
+kernel = plan.state(state, state.params, Named().logical_axes()).params["hidden"]["kernel"]
+assert kernel.base.spec == kernel.up.spec == spec(None, "model"), kernel
+assert (kernel.down.spec, kernel.magnitude.spec) == (spec(None, None), spec("model")), kernel
 moments = {str(x.spec) for x in jax.tree.leaves(specs.opt_state)}
 assert str(spec(None, "model")) in moments and str(spec("model")) in moments, moments
 mesh = jax.make_mesh((2,), ("data",))

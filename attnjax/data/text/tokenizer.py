@@ -132,8 +132,28 @@ class PretrainedTokenizer:
 
     def __init__(self, path: Path) -> None:
         self._inner = _read(path)
+        # A file may say that every text is cut off, or filled up, to some length: callers say that here.
         self._inner.no_padding()
         self._inner.no_truncation()
+
+    @property
+    def size(self) -> int:
+        """The number of ids."""
+        return self._inner.get_vocab_size()
+
+    def rows(self, texts: Sequence[str], most: int | None = None) -> list[list[int]]:
+        """Returns the ids of each text, with the marks around it; no more than `most`, the marks included."""
+        if most is None:
+            self._inner.no_truncation()
+        else:
+            self._inner.enable_truncation(most)
+        found = self._inner.encode_batch(list(texts))
+        self._inner.no_truncation()
+        return [encoding.ids for encoding in found]
+
+    def save(self, path: Path) -> None:
+        """Writes one JSON file, as it was read but for lengths."""
+        self._inner.save(str(path))
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
         """Returns the ids of a text; `special`: with the marks that the model expects around one."""

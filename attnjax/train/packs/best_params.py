@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 from attnjax.train.metrics import MetricsFile, Row
 from attnjax.train.packs.program import PackProgram, PackTrial
-from attnjax.train.state import evaluation_params
+from attnjax.train.state import latest_params
 
 
 class Best(NamedTuple):
-    """The best validation of a trial: its step, its values, and the parameters that it was of."""
+    """The best validation of a trial: its step, its values, and the parameters that it was of, as trained."""
 
     step: int
     values: dict[str, float]
@@ -27,7 +27,7 @@ class BestParams:
 
     def __init__(self, program: PackProgram) -> None:
         self._program = program
-        self.params = evaluation_params(program.empty())
+        self.params = latest_params(program.empty())
 
     def validated(self, lane: int, trial: PackTrial, step: int, params: Any) -> None:
         """Keeps the parameters that were validated after `step` updates, if none before were better."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attnjax.tasks.errors import TaskError, task_code
+from attnjax.train.adapters import merged
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.loop import divergence
 from attnjax.train.metrics import MetricsFile, train_row
@@ -17,7 +18,8 @@ from attnjax.train.packs.best_params import BestParams, validations, values
 from attnjax.train.packs.program import PackProgram, PackTrial
 from attnjax.train.packs.round import Ended, Prune, Round
 from attnjax.train.spans import Span, checkpoint_due, crosses, next_span
-from attnjax.train.state import TrainState, evaluation_params
+from attnjax.train.state import TrainState, latest_params
+from attnjax.train.stopping import stop_step
 
 FREE = -1
 
@@ -72,7 +74,7 @@ class PackLanes:
                 self._enter(lane, trial, int(steps[lane]))
         behind = sum(self._steps.values())
         for lane in [lane for lane, step in self._steps.items() if step == self._config.steps]:
-            self._done(lane, self._lanes.pop(lane), self._states)
+            self._done(lane, self._lanes.pop(lane), self._states, self._config.steps)
         return self._clock, behind
 
     def fill(self) -> None:
@@ -123,7 +125,7 @@ class PackLanes:
         # The save goes on beside the evaluations; a kill meanwhile costs the steps since the one before.
         for lane, trial in chunk.trials.items():
             if chunk.spans[lane].end == self._config.steps and self._runs(trial):
-                self._done(lane, trial, chunk.states)
+                self._done(lane, trial, chunk.states, self._config.steps)
         return steps
 
     def save_now(self, checkpoints: Checkpoints) -> None:
@@ -206,12 +208,12 @@ class PackLanes:
         for lane, trial in chunk.trials.items():
             span = chunk.spans[lane]
             if self._runs(trial) and checkpoint_due(span, self._config):
-                params = self._program.take(evaluation_params(states), lane)
+                params = self._program.take(latest_params(states), lane)
                 try:
                     with task_code("validate"):
                         found = self._program.validation.row(
                             span.end,
-                            params,
+                            merged(params),
                             train_loss=self._losses[trial.number],
                             hyper=self._program.hyper(trial),
                         )
@@ -221,7 +223,10 @@ class PackLanes:
                 MetricsFile(trial.metrics).append(found)
                 if self._best:
                     self._best.validated(lane, trial, span.end, params)
-                validated[trial.number] = span.end
+                if span.end < self._config.steps and self._stops(trial):
+                    self._done(lane, trial, states, span.end)
+                else:
+                    validated[trial.number] = span.end
         going_on = {number: step for number, step in validated.items() if step < self._config.steps}
         if self._prune and going_on:
             ended = set(self._begun) - self._running
@@ -231,10 +236,15 @@ class PackLanes:
                 validation = _last_validation(trial)
                 self._end(Ended(trial, "pruned", step, validation, f"pruned at step {step}"))
 
-    def _done(self, lane: int, trial: PackTrial, states: TrainState | None) -> None:
+    def _stops(self, trial: PackTrial) -> bool:
+        """Returns True if the validations of a trial end it early."""
+        monitor, config = self._program.task.monitor, trial.config
+        return config.patience > 0 and stop_step(validations(trial), monitor, config) is not None
+
+    def _done(self, lane: int, trial: PackTrial, states: TrainState | None, step: int) -> None:
         state = self._program.take(states, lane)
         best = self._best.of(lane, trial) if self._best else None
-        self._end(Ended(trial, "done", self._config.steps, _last_validation(trial), state=state, best=best))
+        self._end(Ended(trial, "done", step, _last_validation(trial), state=state, best=best))
 
     def _fail(self, trial: PackTrial, step: int, error: TaskError) -> None:
         if self._runs(trial):

@@ -1,0 +1,1 @@
+"""Texts with labels: classes and numbers, and what simple baselines make of them."""

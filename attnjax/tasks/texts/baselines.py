@@ -1,0 +1,92 @@
+"""Baselines of labelled texts that know no order of words: the commonest label, and weighed words.
+
+References:
+  Spärck Jones, A Statistical Interpretation of Term Specificity, 1972 (inverse document frequency).
+"""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+LEAST_TEXTS = 2
+"""Texts of training in which a term has to stand to count."""
+STEPS = 200
+"""Most iterations of L-BFGS."""
+
+
+def text_baselines(
+    texts: Mapping[str, Sequence[str]], labels: Mapping[str, np.ndarray], *, classes: bool
+) -> dict[str, np.ndarray]:
+    """Returns by name what each baseline gives for the test texts.
+
+    Args:
+      texts: of the parts "train" and "test".
+      labels: of the parts, numbers of classes or other numbers.
+      classes: True for classes.
+    """
+    count, train = len(texts["test"]), labels["train"]
+    constant = np.bincount(train).argmax() if classes else train.mean()
+    words = _weighed(texts["train"], train, texts["test"], classes=classes)
+    kind = "logistic regression" if classes else "ridge regression"
+    return {
+        "commonest label" if classes else "mean label": np.full(count, constant),
+        f"TF-IDF, {kind}": words,
+    }
+
+
+def terms(text: str) -> list[str]:
+    """Returns the words of two letters or more, in small letters, and the pairs of neighbours.
+
+    Example:
+      >>> terms("A good film")
+      ['good', 'film', 'good film']
+    """
+    words = re.findall(r"\b\w\w+\b", text.lower())
+    return [*words, *(f"{a} {b}" for a, b in itertools.pairwise(words))]
+
+
+def _weighed(train: Sequence[str], labels: np.ndarray, test: Sequence[str], *, classes: bool) -> np.ndarray:
+    """Returns labels by softmax or ridge regression on TF-IDF vectors of length 1."""
+    from scipy import sparse
+    from scipy.optimize import minimize
+
+    counted = [Counter(terms(text)) for text in train]
+    spread = Counter(term for own in counted for term in own)
+    places = {term: i for i, term in enumerate(sorted(t for t, n in spread.items() if n >= LEAST_TEXTS))}
+    rarity = {t: np.log((1 + len(train)) / (1 + spread[t])) + 1 for t in places}
+
+    def vectors(rows: Sequence[Mapping[str, int]]) -> Any:
+        entries = [
+            (i, places[t], n * rarity[t]) for i, own in enumerate(rows) for t, n in own.items() if t in places
+        ]
+        row, column, value = (np.array(x) for x in zip(*entries, strict=True)) if entries else ([], [], [])
+        found = sparse.csr_array((value, (row, column)), shape=(len(rows), len(places)))
+        lengths = np.sqrt(np.asarray((found * found).sum(axis=1)))
+        return sparse.diags_array(1 / np.maximum(lengths, 1e-12)) @ found
+
+    x, unseen = vectors(counted), vectors([Counter(terms(text)) for text in test])
+    width = int(labels.max()) + 1 if classes else 1
+    mean, scale = (0.0, 1.0) if classes else (float(labels.mean()), float(labels.std()) or 1.0)
+    wanted = np.eye(width)[labels] if classes else ((labels - mean) / scale)[:, None]
+
+    def cost(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        kernel, bias = flat[width:].reshape(-1, width), flat[:width]
+        given = x @ kernel + bias
+        if classes:
+            given = given - given.max(axis=1, keepdims=True)
+            log_p = given - np.log(np.exp(given).sum(axis=1, keepdims=True))
+            loss, slope = -(wanted * log_p).sum(), np.exp(log_p) - wanted
+        else:
+            loss, slope = 0.5 * ((given - wanted) ** 2).sum(), given - wanted
+        gradient = np.concatenate([slope.sum(axis=0), (x.T @ slope + kernel).ravel()])
+        return loss + 0.5 * (kernel**2).sum(), gradient
+
+    found = minimize(
+        cost, np.zeros(width * (len(places) + 1)), jac=True, method="L-BFGS-B", options={"maxiter": STEPS}
+    ).x
+    given = unseen @ found[width:].reshape(-1, width) + found[:width]
+    return given.argmax(axis=1) if classes else given[:, 0] * scale + mean

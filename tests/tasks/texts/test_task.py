@@ -1,0 +1,160 @@
+"""Labelled texts: parts, losses and scores by hand, what fits of a folder, one line for each bad input."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from attnjax.config import InputError
+from attnjax.data.text.labelled import labelled_parts, read_labelled
+from attnjax.data.text.labelled_config import LabelledData
+from attnjax.models import EncoderConfig
+from attnjax.pretrained import from_pretrained
+from attnjax.tasks.beginning import flat
+from attnjax.tasks.texts.baselines import text_baselines
+from attnjax.tasks.texts.task import TextTask
+from tests.pretrained.tiny import labelled, tiny_bert
+
+MODEL = EncoderConfig(dim=8, heads=2, layers=1, hidden=12, positions="learned", max_length=24, pooling="mean")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("texts")
+    tiny_bert(folder / "bert")
+    labelled(folder / "classes.tsv")
+    labelled(folder / "numbers.tsv", numbers=True)
+    return folder
+
+
+def data(place: Path, **changes: Any) -> LabelledData:
+    made = LabelledData(train=place / "classes.tsv", tokenizer=place / "bert", max_length=16, holdout=0.2)
+    return replace(made, **changes)
+
+
+@pytest.fixture(scope="module")
+def task(place: Path) -> TextTask:
+    return TextTask(data(place), MODEL, batch_size=8, source=place / "bert")
+
+
+def test_parts_share_no_text_and_are_the_same_each_time(place: Path) -> None:
+    parts = labelled_parts(data(place))
+    every = read_labelled(place / "classes.tsv")
+    texts = [set(part.texts) for part in parts.values()]
+    assert set.union(*texts) == set(every.texts)
+    assert sum(map(len, texts)) == len(set(every.texts))
+    assert labelled_parts(data(place)) == parts
+    assert labelled_parts(data(place, seed=1)) != parts
+    right = dict(zip(every.texts, every.labels, strict=True))
+    assert all(right[text] == label for part in parts.values() for text, label in zip(*part, strict=True))
+
+
+def test_the_loss_of_classes_is_the_cross_entropy_and_of_numbers_the_square_error(
+    place: Path, task: TextTask
+) -> None:
+    batch, number = task.batch(3), len(task.names)
+    logits = np.random.default_rng(0).normal(size=(8, number)).astype(np.float32)
+
+    class Known:
+        """Gives the same logits whatever it reads."""
+
+        def __init__(self, logits: np.ndarray) -> None:
+            self.logits = logits
+
+        def __call__(self, tokens: Any, *, lengths: Any, dropout: Any) -> Any:
+            assert (tokens.shape[0], lengths.shape) == (8, (8,))
+            return SimpleNamespace(logits=jax.numpy.asarray(self.logits))
+
+    options: dict[str, Any] = {"dropout": None, "hyper": {}}
+    loss, metrics = task.loss_of(Known(logits), batch, **options)  # type: ignore[arg-type]
+    expected = np.log(np.exp(logits).sum(-1)) - logits[np.arange(8), batch["labels"]]
+    np.testing.assert_allclose(loss, expected.mean(), rtol=1e-5)
+    np.testing.assert_allclose(metrics["right"], np.mean(logits.argmax(-1) == batch["labels"]))
+    numbers = TextTask(
+        data(place, train=place / "numbers.tsv", labels="numbers"), MODEL, batch_size=8, source=place / "bert"
+    )
+    batch = numbers.batch(0)
+    loss, _ = numbers.loss_of(Known(logits), batch, **options)  # type: ignore[arg-type]
+    train = np.array(labelled_parts(numbers._data)["train"].labels, float)
+    wanted = (batch["labels"] - train.mean()) / train.std()
+    np.testing.assert_allclose(loss, np.mean((logits[:, 0] - wanted) ** 2), rtol=1e-4)
+    np.testing.assert_allclose(numbers._numbers(wanted[:, None]), batch["labels"], rtol=1e-5)
+
+
+def test_the_shape_is_that_of_the_source_and_its_parameters_fit_but_for_the_head(
+    place: Path, task: TextTask
+) -> None:
+    assert (task.config.dim, task.config.layers, task.config.pooler, task.config.labels) == (16, 2, None, 2)
+    given = from_pretrained(place / "bert")
+    task.begin_from(lambda: flat({"norm": np.zeros(1)}), "nothing")
+    with pytest.raises(InputError, match="nothing does not fit the model in"):
+        task.initial_params()
+    from flax import nnx
+
+    task.begin_from(lambda: flat(nnx.to_pure_dict(nnx.state(given, nnx.Param))), "bert")
+    begun = flat(task.initial_params())
+    assert task.begun is not None
+    assert "made new: head.output.bias [2], head.output.kernel [16, 2]; left out: pooler.bias" in task.begun
+    np.testing.assert_array_equal(
+        begun["blocks.1.attention.out.kernel"], given.blocks[1].attention.out.kernel[...]
+    )
+    first = TextTask(data(place), replace(MODEL, pooling="first"), batch_size=8, source=place / "bert")
+    assert first.config.pooler == "tanh"
+
+
+def test_a_saved_task_answers_without_the_data_and_the_source(
+    place: Path, task: TextTask, tmp_path: Path
+) -> None:
+    params = jax.jit(task.init)(jax.random.key(1))
+    task.save(tmp_path)
+    gone = data(place, train=place / "gone.tsv", tokenizer=None)
+    again = TextTask(gone, MODEL, batch_size=8, source=place / "gone", folder=tmp_path)
+    texts = ["good film", "the plot was bad " * 9, "a"]
+    for one, other in zip(task.predict(params, texts), again.predict(params, texts), strict=True):
+        assert one == other
+        assert sum(one.shares.values()) == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(again.sentence_encoder(params)(texts), axis=1), 1, rtol=1e-5)
+
+
+def test_words_alone_tell_these_classes_and_numbers_apart() -> None:
+    words = ["good", "bad", "fine", "poor"]
+    texts = {
+        "train": [f"{w} film {i}" for i in range(20) for w in words],
+        "test": [f"the {w}" for w in words],
+    }
+    labels = {"train": np.array([1, 0, 1, 0] * 20, np.int32), "test": np.array([1, 0, 1, 0])}
+    found = text_baselines(texts, labels, classes=True)
+    assert found["TF-IDF, logistic regression"].tolist() == [1, 0, 1, 0]
+    assert len(set(found["commonest label"].tolist())) == 1
+    numbers = {"train": np.array([3.0, -3.0, 2.0, -1.0] * 20, np.float32), "test": np.zeros(4)}
+    ridge = text_baselines(texts, numbers, classes=False)["TF-IDF, ridge regression"]
+    assert np.argsort(ridge).tolist() == [1, 3, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "changes", "message"),
+    [
+        ("good\tp\nbad\tn\textra\n", {}, ":2: 3 tab-separated column"),
+        ("good\t\n", {}, ":1: the label is empty"),
+        ("good\tp\nfine\tp\nfilm\tp\nplot\tp\na\tp\nvery\tp\n", {}, "data.train has the label 'p' alone"),
+        ("good\tp\nbad\tn\n", {}, "data.train has no text"),
+        ("good\t1\nbad\tx\nfine\t3\nfilm\t2\nplot\t1\nvery\t2\n", {"labels": "numbers"}, "expected a number"),
+        (None, {"tokenizer": None}, "data.tokenizer is None: without train.init_from"),
+        (None, {"max_length": 30}, "model.max_length is 24: the texts need 30 learned positions"),
+        (None, {"train": None}, "data.train is None: expected a TSV file"),
+    ],
+)
+def test_bad_input_is_one_line(
+    place: Path, tmp_path: Path, lines: str | None, changes: dict[str, Any], message: str
+) -> None:
+    if lines is not None:
+        (tmp_path / "own.tsv").write_text(lines)
+        changes = {"train": tmp_path / "own.tsv", "holdout": 0.3} | changes
+    with pytest.raises(InputError) as caught:
+        TextTask(data(place, **changes), MODEL, batch_size=8).notes  # noqa: B018
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
