@@ -20,11 +20,12 @@ OFTEN = 50
 """Calls of one program after which it is compiled: jax then calls it more quickly."""
 # The functions of jax by whose names programs are called; one's own programs are compiled always.
 NAMES = set(
-    """_broadcast_arrays _roll_static _squeeze _where abs add broadcast_in_dim concatenate
-    convert_element_type copy dynamic_slice eq equal expand_dims flip greater greater_equal gt
-    invert iota less less_equal logical_and logical_not logical_or lt matrix_transpose maximum
-    minimum moveaxis multiply ne negative not_equal ravel reshape rev select_n slice sqrt
-    squeeze stack stage subtract swapaxes transpose true_divide unstack""".split()
+    """_broadcast_arrays _reduce_all _reduce_any _reduce_max _reduce_min _roll_static _squeeze _where
+    abs add broadcast_in_dim concatenate convert_element_type copy dynamic_slice eq equal
+    expand_dims flip greater greater_equal gt invert iota isfinite less less_equal logical_and
+    logical_not logical_or lt matrix_transpose maximum minimum moveaxis multiply ne negative
+    not_equal ravel reshape rev select_n slice sqrt squeeze stack stage subtract swapaxes
+    transpose true_divide unstack""".split()
 )
 
 
@@ -69,9 +70,12 @@ MOVES: dict[str, Callable[..., Any]] = {
     ),
     "slice": _slice,
     "squeeze": lambda x, *, dimensions: np.squeeze(x, tuple(dimensions)),
+    "stack": lambda *xs, axis: np.stack(xs, axis),
     "stage": lambda x, **_: x,
     "transpose": lambda x, *, permutation: x.transpose(permutation),
+    "unstack": lambda x, *, axis: list(np.moveaxis(x, axis, 0)),
 }
+# What computes: a subnormal number is 0 to XLA.
 ROUNDS: dict[str, Callable[..., Any]] = {
     "abs": np.abs,
     "add": np.add,
@@ -80,6 +84,7 @@ ROUNDS: dict[str, Callable[..., Any]] = {
     "eq": np.equal,
     "ge": np.greater_equal,
     "gt": np.greater,
+    "is_finite": np.isfinite,
     "le": np.less_equal,
     "lt": np.less,
     "max": np.maximum,
@@ -89,6 +94,10 @@ ROUNDS: dict[str, Callable[..., Any]] = {
     "neg": np.negative,
     "not": np.invert,
     "or": np.bitwise_or,
+    "reduce_and": lambda x, *, axes, **_: np.bitwise_and.reduce(x, tuple(axes)),
+    "reduce_max": lambda x, *, axes, **_: np.max(x, tuple(axes)),
+    "reduce_min": lambda x, *, axes, **_: np.min(x, tuple(axes)),
+    "reduce_or": lambda x, *, axes, **_: np.bitwise_or.reduce(x, tuple(axes)),
     "sqrt": np.sqrt,
     "sub": np.subtract,
 }
@@ -201,7 +210,11 @@ def _evaluated(closed: Any, args: list[Any]) -> list[np.ndarray]:
             found = _evaluated(eqn.params["jaxpr"], given)
         else:
             fn = MOVES.get(name)
-            found = [ROUNDS[name](*given) if fn is None else fn(*given, **eqn.params)]
+            options = eqn.params if fn or name.startswith("reduce") else {}
+            if not all(x.size for x in given):
+                raise _JaxDoes
+            found = (fn or ROUNDS[name])(*given, **options)
+            found = found if eqn.primitive.multiple_results else [found]
             if fn is None and any(map(_has_subnormal, (*given, *found))):
                 raise _JaxDoes
         known |= zip(eqn.outvars, map(np.asarray, found), strict=True)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests import eager
 from tests.eager import by_numpy
 from tests.random_numbers import DRAWS, drawn_in_few_sizes
 
@@ -46,21 +47,51 @@ OPERATIONS: list[Callable[[Any, Any, Any], Any]] = [
         1e-38 * x,
         1e-38 * x > 0,
     ),
-    lambda x, y, i: (jax.lax.dynamic_slice(x, (2, -1), (2, 3)), *x, i.astype(jnp.int8), x.astype(jnp.int32)),
+    lambda x, y, i: (
+        jax.lax.dynamic_slice(x, (2, -1), (2, 3)),
+        *x,
+        *x.T,
+        i.astype(jnp.int8),
+        x.astype(jnp.int32),
+    ),
+    lambda x, y, i: (jnp.isfinite(x), x.max(), x[2].min(0), jnp.all(i > 0, 1), jnp.any(x > 1), i.max(1)),
+    lambda x, y, i: (
+        x[:0],
+        jnp.ones((0, 3)),
+        jnp.zeros(0) + 1,
+        jnp.concatenate([x, x[:0]]),
+        (x > 0)[:0].all(),
+    ),
 ]
+
+
+def assert_same_bits(operation: Callable[[Any, Any, Any], Any], double: bool) -> None:
+    """Whether NumPy or programs compute."""
+
+    def found(whether: bool) -> Any:
+        with jax.enable_x64(double), by_numpy(lambda: whether):
+            jax.clear_caches()
+            return operation(jnp.asarray(X), jnp.asarray(Y), jnp.asarray(WHOLE))
+
+    for got, expected in zip(found(True), found(False), strict=True):
+        assert (got.dtype, got.shape, got.weak_type) == (expected.dtype, expected.shape, expected.weak_type)
+        assert np.asarray(got).tobytes() == np.asarray(expected).tobytes(), (got, expected)
 
 
 @pytest.mark.parametrize("number", range(len(OPERATIONS)))
 @pytest.mark.parametrize("double", [False, True])
 def test_operations_outside_of_jit_have_the_bits_of_programs(number: int, double: bool) -> None:
-    def found(whether: bool) -> Any:
-        with jax.enable_x64(double), by_numpy(lambda: whether):
-            jax.clear_caches()
-            return OPERATIONS[number](jnp.asarray(X), jnp.asarray(Y), jnp.asarray(WHOLE))
+    assert_same_bits(OPERATIONS[number], double)
 
-    for got, expected in zip(found(True), found(False), strict=True):
-        assert (got.dtype, got.shape, got.weak_type) == (expected.dtype, expected.shape, expected.weak_type)
-        assert np.asarray(got).tobytes() == np.asarray(expected).tobytes(), (got, expected)
+
+@pytest.mark.parametrize(("number", "home", "name"), [(0, eager.ROUNDS, "add"), (3, eager.MOVES, "slice")])
+def test_a_planted_bug_is_found(
+    number: int, home: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = home[name]
+    monkeypatch.setitem(home, name, lambda *args, **options: -right(*args, **options))
+    with pytest.raises(AssertionError):
+        assert_same_bits(OPERATIONS[number], False)
 
 
 @pytest.mark.parametrize("name", DRAWS)
