@@ -5,6 +5,7 @@ operation as XLA does, bit for bit, which tests/test_eager.py holds; whatever el
 """
 
 import functools
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,8 +111,9 @@ class _JaxDoes(Exception):
 
 @contextmanager
 def by_numpy(whether: Callable[[], bool] = lambda: True) -> Iterator[None]:
-    """Operations outside of jit are NumPy's, as long as `whether`."""
-    compiled, calls = pjit._pjit_call_impl_python, Counter[int]()
+    """Operations outside of jit are NumPy's, as long as `whether`: that of the innermost such block."""
+    before, calls = pjit._pjit_call_impl_python, Counter[int]()
+    compiled = inspect.unwrap(before)
     kept: dict[int, Any] = {}  # So that no other program gets the id of one that is counted.
 
     @functools.wraps(compiled)
@@ -127,13 +129,13 @@ def by_numpy(whether: Callable[[], bool] = lambda: True) -> Iterator[None]:
         except _JaxDoes:
             calls[id(jaxpr)] = OFTEN
             return compiled(*args, **params)
-        return [jax.device_put(np.array(x)) for x in found], None, None, []
+        return [jax.device_put(x, may_alias=False) for x in found], None, None, []
 
     pjit._pjit_call_impl_python = call
     try:
         yield
     finally:
-        pjit._pjit_call_impl_python = compiled
+        pjit._pjit_call_impl_python = before
 
 
 def _computed(

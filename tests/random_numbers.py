@@ -56,7 +56,7 @@ def _in_few_sizes(draw: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
             return draw(*args, **kwargs)
         given.arguments["shape"] = (max(64, 1 << (size - 1).bit_length()),)
         flat = np.asarray(draw(*given.args, **given.kwargs))
-        return jnp.asarray(flat[:size].reshape(shape))
+        return jax.device_put(flat[:size].reshape(shape), may_alias=False)
 
     return drawn
 
