@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -12,6 +13,10 @@ import pytest
 from tests import eager
 from tests.eager import by_numpy
 from tests.random_numbers import DRAWS, drawn_in_few_sizes
+
+pytestmark = pytest.mark.skipif(
+    not version("jaxlib").startswith("0.10."), reason="with other versions jax computes everything"
+)
 
 X = np.array([[0.1, -2.5, np.inf, 3e38], [np.nan, -0.0, -np.inf, 7.0], [2e-38, 1.0, 0.3, -8.1]], np.float32)
 Y = X[::-1].copy()
