@@ -9,9 +9,10 @@ from typing import Any
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.hybrid_config import HybridConfig
 from attnjax.models.language_model import LanguageModel
+from attnjax.pretrained.families import _hybrid as hybrid
 from attnjax.pretrained.families import _llama as llama
 from attnjax.pretrained.keys import Keys
-from attnjax.pretrained.table import Entry, of_experts
+from attnjax.pretrained.table import Entry
 from attnjax.pretrained.tensors import Tensors
 
 
@@ -50,12 +51,7 @@ def _write(model: LanguageModel) -> dict[str, Any]:
 
 
 def _table(model: LanguageModel) -> list[Entry]:
-    disk, ours = "model.layers.{i}.mlp", "blocks.{i}.feed_forward"
-    names = ("gate", "up", "down")
-    one = [Entry(f"{disk}.experts.{{e}}.{name}_proj.weight", f"{ours}.{name}.kernel") for name in names]
-    experts = of_experts(one, model.config.experts or 0)
-    router = Entry(f"{disk}.gate.weight", f"{ours}.router.kernel")
-    return llama.table(model, feed_forward=[router, *experts])
+    return llama.table(model, feed_forward=hybrid.feed_forward(model.blocks[0].feed_forward))
 
 
 FAMILY = llama.family("qwen3_moe", "Qwen3MoeForCausalLM", _read, _write, _table)
