@@ -105,7 +105,6 @@ def test_rows_that_are_computed_together_waste_at_most_a_third() -> None:
 
 
 def test_a_query_has_words_of_its_own_before_it(encoder: SentenceEncoder) -> None:
-    plain = encoder
     asking = SentenceEncoder(encoder.model, encoder.tokens, query="very ", passage="a ")
     np.testing.assert_allclose(asking(["good film"], query=True), encoder(["very good film"]), atol=1e-6)
     np.testing.assert_allclose(asking(["good film"]), encoder(["a good film"]), atol=1e-6)
