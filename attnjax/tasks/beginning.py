@@ -28,7 +28,7 @@ class Beginning:
 
     @property
     def text(self) -> str:
-        """What comes from the source and what does not, in one line."""
+        """A line on what comes from the source and what does not."""
         count = len(jax.tree.leaves(self.params))
         fresh = f"; made new: {', '.join(self.fresh)}" if self.fresh else ""
         unused = f"; left out: {', '.join(self.unused)}" if self.unused else ""

@@ -66,7 +66,7 @@ class ModelTask(abc.ABC, Generic[Model]):
     unused: ClassVar[Sequence[str]] = ()
     """Patterns of names of parameters of another model that this one has no use for."""
     begun: str | None = None
-    """What came from the other model and what is new, once that is read."""
+    """A line on what came from the other model and what is new, once that is read."""
     _source: tuple[Callable[[], Mapping[str, np.ndarray]], str] | None = None
 
     @abc.abstractmethod

@@ -1,4 +1,4 @@
-"""Which parameters a training moves, and whether its patterns choose any."""
+"""The parameters that a training leaves as they are, and patterns that choose none."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches

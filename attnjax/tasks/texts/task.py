@@ -2,76 +2,37 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from attnjax.config import InputError, require
+from attnjax.config import require
 from attnjax.data.pipeline import Batches
 from attnjax.data.text.labelled import Labelled, as_numbers, class_names, labelled_parts
 from attnjax.data.text.labelled_config import LabelledData
-from attnjax.data.text.tokenizer import PretrainedTokenizer
-from attnjax.experiment.serialize import decode, encode
+from attnjax.experiment.serialize import encode
 from attnjax.models.encoder import Encoder
 from attnjax.models.encoder_config import EncoderConfig
 from attnjax.models.sentences import SentenceEncoder, shapes_of
 from attnjax.nn.dropout import Dropout
-from attnjax.pretrained.folder import open_folder
-from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params, Prediction
+from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
 from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.tasks.model_task import ModelTask, require_positions
 from attnjax.tasks.texts.baselines import text_baselines
+from attnjax.tasks.texts.label import Label
 from attnjax.tasks.texts.scores import classes_score, numbers_score
+from attnjax.tasks.texts.start import LABELS, TOKENIZER, text_start
 
-SAVED, TOKENIZER = "labels.json", "tokenizer.json"
 COMPARED = 1000
 """Texts of training that are scored too, to see how much better they are known than others."""
 WIDTHS = 8
 """Tokens. The width of a batch is a multiple of it."""
-
-
-@dataclass(frozen=True)
-class Label(Prediction):
-    """The label of a text: the likeliest class with its probability, or a number."""
-
-    label: str
-    shares: dict[str, float]
-    """The probability of each class; nothing where labels are numbers."""
-
-    @property
-    def text(self) -> str:  # type: ignore[override]
-        """The label."""
-        return self.label
-
-    def record(self) -> dict[str, Any]:
-        """Returns the label and, of a class, its probability."""
-        if not self.shares:
-            return {"label": float(self.label)}
-        return {"label": self.label, "probability": self.shares[self.label]}
-
-    def details(self) -> dict[str, Any]:
-        """Returns the probabilities of all classes."""
-        return {"probabilities": self.shares} if self.shares else {}
-
-    def picture(self) -> str:
-        """Returns the classes with their probabilities, the likeliest first."""
-        ranked = sorted(self.shares.items(), key=lambda pair: -pair[1])
-        return "\n".join(f"{100 * share:5.1f} % {name}" for name, share in ranked)
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a model of texts begins from: its shape and its tokenizer."""
-
-    config: EncoderConfig
-    vocab: int
-    tokenizer: PretrainedTokenizer
 
 
 class TextTask(ModelTask[Encoder]):
@@ -102,9 +63,9 @@ class TextTask(ModelTask[Encoder]):
         folder: Path | None = None,
     ) -> None:
         self._data, self._batch_size = data, batch_size
-        saved = folder if folder is not None and (folder / SAVED).is_file() else None
-        start = _start(data, model, saved or source)
-        record = {} if saved is None else json.loads((saved / SAVED).read_text(encoding="utf-8"))
+        saved = folder if folder is not None and (folder / LABELS).is_file() else None
+        start = text_start(data, model, saved or source)
+        record = {} if saved is None else json.loads((saved / LABELS).read_text(encoding="utf-8"))
         self._classes = data.labels == "classes"
         if record:
             self.names, self._center = record["names"], (record["mean"], record["scale"])
@@ -139,7 +100,7 @@ class TextTask(ModelTask[Encoder]):
 
     @property
     def notes(self) -> list[str]:
-        """How many texts there are, and how many are cut off."""
+        """The number of texts, and of those that are cut off."""
         counts = ", ".join(f"{len(part.texts)} for {name}" for name, part in self._parts.items())
         most = self._data.max_length
         cut = sum(len(ids) > most for ids in self._tokenizer.rows(self._parts["train"].texts, most + 1))
@@ -219,7 +180,7 @@ class TextTask(ModelTask[Encoder]):
         mean, scale = self._center
         record = {"config": encode(self.config), "vocab": self.vocab, "names": self.names}
         record |= {"mean": mean, "scale": scale}
-        (folder / SAVED).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        (folder / LABELS).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         self._tokenizer.save(folder / TOKENIZER)
 
     @cached_property
@@ -254,9 +215,13 @@ class TextTask(ModelTask[Encoder]):
         return {"tokens": tokens, "lengths": lengths, "labels": self._labels(part)}
 
     def _scores(self, params: Params, part: str, most: int | None = None) -> dict[str, float]:
-        logits = self._logits(params, self._ids(part)[:most])
+        ids, labels = self._ids(part), self._labels(part)
+        if most is not None and len(ids) > most:  # From all over the file, which may be sorted.
+            places = np.linspace(0, len(ids) - 1, most).astype(int)
+            ids, labels = [ids[place] for place in places], labels[places]
+        logits = self._logits(params, ids)
         given = logits.argmax(-1) if self._classes else self._numbers(logits)
-        return self._score(self._labels(part)[:most], given)
+        return self._score(labels, given)
 
     def _score(self, labels: np.ndarray, given: np.ndarray) -> dict[str, float]:
         return classes_score(labels, given) if self._classes else numbers_score(labels, given)
@@ -294,29 +259,3 @@ def logits_of(model: Encoder, arrays: Mapping[str, jax.Array]) -> jax.Array:
     logits = model(arrays["tokens"], lengths=arrays["lengths"]).logits
     assert logits is not None
     return logits
-
-
-def _start(data: LabelledData, model: EncoderConfig, source: Path | None) -> Start:
-    """Returns what a saved run, a pretrained folder or, where there is none, the config says."""
-    if source is None:
-        require(
-            data.tokenizer is not None,
-            "data.tokenizer is None: without train.init_from expected a tokenizer.json, or the folder of one",
-        )
-        tokenizer = _tokenizer(data, Path())
-        return Start(model, tokenizer.size, tokenizer)
-    if (source / SAVED).is_file():
-        record = json.loads((source / SAVED).read_text(encoding="utf-8"))
-        return Start(decode(EncoderConfig, record["config"]), record["vocab"], _tokenizer(data, source))
-    found = open_folder(source).model
-    if not isinstance(found, Encoder):
-        raise InputError(
-            f"train.init_from is {str(source)!r}: it holds a {type(found).__name__}, expected an encoder of "
-            "texts"
-        )
-    return Start(found.config, found.embedding.tokens.num_embeddings, _tokenizer(data, source))
-
-
-def _tokenizer(data: LabelledData, source: Path) -> PretrainedTokenizer:
-    place = data.tokenizer or source
-    return PretrainedTokenizer(place / TOKENIZER if place.is_dir() else place)

@@ -120,6 +120,16 @@ def test_a_saved_task_answers_without_the_data_and_the_source(
     np.testing.assert_allclose(np.linalg.norm(again.sentence_encoder(params)(texts), axis=1), 1, rtol=1e-5)
 
 
+def test_texts_of_training_that_are_scored_come_from_all_over_a_sorted_file(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f"film {i} {label}\t{label}\n" for label in ("n", "p") for i in range(60)]
+    (tmp_path / "sorted.tsv").write_text("".join(lines))
+    task = TextTask(data(place, train=tmp_path / "sorted.tsv"), MODEL, batch_size=8)
+    monkeypatch.setattr(task, "_logits", lambda params, ids: np.tile([1.0, 0.0], (len(ids), 1)))
+    assert task._scores({}, "train", 10)["right %"] == pytest.approx(50, abs=11)
+
+
 def test_words_alone_tell_these_classes_and_numbers_apart() -> None:
     words = ["good", "bad", "fine", "poor"]
     texts = {

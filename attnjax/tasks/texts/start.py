@@ -1,0 +1,60 @@
+"""The start of a model of texts: a pretrained folder, a run, or nothing but a tokenizer."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from attnjax.config import InputError, require
+from attnjax.data.text.labelled_config import LabelledData
+from attnjax.data.text.tokenizer import PretrainedTokenizer
+from attnjax.experiment.serialize import decode
+from attnjax.models.encoder import Encoder
+from attnjax.models.encoder_config import EncoderConfig
+from attnjax.pretrained.folder import open_folder
+
+LABELS, TOKENIZER = "labels.json", "tokenizer.json"
+"""Files that a run keeps."""
+
+
+@dataclass(frozen=True)
+class TextStart:
+    """The shape and the tokenizer that a model of texts begins with."""
+
+    config: EncoderConfig
+    vocab: int
+    tokenizer: PretrainedTokenizer
+
+
+def text_start(data: LabelledData, model: EncoderConfig, source: Path | None) -> TextStart:
+    """Returns what a saved run, a pretrained folder or, where there is none, the config says.
+
+    Args:
+      data: names the tokenizer, where it is not that of the source.
+      model: the shape without a source.
+      source: the folder of a run of `TextTask` or of a pretrained model; None: there is none.
+
+    Raises:
+      InputError: there is no tokenizer, or the source holds no encoder of texts.
+    """
+    if source is None:
+        require(
+            data.tokenizer is not None,
+            "data.tokenizer is None: without train.init_from expected a tokenizer.json, or the folder of one",
+        )
+        tokenizer = _tokenizer(data, Path())
+        return TextStart(model, tokenizer.size, tokenizer)
+    if (source / LABELS).is_file():
+        record = json.loads((source / LABELS).read_text(encoding="utf-8"))
+        return TextStart(decode(EncoderConfig, record["config"]), record["vocab"], _tokenizer(data, source))
+    found = open_folder(source).model
+    if not isinstance(found, Encoder):
+        raise InputError(
+            f"train.init_from is {str(source)!r}: it holds a {type(found).__name__}, expected an encoder of "
+            "texts"
+        )
+    return TextStart(found.config, found.embedding.tokens.num_embeddings, _tokenizer(data, source))
+
+
+def _tokenizer(data: LabelledData, source: Path) -> PretrainedTokenizer:
+    place = data.tokenizer or source
+    return PretrainedTokenizer(place / TOKENIZER if place.is_dir() else place)
