@@ -266,3 +266,7 @@ def test_what_cannot_be_written_is_named() -> None:
     module = nn.Attention(DIM, HEADS, memory=2, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"capture.write: weights can be read, not written"):
         module(x(), capture=Sites(Taps(write={"weights": ablate()})))
+    sites = Sites(Taps(read="weights", rows=(3,)))
+    module(x(), capture=sites)
+    expected = module(x(), capture=nn.Capture(rows=(3,))).weights
+    np.testing.assert_allclose(sites.found["weights"], expected, atol=1e-6)
