@@ -84,7 +84,7 @@ def _reader(options: argparse.Namespace) -> tuple[Any, int, str]:
     folder = Path(options.model)
     if is_pretrained(folder):
         reader, family = _of_folder(folder)
-        return reader, options.max_tokens, f"{folder.resolve().name} · {family}"
+        return reader, options.max_tokens, f"{folder.absolute().name} · {family}"
     name, task, params = trained(options.model, options, options.weights)
     from attnjax.tasks.base import NamesTokens, Writes
 
