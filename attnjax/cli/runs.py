@@ -53,6 +53,8 @@ def _start_arguments(parser: argparse.ArgumentParser) -> None:
     device_argument(parser)
     sweeps.code_argument(parser)
     sweeps.sinks_argument(parser)
+    text = "write the attention of such layers at every checkpoint, as decoder.1.cross_attention or blocks.*"
+    parser.add_argument("--watch", nargs="+", default=[], metavar="LAYER", help=text)
     sweeps.weights_argument(parser)
 
 
@@ -161,6 +163,7 @@ def _start(experiment: registry.Experiment, config: Any, options: argparse.Names
                 runs=options.runs,
                 devices=options.devices,
                 sinks=options.sinks,
+                watch=options.watch,
                 accept_changed_code=options.accept_changed_code,
                 fresh=options.fresh,
                 weights=options.weights,

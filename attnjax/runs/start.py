@@ -48,6 +48,7 @@ def run(
     runs: Path,
     devices: int | None = None,
     sinks: Sequence[str] = (),
+    watch: Sequence[str] = (),
     accept_changed_code: bool = False,
     fresh: bool = False,
     weights: Weights | None = None,
@@ -59,8 +60,9 @@ def run(
     decides the order of sums, so the bits). A `fresh` one begins anew, and the folder of the one before is
     renamed. Nothing is written before the config and the data are known to be good. `weights` says which are
     evaluated: those after the last step (None, "last") or those of the best validation; a run that was
-    finished with the others is evaluated again. `notify` gets notes for the user: the task's `notes`, and
-    versions and devices that differ from those of the previous start.
+    finished with the others is evaluated again. The attention of layers that `watch` names is written at each
+    checkpoint, for a few inputs. `notify` gets notes for the user: the task's `notes`, and versions and
+    devices that differ from those of the previous start.
 
     Raises InputError for what the user can mend: bad data, a folder that cannot be written or belongs to
     another config, a run that another process works on, one whose code has changed unless that is accepted.
@@ -93,6 +95,7 @@ def run(
             task: Any = task_of(config, this.folder if trained else None)
             if not trained:
                 require_matches(config.train, rehearse(task, loss_fields(config)))
+            watching = _watching(task, watch, this)
         for note in getattr(task, "notes", ()):
             notify(note)
         if begun_with := getattr(task, "begun", None):
@@ -109,7 +112,7 @@ def run(
             this.write_config(experiment, config)
         provenance.record_start(this, provenance.collect(experiment, seed=config.seed, devices=used), notify)
         shown = _open_sinks(sinks, this, stack)
-        fitted = train(task, config, this.folder, mesh, _observers(shown, begun))
+        fitted = train(task, config, this.folder, mesh, [*_observers(shown, begun), *watching])
         if fitted.interrupted:
             return Outcome(this, None, fitted.step)
         if fitted.step < config.train.steps:
@@ -281,6 +284,15 @@ def _observers(sinks: "Sequence[Sink]", begun: Callable[[], None]) -> list[Any]:
             begun()
 
     return [ProgressBar(), Begun(), *sinks]
+
+
+def _watching(task: Any, paths: Sequence[str], this: Run) -> list[Any]:
+    """Returns the observer that writes maps of these layers. Raises InputError where there is none."""
+    if not paths:
+        return []
+    from attnjax.train.observers.watch import Watch
+
+    return [Watch(task, paths, this.folder / "watched")]
 
 
 def _open_sinks(names: Sequence[str], this: Run, stack: ExitStack, group: str | None = None) -> "list[Sink]":

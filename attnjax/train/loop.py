@@ -209,6 +209,8 @@ class _Boundary:
             params = gather(evaluation_params(chunk.snapshot))
             validated = self._validation.row(chunk.end, params, train_loss=trained["loss"], hyper=self._hyper)
             self._write(validated)
+            for observer in self._observers:
+                observer.snapshot(chunk.end, params)
             score = validated[self._monitor[0]]
             self._checkpoints.save(chunk.end, chunk.snapshot, score, first=self._metrics.sync)
             self.ended = self._stops()

@@ -102,6 +102,21 @@ class DateFormat:
         text = "".join(part if isinstance(part, str) else part(date) for part in self.parts)
         return f"{self.tag} {text}" if self.tag else text
 
+    def spans(self, date: datetime.date) -> dict[str, range]:
+        """Returns the places of each field's characters in the text of a date, by the field's kind.
+
+        >>> spanish = {format.name: format for format in date_formats("es")}
+        >>> spanish["long"].spans(datetime.date(2003, 2, 1))
+        {'day': range(0, 1), 'month': range(5, 12), 'year': range(16, 20)}
+        """
+        found, start = {}, len(self.tag) + 1 if self.tag else 0
+        for part in self.parts:
+            text = part if isinstance(part, str) else part(date)
+            if isinstance(part, Field):
+                found[part.kind] = range(start, start + len(text))
+            start += len(text)
+        return found
+
     def texts(self, places: Mapping[str, Int[np.ndarray, " n"]]) -> np.ndarray:
         """Returns many dates in this format, as an array of texts; they come as `places` has them."""
         written: list[Any] = [f"{self.tag} "] if self.tag else []

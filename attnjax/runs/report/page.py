@@ -51,6 +51,12 @@ def write_run_report(run: Run) -> RunReport:
         found.files.append(_write(folder / f"training.{kind}", encoded(drawn, kind)))
     pictures = {folder / "training.png": "Loss and validations against the step."}
     pictures |= {run.folder / name: Path(name).stem for name in (found.result or {}).get("figures", [])}
+    from attnjax.runs.report.strip import strips
+
+    for name, drawn in strips(run.folder / "watched").items():
+        file = _write(folder / f"watched.{name}.png", encoded(drawn, "png"))
+        found.files.append(file)
+        pictures[file] = f"Attention of {name} for one input at checkpoints, and numbers on its heads."
     found.files.append(_write(folder / "report.html", _page(found, pictures).encode()))
     return found
 

@@ -1,6 +1,7 @@
 """The interface of an observer: it is told what a run does while it trains."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from attnjax.train.metrics import Row
 
@@ -28,6 +29,9 @@ class Observer:
 
         One of training has two more, those of `Clock.stamped`.
         """
+
+    def snapshot(self, step: int, params: Any) -> None:
+        """The parameters of a checkpoint, on one device, as its validation has them."""
 
     def close(self) -> None:
         """Training ended, was interrupted or failed."""
