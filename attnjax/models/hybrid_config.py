@@ -30,7 +30,7 @@ class HybridConfig(LanguageModelConfig):
     shared_gate: bool = False
     """True if what the shared expert gives has a gate of the token."""
     router_score: RouterScore = "softmax"
-    """What experts weigh: their softmax, or the sigmoid of each."""
+    """Weight of an expert by its score: the softmax over all, or the sigmoid of each."""
     router_sums_to_one: bool = True
     """True if the weights of a token's experts are divided by their sum."""
     router_scale: float = 1.0

@@ -1,4 +1,4 @@
-"""How a mixture chooses the experts of a token, and how much each of them counts."""
+"""The rule by which a mixture chooses the experts of a token and weighs them."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
