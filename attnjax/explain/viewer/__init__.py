@@ -2,7 +2,7 @@
 
 from attnjax.explain.viewer.contents import AttentionMap, FaithfulnessRow, PatchImage, Saliency
 from attnjax.explain.viewer.explanation import Explanation, page
-from attnjax.explain.viewer.graph_map import graph_map
+from attnjax.explain.viewer.graph import graph_map
 
 __all__ = [
     "AttentionMap",

@@ -1,4 +1,4 @@
-"""What the viewer shows: attention maps, attributions with their faithfulness, an image."""
+"""The parts that the viewer shows: attention maps, attributions with their faithfulness, an image."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,7 +61,7 @@ class AttentionMap:
 
 
 class FaithfulnessRow(NamedTuple):
-    """How well an attribution does in one measure, beside what stands for nothing and for all.
+    """The success of an attribution in one measure, beside those of a random and of the best order.
 
     Attributes:
       value: of the attribution.
@@ -78,7 +78,7 @@ class FaithfulnessRow(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Saliency:
-    """What each token counts for an output, by one method of attribution.
+    """The share of each token in an output, by one method of attribution.
 
     Attributes:
       method: its name.

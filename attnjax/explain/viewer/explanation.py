@@ -1,4 +1,4 @@
-"""What a model made of an input, and the page that shows it."""
+"""An explanation of what a model made of an input, and its page."""
 
 import base64
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What a model made of one input, as the viewer shows it.
+    """The maps and attributions of one input, as the viewer shows it.
 
     Attributes:
       title: the input, in short.

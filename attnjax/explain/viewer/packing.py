@@ -21,7 +21,7 @@ BUDGET = 32 * 2**20
 """Characters of the tiles of maps that are longer than a tile, for a page."""
 
 Place = tuple[int, int]
-"""Where a piece begins, and its characters."""
+"""The character at which a piece begins, and their number."""
 
 
 class Pieces:
