@@ -133,9 +133,16 @@ class TranslationTask(ModelTask[Transformer]):
     def writer(self, params: Params) -> TextModel:
         """Returns the model with the tokenizers of both sides."""
         decode = self.encoder.target.decode
-        marks = {"eos": (EOS,), "bos": BOS, "pad": PAD}
-        names = {"names": self.encoder.source.names, "written_names": self.encoder.target.names}
-        return TextModel(self.model(params), self._source_ids, decode, **marks, **names)
+        return TextModel(
+            self.model(params),
+            self._source_ids,
+            decode,
+            eos=(EOS,),
+            bos=BOS,
+            pad=PAD,
+            names=self.encoder.source.names,
+            written_names=self.encoder.target.names,
+        )
 
     def _source_ids(self, text: str) -> list[int]:
         self._require_room([text])

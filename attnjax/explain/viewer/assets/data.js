@@ -5,9 +5,12 @@ const contents = JSON.parse(find("contents").textContent);
 const pieces = find("pieces").textContent;
 
 async function unpacked([start, length]) {
-  const packed = Uint8Array.from(atob(pieces.slice(start, start + length)), c => c.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  const text = atob(pieces.slice(start, start + length)), packed = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) packed[i] = text.charCodeAt(i);
+  const stream = new DecompressionStream("deflate"), writer = stream.writable.getWriter();
+  writer.write(packed);  // Without a blob, which another process would keep.
+  writer.close();
+  return new Uint8Array(await new Response(stream.readable).arrayBuffer());
 }
 
 async function codesOf(place, bits) {
