@@ -90,8 +90,8 @@ def page(explanations: Explanation | Sequence[Explanation], *, budget: int = BUD
     labels = Labels()
     records = [_record(explanation, packer, labels) for explanation in shown]
     contents = {"explanations": records, "tokens": labels.lists, "tile": TILE}
-    pieces = packer.finish()  # Before the contents are written: they name the places of all pieces.
-    return filled(shown[0].title if len(shown) == 1 else f"{len(shown)} inputs", contents, pieces)
+    packed = packer.finish()  # Before the contents are written: they name the places of all pieces.
+    return filled(shown[0].title if len(shown) == 1 else f"{len(shown)} inputs", contents, *packed)
 
 
 class Labels:

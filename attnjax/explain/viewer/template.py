@@ -11,18 +11,20 @@ SCRIPTS = ("data", "colours", "state", "heads", "map", "tokens", "saliency", "pi
 FRAME_HEIGHT_PIXELS = 760
 
 
-def filled(title: str, contents: Any, pieces: str) -> str:
+def filled(title: str, contents: Any, thumbnails: str, pieces: str) -> str:
     """Returns the page.
 
     Args:
       title: a text.
       contents: what the script reads, as JSON holds it.
-      pieces: packed weights, as base64.
+      thumbnails: packed weights of small pictures, as base64; they come before the script.
+      pieces: other packed weights, which come after it.
     """
     values = {
         "TITLE": text(title),
         "STYLE": _asset("viewer.css"),
         "CONTENTS": inside_script(contents),
+        "THUMBNAILS": thumbnails,
         "PIECES": pieces,
         "SCRIPT": "".join(_asset(f"{name}.js") for name in SCRIPTS),
     }
