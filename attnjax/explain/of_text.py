@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from attnjax.config import InputError, require
-from attnjax.explain.viewer.contents import AttentionMap, Explanation
+from attnjax.explain.viewer import AttentionMap, Explanation
 from attnjax.models.decoding.generate import generate
 from attnjax.models.decoding.text import TextModel
 from attnjax.models.encoder import Encoder

@@ -58,7 +58,7 @@ def test_the_tiles_of_a_long_map_are_its_weights_and_the_sharpest_head_comes_fir
     weights[1] = np.eye(length)
     packer = Packer(budget=60_000)  # Of an identity, and not of noise.
     record = packer.add(AttentionMap("blocks.0.attention", tokens, tokens, weights))
-    pieces = packer.finish()
+    _, pieces = packer.finish()
     code = Coding(record["scale"], record["bits"], record["signed"])
     assert (record["bits"], record["coarse"], record["factor"]) == (8, 3, 17)
     assert [head["name"] for head in record["heads"] if "tiles" in head] == ["1"]
@@ -81,13 +81,13 @@ def test_of_heads_come_mean_and_maximum_with_what_is_said_of_them() -> None:
     assert [head["sink"] for head in record["heads"]][:3] == [0.75, 0.25, 0.5]
     assert [head["entropy"] for head in record["heads"]][:3] == [0.5, 0.5, 1.0]
     assert (record["group"], record["layer"], record["bits"]) == ("blocks.attention", "3", 16)
-    codes = unpacked(packer.finish(), record["thumbnails"], 16).reshape(4, 2, 2)
+    codes = unpacked(packer.finish()[0], record["thumbnails"], 16).reshape(4, 2, 2)
     assert np.allclose((codes / 65535) ** 2, [*weights, weights.mean(0), weights.max(0)], atol=1e-4)
 
 
 def test_tokens_end_no_script_and_stay_what_they_are() -> None:
     html = page([read(), written()])
-    assert html.count("</script>") == 3  # Those of the template.
+    assert html.count("</script>") == 4  # Those of the template.
     assert "onerror=alert(1)>" not in html.replace("\\u003cimg src=x onerror=alert(1)>", "")
     contents = json.loads(re.search(r'id="contents">(.*?)</script>', html, re.DOTALL)[1])
     assert contents["tokens"][0] == HOSTILE

@@ -1,8 +1,8 @@
 """The viewer: attention maps and attributions as one HTML file that needs nothing else. Free of jax."""
 
-from attnjax.explain.viewer.contents import AttentionMap, Explanation, FaithfulnessRow, PatchImage, Saliency
-from attnjax.explain.viewer.graph_map import graph_map
-from attnjax.explain.viewer.page import page
+from attnjax.explain.viewer.contents import AttentionMap, FaithfulnessRow, PatchImage, Saliency
+from attnjax.explain.viewer.explanation import Explanation, page
+from attnjax.explain.viewer.graph import graph_map
 
 __all__ = [
     "AttentionMap",

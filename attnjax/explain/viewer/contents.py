@@ -1,4 +1,4 @@
-"""What the viewer shows: attention maps, attributions with their faithfulness, an image."""
+"""The parts that the viewer shows: attention maps, attributions with their faithfulness, an image."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 from attnjax.config import require
 
 Tokens = Sequence[str]
-PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +61,7 @@ class AttentionMap:
 
 
 class FaithfulnessRow(NamedTuple):
-    """How well an attribution does in one measure, beside what stands for nothing and for all.
+    """The success of an attribution in one measure, beside those of a random and of the best order.
 
     Attributes:
       value: of the attribution.
@@ -79,7 +78,7 @@ class FaithfulnessRow(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Saliency:
-    """What each token counts for an output, by one method of attribution.
+    """The share of each token in an output, by one method of attribution.
 
     Attributes:
       method: its name.
@@ -121,60 +120,3 @@ class PatchImage(NamedTuple):
     rows: int
     columns: int
     first: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Explanation:
-    """What a model made of one input, as the viewer shows it.
-
-    Attributes:
-      title: the input, in short.
-      maps: of attention.
-      saliencies: attributions, side by side.
-      written: the tokens that the model wrote, in order.
-      subtitle: the model, in words.
-      image: that was read.
-
-    Raises:
-      InputError: There is nothing to show, or parts do not fit.
-
-    Example:
-      >>> weights = np.array([[[1.0, 0.0], [0.5, 0.5]]])
-      >>> shown = Explanation("two tokens", [AttentionMap("blocks.0.attention", "ab", "ab", weights)])
-      >>> "<iframe" in shown._repr_html_()
-      True
-    """
-
-    title: str
-    maps: Sequence[AttentionMap] = ()
-    saliencies: Sequence[Saliency] = ()
-    written: Tokens = ()
-    subtitle: str = ""
-    image: PatchImage | None = None
-
-    def __post_init__(self) -> None:
-        require(
-            len(self.maps) + len(self.saliencies) > 0,
-            f"{self.title!r} has neither maps nor saliencies: expected something to show",
-        )
-        for shown in self.maps:
-            end = 0 if shown.first_written is None else shown.first_written + len(self.written)
-            require(
-                end <= len(shown.rows),
-                f"{shown.name}: first_written {shown.first_written} with {len(self.written)} written tokens: "
-                f"the map has {len(shown.rows)} rows",
-            )
-        for scored in self.saliencies:
-            shape = np.shape(scored.scores)
-            require(
-                len(shape) == 1 or shape[0] == len(self.written),
-                f"{scored.method}: scores {list(shape)}: expected a row for each of {len(self.written)} "
-                "written tokens",
-            )
-        if self.image is not None:
-            require(self.image.png.startswith(PNG), "image.png is no PNG file")
-
-    def _repr_html_(self) -> str:
-        from attnjax.explain.viewer.page import frame
-
-        return frame([self])

@@ -21,7 +21,7 @@ BUDGET = 32 * 2**20
 """Characters of the tiles of maps that are longer than a tile, for a page."""
 
 Place = tuple[int, int]
-"""Where a piece begins, and its characters."""
+"""The character at which a piece begins, and their number."""
 
 
 class Pieces:
@@ -75,7 +75,7 @@ class Packer:
     """
 
     def __init__(self, budget: int = BUDGET) -> None:
-        self.pieces = Pieces()
+        self.thumbnails, self.pieces = Pieces(), Pieces()
         self._left, self._waiting = budget, list[Waiting]()
 
     def add(self, shown: AttentionMap) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Packer:
             "signed": code.signed,
             "error": code.largest_error,
             "factor": factor,
-            "thumbnails": self.pieces.add(piece(code.encode(pooled(weights, factor)))),
+            "thumbnails": self.thumbnails.add(piece(code.encode(pooled(weights, factor)))),
             "coarse": coarse,
             "heads": heads,
             "notes": dict(shown.notes),
@@ -113,8 +113,12 @@ class Packer:
                 self._waiting.append(Waiting(sharpness, head, code, known))
         return record
 
-    def finish(self) -> str:
-        """Adds tiles of the sharpest heads of long maps as far as the budget goes; returns all pieces."""
+    def finish(self) -> tuple[str, str]:
+        """Adds tiles of the sharpest heads of long maps as far as the budget goes.
+
+        Returns:
+          The small pictures, and all other pieces.
+        """
         for head in sorted(self._waiting, key=lambda head: -head.sharpness):
             texts = [piece(head.code.encode(tile)) for tile in tiles(head.weights)]
             size = sum(map(len, texts))
@@ -122,7 +126,7 @@ class Packer:
                 break
             self._left -= size
             head.record["tiles"] = [self.pieces.add(text) for text in texts]
-        return self.pieces.text()
+        return self.thumbnails.text(), self.pieces.text()
 
 
 def tiles(weights: Float[np.ndarray, "T S"]) -> Iterator[Float[np.ndarray, "t s"]]:

@@ -132,16 +132,16 @@ class TranslationTask(ModelTask[Transformer]):
 
     def writer(self, params: Params) -> TextModel:
         """Returns the model with the tokenizers of both sides."""
-        source, target = self.encoder.source, self.encoder.target
+        decode = self.encoder.target.decode
         return TextModel(
             self.model(params),
             self._source_ids,
-            target.decode,
+            decode,
             eos=(EOS,),
             bos=BOS,
             pad=PAD,
-            names=source.names,
-            written_names=target.names,
+            names=self.encoder.source.names,
+            written_names=self.encoder.target.names,
         )
 
     def _source_ids(self, text: str) -> list[int]:

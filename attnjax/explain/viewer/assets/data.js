@@ -2,16 +2,21 @@
 
 const find = id => document.getElementById(id);
 const contents = JSON.parse(find("contents").textContent);
-const pieces = find("pieces").textContent;
+const small = find("thumbnails").textContent;
+// The large pieces stand at the end of the page, and come while the small pictures are drawn.
+const large = new Promise(done => document.addEventListener("DOMContentLoaded", () => done(find("pieces").textContent)));
 
-async function unpacked([start, length]) {
-  const packed = Uint8Array.from(atob(pieces.slice(start, start + length)), c => c.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+async function unpacked(pieces, [start, length]) {
+  const text = atob(pieces.slice(start, start + length)), packed = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) packed[i] = text.charCodeAt(i);
+  const stream = new DecompressionStream("deflate"), writer = stream.writable.getWriter();
+  writer.write(packed);  // Without a blob, which another process would keep.
+  writer.close();
+  return new Uint8Array(await new Response(stream.readable).arrayBuffer());
 }
 
-async function codesOf(place, bits) {
-  const bytes = await unpacked(place);
+async function codesOf(pieces, place, bits) {
+  const bytes = await unpacked(pieces, place);
   if (bits === 8) return bytes;
   const half = bytes.length / 2;  // The upper bytes of all codes, then the lower ones.
   return Uint16Array.from({length: half}, (_, i) => bytes[i] << 8 | bytes[half + i]);
@@ -50,7 +55,7 @@ class AttentionMap {
 
   // The small pictures of all heads come in one piece.
   load() {
-    return this.loading ??= codesOf(this.thumbnails, this.bits).then(codes => {
+    return this.loading ??= codesOf(small, this.thumbnails, this.bits).then(codes => {
       const size = codes.length / this.heads.length;
       this.heads.forEach((head, i) => {
         const own = codes.subarray(i * size, (i + 1) * size);
@@ -87,7 +92,7 @@ class Head {
     if (this.loaded.has(name)) return this.loaded.get(name);
     const {map} = this, size = factor > 1 ? Infinity : contents.tile;
     const rows = Math.min(size, map.height - top), columns = Math.min(size, map.width - left);
-    const found = codesOf(place, map.bits).then(codes => {
+    const found = large.then(pieces => codesOf(pieces, place, map.bits)).then(codes => {
       const plane = new Plane(map, codes, top, left, rows, columns, factor);
       this.loaded.set(name, plane);
       return plane;

@@ -258,8 +258,9 @@ drawers.push(changed => {
   if (other) {
     const resized = some(changed, "input", "group") || view.shape !== head.map.shape.join();
     view.shape = head.map.shape.join();
-    head.load().then(() => head === currentHead() && (resized ? fit() : drawMap(), drawTokens(), drawPictures()));
-    if (!resized) drawMap();
+    const drawn = first => () => head === currentHead() && (resized && first ? fit() : drawMap(), drawTokens(), drawPictures());
+    head.map.load().then(drawn(true));  // Coarse at first.
+    head.load().then(drawn(false));
   } else drawMap();
 });
 

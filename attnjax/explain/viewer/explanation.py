@@ -1,21 +1,73 @@
-"""Explanations as one HTML page, and as a frame for notebooks."""
+"""An explanation of what a model made of an input, and its page."""
 
 import base64
-import json
 from collections.abc import Sequence
-from importlib.resources import files
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from attnjax.config import require
-from attnjax.explain.viewer.contents import Explanation, Saliency, Tokens
+from attnjax.explain.viewer.contents import AttentionMap, PatchImage, Saliency, Tokens
 from attnjax.explain.viewer.packing import BUDGET, TILE, Packer
-from attnjax.runs.report.document import text
+from attnjax.explain.viewer.template import filled, framed
 
-SCRIPTS = ("data", "colours", "state", "heads", "map", "tokens", "saliency", "pictures", "export", "main")
-"""The files of the page's script, in order."""
-FRAME_HEIGHT_PIXELS = 760
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """The maps and attributions of one input, as the viewer shows it.
+
+    Attributes:
+      title: the input, in short.
+      maps: of attention.
+      saliencies: attributions, side by side.
+      written: the tokens that the model wrote, in order.
+      subtitle: the model, in words.
+      image: that was read.
+
+    Raises:
+      InputError: There is nothing to show, or parts do not fit.
+
+    Example:
+      >>> weights = np.array([[[1.0, 0.0], [0.5, 0.5]]])
+      >>> shown = Explanation("two tokens", [AttentionMap("blocks.0.attention", "ab", "ab", weights)])
+      >>> "<iframe" in shown._repr_html_()
+      True
+    """
+
+    title: str
+    maps: Sequence[AttentionMap] = ()
+    saliencies: Sequence[Saliency] = ()
+    written: Tokens = ()
+    subtitle: str = ""
+    image: PatchImage | None = None
+
+    def __post_init__(self) -> None:
+        require(
+            len(self.maps) + len(self.saliencies) > 0,
+            f"{self.title!r} has neither maps nor saliencies: expected something to show",
+        )
+        for shown in self.maps:
+            end = 0 if shown.first_written is None else shown.first_written + len(self.written)
+            require(
+                end <= len(shown.rows),
+                f"{shown.name}: first_written {shown.first_written} with {len(self.written)} written tokens: "
+                f"the map has {len(shown.rows)} rows",
+            )
+        for scored in self.saliencies:
+            shape = np.shape(scored.scores)
+            require(
+                len(shape) == 1 or shape[0] == len(self.written),
+                f"{scored.method}: scores {list(shape)}: expected a row for each of {len(self.written)} "
+                "written tokens",
+            )
+        if self.image is not None:
+            require(self.image.png.startswith(PNG), "image.png is no PNG file")
+
+    def _repr_html_(self) -> str:
+        return framed(self.title, page(self))
 
 
 def page(explanations: Explanation | Sequence[Explanation], *, budget: int = BUDGET) -> str:
@@ -38,25 +90,8 @@ def page(explanations: Explanation | Sequence[Explanation], *, budget: int = BUD
     labels = Labels()
     records = [_record(explanation, packer, labels) for explanation in shown]
     contents = {"explanations": records, "tokens": labels.lists, "tile": TILE}
-    pieces = packer.finish()  # Before the contents are written: they name the places of all pieces.
-    filled = {
-        "TITLE": text(shown[0].title if len(shown) == 1 else f"{len(shown)} inputs"),
-        "STYLE": _asset("viewer.css"),
-        "CONTENTS": inside_script(contents),
-        "PIECES": pieces,
-        "SCRIPT": "".join(_asset(f"{name}.js") for name in SCRIPTS),
-    }
-    first, *rest = _asset("viewer.html").split("{{")
-    parts = [part.partition("}}") for part in rest]
-    return first + "".join(filled[name] + after for name, _, after in parts)
-
-
-def frame(explanations: Sequence[Explanation]) -> str:
-    """Returns the page in a frame, as a notebook shows it."""
-    style = f"width:100%;height:{FRAME_HEIGHT_PIXELS}px;border:0"
-    rights = "allow-scripts allow-downloads"
-    title, inside = text(explanations[0].title), text(page(explanations))
-    return f'<iframe title="{title}" style="{style}" sandbox="{rights}" srcdoc="{inside}"></iframe>'
+    packed = packer.finish()  # Before the contents are written: they name the places of all pieces.
+    return filled(shown[0].title if len(shown) == 1 else f"{len(shown)} inputs", contents, *packed)
 
 
 class Labels:
@@ -73,16 +108,6 @@ class Labels:
             self._known[key] = len(self.lists)
             self.lists.append(list(key))
         return self._known[key]
-
-
-def inside_script(value: Any) -> str:
-    r"""Returns JSON that ends no script element, whatever its texts are.
-
-    >>> inside_script(["</script>", 1])
-    '["\\u003c/script>",1]'
-    """
-    written = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return written.replace("<", "\\u003c")
 
 
 def _record(shown: Explanation, packer: Packer, labels: Labels) -> dict[str, Any]:
@@ -114,7 +139,3 @@ def _saliency(shown: Saliency, labels: Labels) -> dict[str, Any]:
             for name, row in shown.faithfulness.items()
         },
     }
-
-
-def _asset(name: str) -> str:
-    return files("attnjax.explain.viewer").joinpath("assets", name).read_text(encoding="utf-8")
