@@ -18,7 +18,7 @@ from attnjax.train.observers.watch import Watch, numbers_of_heads
 from tests.train.toy import ToyTask
 
 MODEL = EncoderConfig(dim=8, heads=2, hidden=8, layers=2, head="labels", implementation="reference")
-TRAIN = TrainConfig(steps=4, batch_size=8, checkpoint_every=2, warmup_steps=1, dropout=0.0)
+TRAIN = TrainConfig(steps=4, batch_size=8, checkpoint_every=2, log_every=2, warmup_steps=1, dropout=0.0)
 
 
 @pytest.fixture(scope="module")

@@ -143,7 +143,7 @@ class Causes:
     >>> data = Causes(PlantedData("causes", length=8))
     >>> made = data.rows(1, np.random.default_rng(0))
     >>> print(*map(data.word, made["tokens"][0]), data.labels[made["labels"][0]])
-    [CLS] k i e 4 a b 6 c different
+    [CLS] k i e 4 a b 6 c same
     """
 
     settings = (AS_TRAINED, TWICE)
