@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from attnjax.config import require
-from attnjax.explain.attributions.attention import part_of, weights_of
-from attnjax.explain.question import Question
+from attnjax.explain.attributions.attention import weights_of
+from attnjax.explain.question import Question, part_of
 from attnjax.nn.taps import Edit, patch
 
 
@@ -134,7 +134,7 @@ def _stays(site: str, sender: str, layer: int, stack: str) -> bool:
 @jax.jit
 def previous_token_scores(question: Question) -> Float[Array, "L N B"]:
     """Returns how much each head attends to the token before, the mean over all tokens but the first."""
-    maps = jnp.stack(weights_of(question, "attention"))
+    maps = jnp.stack(weights_of(question, _parts(question)[0]))
     return _along(maps, 1, question.present)
 
 
@@ -160,7 +160,7 @@ def induction_scores(question: Question, period: int) -> Float[Array, "L N B"]:
 
 
 def _induction(question: Question, period: int) -> Float[Array, "L N B"]:
-    maps = jnp.stack(weights_of(question, "attention"))
+    maps = jnp.stack(weights_of(question, _parts(question)[0]))
     later = question.present & (jnp.arange(question.present.shape[1]) >= period)
     return _along(maps, period - 1, later)
 

@@ -186,6 +186,13 @@ def ask(
     return replace(question, target=replace(target, index=given_index))
 
 
+def part_of(question: Question) -> str:
+    """Returns the name of the layers of the stack whose attention reads the tokens."""
+    if question.stack != "decoder":
+        return "attention"
+    return "cross_attention" if question.slot == 0 else "self_attention"
+
+
 def _unread(model: Any, inputs: tuple[Array, ...], options: dict[str, Any], of: str) -> dict[str, Any]:
     """Returns the fields of a question but for the model, its target and the reader."""
     fields: dict[str, Any] = {"inputs": inputs, "options": options, "reader": jnp.zeros((1, 1))}

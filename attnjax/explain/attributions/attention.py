@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import maximum_flow
 
 from attnjax.config import require
 from attnjax.explain.attributions.attribution import Attribution, method
-from attnjax.explain.question import Question
+from attnjax.explain.question import Question, part_of
 
 Maps = Float[Array, "L B R R"]
 
@@ -101,16 +101,9 @@ def heads_of(question: Question, of: str | None = None) -> Maps:
 
 def weights_of(question: Question, of: str | None = None) -> list[Float[Array, "B N R R"]]:
     """Returns the weights of each layer, from the lowest."""
-    part = part_of(question) if of is None else of
+    part = of or part_of(question)
     found = question.read(f"{question.stack}.*.{part}.weights")
     return [found[f"{path}.weights"] for path in question.attention_layers(part)]
-
-
-def part_of(question: Question) -> str:
-    """Returns the name of the layers whose attention reads the tokens."""
-    if question.stack != "decoder":
-        return "attention"
-    return "cross_attention" if question.slot == 0 else "self_attention"
 
 
 def with_residual(maps: Maps) -> Maps:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from attnjax.config import require
-from attnjax.explain.question import Question
+from attnjax.explain.question import Question, part_of
 
 
 @jax.tree_util.register_dataclass
@@ -157,9 +157,11 @@ def require_fits(found: Method, question: Question) -> None:
     )
     if "weights" in found.needs:
         sites = question.sites()
-        for part in ("attention",) if one else ("self_attention", "cross_attention"):
-            for path in question.attention_layers(part):
-                require(
-                    f"{path}.weights" in sites,
-                    f"method is {found.name!r}: it needs weights of attention, and {path} has none",
-                )
+        layers = [path.removesuffix(".out") for path in sites if path.endswith("attention.out")]
+        if "gradients" not in found.needs:
+            layers = question.attention_layers(part_of(question))
+        for path in layers:
+            require(
+                f"{path}.weights" in sites,
+                f"method is {found.name!r}: it needs weights of attention, and {path} has none",
+            )

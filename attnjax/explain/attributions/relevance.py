@@ -46,17 +46,16 @@ def chefer(question: Question) -> Attribution:
 
 def weighted(question: Question) -> tuple[dict[str, Relevance], Float[Array, " B"]]:
     """Returns (∇A ⊙ A)⁺, the mean over heads, for each layer by the path of its weights, and the value."""
-    paths = [path for path in question.sites() if path.endswith("ttention.weights")]
-    shapes = question.sites()
-    none = {path: jnp.zeros(shapes[path]) for path in paths}
+    shapes = {path: shape for path, shape in question.sites().items() if path.endswith("attention.weights")}
+    none = {path: jnp.zeros(shape) for path, shape in shapes.items()}
 
     def value(by: dict[str, Array]) -> tuple[Array, tuple[dict[str, Array], Array]]:
-        output = question.run(Taps(read=tuple(paths), write={path: add(x) for path, x in by.items()}))
+        output = question.run(Taps(read=tuple(shapes), write={path: add(x) for path, x in by.items()}))
         values = question.target(output.logits)
         return values.sum(), (output.taps, values)
 
     gradients, (weights, values) = jax.grad(value, has_aux=True)(none)
-    maps = {path: jnp.maximum(gradients[path] * weights[path], 0).mean(1) for path in paths}
+    maps = {path: jnp.maximum(gradients[path] * weights[path], 0).mean(1) for path in shapes}
     return maps, values
 
 

@@ -1,7 +1,8 @@
 """The saliency maps of AllenNLP, with its constants and its normalisation.
 
 Each is |Σ_d g_d| of a token over their sum, with the gradient g of the loss of the class; the first two take
-g times the vector. As in its code, the third does not.
+g times the vector. As in its code, the third does not: where all that reads the vectors is a LayerNorm, as in
+BERT and GPT-2, its sums are 0 by definition, and what it gives is rounding.
 
 References:
   Wallace et al., AllenNLP Interpret: A Framework for Explaining Predictions of NLP Models, 2019,

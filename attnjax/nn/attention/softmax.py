@@ -28,7 +28,7 @@ from attnjax.nn.attention.position_score import PositionScore
 from attnjax.nn.attention.scoring import reach, require_numbers, rules_of_call
 from attnjax.nn.attention.settings import Settings
 from attnjax.nn.attention.sizes import require_sizes
-from attnjax.nn.attention.tapped import mixed, sites_of_pairs, weights_of
+from attnjax.nn.attention.tapped import mixed, share_weights, sites_of_pairs, weights_of
 from attnjax.nn.axes import named
 from attnjax.nn.dropout import Dropout
 from attnjax.nn.taps import Request, Sites, tapped
@@ -217,6 +217,8 @@ class SoftmaxAttention(Attention):
             out = sites_of_pairs(self, capture, query, source, rules)
         if out is None:
             out, share = self._attended(x, query, source, rules, mask)
+            if isinstance(capture, Sites) and share is not None:
+                share_weights(capture, share)
         out = tapped(capture, "heads", out)
         if isinstance(capture, Capture) and weights is not None and share is not None:
             weights = weights * capture.of(share)[..., None]

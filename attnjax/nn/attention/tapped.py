@@ -64,7 +64,16 @@ def sites_of_pairs(
     if not written:
         return None
     weights = _dropped(weights, rules)
-    return layer.mixed(weights.astype(query.dtype), jnp.where(jnp.isfinite(values), values, 0))
+    values = jnp.where(jnp.isfinite(values), values, 0).astype(weights.dtype)
+    return layer.mixed(weights, values).astype(query.dtype)
+
+
+def share_weights(sites: Sites, share: Float[Array, "*B N T"]) -> None:
+    """Takes from the weights that were read what a memory has of them."""
+    path = f"{sites.path}weights"
+    if path in sites.found:
+        rows = share if sites.rows is None else share[..., jnp.array(sites.rows)]
+        sites.found[path] = sites.found[path] * rows[..., None]
 
 
 def weights_of(sites: Sites, query: Array, key: Array, rules: dict[str, Any]) -> Float[Array, "*B N T S"]:
