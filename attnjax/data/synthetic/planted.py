@@ -21,8 +21,13 @@ _OTHERS = ("the", "was", "and", "very")
 class PlantedSequences(Protocol):
     """Makes sequences with a label, and marks the tokens that decide it."""
 
-    config: PlantedData
-    settings: tuple[str, ...]
+    @property
+    def config(self) -> PlantedData:
+        """The settings."""
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The rows of the final table; `AS_TRAINED` is the first."""
 
     @property
     def vocab(self) -> int:

@@ -11,8 +11,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from attnjax.config import require
-from attnjax.explain.attributions.attention import part_of
-from attnjax.explain.question import Question
+from attnjax.explain.question import Question, part_of
 from attnjax.nn.taps import Edit, Taps, uniform
 
 _PENALTY, _STEP = 500.0, 0.3

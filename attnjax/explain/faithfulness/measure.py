@@ -116,10 +116,10 @@ def faithfulness(
         for row in by_row:
             # An order without scores is a map that falls with the rank.
             maps = [scores[row]] if row in scores else -by_row[row].astype(float)
-            found = np.array([[judge(*x) for x in zip(m, right, counted, strict=True)] for m in maps])
-            values[row][name] = found.mean(0)
+            judged = np.array([[judge(*x) for x in zip(m, right, counted, strict=True)] for m in maps])
+            values[row][name] = judged.mean(0)
             if row == RANDOM:
-                spread[name] = float(np.std([mean_of(x) for x in found]))
+                spread[name] = float(np.std([mean_of(x) for x in judged]))
     _add_further(values, names, question, methods, others, seed)
     words = "by deletion" if removal == "delete" else f"by {_words(baseline)}"
     return Faithfulness(values, spread, tests, words)

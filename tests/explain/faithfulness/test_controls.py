@@ -150,14 +150,14 @@ def test_attention_that_does_not_matter_is_found_out(question: Question, alike: 
     assert attention_permutation(alike, orders=4).max() < 1e-5
     assert uniform_attention(alike).max() < 1e-5
     assert attention_permutation(question, orders=4).min() > 1e-4
-    apart, change = adversarial_attention(alike, steps=60)
+    apart, change = adversarial_attention(alike, steps=200)
     weights = np.asarray(alike.read("blocks.1.attention.weights")["blocks.1.attention.weights"])[:, :, 0]
     for row, count in enumerate((5, 4)):
         ends = [[divergence(w[:count], np.eye(count)[key]) for key in range(count)] for w in weights[row]]
         most = np.max(ends, axis=1).mean()
-        assert 0.95 * most < apart[row] < most + 1e-5
+        assert 0.93 * most < apart[row] < most + 1e-5
     assert change.max() <= 1e-2
-    strict, kept = adversarial_attention(question, epsilon=1e-4, steps=60)
+    strict, kept = adversarial_attention(question, epsilon=1e-4, steps=200)
     assert kept.max() <= 1e-4
     assert strict.max() < apart.min()
 
