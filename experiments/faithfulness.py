@@ -55,7 +55,6 @@ METRICS = (
 CONTROLS = ("attention_permutation", "uniform_attention")
 OPTIONS: dict[str, dict[str, Any]] = {
     "raw": {},
-    "mean": {},
     "rollout": {},
     "chefer": {},
     "norm_weighted": {},

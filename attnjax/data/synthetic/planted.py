@@ -21,8 +21,13 @@ _OTHERS = ("the", "was", "and", "very")
 class PlantedSequences(Protocol):
     """Makes sequences with a label, and marks the tokens that decide it."""
 
-    config: PlantedData
-    settings: tuple[str, ...]
+    @property
+    def config(self) -> PlantedData:
+        """The settings."""
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The rows of the final table; `AS_TRAINED` is the first."""
 
     @property
     def vocab(self) -> int:
@@ -143,7 +148,7 @@ class Causes:
     >>> data = Causes(PlantedData("causes", length=8))
     >>> made = data.rows(1, np.random.default_rng(0))
     >>> print(*map(data.word, made["tokens"][0]), data.labels[made["labels"][0]])
-    [CLS] k i e 4 a b 6 c different
+    [CLS] k i e 4 a b 6 c same
     """
 
     settings = (AS_TRAINED, TWICE)

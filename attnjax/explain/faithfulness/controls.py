@@ -11,11 +11,10 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from attnjax.config import require
-from attnjax.explain.attributions.attention import part_of
-from attnjax.explain.question import Question
+from attnjax.explain.question import Question, part_of
 from attnjax.nn.taps import Edit, Taps, uniform
 
-_PENALTY, _STEP = 500.0, 0.1
+_PENALTY, _STEP = 500.0, 0.3
 """The weight of a change of the output beyond what is allowed, as in the paper's code; the step of Adam."""
 
 
@@ -23,7 +22,7 @@ def divergence(p: Float[Array, "*B T"], q: Float[Array, "*B T"]) -> Float[Array,
     """Returns the Jensen–Shannon divergence of distributions, in nats: 0 where equal, log 2 where apart.
 
     Example:
-      >>> divergence(jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0])).round(4).item()
+      >>> round(float(divergence(jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0]))), 4)
       0.6931
     """
     p, q = jnp.asarray(p), jnp.asarray(q)

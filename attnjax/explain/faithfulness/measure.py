@@ -72,6 +72,7 @@ def faithfulness(
       (['occlusion', 'random order', 'best order'], 1.0)
     """
     given = attributions if isinstance(attributions, Mapping) else {_name(attributions): attributions}
+    require(orders >= 1, f"orders is {orders}: expected 1 or more")
     names = wanted(metrics, rationale is not None)
     present = np.asarray(question.present)
     guarded = marks("protected", protected, present)
@@ -108,17 +109,17 @@ def faithfulness(
                     values[row][name] = found[name].mean(0)
                 elif row != RANDOM:
                     tests[row] = sign_test(found["aopc"][0], measured[RANDOM]["aopc"].mean(0))
-        for name in set(of_orders) - {"sign_test"} if orders else ():
+        for name in set(of_orders) - {"sign_test"}:
             spread[name] = float(np.std([mean_of(x) for x in measured[RANDOM][name]]))
     for name in (name for name in names if METRICS[name].of == "scores"):
         judge = OF_SCORES[name]
         for row in by_row:
             # An order without scores is a map that falls with the rank.
             maps = [scores[row]] if row in scores else -by_row[row].astype(float)
-            found = np.array([[judge(*x) for x in zip(m, right, counted, strict=True)] for m in maps])
-            values[row][name] = found.mean(0) if len(found) else np.full(len(present), np.nan)
-            if row == RANDOM and orders:
-                spread[name] = float(np.std([mean_of(x) for x in found]))
+            judged = np.array([[judge(*x) for x in zip(m, right, counted, strict=True)] for m in maps])
+            values[row][name] = judged.mean(0)
+            if row == RANDOM:
+                spread[name] = float(np.std([mean_of(x) for x in judged]))
     _add_further(values, names, question, methods, others, seed)
     words = "by deletion" if removal == "delete" else f"by {_words(baseline)}"
     return Faithfulness(values, spread, tests, words)

@@ -32,7 +32,7 @@ def ranks_of(scores: Float[np.ndarray, "B T"], counted: Bool[np.ndarray, "B T"],
 def random_ranks(count: int, counted: Bool[np.ndarray, "B T"], seed: int) -> Ranks:
     """Returns so many random orders [M, B, T]."""
     scores = np.random.default_rng(seed).random((count, *counted.shape))
-    return np.stack([ranks_of(row, counted) for row in scores]) if count else scores.astype(int)
+    return np.stack([ranks_of(row, counted) for row in scores])
 
 
 def curves(

@@ -1,6 +1,7 @@
 """Inputs with some of their tokens taken out, and the numbers that a model gives for them."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, get_args
 
 import jax
@@ -45,18 +46,17 @@ def removed_values(
       >>> bool(jnp.allclose(values[0], shorter.value(), atol=1e-5))
       True
     """
-    return _values(question, kept, baseline, removal, at_once)
+    values: Float[Array, "M B"] = _values(question, kept, baseline, removal, at_once)
+    return values
 
 
+@partial(jax.jit, static_argnums=(3, 4))
 def _values(question: Question, kept: Array, baseline: Any, removal: str, at_once: int) -> Array:
     if removal == "replace":
         return values_of(question, kept, baseline, at_once)
     return jax.lax.map(
         lambda kept: deleted(question, kept).value(), kept, batch_size=min(at_once, kept.shape[0])
     )
-
-
-_values: Any = jax.jit(_values, static_argnums=(3, 4))
 
 
 def deleted(question: Question, kept: Bool[Array, "B T"]) -> Question:

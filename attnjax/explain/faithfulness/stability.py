@@ -110,7 +110,7 @@ def seed_variance(question: Question, others: Sequence[Question], method: Ask) -
       Wiegreffe & Pinter, Attention is not not Explanation, 2019, arXiv:1908.04626.
     """
     own, *rest = (_distribution(method(asked)) for asked in (question, *others))
-    return np.mean([np.asarray(divergence(own, other)) for other in rest], axis=0)
+    return np.mean([np.asarray(divergence(jnp.asarray(own), jnp.asarray(other))) for other in rest], axis=0)
 
 
 def _distribution(found: Attribution) -> Float[np.ndarray, "B T"]:

@@ -18,8 +18,8 @@ class Faithfulness:
 
     Attributes:
       values: row → metric → [B], the value for each input. The rows are the attributions, "random order" (the
-        mean over orders), "best order" (the highest AOPC that is known), "rationale" where one is given, and
-        "model", which has the metrics that are of no map.
+        mean over orders), "best order" (the highest AOPC that a search finds), "rationale" where one is
+        given, and "model", which has the metrics that are of no map.
       spread: metric → the standard deviation over random orders of the mean over inputs.
       tests: row → the p of the sign test.
       removal: in words.
@@ -57,7 +57,7 @@ class Faithfulness:
                 ]
             lines.append([row, *cells])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        text = "\n".join("  ".join(map(str.ljust, cells, widths, strict=False)).rstrip() for cells in lines)
+        text = "\n".join("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in lines)
         return f"{text}\nremoved {self.removal}" if self.removal else text
 
 

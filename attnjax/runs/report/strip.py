@@ -35,7 +35,8 @@ def _strip(folder: Path, layer: str, rows: list[dict[str, Any]]) -> Figure:
     heads = len(maps[0])
     width = max(len(chosen), len(NUMBERS))
     figure = Figure(figsize=(1.15 * width, 1.2 * heads + 1.3), dpi=DPI, layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[1.2 * heads, 1.3])
+    both: Any = figure.subfigures(2, 1, height_ratios=[1.2 * heads, 1.3])
+    above, below = both
     panels: Any = above.subplots(heads, len(chosen), squeeze=False)
     for column, (step, of_step) in enumerate(zip(chosen, maps, strict=True)):
         for head, weights in enumerate(of_step):

@@ -1,7 +1,7 @@
 """The attention of a few inputs at every checkpoint, and numbers on its heads."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class Watch(Observer):
 
     def snapshot(self, step: int, params: Any) -> None:
         """Writes the maps of a checkpoint and the numbers on them."""
-        found = {
+        found: dict[str, Any] = {
             path.removesuffix(".weights"): np.asarray(x, np.float32)
             for path, x in jax.device_get(self._read(params, jax.device_put(self._examples))).items()
         }
@@ -126,7 +126,7 @@ class _Tapped:
 
     def __init__(self, model: Any, taps: Taps) -> None:
         self._model, self._taps = model, taps
-        self.found: Mapping[str, jax.Array] = {}
+        self.found: dict[str, jax.Array] = {}
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         output = self._model(*arguments, **options, capture=self._taps)

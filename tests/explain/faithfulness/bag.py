@@ -52,10 +52,21 @@ def bag(tokens, lengths, single, pairs=None) -> Bag:
     )
 
 
+ARRAYS: dict[int, tuple[np.ndarray, ...]] = {}
+
+
+def plain(key: int, question: Bag) -> tuple[np.ndarray, ...]:
+    """Its arrays in NumPy, which are quick to index."""
+    if key not in ARRAYS:
+        parts = (question.single, question.pairs)
+        ARRAYS[key] = (np.asarray(question.tokens), *(np.asarray(x, np.float64) for x in parts))
+    return ARRAYS[key]
+
+
 def number(question: Bag, row: int, kept) -> float:
     """The number of an input with only these places, in float64."""
-    single, pairs = np.asarray(question.single, np.float64), np.asarray(question.pairs, np.float64)
+    tokens, single, pairs = plain(id(question), question)
     counts = np.zeros(len(single))
     for place in kept:
-        counts[int(question.tokens[row, place])] += 1
+        counts[tokens[row, place]] += 1
     return float(counts @ single + counts @ pairs @ counts)

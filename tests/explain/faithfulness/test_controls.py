@@ -146,15 +146,18 @@ def test_a_permutation_moves_weights_among_the_keys_that_have_them() -> None:
 
 
 def test_attention_that_does_not_matter_is_found_out(question: Question, alike: Question) -> None:
-    """Of equal tokens the output stays whatever is attended to, so that an adversary goes to the bound."""
+    """Of equal tokens the output stays: an adversary ends with all weight on the key that had least."""
     assert attention_permutation(alike, orders=4).max() < 1e-5
     assert uniform_attention(alike).max() < 1e-5
     assert attention_permutation(question, orders=4).min() > 1e-4
-    apart, change = adversarial_attention(alike, steps=60)
-    assert apart.min() > 0.5
-    assert apart.max() <= np.log(2) + 1e-5
+    apart, change = adversarial_attention(alike, steps=200)
+    weights = np.asarray(alike.read("blocks.1.attention.weights")["blocks.1.attention.weights"])[:, :, 0]
+    for row, count in enumerate((5, 4)):
+        ends = [[divergence(w[:count], np.eye(count)[key]) for key in range(count)] for w in weights[row]]
+        most = np.max(ends, axis=1).mean()
+        assert 0.93 * most < apart[row] < most + 1e-5
     assert change.max() <= 1e-2
-    strict, kept = adversarial_attention(question, epsilon=1e-4, steps=60)
+    strict, kept = adversarial_attention(question, epsilon=1e-4, steps=200)
     assert kept.max() <= 1e-4
     assert strict.max() < apart.min()
 
@@ -212,7 +215,7 @@ def test_models_of_other_seeds_have_other_maps(question: Question) -> None:
 
 
 def test_a_mechanism_without_such_weights_is_refused() -> None:
-    config = EncoderConfig(dim=8, heads=2, layers=1, head="labels", mechanism="fnet")
+    config = EncoderConfig(dim=8, heads=2, layers=1, head="labels", mechanism="fnet", positions="none")
     model = Encoder(config, vocab=11, rngs=nnx.Rngs(0))
     with pytest.raises(InputError, match="has no weights of attention"):
         uniform_attention(ask(model, TOKENS, target=Target(0)))

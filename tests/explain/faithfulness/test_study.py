@@ -15,8 +15,10 @@ FILE = Path(__file__).parents[3] / "experiments" / "faithfulness.py"
 
 def test_methods_that_fit_have_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     study = find_or_load("faithfulness", FILE).make.task.__globals__
-    few = {"raw": {}, "norm_weighted": {}, "occlusion": {"baseline": True}}
+    few = {"raw": {}, "occlusion": {"baseline": True}}
     monkeypatch.setitem(study, "OPTIONS", few)
+    monkeypatch.setitem(study, "METRICS", ("auprc", "naopc"))
+    monkeypatch.setitem(study, "CONTROLS", ("uniform_attention",))
     source = make_planted(PlantedData("causes", length=5, causes=1))
     config = EncoderConfig(dim=8, heads=2, hidden=8, layers=1, head="labels", mechanism="linear")
     model = Encoder(config, vocab=source.vocab, rngs=nnx.Rngs(0))
