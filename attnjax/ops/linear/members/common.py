@@ -44,8 +44,8 @@ def passed(options: Options, **others: Any) -> Passed:
 
 
 class Member(Protocol[Arguments]):
-    """What a type checker sees of a member: its own arguments, and the output, or output and state."""
     """The type of a member: its own arguments, and the output, or output and state."""
+
     # They overlap on purpose: the first that fits counts, and a parameter list cannot be taken apart.
     @overload
     def __call__(  # type: ignore[overload-overlap]
