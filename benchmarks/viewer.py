@@ -74,10 +74,12 @@ def measure(browser: Chromium, layers: int, heads: int, length: int, repeats: in
     assert browser.problems == []
     opened, head, row = np.median(found, axis=0)
     tiled = html.count('"tiles"')
+    openings = [shown for shown, *_ in found]
     print(
         f"{layers} layers × {heads} heads × {length} tokens: written in {written:.1f} s, "
-        f"{len(html) / 1e6:.1f} MB, {tiled} heads in full; opens in {opened:.0f} ms "
-        f"(at most {max(x for x, *_ in found):.0f}), another head {head:.0f} ms, a row {row:.0f} ms",
+        f"{len(html) / 1e6:.1f} MB, {tiled} heads in full; "
+        f"opens in {opened:.0f} ms ({min(openings):.0f} to {max(openings):.0f}), "
+        f"another head {head:.0f} ms, a row {row:.0f} ms",
         flush=True,
     )
 
