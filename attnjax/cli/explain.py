@@ -27,6 +27,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="FILE", default=place, help=f"the page (default: {place})")
     add("--layers", metavar="N,…", help="their numbers, as 0,3-5 (default: all)")
     add("--heads", metavar="N,…", help="their numbers, as 0,3-5 (default: all)")
+    text = "attributions, by their names (default: the usual ones that fit the model), or none"
+    add("--methods", metavar="NAME,…", help=text)
     text = f"tokens that a decoder writes at most (default: {WRITTEN}); 0: a decoder-only model only reads"
     add("--max-tokens", type=int, default=WRITTEN, metavar="N", help=text)
     text = "of a run: those after the last step, or of the best validation (default: last)"
@@ -48,7 +50,10 @@ def explain(options: argparse.Namespace, notify: Notify) -> int:
 
     reader, written, subtitle = _reader(options)
     asked: dict[str, Any] = {"capture": Capture(layers, heads), "max_tokens": written, "subtitle": subtitle}
+    asked["methods"] = _methods(options.methods)
     explanations = [explained(reader, text, **asked) for text in options.texts]
+    if asked["methods"] != () and not any(each.saliencies for each in explanations):
+        notify("no attributions: the model has neither classes nor tokens to choose")
     html = page(explanations).encode()
     try:
         options.out.write_bytes(html)
@@ -77,6 +82,18 @@ def numbers(name: str, text: str | None) -> tuple[int, ...] | None:
         found += range(int(ends[0]), int(ends[1]) + 1)
     require(len(found) > 0, f"{name} is {text!r}: it names none")
     return tuple(dict.fromkeys(found))
+
+
+def _methods(text: str | None) -> tuple[str, ...] | None:
+    """Returns the names that a text lists, after a look at each; None of None."""
+    if text is None or text == "none":
+        return None if text is None else ()
+    from attnjax.explain.attributions import require_known
+
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        require_known(name)
+    return names
 
 
 def _reader(options: argparse.Namespace) -> tuple[Any, int, str]:

@@ -11,7 +11,9 @@ import numpy as np
 from flax import nnx
 
 from attnjax.config import InputError, require
-from attnjax.explain.viewer import AttentionMap, Explanation
+from attnjax.explain.question import Question
+from attnjax.explain.saliencies import question_of, saliencies
+from attnjax.explain.viewer import AttentionMap, Explanation, Saliency
 from attnjax.models.decoding.generate import generate
 from attnjax.models.decoding.text import TextModel
 from attnjax.models.encoder import Encoder
@@ -43,9 +45,10 @@ def explained(
     *,
     max_tokens: int = 0,
     capture: Capture | None = None,
+    methods: Sequence[str] | None = (),
     subtitle: str = "",
 ) -> Explanation:
-    """Returns the attention maps of a text, and what the model wrote.
+    """Returns the attention maps of a text, what the model wrote, and what each token counts for that.
 
     A decoder-only model reads what it wrote after the text: row t of its maps chose token t + 1. A row of an
     encoder-decoder's decoder has the name of the token that it chose.
@@ -55,6 +58,8 @@ def explained(
       text: the input.
       max_tokens: tokens to write at most; 0: a decoder-only model only reads.
       capture: the layers and heads; None: all.
+      methods: of attribution, by their names; None: the usual ones. A model that has neither classes nor
+        tokens to choose has none.
       subtitle: the model, in words.
 
     Raises:
@@ -68,16 +73,27 @@ def explained(
         if isinstance(reader, Reader):
             names = reader.names(ids)
             maps = _maps(_weights(reader.model, (ids,), capture), capture, {"": (names, names)})
-            return Explanation(text, maps, subtitle=subtitle)
-        return _written(reader, text, ids, max_tokens, capture, subtitle)
+            scored = _scored(question_of(reader.model, ids, (), None), names, methods)
+            return Explanation(text, maps, scored, subtitle=subtitle)
+        return _written(reader, text, ids, max_tokens, capture, methods, subtitle)
     except (ValueError, NotImplementedError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{error} (the input {text[:40]!r} has {len(ids)} tokens)") from None
 
 
+def _scored(question: Question | None, names: Sequence[str], methods: Sequence[str] | None) -> list[Saliency]:
+    return [] if question is None or methods == () else saliencies(question, names, methods)
+
+
 def _written(
-    reader: TextModel, text: str, ids: list[int], max_tokens: int, capture: Capture, subtitle: str
+    reader: TextModel,
+    text: str,
+    ids: list[int],
+    max_tokens: int,
+    capture: Capture,
+    methods: Sequence[str] | None,
+    subtitle: str,
 ) -> Explanation:
     model: Any = reader.model
     read = named(reader.names, reader.decode)
@@ -100,7 +116,9 @@ def _written(
         source, chosen = read(ids), wrote(tokens)
         sides = {"encoder": (source, source), "cross": (chosen, source), "": (chosen, wrote(fed))}
         maps = _maps(_weights(model, (ids, fed), capture), capture, sides, 0)
-    return Explanation(text, maps, written=wrote(tokens), subtitle=subtitle)
+        names = source
+    scored = _scored(question_of(model, ids, tokens, reader.bos), names, methods)
+    return Explanation(text, maps, scored, written=wrote(tokens), subtitle=subtitle)
 
 
 def named(names: Names | None, decode: Callable[[Sequence[int]], str]) -> Names:

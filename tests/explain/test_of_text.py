@@ -11,8 +11,10 @@ from flax import nnx
 
 from attnjax.config import InputError
 from attnjax.data.text.tokenizer import PretrainedTokenizer
-from attnjax.explain import of_text
+from attnjax.explain import ask, attribute, of_text
 from attnjax.explain.of_text import Reader, explained
+from attnjax.explain.saliencies import USUAL
+from attnjax.explain.target import Target
 from attnjax.models import LanguageModel, LanguageModelConfig, Transformer, TransformerConfig, alignment
 from attnjax.models.decoding.text import TextModel
 from attnjax.models.encoder import Encoder
@@ -94,6 +96,7 @@ def test_an_encoder_reads_only_and_a_capture_chooses_layers_and_heads() -> None:
     (shown,) = found.maps
     assert (shown.name, shown.heads, shown.weights.shape) == ("blocks.1.attention", (1,), (1, 4, 4))
     assert ("".join(shown.rows), found.written) == ("badc", ())
+    assert explained(reader, "abc", methods=None).saliencies == []  # It has no classes.
 
 
 def test_what_cannot_be_shown_is_one_line(decoder: TextModel, both: TextModel, monkeypatch) -> None:
@@ -139,3 +142,22 @@ def test_a_tokenizer_of_a_model_names_its_tokens_and_adds_none(tmp_path: Path) -
     assert tokenizer.encode("jumps") == [1, 2]
     assert tokenizer.encode("jumps high high") == [1, 2, 4, 4]
     assert tokenizer.names([1, 2, 3, 0]) == ["jump", "##s", " high", "[PAD]"]
+
+
+def test_each_written_token_has_scores_by_every_method_that_fits(decoder: TextModel, both: TextModel) -> None:
+    found = explained(decoder, "abc", max_tokens=2, methods=None)
+    assert [each.method for each in found.saliencies] == list(USUAL)
+    for each in found.saliencies:
+        assert "".join(each.tokens) == "abc" + found.written[0]
+        assert each.scores.shape == (2, 4)
+        assert each.scores[0, 3] == 0  # It did not stand there yet.
+        row = each.faithfulness["naopc"]
+        assert (row.oracle, 0 <= row.value <= 1) == (1, True)
+        assert each.faithfulness["comprehensiveness"].oracle >= each.faithfulness["comprehensiveness"].value
+    fed = [*ids("abc"), *ids(found.written[0])]
+    place = Target(ids(found.written[1])[0], "probability", 3)
+    alone = attribute("occlusion", ask(decoder.model, jnp.array([fed]), target=place)).scores
+    assert np.allclose(found.saliencies[2].scores[1], alone[0], atol=1e-6)
+    found = explained(both, "hgf", max_tokens=2, methods=("gradient_x_input",))
+    (only,) = found.saliencies
+    assert ("".join(only.tokens), only.scores.shape) == ("hgf", (len(found.written), 3))

@@ -1,7 +1,7 @@
 """Attributions: which tokens a number of the output comes from, by many methods with one interface."""
 
 from attnjax.explain.attributions import attention, gradients, perturbation, relevance, saliency, values
-from attnjax.explain.attributions.attribution import METHODS, Attribution, Method, attribute
+from attnjax.explain.attributions.attribution import METHODS, Attribution, Method, attribute, require_known
 
 __all__ = [
     "METHODS",
@@ -12,6 +12,7 @@ __all__ = [
     "gradients",
     "perturbation",
     "relevance",
+    "require_known",
     "saliency",
     "values",
 ]

@@ -135,9 +135,7 @@ def attribute(name: str, question: Question, **options: Any) -> Attribution:
       >>> attribute("gradient_x_input", ask(model, jnp.array([[3, 1, 4]]))).scores.shape
       (1, 3)
     """
-    if name not in METHODS:
-        near = difflib.get_close_matches(name, METHODS, 3, 0.4) or list(METHODS)
-        require(False, f"method is {name!r}: there is none of this name; the nearest are {', '.join(near)}")
+    require_known(name)
     found = METHODS[name]
     for option in options:
         require(
@@ -146,6 +144,15 @@ def attribute(name: str, question: Question, **options: Any) -> Attribution:
         )
     require_fits(found, question)
     return found.function(question, **options)
+
+
+def require_known(name: str) -> None:
+    """Raises InputError for a name that no method has, with the nearest."""
+    near = difflib.get_close_matches(name, METHODS, 3, 0.4) or list(METHODS)
+    require(
+        name in METHODS,
+        f"method is {name!r}: there is none of this name; the nearest are {', '.join(near)}",
+    )
 
 
 def require_fits(found: Method, question: Question) -> None:
