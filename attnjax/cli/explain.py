@@ -50,7 +50,7 @@ def explain(options: argparse.Namespace, notify: Notify) -> int:
 
     reader, written, subtitle = _reader(options)
     asked: dict[str, Any] = {"capture": Capture(layers, heads), "max_tokens": written, "subtitle": subtitle}
-    asked["methods"] = _methods(options.methods)
+    asked |= {"methods": _methods(options.methods), "notify": notify}
     explanations = [explained(reader, text, **asked) for text in options.texts]
     if asked["methods"] != () and not any(each.saliencies for each in explanations):
         notify("no attributions: the model has neither classes nor tokens to choose")

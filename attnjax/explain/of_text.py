@@ -47,6 +47,7 @@ def explained(
     capture: Capture | None = None,
     methods: Sequence[str] | None = (),
     subtitle: str = "",
+    notify: Callable[[str], None] = lambda _: None,
 ) -> Explanation:
     """Returns the attention maps of a text, what the model wrote, and what each token counts for that.
 
@@ -61,6 +62,7 @@ def explained(
       methods: of attribution, by their names; None: the usual ones. A model that has neither classes nor
         tokens to choose has none.
       subtitle: the model, in words.
+      notify: told what is computed now.
 
     Raises:
       InputError: The text has no tokens, or too many; there is no such layer or head; the model has no
@@ -73,17 +75,22 @@ def explained(
         if isinstance(reader, Reader):
             names = reader.names(ids)
             maps = _maps(_weights(reader.model, (ids,), capture), capture, {"": (names, names)})
-            scored = _scored(question_of(reader.model, ids, (), None), names, methods)
+            scored = _scored(question_of(reader.model, ids, (), None), names, methods, notify)
             return Explanation(text, maps, scored, subtitle=subtitle)
-        return _written(reader, text, ids, max_tokens, capture, methods, subtitle)
+        return _written(reader, text, ids, max_tokens, capture, methods, subtitle, notify)
     except (ValueError, NotImplementedError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{error} (the input {text[:40]!r} has {len(ids)} tokens)") from None
 
 
-def _scored(question: Question | None, names: Sequence[str], methods: Sequence[str] | None) -> list[Saliency]:
-    return [] if question is None or methods == () else saliencies(question, names, methods)
+def _scored(
+    question: Question | None,
+    names: Sequence[str],
+    methods: Sequence[str] | None,
+    notify: Callable[[str], None],
+) -> list[Saliency]:
+    return [] if question is None or methods == () else saliencies(question, names, methods, notify)
 
 
 def _written(
@@ -94,6 +101,7 @@ def _written(
     capture: Capture,
     methods: Sequence[str] | None,
     subtitle: str,
+    notify: Callable[[str], None],
 ) -> Explanation:
     model: Any = reader.model
     read = named(reader.names, reader.decode)
@@ -117,7 +125,7 @@ def _written(
         sides = {"encoder": (source, source), "cross": (chosen, source), "": (chosen, wrote(fed))}
         maps = _maps(_weights(model, (ids, fed), capture), capture, sides, 0)
         names = source
-    scored = _scored(question_of(model, ids, tokens, reader.bos), names, methods)
+    scored = _scored(question_of(model, ids, tokens, reader.bos), names, methods, notify)
     return Explanation(text, maps, scored, written=wrote(tokens), subtitle=subtitle)
 
 

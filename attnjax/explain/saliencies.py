@@ -1,6 +1,6 @@
 """Attributions of a text, each with its measured faithfulness, as the viewer shows them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -57,7 +57,9 @@ def question_of(model: Any, ids: Sequence[int], written: Sequence[int], bos: int
     return ask(model, repeated(ids), jnp.full(rows, len(ids)), fed, target=target)
 
 
-def saliencies(question: Question, names: Sequence[str], methods: Sequence[str] | None) -> list[Saliency]:
+def saliencies(
+    question: Question, names: Sequence[str], methods: Sequence[str] | None, notify: Callable[[str], None]
+) -> list[Saliency]:
     """Returns the scores of tokens by several methods, beside how faithful they are.
 
     Faithfulness is the mean over the rows of the question, of inputs of at most 32 tokens. Longer ones have
@@ -67,14 +69,18 @@ def saliencies(question: Question, names: Sequence[str], methods: Sequence[str] 
       question: from `question_of`.
       names: of the tokens that get scores.
       methods: of `METHODS`; None: the usual ones that fit the model.
+      notify: told what is computed now.
 
     Raises:
       InputError: A method is unknown, or does not fit the model.
     """
     chosen = [name for name in USUAL if _fits(name, question)] if methods is None else methods
-    found = {name: attribute(name, question) for name in chosen}
-    measured = None
+    found, measured = {}, None
+    for name in chosen:
+        notify(f"attributing by {name}")
+        found[name] = attribute(name, question)
     if found and question.present.shape[1] <= MOST_MEASURED:
+        notify("measuring how faithful these are")
         measured = faithfulness(question, dict(found), MEASURES, orders=ORDERS, beam=1)
     return [_saliency(attribution, names, measured) for attribution in found.values()]
 

@@ -25,7 +25,7 @@ def contents(file: Path) -> dict:
 
 
 def test_a_page_has_every_input_with_what_was_written_after_it(attnjax: Run, folder: Path) -> None:
-    code, out, err = attnjax("explain", str(folder), "ab", "é", "--max-tokens", "3")
+    code, out, err = attnjax("explain", str(folder), "ab", "é", "--max-tokens", "3", "--methods", "none")
     assert (code, err) == (0, "")
     assert re.fullmatch(r"explanation\.html: \d+ kB, 2 inputs, 1 layer with 2 heads\n", out)
     shown = contents(Path("explanation.html"))
@@ -34,8 +34,22 @@ def test_a_page_has_every_input_with_what_was_written_after_it(attnjax: Run, fol
     (layer,) = first["maps"]
     assert (layer["name"], layer["firstWritten"]) == ("blocks.0.attention", 1)
     assert shown["tokens"][layer["rows"]][:2] == ["a", "b"]
-    options = ("--max-tokens", "0", "--heads", "1", "--layers", "0", "--out", "other.html")
-    assert attnjax("explain", str(folder), *options, "ab")[0] == 0
+    options = (
+        "--max-tokens",
+        "0",
+        "--heads",
+        "1",
+        "--layers",
+        "0",
+        "--out",
+        "other.html",
+        "--methods",
+        "raw",
+    )
+    code, _, err = attnjax("explain", str(folder), *options, "ab")
+    assert code == 0
+    assert "attributing by raw" in err
+    assert "measuring how faithful" in err
     (only,) = contents(Path("other.html"))["explanations"]
     assert (only["written"], [head["name"] for head in only["maps"][0]["heads"]]) == ([], ["1"])
 
@@ -47,6 +61,10 @@ def test_a_page_has_every_input_with_what_was_written_after_it(attnjax: Run, fol
         (["x", "--layers", "2-"], "--layers is '2-': expected numbers such as 0,3-5"),
         (["x", "--heads", "5-3"], "--heads is '5-3': it names none"),
         (["x", "--layers", "4"], "capture.layers (4,): there are 1, counted from 0"),
+        (
+            ["x", "--methods", "rolout"],
+            "method is 'rolout': there is none of this name; the nearest are rollout",
+        ),
         (["x", "--max-tokens", "-1"], "--max-tokens is -1: expected 0 or more"),
         (["x", "--out", "page.pdf"], "--out is 'page.pdf': expected a name that ends in .html"),
         (["x", "--out", "no/page.html"], "there is no folder 'no'"),
