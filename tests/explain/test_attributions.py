@@ -191,11 +191,9 @@ def test_value_zeroing_is_the_cosine_distance_of_a_blocks_result(
 
 
 def test_images_get_a_score_for_each_patch() -> None:
-    vision = VisionTransformer(
-        VisionConfig(dim=8, heads=2, layers=1, image=4, patch=2, labels=3), rngs=nnx.Rngs(0)
-    )
-    asked = ask(vision, jax.random.normal(jax.random.key(0), (1, 4, 4, 3)))
-    assert attribute("chefer", asked).scores.shape == (1, 4)
+    config = VisionConfig(dim=8, heads=2, layers=1, image=4, patch=2, labels=3)
+    asked = ask(VisionTransformer(config, rngs=nnx.Rngs(0)), jnp.ones((1, 4, 4, 3)), target=Target(1))
+    assert attribute("raw", asked).scores.shape == (1, 4)
 
 
 def test_a_recurrence_has_attributions_too_and_what_does_not_fit_is_named() -> None:

@@ -176,7 +176,7 @@ def test_parameters_are_all_there_is_and_all_are_used_and_named(variant: dict) -
 def test_capture_names_layers_and_changes_no_bit() -> None:
     model, (source, lengths, target) = build(encoder_layers=2, decoder_layers=2), inputs()
     plain = jax.jit(lambda: model(source, lengths, target).logits)()
-    logits, _, captured, _ = jax.jit(lambda: model(source, lengths, target, capture=nn.Capture()))()
+    logits, _, captured, *_ = jax.jit(lambda: model(source, lengths, target, capture=nn.Capture()))()
     np.testing.assert_array_equal(np.asarray(logits), np.asarray(plain))
     assert {path: weights.shape for path, weights in captured.items()} == {
         **{f"encoder.{i}.attention": (B, 4, S, S) for i in range(2)},
@@ -186,7 +186,7 @@ def test_capture_names_layers_and_changes_no_bit() -> None:
     assert not captured["decoder.1.cross_attention"][2, :, :, 1:].any()  # a source of one token
     request = nn.Capture(layers=(1,), heads=(2,), rows=(0, 3))
     request = dataclasses.replace(request, hidden=True)
-    _, _, part, hidden = jax.jit(lambda: model(source, lengths, target, capture=request))()
+    _, _, part, hidden, _ = jax.jit(lambda: model(source, lengths, target, capture=request))()
     assert {path: weights.shape for path, weights in part.items()} == {
         "encoder.1.attention": (B, 1, 2, S),
         "decoder.1.self_attention": (B, 1, 2, T),

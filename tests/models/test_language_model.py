@@ -120,7 +120,7 @@ def test_a_block_that_layers_share_stays_shared_through_jit_and_grad() -> None:
 
 def test_weights_are_captured_by_path_and_dropout_takes_effect() -> None:
     model = build()
-    logits, _, weights, hidden = model(TOKENS, capture=Capture(layers=(1,), rows=(3,), hidden=True))
+    logits, _, weights, hidden, _ = model(TOKENS, capture=Capture(layers=(1,), rows=(3,), hidden=True))
     assert {path: x.shape[:2] for path, x in hidden.items()} == dict.fromkeys(
         ("embedding", "blocks.1", "norm"), (B, 1)
     )

@@ -94,7 +94,7 @@ class Ours:
                 [(path, param.replace(jnp.asarray(values[".".join(map(str, path))]))) for path, param in flat]
             )
         out = self._run(state, inputs, options)._asdict()
-        found = out.pop("weights") | out.pop("hidden") | out
+        found = out.pop("weights") | out.pop("hidden") | out.pop("taps") | out
         return {name: np.asarray(x, np.float64) for name, x in found.items() if x is not None}
 
     def with_settings(self, changes: Mapping[str, Any]) -> Self:
