@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 MODEL = EncoderConfig(dim=32, heads=2, hidden=64, layers=2, head="labels", max_length=64)
 TRAIN = TrainConfig(
-    steps=600, batch_size=64, checkpoint_every=300, warmup_steps=50, learning_rate=3e-3, dropout=0.0
+    steps=400, batch_size=64, checkpoint_every=200, warmup_steps=50, learning_rate=3e-3, dropout=0.0
 )
 SEEDS = range(3)
 SETTINGS: tuple[dict[str, Any], ...] = (
@@ -147,7 +147,7 @@ def _maps(question: Any) -> dict[str, Any]:
 def faithful_maps() -> Iterator[dict[str, Any]]:
     """Which map finds the planted rationale, by mechanism, dropout and depth?
 
-    2 sources × 6 settings × 3 seeds, 600 steps.
+    2 sources × 6 settings × 3 seeds, 400 steps.
     """
     for source in ("sentiment", "causes"):
         for setting in SETTINGS:

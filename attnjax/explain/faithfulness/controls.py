@@ -99,8 +99,8 @@ def adversarial_attention(
 
     By gradient steps the Jensen–Shannon divergence of the weights from the model's own grows, the mean over
     heads of the rows that the target reads, under a penalty on a total variation distance of the output
-    beyond epsilon; the largest of all steps that keep to it counts. It is log 2 = 0.69 at most, and a lower
-    bound of what there is.
+    beyond epsilon; the largest of all steps that keep to it counts. It is log 2 = 0.69 at most, and a local
+    maximum: there may be weights further away.
 
     Args:
       question: from `ask`.
