@@ -106,17 +106,19 @@ class Mechanism:
         """There are no keys to rotate or to normalise."""
         return False
 
-    def require_takes(self, given: Takes, label: str) -> None:
-        """Raises InputError, which begins with a label, where it takes something else than is given.
+    def require_takes(self, given: Takes | tuple[Takes, ...], label: str) -> None:
+        """Raises InputError, which begins with a label, where it takes nothing of what is given.
 
         >>> mine = Layer(name="mine", formula="", target="", takes="graph")
         >>> mine.require_takes("tokens", "model.mechanism is 'mine'")
         Traceback (most recent call last):
         attnjax.config.InputError: model.mechanism is 'mine': mine takes graphs, and here it is given tokens
         """
+        given = (given,) if isinstance(given, str) else given
         require(
-            self.takes == given,
-            f"{label}: {self.name} takes {TAKES[self.takes]}, and here it is given {TAKES[given]}",
+            self.takes in given,
+            f"{label}: {self.name} takes {TAKES[self.takes]}, and here it is given "
+            + " or ".join(TAKES[one] for one in given),
         )
 
     def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:

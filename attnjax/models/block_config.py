@@ -10,9 +10,10 @@ References:
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, Self, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 from attnjax.config import require
+from attnjax.mechanisms.base import Takes
 from attnjax.models.checks import (
     require_choice,
     require_heads_fit,
@@ -56,6 +57,8 @@ _CHOICES_OR_NONE = {
 class BlockConfig:
     """The settings of the blocks of a model."""
 
+    takes: ClassVar[tuple[Takes, ...]] = ("tokens",)
+    """What its layers may be called with."""
     dim: int = 128
     """Width of the vectors that stand for tokens."""
     heads: int = 4

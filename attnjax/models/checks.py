@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
-from attnjax.config import require
+from attnjax.config import InputError, require
 from attnjax.mechanisms import Layer, read
 
 
@@ -101,7 +101,7 @@ def require_mechanism_fits(config: Any) -> None:
             or (isinstance(row, Layer) and row.scaled),
             f"model.attention_scale is {config.attention_scale!r}: {row.name} has no such factor",
         )
-        row.require_takes("tokens", f"model.mechanism is {config.mechanism!r}")
+        row.require_takes(config.takes, f"model.mechanism is {config.mechanism!r}")
         require(
             not row.keys_are_gates or not config.positions.startswith("rope"),
             f"model.positions is {config.positions!r}: it rotates keys, and those of {row.name} are gates; "
@@ -110,6 +110,43 @@ def require_mechanism_fits(config: Any) -> None:
         require(
             not row.keys_are_gates or not config.qk_norm,
             f"model.qk_norm is True: the keys of {row.name} are gates",
+        )
+
+
+PLAIN_POOLING = ("first", "last", "class", "mean", "both", "none")
+"""Pooling without a mechanism, of any model."""
+_NO_POOL = {
+    "hierarchical": "pools words to sentences first, and here there are tokens alone",
+    "co_attention": "gives vectors of both sides, and one is expected",
+    "monotonic": "reads in an order, and a pool has one step",
+    "coverage": "reads step by step, and a pool has one step",
+    "pointer": "writes words, and a vector is expected",
+}
+"""The reasons why mechanisms that take a set, or a context, cannot pool."""
+
+
+def require_pooling(config: Any, places: tuple[str, ...]) -> None:
+    """Raises InputError where pooling is none of these places, and no mechanism that pools tokens."""
+    if config.pooling in places:
+        return
+    try:
+        choices = read(config.pooling, "model.pooling")
+    except InputError as error:
+        raise InputError(f"{error}; or one of {', '.join(places)}") from None
+    label = f"model.pooling is {config.pooling!r}"
+    require(len(choices) == 1, f"{label}: it is of {len(choices)} layers, expected one")
+    (choice,) = choices
+    row, options = choice.row, choice.options
+    row.require_takes(("pool", "context"), label)
+    require(row.name not in _NO_POOL, f"{label}: {row.name} {_NO_POOL.get(row.name)}")
+    require(
+        row.name != "slot_attention" or options.get("learned", False),
+        f"{label}: its slots start at random, and a model has no such draw; expected learned=True",
+    )
+    for name in ("context_dim", "values_dim"):
+        require(
+            options.get(name) in (None, config.dim),
+            f"{label}: {name} is {options.get(name)}, expected model.dim ({config.dim})",
         )
 
 

@@ -10,12 +10,12 @@ from attnjax.models.encoder_config import EncoderConfig
 from attnjax.models.factory import Parts
 from attnjax.models.output import Captured, EncoderOutput
 from attnjax.models.padding import Present, key_mask, places, require_present
+from attnjax.models.pooling import mean, pooled
 from attnjax.models.stack import through
 from attnjax.nn import Dropout, Embedding, folded
 from attnjax.nn.activation import ACTIVATIONS
 from attnjax.nn.taps import Asked, tapped, within
 from attnjax.ops import masks
-from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.masks import Mask
 
 
@@ -55,6 +55,7 @@ class Encoder(nnx.Module):
         )
         self.score = parts.position_score(bidirectional=not config.causal)
         self.norm = parts.read_out()
+        self.pool = parts.pool(config.pooling)
         self.pooler = None if config.pooler is None else parts.dense(config.dim)
         self.head = None if config.head is None else Head(config, vocab, parts)
         self.pair = parts.output(2) if config.pair_head else None
@@ -112,7 +113,7 @@ class Encoder(nnx.Module):
             captured=captured,
             remat=self.config.remat,
         )
-        pooled = self._pooled(states, present)
+        pooled = self._pooled(states, present, captured)
         logits = None
         if self.head is not None:
             of_text = self.config.head == "labels"
@@ -127,10 +128,14 @@ class Encoder(nnx.Module):
             return seen
         return masks.causal() if seen is None else masks.causal() & seen
 
-    def _pooled(self, states: Float[Array, "B T D"], present: Present | None) -> Float[Array, "B D"]:
+    def _pooled(
+        self, states: Float[Array, "B T D"], present: Present | None, captured: Captured
+    ) -> Float[Array, "B D"]:
         place = _end(present, states.shape[1], last=self.config.pooling == "last")
-        if self.config.pooling == "mean":
-            read = _mean(states, present)
+        if self.pool is not None:
+            read = pooled(self.pool, states, present, captured)
+        elif self.config.pooling == "mean":
+            read = mean(states, present)
         elif isinstance(place, int):
             read = states[:, place]
         else:
@@ -149,16 +154,6 @@ def _end(present: Present | None, tokens: int, *, last: bool) -> int | Int[Array
     if not last:
         return jnp.argmax(present, axis=-1)
     return tokens - 1 - jnp.argmax(present[:, ::-1], axis=-1)
-
-
-def _mean(states: Float[Array, "B T D"], present: Present | None) -> Float[Array, "B D"]:
-    """Returns the mean of the vectors of each row's tokens, 0 of a row without any."""
-    wide = states.astype(accumulation_dtype(states))
-    if present is None:
-        return wide.mean(axis=1).astype(states.dtype)
-    inside = present if present.ndim == 2 else jnp.arange(states.shape[1]) < present[:, None]
-    total = jnp.where(inside[..., None], wide, 0).sum(axis=1)
-    return (total / jnp.maximum(inside.sum(axis=1, keepdims=True), 1)).astype(states.dtype)
 
 
 class Head(nnx.Module):

@@ -13,10 +13,11 @@ from typing import Literal, get_args
 from attnjax.config import require
 from attnjax.mechanisms import read
 from attnjax.models.block_config import BlockConfig, Ungated
-from attnjax.models.checks import require_choice, require_positive
+from attnjax.models.checks import require_choice, require_pooling, require_positive
 
 _BESIDE = ("learned", "sinusoidal", "none")
 """Positions that can be had beside distances."""
+POOLING = ("first", "last", "mean")
 Head = Literal["masked_lm", "labels", "token_labels", "spans"]
 
 
@@ -36,8 +37,8 @@ class EncoderConfig(BlockConfig):
     """Types of tokens, such as first and second sentence; 0: there are none."""
     causal: bool = False
     """True if a token sees none after it, as in CLIP."""
-    pooling: Literal["first", "last", "mean"] = "first"
-    """The token whose vector stands for the text, or the mean of all tokens."""
+    pooling: str = "first"
+    """The first or last token, whose vector stands for the text, their mean, or a mechanism that pools: pma."""
     pooler: Ungated | None = None
     """Activation of a layer over that vector; None: there is no such layer."""
     head: Head | None = None
@@ -87,7 +88,7 @@ class EncoderConfig(BlockConfig):
             self.head != "spans" or self.labels == 2,
             f"model.labels is {self.labels}: for spans it must be 2",
         )
-        require_choice("pooling", self.pooling, ("first", "last", "mean"))
+        require_pooling(self, POOLING)
         if not self.causal:
             require_two_sided(self)
 

@@ -8,7 +8,9 @@ from flax import nnx
 
 from attnjax.config import require
 from attnjax.mechanisms import Choice, over_layers, read
+from attnjax.mechanisms.base import Takes
 from attnjax.models.block_config import BlockConfig
+from attnjax.models.checks import PLAIN_POOLING
 from attnjax.nn import (
     Attention,
     AttentionResidual,
@@ -31,6 +33,8 @@ from attnjax.nn import (
 from attnjax.nn.attention.disentangled import DisentangledAttention, DistanceTable
 from attnjax.nn.frames import FrameEmbedding
 from attnjax.nn.joining import Linear
+from attnjax.nn.layouts import GraphLayer, ImageLayer
+from attnjax.nn.pooling import Pool
 from attnjax.ops import positions
 
 _ABSOLUTE = ("sinusoidal", "sinusoidal_halves", "learned")
@@ -47,6 +51,9 @@ _TURNS: dict[str, Any] = {
     "yarn": (positions.YarnScaling, "beta_slow", "beta_fast"),
 }
 """Scalings between slow and fast turns within the original length, and what they call these."""
+
+_LAID_OUT: dict[Takes, Any] = {"image": ImageLayer, "graph": GraphLayer}
+"""The modules that give a layer in a block what it is called with."""
 
 
 class Parts:
@@ -188,7 +195,18 @@ class Parts:
             not (config.remat and getattr(made, "reads_depth", False)),
             f"model.remat is True: {choice.row.name} reads what the layers below left, which is kept",
         )
-        return made
+        laid_out = _LAID_OUT.get(choice.row.takes)
+        return made if laid_out is None else laid_out(made)
+
+    def pool(self, pooling: str) -> Pool | None:
+        """Makes the pool of tokens; None where the pooling is no mechanism, but a token or the mean."""
+        if pooling in PLAIN_POOLING:
+            return None
+        (choice,) = read(pooling)
+        choice = choice.of_model(layer=0, layers=1, max_length=self.config.max_length)
+        layer = make_attention(choice, self.config.dim, self.config.heads, rngs=self.rngs, **self.dtypes)
+        param_dtype, reads = self.dtypes["param_dtype"], choice.row.takes == "context"
+        return Pool(layer, self.config.dim, reads=reads, param_dtype=param_dtype, rngs=self.rngs)
 
     def feed_forward(self, layer: int) -> FeedForward | MixtureOfExperts:
         """Makes the feed-forward layer of block 0, 1, …, all of which are alike."""

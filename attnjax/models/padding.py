@@ -19,6 +19,16 @@ def require_present(name: str, present: Present, rows: tuple[int, ...]) -> None:
         )
 
 
+def inside(present: Present, tokens: int) -> Bool[Array, "B T"]:
+    """Returns True where there is a token.
+
+    Example:
+      >>> inside(jnp.array([1]), 2).tolist()
+      [[True, False]]
+    """
+    return present if present.ndim == 2 else jnp.arange(tokens) < present[:, None]
+
+
 def key_mask(present: Present) -> Mask:
     """Returns the mask by which every query sees the tokens and no padding.
 

@@ -8,6 +8,7 @@ from attnjax.models.output import Captured
 from attnjax.nn import Depth, Dropout, EncoderBlock, folded
 from attnjax.nn.attention.base import MaskLike, ScoreLike
 from attnjax.nn.blocks import ReadOut, read_out
+from attnjax.nn.layouts import Layout
 from attnjax.nn.recomputed import recomputed
 
 
@@ -22,6 +23,7 @@ def through(
     captured: Captured,
     names: tuple[str, str] = ("embedding", "norm"),
     remat: bool = False,
+    layout: Layout = None,
 ) -> Float[Array, "B T D"]:
     """Returns what the blocks make of x.
 
@@ -35,6 +37,7 @@ def through(
       captured: takes in what a capture asks for of the input, the blocks and the norm.
       names: of the input and of the result there.
       remat: True if the insides of blocks are computed again for gradients.
+      layout: of the tokens, for layers of images and graphs.
 
     Raises:
       ValueError: A capture is out of range.
@@ -51,6 +54,7 @@ def through(
             dropout=folded(dropout, i),
             capture=captured.layer(i),
             depth=depth,
+            layout=layout,
         )
         captured.add_layer(i, x, weights)
     x = read_out(norm, x, depth)

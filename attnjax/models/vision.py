@@ -7,10 +7,12 @@ from jaxtyping import Array, Bool, Float
 
 from attnjax.models.factory import Parts
 from attnjax.models.output import Captured, EncoderOutput
+from attnjax.models.pooling import pooled as pooled_by
 from attnjax.models.stack import through
 from attnjax.models.vision_config import VisionConfig
 from attnjax.nn import Dropout, folded, named
 from attnjax.nn.activation import ACTIVATIONS
+from attnjax.nn.layouts import Grid
 from attnjax.nn.patches import Patches, resized
 from attnjax.nn.taps import Asked, Sites, tapped
 
@@ -55,6 +57,7 @@ class VisionTransformer(nnx.Module):
         self.blocks = nnx.List([parts.encoder_block(i, config.layers) for i in range(config.layers)])
         self.norm = parts.read_out()
         width = config.dim * (2 if config.pooling == "both" else 1)
+        self.pool = parts.pool(config.pooling)
         self.pooler = None if config.pooler is None else parts.dense(config.dim, width)
         read = width if config.pooler is None else config.dim
         self.head = None if config.labels is None else parts.output(config.labels, read)
@@ -86,9 +89,15 @@ class VisionTransformer(nnx.Module):
         x = self._embedded(images, masked, captured.sites)
         x = x if dropout is None else dropout.fold("embedding")(x)
         states = through(
-            self.blocks, self.norm, x, dropout=dropout, captured=captured, remat=self.config.remat
+            self.blocks,
+            self.norm,
+            x,
+            dropout=dropout,
+            captured=captured,
+            remat=self.config.remat,
+            layout=Grid(*(side // self.config.patch for side in images.shape[1:3])),
         )
-        pooled = self._pooled(states)
+        pooled = self._pooled(states, captured)
         logits = None
         if self.head is not None:
             dropout = folded(dropout, "head")
@@ -122,12 +131,14 @@ class VisionTransformer(nnx.Module):
         x = jnp.concatenate([*first, x], axis=1)
         return x if self.embedding_norm is None else self.embedding_norm(x)
 
-    def _pooled(self, states: Float[Array, "B T D"]) -> Float[Array, "B W"]:
+    def _pooled(self, states: Float[Array, "B T D"], captured: Captured) -> Float[Array, "B W"]:
         config = self.config
-        before = int(config.class_token) + config.registers
-        read = [states[:, 0]] if config.pooling != "mean" else []
-        if config.pooling != "class":
-            read.append(states[:, before:].mean(axis=1))
+        patches = states[:, int(config.class_token) + config.registers :]
+        read = [states[:, 0]] if config.pooling in ("class", "both") else []
+        if self.pool is not None:
+            read.append(pooled_by(self.pool, patches, None, captured))
+        elif config.pooling != "class":
+            read.append(patches.mean(axis=1))
         pooled = jnp.concatenate(read, axis=-1)
         if self.pooler is None or config.pooler is None:
             return pooled

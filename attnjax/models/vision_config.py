@@ -12,17 +12,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, get_args
 
 from attnjax.config import require
+from attnjax.mechanisms import read
 from attnjax.models.block_config import BlockConfig, Positions, Precision, Ungated
-from attnjax.models.checks import require_choice, require_positive
+from attnjax.models.checks import require_choice, require_pooling, require_positive
 from attnjax.models.encoder_config import EncoderConfig, require_two_sided
 
-Pooling = Literal["class", "mean", "both"]
+POOLING = ("class", "mean", "both")
 
 
 @dataclass(frozen=True)
 class VisionConfig(BlockConfig):
     """The settings of an encoder of images."""
 
+    takes = ("tokens", "image")
     positions: Positions = "learned"
     """Positions of patches: a learned table, which is interpolated for images of other sizes, or none."""
     layers: int = 2
@@ -41,8 +43,8 @@ class VisionConfig(BlockConfig):
     """Learned vectors between the class token and the patches, which attention may use as it likes."""
     mask_token: bool = False
     """True if there is a learned vector for patches that are masked."""
-    pooling: Pooling = "class"
-    """The vector of an image: the class token's, the mean of its patches', or both, one after the other."""
+    pooling: str = "class"
+    """The vector of an image: the class token's, the mean of patches, both joined, or a mechanism's: pma."""
     pooler: Ungated | None = None
     """Activation of a layer over that vector; None: there is no such layer."""
     labels: int | None = None
@@ -55,7 +57,7 @@ class VisionConfig(BlockConfig):
         require(self.registers >= 0, f"model.registers is {self.registers!r}: it must be 0 or more")
         if self.labels is not None:
             require_positive("labels", self.labels)
-        require_choice("pooling", self.pooling, get_args(Pooling))
+        require_pooling(self, POOLING)
         if self.pooler is not None:
             require_choice("pooler", self.pooler, get_args(Ungated))
         require(
@@ -67,10 +69,30 @@ class VisionConfig(BlockConfig):
             f"model.patch is {self.patch}: it must divide model.image ({self.image})",
         )
         require(
-            self.class_token or self.pooling == "mean",
+            self.class_token or self.pooling not in ("class", "both"),
             f"model.pooling is {self.pooling!r}: without class_token it must be mean",
         )
+        self._require_images_fit()
         require_two_sided(self)
+
+    def _require_images_fit(self) -> None:
+        """Raises InputError where a layer of images is given tokens beside the patches, or several images."""
+        for choice in read(self.mechanism):
+            if choice.row.takes != "image":
+                continue
+            given = {"class_token": self.class_token, "registers": self.registers}
+            for name, value in given.items():
+                require(
+                    not value,
+                    f"model.{name} is {value!r}: {choice.row.name} takes images, which have no such token; "
+                    "expected class_token False, registers 0 and pooling mean",
+                )
+            levels = choice.options.get("levels", 1)
+            require(
+                levels == 1,
+                f"model.mechanism is {self.mechanism!r}: {choice.row.name} reads {levels} levels, and here "
+                "there is one image",
+            )
 
 
 @dataclass(frozen=True)

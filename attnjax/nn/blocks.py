@@ -15,6 +15,7 @@ from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.latent.attention_residual import AttentionResidual
 from attnjax.nn.layer_scale import LayerScale
+from attnjax.nn.layouts import Layout
 from attnjax.nn.moe import MixtureOfExperts
 from attnjax.nn.norm import Norm
 from attnjax.nn.taps import Request, Sites, tapped, within
@@ -156,10 +157,12 @@ class EncoderBlock(nnx.Module):
         dropout: Dropout | None = None,
         capture: Request = None,
         depth: Depth | None = None,
+        layout: Layout = None,
     ) -> BlockOutput:
         """Applies the block; the arguments are those of `SoftmaxAttention`.
 
-        Scores, dropout of weights and capture leave out a layer that has no weights.
+        Scores, dropout of weights and capture leave out a layer that has no weights. A layer of images or
+        graphs is told how its tokens lie.
         """
         own = self.attention(
             self.attention_residual.enter(x, depth),
@@ -167,6 +170,7 @@ class EncoderBlock(nnx.Module):
             cache=cache,
             **_of_weights(self.attention, score, folded(dropout, "weights"), within(capture, "attention")),
             **_of_depth(self.attention, depth),
+            **_of_layout(self.attention, layout),
         )
         own = noted(own, within(capture, "attention"))
         between = self.attention_residual.leave(x, own.out, folded(dropout, "attention"), depth)
@@ -270,6 +274,11 @@ def _of_weights(
 def _of_depth(attention: Attention, depth: Depth | None) -> dict[str, Any]:
     """Returns the argument for layers that read what those below left; one of one's own need not say so."""
     return {"depth": depth} if getattr(attention, "reads_depth", False) else {}
+
+
+def _of_layout(attention: Attention, layout: Layout) -> dict[str, Any]:
+    """Returns the argument for layers of images and graphs."""
+    return {"layout": layout} if getattr(attention, "reads_layout", False) else {}
 
 
 def _asked_for(**weights: Array | None) -> dict[str, Array]:

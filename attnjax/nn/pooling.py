@@ -1,0 +1,101 @@
+"""One vector of a set, by a mechanism that pools sets or reads a context."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float
+
+from attnjax.nn.attention.calling import taken
+from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.output import AttentionOutput
+from attnjax.nn.axes import named
+from attnjax.nn.classic.pooling import AttentivePooling
+from attnjax.nn.taps import Request, Sites, tapped
+from attnjax.ops import masks
+
+
+class Pool(nnx.Module):
+    """The mean of the vectors that a layer makes of a set.
+
+    A layer that reads a context gets one learned vector, and the set as its context.
+
+    Args:
+      layer: pools a set, such as `PMA` or `AttentivePooling`, or reads a context, such as `SoftmaxAttention`.
+      dim: D.
+      reads: whether it reads a context.
+      param_dtype: of the learned vector.
+      rngs: draws it.
+
+    Example:
+      >>> pool = Pool(AttentivePooling(8, 3, rngs=nnx.Rngs(0)), 8, rngs=nnx.Rngs(0))
+      >>> pool(jnp.ones((2, 5, 8)), capture=Capture()).weights.shape
+      (2, 3, 1, 5)
+    """
+
+    def __init__(
+        self,
+        layer: Any,
+        dim: int,
+        *,
+        reads: bool = False,
+        param_dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.layer = layer
+        self.query: nnx.Param[Array] | None = nnx.data(None)
+        if reads:
+            start = dim**-0.5 * jax.random.normal(rngs.params(), (1, dim), param_dtype)
+            self.query = nnx.Param(start, **named("slots", "embed"))
+
+    def __call__(
+        self,
+        x: Float[Array, "B S D"],
+        *,
+        present: Bool[Array, "B S"] | None = None,
+        capture: Request = None,
+    ) -> AttentionOutput:
+        """Returns the vectors [B, D] of sets and the weights [B, N, K, S] of the K vectors that they are of.
+
+        Args:
+          x: the sets.
+          present: False for padding; None: there is none.
+          capture: the heads and rows of the weights to return; of `AttentivePooling` its hops are the heads.
+            There are none where the layer gives none.
+        """
+        mask: Any = present
+        if present is not None and not isinstance(self.layer, AttentivePooling):
+            mask = masks.dense(present[:, None, None, :])
+        asked = Capture(rows=capture.rows) if isinstance(capture, Sites) else capture
+        more = taken(self.layer.__call__, {"mask": mask} | ({} if asked is None else {"capture": Capture()}))
+        if self.query is None:
+            own = self.layer(x, **more)
+        else:
+            query = jnp.broadcast_to(self.query[...].astype(x.dtype), (len(x), *self.query.shape))
+            own = self.layer(query, x, **more)
+        weights = own.weights
+        if isinstance(self.layer, AttentivePooling):
+            weights = weights[..., None, :]
+        if isinstance(capture, Sites) and weights is not None:
+            capture.offer("weights", writable=False)
+        out = tapped(capture, "out", own.out.mean(-2))
+        if asked is None or weights is None:
+            return AttentionOutput(out)
+        weights = _of(weights, asked)
+        if isinstance(capture, Sites):
+            if capture.reads("weights"):
+                capture.note("weights", weights)
+            return AttentionOutput(out)
+        return AttentionOutput(out, None, weights)
+
+
+def _of(weights: Float[Array, "B N K S"], asked: Capture) -> Float[Array, "B n k S"]:
+    """Returns the heads and rows that are asked for; rows beyond those of a pool are of other layers."""
+    asked.require_within("heads", weights.shape[1])
+    asked = asked.within("rows", weights.shape[2])
+    if asked.heads is not None:
+        weights = weights[:, np.array(asked.heads, int)]
+    return weights if asked.rows is None else weights[:, :, np.array(asked.rows, int)]
