@@ -44,7 +44,7 @@ def passed(options: Options, **others: Any) -> Passed:
 
 
 class Member(Protocol[Arguments]):
-    """The type of a member: its own arguments, and the output, or output and state."""
+    """A member as a type checker sees it: its own arguments, and the output, or output and state."""
 
     # They overlap on purpose: the first that fits counts, and a parameter list cannot be taken apart.
     @overload
