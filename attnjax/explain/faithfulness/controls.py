@@ -93,7 +93,12 @@ def _evened(question: Question) -> Float[Array, " B"]:
 
 
 def adversarial_attention(
-    question: Question, epsilon: float = 0.01, steps: int = 200, layer: int = -1, seed: int = 0
+    question: Question,
+    epsilon: float = 0.01,
+    steps: int = 200,
+    starts: int = 8,
+    layer: int = -1,
+    seed: int = 0,
 ) -> tuple[Float[np.ndarray, " B"], Float[np.ndarray, " B"]]:
     """Returns how far other weights of a layer can be while the output stays, and how far the output then is.
 
@@ -106,8 +111,9 @@ def adversarial_attention(
       question: from `ask`.
       epsilon: the change of the output that is allowed.
       steps: of Adam.
+      starts: places to begin at, of which the best end counts for each input.
       layer: its number; -1 is the last.
-      seed: of the first step, which must not begin at the model's own weights.
+      seed: draws them.
 
     Raises:
       InputError: the layer's weights are no distributions.
@@ -122,12 +128,13 @@ def adversarial_attention(
         bool((weights >= 0).all()),
         f"metrics has 'adversarial_attention': the weights of {path} are no distributions",
     )
-    found = _adversary(question, epsilon, jax.random.key(seed), path, steps)
+    keys = jax.random.split(jax.random.key(seed), starts)
+    found = _adversary(question, epsilon, keys, path, steps)
     return np.asarray(found[0]), np.asarray(found[1])
 
 
 @partial(jax.jit, static_argnums=(3, 4))
-def _adversary(question: Question, epsilon: Any, key: Array, path: str, steps: int) -> tuple[Array, Array]:
+def _adversary(question: Question, epsilon: Any, keys: Array, path: str, steps: int) -> tuple[Array, Array]:
     weights, own = question.read(path)[path], outputs(question)
 
     def judged(bias: Array) -> tuple[Array, Array]:
@@ -140,7 +147,6 @@ def _adversary(question: Question, epsilon: Any, key: Array, path: str, steps: i
         return (_PENALTY * jax.nn.relu(change - epsilon) - apart).sum(), (apart, change)
 
     adam = optax.adam(_STEP)
-    bias = 0.1 * jax.random.normal(key, weights.shape)
 
     def step(state: Any, _: None) -> tuple[Any, None]:
         bias, moments, best, at = state
@@ -150,9 +156,15 @@ def _adversary(question: Question, epsilon: Any, key: Array, path: str, steps: i
         state = bias + updates, moments, jnp.where(better, apart, best), jnp.where(better, change, at)
         return state, None
 
-    none = jnp.zeros(own.shape[0])
-    (_, _, best, at), _ = jax.lax.scan(step, (bias, adam.init(bias), none, none), length=steps)
-    return best, at
+    def found(key: Array) -> tuple[Array, Array]:
+        bias, none = jax.random.normal(key, weights.shape), jnp.zeros(own.shape[0])
+        state = bias, adam.init(bias), none, none
+        (_, _, best, at), _ = jax.lax.scan(step, state, length=steps)
+        return best, at
+
+    best, at = jax.vmap(found)(keys)
+    chosen = jnp.argmax(best, axis=0)[None]
+    return jnp.take_along_axis(best, chosen, axis=0)[0], jnp.take_along_axis(at, chosen, axis=0)[0]
 
 
 def _biased(bias: Array, x: Float[Array, "*B R S"]) -> Float[Array, "*B R S"]:
