@@ -13,7 +13,7 @@ import pytest
 
 import attnjax
 from attnjax.cli import main
-from attnjax.cli.command_line import COMMANDS
+from attnjax.cli.command_line import COMMANDS, _parser
 from attnjax.pretrained import family
 
 ROOT = Path(__file__).parents[1]
@@ -44,8 +44,9 @@ def refuses(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """Returns what the command line has against a command, without running it; nothing if it has nothing."""
     stands_for_one = any(re.fullmatch("[A-Z…]+", a) for a in arguments)
     if arguments[0] == "run" and arguments[1:2] and arguments[1] in SHIPPED and not stands_for_one:
-        # It takes the same fields, and starts nothing.
-        return capsys.readouterr().err if main(["show", *arguments[1:]]) else ""
+        # It takes the same fields, and starts nothing; the options of a start are `run`'s own.
+        _, fields = _parser().parse_known_args(arguments)
+        return capsys.readouterr().err if main(["show", arguments[1], *fields]) else ""
     if arguments[0].startswith("-"):
         return ""
     if arguments[0] not in COMMANDS:

@@ -28,7 +28,7 @@ Account = Callable[[Encoder, Arrays], Mapping[str, Mapping[str, float]]]
 
 
 @dataclass(frozen=True)
-class Label(Prediction):
+class PlantedLabel(Prediction):
     """The likeliest label of a sequence, and how likely it is."""
 
     text: str
@@ -144,7 +144,7 @@ class PlantedTask(ModelTask[Encoder]):
         tokens = [known[word] for word in text.split()]
         return tokens if tokens[:1] == [START] else [START, *tokens]
 
-    def predict(self, params: Params, inputs: Sequence[Sequence[int]]) -> list[Label]:
+    def predict(self, params: Params, inputs: Sequence[Sequence[int]]) -> list[PlantedLabel]:
         """Returns the likeliest label of each sequence of tokens."""
         width = 1 << (max(map(len, inputs)) - 1).bit_length()
         if self.config.positions == "learned":
@@ -154,7 +154,7 @@ class PlantedTask(ModelTask[Encoder]):
             row[: len(own)] = own
         arrays = {"tokens": tokens, "lengths": np.array([len(own) for own in inputs], np.int32)}
         found = self.infer(probabilities, params, arrays)
-        return [Label(self.source.labels[int(row.argmax())], float(row.max())) for row in found]
+        return [PlantedLabel(self.source.labels[int(row.argmax())], float(row.max())) for row in found]
 
     def _right(self, params: Params, arrays: Arrays) -> float:
         given = {name: arrays[name] for name in ("tokens", "lengths")}

@@ -35,4 +35,7 @@ def test_the_scalars_of_the_optimiser_and_the_loss_are_traced() -> None:
         "clip_norm",
         "ema_decay",
         "rate_factors",
+        "layer_decay",
+        "patience",
+        "least_improvement",
     }
