@@ -266,7 +266,7 @@ def test_runs_explain_what_they_attend_to(attnjax, runs: Path) -> None:
         next(path for path in sorted(runs.iterdir()) if path.name.startswith(name))
         for name in ("translation", "recall")
     )
-    code, out, err = attnjax("explain", str(translation), "17", "12")
+    code, out, err = attnjax("explain", str(translation), "17", "12", "--methods", "none")
     assert (code, err) == (0, "")
     assert "2 inputs, 3 layers with 2 heads" in out
     page = Path("explanation.html").read_text(encoding="utf-8")
@@ -275,7 +275,7 @@ def test_runs_explain_what_they_attend_to(attnjax, runs: Path) -> None:
         "written"
     ]
     assert "".join(written).replace("<eos>", "").replace("▁", " ").strip() == answer
-    code, out, err = attnjax("explain", str(recall), "1 2 3", "--out", "recall.html")
+    code, out, err = attnjax("explain", str(recall), "1 2 3", "--out", "recall.html", "--methods", "none")
     assert (code, err) == (0, "")
     assert '"written":[]' in Path("recall.html").read_text(encoding="utf-8")
     assert "'zzz' is no token" in attnjax("explain", str(recall), "zzz")[2]
