@@ -26,6 +26,7 @@ from attnjax.experiment.registry import experiment
 from attnjax.models.config import TransformerConfig
 from attnjax.sweeps.registry import sweep
 from attnjax.tasks.config import CrossEntropyConfig
+from attnjax.tasks.translation.config import SearchConfig
 from attnjax.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Translation:
         weight_decay=0.05,
     )
     loss: CrossEntropyConfig = CrossEntropyConfig(label_smoothing=0.1)
+    search: SearchConfig = SearchConfig()
     seed: int = 0
     """Decides the initial parameters and the dropout; the data has a seed of its own."""
 
@@ -53,7 +55,12 @@ class Translation:
         from attnjax.tasks.translation.task import TranslationTask
 
         return TranslationTask(
-            self.data, self.model, loss=self.loss, batch_size=self.train.batch_size, folder=folder
+            self.data,
+            self.model,
+            loss=self.loss,
+            batch_size=self.train.batch_size,
+            folder=folder,
+            search=self.search,
         )
 
 

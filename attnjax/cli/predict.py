@@ -18,6 +18,29 @@ if TYPE_CHECKING:
 BETWEEN_NOTES = 10.0
 """Seconds from one line of progress to the next."""
 
+SEARCH: dict[str, tuple[Any, str]] = {
+    "beams": (int, "beams of a sentence; 1 takes the likeliest token at each step"),
+    "n_best": (int, "so many translations of each line, the best first, on lines of their own"),
+    "length_penalty": (("none", "average", "gnmt"), "by what the log probability is divided"),
+    "alpha": (float, "of the length penalty gnmt"),
+    "coverage_penalty": (("none", "summary", "wu"), "for source pieces read again, or left out"),
+    "beta": (float, "of the coverage penalty"),
+    "min_length": (int, "least tokens of a translation"),
+    "max_length": (int, "most tokens of a translation"),
+    "min_ratio": (float, "least tokens for each token of the source"),
+    "max_ratio": (float, "most tokens for each token of the source"),
+    "block_ngrams": (int, "no run of so many tokens comes twice"),
+    "block_except": (list, "but for runs with its tokens; may be given again"),
+    "ban": (list, "a text that may not come; may be given again"),
+    "ban_unknown": (bool, "the unknown token may not come"),
+    "replace_unknown": (bool, "an unknown token becomes the source piece that it looks at most"),
+    "prefix": (str, "what each translation begins with"),
+    "temperature": (float, "draw translations in place of searching"),
+    "samples": (int, "of so many drawn ones the one most like the others (MBR with chrF)"),
+    "seed": (int, "of what is drawn"),
+}
+"""The options of the search: fields of `SearchConfig`, with their types and what they mean."""
+
 T = TypeVar("T")
 
 
@@ -40,6 +63,20 @@ def _arguments(parser: argparse.ArgumentParser, details: str, meaning: str) -> N
     parser.add_argument("--file", type=Path, metavar="FILE", help="take the lines of a file as inputs")
     parser.add_argument("--json", action="store_true", help="print a JSON object for each input, one a line")
     parser.add_argument(details, dest="details", action="store_true", help=meaning)
+    parser.add_argument("--scores", action="store_true", help="begin each line with its log probability")
+    more = "another run of the same shape and tokens; together they answer as an ensemble"
+    parser.add_argument("--ensemble", action="append", default=[], metavar="RUN", help=more)
+    group = parser.add_argument_group("search, of runs that translate (default: as the run's config has it)")
+    for name, (kind, meaning) in SEARCH.items():
+        flag = f"--{name.replace('_', '-')}"
+        if kind is bool:
+            group.add_argument(flag, dest=name, action="store_const", const=True, help=meaning)
+        elif kind is list:
+            group.add_argument(flag, dest=name, action="append", metavar="TEXT", help=meaning)
+        elif isinstance(kind, tuple):
+            group.add_argument(flag, dest=name, choices=kind, help=meaning)
+        else:
+            group.add_argument(flag, dest=name, type=kind, metavar=kind.__name__.upper(), help=meaning)
     text = "those after the last step, or of the best validation (default: last)"
     parser.add_argument("--weights", choices=("best", "last"), default="last", help=text)
 
@@ -52,10 +89,14 @@ def predict(options: argparse.Namespace, notify: Notify) -> int:
     registry.discover(options.experiments)
     run = store.resolve(options.run, options.runs)
     texts, source, total = _inputs(options)
-    answers = predictions(run, texts, source=source, weights=options.weights)
+    changes = {name: getattr(options, name) for name in SEARCH if getattr(options, name) is not None}
+    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
+    others = [store.resolve(name, options.runs) for name in options.ensemble]
+    given: dict[str, Any] = {"source": source, "weights": options.weights}
+    answers = predictions(run, texts, search=changes, ensemble=others, **given)
     shown = _json if options.json else _readable
     for text, answer in answers if sys.stdout.isatty() else _with_progress(answers, total, notify):
-        print(shown(text, answer, options.details), flush=True)
+        print(shown(text, answer, options), flush=True)
     return 0
 
 
@@ -87,17 +128,23 @@ def _lines(file: Path) -> Iterator[bytes]:
         yield from lines
 
 
-def _readable(text: str, answer: "Prediction | None", details: bool) -> str:
+def _readable(text: str, answer: "Prediction | None", options: argparse.Namespace) -> str:
     if answer is None:
         return ""
-    picture = answer.picture() if details else ""
-    return f"{answer.text}\n{picture}" if picture else answer.text
+    lines = []
+    for one in answer.ranked():
+        scored = options.scores and one.log_prob is not None
+        lines.append(f"{one.log_prob:.4f}\t{one.text}" if scored else one.text)
+        picture = one.picture() if options.details else ""
+        lines += [picture] if picture else []
+    return "\n".join(lines)
 
 
-def _json(text: str, answer: "Prediction | None", details: bool) -> str:
+def _json(text: str, answer: "Prediction | None", options: argparse.Namespace) -> str:
     record: dict[str, Any] = {"input": text}
     if answer is not None:
-        record |= answer.record() | (answer.details() if details else {})
+        record |= answer.record() | (answer.details() if options.details else {})
+        record |= {"log_prob": answer.log_prob} if options.scores else {}
     return json.dumps(record, ensure_ascii=False)
 
 

@@ -11,11 +11,15 @@ if TYPE_CHECKING:
     from attnjax.models.decoding.alignment import alignment as alignment
     from attnjax.models.decoding.beams import beams as beams
     from attnjax.models.decoding.contrastive import contrastive_search as contrastive_search
+    from attnjax.models.decoding.ensemble import Ensemble as Ensemble
     from attnjax.models.decoding.generate import Decoded as Decoded
     from attnjax.models.decoding.generate import generate as generate
     from attnjax.models.decoding.generate import stream as stream
+    from attnjax.models.decoding.rules import rules as rules
     from attnjax.models.decoding.sampling import greedy as greedy
     from attnjax.models.decoding.sampling import sampling as sampling
+    from attnjax.models.decoding.scoring import Forced as Forced
+    from attnjax.models.decoding.scoring import force as force
     from attnjax.models.decoding.speculative import speculative as speculative
     from attnjax.models.decoding.weights import for_decoding as for_decoding
     from attnjax.models.detr import Detections as Detections

@@ -272,6 +272,16 @@ class Transformer(nnx.Module):
         assert output.cache is not None
         return output.logits, output.cache, output.hidden["decoder_norm"]
 
+    def attend(
+        self, tokens: Int[Array, "B T"], cache: DecoderCache
+    ) -> tuple[Float[Array, "B T V"], DecoderCache, Float[Array, "B T S"]]:
+        """Returns as `extend` logits and cache, and the last layer's mean attention to the source."""
+        last = len(self.decoder) - 1
+        output = self.decode(tokens, None, cache.source_lengths, cache=cache, capture=Capture(layers=(last,)))
+        assert output.cache is not None
+        weights = output.weights[f"decoder.{last}.cross_attention"]
+        return output.logits, output.cache, weights.mean(axis=1)
+
     def _vectors(self, source: Array) -> int:
         """Returns the number of vectors that a source makes."""
         rows: int = source.shape[1]

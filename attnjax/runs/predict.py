@@ -1,7 +1,9 @@
 """Answers of trained runs to new inputs."""
 
+import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from attnjax.config import InputError
@@ -17,7 +19,13 @@ PIECE = 64
 
 
 def predictions(
-    run: Run, texts: Iterable[str], *, source: str | None = None, weights: Weights = "last"
+    run: Run,
+    texts: Iterable[str],
+    *,
+    source: str | None = None,
+    weights: Weights = "last",
+    search: Mapping[str, Any] = MappingProxyType({}),
+    ensemble: Sequence[Run] = (),
 ) -> "Iterator[tuple[str, Prediction | None]]":
     """Yields each text with the answer to it, in order; None for an empty text.
 
@@ -26,12 +34,16 @@ def predictions(
       texts: one input each.
       source: the name of the file that the texts are lines of, for errors.
       weights: the parameters after the "last" step, or those of the "best" validation.
+      search: other settings of a run that searches for its answers.
+      ensemble: other runs, which answer together with this one.
 
     Raises:
       InputError: the run has no answers to give, has no such checkpoint, or is being trained right now; or a
-        text stands for no input.
+        text stands for no input; or the run does not search, or makes no ensemble with the others.
     """
     task, params = trained_task(run, weights)
+    if search or ensemble:
+        task, params = _searching(run, task, params, search, [(r.name, *trained_task(r)) for r in ensemble])
     lines = enumerate((text.rstrip("\n") for text in texts), 1)
     several = False
     while piece := list(itertools.islice(lines, PIECE)):
@@ -48,7 +60,7 @@ def predictions(
         several = True
 
 
-def trained_task(run: Run, weights: Weights) -> "tuple[Predicts, Any]":
+def trained_task(run: Run, weights: Weights = "last") -> "tuple[Predicts, Any]":
     """Returns a run's task and parameters. Raises InputError where it cannot predict or has no checkpoint."""
     _, config = run.load()
     start_jax(1)
@@ -65,6 +77,18 @@ def trained_task(run: Run, weights: Weights) -> "tuple[Predicts, Any]":
         except FileNotFoundError as error:
             raise InputError(f"{error}: train the run first") from None
     return task, params
+
+
+def _searching(
+    run: Run, task: Any, params: Any, search: Mapping[str, Any], others: Sequence[tuple[str, Any, Any]]
+) -> tuple[Any, Any]:
+    from attnjax.tasks.base import Searches
+
+    if not isinstance(task, Searches):
+        given = ", ".join([*search, *(["ensemble"] if others else [])])
+        raise InputError(f"{run.name} does not search for answers: it has no use for {given}")
+    task.search = dataclasses.replace(task.search, **search)
+    return task, task.joined(params, others) if others else params
 
 
 def _input(task: "Predicts", text: str, place: str) -> Any:

@@ -119,6 +119,12 @@ class Prediction:
 
     text: str
     """The answer in one line, for people."""
+    log_prob: float | None = None
+    """What the model gives the answer, where it says so."""
+
+    def ranked(self) -> "Sequence[Prediction]":
+        """Returns the answers of which this is the best."""
+        return [self]
 
     def record(self) -> dict[str, Any]:
         """Returns the answer as JSON holds it."""
@@ -146,6 +152,17 @@ class Predicts(Task, Protocol):
 
     def predict(self, params: Params, inputs: Sequence[Any]) -> Sequence[Prediction]:
         """Returns the answer to each input, in order."""
+
+
+@runtime_checkable
+class Searches(Predicts, Protocol):
+    """A task whose answers are searched for, by settings that may be others than those of the training."""
+
+    search: Any
+    """A frozen dataclass."""
+
+    def joined(self, params: Params, others: Sequence[tuple[str, Any, Params]]) -> Params:
+        """Returns parameters with which the task and other runs (name, task, parameters) answer together."""
 
 
 @runtime_checkable

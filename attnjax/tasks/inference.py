@@ -13,15 +13,19 @@ ROWS = 256
 
 
 def in_batches(
-    function: Callable[[Params, Any], Any], params: Params, arrays: Mapping[str, np.ndarray]
+    function: Callable[[Params, Any], Any],
+    params: Params,
+    arrays: Mapping[str, np.ndarray],
+    *,
+    rows: int | None = None,
 ) -> Any:
-    """Returns function(params, arrays) on the host, computed in batches of equal size.
+    """Returns function(params, arrays) on the host, computed in batches of equal size, of `rows` if given.
 
     >>> in_batches(lambda params, arrays: params * arrays["x"], 2.0, {"x": np.arange(3)})
     array([0., 2., 4.], dtype=float32)
     """
     count = len(next(iter(arrays.values())))
-    rows = min(ROWS, 1 << (count - 1).bit_length())
+    rows = rows or min(ROWS, 1 << (count - 1).bit_length())
     results = []
     for start in range(0, count, rows):
         part = {name: _filled(array[start : start + rows], rows) for name, array in arrays.items()}

@@ -148,7 +148,12 @@ class ModelTask(abc.ABC, Generic[Model]):
         return model
 
     def infer(
-        self, function: Callable[[Model, Any], Any], params: Params, arrays: Mapping[str, np.ndarray]
+        self,
+        function: Callable[[Model, Any], Any],
+        params: Params,
+        arrays: Mapping[str, np.ndarray],
+        *,
+        rows: int | None = None,
     ) -> Any:
         """Returns function(model, arrays) on the host, computed in batches; each shape compiles once.
 
@@ -156,10 +161,11 @@ class ModelTask(abc.ABC, Generic[Model]):
           function: a method of the task, or another function that stays the same from call to call.
           params: the parameters of the model.
           arrays: any number of rows.
+          rows: of a batch, whatever their number; None: a few sizes.
         """
         if function not in self._compiled:
             self._compiled[function] = jax.jit(lambda params, arrays: function(self.model(params), arrays))
-        return in_batches(self._compiled[function], params, arrays)
+        return in_batches(self._compiled[function], params, arrays, rows=rows)
 
     @cached_property
     def _init(self) -> Any:

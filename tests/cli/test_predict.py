@@ -279,3 +279,16 @@ def test_runs_explain_what_they_attend_to(attnjax, runs: Path) -> None:
     assert (code, err) == (0, "")
     assert '"written":[]' in Path("recall.html").read_text(encoding="utf-8")
     assert "'zzz' is no token" in attnjax("explain", str(recall), "zzz")[2]
+
+
+def test_a_search_by_options_prints_n_best_lines_with_their_scores(runs, translate, capsys):
+    lines = translate("12", "7", "--beams", "3", "--n-best", "2", "--scores", "--length-penalty", "gnmt")
+    assert len(lines) == 4
+    assert all(float(line.split("\t")[0]) < 0 for line in lines)
+    assert len({line.split("\t")[1] for line in lines[:2]}) == 2
+    (record,) = map(json.loads, translate("12", "--beams", "3", "--n-best", "2", "--json"))
+    assert record["translation"] == record["n_best"][0]["translation"]
+    assert main(["translate", "translation", "12", "--beams", "0", "--runs", str(runs)]) == 2
+    assert "search.beams is 0" in capsys.readouterr().err
+    assert main(["predict", "recall", "1 2", "--beams", "2", "--runs", str(runs)]) == 2
+    assert "has no use for beams" in capsys.readouterr().err

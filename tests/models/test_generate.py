@@ -288,7 +288,7 @@ def test_one_beam_is_greedy_and_many_find_the_likeliest_of_all(model: LanguageMo
 
 def test_beams_take_tokens_back(model: LanguageModel) -> None:
     with pytest.raises(
-        ValueError, match=r"strategy beams\(3, 1.0, False\): expected one that takes no token"
+        ValueError, match=r"strategy beams\(3, 1.0, power, 0.0, 3, False\): expected one that takes no token"
     ):
         stream(model, *prompts(2), strategy=beams(3), **OPTIONS)
     with pytest.raises(ValueError, match="beams 0: expected a whole number, 1 or more"):

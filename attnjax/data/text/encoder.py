@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from attnjax.config import InputError
+from attnjax.config import InputError, require
 from attnjax.data.text.example import Example
 from attnjax.data.text.rows import Rows
 from attnjax.data.text.tokenizer import BOS, EOS, PAD, Tokenizer
@@ -67,6 +67,21 @@ class TextEncoder:
         if most is not None:
             width = max(longest, min(width, most))
         return {"source": rows.padded(width, PAD), "source_lengths": rows.lengths}
+
+    def by_width(self, texts: Sequence[str], *, most: int | None = None) -> list[list[int]]:
+        """Returns the places of texts, those together whose `sources` are as wide alone."""
+        places: dict[int, list[int]] = {}
+        for place, text in enumerate(texts):
+            width = self.sources([text], most=most)["source"].shape[1]
+            places.setdefault(width, []).append(place)
+        return list(places.values())
+
+    def require_same_tokens(self, other: "TextEncoder", name: str) -> None:
+        """Raises InputError where another run's tokens are not these."""
+        for side in ("source", "target"):
+            own, its = getattr(self, side), getattr(other, side)
+            alike = own.size == its.size and own.names(range(own.size)) == its.names(range(its.size))
+            require(alike, f"{name} has other {side} tokens: an ensemble needs the same")
 
     def save(self, folder: Path) -> None:
         """Writes both tokenizers and the widths into the folder."""

@@ -66,6 +66,7 @@ class ContrastiveSearch(PytreeNode):
 
     random: ClassVar[bool] = False
     streams: ClassVar[bool] = True
+    ruled: ClassVar[bool] = False
 
     def begin(self, model: Decodable, start: Start) -> Contrast:
         """Returns the state before the first token."""

@@ -10,7 +10,10 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from attnjax.models.decoding.alignment import forced
+from attnjax.models.decoding.beams import Beams, Ranked
 from attnjax.models.decoding.loop import Decodable, Marks, Strategy, begin, ends, proceed
+from attnjax.models.decoding.rules import Bound, Rules, bounded
+from attnjax.models.decoding.rules import rules as no_rules
 from attnjax.models.decoding.sampling import greedy
 from attnjax.models.encoder_decoder import Transformer
 from attnjax.models.output import Weights
@@ -26,12 +29,14 @@ class Decoded(NamedTuple):
       lengths: [B].
       scores: [B], where the strategy has such, as beams have.
       weights: those that a capture asked for, by the path of their layer; None where none was given.
+      ranked: the best sequences of each row, where beams were searched.
     """
 
     tokens: Int[Array, "B L"]
     lengths: Int[Array, " B"]
     scores: Float[Array, " B"] | None
     weights: Weights | None
+    ranked: Ranked | None = None
 
 
 def generate(
@@ -48,6 +53,8 @@ def generate(
     key: Array | None = None,
     tile: tuple[int, int] | None = None,
     capture: Capture | None = None,
+    rules: Rules | None = None,
+    prefix: Int[Array, "B P"] | None = None,
 ) -> Decoded:
     """Emits tokens until every row has ended, in one compiled loop.
 
@@ -72,10 +79,13 @@ def generate(
         their number and theirs. It costs the time of that many rows, and is not for use inside jit.
       capture: weights of an encoder-decoder's decoder to return; row t belongs to the step that emitted
         token t.
+      rules: of what may be emitted, for a strategy that keeps them, as greedy, sampling and beams do.
+      prefix: tokens that a row begins with, -1 where any may stand; for such a strategy.
 
     Raises:
       ValueError: max_length is not positive, or more than there are learned positions; the capture is out of
-        range, or the model has no encoder; there is no bos or key where one is needed; shapes do not fit.
+        range, or the model has no encoder; there is no bos or key where one is needed; shapes do not fit;
+        the strategy keeps no rules.
 
     Example:
       >>> from attnjax.models import LanguageModel, LanguageModelConfig, sampling
@@ -88,16 +98,16 @@ def generate(
       >>> generate(model, prompts, lengths, strategy=drawn, **options).tokens.shape
       (2, 3)
     """
-    run = _Run(model, inputs, lengths, strategy, bos, eos, pad, max_length, padding, key)
+    run = _Run(model, inputs, lengths, strategy, bos, eos, pad, max_length, padding, key, rules, prefix)
     if capture is not None and not isinstance(model, Transformer):
         raise ValueError(f"capture {capture}: expected None, {type(model).__name__} has no encoder")
-    tokens, scores = run.whole() if tile is None else run.by_tiles(*tile)
+    tokens, scores, ranked = run.whole() if tile is None else run.by_tiles(*tile)
     ended = ends(tokens, run.marks)
     count = jnp.where(ended.any(axis=1), jnp.argmax(ended, axis=1), max_length).astype(jnp.int32)
     weights = None
     if capture is not None and run.bos is not None:
         weights = forced(*run.split, run.inputs, run.lengths, tokens, run.bos, capture)
-    return Decoded(tokens, count, scores, weights)
+    return Decoded(tokens, count, scores, weights, ranked)
 
 
 def stream(
@@ -149,6 +159,9 @@ def stream(
     return run.pieces(every)
 
 
+Finished = tuple[Array, Array | None, Ranked | None]
+
+
 class _Run:
     """One call, with its arguments checked."""
 
@@ -164,6 +177,8 @@ class _Run:
         max_length: int,
         padding: str,
         key: Array | None,
+        rules: Rules | None = None,
+        prefix: Array | None = None,
     ) -> None:
         self.strategy: Strategy = greedy() if strategy is None else strategy
         if max_length < 1:
@@ -179,6 +194,10 @@ class _Run:
                 raise ValueError(f"lengths {counts.tolist()}: expected {least} to {inputs.shape[1]} tokens")
         if self.strategy.random and key is None:
             raise ValueError(f"key None: {self.strategy!r} draws, expected a key of jax.random")
+        if (rules is not None or prefix is not None) and not self.strategy.ruled:
+            raise ValueError(f"rules {rules!r}: {self.strategy!r} keeps none")
+        if prefix is not None and (prefix.ndim != 2 or len(prefix) != len(inputs)):
+            raise ValueError(f"prefix {list(prefix.shape)}: expected ({len(inputs)}, P)")
         if padding == "left":
             inputs = shifted(inputs[..., None], inputs.shape[1] - lengths)[..., 0]
         self.inputs, self.lengths, self.length = inputs, lengths, max_length
@@ -187,12 +206,15 @@ class _Run:
         several = np.asarray([eos] if isinstance(eos, int) else list(eos), np.int32)
         self.marks = Marks(jnp.asarray(several), jnp.int32(pad))
         self.keys = _row_keys(key, inputs.shape[0]) if self.strategy.random else None
+        self.bound: Bound | None = None
+        if rules is not None or prefix is not None:
+            self.bound = bounded(no_rules() if rules is None else rules, lengths, prefix, max_length)
 
-    def whole(self) -> tuple[Array, Array | None]:
-        """Returns tokens and scores of all rows together."""
-        return self._finished(self.inputs, self.lengths, self.keys)
+    def whole(self) -> Finished:
+        """Returns tokens, scores and the best sequences of all rows together."""
+        return self._finished(self.inputs, self.lengths, self.keys, self.bound)
 
-    def by_tiles(self, rows: int, width: int) -> tuple[Array, Array | None]:
+    def by_tiles(self, rows: int, width: int) -> Finished:
         """Returns them, so many rows at a time."""
         batch, longest = self.inputs.shape
         if rows < 1 or width < longest:
@@ -203,14 +225,14 @@ class _Run:
             # A tile that is not full repeats its last row.
             row = np.minimum(np.arange(first, first + rows), batch - 1)
             keys = None if self.keys is None else self.keys[row]
-            parts.append(self._finished(inputs[row], self.lengths[row], keys))
-        tokens, scores = zip(*parts, strict=True)
-        joined = None if scores[0] is None else jnp.concatenate(scores)[:batch]
-        return jnp.concatenate(tokens)[:batch], joined
+            bound = None if self.bound is None else self.bound.of(row)
+            parts.append(self._finished(inputs[row], self.lengths[row], keys, bound))
+        joined: Finished = jax.tree.map(lambda *parts: jnp.concatenate(parts)[:batch], *parts)
+        return joined
 
     def pieces(self, every: int) -> Iterator[np.ndarray]:
         """Yields the tokens of all rows together, so many steps at a time."""
-        state = self._begun(self.inputs, self.lengths, self.keys)
+        state = self._begun(self.inputs, self.lengths, self.keys, self.bound)
         for first in range(0, self.length, every):
             last = min(first + every, self.length)
             state = self._proceeded(state, last)
@@ -219,13 +241,14 @@ class _Run:
                 return
             yield np.asarray(state.emitted.tokens[:, first:last])
 
-    def _finished(self, inputs: Array, lengths: Array, keys: Any) -> tuple[Array, Array | None]:
-        state = self._proceeded(self._begun(inputs, lengths, keys), self.length)
-        return self.strategy.best(state)
+    def _finished(self, inputs: Array, lengths: Array, keys: Any, bound: Bound | None) -> Finished:
+        state = self._proceeded(self._begun(inputs, lengths, keys, bound), self.length)
+        ranked = self.strategy.ranked(state) if isinstance(self.strategy, Beams) else None
+        return *self.strategy.best(state), ranked
 
-    def _begun(self, inputs: Array, lengths: Array, keys: Any) -> Any:
-        options = {"length": self.length}
-        return begin(*self.split, self.strategy, inputs, lengths, self.bos, keys, self.marks, **options)
+    def _begun(self, inputs: Array, lengths: Array, keys: Any, bound: Bound | None = None) -> Any:
+        given = self.strategy, inputs, lengths, self.bos, keys, self.marks, bound
+        return begin(*self.split, *given, length=self.length)
 
     def _proceeded(self, state: Any, limit: int) -> Any:
         return proceed(*self.split, self.strategy, state, self.marks, jnp.int32(limit))

@@ -79,6 +79,7 @@ class Start(NamedTuple):
       keys: of jax.random, one for each row; None where there is no chance.
       length: L, of the tokens to emit.
       marks: the tokens that have a meaning.
+      bound: rules of what may be emitted, for these rows; None for none.
     """
 
     inputs: Int[Array, "B S"]
@@ -87,6 +88,7 @@ class Start(NamedTuple):
     keys: PyTree
     length: int
     marks: Marks
+    bound: Any = None
 
 
 class Strategy(Protocol):
@@ -94,6 +96,8 @@ class Strategy(Protocol):
 
     streams: ClassVar[bool]
     """True where a token that was emitted stays."""
+    ruled: ClassVar[bool]
+    """True where it keeps rules."""
 
     @property
     def random(self) -> bool:
@@ -119,11 +123,13 @@ def begin(
     bos: Array | None,
     keys: PyTree,
     marks: Marks,
+    bound: Any = None,
     *,
     length: int,
 ) -> Any:
     """Returns the state of a strategy before the first token."""
-    return strategy.begin(nnx.merge(graphdef, params), Start(inputs, lengths, bos, keys, length, marks))
+    start = Start(inputs, lengths, bos, keys, length, marks, bound)
+    return strategy.begin(nnx.merge(graphdef, params), start)
 
 
 @partial(jax.jit, static_argnames=("graphdef",), donate_argnames=("state",))

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from attnjax.models.decoding import logits as change
 from attnjax.models.decoding.loop import Decodable, Emitted, Marks, Start
+from attnjax.models.decoding.rules import Bound
 from attnjax.ops.core.node import PytreeNode, static
 from attnjax.ops.core.ranks import of_rank
 
@@ -22,6 +23,7 @@ class Walk(NamedTuple):
       cache: of the model, of the tokens before `last`.
       seen: the tokens that stand before the next one; None where nobody asks.
       keys: of the rows.
+      bound: the rules of the rows; None for none.
     """
 
     emitted: Emitted
@@ -29,6 +31,7 @@ class Walk(NamedTuple):
     cache: PyTree
     seen: Bool[Array, "B V"] | None
     keys: PyTree
+    bound: Bound | None
 
 
 def greedy(*, repetition_penalty: float | None = None) -> "Greedy":
@@ -93,6 +96,7 @@ class OneByOne(PytreeNode):
 
     random: ClassVar[bool] = False
     streams: ClassVar[bool] = True
+    ruled: ClassVar[bool] = True
 
     def begin(self, model: Decodable, start: Start) -> Walk:
         """Returns the state before the first token."""
@@ -100,16 +104,19 @@ class OneByOne(PytreeNode):
         last, cache = model.start(start.inputs, start.lengths, bos=start.bos, room=start.length)
         last = last.astype(jnp.int32)
         seen = None if self.repetition_penalty is None else _seen(model, start, last, cache)
-        return Walk(emitted, last, cache, seen, start.keys)
+        return Walk(emitted, last, cache, seen, start.keys, start.bound)
 
     def advance(self, model: Decodable, state: Walk, marks: Marks) -> Walk:
         """Returns the state with one more token."""
         logits, cache, _ = model.extend(state.last[:, None], state.cache)
-        token = self.choose(self.changed(logits[:, 0], state.seen), state)
+        logits = logits[:, 0]
+        if state.bound is not None:
+            logits = state.bound.applied(logits, state.emitted.tokens, state.emitted.length, marks)
+        token = self.choose(self.changed(logits, state.seen), state)
         emitted = state.emitted.add(token, marks)
         last = jnp.where(state.emitted.done, marks.pad, token)
         seen = None if state.seen is None else state.seen | _one_hot(token, logits.shape[-1])
-        return Walk(emitted, last, cache, seen, state.keys)
+        return Walk(emitted, last, cache, seen, state.keys, state.bound)
 
     def best(self, state: Walk) -> tuple[Int[Array, "B L"], None]:
         """Returns the tokens of each row; they have no score."""

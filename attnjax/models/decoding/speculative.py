@@ -83,6 +83,7 @@ class Speculative(PytreeNode):
     strategy: Any
 
     streams: ClassVar[bool] = True
+    ruled: ClassVar[bool] = False
 
     @property
     def random(self) -> bool:

@@ -28,6 +28,17 @@ def chrf(outputs: Sequence[str], references: Sequence[str]) -> float:
     return CHRF().corpus_score(outputs, [references]).score
 
 
+def sentence_chrf(output: str, reference: str) -> float:
+    """Returns the `chrf` of one text.
+
+    >>> sentence_chrf("2003-02-01", "2003-02-01")
+    100.0
+    """
+    from sacrebleu.metrics import CHRF
+
+    return CHRF().sentence_score(output, [reference]).score
+
+
 def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
     """Returns the corpus's BLEU, 0 to 100 (Papineni et al. 2002), with sacrebleu's standard tokenization.
 

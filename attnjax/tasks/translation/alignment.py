@@ -3,7 +3,7 @@
 import functools
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,9 @@ class Translation(Prediction):
     """A translated text and how each of its pieces looked at the source when it was emitted.
 
     `alignment` is [T, S]: rows are target pieces, columns source pieces, each row sums to 1. `weights_of`
-    names the layer and heads that it comes from.
+    names the layer and heads that it comes from. `log_prob` is the log probability of the pieces and the end
+    mark, of which each has one in `piece_log_probs`; `score` is what beams are ranked by. `others` are the
+    next best ones.
     """
 
     text: str
@@ -38,10 +40,29 @@ class Translation(Prediction):
     target_pieces: list[str]
     alignment: Float[np.ndarray, "T S"]
     weights_of: str = "attention"
+    log_prob: float | None = None
+    score: float | None = None
+    piece_log_probs: tuple[float, ...] = ()
+    others: "tuple[Translation, ...]" = field(default=())
 
     def record(self) -> dict[str, Any]:
-        """Returns the translation alone."""
-        return {"translation": self.text}
+        """Returns the translation, and the next best ones where there are such."""
+        if not self.others:
+            return {"translation": self.text}
+        ranked = [{"translation": one.text, **one.scores()} for one in self.ranked()]
+        return {"translation": self.text, "n_best": ranked}
+
+    def ranked(self) -> "list[Translation]":
+        """Returns this one and the next best ones."""
+        return [self, *self.others]
+
+    def scores(self) -> dict[str, Any]:
+        """Returns the numbers of the translation, as JSON holds them."""
+        return {
+            "log_prob": self.log_prob,
+            "score": self.score,
+            "piece_log_probs": list(self.piece_log_probs),
+        }
 
     def details(self) -> dict[str, Any]:
         """Returns the pieces and their alignment, rounded to four digits."""

@@ -1,9 +1,9 @@
 """Machine translation with an encoder-decoder: the embedded dates or a user's parallel corpus."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 from flax import nnx
@@ -18,7 +18,7 @@ from attnjax.data.text.kept import kept_corpus
 from attnjax.data.text.noise import word_dropout
 from attnjax.data.text.tokenizer import BOS, EOS, PAD
 from attnjax.models.config import TransformerConfig
-from attnjax.models.decoding.alignment import alignment
+from attnjax.models.decoding.ensemble import Ensemble
 from attnjax.models.decoding.generate import generate
 from attnjax.models.decoding.text import TextModel
 from attnjax.models.encoder_decoder import Transformer
@@ -29,7 +29,9 @@ from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.tasks.metrics.text import bleu, chrf, exact_match, words
 from attnjax.tasks.model_task import ModelTask, require_positions
 from attnjax.tasks.translation.alignment import Translation
+from attnjax.tasks.translation.config import GREEDY, SearchConfig
 from attnjax.tasks.translation.evaluation import evaluated
+from attnjax.tasks.translation.search import ROWS, Found, consensus, row_seeds, searching, translation
 
 VALIDATION_EXAMPLES = 512
 HELD_OUT = ("validation", "test")
@@ -47,6 +49,7 @@ class TranslationTask(ModelTask[Transformer]):
       batch_size: of all hosts together.
       folder: where `save` left tokenizers: they are used as they are, and the data is read only when it is
         needed. Else data is read and tokenizers are trained at once.
+      search: for translations, in `evaluate` and `predict`; `validate` takes the likeliest token.
 
     Raises:
       InputError: the data cannot be used, or its texts are longer than the model's learned positions.
@@ -60,7 +63,9 @@ class TranslationTask(ModelTask[Transformer]):
         loss: CrossEntropyConfig = CROSS_ENTROPY,
         batch_size: int,
         folder: Path | None = None,
+        search: SearchConfig = GREEDY,
     ) -> None:
+        self.search = search
         self._data, self.config, self._loss, self._batch_size = data, config, loss, batch_size
         if folder is not None and TextEncoder.saved_in(folder):
             self.encoder = TextEncoder.load(folder)
@@ -117,7 +122,10 @@ class TranslationTask(ModelTask[Transformer]):
             columns = {"chrF": chrf, "exact match %": exact_match, "BLEU": bleu}
             labels = {"validation": "validation", "test": "test"}
         parts = {label: self._splits[part] for part, label in labels.items() if self._splits[part]}
-        outputs = {label: self._outputs(params, examples) for label, examples in parts.items()}
+        outputs = {
+            label: [one.text for one in self.translate(params, [example.source for example in examples])]
+            for label, examples in parts.items()
+        }
         translate = partial(self.translate, params)
         return evaluated(parts, outputs, columns=columns, translate=translate, folder=folder)
 
@@ -148,25 +156,75 @@ class TranslationTask(ModelTask[Transformer]):
         self._require_room([text])
         return self.encoder.source.encode([text])[0]
 
-    def translate(self, params: Params, texts: Sequence[str]) -> list[Translation]:
+    def translate(
+        self, params: Params, texts: Sequence[str], *, search: SearchConfig | None = None
+    ) -> list[Translation]:
         """Returns the translation of each text, with the attention of each emitted token over its pieces.
+
+        Texts are computed in tiles of one shape, by their own width: what one gives is the same, bit for bit,
+        in any batch.
+
+        Args:
+          params: of the model, or a list of those of several, which translate as an ensemble.
+          texts: to translate.
+          search: the settings; None: those of the task.
 
         Raises:
           InputError: a text is longer than `data.max_source_length`.
         """
+        search = self.search if search is None else search
+        if search.samples == 1:
+            return self._translated(params, texts, search, 0)
+        drawn = [self._translated(params, texts, search, i) for i in range(search.samples)]
+        return [row[consensus([one.text for one in row])] for row in zip(*drawn, strict=True)]
+
+    def _translated(
+        self, params: Params, texts: Sequence[str], search: SearchConfig, sample: int
+    ) -> list[Translation]:
         self._require_room(texts)
-        arrays = self.encoder.sources(texts, most=self._positions)
-        tokens, lengths = self.infer(self._decoded, params, arrays)
-        weights = self.infer(self._alignment, params, {**arrays, "tokens": tokens})
-        translations = []
-        for i, text in enumerate(texts):
-            emitted = tokens[i, : lengths[i]].tolist()
-            pieces = self.encoder.source.pieces(text)
-            names = self.encoder.target.names(emitted)
-            seen = weights[i, : len(emitted), : len(pieces)]
-            output = self.encoder.target.decode(emitted)
-            translations.append(Translation(output, pieces, names, seen, self._weights_of))
-        return translations
+        self._require_prefix(search)
+        translations: dict[int, Translation] = {}
+        seeds = row_seeds(self.encoder.source.encode(texts), search.seed, sample)
+        for places in self.encoder.by_width(texts, most=self._positions):
+            arrays = self.encoder.sources([texts[i] for i in places], most=self._positions)
+            found = self.infer(self._search(search), params, {**arrays, "seed": seeds[places]}, rows=ROWS)
+            for row, place in enumerate(places):
+                one = jax.tree.map(lambda x, row=row: x[row], found)
+                translations[place] = translation(texts[place], one, self.encoder, search, self._weights_of)
+        return [translations[place] for place in range(len(texts))]
+
+    def _search(self, search: SearchConfig) -> Callable[[Any, Any], Found]:
+        """Returns the search with these settings, the same function for the same ones."""
+        if search not in self._searches:
+            most = self.encoder.target_width - 1
+            self._searches[search] = searching(search, self.encoder.target, most)
+        return self._searches[search]
+
+    @cached_property
+    def _searches(self) -> dict[SearchConfig, Callable[[Any, Any], Found]]:
+        return {}
+
+    def joined(self, params: Params, others: Sequence[tuple[str, Any, Params]]) -> list[Params]:
+        """Returns the parameters of this task's model and of other runs', which translate as an ensemble.
+
+        Args:
+          params: of this one.
+          others: names, tasks and parameters of runs.
+
+        Raises:
+          InputError: a run has another model's shape, or other tokens.
+        """
+        for name, task, _ in others:
+            same = isinstance(task, TranslationTask) and task.config == self.config
+            require(same, f"{name} is no translator of the same shape: an ensemble needs equal models")
+            self.encoder.require_same_tokens(task.encoder, name)
+        return [params, *(its for *_, its in others)]
+
+    def model(self, params: Params) -> Any:
+        """Returns the model with these parameters; of a list of them, the ensemble."""
+        if isinstance(params, list | tuple):
+            return Ensemble([super(TranslationTask, self).model(each) for each in params])
+        return super().model(params)
 
     def save(self, folder: Path) -> None:
         """Writes the tokenizers, the widths of the arrays and the data's sizes (data.json)."""
@@ -226,23 +284,20 @@ class TranslationTask(ModelTask[Transformer]):
         )
         return decoded.tokens, decoded.lengths
 
-    def _alignment(self, model: Transformer, arrays: Mapping[str, jax.Array]) -> jax.Array:
-        """Returns the last decoder layer's attention over the source [B, T-1, S], the mean of its heads."""
-        return alignment(
-            model,
-            arrays["source"],
-            arrays["source_lengths"],
-            arrays["tokens"],
-            bos=BOS,
-            layers=(self.config.decoder_layers - 1,),
-        )
-
     @property
     def _weights_of(self) -> str:
         """The layer and the heads that `_alignment` reads, in words."""
         layers, heads = self.config.decoder_layers, self.config.heads
         mean = f"the mean of its {heads} heads" if heads > 1 else "its only head"
         return f"cross-attention of decoder layer {layers} of {layers}, {mean}"
+
+    def _require_prefix(self, search: SearchConfig) -> None:
+        count = len(self.encoder.target.encode([search.prefix])[0])
+        most = self.encoder.target_width - 2
+        require(
+            count <= most,
+            f"search.prefix is {search.prefix[:40]!r}: it has {count} tokens, a translation at most {most}",
+        )
 
     def _require_room(self, texts: Sequence[str]) -> None:
         for text, ids in zip(texts, self.encoder.source.encode(texts), strict=True):

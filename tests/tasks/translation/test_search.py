@@ -1,0 +1,130 @@
+"""Translations by the settings of the search: the same bits in any batch, n-best lists, unknown words."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from attnjax.config import InputError
+from attnjax.data.text.config import TranslationData
+from attnjax.data.text.tokenizer import UNK, Tokenizer
+from attnjax.models.config import TransformerConfig
+from attnjax.tasks.translation.config import SearchConfig
+from attnjax.tasks.translation.search import replaced, row_seeds
+from attnjax.tasks.translation.task import TranslationTask
+
+BEAMS = SearchConfig(beams=3, n_best=2, length_penalty="gnmt", coverage_penalty="wu", block_ngrams=2)
+SEARCHES = {"greedy": SearchConfig(), "beams": BEAMS, "drawn": SearchConfig(temperature=1.5)}
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory) -> TranslationTask:
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.permutation(list("abcdefg"))[: rng.integers(2, 6)]) for _ in range(60)]
+    path = tmp_path_factory.mktemp("corpus") / "train.tsv"
+    path.write_text("".join(f"{word}\t{word.upper()}\n" for word in words))
+    data = TranslationData(train=path, holdout=0.1)
+    # So wide that XLA takes other products for one row, for few and for many.
+    model = TransformerConfig(dim=64, heads=2, encoder_layers=1, decoder_layers=1, implementation="reference")
+    return TranslationTask(data, model, batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def params(task) -> Any:
+    """Untrained but lively."""
+    fresh = jax.jit(task.init)(jax.random.key(0))
+    return jax.tree.map(lambda x: 3.0 * x if x.ndim > 1 else x, fresh)
+
+
+def texts() -> list[str]:
+    rng = np.random.default_rng(1)
+    words = ["".join(rng.choice(list("abcdefg"), rng.integers(1, 7))) for _ in range(35)]
+    return [*words[:33], "abcdefgabcdefg", "gfedcbagfedcbaabc"]
+
+
+def bits(translations: Any) -> list[Any]:
+    """Texts with all that was computed for them, to the last bit."""
+    return [
+        (one.text, one.log_prob, one.score, one.piece_log_probs, one.alignment.tobytes())
+        for best in translations
+        for one in best.ranked()
+    ]
+
+
+@pytest.mark.optimised
+@pytest.mark.parametrize(
+    "search", [SearchConfig(), BEAMS, SearchConfig(temperature=1.5)], ids=["greedy", "beams", "drawn"]
+)
+def test_a_row_does_not_depend_on_its_batch(task, params, search) -> None:
+    given = texts()
+    together = [bits([one]) for one in task.translate(params, given, search=search)]
+    order = np.random.default_rng(2).permutation(len(given))
+    for size in (1, 3, 32):
+        for first in range(0, len(order) if size > 3 else 3 * size, size):
+            places = order[first : first + size]
+            some = task.translate(params, [given[i] for i in places], search=search)
+            assert [bits([one]) for one in some] == [together[i] for i in places], (size, first)
+    assert len({str(row) for row in together}) > 20
+
+
+def test_n_best_lists_have_no_text_twice_and_scores_of_forced_decoding(task, params) -> None:
+    for best in task.translate(params, texts()[:5], search=BEAMS):
+        ranked = best.ranked()
+        assert len({one.text for one in ranked}) == len(ranked) == 2
+        assert ranked[0].score >= ranked[1].score
+        for one in ranked:
+            assert one.log_prob == pytest.approx(sum(one.piece_log_probs), rel=1e-5)
+            grams = list(zip(one.target_pieces, one.target_pieces[1:], strict=False))
+            assert len(set(grams)) == len(grams)
+        assert best.record()["n_best"][1]["translation"] == ranked[1].text
+    kept = dataclasses.replace(BEAMS, prefix="AB", ban=("C",), min_length=4, coverage_penalty="none")
+    for one in task.translate(params, texts()[:5], search=kept):
+        assert one.text.startswith("AB")
+        assert "C" not in one.text
+        assert len(one.target_pieces) >= 4
+
+
+def test_runs_of_one_shape_make_an_ensemble(task, params, tmp_path) -> None:
+    alone = task.translate(params, ["abc"])
+    both = task.joined(params, [("twin", task, params)])
+    together = task.translate(both, ["abc"])
+    assert [one.text for one in together] == [one.text for one in alone]
+    assert together[0].log_prob == pytest.approx(alone[0].log_prob, rel=1e-4)
+    path = tmp_path / "other.tsv"
+    path.write_text("".join(f"x{n}\ty{n}\n" for n in range(20)))
+    other = TranslationTask(TranslationData(train=path, holdout=0.1), task.config, batch_size=4)
+    with pytest.raises(InputError, match="other has other source tokens"):
+        task.joined(params, [("other", other, params)])
+
+
+def test_an_unknown_token_becomes_the_piece_that_it_looks_at() -> None:
+    tokenizer = Tokenizer.train(["a word"], "characters")
+    tokens = [*tokenizer.encode(["a "])[0], UNK, *tokenizer.encode(["w"])[0]]
+    weights = np.eye(4, 3)[[0, 1, 2, 0]]
+    assert replaced(tokens, weights, ["x", "y", "ß"], tokenizer) == "a ßw"
+    assert replaced(tokens, weights, [], tokenizer) == "a w"
+
+
+def test_seeds_are_of_the_text_and_the_number_of_the_sample() -> None:
+    rows = [[4, 5], [4], [4, 5]]
+    seeds = row_seeds(rows, 0)
+    assert seeds[0] == seeds[2] != seeds[1]
+    assert seeds[0] not in (row_seeds(rows, 1)[0], row_seeds(rows, 0, 1)[0])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"beams": 0}, "search.beams is 0: expected a whole number, 1 or more"),
+        ({"n_best": 2}, "search.n_best is 2: expected no more than the beams, 1"),
+        ({"length_penalty": "wu"}, "search.length_penalty is 'wu': expected one of none, average, gnmt"),
+        ({"max_ratio": 0.0}, "search.max_ratio is 0.0: expected above 0"),
+        ({"samples": 3}, "search.samples needs search.temperature"),
+        ({"temperature": 1.0, "beams": 2}, "search.temperature comes with search.beams"),
+    ],
+)
+def test_settings_out_of_range_are_named(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SearchConfig(**fields)
