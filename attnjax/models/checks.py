@@ -113,13 +113,14 @@ def require_mechanism_fits(config: Any) -> None:
         )
 
 
-PLAIN_POOLING = ("first", "last", "class", "mean", "both", "none")
+PLAIN_POOLING = ("first", "last", "class", "mean", "both")
 """Pooling without a mechanism, of any model."""
 _NO_POOL = {
     "hierarchical": "pools words to sentences first, and here there are tokens alone",
     "co_attention": "gives vectors of both sides, and one is expected",
     "monotonic": "reads in an order, and a pool has one step",
     "coverage": "reads step by step, and a pool has one step",
+    "local_p": "reads around a place, and a set has no order",
     "pointer": "writes words, and a vector is expected",
 }
 """The reasons why mechanisms that take a set, or a context, cannot pool."""
