@@ -53,7 +53,7 @@ class GraphConfig(BlockConfig):
             self._require_edges_fit(choice)
 
     def _require_edges_fit(self, choice: Choice) -> None:
-        """Raises InputError where a layer of graphs has no place for what the edges hold, or another width."""
+        """Raises InputError where a layer has no place for what edges hold, or another width of it."""
         row, width = choice.row, self.edge_features
         require(
             row.takes != "graph" or width is None or "edge_dim" in row.options,

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from attnjax.config import require_seed, require_whole
+from attnjax.config import require_seed
+from attnjax.data.synthetic.config import require_whole
 
 
 @dataclass(frozen=True)
 class NearestData:
-    """Random graphs with a few coloured nodes: which colour is nearest? See `data.graphs.nearest`."""
+    """Random graphs with a few coloured nodes: which colour is nearest?"""
 
     nodes: int = 16
     """The most nodes of a graph; it has half of them at least."""
@@ -24,7 +25,7 @@ class NearestData:
 
     def __post_init__(self) -> None:
         for name in ("edges", "reach", "evaluation_examples"):
-            require_whole(f"data.{name}", getattr(self, name), 1)
-        require_whole("data.colours", self.colours, 2)
-        require_whole("data.nodes", self.nodes, 4 * self.colours)
+            require_whole(name, getattr(self, name), 1)
+        require_whole("colours", self.colours, 2)
+        require_whole("nodes", self.nodes, 4 * self.colours)
         require_seed("data.seed", self.seed)

@@ -11,13 +11,16 @@ LARGER = "1.5 times as many nodes"
 class Nearest:
     """Random graphs in which one node has each of a few colours; the others are asked which is nearest.
 
-    Pairs of nodes are drawn evenly and joined both ways; a pair of one node is padding. A node of a colour is of
-    kind 1 … C, any other of kind 0. The answer of a node is the colour, from 0, that is the fewest edges away;
-    nothing is asked of nodes with a colour, of those that two colours are nearest to, and of those that all
-    colours are more than `reach` edges from. In the second setting graphs are larger by half.
+    Pairs of nodes are drawn evenly and joined both ways; a pair of one node is padding. A node of a colour is
+    of kind 1 … C, any other of kind 0. The answer of a node is the colour, from 0, that is the fewest edges
+    away; nothing is asked of nodes with a colour, of those that two colours are nearest to, and of those that
+    all colours are more than `reach` edges from. In the second setting graphs are larger by half.
 
     >>> made = Nearest(NearestData(nodes=8, edges=6, colours=2)).rows(1, np.random.default_rng(1))
     >>> made["nodes"].tolist(), made["answers"].tolist()
+    ([[0, 2, 0, 1, 0, 0, 0, 0]], [[0, -1, 0, -1, 1, 0, -1, -1]])
+    >>> made["edges"][0, :, :6].tolist()
+    [[5, 0, 5, 1, 2, 4], [2, 3, 0, 4, 3, 1]]
     """
 
     settings = (AS_TRAINED, LARGER)
@@ -59,7 +62,7 @@ class Nearest:
 
 def _nearest(edges: np.ndarray, coloured: np.ndarray, nodes: int, reach: int) -> np.ndarray:
     """Returns the only nearest colour of each node, and `NOT_ASKED` where there is none within reach."""
-    count, _, size = edges.shape
+    count = len(edges)
     joined = np.zeros((count, nodes, nodes), np.int32)
     graph, place = np.nonzero(edges[:, 0] >= 0)
     joined[graph, edges[graph, 1, place], edges[graph, 0, place]] = 1

@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from attnjax.config import require, require_seed, require_whole
+from attnjax.config import require, require_seed
+from attnjax.data.synthetic.config import require_whole
 
 CELL = 6
 """Pixels of a side of a cell."""
@@ -11,7 +12,7 @@ CELL = 6
 
 @dataclass(frozen=True)
 class MosaicData:
-    """Mosaics of digits with one mark: which digit stands so many cells to its right? See `data.images.mosaics`."""
+    """Mosaics of digits with one mark: which digit stands so many cells to its right?"""
 
     rows: int = 4
     """Cells of a column."""
@@ -28,8 +29,8 @@ class MosaicData:
 
     def __post_init__(self) -> None:
         for name in ("rows", "apart", "evaluation_examples"):
-            require_whole(f"data.{name}", getattr(self, name), 1)
-        require_whole("data.columns", self.columns, self.apart + 1)
+            require_whole(name, getattr(self, name), 1)
+        require_whole("columns", self.columns, self.apart + 1)
         require(
             math.isfinite(self.noise) and self.noise >= 0,
             f"data.noise is {self.noise!r}: it must be 0 or more",

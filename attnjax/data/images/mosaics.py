@@ -27,15 +27,21 @@ _DIGITS = (
 class Mosaics:
     """Digits in cells of 6 × 6 pixels, each one pixel off here and there, and one mark among them.
 
-    The answer is the digit that stands `apart` cells to the right of the mark. All digits are drawn evenly, so
-    that without knowing where things are one guesses. In the second setting images have two columns more.
+    The answer is the digit that stands `apart` cells to the right of the mark. All digits are drawn evenly:
+    who does not know what is beside what guesses. In the second setting images have two columns more.
 
     >>> data = Mosaics(MosaicData(rows=1, columns=3, noise=0.0))
     >>> made = data.rows(2, np.random.default_rng(0))
     >>> made["images"].shape, made["answers"].tolist()
-    ((2, 6, 18, 1), [5, 0])
+    ((2, 6, 18, 1), [6, 3])
     >>> for row in made["images"][0, :, :, 0]:
     ...     print("".join("#" if pixel else "." for pixel in row))
+    ...#..............
+    ..###...###...###.
+    ..###...#.....#...
+    ..###...###...###.
+    ...#....#.#.....#.
+    ........###...###.
     """
 
     settings = (AS_TRAINED, WIDER)
