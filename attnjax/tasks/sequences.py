@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from attnjax.config import require
 from attnjax.data.synthetic.questions import NOT_ASKED, Sequences

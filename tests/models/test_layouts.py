@@ -222,7 +222,7 @@ def test_what_does_not_go_together_is_one_clear_line(make: Any, fields: dict, me
 
 
 def test_graphs_of_other_shapes_are_refused() -> None:
-    with pytest.raises(InputError, match="^kinds is None and model.node_features None: expected one of the"):
+    with pytest.raises(InputError, match=r"^kinds is None and model.node_features None: expected one of the"):
         GraphModel(GraphConfig(**SMALL), rngs=nnx.Rngs(0))
     model = GraphModel(GraphConfig(**SMALL, layers=1), kinds=4, rngs=nnx.Rngs(0))
     for given, more, message in (
