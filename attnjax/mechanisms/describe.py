@@ -61,7 +61,7 @@ attnjax sweep recall --grid "model.mechanism=gla,window(size=8),longformer(size=
 - In an encoder-decoder `model.cross_mechanism` names the attention to the source likewise: softmax with
   another comparison, normaliser or gates (`additive` is Bahdanau's), or `local_p`.
 - In a model of images, of a `VisionConfig`, layers of images stand beside those of tokens:
-  `swin_window(size=4)+swin_window(size=4, shift=2)+softmax`, with `--no-model.class_token` and
+  `swin_window(size=4)+swin_window(size=4, shift=2)+softmax`, with `--model.class_token False` and
   `--model.pooling mean`. In a model of graphs, of a `GraphConfig`, layers of graphs do: `gatv2+softmax`.
 - `model.pooling` names a layer that pools a set, or one that reads a context, in the place of the mean:
   `pma`, `self_attentive_pooling`, `slot_attention(slots=4, learned=True)`, `cross`.
