@@ -31,8 +31,8 @@ from attnjax.sweeps.report.card import MECHANISM, MeasuredCost, card, markdown, 
 from attnjax.sweeps.report.card_figure import card_figure
 from attnjax.sweeps.spec import read_spec
 from attnjax.sweeps.store import Sweep, read_plan, resolve
+from attnjax.tasks.drawn import ANSWERS
 from attnjax.tasks.pictures import save
-from attnjax.tasks.sequences import ANSWERS
 from attnjax.train.state import initial_state
 from attnjax.train.step import make_train_step, traced_values
 

@@ -229,14 +229,16 @@ def _last(question: Question) -> Int[Array, " B"]:
 
 
 def _pooled(model: Any, question: Question) -> Float[Array, "B R"]:
-    """Returns the weights with which the head reads the rows of the stack."""
+    """Returns the weights with which the head reads the rows of the stack, even ones of a mechanism."""
     present = question.present
     batch, rows = present.shape[0], question.first + present.shape[1]
     if isinstance(model, VisionTransformer):
         patches = jnp.arange(rows) >= question.first
         mean = jnp.broadcast_to(patches / patches.sum(), (batch, rows))
         first = jax.nn.one_hot(jnp.zeros(batch, int), rows)
-        return {"mean": mean, "class": first}.get(model.config.pooling, (mean + first) / 2)
+        return {"class": first, "both": (mean + first) / 2}.get(model.config.pooling, mean)
+    if model.config.pooling not in ("first", "last"):
+        return present / present.sum(axis=1, keepdims=True)
     place = _last(question) if model.config.pooling == "last" else jnp.argmax(present, axis=1)
     return jax.nn.one_hot(place, rows)
 

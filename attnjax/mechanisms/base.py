@@ -27,6 +27,16 @@ TAKES: Mapping[Takes, str] = {
 }
 """The words for what a layer is called with, in errors and in the documentation."""
 
+NO_POOL: Mapping[str, str] = {
+    "hierarchical": "pools words to sentences first, and here there are tokens alone",
+    "co_attention": "gives vectors of both sides, and one is expected",
+    "monotonic": "reads in an order, and a pool has one step",
+    "coverage": "reads step by step, and a pool has one step",
+    "local_p": "reads around a place, and a set has no order",
+    "pointer": "writes words, and a vector is expected",
+}
+"""The reasons why mechanisms that take a set, or a context, cannot pool."""
+
 
 @dataclass(frozen=True)
 class Paper:

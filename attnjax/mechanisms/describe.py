@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from attnjax.mechanisms.base import TAKES, Layer, Mechanism, Paper, Recipe, Recurrence, Takes
+from attnjax.mechanisms.base import NO_POOL, TAKES, Layer, Mechanism, Paper, Recipe, Recurrence, Takes
 from attnjax.mechanisms.catalogue import table
 from attnjax.mechanisms.recipes import NOT_IN_A_CONFIG
 
@@ -29,6 +29,13 @@ _SIZES: dict[Takes, str] = {
     "graph": "a head in T edges",
     "depth": "a token under T layers",
 }
+_USED: dict[Takes, str] = {
+    "image": "`model.mechanism` of a `VisionConfig` without class token and registers",
+    "graph": "`model.mechanism` of a `GraphConfig`",
+    "pool": "`model.pooling` of an `EncoderConfig`, a `VisionConfig` or a `GraphConfig`",
+    "context": "`model.pooling` likewise, where a learned vector reads the tokens",
+}
+"""The settings that name a layer which takes no tokens."""
 _HOW = """Options stand in parentheses; & joins masks, a comparison, scores, a normaliser and gates, |
 masks in parentheses; a pattern repeats over layers:
 --model.mechanism "window(size=16) & entmax(alpha=1.25)", --model.mechanism kda*3+softmax"""
@@ -53,6 +60,11 @@ attnjax sweep recall --grid "model.mechanism=gla,window(size=8),longformer(size=
   `(window(size=16) | global_tokens(count=2)) & entmax`.
 - In an encoder-decoder `model.cross_mechanism` names the attention to the source likewise: softmax with
   another comparison, normaliser or gates (`additive` is Bahdanau's), or `local_p`.
+- In a model of images, of a `VisionConfig`, layers of images stand beside those of tokens:
+  `swin_window(size=4)+swin_window(size=4, shift=2)+softmax`, with `--model.class_token False` and
+  `--model.pooling mean`. In a model of graphs, of a `GraphConfig`, layers of graphs do: `gatv2+softmax`.
+- `model.pooling` names a layer that pools a set, or one that reads a context, in the place of the mean:
+  `pma`, `self_attentive_pooling`, `slot_attention(slots=4, learned=True)`, `cross`.
 - `+` joins the mechanisms of one layer after another and `*3` repeats one; the whole pattern repeats over the
   layers of a model, in an encoder-decoder over those of each stack.
 """
@@ -105,6 +117,9 @@ def _facts(row: Mechanism) -> Iterator[tuple[str, str]]:
     yield "cost", f"{row.cost} for {_SIZES.get(row.takes, 'a head in T tokens')}"
     if isinstance(row, Layer):
         yield "takes", TAKES[row.takes]
+        used = _USED.get(row.takes, "")
+        if used and row.name not in NO_POOL:
+            yield "models", used
     if row.takes == "tokens":
         yield "reads", _order(row) + ("" if row.packs else "; no packed sequences")
         yield "decodes", _decoding(row)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from attnjax.models.encoder_config import EncoderConfig as EncoderConfig
     from attnjax.models.encoder_decoder import DecoderCache as DecoderCache
     from attnjax.models.encoder_decoder import Transformer as Transformer
+    from attnjax.models.graph import GraphModel as GraphModel
+    from attnjax.models.graph_config import GraphConfig as GraphConfig
     from attnjax.models.hybrid_config import HybridConfig as HybridConfig
     from attnjax.models.image_and_text import ContrastiveModel as ContrastiveModel
     from attnjax.models.image_and_text import ContrastiveOutput as ContrastiveOutput

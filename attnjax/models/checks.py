@@ -5,6 +5,7 @@ from typing import Any
 
 from attnjax.config import InputError, require
 from attnjax.mechanisms import Layer, read
+from attnjax.mechanisms.base import NO_POOL
 
 
 def require_heads_fit(config: Any) -> None:
@@ -113,16 +114,8 @@ def require_mechanism_fits(config: Any) -> None:
         )
 
 
-PLAIN_POOLING = ("first", "last", "class", "mean", "both", "none")
+PLAIN_POOLING = ("first", "last", "class", "mean", "both")
 """Pooling without a mechanism, of any model."""
-_NO_POOL = {
-    "hierarchical": "pools words to sentences first, and here there are tokens alone",
-    "co_attention": "gives vectors of both sides, and one is expected",
-    "monotonic": "reads in an order, and a pool has one step",
-    "coverage": "reads step by step, and a pool has one step",
-    "pointer": "writes words, and a vector is expected",
-}
-"""The reasons why mechanisms that take a set, or a context, cannot pool."""
 
 
 def require_pooling(config: Any, places: tuple[str, ...]) -> None:
@@ -138,7 +131,7 @@ def require_pooling(config: Any, places: tuple[str, ...]) -> None:
     (choice,) = choices
     row, options = choice.row, choice.options
     row.require_takes(("pool", "context"), label)
-    require(row.name not in _NO_POOL, f"{label}: {row.name} {_NO_POOL.get(row.name)}")
+    require(row.name not in NO_POOL, f"{label}: {row.name} {NO_POOL.get(row.name)}")
     require(
         row.name != "slot_attention" or options.get("learned", False),
         f"{label}: its slots start at random, and a model has no such draw; expected learned=True",

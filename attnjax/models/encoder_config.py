@@ -38,7 +38,7 @@ class EncoderConfig(BlockConfig):
     causal: bool = False
     """True if a token sees none after it, as in CLIP."""
     pooling: str = "first"
-    """The first or last token, whose vector stands for the text, their mean, or a mechanism that pools: pma."""
+    """The vector of a text: that of its first or last token, their mean, or what a mechanism pools: pma."""
     pooler: Ungated | None = None
     """Activation of a layer over that vector; None: there is no such layer."""
     head: Head | None = None

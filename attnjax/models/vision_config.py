@@ -9,7 +9,7 @@ References:
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
 from attnjax.config import require
 from attnjax.mechanisms import read

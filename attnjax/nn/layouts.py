@@ -1,6 +1,5 @@
-"""Layers of images and of graphs in the place of attention among tokens, which a layout says how to lay out."""
+"""Layers of images and of graphs in the place of attention among tokens, told by a layout how these lie."""
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from flax import nnx
@@ -73,7 +72,9 @@ class ImageLayer(nnx.Module):
         Args:
           x: the patches, row by row.
           layout: their rows and columns.
-          mask, cache, score: None; an image has no such thing.
+          mask: None, as all patches are there.
+          cache: None, as an image is whole.
+          score: None, as places are two numbers.
           of_weights: dropout and capture of a layer with weights, which have the form that it gives them.
 
         Raises:
@@ -123,7 +124,8 @@ class GraphLayer(nnx.Module):
           x: the nodes.
           layout: their edges and, of padded batches, lengths.
           mask: not used: padding has no edges.
-          cache, score: None; a graph has no such thing.
+          cache: None, as a graph is whole.
+          score: None, as nodes have no order.
           dropout: of the weights.
           capture: the weights to return: of edges [B, N, E], or [B, N, V, V] of a layer of all nodes.
 

@@ -2,31 +2,23 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from attnjax.config import require
-from attnjax.data.hosts import host_rows
-from attnjax.data.synthetic.questions import NOT_ASKED, Sequences, Split, stream
+from attnjax.data.synthetic.questions import NOT_ASKED, Sequences
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.decoding.text import TextModel
 from attnjax.models.language_model import LanguageModel
 from attnjax.nn.dropout import Dropout
-from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params, Prediction
+from attnjax.tasks.base import Arrays, Params, Prediction
 from attnjax.tasks.config import CROSS_ENTROPY, CrossEntropyConfig
-from attnjax.tasks.losses import smoothed_cross_entropy
-from attnjax.tasks.model_task import ModelTask, require_positions
-
-ANSWERS, SEQUENCES = "answers %", "sequences %"
-SAMPLES = 2
-"""Of each row of the final table."""
+from attnjax.tasks.drawn import DrawnTask
+from attnjax.tasks.model_task import require_positions
 
 
 @dataclass(frozen=True)
@@ -62,7 +54,7 @@ class Answers(Prediction):
         return "\n".join(" ".join(line).rstrip() for line in lines)
 
 
-class SequenceTask(ModelTask[LanguageModel]):
+class SequenceTask(DrawnTask[Sequences, LanguageModel]):
     """Trains a `LanguageModel` to give the answers of a source of sequences.
 
     Every answer is given with the right tokens before it (teacher forcing). A sequence whose answers are all
@@ -78,6 +70,8 @@ class SequenceTask(ModelTask[LanguageModel]):
       InputError: the sequences are longer than the model's learned positions.
     """
 
+    whole = "sequences"
+
     def __init__(
         self,
         source: Sequences,
@@ -86,70 +80,19 @@ class SequenceTask(ModelTask[LanguageModel]):
         loss: CrossEntropyConfig = CROSS_ENTROPY,
         batch_size: int,
     ) -> None:
-        self.source, self.config, self._loss = source, config, loss
-        self._slice, self._batch_size = host_rows(batch_size), batch_size
+        super().__init__(source, loss=loss, batch_size=batch_size)
+        self.config = config
         require_positions(config, max(x["tokens"].shape[1] for x in self._tests.values()), "the sequences")
-
-    @property
-    def monitor(self) -> tuple[str, Literal["max", "min"]]:
-        """The share of right answers."""
-        return "answers", "max"
 
     def build(self, rngs: nnx.Rngs) -> LanguageModel:
         """Returns a language model of the source's tokens."""
         return LanguageModel(self.config, vocab=self.source.vocab, rngs=rngs)
 
-    def batch(self, step: int) -> Arrays:
-        """Returns this host's rows of the step's "tokens" and "answers"."""
-        rng = stream(self.source.config.seed, Split.TRAIN, step)
-        made = self.source.rows(self._batch_size, rng)
-        return {name: array[self._slice] for name, array in made.items()}
-
-    def loss_of(
-        self,
-        model: LanguageModel,
-        batch: Mapping[str, jax.Array],
-        *,
-        dropout: Dropout | None,
-        hyper: Hyperparameters,
-    ) -> LossAndMetrics:
-        """Returns the `smoothed_cross_entropy` of the answers; nothing else of a sequence is learned."""
-        answers = batch["answers"]
-        smoothing = hyper.get("label_smoothing", self._loss.label_smoothing)
-        logits = model(batch["tokens"], dropout=dropout).logits
-        return smoothed_cross_entropy(logits, answers, answers != NOT_ASKED, smoothing)
-
-    def validate(self, params: Params) -> dict[str, float]:
-        """Returns the percentages of right answers and of sequences without a wrong one, held out."""
-        scores = score(self.validation["answers"], self._given(params, self.validation))
-        return {"answers": scores[ANSWERS], "sequences": scores[SEQUENCES]}
-
-    def evaluate(self, params: Params, folder: Path) -> Evaluation:
-        """Returns a row with the percentages of `validate` for every setting of the source, and samples."""
-        metrics: dict[str, dict[str, float]] = {}
-        samples: list[dict[str, str]] = []
-        for setting, arrays in self._tests.items():
-            given = self._given(params, arrays)
-            metrics[setting] = {**score(arrays["answers"], given), "examples": len(given)}
-            samples += [self._sample(setting, arrays, given, row) for row in range(min(SAMPLES, len(given)))]
-        return Evaluation(metrics, samples)
-
-    @cached_property
-    def validation(self) -> Arrays:
-        """The held-out sequences of `validate`."""
-        config = self.source.config
-        rng = stream(config.seed, Split.VALIDATION)
-        return self.source.rows(config.evaluation_examples, rng, part=Split.VALIDATION)
-
-    @cached_property
-    def _tests(self) -> dict[str, Arrays]:
-        config = self.source.config
-        return {
-            setting: self.source.rows(
-                config.evaluation_examples, stream(config.seed, Split.TEST), setting, Split.TEST
-            )
-            for setting in self.source.settings
-        }
+    def logits_of(
+        self, model: LanguageModel, arrays: Mapping[str, jax.Array], dropout: Dropout | None = None
+    ) -> Float[Array, "B T V"]:
+        """Returns the logits of the answers to "tokens"."""
+        return model(arrays["tokens"], dropout=dropout).logits
 
     def read_input(self, text: str) -> list[int]:
         """Returns the tokens of a sequence, of which the text has the words or the ids; a word comes first.
@@ -178,7 +121,7 @@ class SequenceTask(ModelTask[LanguageModel]):
         tokens = np.zeros((len(inputs), width), np.int32)
         for row, own in zip(tokens, inputs, strict=True):
             row[: len(own)] = own
-        given = self.infer(likeliest, params, {"tokens": tokens}).tolist()
+        given = self.infer(self.likeliest, params, {"tokens": tokens}).tolist()
         return [
             Answers(list(own), row[: len(own)], self.source.word)
             for own, row in zip(inputs, given, strict=True)
@@ -191,9 +134,6 @@ class SequenceTask(ModelTask[LanguageModel]):
             return [self.source.word(token) for token in ids]
 
         return TextModel(self.model(params), self.read_input, self._words, eos=(), names=names)
-
-    def _given(self, params: Params, arrays: Arrays) -> Int[np.ndarray, "n T"]:
-        return self.infer(likeliest, params, {"tokens": arrays["tokens"]})
 
     def _sample(
         self, setting: str, arrays: Arrays, given: Int[np.ndarray, "n T"], row: int
@@ -209,22 +149,3 @@ class SequenceTask(ModelTask[LanguageModel]):
 
     def _words(self, tokens: Sequence[int]) -> str:
         return " ".join(map(self.source.word, tokens))
-
-
-def likeliest(model: LanguageModel, arrays: Mapping[str, jax.Array]) -> Int[Array, "B T"]:
-    """Returns the likeliest answer at every token of "tokens"."""
-    return jnp.argmax(model(arrays["tokens"]).logits, axis=-1).astype(jnp.int32)
-
-
-def score(answers: Int[np.ndarray, "n T"], given: Int[np.ndarray, "n T"]) -> dict[str, float]:
-    """Returns the percentages of right answers and of sequences that have no wrong one.
-
-    >>> answers = np.array([[NOT_ASKED, 4, 5], [NOT_ASKED, 6, 7]])
-    >>> score(answers, np.array([[9, 4, 5], [9, 6, 6]]))
-    {'answers %': 75.0, 'sequences %': 50.0}
-    """
-    asked, right = answers != NOT_ASKED, answers == given
-    return {
-        ANSWERS: 100 * float(right[asked].mean()),
-        SEQUENCES: 100 * float((right | ~asked).all(axis=1).mean()),
-    }

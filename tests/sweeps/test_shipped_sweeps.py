@@ -18,6 +18,8 @@ from attnjax.sweeps.trials import make_trials, shape_groups
     [
         ("recall_state", 96, 24),
         ("copying_length", 40, 10),
+        ("mosaic_mechanisms", 42, 14),
+        ("nearest_mechanisms", 21, 7),
         ("heads_dims_dropout", 24, 4),
         ("film_finetuning", 12, 4),
     ],

@@ -34,10 +34,10 @@ class RecallData:
     """Decides all sequences; those of training, validation and test have streams of their own."""
 
     def __post_init__(self) -> None:
-        _require_whole("pairs", self.pairs, 2)
-        _require_whole("evaluation_examples", self.evaluation_examples, 1)
-        _require_whole("vocab", self.vocab, 4 * self.pairs + 2, "keys for twice data.pairs, which are tested")
-        _require_whole("length", self.length, 4 * self.pairs, "two tokens for each pair and each question")
+        require_whole("pairs", self.pairs, 2)
+        require_whole("evaluation_examples", self.evaluation_examples, 1)
+        require_whole("vocab", self.vocab, 4 * self.pairs + 2, "keys for twice data.pairs, which are tested")
+        require_whole("length", self.length, 4 * self.pairs, "two tokens for each pair and each question")
         require(self.length % 2 == 0, f"data.length is {self.length}: it must be even")
         number = isinstance(self.power, int | float) and not isinstance(self.power, bool)
         require(
@@ -61,7 +61,7 @@ class CopyingData:
 
     def __post_init__(self) -> None:
         _require_alphabet(self.letters)
-        _require_whole("length", self.length, 2)
+        require_whole("length", self.length, 2)
         _require_evaluation(self)
 
 
@@ -79,7 +79,7 @@ class InductionData:
     """Decides all sequences; those of training, validation and test have streams of their own."""
 
     def __post_init__(self) -> None:
-        _require_whole("length", self.length, 3, "the trigger, what follows it, and the trigger again")
+        require_whole("length", self.length, 3, "the trigger, what follows it, and the trigger again")
         _require_alphabet(self.letters)
         _require_evaluation(self)
 
@@ -101,8 +101,8 @@ class SelectiveCopyingData:
 
     def __post_init__(self) -> None:
         _require_alphabet(self.letters)
-        _require_whole("count", self.count, 1)
-        _require_whole("length", self.length, self.count, "data.count letters")
+        require_whole("count", self.count, 1)
+        require_whole("length", self.length, self.count, "data.count letters")
         _require_evaluation(self)
 
 
@@ -118,7 +118,7 @@ class ListOpsData:
     """Decides all expressions; those of training, validation and test have streams of their own."""
 
     def __post_init__(self) -> None:
-        _require_whole("length", self.length, 4, "an operator, two digits and a bracket")
+        require_whole("length", self.length, 4, "an operator, two digits and a bracket")
         _require_evaluation(self)
 
 
@@ -138,7 +138,7 @@ class GroupWordsData:
     def __post_init__(self) -> None:
         groups = get_args(Group)
         require(self.group in groups, f"data.group is {self.group!r}: it must be one of {', '.join(groups)}")
-        _require_whole("length", self.length, 1)
+        require_whole("length", self.length, 1)
         _require_evaluation(self)
 
 
@@ -154,7 +154,7 @@ class LibraryBytesData:
     """Decides where sequences begin; training, validation and test have modules of their own."""
 
     def __post_init__(self) -> None:
-        _require_whole("length", self.length, 1)
+        require_whole("length", self.length, 1)
         _require_evaluation(self)
 
 
@@ -180,8 +180,8 @@ class DateBytesData:
                 locale in DATE_LOCALES,
                 f"data.locales has {locale!r}: it must be one of {', '.join(DATE_LOCALES)}",
             )
-        _require_whole("examples", self.examples, 1)
-        _require_whole("length", self.length, 1)
+        require_whole("examples", self.examples, 1)
+        require_whole("length", self.length, 1)
         _require_evaluation(self)
 
 
@@ -228,7 +228,7 @@ class SourceData:
     def __post_init__(self) -> None:
         hint = nearest(self.source, SOURCES) or f": expected one of {', '.join(SOURCES)}"
         require(self.source in SOURCES, f"data.source is {self.source!r}: there is no such source{hint}")
-        _require_whole("length", self.length, 16)
+        require_whole("length", self.length, 16)
         require(self.length % 2 == 0, f"data.length is {self.length}: it must be even")
         self.own  # noqa: B018  What it refuses is refused here.
 
@@ -240,7 +240,8 @@ class SourceData:
         )
 
 
-def _require_whole(name: str, value: Any, least: int, reason: str = "") -> None:
+def require_whole(name: str, value: Any, least: int, reason: str = "") -> None:
+    """Raises InputError where data.NAME is no whole number, or below the least."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     because = f" ({reason})" if reason else ""
     require(
@@ -250,10 +251,10 @@ def _require_whole(name: str, value: Any, least: int, reason: str = "") -> None:
 
 
 def _require_alphabet(letters: Any) -> None:
-    _require_whole("letters", letters, 2)
+    require_whole("letters", letters, 2)
     require(letters <= 26, f"data.letters is {letters}: there are 26, from a to z")
 
 
 def _require_evaluation(config: Any) -> None:
-    _require_whole("evaluation_examples", config.evaluation_examples, 1)
+    require_whole("evaluation_examples", config.evaluation_examples, 1)
     require_seed("data.seed", config.seed)

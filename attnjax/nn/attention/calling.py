@@ -8,12 +8,24 @@ from typing import Any
 def taken(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the given arguments that a function, or the constructor of a class, takes.
 
+    What a constructor takes as **settings is what that of its base takes.
+
     Example:
       >>> taken(lambda size, *, offset=0: None, {"offset": 3, "causal": True})
       {'offset': 3}
     """
+    names: set[str] = set()
+    for called in _called(function):
+        parameters = inspect.signature(called).parameters
+        names |= set(parameters)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            return {name: x for name, x in given.items() if name in names}
+    return dict(given)
+
+
+def _called(function: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """Returns the function, or the constructors of a class and of its bases in the order of their calls."""
+    if not isinstance(function, type):
+        return [function]
     # The signature of a module's class is that of its metaclass.
-    called = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
-    parameters = inspect.signature(called).parameters
-    everything = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    return {name: x for name, x in given.items() if everything or name in parameters}
+    return [vars(base)["__init__"] for base in function.__mro__[:-1] if "__init__" in vars(base)]

@@ -1,0 +1,1 @@
+"""Graphs that are drawn, and the labels of their nodes."""
