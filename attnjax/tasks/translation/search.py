@@ -79,9 +79,9 @@ def searching(
         several = tokens.shape[1]
         ended = tokens == EOS
         counts = jnp.where(ended.any(-1), jnp.argmax(ended, axis=-1), max_length)
-        each = (jnp.repeat(x, several, axis=0) for x in (source, lengths))
+        sources, widths = (jnp.repeat(x, several, axis=0) for x in (source, lengths))
         scored = jnp.minimum(counts + 1, max_length).reshape(-1)
-        forced = force(model, *each, tokens.reshape(-1, max_length), counts=scored, bos=BOS)
+        forced = force(model, sources, widths, tokens.reshape(-1, max_length), counts=scored, bos=BOS)
         log_probs = forced.log_probs.reshape(tokens.shape)
         assert forced.alignment is not None
         alignment = forced.alignment.reshape(*tokens.shape, -1)
