@@ -58,7 +58,7 @@ class BlockConfig:
     """The settings of the blocks of a model."""
 
     takes: ClassVar[tuple[Takes, ...]] = ("tokens",)
-    """What its layers may be called with."""
+    """The kinds of input that its layers may take."""
     dim: int = 128
     """Width of the vectors that stand for tokens."""
     heads: int = 4

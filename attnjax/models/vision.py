@@ -12,7 +12,7 @@ from attnjax.models.stack import through
 from attnjax.models.vision_config import VisionConfig
 from attnjax.nn import Dropout, folded, named
 from attnjax.nn.activation import ACTIVATIONS
-from attnjax.nn.layouts import Grid
+from attnjax.nn.layouts import PatchGrid
 from attnjax.nn.patches import Patches, resized
 from attnjax.nn.taps import Asked, Sites, tapped
 
@@ -95,7 +95,7 @@ class VisionTransformer(nnx.Module):
             dropout=dropout,
             captured=captured,
             remat=self.config.remat,
-            layout=Grid(*(side // self.config.patch for side in images.shape[1:3])),
+            layout=PatchGrid(*(side // self.config.patch for side in images.shape[1:3])),
         )
         pooled = self._pooled(states, captured)
         logits = None

@@ -11,7 +11,7 @@ from attnjax.nn.dropout import Dropout
 from attnjax.nn.taps import Request
 
 
-class Grid(NamedTuple):
+class PatchGrid(NamedTuple):
     """The rows and columns of an image, whose patches are tokens row by row."""
 
     rows: int
@@ -33,7 +33,7 @@ class Graph(NamedTuple):
     lengths: Int[Array, " B"] | None = None
 
 
-Layout = Grid | Graph | None
+Layout = PatchGrid | Graph | None
 """The places of tokens beyond their order; None: there is nothing else."""
 
 
@@ -47,7 +47,7 @@ class ImageLayer(nnx.Module):
       >>> import jax.numpy as jnp
       >>> from attnjax.nn.spatial import SqueezeExcite
       >>> layer = ImageLayer(SqueezeExcite(8, 1, rngs=nnx.Rngs(0)))
-      >>> layer(jnp.ones((2, 6, 8)), layout=Grid(2, 3)).out.shape
+      >>> layer(jnp.ones((2, 6, 8)), layout=PatchGrid(2, 3)).out.shape
       (2, 6, 8)
     """
 
@@ -81,7 +81,7 @@ class ImageLayer(nnx.Module):
           ValueError: There is another layout, a mask, a cache or a score.
         """
         _require_none(self.layer, mask=mask, cache=cache, score=score)
-        if not isinstance(layout, Grid) or layout.rows * layout.columns != x.shape[-2]:
+        if not isinstance(layout, PatchGrid) or layout.rows * layout.columns != x.shape[-2]:
             raise ValueError(f"layout {layout}: expected the rows and columns of {x.shape[-2]} patches")
         own = self.layer(x.reshape(*x.shape[:-2], *layout, x.shape[-1]), **of_weights)
         return AttentionOutput(own.out.reshape(x.shape), None, own.weights)

@@ -26,7 +26,7 @@ ROWS = 32
 
 
 class Found(NamedTuple):
-    """What was found for each sentence, the best first.
+    """The translations that were found for each sentence, the best first.
 
     Attributes:
       tokens: [B, N, L].
