@@ -1,6 +1,7 @@
 """The search for translations, in tiles of one shape: what a sentence gives does not depend on its batch."""
 
 import dataclasses
+import functools
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -43,10 +44,11 @@ class Found(NamedTuple):
     alignment: Float[Array, "B N L S"]
 
 
+@functools.lru_cache(maxsize=32)
 def searching(
     search: SearchConfig, tokenizer: Tokenizer, max_length: int
 ) -> Callable[[Any, Mapping[str, Array]], Found]:
-    """Returns the function of a model and arrays that searches for translations.
+    """Returns the function of a model and arrays that searches for translations, one for equal arguments.
 
     The arrays are "source" [B, S], "source_lengths" [B] and "seed" [B], of which a row's draws depend.
 
@@ -79,9 +81,9 @@ def searching(
         several = tokens.shape[1]
         ended = tokens == EOS
         counts = jnp.where(ended.any(-1), jnp.argmax(ended, axis=-1), max_length)
-        sources, widths = (jnp.repeat(x, several, axis=0) for x in (source, lengths))
+        source, lengths = (jnp.repeat(x, several, axis=0) for x in (source, lengths))
         scored = jnp.minimum(counts + 1, max_length).reshape(-1)
-        forced = force(model, sources, widths, tokens.reshape(-1, max_length), counts=scored, bos=BOS)
+        forced = force(model, source, lengths, tokens.reshape(-1, max_length), counts=scored, bos=BOS)
         log_probs = forced.log_probs.reshape(tokens.shape)
         assert forced.alignment is not None
         alignment = forced.alignment.reshape(*tokens.shape, -1)

@@ -1,6 +1,6 @@
 """Machine translation with an encoder-decoder: the embedded dates or a user's parallel corpus."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,7 @@ from attnjax.tasks.model_task import ModelTask, require_positions
 from attnjax.tasks.translation.alignment import Translation
 from attnjax.tasks.translation.config import GREEDY, SearchConfig
 from attnjax.tasks.translation.evaluation import evaluated
-from attnjax.tasks.translation.search import ROWS, Found, consensus, row_seeds, searching, translation
+from attnjax.tasks.translation.search import ROWS, consensus, row_seeds, searching, translation
 
 VALIDATION_EXAMPLES = 512
 HELD_OUT = ("validation", "test")
@@ -183,26 +183,16 @@ class TranslationTask(ModelTask[Transformer]):
     ) -> list[Translation]:
         self._require_room(texts)
         self._require_prefix(search)
+        search_for = searching(search, self.encoder.target, self.encoder.target_width - 1)
         translations: dict[int, Translation] = {}
         seeds = row_seeds(self.encoder.source.encode(texts), search.seed, sample)
         for places in self.encoder.by_width(texts, most=self._positions):
             arrays = self.encoder.sources([texts[i] for i in places], most=self._positions)
-            found = self.infer(self._search(search), params, {**arrays, "seed": seeds[places]}, rows=ROWS)
+            found = self.infer(search_for, params, {**arrays, "seed": seeds[places]}, rows=ROWS)
             for row, place in enumerate(places):
                 one = jax.tree.map(lambda x, row=row: x[row], found)
                 translations[place] = translation(texts[place], one, self.encoder, search, self._weights_of)
         return [translations[place] for place in range(len(texts))]
-
-    def _search(self, search: SearchConfig) -> Callable[[Any, Any], Found]:
-        """Returns the search with these settings, the same function for the same ones."""
-        if search not in self._searches:
-            most = self.encoder.target_width - 1
-            self._searches[search] = searching(search, self.encoder.target, most)
-        return self._searches[search]
-
-    @cached_property
-    def _searches(self) -> dict[SearchConfig, Callable[[Any, Any], Found]]:
-        return {}
 
     def joined(self, params: Params, others: Sequence[tuple[str, Any, Params]]) -> list[Params]:
         """Returns the parameters of this task's model and of other runs', which translate as an ensemble.
