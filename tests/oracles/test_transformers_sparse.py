@@ -18,6 +18,12 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra: orac
 pytest.importorskip("transformers", reason="transformers is not installed (extra: oracles)")
 
 
+def require_another(wrong: Any, right: Any, given: np.ndarray, expected: np.ndarray) -> None:
+    """Fails unless a layer with a planted mistake and the right parameters gives something else."""
+    nnx.update(wrong, nnx.state(right, nnx.Param))
+    assert np.abs(np.asarray(wrong(jnp.asarray(given)).out) - expected).max() > 1e-2
+
+
 def test_the_lightning_indexer_chooses_the_tokens_that_deepseek_does() -> None:
     peer = importlib.import_module("transformers.models.deepseek_v32.modeling_deepseek_v32")
     config = importlib.import_module("transformers.models.deepseek_v32.configuration_deepseek_v32")
@@ -59,6 +65,8 @@ def test_nystromformer() -> None:
         expected = module(torch.tensor(given))[0].numpy()
     with jax.enable_x64(False):
         np.testing.assert_allclose(layer(jnp.asarray(given)).out, expected, atol=2e-5)
+        wrong = nn.Nystrom(D, 1, landmarks=2, convolution=3, rngs=nnx.Rngs(0))
+        require_another(wrong, layer, given, expected)
 
 
 def test_longformer() -> None:
@@ -87,6 +95,8 @@ def test_longformer() -> None:
         )[0].numpy()
     with jax.enable_x64(False):
         np.testing.assert_allclose(layer(jnp.asarray(given)).out, expected, atol=1e-5, rtol=1e-5)
+        for mistake in ("longformer(size=4, tokens=2)", "longformer(size=5, tokens=1)", "window(size=5)"):
+            require_another(nn.Attention(D, N, mechanism=mistake, rngs=nnx.Rngs(0)), layer, given, expected)
 
 
 def test_big_bird() -> None:
@@ -128,4 +138,8 @@ def test_big_bird() -> None:
         whole = nn.SoftmaxAttention(D, N, rngs=nnx.Rngs(0))
         nnx.update(whole, nnx.state(layer, nnx.Param))
         got = whole(jnp.asarray(given), mask=masks.dense(seen)).out
+        near_alone = whole(
+            jnp.asarray(given), mask=masks.dense(seen & near.repeat(size, 0).repeat(size, 1))
+        ).out
     np.testing.assert_allclose(got, expected.numpy(), atol=1e-5, rtol=1e-5)
+    assert np.abs(near_alone - expected.numpy()).max() > 1e-2
