@@ -1,4 +1,4 @@
-"""What a measurement needs, checked before any of it is made."""
+"""The checks of what a measurement needs, before any of it is made."""
 
 import difflib
 from collections.abc import Mapping, Sequence
