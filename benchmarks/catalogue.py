@@ -3,11 +3,11 @@
     python benchmarks/catalogue.py CASE … [--rounds 5] [--length 16384] [--least 256] [--most 16384]
 
 float32, batch 1, 4 heads of 64; forward with the gradients of query, key and value. A case of one mechanism
-takes turns with dense causal attention at one length: a ratio is the median over rounds of its time to that
-round's dense time. `crossover` doubles the length until the mechanism wins twice in a row, or says that it
-never did. `additive` is additive attention at T = S = 1024 beside its arithmetic, one head of 64: a ratio is
-to the T·S·H tanh of the same round. All figures are kept in results/catalogue.json, where a later run
-replaces those of its cases.
+takes turns with dense attention, causal where the mechanism is, at one length: a ratio is the median over
+rounds of its time to that round's dense time. `crossover` doubles the length until the mechanism wins twice
+in a row, or says that it never did. `additive` is additive attention at T = S = 1024 beside its arithmetic,
+one head of 64: a ratio is to the T·S·H tanh of the same round. results/catalogue.json keeps all figures; a
+later run replaces those of its cases.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from _additive import beside_arithmetic
 from _measure import RESULTS, alternate, machine, report, seconds, summary
 
 import attnjax as aj
-from attnjax.nn.attention.recipes import bigbird
+from attnjax.nn.attention.recipes import bigbird, longformer, strided
 from attnjax.ops import sparse
 
 HEADS, SIZE = 4, 64
@@ -72,14 +72,56 @@ def dsa(q: Any, k: Any, v: Any) -> jax.Array:
     return aj.attention(q, k, v, mask=aj.causal() & aj.chosen_blocks(index, (1, 1), distinct=True))
 
 
-CASES: dict[str, tuple[Attend, int, float]] = {
+def masked(mask: aj.Mask) -> Attend:
+    return lambda q, k, v: aj.attention(q, k, v, mask=mask)
+
+
+def in_buckets(query_buckets: jax.Array, key_buckets: jax.Array) -> aj.Mask:
+    """The last 64 keys of a query's bucket, as in the layers of LSH and routing."""
+    return aj.causal() & aj.chosen_blocks(sparse.bucket_tokens(query_buckets, key_buckets, 64), (1, 1))
+
+
+def lsh(q: Any, k: Any, v: Any) -> jax.Array:
+    """16 buckets, two rounds."""
+    rotations = jax.random.normal(jax.random.key(1), (SIZE, 2, 8))
+    own, keys = (sparse.lsh_buckets(x, rotations) for x in (q, k))
+    return aj.attention(q, k, v, mask=in_buckets(own, keys))
+
+
+def routing(q: Any, k: Any, v: Any) -> jax.Array:
+    """16 centroids."""
+    centroids = jax.random.normal(jax.random.key(1), (16, SIZE))
+    own, keys = (sparse.nearest_centroids(x, centroids) for x in (q, k))
+    return aj.attention(q, k, v, mask=in_buckets(own, keys))
+
+
+def linformer(q: Any, k: Any, v: Any) -> jax.Array:
+    """Keys and values mapped to 256 along the length."""
+    length = k.shape[-3]
+    maps = jax.random.normal(jax.random.key(1), (2, 256, length)) / length**0.5
+    return aj.attention(q, *(jnp.einsum("ms,bsnh->bmnh", m, x) for m, x in zip(maps, (k, v), strict=True)))
+
+
+def nystrom(q: Any, k: Any, v: Any) -> jax.Array:
+    return sparse.nystrom_attention(q, k, v, 64)
+
+
+CASES: dict[str, tuple[Attend, int, float | None]] = {
     "window": (window, HEADS, 0.15),
     "bigbird": (big_bird, HEADS, 0.15),
     "moba": (moba, HEADS, 0.35),
     "nsa": (nsa, 1, 0.35),
     "dsa": (dsa, 1, 0.35),
+    "longformer": (masked(longformer(512, 16)), HEADS, None),
+    "strided": (masked(strided(128)), HEADS, None),
+    "lsh": (lsh, HEADS, None),
+    "routing": (routing, HEADS, None),
+    "linformer": (linformer, HEADS, None),
+    "nystrom": (nystrom, HEADS, None),
 }
-"""The attention of each case, its key heads, and the ratio that is its goal."""
+"""The attention of each case, its key heads, and the ratio that is its goal, where it has one."""
+TWO_SIDED = ("linformer", "nystrom")
+"""Cases in which every token sees all: they are compared with dense attention that does too."""
 
 
 def timed(attend: Attend, length: int, key_heads: int) -> Callable[[], float]:
@@ -97,7 +139,8 @@ def timed(attend: Attend, length: int, key_heads: int) -> Callable[[], float]:
 def beside_dense(name: str, length: int, rounds: int) -> dict[str, dict[str, Any]]:
     """Both at one length."""
     attend, key_heads, _ = CASES[name]
-    cases = {"dense": timed(dense, length, key_heads), name: timed(attend, length, key_heads)}
+    whole: Attend = aj.attention if name in TWO_SIDED else dense
+    cases = {"dense": timed(whole, length, key_heads), name: timed(attend, length, key_heads)}
     return summary(alternate(cases, rounds), baseline="dense")
 
 
@@ -140,9 +183,10 @@ def main() -> None:
             print(f"{name} is faster from {crossed[name]}")
         else:
             rows = beside_dense(name, options.length, options.rounds)
-            rows[name]["goal"] = CASES[name][2]
+            if CASES[name][2] is not None:
+                rows[name]["goal"] = CASES[name][2]
             table |= {f"{name} T={options.length}: {who}": row for who, row in rows.items()}
-    note = "forward and backward; ratio: to dense causal attention (additive: T·S·H tanh) of the same round"
+    note = "forward and backward; ratio: to dense attention (additive: T·S·H tanh) of the same round"
     report("catalogue", table, about, note, {"crossover": crossed})
 
 

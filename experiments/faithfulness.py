@@ -14,9 +14,10 @@ tokens become the mask token, which stood for one in ten of training. Methods ex
 two logits; the class token is never removed. Below them are the rows of random orders, of the best order that
 the model has, and of the rationale itself.
 
-Expect occlusion, the gradients along a path and KernelSHAP to be far above a random order, and raw attention
-to depend on the mechanism. On two quiet CPU cores a run takes about 15 s, the sweep 10 minutes: an estimate,
-which `--dry-run` replaces by a measurement on your machine.
+Expect occlusion, integrated gradients and KernelSHAP to be far above a random order, attention too but with
+a wide spread over seeds, and gradient × input at a random order. A run takes about a minute on two CPU cores,
+most of which compiles the methods once for all trials of one shape; the sweep 10 minutes: an estimate, which
+`--dry-run` replaces by a measurement on your machine.
 """
 
 from collections.abc import Iterator
