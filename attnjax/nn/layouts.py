@@ -135,7 +135,7 @@ class GraphLayer(nnx.Module):
         _require_none(self.layer, cache=cache, score=score)
         if not isinstance(layout, Graph):
             raise ValueError(f"layout {layout}: expected the edges of a graph")
-        known = {"edge_features": layout.edge_features, "lengths": layout.lengths}
+        known: dict[str, Any] = {"edge_features": layout.edge_features, "lengths": layout.lengths}
         known |= {"dropout": dropout, "capture": capture}
         own: AttentionOutput = self.layer(x, layout.edges, **taken(self.layer.__call__, known))
         return own
