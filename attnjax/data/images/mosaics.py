@@ -35,13 +35,13 @@ class Mosaics:
     >>> made["images"].shape, made["answers"].tolist()
     ((2, 6, 18, 1), [6, 3])
     >>> for row in made["images"][0, :, :, 0]:
-    ...     print("".join("#" if pixel else "." for pixel in row))
-    ...#..............
-    ..###...###...###.
-    ..###...#.....#...
-    ..###...###...###.
-    ...#....#.#.....#.
-    ........###...###.
+    ...     print("".join("#" if pixel else "·" for pixel in row))
+    ···#··············
+    ··###···###···###·
+    ··###···#·····#···
+    ··###···###···###·
+    ···#····#·#·····#·
+    ········###···###·
     """
 
     settings = (AS_TRAINED, WIDER)
