@@ -120,7 +120,7 @@ class Prediction:
     text: str
     """The answer in one line, for people."""
     log_prob: float | None = None
-    """What the model gives the answer, where it says so."""
+    """The model's log probability of the answer, where it says so."""
 
     def ranked(self) -> "Sequence[Prediction]":
         """Returns the answers of which this is the best."""

@@ -12,7 +12,7 @@ from attnjax.models.decoding.loop import Decodable
 
 
 class Forced(NamedTuple):
-    """What forced decoding gives.
+    """The findings of forced decoding.
 
     Attributes:
       log_probs: [B, L], of each token, given those before it; 0 for those that do not count.

@@ -8,7 +8,7 @@ from attnjax.config import require
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """How translations are searched for: see `attnjax.models.beams` and `attnjax.models.rules`."""
+    """The search for translations: see `attnjax.models.beams` and `attnjax.models.rules`."""
 
     beams: int = 1
     """Beams of a sentence; 1 takes the likeliest token at each step."""
@@ -19,7 +19,7 @@ class SearchConfig:
     alpha: float = 0.6
     """Of the length penalty "gnmt"."""
     coverage_penalty: Literal["none", "summary", "wu"] = "none"
-    """What is taken off, times beta, for source pieces read again ("summary") or left out ("wu")."""
+    """The penalty, taken off times beta, for source pieces read again ("summary") or left out ("wu")."""
     beta: float = 0.2
     """Of the coverage penalty."""
     min_length: int = 0
@@ -37,11 +37,11 @@ class SearchConfig:
     ban: tuple[str, ...] = ()
     """Texts that may not come in a translation, also inside of words."""
     ban_unknown: bool = False
-    """Whether the unknown token may not come."""
+    """True: the unknown token may not come."""
     replace_unknown: bool = False
-    """Whether an unknown token becomes the source piece that it looks at most."""
+    """True: an unknown token becomes the source piece that it looks at most."""
     prefix: str = ""
-    """What every translation begins with."""
+    """The text that every translation begins with."""
     temperature: float | None = None
     """Draw each translation at this temperature in place of searching."""
     samples: int = 1

@@ -27,7 +27,7 @@ ROWS = 32
 
 
 class Found(NamedTuple):
-    """What was found for each sentence, the best first.
+    """The sequences found for each sentence, the best first.
 
     Attributes:
       tokens: [B, N, L].
