@@ -1,5 +1,6 @@
 """Pretrained models compute in single precision, whatever the tests before them have switched on."""
 
+import sys
 from collections.abc import Iterator
 
 import jax
@@ -10,3 +11,10 @@ import pytest
 def _single_precision() -> Iterator[None]:
     with jax.enable_x64(False):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _every_bug_in_slow_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    peers = sys.modules.get("tests.pretrained.peers")  # It is imported only where torch is.
+    if peers is not None:
+        monkeypatch.setattr(peers, "EVERY_SETTING", "not slow" not in request.config.option.markexpr)

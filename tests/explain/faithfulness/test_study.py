@@ -13,6 +13,7 @@ from attnjax.models import Encoder, EncoderConfig
 FILE = Path(__file__).parents[3] / "experiments" / "faithfulness.py"
 
 
+@pytest.mark.slow
 def test_methods_that_fit_have_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     study = find_or_load("faithfulness", FILE).make.task.__globals__
     few = {"raw": {}, "occlusion": {"baseline": True}}

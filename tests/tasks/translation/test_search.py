@@ -55,7 +55,12 @@ def bits(translations: Any) -> list[Any]:
 
 @pytest.mark.optimised
 @pytest.mark.parametrize(
-    "search", [SearchConfig(), BEAMS, SearchConfig(temperature=1.5)], ids=["greedy", "beams", "drawn"]
+    "search",
+    [
+        pytest.param(SearchConfig(), id="greedy"),
+        pytest.param(BEAMS, id="beams", marks=pytest.mark.slow),
+        pytest.param(SearchConfig(temperature=1.5), id="drawn", marks=pytest.mark.slow),
+    ],
 )
 def test_a_row_does_not_depend_on_its_batch(task, params, search) -> None:
     given = texts()
