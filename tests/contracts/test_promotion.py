@@ -132,6 +132,7 @@ def test_layers(mechanism):
     jax.eval_shape(lambda x, cache: layer(x, mask=aj.causal(cache.length), cache=cache), token, cache)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [n for n, row in table().items() if row.takes == "tokens" and n not in MEMBERS]
 )

@@ -99,7 +99,9 @@ POOLS = (
 )
 
 
-@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize(
+    "name", [*POOLS[:3], *(pytest.param(name, marks=pytest.mark.slow) for name in POOLS[3:])]
+)
 def test_padding_says_nothing_to_a_pool(name: str) -> None:
     rngs = nnx.Rngs(0)
     layer = make_attention(name, 8, 2, rngs=rngs)
