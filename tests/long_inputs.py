@@ -26,6 +26,15 @@ LONG = {
 }
 
 
+OTHERS = {
+    "faithfulness": "its evaluation runs the model thousands of times",
+    "finetune": "it needs the folder of a pretrained model",
+    "mosaic": "its images have few patches",
+    "nearest": "its layers are those of graphs",
+}
+"""Experiments whose inputs are not made long here, and why."""
+
+
 def run(devices: str, names: list[str]) -> None:
     write_pairs(Path("pairs.tsv"))
     chosen: list[str] = []
@@ -43,10 +52,11 @@ def run(devices: str, names: list[str]) -> None:
 
 
 def ours() -> list[str]:
-    """Every experiment of this repository."""
+    """Every experiment of this repository that is not one of the others."""
     folder = Path(__file__).parents[1] / "experiments"
     registry.discover()
-    return sorted(experiment.name for experiment in registry.known() if experiment.file.parent == folder)
+    names = {experiment.name for experiment in registry.known() if experiment.file.parent == folder}
+    return sorted(names - OTHERS.keys())
 
 
 def write_pairs(file: Path) -> None:

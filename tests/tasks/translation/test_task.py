@@ -15,6 +15,7 @@ from attnjax.data.text.splits import translation_splits
 from attnjax.data.text.tokenizer import BOS, PAD, UNK
 from attnjax.models.config import TransformerConfig
 from attnjax.models.decoding.alignment import alignment
+from attnjax.models.decoding.scoring import force
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks import inference
 from attnjax.tasks.translation import task as translation_module
@@ -168,9 +169,11 @@ def test_more_texts_than_are_decoded_together_keep_their_order(task, trained, mo
 def test_the_alignment_is_that_of_the_last_decoder_layer(corpus):
     task = TranslationTask(corpus, dataclasses.replace(MODEL, decoder_layers=2), batch_size=4)
     params, batch = jax.jit(task.init)(jax.random.key(0)), task.batch(0)
-    asked = {"source": batch["source"], "source_lengths": batch["source_lengths"], "tokens": batch["target"]}
-    last = alignment(task.model(params), *asked.values(), bos=BOS, layers=(1,))
-    np.testing.assert_array_equal(task._alignment(task.model(params), asked), last)
+    asked = batch["source"], batch["source_lengths"], batch["target"]
+    last = alignment(task.model(params), *asked, bos=BOS, layers=(1,))
+    counts = np.full(len(batch["target"]), batch["target"].shape[1])
+    found = force(task.model(params), *asked, counts=counts, bos=BOS).alignment
+    np.testing.assert_allclose(found, last, rtol=1e-5, atol=1e-6)
 
 
 def test_the_evaluation_of_a_corpus_has_rows_for_validation_and_test(task, trained, tmp_path):
