@@ -228,6 +228,10 @@ def _last(question: Question) -> Int[Array, " B"]:
     return rows - 1 - jnp.argmax(question.present[:, ::-1], axis=1)
 
 
+EVEN_POOLING = ("first", "last", "mean", "class", "both")
+"""The poolings whose weights of rows are known beforehand; attention methods need them."""
+
+
 def _pooled(model: Any, question: Question) -> Float[Array, "B R"]:
     """Returns the weights with which the head reads the rows of the stack, even ones of a mechanism."""
     present = question.present

@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from attnjax.config import require
-from attnjax.explain.question import Question, part_of
+from attnjax.explain.question import EVEN_POOLING, Question, part_of
 
 
 @jax.tree_util.register_dataclass
@@ -146,17 +146,20 @@ def attribute(name: str, question: Question, **options: Any) -> Attribution:
     return found.function(question, **options)
 
 
-def require_known(name: str) -> None:
-    """Raises InputError for a name that no method has, with the nearest."""
-    near = difflib.get_close_matches(name, METHODS, 3, 0.4) or list(METHODS)
-    require(
-        name in METHODS,
-        f"method is {name!r}: there is none of this name; the nearest are {', '.join(near)}",
-    )
+def require_known(name: str, table: Mapping[str, Any] = METHODS, label: str = "method is") -> None:
+    """Raises InputError for a name that no row of a table has, with the nearest; a label begins it."""
+    near = difflib.get_close_matches(name, table, 3, 0.4) or list(table)
+    known = f"there is none of this name; the nearest are {', '.join(near)}"
+    require(name in table, f"{label} {name!r}: {known}")
 
 
 def require_fits(found: Method, question: Question) -> None:
     """Raises InputError where a method does not fit the model of a question."""
+    pooling = getattr(question.model.config, "pooling", None)
+    require(
+        "weights" not in found.needs or pooling in (None, *EVEN_POOLING),
+        f"method is {found.name!r}: the model pools by {pooling}, which is no known mean of tokens",
+    )
     one = question.stack != "decoder"
     require(
         one or found.stacks == "any",

@@ -1,6 +1,5 @@
 """Checks of what a measurement needs, before any of it is made."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from attnjax.config import require
-from attnjax.explain.attributions.attribution import Attribution
+from attnjax.explain.attributions.attribution import Attribution, require_known
 from attnjax.explain.faithfulness.metrics import METRICS
 from attnjax.explain.faithfulness.table import BEST, MODEL, RANDOM, RATIONALE
 from attnjax.explain.question import Question
@@ -25,11 +24,7 @@ def wanted(metrics: Sequence[str] | None, known: bool) -> list[str]:
         return [name for name, metric in METRICS.items() if metric.of in kinds]
     asked = [metrics] if isinstance(metrics, str) else list(metrics)
     for name in asked:
-        near = difflib.get_close_matches(name, METRICS, 3, 0.4) or list(METRICS)
-        require(
-            name in METRICS,
-            f"metrics has {name!r}: there is none of this name; the nearest are {', '.join(near)}",
-        )
+        require_known(name, METRICS, "metrics has")
     return asked
 
 
