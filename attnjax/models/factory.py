@@ -11,6 +11,7 @@ from attnjax.mechanisms import Choice, over_layers, read
 from attnjax.mechanisms.base import Takes
 from attnjax.models.block_config import BlockConfig
 from attnjax.models.checks import PLAIN_POOLING
+from attnjax.models.rope import rope_of
 from attnjax.nn import (
     Attention,
     AttentionResidual,
@@ -23,7 +24,6 @@ from attnjax.nn import (
     MixtureOfExperts,
     PositionScore,
     Residual,
-    Rope,
     ShortConvolution,
     flat_dot_general,
     make_attention,
@@ -35,10 +35,8 @@ from attnjax.nn.frames import FrameEmbedding
 from attnjax.nn.joining import Linear
 from attnjax.nn.layouts import GraphLayer, ImageLayer
 from attnjax.nn.pooling import Pool
-from attnjax.ops import positions
 
 _ABSOLUTE = ("sinusoidal", "sinusoidal_halves", "learned")
-_ROPE: dict[str, Any] = {"rope": "halves", "rope_interleaved": "interleaved"}
 _BIASES: dict[str | None, Any] = {
     "all": True,
     "qkv": ("query", "key", "value"),
@@ -46,11 +44,7 @@ _BIASES: dict[str | None, Any] = {
     "no_key": ("query", "value", "out"),
     "none": False,
 }
-_TURNS: dict[str, Any] = {
-    "llama3": (positions.Llama3Scaling, "low_frequency_factor", "high_frequency_factor"),
-    "yarn": (positions.YarnScaling, "beta_slow", "beta_fast"),
-}
-"""Scalings between slow and fast turns within the original length, and what they call these."""
+
 
 _LAID_OUT: dict[Takes, Any] = {"image": ImageLayer, "graph": GraphLayer}
 """The modules that give a layer in a block what it is called with."""
@@ -133,35 +127,13 @@ class Parts:
         """Makes the self-attention of layer 0, 1, … of so many."""
         choice = over_layers(read(self.config.mechanism), layers)[layer]
         of_model = {"layer": layer, "layers": layers, "max_length": self.config.max_length}
-        return self._attention(choice.of_model(**of_model), rope=self._rope(choice))
+        return self._attention(choice.of_model(**of_model), rope=rope_of(self.config, choice))
 
     def cross_attention(self, mechanism: str, layer: int, layers: int) -> Any:
         """Makes the attention of layer 0, 1, … of so many to a context."""
         choice = over_layers(read(mechanism), layers)[layer]
         of_model = {"layer": layer, "layers": layers, "max_length": self.config.max_length}
         return self._attention(choice.of_model(**of_model))
-
-    def _rope(self, choice: Choice) -> Any:
-        config = self.config
-        if config.positions not in _ROPE:
-            return None
-        layout, base, scaling = _ROPE[config.positions], config.rope_base, self._scaling()
-        if config.rope_local_base is not None and any(part.row.name == "window" for part in choice.parts):
-            base, scaling = config.rope_local_base, None
-        rope = Rope(layout, base, config.rope_fraction, scaling)
-        return layout if rope == Rope(layout) else rope  # Alone it says the same, and reads well in an error.
-
-    def _scaling(self) -> positions.RopeScaling | None:
-        config = self.config
-        if config.rope_scaling is None:
-            return None
-        if config.rope_scaling == "linear":
-            return positions.LinearScaling(config.rope_factor)
-        scaling, slow, fast = _TURNS[config.rope_scaling]
-        turns: dict[str, Any] = {slow: config.rope_slow_turns, fast: config.rope_fast_turns}
-        if config.rope_scaling == "yarn":
-            turns |= {"truncate": config.rope_truncate, "attention_factor": config.rope_amplitude}
-        return scaling(config.rope_factor, original_length=config.rope_original_length, **turns)
 
     def _head_norm(self) -> HeadNorm | bool:
         config = self.config
@@ -285,6 +257,11 @@ class Parts:
             use_bias=bool(self.config.output_bias),
             preferred_element_type=jnp.float32,
         )
+
+    def learned(self, *shape: int, axes: tuple[str, ...] = ()) -> nnx.Param:
+        """Makes learned vectors of the model's size, of the given shape, each near 0."""
+        start = 0.02 * jax.random.normal(self.rngs.params(), (*shape, self.config.dim))
+        return nnx.Param(start.astype(self.dtypes["param_dtype"]), **named(*axes, "embed"))
 
     def bias(self, vocab: int) -> nnx.Param:
         """Makes a bias of logits, which starts at 0."""

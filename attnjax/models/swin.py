@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
@@ -13,7 +12,7 @@ from attnjax.models.swin_config import SwinConfig
 from attnjax.nn import Dropout, Residual, folded, make_norm, named
 from attnjax.nn.attention.tapped import given, noted
 from attnjax.nn.joining import Linear
-from attnjax.nn.patches import Patches, resized
+from attnjax.nn.patches import Patches, resized, with_masked
 from attnjax.nn.spatial import WindowAttention
 from attnjax.nn.taps import Asked, Request, tapped, within
 
@@ -129,11 +128,7 @@ class SwinTransformer(nnx.Module):
         dtypes = stages[0].dtypes
         self.patches = Patches(config.patch, config.channels, config.dim, rngs=rngs, **dtypes)
         self.embedding_norm = make_norm("layer", config.dim, eps=_EPS, rngs=rngs, **dtypes)
-
-        def learned(*shape: int, axes: tuple[str, ...] = ()) -> nnx.Param[Array]:
-            start = 0.02 * jax.random.normal(rngs.params(), (*shape, config.dim))
-            return nnx.Param(start.astype(dtypes["param_dtype"]), **named(*axes, "embed"))
-
+        learned = stages[0].learned
         cells, rows = (config.image // config.patch) ** 2, ("position",)
         self.mask_token = nnx.data(learned() if config.mask_token else None)
         self.positions = nnx.data(learned(cells, axes=rows) if config.positions == "learned" else None)
@@ -197,14 +192,9 @@ class SwinTransformer(nnx.Module):
 
     def _embedded(self, images: Array, masked: Array | None) -> Float[Array, "B Y X D"]:
         x = self.embedding_norm(self.patches(images))
-        batch, height, width, dim = x.shape
+        _, height, width, dim = x.shape
         if masked is not None:
-            if self.mask_token is None or masked.shape != (batch, height * width):
-                raise ValueError(
-                    f"masked {list(masked.shape)}: expected {[batch, height * width]}, and config.mask_token"
-                )
-            seen = masked.reshape(batch, height, width, 1)
-            x = jnp.where(seen, self.mask_token[...].astype(x.dtype), x)
+            x = with_masked(_row(x), masked, self.mask_token).reshape(x.shape)
         if self.positions is None:
             return x
         side = self.config.image // self.config.patch

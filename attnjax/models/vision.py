@@ -1,6 +1,5 @@
 """The encoder of images."""
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
@@ -10,10 +9,10 @@ from attnjax.models.output import Captured, EncoderOutput
 from attnjax.models.pooling import pooled as pooled_by
 from attnjax.models.stack import through
 from attnjax.models.vision_config import VisionConfig
-from attnjax.nn import Dropout, folded, named
+from attnjax.nn import Dropout, folded
 from attnjax.nn.activation import ACTIVATIONS
 from attnjax.nn.layouts import PatchGrid
-from attnjax.nn.patches import Patches, resized
+from attnjax.nn.patches import Patches, resized, with_masked
 from attnjax.nn.taps import Asked, Sites, tapped
 
 
@@ -42,11 +41,7 @@ class VisionTransformer(nnx.Module):
         self.patches = Patches(
             config.patch, config.channels, config.dim, use_bias=config.patch_bias, rngs=rngs, **parts.dtypes
         )
-
-        def learned(*shape: int, axes: tuple[str, ...] = ()) -> nnx.Param[Array]:
-            start = 0.02 * jax.random.normal(rngs.params(), (*shape, config.dim))
-            return nnx.Param(start.astype(parts.dtypes["param_dtype"]), **named(*axes, "embed"))
-
+        learned = parts.learned
         cells = (config.image // config.patch) ** 2 + config.class_token
         rows = ("position",)
         self.class_token = nnx.data(learned() if config.class_token else None)
@@ -110,11 +105,7 @@ class VisionTransformer(nnx.Module):
         batch, height, width, dim = grid.shape
         x = tapped(sites, "embedding.patches", grid.reshape(batch, height * width, dim))
         if masked is not None:
-            if self.mask_token is None or masked.shape != x.shape[:2]:
-                raise ValueError(
-                    f"masked {list(masked.shape)}: expected {list(x.shape[:2])}, and config.mask_token"
-                )
-            x = jnp.where(masked[..., None], self.mask_token[...].astype(x.dtype), x)
+            x = with_masked(x, masked, self.mask_token)
         first = []
         for name in ("class_token", "registers"):
             param = getattr(self, name)

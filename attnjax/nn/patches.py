@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from attnjax.nn.axes import named
 from attnjax.nn.dot import flat_dot_general
@@ -60,6 +60,19 @@ class Patches(nnx.Module):
             )
         cut = images.reshape(*batch, height // size, size, width // size, size, channels)
         return self.project(jnp.swapaxes(cut, -4, -3))
+
+
+def with_masked(
+    x: Float[Array, "B P D"], masked: Bool[Array, "B P"], token: nnx.Param | None
+) -> Float[Array, "B P D"]:
+    """Returns the patches of images with a learned vector in the place of those that are masked.
+
+    Raises:
+      ValueError: The mask has another shape, or there is no such vector.
+    """
+    if token is None or masked.shape != x.shape[:2]:
+        raise ValueError(f"masked {list(masked.shape)}: expected {list(x.shape[:2])}, and config.mask_token")
+    return jnp.where(masked[..., None], token[...].astype(x.dtype), x)
 
 
 def resized(table: Float[Array, "y x D"], height: int, width: int) -> Float[Array, "height width D"]:

@@ -1,11 +1,13 @@
 """Inference over many rows, a batch of them at a time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Int
 
+from attnjax.models.block_config import BlockConfig
 from attnjax.tasks.base import Params
 
 ROWS = 256
@@ -31,6 +33,24 @@ def in_batches(
         part = {name: _filled(array[start : start + rows], rows) for name, array in arrays.items()}
         results.append(function(params, jax.device_put(part)))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *jax.device_get(results))
+
+
+def padded(rows: Sequence[Sequence[int]], most: int | None = None) -> Int[np.ndarray, "B T"]:
+    """Returns rows of tokens behind which zeros stand, up to a power of two or to `most` if that is less.
+
+    >>> padded([[5, 6, 7], [8]]).tolist()
+    [[5, 6, 7, 0], [8, 0, 0, 0]]
+    """
+    width = 1 << (max(map(len, rows)) - 1).bit_length()
+    tokens = np.zeros((len(rows), width if most is None else min(width, most)), np.int32)
+    for row, own in zip(tokens, rows, strict=True):
+        row[: len(own)] = own
+    return tokens
+
+
+def most_positions(config: BlockConfig) -> int | None:
+    """Returns the number of learned positions of a model; None where there are others."""
+    return config.max_length if config.positions == "learned" else None
 
 
 def _filled(rows: np.ndarray, count: int) -> np.ndarray:

@@ -42,3 +42,22 @@ def smoothed_cross_entropy(
     loss = (losses * counts).sum() / weight
     accuracy = jnp.where(logits.argmax(-1) == labels, counts, 0).sum() / weight
     return loss, {"loss": loss, "token_accuracy": accuracy, "weight": weight}
+
+
+def of_labels(
+    logits: Float[Array, "B L"], labels: Int[Array, " B"]
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """Returns the cross-entropy of labels of whole inputs, with "loss", "right", their share, and "weight".
+
+    Args:
+      logits: of every label.
+      labels: the right ones; a negative one is not counted.
+
+    Example:
+      >>> loss, metrics = of_labels(jnp.zeros((3, 2)), jnp.array([0, 1, -1]))
+      >>> float(metrics["right"]), float(metrics["weight"])
+      (0.5, 2.0)
+    """
+    labels = labels[:, None]
+    loss, metrics = smoothed_cross_entropy(logits[:, None], labels, labels >= 0, 0.0)
+    return loss, {"loss": loss, "right": metrics["token_accuracy"], "weight": metrics["weight"]}

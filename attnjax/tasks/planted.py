@@ -1,10 +1,9 @@
 """Classification of sequences in which the tokens that decide are known."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,24 +18,15 @@ from attnjax.data.synthetic.questions import Split, stream
 from attnjax.models.encoder import Encoder
 from attnjax.models.encoder_config import EncoderConfig
 from attnjax.nn.dropout import Dropout
-from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params, Prediction
+from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
+from attnjax.tasks.inference import most_positions, padded
+from attnjax.tasks.losses import of_labels
 from attnjax.tasks.model_task import ModelTask, require_positions
+from attnjax.tasks.texts.label import Label
 
 RIGHT = "right %"
 Account = Callable[[Encoder, Arrays], Mapping[str, Mapping[str, float]]]
 """A function from the trained model and the sequences of the first row to further rows of the table."""
-
-
-@dataclass(frozen=True)
-class PlantedLabel(Prediction):
-    """The likeliest label of a sequence, and how likely it is."""
-
-    text: str
-    probability: float
-
-    def record(self) -> dict[str, Any]:
-        """Returns the label and its probability."""
-        return {"label": self.text, "probability": round(self.probability, 4)}
 
 
 class PlantedTask(ModelTask[Encoder]):
@@ -99,10 +89,7 @@ class PlantedTask(ModelTask[Encoder]):
         """Returns the cross-entropy of the labels."""
         logits = model(batch["tokens"], lengths=batch["lengths"], dropout=dropout).logits
         assert logits is not None
-        log_p = jax.nn.log_softmax(logits.astype(jnp.float32))
-        losses = -jnp.take_along_axis(log_p, batch["labels"][:, None], axis=-1)
-        right = (logits.argmax(-1) == batch["labels"]).mean()
-        return losses.mean(), {"loss": losses.mean(), "right": right, "weight": jnp.float32(len(losses))}
+        return of_labels(logits, batch["labels"])
 
     def validate(self, params: Params) -> dict[str, float]:
         """Returns the percentage of right labels of held-out sequences."""
@@ -144,17 +131,15 @@ class PlantedTask(ModelTask[Encoder]):
         tokens = [known[word] for word in text.split()]
         return tokens if tokens[:1] == [START] else [START, *tokens]
 
-    def predict(self, params: Params, inputs: Sequence[Sequence[int]]) -> list[PlantedLabel]:
+    def predict(self, params: Params, inputs: Sequence[Sequence[int]]) -> list[Label]:
         """Returns the likeliest label of each sequence of tokens."""
-        width = 1 << (max(map(len, inputs)) - 1).bit_length()
-        if self.config.positions == "learned":
-            width = min(width, self.config.max_length)
-        tokens = np.zeros((len(inputs), width), np.int32)
-        for row, own in zip(tokens, inputs, strict=True):
-            row[: len(own)] = own
+        tokens = padded(inputs, most_positions(self.config))
         arrays = {"tokens": tokens, "lengths": np.array([len(own) for own in inputs], np.int32)}
         found = self.infer(probabilities, params, arrays)
-        return [PlantedLabel(self.source.labels[int(row.argmax())], float(row.max())) for row in found]
+        names = self.source.labels
+        return [
+            Label(names[int(row.argmax())], dict(zip(names, map(float, row), strict=True))) for row in found
+        ]
 
     def _right(self, params: Params, arrays: Arrays) -> float:
         given = {name: arrays[name] for name in ("tokens", "lengths")}

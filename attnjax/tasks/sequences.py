@@ -18,6 +18,7 @@ from attnjax.nn.dropout import Dropout
 from attnjax.tasks.base import Arrays, Params, Prediction
 from attnjax.tasks.config import CROSS_ENTROPY, CrossEntropyConfig
 from attnjax.tasks.drawn import DrawnTask
+from attnjax.tasks.inference import most_positions, padded
 from attnjax.tasks.model_task import require_positions
 
 
@@ -114,13 +115,8 @@ class SequenceTask(DrawnTask[Sequences, LanguageModel]):
 
     def predict(self, params: Params, inputs: Sequence[Sequence[int]]) -> list[Answers]:
         """Returns the likeliest answers in each sequence of tokens."""
-        width = 1 << (max(map(len, inputs)) - 1).bit_length()
-        if self.config.positions == "learned":
-            width = min(width, self.config.max_length)
         # Nothing that stands before the padding sees it.
-        tokens = np.zeros((len(inputs), width), np.int32)
-        for row, own in zip(tokens, inputs, strict=True):
-            row[: len(own)] = own
+        tokens = padded(inputs, most_positions(self.config))
         given = self.infer(self.likeliest, params, {"tokens": tokens}).tolist()
         return [
             Answers(list(own), row[: len(own)], self.source.word)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import jax
+import pytest
 import tokenizers
 from flax import nnx
 
@@ -34,3 +35,10 @@ def write_small_llama(folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     special = {"bos_token": "<s>", "eos_token": {"content": "</s>"}, "chat_template": TEMPLATE}
     (folder / "tokenizer_config.json").write_text(json.dumps(special))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("llama")
+    write_small_llama(folder)
+    return folder

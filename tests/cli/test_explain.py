@@ -7,16 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.small_llama import write_small_llama
+from tests.cli.small_llama import folder as folder
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("llama")
-    write_small_llama(folder)
-    return folder
 
 
 def contents(file: Path) -> dict:

@@ -9,16 +9,9 @@ import pytest
 from attnjax.config import InputError
 from attnjax.models.decoding.text import TextStream
 from attnjax.pretrained.text import text_model
-from tests.cli.small_llama import write_small_llama
+from tests.cli.small_llama import folder as folder
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("llama")
-    write_small_llama(folder)
-    return folder
 
 
 def test_greedy_text_is_the_same_in_pieces_by_a_draft_and_as_json(attnjax: Run, folder: Path) -> None:

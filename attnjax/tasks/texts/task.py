@@ -22,7 +22,7 @@ from attnjax.models.encoder_config import EncoderConfig
 from attnjax.models.sentences import SentenceEncoder, shapes_of
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
-from attnjax.tasks.losses import smoothed_cross_entropy
+from attnjax.tasks.losses import of_labels
 from attnjax.tasks.model_task import ModelTask, require_positions
 from attnjax.tasks.texts.baselines import text_baselines
 from attnjax.tasks.texts.label import Label
@@ -127,9 +127,7 @@ class TextTask(ModelTask[Encoder]):
         output = model(batch["tokens"], lengths=batch["lengths"], dropout=dropout)
         assert output.logits is not None
         if self._classes:
-            labels = batch["labels"][:, None]
-            loss, metrics = smoothed_cross_entropy(output.logits[:, None], labels, labels >= 0, 0.0)
-            return loss, {"loss": loss, "right": metrics["token_accuracy"], "weight": metrics["weight"]}
+            return of_labels(output.logits, batch["labels"])
         mean, scale = self._center
         loss = jnp.mean((output.logits[:, 0] - (batch["labels"] - mean) / scale) ** 2)
         return loss, {"loss": loss, "weight": jnp.float32(batch["labels"].shape[0])}
