@@ -243,8 +243,6 @@ def test_bad_questions_are_named(model: Encoder) -> None:
 def test_attention_says_nothing_where_a_mechanism_pools() -> None:
     config = EncoderConfig(dim=8, heads=2, layers=1, head="labels", pooling="pma")
     question = ask(Encoder(config, vocab=11, rngs=nnx.Rngs(0)), jnp.array([[3, 1, 4]]))
-    with pytest.raises(
-        InputError, match="the model pools by pma, which is no known mean"
-    ):
+    with pytest.raises(InputError, match="the model pools by pma, which is no known mean"):
         attribute("rollout", question)
     assert attribute("gradient_x_input", question).scores.shape == (1, 3)
