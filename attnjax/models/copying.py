@@ -10,11 +10,11 @@ from attnjax.ops.classic import pointer_log_probs
 
 
 class Copying(nnx.Module):
-    """The mix of two distributions of the next token: that of the logits, and the attention to the source.
+    """The mix of two distributions of the next token: that of the logits, and attention to the source.
 
-    The gate between them is σ(w·x + b) of the vectors that the logits are made of, as in OpenNMT-py. Attention
-    whose rows do not sum to 1 makes a mix that does not either; log softmax, which all that reads logits
-    takes, makes it a distribution.
+    The gate between them is σ(w·x + b) of the vectors x that make the logits, as in OpenNMT-py. Rows of
+    attention that do not sum to 1 make a mix that does not either; the log softmax that all readers of logits
+    take makes it a distribution.
 
     Args:
       dim: D, the width of these vectors.
@@ -31,7 +31,7 @@ class Copying(nnx.Module):
     def __init__(self, dim: int, *, source_vocab: int | None, target_vocab: int, **options: Any) -> None:
         if source_vocab != target_vocab:
             raise ValueError(
-                f"source_vocab {source_vocab}, target_vocab {target_vocab}: copies need one vocabulary of both"
+                f"source_vocab {source_vocab}, target_vocab {target_vocab}: copies need one vocabulary"
             )
         self.gate = PointerGate(dim, **options)
 

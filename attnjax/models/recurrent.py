@@ -111,9 +111,7 @@ class RecurrentEncoderDecoder(nnx.Module):
           ValueError: Shapes do not fit; the capture is none of weights, or out of range.
         """
         memory = self.encode(source, source_lengths, dropout=dropout).memory
-        return self.decode(
-            target, memory, source_lengths, source=source, dropout=dropout, capture=capture
-        )
+        return self.decode(target, memory, source_lengths, source=source, dropout=dropout, capture=capture)
 
     def encode(
         self, source: Int[Array, "B S"], source_lengths: Present, *, dropout: Dropout | None = None
@@ -159,7 +157,7 @@ class RecurrentEncoderDecoder(nnx.Module):
           ValueError: Shapes do not fit; the capture is none of weights, or out of range.
         """
         if capture is not None and not isinstance(capture, Capture):
-            raise ValueError(f"capture {capture!r}: a recurrent encoder-decoder has no taps, expected Capture(…)")
+            raise ValueError(f"capture {capture!r}: a recurrent network has no taps, expected Capture(…)")
         begun = cache
         if begun is None:
             if memory is None:
@@ -245,9 +243,7 @@ def _captured(output: Any, capture: Capture, x: Array, weights: Array | None) ->
     hidden = {"decoder": capture.of_tokens(x)} if capture.hidden else {}
     if weights is None or capture.layer(0) is None:
         return output._replace(hidden=hidden)
-    rows = jnp.arange(x.shape[1]) if capture.rows is None else jnp.array(capture.rows, int)
-    heads = weights if capture.heads is None else weights[:, : len(capture.heads)]
-    return output._replace(hidden=hidden, weights={ATTENTION: heads[:, :, rows]})
+    return output._replace(hidden=hidden, weights={ATTENTION: capture.of_weights(weights)})
 
 
 def _dropped(x: Array, dropout: Dropout | None) -> Array:

@@ -51,10 +51,9 @@ class RecurrentConfig:
         if self.cross_mechanism is None:
             for name in ("coverage", "copy"):
                 asked = getattr(self, name)
-                require(not asked, f"model.{name} is True: it needs attention, model.cross_mechanism is None")
-            require(
-                self.order == "luong", "model.order is 'bahdanau': it needs attention, got cross_mechanism None"
-            )
+                require(not asked, f"model.{name} is True: it needs attention, got cross_mechanism None")
+            text = "model.order is 'bahdanau': it needs attention, got cross_mechanism None"
+            require(self.order == "luong", text)
             return
         choice = self.choice
         for part in choice.parts:
@@ -63,8 +62,8 @@ class RecurrentConfig:
             require(
                 fits or row.name in ("softmax", *_LAYERS),
                 f"model.cross_mechanism is {self.cross_mechanism!r}: {row.name} is none that a recurrent "
-                "decoder reads its source by; expected softmax, a comparison, a normaliser, local_p, monotonic "
-                "or None",
+                "decoder reads its source by; expected softmax, a comparison, a normaliser, local_p, "
+                "monotonic or None",
             )
         require(
             not self.coverage or choice.row.name == "softmax",

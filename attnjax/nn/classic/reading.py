@@ -93,9 +93,7 @@ class ReadingLayer(nnx.Module):
             return AttentionOutput(out)
         capture.require_within("heads", weights.shape[-3])
         capture.require_within("rows", weights.shape[-2])
-        for axis, asked in ((-3, capture.heads), (-2, capture.rows)):
-            weights = weights if asked is None else jnp.take(weights, jnp.array(asked), axis=axis)
-        return AttentionOutput(out, None, weights)
+        return AttentionOutput(out, None, capture.of_weights(weights))
 
 
 def of_keys(mask: Bool[Array, "*B S"] | None) -> Bool[Array, "*B 1 1 S"] | None:
