@@ -20,7 +20,7 @@ from attnjax.nn.attention.placing import following
 from attnjax.nn.blocks import read_out
 from attnjax.nn.frames import FrameEmbedding
 from attnjax.nn.recomputed import recomputed
-from attnjax.nn.taps import Asked, Sites, tapped, within
+from attnjax.nn.taps import Asked, Request, Sites, tapped, within
 from attnjax.ops import masks
 
 

@@ -32,9 +32,9 @@ class Cell(nnx.Module):
     """
 
     gates: ClassVar[int]
-    """How many vectors of width D the maps of input and state give."""
+    """The number of vectors of width D that the maps of input and state give."""
     kept: ClassVar[int]
-    """How many vectors a state has."""
+    """The number of vectors of a state."""
     state_bias: ClassVar[bool]
     """True if the map of the state has a bias of its own, which differs from one of the input."""
 

@@ -101,8 +101,8 @@ def _read_pairs(path: Path, train: Path, examples: Iterable[Example]) -> dict[st
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"data.alignment is {str(path)!r}: it cannot be read ({error})") from error
     found = {}
-    for example in examples:
-        number = int(example.place.rpartition(":")[2])
+    numbered = [(int(example.place.rpartition(":")[2]), example) for example in examples]
+    for number, example in sorted(numbered, key=lambda pair: pair[0]):
         require(
             number <= len(lines),
             f"{path}: no line {number}, expected one for each line of {train} ({len(lines)} came)",

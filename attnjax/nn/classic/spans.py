@@ -41,11 +41,10 @@ class SelfAttentiveSpanExtractor(nnx.Module):
         self.dim, self.widths = dim, widths
         names = {"kernel_metadata": named("embed", "width"), "bias_metadata": named("width")}
         self.scores = nnx.Linear(dim, 1, **names, **options)
-        self.of_widths: Any = None
+        table: Any = None
         if widths is not None and width_dim is not None:
-            self.of_widths = nnx.Embed(
-                widths, width_dim, embedding_metadata=named("type", "width"), **options
-            )
+            table = nnx.Embed(widths, width_dim, embedding_metadata=named("type", "width"), **options)
+        self.of_widths = table
 
     def __call__(
         self,

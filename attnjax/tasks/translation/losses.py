@@ -21,7 +21,7 @@ from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.tasks.translation.config import TranslationLoss
 
 LEAST = 1e-18
-"""What keeps the loss of a source token finite that attention leaves out, as in OpenNMT-py."""
+"""The least weight that counts, as in OpenNMT-py: the loss of a token that is left out is finite."""
 
 
 def translation_loss(

@@ -349,4 +349,5 @@ class TranslationTask(ModelTask[Translator]):
         return config.max_length if config.positions == "learned" else None
 
     def _require_positions(self, *widths: int) -> None:
-        require_positions(self.config, max(widths), "the texts")
+        if self._positions is not None:
+            require_positions(self.config, max(widths), "the texts")

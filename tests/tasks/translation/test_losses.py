@@ -83,7 +83,7 @@ def test_a_recurrent_task_translates_and_says_where_it_looked(mechanism: str | N
     if mechanism is None:
         assert not one.alignment.any()
         assert one.weights_of == "no attention"
-        with pytest.raises(InputError, match="search.coverage_penalty is 'wu': it needs attention"):
+        with pytest.raises(InputError, match=r"search\.coverage_penalty is 'wu': it needs attention"):
             task.translate(params, ["abc"], search=SearchConfig(beams=2, coverage_penalty="wu"))
     else:
         np.testing.assert_allclose(one.alignment.sum(-1), 1, rtol=1e-5)
