@@ -12,8 +12,8 @@ The first experiment is `translation` with an encoder-decoder of LSTMs or GRUs: 
 or corpus of your own, the same search, table and picture. The attention is any comparison of `attnjax list
 mechanisms` with any normaliser, local_p or monotonic; None is the baseline without.
 
-The second, `turning`, is where attention shows what it is for: strings of 2 to 16 random letters are to be
-written backwards, and the final table has a row for each length up to 20. A network without attention has to
+The second, `turning`, is where attention shows what it is for: strings of 2 to 12 random letters are to be
+written backwards, and the final table has a row for each length up to 16. A network without attention has to
 keep the whole string in the state that the decoder begins with.
 """
 
@@ -69,7 +69,7 @@ class Turning:
     transformer: TransformerConfig = TransformerConfig(dim=48, heads=2, encoder_layers=1, decoder_layers=2)
     data: StringsData = StringsData()
     train: TrainConfig = TrainConfig(
-        steps=600,
+        steps=400,
         batch_size=64,
         log_every=50,
         checkpoint_every=200,
@@ -88,7 +88,7 @@ class Turning:
         return StringsTask(self.data, model, loss=self.loss, batch_size=self.train.batch_size)
 
 
-@sweep(Turning, metric="length 16/exact match %", mode="max")
+@sweep(Turning, metric="length 12/exact match %", mode="max")
 def attention_or_not() -> Iterator[dict[str, Any]]:
     """How long a string does a model turn round, with attention and without?
 

@@ -13,9 +13,9 @@ class StringsData:
     """The number of letters of the alphabet."""
     shortest: int = 2
     """Letters of the shortest strings."""
-    longest: int = 16
+    longest: int = 12
     """Letters of the longest strings of training."""
-    beyond: int = 20
+    beyond: int = 16
     """Letters of the longest strings of the final table, which are longer than any of training."""
     examples: int = 20_000
     """Strings of training, with lengths drawn evenly."""

@@ -76,4 +76,4 @@ def test_strings_are_turned_round_and_have_their_lengths() -> None:
     assert {len(example.source) for example in parts["length 6"]} == {6}
     assert all(e.target == "".join(reversed(e.source)) for part in parts.values() for e in part)
     with pytest.raises(InputError, match="expected 1 or more, in this order"):
-        StringsData(longest=30)
+        StringsData(longest=17)
