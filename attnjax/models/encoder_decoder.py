@@ -10,10 +10,10 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from attnjax.models.config import TransformerConfig
-from attnjax.models.copying import Copying
 from attnjax.models.factory import Parts
 from attnjax.models.output import Captured, Encoded, ModelOutput, sites_of
 from attnjax.models.padding import Present, key_mask, places, require_present
+from attnjax.models.pointer_generator import PointerGenerator
 from attnjax.models.stack import through
 from attnjax.nn import Capture, Depth, Dropout, KeysValues, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
@@ -106,7 +106,7 @@ class Transformer(nnx.Module):
         self.output_bias = nnx.data(parts.bias(target_vocab) if config.tied_bias else None)
         sizes = {"source_vocab": source_vocab, "target_vocab": target_vocab}
         copies = {**sizes, **parts.dtypes, "rngs": rngs}
-        self.copying = Copying(config.dim, **copies) if config.copy else None
+        self.copying = PointerGenerator(config.dim, **copies) if config.copy else None
 
     def __call__(
         self,

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from attnjax.models.copying import Copying
 from attnjax.models.output import Encoded, ModelOutput
 from attnjax.models.padding import Present, inside, require_present
+from attnjax.models.pointer_generator import PointerGenerator
 from attnjax.models.recurrent_config import RecurrentConfig
 from attnjax.models.recurrent_decoder import Carry, RecurrentDecoder, linear
 from attnjax.nn import Capture, Dropout, Embedding, KeysValues, folded
@@ -94,7 +94,7 @@ class RecurrentEncoderDecoder(nnx.Module):
         self.decoder = RecurrentDecoder(config, **options)
         self.output = linear(dim, target_vocab, axis="vocab", preferred_element_type=jnp.float32, **options)
         sizes = {"source_vocab": source_vocab, "target_vocab": target_vocab}
-        self.copying = Copying(dim, **sizes, **options) if config.copy else None
+        self.copying = PointerGenerator(dim, **sizes, **options) if config.copy else None
 
     def __call__(
         self,

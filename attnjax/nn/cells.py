@@ -17,7 +17,7 @@ State = tuple[Float[Array, "*B D"], ...]
 CellKind = Literal["lstm", "gru"]
 
 
-class Cell(nnx.Module):
+class RecurrentCell(nnx.Module):
     """A cell: a state, and the next one with an input.
 
     A subclass computes its gates from what `of_input` makes of the input, for a whole sequence at once, and
@@ -99,11 +99,11 @@ class Cell(nnx.Module):
         return jnp.moveaxis(out, 0, 1)
 
 
-class LSTM(Cell):
+class LSTM(RecurrentCell):
     """Long short-term memory: c' = σ(f)·c + σ(i)·tanh(g), h' = σ(o)·tanh(c'), (i, f, g, o) = W x + U h + b.
 
     Args:
-      inputs, dim, dtype, param_dtype, rngs: as in `Cell`. b starts at 0, but at 1 for f.
+      inputs, dim, dtype, param_dtype, rngs: as in `RecurrentCell`. b starts at 0, but at 1 for f.
 
     References:
       Hochreiter & Schmidhuber, Long Short-Term Memory, 1997.
@@ -130,13 +130,13 @@ class LSTM(Cell):
         return jax.nn.sigmoid(o) * jnp.tanh(c), c
 
 
-class GRU(Cell):
+class GRU(RecurrentCell):
     """A gated recurrent unit: h' = (1 - z)·n + z·h, n = tanh(W x + b + r·(U h + d)), r and z by σ.
 
     It is cuDNN's and PyTorch's, whose r comes after the product with U; in the paper it comes before.
 
     Args:
-      inputs, dim, dtype, param_dtype, rngs: as in `Cell`. Biases start at 0.
+      inputs, dim, dtype, param_dtype, rngs: as in `RecurrentCell`. Biases start at 0.
 
     References:
       Cho et al., Learning Phrase Representations using RNN Encoder-Decoder, 2014, arXiv:1406.1078.
@@ -159,5 +159,5 @@ class GRU(Cell):
         return ((1 - z) * n + z * h,)
 
 
-CELLS: dict[str, type[Cell]] = {"lstm": LSTM, "gru": GRU}
+CELLS: dict[str, type[RecurrentCell]] = {"lstm": LSTM, "gru": GRU}
 """The cells by the name that a config calls them by."""

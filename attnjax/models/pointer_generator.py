@@ -9,7 +9,7 @@ from attnjax.nn.classic.pointer import PointerGate
 from attnjax.ops.classic import pointer_log_probs
 
 
-class Copying(nnx.Module):
+class PointerGenerator(nnx.Module):
     """The mix of two distributions of the next token: that of the logits, and attention to the source.
 
     The gate between them is σ(w·x + b) of the vectors x that make the logits, as in OpenNMT-py. Rows of
