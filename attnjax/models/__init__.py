@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from attnjax.models.output import Encoded as Encoded
     from attnjax.models.output import EncoderOutput as EncoderOutput
     from attnjax.models.output import ModelOutput as ModelOutput
+    from attnjax.models.recurrent import RecurrentCache as RecurrentCache
+    from attnjax.models.recurrent import RecurrentEncoderDecoder as RecurrentEncoderDecoder
+    from attnjax.models.recurrent_config import RecurrentConfig as RecurrentConfig
     from attnjax.models.swin import SwinTransformer as SwinTransformer
     from attnjax.models.swin_config import SwinConfig as SwinConfig
     from attnjax.models.vision import VisionTransformer as VisionTransformer

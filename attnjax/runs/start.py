@@ -17,6 +17,7 @@ from attnjax.runs.provenance import Notify
 from attnjax.runs.showing import show_finished, show_result, sinks_of
 from attnjax.runs.sources import task_of
 from attnjax.runs.store import Run
+from attnjax.runs.weights import read_weights
 from attnjax.tasks.errors import TaskError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def run(
     watch: Sequence[str] = (),
     accept_changed_code: bool = False,
     fresh: bool = False,
-    weights: Weights | None = None,
+    weights: str | None = None,
     notify: Notify = print,
 ) -> Outcome:
     """Runs `config` in its folder under `runs`, or shows at once what a finished run stored.
@@ -60,14 +61,15 @@ def run(
     An unfinished run continues from its last checkpoint, on as many devices as it began with (their number
     decides the order of sums, so the bits). A `fresh` one begins anew, and the folder of the one before is
     renamed. Nothing is written before the config and the data are known to be good. `weights` says which are
-    evaluated: those after the last step (None, "last") or those of the best validation; a run that was
-    finished with the others is evaluated again. The attention of layers that `watch` names is written at each
-    checkpoint, for a few inputs. `notify` gets notes for the user: the task's `notes`, and versions and
-    devices that differ from those of the previous start.
+    evaluated: those after the last step (None, "last"), of the best validation, or the mean of several
+    checkpoints ("last:5", "best:5"); a run that was finished with others is evaluated again. The attention of
+    layers that `watch` names is written at each checkpoint, for a few inputs. `notify` gets notes for the
+    user: the task's `notes`, and versions and devices that differ from those of the previous start.
 
     Raises InputError for what the user can mend: bad data, a folder that cannot be written or belongs to
     another config, a run that another process works on, one whose code has changed unless that is accepted.
     """
+    read_weights(weights or "last")
     config = absolute_paths(config)
     this = store.run_for(experiment, config, runs)
     this.check_owner(experiment, config)
@@ -255,17 +257,17 @@ def _trained(task: Any, fitted: "FitResult", steps: int) -> dict[str, Any]:
     }
 
 
-def _evaluated(
-    this: Run, task: Any, config: Any, fitted: "FitResult", weights: Weights | None
-) -> dict[str, Any]:
+def _evaluated(this: Run, task: Any, config: Any, fitted: "FitResult", weights: str | None) -> dict[str, Any]:
     """Evaluates a run. Returns the entries of its result on that, among them which weights they are of."""
     from attnjax.tasks.rehearsal import table
     from attnjax.train.loop import load_params
 
     params, weights = fitted.params, weights or "last"
-    if weights == "best":
-        require(fitted.best is not None, f"--weights best: {task.monitor[0]} is NaN in every validation")
-        params = load_params(task, config.train, folder=this.folder, best=True)
+    best, count = read_weights(weights)
+    if best or count > 1:
+        nothing = best and fitted.best is None
+        require(not nothing, f"--weights {weights}: {task.monitor[0]} is NaN in every validation")
+        params = load_params(task, config.train, folder=this.folder, best=best, count=count)
     evaluation: Evaluation = task.evaluate(params, this.folder)
     return {
         "weights": weights,
