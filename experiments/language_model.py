@@ -41,13 +41,13 @@ from attnjax.train.config import TrainConfig
 if TYPE_CHECKING:
     from attnjax.tasks.language.task import LanguageTask
 
-MODEL = LanguageModelConfig(dim=96, heads=4, layers=3, hidden=256, tie_embeddings=True)
+MODEL = LanguageModelConfig(dim=64, heads=4, layers=2, hidden=256, tie_embeddings=True)
 TRAIN = TrainConfig(
-    steps=600,
-    batch_size=32,
+    steps=800,
+    batch_size=16,
     log_every=50,
     checkpoint_every=200,
-    warmup_steps=60,
+    warmup_steps=80,
     learning_rate=3e-3,
     weight_decay=0.05,
     dropout=0.0,
@@ -124,9 +124,7 @@ def attributed(model: Any, test: Any, *, count: int) -> dict[str, dict[str, floa
 
 
 _SHORT = {
-    "model.layers": 2,
     "train.steps": 300,
-    "train.batch_size": 16,
     "train.checkpoint_every": 300,
     "train.warmup_steps": 30,
     "data.evaluation_tokens": 16384,

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from attnjax.models.output import ModelOutput as ModelOutput
     from attnjax.models.swin import SwinTransformer as SwinTransformer
     from attnjax.models.swin_config import SwinConfig as SwinConfig
+    from attnjax.models.table import TableTransformer as TableTransformer
+    from attnjax.models.table_config import TableConfig as TableConfig
     from attnjax.models.vision import VisionTransformer as VisionTransformer
     from attnjax.models.vision_config import ContrastiveConfig as ContrastiveConfig
     from attnjax.models.vision_config import VisionConfig as VisionConfig
