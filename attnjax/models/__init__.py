@@ -6,6 +6,9 @@ The names are imported on first use, so that reading a config does not load jax.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from attnjax.models.agents import AgentModel as AgentModel
+    from attnjax.models.agents import Futures as Futures
+    from attnjax.models.agents_config import AgentsConfig as AgentsConfig
     from attnjax.models.config import LanguageModelConfig as LanguageModelConfig
     from attnjax.models.config import TransformerConfig as TransformerConfig
     from attnjax.models.decoding.alignment import alignment as alignment
