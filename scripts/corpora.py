@@ -13,7 +13,6 @@ import argparse
 import os
 import re
 import shutil
-import struct
 import subprocess
 import sys
 import tarfile
@@ -21,6 +20,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from html import unescape
 from pathlib import Path
+
+from attnjax.data.text.catalogs import messages
 
 Pair = tuple[str, str]
 
@@ -101,17 +102,9 @@ def paragraphs(language: tuple[str, str]) -> dict[tuple[str, str], str]:
 
 
 def catalog(file: Path) -> Iterator[Pair]:
-    """The messages of a gettext catalog (.mo), each plural form by itself."""
-    data = file.read_bytes()
-    order = "<" if data.startswith(b"\xde\x12\x04\x95") else ">"
-    count, *tables = struct.unpack(f"{order}3I", data[8:20])
-    for i in range(count):
-        forms = []
-        for table in tables:
-            length, start = struct.unpack_from(f"{order}2I", data, table + 8 * i)
-            forms.append(data[start : start + length].decode().split("\4")[-1].split("\0"))
-        if forms[0][0]:  # The empty message is the catalog's header.
-            yield from zip(*forms, strict=False)
+    """The messages of a gettext catalog, each plural form by itself."""
+    for _, message, translation in messages(file):
+        yield message, translation
 
 
 def debian(package: str) -> Path:

@@ -107,7 +107,7 @@ def translate(options: argparse.Namespace, notify: Notify) -> int:
 
 def _inputs(options: argparse.Namespace) -> tuple[Iterable[str], str | None, int | None]:
     """The inputs, the name of where they are lines of, and how many they are if that is known."""
-    from attnjax.data.text.parallel_text import decoded_lines
+    from attnjax.data.text.lines import decoded_lines
 
     file: Path | None = options.file
     if file is None:

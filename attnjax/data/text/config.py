@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from attnjax.config import require, require_seed
+from attnjax.data.text.filter_config import ALL_PAIRS, FilterConfig
+from attnjax.data.text.noise_config import NO_NOISE, NoiseConfig
 
 # fmt: off
 DATE_LOCALES = (
@@ -20,8 +22,9 @@ class TranslationData:
     """The texts of a translation task: the embedded dates, or a corpus of your own.
 
     Without `train`, dates written in CLDR's formats of `locales` are generated, with ISO dates as targets.
-    `train` is a TSV file (source<TAB>target, one pair a line) or, with `train_target`, the source side of two
-    line-aligned files; `validation` and `test` likewise. Where a corpus comes without them, the share
+    `train` is a TSV file (source<TAB>target, one pair a line), a translation memory (.tmx), a catalog of
+    messages (.po, .mo) or, with `train_target`, the source side of two line-aligned files, each of them plain
+    or packed (.gz); `validation` and `test` likewise. Where a corpus comes without them, the share
     `holdout` of the training lines is held out for each.
     """
 
@@ -37,6 +40,22 @@ class TranslationData:
     """Pairs of the final table; None: held out of `train`."""
     test_target: Path | None = None
     """The target side of `test`."""
+    source_language: str | None = None
+    """The language of the sources, as a translation memory names it: "de" finds "de-AT" too."""
+    target_language: str | None = None
+    """The language of the targets, likewise."""
+    more: tuple[Path, ...] = ()
+    """Further training corpora, each as `train`."""
+    more_target: tuple[Path, ...] = ()
+    """The target side of each of `more`, where these hold only sources."""
+    tags: tuple[str, ...] = ()
+    """A tag for each corpus, such as "<2de>": one token in front of its sources, also of those held out."""
+    prefixes: tuple[str, ...] = ()
+    """A text for each corpus in front of its sources, behind the tag."""
+    filters: FilterConfig = ALL_PAIRS
+    """Conditions that training pairs have to meet."""
+    noise: NoiseConfig = NO_NOISE
+    """Noise on the tokens in training."""
     holdout: float = 0.05
     """Share of your training lines held out for each part that you do not give."""
     tokenizer: Literal["characters", "bpe"] = "characters"
@@ -78,6 +97,7 @@ class TranslationData:
         require(len(set(self.locales)) == len(self.locales), "data.locales names a locale twice")
         for side in ("train", "validation", "test"):
             self._check_side(side)
+        self._check_corpora()
 
     @property
     def source_noise(self) -> float:
@@ -85,6 +105,30 @@ class TranslationData:
         if self.word_dropout is None:
             return DATES_WORD_DROPOUT if self.train is None else 0.0
         return self.word_dropout
+
+    @property
+    def corpora(self) -> tuple[tuple[Path, Path | None], ...]:
+        """The training corpora, each with its target side; none for the embedded dates."""
+        if self.train is None:
+            return ()
+        targets = self.more_target or (None,) * len(self.more)
+        return (self.train, self.train_target), *zip(self.more, targets, strict=True)
+
+    def _check_corpora(self) -> None:
+        require(self.train is not None or not self.more, "data.more needs data.train, the first corpus")
+        require(
+            not self.more_target or len(self.more_target) == len(self.more),
+            f"data.more_target has {len(self.more_target)} files: expected {len(self.more)}, as of data.more",
+        )
+        count = len(self.corpora)
+        for name in ("tags", "prefixes"):
+            values = getattr(self, name)
+            require(
+                len(values) in (0, count),
+                f"data.{name} has {len(values)} values: expected one for each corpus, {count}",
+            )
+        for tag in self.tags:
+            require(tag.split() == [tag], f"data.tags has {tag!r}: expected one word")
 
     def _check_side(self, side: str) -> None:
         source, target = getattr(self, side), getattr(self, f"{side}_target")

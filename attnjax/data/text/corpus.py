@@ -1,8 +1,9 @@
 """The data of a translation task, ready to train on: its parts, their encoder, and lines left out."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from attnjax.config import InputError
 from attnjax.data.text.config import TranslationData
 from attnjax.data.text.encoder import Arrays, TextEncoder, encoded_rows
 from attnjax.data.text.example import Example
+from attnjax.data.text.filters import FilterReport, PairFilters
 from attnjax.data.text.rows import Rows
 from attnjax.data.text.splits import translation_splits, unusable
 from attnjax.data.text.tokenizer import Tokenizer
@@ -29,6 +31,8 @@ class Corpus:
     """"file:line: why" for every line that is malformed or too long."""
     sizes: dict[str, int]
     """The number of examples of each part."""
+    filtered: FilterReport = field(default_factory=FilterReport)
+    """The pairs that filters left out."""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -36,6 +40,7 @@ class Corpus:
         return {
             "pairs": self.sizes,
             "left_out": len(self.left_out),
+            "filtered": dict(self.filtered.counts),
             "vocabulary": {"source": self.encoder.source.size, "target": self.encoder.target.size},
         }
 
@@ -49,6 +54,8 @@ class Corpus:
         if self.left_out:
             lines = unusable(self.left_out, pairs + len(self.left_out))
             notes.append(f"left out, as data.skip_malformed says: {lines}")
+        if self.filtered.lines:
+            notes.append(f"left out by data.filters (filtered.txt has all): {self.filtered}")
         return notes
 
     def save(self, folder: Path) -> None:
@@ -57,6 +64,8 @@ class Corpus:
         if self.left_out:
             lines = "".join(f"{line}\n" for line in self.left_out)
             (folder / "left_out.txt").write_text(lines, encoding="utf-8")
+        if self.filtered.lines:
+            self.filtered.save(folder)
 
 
 def read_corpus(data: TranslationData, encoder: TextEncoder | None = None) -> Corpus:
@@ -69,8 +78,10 @@ def read_corpus(data: TranslationData, encoder: TextEncoder | None = None) -> Co
         `data.max_target_length` (all are counted, the first ones named), unless `data.skip_malformed` leaves
         them out and every part keeps some; and as `translation_splits` does.
     """
-    parts, malformed = translation_splits(data)
-    return encoded_corpus(parts, data, encoder, malformed)
+    filters = PairFilters(data.filters)
+    parts, malformed = translation_splits(data, filters)
+    corpus = encoded_corpus(parts, data, encoder, malformed)
+    return dataclasses.replace(corpus, filtered=filters.report)
 
 
 def encoded_corpus(
@@ -104,7 +115,8 @@ def encoded_corpus(
 
 
 def _trained(train: Sequence[Example], data: TranslationData) -> tuple[Tokenizer, Tokenizer]:
-    tags = [f"<{locale}>" for locale in data.locales] if data.train is None else []
+    dates = [f"<{locale}>" for locale in data.locales]
+    tags = list(dict.fromkeys(data.tags)) if data.corpora else dates
     source = Tokenizer.train((e.source for e in train), data.tokenizer, data.vocab_size, tags=tags)
     return source, Tokenizer.train((e.target for e in train), data.tokenizer, data.vocab_size)
 

@@ -67,6 +67,11 @@ class Tokenizer:
         """The number of ids."""
         return self._inner.get_vocab_size()
 
+    @cached_property
+    def tag_ids(self) -> list[int]:
+        """The ids of tags."""
+        return list(self._tags.values())
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Returns the ids of each text, without BOS and EOS."""
         return self.rows(texts).lists()
@@ -100,9 +105,12 @@ class Tokenizer:
         characters = {piece: i for piece, i in known.items() if piece not in SPECIALS}
         if self._inner.pre_tokenizer is not None or any(len(piece) > 1 for piece in characters):
             return None
+        return CharacterTable(characters, self._tags, unknown=UNK)
+
+    @cached_property
+    def _tags(self) -> dict[str, int]:
         added = self._inner.get_added_tokens_decoder().items()
-        tags = {token.content: i for i, token in added if not token.special}
-        return CharacterTable(characters, tags, unknown=UNK)
+        return {token.content: i for i, token in added if not token.special}
 
     def save(self, path: Path) -> None:
         """Writes one JSON file that `load` (and the `tokenizers` library) reads."""

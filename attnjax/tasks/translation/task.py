@@ -15,7 +15,7 @@ from attnjax.data.text.corpus import Corpus, read_corpus
 from attnjax.data.text.encoder import TextEncoder
 from attnjax.data.text.example import Example
 from attnjax.data.text.kept import kept_corpus
-from attnjax.data.text.noise import word_dropout
+from attnjax.data.text.noise import noised
 from attnjax.data.text.tokenizer import BOS, EOS, PAD
 from attnjax.models.config import TransformerConfig
 from attnjax.models.decoding.ensemble import Ensemble
@@ -85,12 +85,8 @@ class TranslationTask(ModelTask[Transformer]):
         return Transformer(self.config, **sizes, rngs=rngs)
 
     def batch(self, step: int) -> Arrays:
-        """Returns the arrays of `TextEncoder.arrays` for a step, the source with `data.word_dropout`."""
-        batch = self._batches[step]
-        if self._data.source_noise == 0:
-            return batch
-        seed = [self._data.seed, step, jax.process_index()]
-        return {**batch, "source": word_dropout(batch["source"], self._data.source_noise, seed)}
+        """Returns the arrays of `TextEncoder.arrays` for a step, with the noise of the data."""
+        return noised(self._batches[step], self._data, self.encoder, step)
 
     def loss_of(
         self,
