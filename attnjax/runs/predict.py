@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from attnjax.runs.store import Run
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Prediction, Predicts
+
+_LOG = logging.getLogger(__name__)
 
 PIECE = 64
 """Inputs that are computed together: answers come early, and few shapes compile."""
@@ -28,6 +31,8 @@ def predictions(
     ensemble: Sequence[Run] = (),
 ) -> "Iterator[tuple[str, Prediction | None]]":
     """Yields each text with the answer to it, in order; None for an empty text.
+
+    Of a text that is too long the beginning is answered, where the task can tell one, with a warning.
 
     Args:
       run: a run, or a sweep's trial that kept its parameters.
@@ -95,4 +100,10 @@ def _input(task: "Predicts", text: str, place: str) -> Any:
     try:
         return task.read_input(text)
     except InputError as error:
-        raise InputError(f"{place}{error}") from None
+        from attnjax.tasks.base import Shortens
+
+        beginning = task.beginning(text) if isinstance(task, Shortens) else text
+        if beginning == text:
+            raise InputError(f"{place}{error}") from None
+        _LOG.warning("%s%s: its first %s characters are answered", place, error, len(beginning))
+        return task.read_input(beginning)

@@ -31,6 +31,8 @@ from attnjax.tasks.model_task import ModelTask, require_positions
 from attnjax.tasks.translation.alignment import Translation
 from attnjax.tasks.translation.config import GREEDY, SearchConfig
 from attnjax.tasks.translation.evaluation import evaluated
+from attnjax.tasks.translation.forcing import forced, given_translation, target_arrays
+from attnjax.tasks.translation.room import Room
 from attnjax.tasks.translation.search import ROWS, consensus, row_seeds, searching, translation
 
 VALIDATION_EXAMPLES = 512
@@ -72,7 +74,7 @@ class TranslationTask(ModelTask[Transformer]):
         else:
             self._corpus = kept_corpus(data)
             self.encoder = self._corpus.encoder
-        self._require_positions(self.encoder.source_width, self.encoder.target_width)
+        require_positions(config, max(self.encoder.source_width, self.encoder.target_width), "the texts")
 
     @property
     def monitor(self) -> tuple[str, Literal["max", "min"]]:
@@ -112,12 +114,10 @@ class TranslationTask(ModelTask[Transformer]):
     def evaluate(self, params: Params, folder: Path) -> Evaluation:
         """Returns a table over the test parts, a dozen samples, and heat maps of the decoder's attention."""
         columns = {"exact match %": exact_match, "chrF": chrf}
-        labels = {"dates": "held-out dates", "pairs": "unseen locale×format pairs"}
         if self._data.train is not None:
             # BLEU last: it says nothing of short texts.
             columns = {"chrF": chrf, "exact match %": exact_match, "BLEU": bleu}
-            labels = {"validation": "validation", "test": "test"}
-        parts = {label: self._splits[part] for part, label in labels.items() if self._splits[part]}
+        parts = self._tested
         outputs = {
             label: [one.text for one in self.translate(params, [example.source for example in examples])]
             for label, examples in parts.items()
@@ -125,14 +125,45 @@ class TranslationTask(ModelTask[Transformer]):
         translate = partial(self.translate, params)
         return evaluated(parts, outputs, columns=columns, translate=translate, folder=folder)
 
+    def references(self) -> dict[str, tuple[list[str], list[str]]]:
+        """Returns the sources and targets of the parts that `evaluate` has a row for."""
+        return {
+            label: ([e.source for e in own], [e.target for e in own]) for label, own in self._tested.items()
+        }
+
     def read_input(self, text: str) -> str:
         """Returns the text. Raises InputError where it is too long."""
-        self._require_room([text])
+        self._room.require([text])
         return text
 
     def predict(self, params: Params, inputs: Sequence[str]) -> list[Translation]:
         """Returns the translation of each text, as `translate` does."""
         return self.translate(params, inputs)
+
+    def beginning(self, text: str) -> str:
+        """Returns as much of a text as there is room for."""
+        return self._room.beginning(text)
+
+    def too_long(self, text: str, answer: str) -> str:
+        """Returns why a source or a target is too long; nothing where neither is."""
+        return self._room.too_long(text, answer)
+
+    def score(self, params: Params, inputs: Sequence[str], answers: Sequence[str]) -> list[Translation]:
+        """Returns given translations of texts with their log probabilities, by forced decoding.
+
+        They are computed in tiles, as those of `translate`; neither side may be longer than `too_long` says.
+        """
+        scored: dict[int, Translation] = {}
+        targets = target_arrays(self.encoder, answers, most=self._room.positions)
+        for places in self.encoder.by_width(inputs, most=self._room.positions):
+            arrays = self.encoder.sources([inputs[i] for i in places], most=self._room.positions)
+            own = {name: array[places] for name, array in targets.items()}
+            found = self.infer(forced, params, {**arrays, **own}, rows=ROWS)
+            for row, place in enumerate(places):
+                one = jax.tree.map(lambda x, row=row: x[row], found)
+                texts = inputs[place], answers[place]
+                scored[place] = given_translation(*texts, one, self.encoder, self._weights_of)
+        return [scored[place] for place in range(len(inputs))]
 
     def writer(self, params: Params) -> TextModel:
         """Returns the model with the tokenizers of both sides."""
@@ -149,7 +180,7 @@ class TranslationTask(ModelTask[Transformer]):
         )
 
     def _source_ids(self, text: str) -> list[int]:
-        self._require_room([text])
+        self._room.require([text])
         return self.encoder.source.encode([text])[0]
 
     def translate(
@@ -177,13 +208,13 @@ class TranslationTask(ModelTask[Transformer]):
     def _translated(
         self, params: Params, texts: Sequence[str], search: SearchConfig, sample: int
     ) -> list[Translation]:
-        self._require_room(texts)
-        self._require_prefix(search)
+        self._room.require(list(texts))
+        self._room.require_prefix(search.prefix)
         search_for = searching(search, self.encoder.target, self.encoder.target_width - 1)
         translations: dict[int, Translation] = {}
         seeds = row_seeds(self.encoder.source.encode(texts), search.seed, sample)
-        for places in self.encoder.by_width(texts, most=self._positions):
-            arrays = self.encoder.sources([texts[i] for i in places], most=self._positions)
+        for places in self.encoder.by_width(texts, most=self._room.positions):
+            arrays = self.encoder.sources([texts[i] for i in places], most=self._room.positions)
             found = self.infer(search_for, params, {**arrays, "seed": seeds[places]}, rows=ROWS)
             for row, place in enumerate(places):
                 one = jax.tree.map(lambda x, row=row: x[row], found)
@@ -231,6 +262,14 @@ class TranslationTask(ModelTask[Transformer]):
         return [*self._corpus.notes, f"{share}. {reason}"]
 
     @property
+    def _tested(self) -> dict[str, list[Example]]:
+        """The parts of the final table by their names there."""
+        labels = {"dates": "held-out dates", "pairs": "unseen locale×format pairs"}
+        if self._data.train is not None:
+            labels = {"validation": "validation", "test": "test"}
+        return {label: self._splits[part] for part, label in labels.items() if self._splits[part]}
+
+    @property
     def _splits(self) -> dict[str, list[Example]]:
         return self._corpus.parts
 
@@ -252,7 +291,7 @@ class TranslationTask(ModelTask[Transformer]):
         return Batches(self._corpus.train, self._batch_size, self._data.seed)
 
     def _outputs(self, params: Params, examples: Sequence[Example]) -> list[str]:
-        arrays = self.encoder.sources([example.source for example in examples], most=self._positions)
+        arrays = self.encoder.sources([example.source for example in examples], most=self._room.positions)
         tokens, lengths = self.infer(self._decoded, params, arrays)
         rows = zip(tokens.tolist(), lengths.tolist(), strict=True)
         return [self.encoder.target.decode(row[:length]) for row, length in rows]
@@ -277,27 +316,6 @@ class TranslationTask(ModelTask[Transformer]):
         mean = f"the mean of its {heads} heads" if heads > 1 else "its only head"
         return f"cross-attention of decoder layer {layers} of {layers}, {mean}"
 
-    def _require_prefix(self, search: SearchConfig) -> None:
-        count = len(self.encoder.target.encode([search.prefix])[0])
-        most = self.encoder.target_width - 2
-        require(
-            count <= most,
-            f"search.prefix is {search.prefix[:40]!r}: it has {count} tokens, a translation at most {most}",
-        )
-
-    def _require_room(self, texts: Sequence[str]) -> None:
-        for text, ids in zip(texts, self.encoder.source.encode(texts), strict=True):
-            require(
-                len(ids) <= self._data.max_source_length,
-                f"the text {text[:40]!r}… has {len(ids)} tokens, data.max_source_length is "
-                f"{self._data.max_source_length}",
-            )
-            self._require_positions(len(ids))
-
-    @property
-    def _positions(self) -> int | None:
-        """The model's learned positions; None where it has others."""
-        return self.config.max_length if self.config.positions == "learned" else None
-
-    def _require_positions(self, *widths: int) -> None:
-        require_positions(self.config, max(widths), "the texts")
+    @cached_property
+    def _room(self) -> Room:
+        return Room(self._data, self.config, self.encoder)
