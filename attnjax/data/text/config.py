@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from attnjax.config import require, require_seed
 from attnjax.data.text.filter_config import ALL_PAIRS, FilterConfig
@@ -15,6 +15,10 @@ DATE_LOCALES = (
 )
 # fmt: on
 DATES_WORD_DROPOUT = 0.1
+Kind = Literal["characters", "bpe", "unigram", "byte_level"]
+"""The kinds of tokenizers."""
+BYTES = 260
+"""Tokens that a tokenizer of bytes has at least: the bytes and four marks."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,15 @@ class TranslationData:
     """Noise on the tokens in training."""
     holdout: float = 0.05
     """Share of your training lines held out for each part that you do not give."""
-    tokenizer: Literal["characters", "bpe"] = "characters"
-    """The unit of a token: one character, or a piece learned by byte-pair encoding."""
+    tokenizer: Kind = "characters"
+    """The unit of a token: one character, or a piece that is learned: by byte-pair encoding of characters or
+    of bytes, or by a unigram model."""
     vocab_size: int = 8000
-    """Pieces to learn on each side (bpe only)."""
+    """Pieces to learn on each side."""
+    bpe_dropout: float = 0.0
+    """Share of merges that training leaves out, others at every step (bpe, byte_level)."""
+    unigram_alpha: float | None = None
+    """The exponent α of the probabilities by which training draws pieces (unigram); None: the best ones."""
     max_source_length: int = 256
     """The longest source text that is accepted, in tokens."""
     max_target_length: int = 256
@@ -85,10 +94,7 @@ class TranslationData:
         require(
             0 <= self.source_noise < 1, f"data.word_dropout is {self.word_dropout}: it must lie in [0, 1)"
         )
-        require(
-            self.tokenizer in ("characters", "bpe"),
-            f"data.tokenizer is {self.tokenizer!r}: it must be 'characters' or 'bpe'",
-        )
+        self._check_tokenizer()
         for name, least in _LEAST.items():
             value = getattr(self, name)
             require(value >= least, f"data.{name} is {value}: it must be at least {least}")
@@ -105,6 +111,32 @@ class TranslationData:
         if self.word_dropout is None:
             return DATES_WORD_DROPOUT if self.train is None else 0.0
         return self.word_dropout
+
+    @property
+    def regularised(self) -> bool:
+        """True if training cuts texts into other pieces at every step."""
+        return self.bpe_dropout > 0 or self.unigram_alpha is not None
+
+    def _check_tokenizer(self) -> None:
+        kinds = get_args(Kind)
+        kind = self.tokenizer
+        require(kind in kinds, f"data.tokenizer is {kind!r}: expected one of {', '.join(kinds)}")
+        least = BYTES + len(self.tags)
+        require(
+            kind != "byte_level" or self.vocab_size >= least,
+            f"data.vocab_size is {self.vocab_size}: byte_level needs {least} for bytes, marks and tags",
+        )
+        rate, alpha = self.bpe_dropout, self.unigram_alpha
+        require(0 <= rate < 1, f"data.bpe_dropout is {rate}: it must lie in [0, 1)")
+        require(
+            rate == 0 or kind in ("bpe", "byte_level"),
+            f"data.bpe_dropout is {rate}: data.tokenizer is {kind!r}, expected 'bpe' or 'byte_level'",
+        )
+        require(alpha is None or alpha >= 0, f"data.unigram_alpha is {alpha}: expected 0 or more")
+        require(
+            alpha is None or kind == "unigram",
+            f"data.unigram_alpha is {alpha}: data.tokenizer is {kind!r}, expected 'unigram'",
+        )
 
     @property
     def corpora(self) -> tuple[tuple[Path, Path | None], ...]:

@@ -18,6 +18,9 @@ from attnjax.data.text.rows import Rows
 from attnjax.data.text.splits import translation_splits, unusable
 from attnjax.data.text.tokenizer import Tokenizer
 
+ROOM = 1.5
+"""The greatest length of arrays, by that of texts, where training cuts these into more pieces."""
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -109,7 +112,9 @@ def encoded_corpus(
         total = len(malformed) + sum(map(len, parts.values()))
         advice = f"; nothing is left of {lost[0]}" if lost else " (--data.skip_malformed leaves them out)"
         raise InputError(unusable(left_out, total) + advice)
-    encoder = encoder or TextEncoder.fitting(*tokenizers, rows.values())
+    encoder = encoder or TextEncoder.fitting(
+        *tokenizers, rows.values(), room=ROOM if data.regularised else 1.0
+    )
     sizes = {part: len(examples) for part, examples in kept.items()}
     return Corpus(kept, encoder, encoder.padded(*rows["train"]), left_out, sizes)
 

@@ -1,6 +1,7 @@
 """Examples to padded arrays of token ids and back: two tokenizers and the widths that fix the shapes."""
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +33,18 @@ class TextEncoder:
 
     @classmethod
     def fitting(
-        cls, source: Tokenizer, target: Tokenizer, parts: Iterable[tuple[Rows, Rows]]
+        cls,
+        source: Tokenizer,
+        target: Tokenizer,
+        parts: Iterable[tuple[Rows, Rows]],
+        *,
+        room: float = 1.0,
     ) -> "TextEncoder":
-        """Returns the encoder whose arrays have room for the rows of all parts."""
+        """Returns the encoder whose arrays have room for the rows of all parts, and `room` times as much."""
         widths = [
             max(int(rows.lengths.max(initial=0)) for rows in sides) for sides in zip(*parts, strict=True)
         ]
-        return cls(source, target, *map(_rounded, widths))
+        return cls(source, target, *(_rounded(math.ceil(room * width)) for width in widths))
 
     def arrays(self, examples: Sequence[Example]) -> Arrays:
         """Returns the int32 arrays of the examples.

@@ -10,12 +10,12 @@ from flax import nnx
 
 from attnjax.config import require
 from attnjax.data.pipeline import Batches
+from attnjax.data.text.augmented import augmented
 from attnjax.data.text.config import TranslationData
 from attnjax.data.text.corpus import Corpus, read_corpus
 from attnjax.data.text.encoder import TextEncoder
 from attnjax.data.text.example import Example
 from attnjax.data.text.kept import kept_corpus
-from attnjax.data.text.noise import noised
 from attnjax.data.text.tokenizer import BOS, EOS, PAD
 from attnjax.models.config import TransformerConfig
 from attnjax.models.decoding.ensemble import Ensemble
@@ -87,8 +87,8 @@ class TranslationTask(ModelTask[Transformer]):
         return Transformer(self.config, **sizes, rngs=rngs)
 
     def batch(self, step: int) -> Arrays:
-        """Returns the arrays of `TextEncoder.arrays` for a step, with the noise of the data."""
-        return noised(self._batches[step], self._data, self.encoder, step)
+        """Returns the arrays of `TextEncoder.arrays` for a step, `augmented` as the data says."""
+        return augmented(self._batches[step], self._data, self.encoder, step)
 
     def loss_of(
         self,
