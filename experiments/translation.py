@@ -61,6 +61,7 @@ class Translation:
             batch_size=self.train.batch_size,
             folder=folder,
             search=self.search,
+            chunk=self.train.log_every,
         )
 
 

@@ -48,7 +48,7 @@ def _compiled(path: Path) -> Iterator[Entry]:
             for table in tables:
                 length, start = struct.unpack_from(f"{order}2I", data, table + 8 * i)
                 forms.append(data[start : start + length].decode().split("\4")[-1].split("\0"))
-            yield i + 1, *forms
+            yield i + 1, forms[0], forms[1]
     except (struct.error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a catalog ({error})") from error
 
@@ -68,7 +68,8 @@ def _written(path: Path) -> Iterator[Entry]:
         begins = not line or line.startswith("#") or (keyword and keyword[1] in ("msgctxt", "msgid"))
         if begins and any(name.startswith("msgstr") for name in entry):
             if not fuzzy:
-                yield place, *_forms(entry)
+                own, translated = _forms(entry)
+                yield place, own, translated
             entry, fuzzy = {}, False
         if line.startswith("#,") and "fuzzy" in line:
             fuzzy = True

@@ -60,6 +60,14 @@ class TranslationData:
     """Conditions that training pairs have to meet."""
     noise: NoiseConfig = NO_NOISE
     """Noise on the tokens in training."""
+    weights: tuple[float, ...] = ()
+    """How likely a training pair is of each corpus; none: by their sizes."""
+    buckets: int = 1
+    """Shapes of batches, at most: texts of like lengths share one."""
+    batch_tokens: int | None = None
+    """Tokens of a batch, of both sides and with their padding; None: train.batch_size pairs."""
+    on_disk: bool = False
+    """True for corpora that are larger than memory: their tokens are kept in files."""
     holdout: float = 0.05
     """Share of your training lines held out for each part that you do not give."""
     tokenizer: Kind = "characters"
@@ -97,7 +105,7 @@ class TranslationData:
         self._check_tokenizer()
         for name, least in _LEAST.items():
             value = getattr(self, name)
-            require(value >= least, f"data.{name} is {value}: it must be at least {least}")
+            require(value is None or value >= least, f"data.{name} is {value}: it must be at least {least}")
         require_seed("data.seed", self.seed)
         require(len(self.locales) > 0, "data.locales is empty: at least one CLDR locale is needed")
         require(len(set(self.locales)) == len(self.locales), "data.locales names a locale twice")
@@ -111,6 +119,11 @@ class TranslationData:
         if self.word_dropout is None:
             return DATES_WORD_DROPOUT if self.train is None else 0.0
         return self.word_dropout
+
+    @property
+    def by_length(self) -> bool:
+        """True if batches are drawn by lengths, or by corpora."""
+        return self.on_disk or self.buckets > 1 or self.batch_tokens is not None or len(self.weights) > 0
 
     @property
     def regularised(self) -> bool:
@@ -153,12 +166,17 @@ class TranslationData:
             f"data.more_target has {len(self.more_target)} files: expected {len(self.more)}, as of data.more",
         )
         count = len(self.corpora)
-        for name in ("tags", "prefixes"):
+        for name in ("tags", "prefixes", "weights"):
             values = getattr(self, name)
             require(
                 len(values) in (0, count),
                 f"data.{name} has {len(values)} values: expected one for each corpus, {count}",
             )
+        require(
+            all(weight > 0 for weight in self.weights),
+            f"data.weights is {self.weights}: expected numbers above 0",
+        )
+        require(not self.on_disk or count > 0, "data.on_disk needs data.train: the dates are generated")
         for tag in self.tags:
             require(tag.split() == [tag], f"data.tags has {tag!r}: expected one word")
 
@@ -179,4 +197,6 @@ _LEAST = {
     "max_target_length": 3,
     "examples": 1,
     "evaluation_examples": 1,
+    "buckets": 1,
+    "batch_tokens": 1,
 }

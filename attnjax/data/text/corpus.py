@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from attnjax.config import InputError
+from attnjax.data.text.buckets import TokenStore
 from attnjax.data.text.config import TranslationData
 from attnjax.data.text.encoder import Arrays, TextEncoder, encoded_rows
 from attnjax.data.text.example import Example
 from attnjax.data.text.filters import FilterReport, PairFilters
 from attnjax.data.text.rows import Rows
 from attnjax.data.text.splits import translation_splits, unusable
+from attnjax.data.text.token_store import MemoryStore
 from attnjax.data.text.tokenizer import Tokenizer
 
 ROOM = 1.5
@@ -36,6 +38,8 @@ class Corpus:
     """The number of examples of each part."""
     filtered: FilterReport = field(default_factory=FilterReport)
     """The pairs that filters left out."""
+    store: TokenStore | None = None
+    """The ids of the "train" part, where batches are drawn by lengths or corpora."""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -94,7 +98,7 @@ def encoded_corpus(
     malformed: Sequence[str] = (),
 ) -> Corpus:
     """Returns what `read_corpus` does, of parts that are at hand and lines that were left out of them."""
-    tokenizers = (encoder.source, encoder.target) if encoder else _trained(parts["train"], data)
+    tokenizers = (encoder.source, encoder.target) if encoder else trained_tokenizers(parts["train"], data)
     left_out = list(malformed)
     kept: dict[str, list[Example]] = {}
     rows: dict[str, tuple[Rows, Rows]] = {}
@@ -102,7 +106,7 @@ def encoded_corpus(
         sources, targets = encoded_rows(*tokenizers, examples)
         long = (sources.lengths > data.max_source_length) | (targets.lengths > data.max_target_length)
         for i in np.flatnonzero(long).tolist():
-            reason = _too_long(int(sources.lengths[i]), int(targets.lengths[i]), data=data)
+            reason = too_long(int(sources.lengths[i]), int(targets.lengths[i]), data=data)
             left_out.append(f"{examples[i].place or part}: {reason}")
         fitting = np.flatnonzero(~long)
         kept[part] = [examples[i] for i in fitting.tolist()]
@@ -116,17 +120,26 @@ def encoded_corpus(
         *tokenizers, rows.values(), room=ROOM if data.regularised else 1.0
     )
     sizes = {part: len(examples) for part, examples in kept.items()}
-    return Corpus(kept, encoder, encoder.padded(*rows["train"]), left_out, sizes)
+    arrays = encoder.padded(*rows["train"])
+    store = MemoryStore(arrays, _corpora(kept["train"], data)) if data.by_length else None
+    return Corpus(kept, encoder, arrays, left_out, sizes, store=store)
 
 
-def _trained(train: Sequence[Example], data: TranslationData) -> tuple[Tokenizer, Tokenizer]:
+def _corpora(train: Sequence[Example], data: TranslationData) -> list[int]:
+    """Returns the number of each example's corpus."""
+    names = {str(source): i for i, (source, _) in enumerate(data.corpora)}
+    return [names.get(example.group, 0) for example in train]
+
+
+def trained_tokenizers(train: Sequence[Example], data: TranslationData) -> tuple[Tokenizer, Tokenizer]:
+    """Returns tokenizers of both sides that learned from these examples."""
     dates = [f"<{locale}>" for locale in data.locales]
     tags = list(dict.fromkeys(data.tags)) if data.corpora else dates
     source = Tokenizer.train((e.source for e in train), data.tokenizer, data.vocab_size, tags=tags)
     return source, Tokenizer.train((e.target for e in train), data.tokenizer, data.vocab_size)
 
 
-def _too_long(source: int, target: int, *, data: TranslationData) -> str:
+def too_long(source: int, target: int, *, data: TranslationData) -> str:
     """Returns the reason why an example of so many tokens is too long."""
     side, tokens, most = "source", source, data.max_source_length
     if tokens <= most:

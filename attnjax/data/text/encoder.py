@@ -1,10 +1,12 @@
 """Examples to padded arrays of token ids and back: two tokenizers and the widths that fix the shapes."""
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -93,7 +95,8 @@ class TextEncoder:
         """Writes both tokenizers and the widths into the folder."""
         self.source.save(folder / _SOURCE)
         self.target.save(folder / _TARGET)
-        widths = {"source": self.source_width, "target": self.target_width}
+        widths: dict[str, Any] = {"source": self.source_width, "target": self.target_width}
+        widths["tokenizers"] = {name: _hash(folder / name) for name in (_SOURCE, _TARGET)}
         (folder / _WIDTHS).write_text(json.dumps(widths) + "\n", encoding="utf-8")
 
     @classmethod
@@ -109,6 +112,12 @@ class TextEncoder:
             sizes = int(widths["source"]), int(widths["target"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder / _WIDTHS}: not the widths of a trained run ({error})") from error
+        for name, known in widths.get("tokenizers", {}).items():  # Older runs have none.
+            path = folder / name
+            require(
+                not path.is_file() or _hash(path) == known,
+                f"{path}: another tokenizer than the run was trained with: its tokens do not fit the model",
+            )
         return cls(Tokenizer.load(folder / _SOURCE), Tokenizer.load(folder / _TARGET), *sizes)
 
 
@@ -121,6 +130,10 @@ def encoded_rows(source: Tokenizer, target: Tokenizer, examples: Sequence[Exampl
     numbers = np.array([distinct[example.target] for example in examples], np.intp)
     targets = target.rows(list(distinct)).between(BOS, EOS).chosen(numbers)
     return source.rows([example.source for example in examples]), targets
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _rounded(width: int) -> int:

@@ -14,6 +14,8 @@ from typing import Any
 from attnjax.data.text.example import Example
 from attnjax.data.text.filter_config import ALL_PAIRS, FilterConfig
 
+LINES = 100_000
+"""Most lines of a report; all pairs are counted."""
 NUMBER = re.compile(r"\d+")
 
 
@@ -24,7 +26,7 @@ class FilterReport:
     Attributes:
       read: the pairs that were asked.
       counts: those that went, by the filter's name.
-      lines: "file:line: filter: why" for each of them.
+      lines: "file:line: filter: why" for each of them, but for what is beyond `LINES`.
     """
 
     read: int = 0
@@ -39,7 +41,9 @@ class FilterReport:
         """Writes filtered.txt with all that went, and filtered.json with the counts."""
         record = {"read": self.read, "left_out": dict(self.counts)}
         (folder / "filtered.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        lines = "".join(f"{line}\n" for line in self.lines)
+        rest = self.counts.total() - len(self.lines)
+        more = [f"and {rest} more"] if rest else []
+        lines = "".join(f"{line}\n" for line in [*self.lines, *more])
         (folder / "filtered.txt").write_text(lines, encoding="utf-8")
 
 
@@ -84,7 +88,8 @@ class PairFilters:
         if failed is not None:
             name, reason = failed
             self.report.counts[name] += 1
-            self.report.lines.append(f"{example.place or example.group}: {name}: {reason}")
+            if len(self.report.lines) < LINES:
+                self.report.lines.append(f"{example.place or example.group}: {name}: {reason}")
 
     def key(self, example: Example) -> bytes:
         """Returns 8 bytes that duplicates share; of 10 million others two do, once in 370 000 corpora."""

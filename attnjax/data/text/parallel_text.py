@@ -86,7 +86,7 @@ def _table(files: Sequence[Path]) -> Iterator[Raw]:
         if None in lines:
             counts = [number - 1 if line is None else number for line in lines]
             counts = [count + sum(1 for _ in rest) for count, rest in zip(counts, columns, strict=True)]
-            raise _other_lengths(*files, *counts)
+            raise _other_lengths(files[0], files[1], counts[0], counts[1])
         yield number, lines
 
 

@@ -43,9 +43,9 @@ def translation_splits(
     for part in ("validation", "test"):
         source, target = getattr(data, part), getattr(data, f"{part}_target")
         if source is not None:
-            parts[part], found = read_parallel_text(source, target, group=part, languages=languages)
-            malformed += found
-            _require_some(parts[part], found)
+            parts[part], left = read_parallel_text(source, target, group=part, languages=languages)
+            malformed += left
+            _require_some(parts[part], left)
     missing = [part for part in ("validation", "test") if part not in parts]
     sources = {example.source for example in parts["train"]}
     if len(sources) <= len(missing):
@@ -92,14 +92,17 @@ def _require_some(examples: Sequence[Example], malformed: Sequence[str]) -> None
         raise InputError(unusable(malformed, len(malformed)))
 
 
-def unusable(places: Sequence[str], total: int) -> str:
+def unusable(places: Sequence[str], total: int, count: int | None = None) -> str:
     """Returns one line on the lines that cannot be used: their number, the first of them, and the reasons.
+
+    Of `count` lines, `places` may be only the first ones.
 
     >>> unusable(["a.tsv:2: the target text is empty"], 40)
     '1 of 40 lines cannot be used: a.tsv:2: the target text is empty'
     """
-    more = f"; and {len(places) - NAMED} more" if len(places) > NAMED else ""
-    return f"{len(places)} of {total} lines cannot be used: {'; '.join(places[:NAMED])}{more}"
+    count = len(places) if count is None else count
+    more = f"; and {count - NAMED} more" if count > NAMED else ""
+    return f"{count} of {total} lines cannot be used: {'; '.join(places[:NAMED])}{more}"
 
 
 def _hold_out(

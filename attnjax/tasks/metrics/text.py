@@ -111,7 +111,8 @@ def measured(
     signatures, found = test()
     rows = {name: list[Measured]() for name in systems}
     for metric, signature in signatures.items():
-        for name, one in zip(systems, found[metric], strict=True):
+        results: list[Any] = list(found[metric])
+        for name, one in zip(systems, results, strict=True):
             values = float(one.score), float(one.mean), float(one.ci)
             p_value = None if one.p_value is None else float(one.p_value)
             if p_value is not None and systems[name] == first:

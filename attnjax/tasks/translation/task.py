@@ -11,11 +11,13 @@ from flax import nnx
 from attnjax.config import require
 from attnjax.data.pipeline import Batches
 from attnjax.data.text.augmented import augmented
+from attnjax.data.text.buckets import BucketedBatches
 from attnjax.data.text.config import TranslationData
-from attnjax.data.text.corpus import Corpus, read_corpus
+from attnjax.data.text.corpus import ROOM, Corpus, read_corpus
 from attnjax.data.text.encoder import TextEncoder
 from attnjax.data.text.example import Example
 from attnjax.data.text.kept import kept_corpus
+from attnjax.data.text.on_disk import disk_corpus
 from attnjax.data.text.tokenizer import BOS, EOS, PAD
 from attnjax.models.config import TransformerConfig
 from attnjax.models.decoding.ensemble import Ensemble
@@ -52,6 +54,7 @@ class TranslationTask(ModelTask[Transformer]):
       folder: where `save` left tokenizers: they are used as they are, and the data is read only when it is
         needed. Else data is read and tokenizers are trained at once.
       search: for translations, in `evaluate` and `predict`; `validate` takes the likeliest token.
+      chunk: steps whose batches have to share a shape, as those between two rows of the metrics.
 
     Raises:
       InputError: the data cannot be used, or its texts are longer than the model's learned positions.
@@ -66,13 +69,14 @@ class TranslationTask(ModelTask[Transformer]):
         batch_size: int,
         folder: Path | None = None,
         search: SearchConfig = GREEDY,
+        chunk: int = 1,
     ) -> None:
-        self.search = search
+        self.search, self._chunk = search, chunk
         self._data, self.config, self._loss, self._batch_size = data, config, loss, batch_size
         if folder is not None and TextEncoder.saved_in(folder):
             self.encoder = TextEncoder.load(folder)
         else:
-            self._corpus = kept_corpus(data)
+            self._corpus = disk_corpus(data) if data.on_disk else kept_corpus(data)
             self.encoder = self._corpus.encoder
         require_positions(config, max(self.encoder.source_width, self.encoder.target_width), "the texts")
 
@@ -284,10 +288,23 @@ class TranslationTask(ModelTask[Transformer]):
 
     @cached_property
     def _corpus(self) -> Corpus:
-        return read_corpus(self._data, self.encoder)
+        read = disk_corpus if self._data.on_disk else read_corpus
+        return read(self._data, self.encoder)
 
     @cached_property
-    def _batches(self) -> Batches:
+    def _batches(self) -> Batches | BucketedBatches:
+        if self._corpus.store is not None:
+            return BucketedBatches(
+                self._corpus.store,
+                seed=self._data.seed,
+                count=self._data.buckets,
+                batch_size=self._batch_size,
+                batch_tokens=self._data.batch_tokens,
+                weights=self._data.weights or None,
+                chunk=self._chunk,
+                room=ROOM if self._data.regularised else 1.0,
+                most=(self.encoder.source_width, self.encoder.target_width),
+            )
         return Batches(self._corpus.train, self._batch_size, self._data.seed)
 
     def _outputs(self, params: Params, examples: Sequence[Example]) -> list[str]:
