@@ -155,10 +155,12 @@ def _lines(file: Path) -> Iterator[bytes]:
 def _readable(text: str, answer: "Prediction | None", options: argparse.Namespace) -> str:
     if answer is None:
         return ""
+    from attnjax.runs.predict import links_of
+
     lines = []
     for one in answer.ranked():
         columns = [f"{one.log_prob:.4f}"] if options.scores and one.log_prob is not None else []
-        columns += [one.text, _links(one)] if options.alignments else [one.text]
+        columns += [one.text, links_of(one)] if options.alignments else [one.text]
         lines.append("\t".join(columns))
         picture = one.picture() if options.details else ""
         lines += [picture] if picture else []
@@ -166,19 +168,10 @@ def _readable(text: str, answer: "Prediction | None", options: argparse.Namespac
 
 
 def _json(text: str, answer: "Prediction | None", options: argparse.Namespace) -> str:
-    record: dict[str, Any] = {"input": text}
-    if answer is not None:
-        record |= answer.record() | (answer.details() if options.details else {})
-        record |= {"log_prob": answer.log_prob} if options.scores else {}
-        record |= {"alignments": _links(answer)} if options.alignments else {}
-    return json.dumps(record, ensure_ascii=False)
+    from attnjax.runs.predict import record_of
 
-
-def _links(answer: "Prediction") -> str:
-    links = answer.links()
-    require(links is not None, f"--alignments: {type(answer).__name__} have no links between words")
-    assert links is not None
-    return links
+    shown = {name: getattr(options, name) for name in ("scores", "details", "alignments")}
+    return json.dumps(record_of(text, answer, **shown), ensure_ascii=False)
 
 
 def _with_progress(items: Iterable[T], total: int | None, notify: Notify) -> Iterator[T]:

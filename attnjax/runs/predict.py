@@ -46,9 +46,7 @@ def predictions(
       InputError: the run has no answers to give, has no such checkpoint, or is being trained right now; or a
         text stands for no input; or the run does not search, or makes no ensemble with the others.
     """
-    task, params = trained_task(run, weights)
-    if search or ensemble:
-        task, params = _searching(run, task, params, search, [(r.name, *trained_task(r)) for r in ensemble])
+    task, params = ready_task(run, weights, search, ensemble)
     lines = enumerate((text.rstrip("\n") for text in texts), 1)
     several = False
     while piece := list(itertools.islice(lines, PIECE)):
@@ -63,6 +61,21 @@ def predictions(
         for _, text in piece:
             yield text, next(answers) if text.strip() else None
         several = True
+
+
+def ready_task(
+    run: Run, weights: Weights, search: Mapping[str, Any], ensemble: Sequence[Run]
+) -> "tuple[Predicts, Any]":
+    """Returns a run's task with other settings of its search, and parameters, also those of other runs.
+
+    Raises:
+      InputError: as `predictions`.
+    """
+    task, params = trained_task(run, weights)
+    if search or ensemble:
+        others = [(other.name, *trained_task(other)) for other in ensemble]
+        return _searching(run, task, params, search, others)
+    return task, params
 
 
 def trained_task(run: Run, weights: Weights = "last") -> "tuple[Predicts, Any]":
@@ -98,12 +111,50 @@ def _searching(
 
 def _input(task: "Predicts", text: str, place: str) -> Any:
     try:
-        return task.read_input(text)
+        found, note = request_of(task, text)
     except InputError as error:
-        from attnjax.tasks.base import Shortens
+        raise InputError(f"{place}{error}") from None
+    if note:
+        _LOG.warning("%s%s", place, note)
+    return found
 
+
+def request_of(task: "Predicts", text: str) -> tuple[Any, str]:
+    """Returns the input that a text stands for, and a note where only its beginning does.
+
+    Raises:
+      InputError: it stands for none.
+    """
+    from attnjax.tasks.base import Shortens
+
+    try:
+        return task.read_input(text), ""
+    except InputError as error:
         beginning = task.beginning(text) if isinstance(task, Shortens) else text
         if beginning == text:
-            raise InputError(f"{place}{error}") from None
-        _LOG.warning("%s%s: its first %s characters are answered", place, error, len(beginning))
-        return task.read_input(beginning)
+            raise
+        return task.read_input(beginning), f"{error}: its first {len(beginning)} characters are answered"
+
+
+def record_of(
+    text: str, answer: "Prediction | None", *, scores: bool, details: bool, alignments: bool
+) -> dict[str, Any]:
+    """Returns an input and its answer as JSON holds them.
+
+    Raises:
+      InputError: links between words are asked for, and there are none.
+    """
+    record: dict[str, Any] = {"input": text}
+    if answer is not None:
+        record |= answer.record() | (answer.details() if details else {})
+        record |= {"log_prob": answer.log_prob} if scores else {}
+        record |= {"alignments": links_of(answer)} if alignments else {}
+    return record
+
+
+def links_of(answer: "Prediction") -> str:
+    """Returns the links between words of an answer. Raises InputError where it has none."""
+    links = answer.links()
+    if links is None:
+        raise InputError(f"alignments: {type(answer).__name__} have no links between words")
+    return links

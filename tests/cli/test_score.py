@@ -144,7 +144,7 @@ def test_a_run_without_text_scores_nothing_and_has_no_links(runs, lines, capsys)
     for arguments, message in {
         ("score", "recall", "--src", file, "--tgt", file): "scores no answers",
         ("evaluate", "recall"): "has no references",
-        ("predict", "recall", "1 2", "--alignments"): "--alignments: Answers have no links between words",
+        ("predict", "recall", "1 2", "--alignments"): "alignments: Answers have no links between words",
     }.items():
         assert main([*arguments, *where]) == 2
         (error,) = capsys.readouterr().err.splitlines()
