@@ -35,6 +35,15 @@ def target_arrays(
     return {"target": rows.padded(width, PAD)[:, 1:], "counts": rows.lengths - 1}
 
 
+def rows_of(found: Any, count: int) -> list[Any]:
+    """Returns the first rows of a tree of arrays, as trees.
+
+    >>> rows_of({"x": np.arange(3)}, 2)[1]["x"].item()
+    1
+    """
+    return [jax.tree.map(lambda x, row=row: x[row], found) for row in range(count)]
+
+
 def given_translation(
     source: str, target: str, found: Forced, encoder: TextEncoder, weights_of: str
 ) -> Translation:

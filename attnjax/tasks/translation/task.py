@@ -11,9 +11,10 @@ from flax import nnx
 from attnjax.config import require
 from attnjax.data.pipeline import Batches
 from attnjax.data.text.augmented import augmented
+from attnjax.data.text.batches import training_batches
 from attnjax.data.text.buckets import BucketedBatches
 from attnjax.data.text.config import TranslationData
-from attnjax.data.text.corpus import ROOM, Corpus, read_corpus
+from attnjax.data.text.corpus import Corpus, read_corpus
 from attnjax.data.text.encoder import TextEncoder
 from attnjax.data.text.example import Example
 from attnjax.data.text.kept import kept_corpus
@@ -33,7 +34,7 @@ from attnjax.tasks.model_task import ModelTask, require_positions
 from attnjax.tasks.translation.alignment import Translation
 from attnjax.tasks.translation.config import GREEDY, SearchConfig
 from attnjax.tasks.translation.evaluation import evaluated
-from attnjax.tasks.translation.forcing import forced, given_translation, target_arrays
+from attnjax.tasks.translation.forcing import forced, given_translation, rows_of, target_arrays
 from attnjax.tasks.translation.room import Room
 from attnjax.tasks.translation.search import ROWS, consensus, row_seeds, searching, translation
 
@@ -157,14 +158,13 @@ class TranslationTask(ModelTask[Transformer]):
 
         They are computed in tiles, as those of `translate`; neither side may be longer than `too_long` says.
         """
-        scored: dict[int, Translation] = {}
         targets = target_arrays(self.encoder, answers, most=self._room.positions)
-        for places in self.encoder.by_width(inputs, most=self._room.positions):
-            arrays = self.encoder.sources([inputs[i] for i in places], most=self._room.positions)
-            own = {name: array[places] for name, array in targets.items()}
-            found = self.infer(forced, params, {**arrays, **own}, rows=ROWS)
-            for row, place in enumerate(places):
-                one = jax.tree.map(lambda x, row=row: x[row], found)
+        scored: dict[int, Translation] = {}
+        for own in self.encoder.by_width(inputs, most=self._room.positions):
+            arrays = self.encoder.sources([inputs[i] for i in own], most=self._room.positions)
+            arrays |= {name: array[own] for name, array in targets.items()}
+            found = self.infer(forced, params, arrays, rows=ROWS)
+            for place, one in zip(own, rows_of(found, len(own)), strict=True):
                 texts = inputs[place], answers[place]
                 scored[place] = given_translation(*texts, one, self.encoder, self._weights_of)
         return [scored[place] for place in range(len(inputs))]
@@ -220,8 +220,7 @@ class TranslationTask(ModelTask[Transformer]):
         for places in self.encoder.by_width(texts, most=self._room.positions):
             arrays = self.encoder.sources([texts[i] for i in places], most=self._room.positions)
             found = self.infer(search_for, params, {**arrays, "seed": seeds[places]}, rows=ROWS)
-            for row, place in enumerate(places):
-                one = jax.tree.map(lambda x, row=row: x[row], found)
+            for place, one in zip(places, rows_of(found, len(places)), strict=True):
                 translations[place] = translation(texts[place], one, self.encoder, search, self._weights_of)
         return [translations[place] for place in range(len(texts))]
 
@@ -293,19 +292,7 @@ class TranslationTask(ModelTask[Transformer]):
 
     @cached_property
     def _batches(self) -> Batches | BucketedBatches:
-        if self._corpus.store is not None:
-            return BucketedBatches(
-                self._corpus.store,
-                seed=self._data.seed,
-                count=self._data.buckets,
-                batch_size=self._batch_size,
-                batch_tokens=self._data.batch_tokens,
-                weights=self._data.weights or None,
-                chunk=self._chunk,
-                room=ROOM if self._data.regularised else 1.0,
-                most=(self.encoder.source_width, self.encoder.target_width),
-            )
-        return Batches(self._corpus.train, self._batch_size, self._data.seed)
+        return training_batches(self._corpus, self._data, self._batch_size, self._chunk)
 
     def _outputs(self, params: Params, examples: Sequence[Example]) -> list[str]:
         arrays = self.encoder.sources([example.source for example in examples], most=self._room.positions)
