@@ -102,7 +102,7 @@ def measure_ids(folder: Path, count: int) -> dict[str, Any]:
         for marks in (0, 2):
             lengths = rng.integers(4, 45, size).astype(np.int32) + marks
             sides.append(Rows(rng.integers(4, 8000, int(lengths.sum()), np.int32), lengths))
-        writer.add(*sides, np.zeros(size, np.int16), rng.bytes(8 * size))
+        writer.add(sides[0], sides[1], np.zeros(size, np.int16), rng.bytes(8 * size))
     writer.close(distinct=True)
     return batches(DiskStore(folder), (48, 48), watch, time.monotonic() - began)
 

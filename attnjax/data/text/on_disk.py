@@ -28,6 +28,7 @@ from attnjax.data.text.parallel_text import read_parallel_text
 from attnjax.data.text.rows import Rows
 from attnjax.data.text.splits import NAMED, training_pairs, unusable
 from attnjax.data.text.token_store import DiskStore, TokenWriter
+from attnjax.data.text.tokenizer import Tokenizer
 
 SAMPLE = 500_000
 """Pairs that tokenizers learn from, drawn evenly from all."""
@@ -181,10 +182,14 @@ class _Builder:
         return bytes(8) if self._data.filters.duplicates == "keep" else self._firsts.key(example)
 
     def _encoded(
-        self, examples: list[Example], tokenizers: Any, widths: np.ndarray, part: str = "train"
+        self,
+        examples: list[Example],
+        tokenizers: tuple[Tokenizer, Tokenizer],
+        widths: np.ndarray,
+        part: str = "train",
     ) -> tuple[list[Example], Rows, Rows]:
         """Returns the examples that are short enough, and their ids; the widths grow with them."""
-        sources, targets = encoded_rows(*tokenizers, examples)
+        sources, targets = encoded_rows(tokenizers[0], tokenizers[1], examples)
         long = (sources.lengths > self._data.max_source_length) | (
             targets.lengths > self._data.max_target_length
         )

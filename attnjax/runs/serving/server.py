@@ -77,8 +77,9 @@ class Server(ThreadingHTTPServer):
     ) -> None:
         self.run = run
         self._host = host
+        self._task: Any
         self._task, self._params = ready_task(run, weights, search, ensemble)
-        self._search = getattr(self._task, "search", None)
+        self._search: Any = getattr(self._task, "search", None)
         self._batcher = Batcher(self._answer)
         try:
             super().__init__((host, port), _Handler)
