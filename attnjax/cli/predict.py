@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attnjax.config import InputError, require
 from attnjax.experiment import registry
 from attnjax.runs.start import Notify
+from attnjax.runs.weights import MEANING
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Prediction
@@ -95,8 +96,8 @@ def search_arguments(group: Any) -> None:
 
 def weights_argument(parser: argparse.ArgumentParser) -> None:
     """Adds the option of the parameters."""
-    text = "those after the last step, or of the best validation (default: last)"
-    parser.add_argument("--weights", choices=("best", "last"), default="last", help=text)
+    text = f"{MEANING} (default: last)"
+    parser.add_argument("--weights", metavar="last|best[:K]", default="last", help=text)
 
 
 def predict(options: argparse.Namespace, notify: Notify) -> int:

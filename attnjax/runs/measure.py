@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from attnjax.config import InputError, require
 from attnjax.runs.predict import predictions, trained_task
-from attnjax.runs.start import Weights
 from attnjax.runs.store import Run
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ def measure(
     metrics: Sequence[str] = ("bleu", "chrf", "ter"),
     samples: int = 1000,
     search: Mapping[str, Any] = MappingProxyType({}),
-    weights: Weights = "last",
+    weights: str = "last",
 ) -> "dict[str, dict[str, list[Measured]]]":
     """Returns the scores of runs, by part and run; the first run is what the others are compared with.
 
@@ -33,7 +32,7 @@ def measure(
       metrics: of "bleu", "chrf" and "ter".
       samples: of the bootstrap.
       search: other settings of the search.
-      weights: the parameters after the "last" step, or those of the "best" validation.
+      weights: the parameters after the "last" step, or those of the "best" validation, or a mean ("last:5").
 
     Raises:
       InputError: a run has no answers to give, its task no references, or a run comes twice.
@@ -51,7 +50,7 @@ def measure(
     return found
 
 
-def _references(run: Run, weights: Weights) -> References:
+def _references(run: Run, weights: str) -> References:
     task, _ = trained_task(run, weights)
     from attnjax.tasks.base import HasReferences
 
@@ -60,6 +59,6 @@ def _references(run: Run, weights: Weights) -> References:
     return task.references()
 
 
-def _outputs(run: Run, texts: Sequence[str], search: Mapping[str, Any], weights: Weights) -> list[str]:
+def _outputs(run: Run, texts: Sequence[str], search: Mapping[str, Any], weights: str) -> list[str]:
     answers = predictions(run, texts, search=search, weights=weights)
     return ["" if answer is None else answer.text for _, answer in answers]

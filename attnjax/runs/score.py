@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from attnjax.config import InputError
 from attnjax.runs.predict import PIECE, trained_task
-from attnjax.runs.start import Weights
 from attnjax.runs.store import Run
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def scores(
-    run: Run, texts: Sequence[str], answers: Sequence[str], *, weights: Weights = "last"
+    run: Run, texts: Sequence[str], answers: Sequence[str], *, weights: str = "last"
 ) -> "Iterator[Prediction | str]":
     """Yields each answer with its log probability; why there is none in the place of one that has none.
 
@@ -21,7 +20,7 @@ def scores(
       run: a run, or a sweep's trial that kept its parameters.
       texts: the inputs.
       answers: one for each of them.
-      weights: the parameters after the "last" step, or those of the "best" validation.
+      weights: the parameters after the "last" step, or those of the "best" validation, or a mean ("last:5").
 
     Raises:
       InputError: the run scores no answers, or has no such checkpoint.

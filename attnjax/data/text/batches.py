@@ -1,5 +1,7 @@
 """The batches of a corpus, as its settings ask for them."""
 
+import numpy as np
+
 from attnjax.data.pipeline import Batches
 from attnjax.data.text.buckets import BucketedBatches
 from attnjax.data.text.config import TranslationData
@@ -7,7 +9,7 @@ from attnjax.data.text.corpus import ROOM, Corpus
 
 
 def training_batches(
-    corpus: Corpus, data: TranslationData, batch_size: int, chunk: int
+    corpus: Corpus, data: TranslationData, batch_size: int, chunk: int, *, numbered: bool = False
 ) -> Batches | BucketedBatches:
     """Returns the batches of the "train" part: all of one shape, or by lengths and corpora.
 
@@ -16,9 +18,11 @@ def training_batches(
       data: the settings.
       batch_size: of all hosts together.
       chunk: steps whose batches share a shape.
+      numbered: True for batches with the place of each pair in the "train" part, as "row"; of one shape.
     """
     if corpus.store is None:
-        return Batches(corpus.train, batch_size, data.seed)
+        rows = {"row": np.arange(len(corpus.train["source"]))} if numbered else {}
+        return Batches({**corpus.train, **rows}, batch_size, data.seed)
     return BucketedBatches(
         corpus.store,
         seed=data.seed,

@@ -68,6 +68,9 @@ class TranslationData:
     """Tokens of a batch, of both sides and with their padding; None: train.batch_size pairs."""
     on_disk: bool = False
     """True for corpora that are larger than memory: their tokens are kept in files."""
+    alignment: Path | None = None
+    """A line of word pairs (0-0 1-2, source-target) for each line of `train`, for `loss.lambda_align`; the
+    embedded dates know their alignment."""
     holdout: float = 0.05
     """Share of your training lines held out for each part that you do not give."""
     tokenizer: Kind = "characters"
@@ -79,6 +82,8 @@ class TranslationData:
     """Share of merges that training leaves out, others at every step (bpe, byte_level)."""
     unigram_alpha: float | None = None
     """The exponent α of the probabilities by which training draws pieces (unigram); None: the best ones."""
+    share_vocabulary: bool = False
+    """True if source and target have one vocabulary, as models that copy or share embeddings need it."""
     max_source_length: int = 256
     """The longest source text that is accepted, in tokens."""
     max_target_length: int = 256
@@ -112,6 +117,11 @@ class TranslationData:
         for side in ("train", "validation", "test"):
             self._check_side(side)
         self._check_corpora()
+
+        require(
+            self.alignment is None or self.train is not None,
+            "data.alignment needs data.train: the embedded dates know their alignment",
+        )
 
     @property
     def source_noise(self) -> float:

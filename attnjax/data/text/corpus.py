@@ -135,6 +135,10 @@ def trained_tokenizers(train: Sequence[Example], data: TranslationData) -> tuple
     """Returns tokenizers of both sides that learned from these examples."""
     dates = [f"<{locale}>" for locale in data.locales]
     tags = list(dict.fromkeys(data.tags)) if data.corpora else dates
+    if data.share_vocabulary:
+        texts = (text for example in train for text in (example.source, example.target))
+        shared = Tokenizer.train(texts, data.tokenizer, data.vocab_size, tags=tags)
+        return shared, shared
     source = Tokenizer.train((e.source for e in train), data.tokenizer, data.vocab_size, tags=tags)
     return source, Tokenizer.train((e.target for e in train), data.tokenizer, data.vocab_size)
 

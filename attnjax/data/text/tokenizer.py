@@ -106,9 +106,12 @@ class Tokenizer:
         Of several that share a character, as bytes do, the first one has it.
         """
         text = _composed(text)
-        spans = self._inner.encode(text).offsets
-        ends = [end for _, end in spans]
+        ends = [span.stop for span in self.spans(text)]
         return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+    def spans(self, text: str) -> list[range]:
+        """Returns the places in the composed text of the characters of each id of `encode([text])`."""
+        return [range(start, end) for start, end in self._inner.encode(_composed(text)).offsets]
 
     def names(self, ids: Sequence[int]) -> list[str]:
         """Returns the text that each id stands for by itself; pieces write a leading space as "▁"."""

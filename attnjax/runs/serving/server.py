@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from attnjax.config import InputError, require
 from attnjax.runs.predict import ready_task, record_of, request_of
 from attnjax.runs.serving.batcher import Batcher, Busy
-from attnjax.runs.start import Weights
 from attnjax.runs.store import Run
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class Server(ThreadingHTTPServer):
       run: a run, or a sweep's trial that kept its parameters.
       host: the address that it listens on.
       port: likewise; 0 for any that is free.
-      weights: the parameters after the "last" step, or those of the "best" validation.
+      weights: the parameters after the "last" step, or those of the "best" validation, or a mean ("last:5").
       search: other settings of a run that searches for its answers.
       ensemble: other runs, which answer together with this one.
 
@@ -71,7 +70,7 @@ class Server(ThreadingHTTPServer):
         *,
         host: str = "127.0.0.1",
         port: int = 8000,
-        weights: Weights = "last",
+        weights: str = "last",
         search: Mapping[str, Any] = MappingProxyType({}),
         ensemble: Sequence[Run] = (),
     ) -> None:

@@ -6,6 +6,7 @@ from attnjax.config import require
 from attnjax.data.text.config import TranslationData
 from attnjax.data.text.encoder import TextEncoder
 from attnjax.models.config import TransformerConfig
+from attnjax.models.recurrent_config import RecurrentConfig
 from attnjax.tasks.inference import most_positions
 from attnjax.tasks.model_task import require_positions
 
@@ -21,13 +22,13 @@ class Room:
     """
 
     data: TranslationData
-    config: TransformerConfig
+    config: TransformerConfig | RecurrentConfig
     encoder: TextEncoder
 
     @property
     def positions(self) -> int | None:
         """The model's learned positions; None where it has others."""
-        return most_positions(self.config)
+        return most_positions(self.config) if isinstance(self.config, TransformerConfig) else None
 
     def require(self, texts: list[str]) -> None:
         """Raises InputError where a source is too long."""
@@ -37,7 +38,12 @@ class Room:
                 f"the text {text[:40]!r}… has {len(ids)} tokens, data.max_source_length is "
                 f"{self.data.max_source_length}",
             )
-            require_positions(self.config, len(ids), "the texts")
+            self.require_positions(len(ids))
+
+    def require_positions(self, *widths: int) -> None:
+        """Raises InputError where the model has fewer positions than texts of these widths need."""
+        if self.positions is not None:
+            require_positions(self.config, max(widths), "the texts")
 
     def require_prefix(self, prefix: str) -> None:
         """Raises InputError where a translation has no room for the prefix."""

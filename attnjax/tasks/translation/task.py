@@ -10,6 +10,7 @@ from flax import nnx
 
 from attnjax.config import require
 from attnjax.data.pipeline import Batches
+from attnjax.data.text.alignments import Alignments
 from attnjax.data.text.augmented import augmented
 from attnjax.data.text.batches import training_batches
 from attnjax.data.text.buckets import BucketedBatches
@@ -25,16 +26,17 @@ from attnjax.models.decoding.ensemble import Ensemble
 from attnjax.models.decoding.generate import generate
 from attnjax.models.decoding.text import TextModel
 from attnjax.models.encoder_decoder import Transformer
+from attnjax.models.recurrent import RecurrentEncoderDecoder
+from attnjax.models.recurrent_config import RecurrentConfig
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
-from attnjax.tasks.config import CROSS_ENTROPY, CrossEntropyConfig
-from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.tasks.metrics.text import bleu, chrf, exact_match, words
-from attnjax.tasks.model_task import ModelTask, require_positions
+from attnjax.tasks.model_task import ModelTask
 from attnjax.tasks.translation.alignment import Translation
-from attnjax.tasks.translation.config import GREEDY, SearchConfig
+from attnjax.tasks.translation.config import GREEDY, PLAIN_LOSS, SearchConfig, TranslationLoss
 from attnjax.tasks.translation.evaluation import evaluated
 from attnjax.tasks.translation.forcing import forced, given_translation, rows_of, target_arrays
+from attnjax.tasks.translation.losses import require_fits, translation_loss
 from attnjax.tasks.translation.room import Room
 from attnjax.tasks.translation.search import ROWS, consensus, row_seeds, searching, translation
 
@@ -42,10 +44,11 @@ VALIDATION_EXAMPLES = 512
 HELD_OUT = ("validation", "test")
 NGRAM = 4
 """Words in the longest runs that BLEU counts."""
+Translator = Transformer | RecurrentEncoderDecoder
 
 
-class TranslationTask(ModelTask[Transformer]):
-    """Translates texts with a `Transformer`, trained by label-smoothed cross-entropy on each next token.
+class TranslationTask(ModelTask[Translator]):
+    """Translates texts with a model of an encoder and a decoder, trained to tell each next token.
 
     Args:
       data: the texts.
@@ -56,6 +59,7 @@ class TranslationTask(ModelTask[Transformer]):
         needed. Else data is read and tokenizers are trained at once.
       search: for translations, in `evaluate` and `predict`; `validate` takes the likeliest token.
       chunk: steps whose batches have to share a shape, as those between two rows of the metrics.
+      corpus: the texts, where they are not those that `data` names.
 
     Raises:
       InputError: the data cannot be used, or its texts are longer than the model's learned positions.
@@ -64,50 +68,64 @@ class TranslationTask(ModelTask[Transformer]):
     def __init__(
         self,
         data: TranslationData,
-        config: TransformerConfig,
+        config: TransformerConfig | RecurrentConfig,
         *,
-        loss: CrossEntropyConfig = CROSS_ENTROPY,
+        loss: TranslationLoss = PLAIN_LOSS,
         batch_size: int,
         folder: Path | None = None,
         search: SearchConfig = GREEDY,
         chunk: int = 1,
+        corpus: Corpus | None = None,
     ) -> None:
         self.search, self._chunk = search, chunk
         self._data, self.config, self._loss, self._batch_size = data, config, loss, batch_size
-        if folder is not None and TextEncoder.saved_in(folder):
+        require_fits(config, loss, data)
+        self._require_attention(search)
+        if corpus is not None:
+            self._corpus, self.encoder = corpus, corpus.encoder
+        elif folder is not None and TextEncoder.saved_in(folder):
             self.encoder = TextEncoder.load(folder)
         else:
-            self._corpus = disk_corpus(data) if data.on_disk else kept_corpus(data)
+            # A corpus that was kept has no examples of training, whose alignment could be told.
+            kept = read_corpus if loss.lambda_align else kept_corpus
+            self._corpus = disk_corpus(data) if data.on_disk else kept(data)
             self.encoder = self._corpus.encoder
-        require_positions(config, max(self.encoder.source_width, self.encoder.target_width), "the texts")
+        self._room.require_positions(self.encoder.source_width, self.encoder.target_width)
 
     @property
     def monitor(self) -> tuple[str, Literal["max", "min"]]:
         """Exact match for the dates; chrF for a corpus, where whole sentences rarely match."""
         return ("exact_match" if self._data.train is None else "chrf"), "max"
 
-    def build(self, rngs: nnx.Rngs) -> Transformer:
-        """Returns a Transformer over the encoder's vocabularies."""
+    def build(self, rngs: nnx.Rngs) -> Translator:
+        """Returns a model over the encoder's vocabularies."""
         sizes = {"source_vocab": self.encoder.source.size, "target_vocab": self.encoder.target.size}
+        if isinstance(self.config, RecurrentConfig):
+            return RecurrentEncoderDecoder(self.config, **sizes, rngs=rngs)
         return Transformer(self.config, **sizes, rngs=rngs)
 
     def batch(self, step: int) -> Arrays:
-        """Returns the arrays of `TextEncoder.arrays` for a step, `augmented` as the data says."""
-        return augmented(self._batches[step], self._data, self.encoder, step)
+        """Returns the arrays of `TextEncoder.arrays` for a step, `augmented` as the data says.
+
+        Where attention is guided, "alignment" [B, T-1, S] has the share of each source token in each label.
+        """
+        batch = self._batches[step]
+        if self._loss.lambda_align:
+            train = self._splits["train"]
+            batch["alignment"] = self._alignments([train[row] for row in batch.pop("row").tolist()])
+        return augmented(batch, self._data, self.encoder, step)
 
     def loss_of(
         self,
-        model: Transformer,
+        model: Translator,
         batch: Mapping[str, jax.Array],
         *,
         dropout: Dropout | None,
         hyper: Hyperparameters,
     ) -> LossAndMetrics:
-        """Returns the `smoothed_cross_entropy` of the target's tokens, without the padding."""
-        target, labels = batch["target"][:, :-1], batch["target"][:, 1:]
+        """Returns the `translation_loss`."""
         smoothing = hyper.get("label_smoothing", self._loss.label_smoothing)
-        output = model(batch["source"], batch["source_lengths"], target, dropout=dropout)
-        return smoothed_cross_entropy(output.logits, labels, labels != PAD, smoothing)
+        return translation_loss(model, batch, self._loss, label_smoothing=smoothing, dropout=dropout)
 
     def validate(self, params: Params) -> dict[str, float]:
         """Returns exact match and chrF, in percent, on the first few hundred validation examples."""
@@ -127,7 +145,7 @@ class TranslationTask(ModelTask[Transformer]):
             label: [one.text for one in self.translate(params, [example.source for example in examples])]
             for label, examples in parts.items()
         }
-        translate = partial(self.translate, params)
+        translate = partial(self.translate, params) if self._attends else None
         return evaluated(parts, outputs, columns=columns, translate=translate, folder=folder)
 
     def references(self) -> dict[str, tuple[list[str], list[str]]]:
@@ -213,6 +231,7 @@ class TranslationTask(ModelTask[Transformer]):
         self, params: Params, texts: Sequence[str], search: SearchConfig, sample: int
     ) -> list[Translation]:
         self._room.require(list(texts))
+        self._require_attention(search)
         self._room.require_prefix(search.prefix)
         search_for = searching(search, self.encoder.target, self.encoder.target_width - 1)
         translations: dict[int, Translation] = {}
@@ -283,7 +302,14 @@ class TranslationTask(ModelTask[Transformer]):
     @cached_property
     def validation(self) -> Arrays:
         """The examples of `validate` as arrays."""
-        return self.encoder.arrays(self._validated)
+        arrays = self.encoder.arrays(self._validated)
+        if self._loss.lambda_align:
+            arrays["alignment"] = self._alignments(self._validated)
+        return arrays
+
+    @cached_property
+    def _alignments(self) -> Alignments:
+        return Alignments(self._data, [*self._splits["train"], *self._validated], self.encoder)
 
     @cached_property
     def _corpus(self) -> Corpus:
@@ -292,7 +318,8 @@ class TranslationTask(ModelTask[Transformer]):
 
     @cached_property
     def _batches(self) -> Batches | BucketedBatches:
-        return training_batches(self._corpus, self._data, self._batch_size, self._chunk)
+        numbered = bool(self._loss.lambda_align)
+        return training_batches(self._corpus, self._data, self._batch_size, self._chunk, numbered=numbered)
 
     def _outputs(self, params: Params, examples: Sequence[Example]) -> list[str]:
         arrays = self.encoder.sources([example.source for example in examples], most=self._room.positions)
@@ -300,7 +327,7 @@ class TranslationTask(ModelTask[Transformer]):
         rows = zip(tokens.tolist(), lengths.tolist(), strict=True)
         return [self.encoder.target.decode(row[:length]) for row, length in rows]
 
-    def _decoded(self, model: Transformer, arrays: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def _decoded(self, model: Translator, arrays: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
         """Returns greedily emitted tokens [B, T-1] and their number [B]."""
         decoded = generate(
             model,
@@ -316,6 +343,8 @@ class TranslationTask(ModelTask[Transformer]):
     @property
     def _weights_of(self) -> str:
         """The layer and the heads that `_alignment` reads, in words."""
+        if isinstance(self.config, RecurrentConfig):
+            return self.config.weights_of or "no attention"
         layers, heads = self.config.decoder_layers, self.config.heads
         mean = f"the mean of its {heads} heads" if heads > 1 else "its only head"
         return f"cross-attention of decoder layer {layers} of {layers}, {mean}"
@@ -323,3 +352,17 @@ class TranslationTask(ModelTask[Transformer]):
     @cached_property
     def _room(self) -> Room:
         return Room(self._data, self.config, self.encoder)
+
+    @property
+    def _attends(self) -> bool:
+        return not isinstance(self.config, RecurrentConfig) or self.config.weights_of is not None
+
+    def _require_attention(self, search: SearchConfig) -> None:
+        asked = {
+            "coverage_penalty": search.coverage_penalty != "none",
+            "replace_unknown": search.replace_unknown,
+        }
+        for name, needed in asked.items():
+            value = getattr(search, name)
+            text = f"search.{name} is {value!r}: it needs attention, model.cross_mechanism is None"
+            require(self._attends or not needed, text)
