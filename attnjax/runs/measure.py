@@ -9,7 +9,7 @@ from attnjax.runs.predict import predictions, trained_task
 from attnjax.runs.store import Run
 
 if TYPE_CHECKING:
-    from attnjax.tasks.metrics.text import Measured
+    from attnjax.tasks.metrics.text import SystemScore
 
 References = Mapping[str, tuple[Sequence[str], Sequence[str]]]
 """Inputs and right answers of parts, by their names."""
@@ -23,7 +23,7 @@ def measure(
     samples: int = 1000,
     search: Mapping[str, Any] = MappingProxyType({}),
     weights: str = "last",
-) -> "dict[str, dict[str, list[Measured]]]":
+) -> "dict[str, dict[str, list[SystemScore]]]":
     """Returns the scores of runs, by part and run; the first run is what the others are compared with.
 
     Args:

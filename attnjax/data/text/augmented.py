@@ -1,4 +1,4 @@
-"""What training changes in a batch at every step: the pieces of its texts, and noise on them."""
+"""The changes that training makes to a batch at every step: other pieces of its texts, and noise on them."""
 
 import random
 from functools import lru_cache

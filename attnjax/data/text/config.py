@@ -61,7 +61,7 @@ class TranslationData:
     noise: NoiseConfig = NO_NOISE
     """Noise on the tokens in training."""
     weights: tuple[float, ...] = ()
-    """How likely a training pair is of each corpus; none: by their sizes."""
+    """The chances of the corpora that a training pair is of, up to a factor; none: their sizes."""
     buckets: int = 1
     """Shapes of batches, at most: texts of like lengths share one."""
     batch_tokens: int | None = None

@@ -31,7 +31,7 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inli
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-class Question(NamedTuple):
+class Inquiry(NamedTuple):
     """A request: its texts, the changes of the search, and what the answers have."""
 
     texts: list[str]
@@ -113,7 +113,7 @@ class Server(ThreadingHTTPServer):
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
         return self._host not in LOOPBACK or name.strip("[]").lower() in LOOPBACK
 
-    def answer(self, question: Question) -> list[dict[str, Any]]:
+    def answer(self, question: Inquiry) -> list[dict[str, Any]]:
         """Returns the records of the answers to a request. Raises as `Batcher.ask`, and InputError."""
         asked = [request_of(self._task, text) if text.strip() else None for text in question.texts]
         inputs = [one for one, _ in filter(None, asked)]
@@ -187,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception as error:
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}")
 
-    def _question(self) -> Question:
+    def _question(self) -> Inquiry:
         if not self.server.is_asked(self.headers.get("Host", "")):
             raise Refused(HTTPStatus.FORBIDDEN, "this server answers to the names of this machine alone")
         if self.path != "/predict":
@@ -226,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Says nothing of single requests."""
 
 
-def question_of(body: bytes, server: Server) -> Question:
+def question_of(body: bytes, server: Server) -> Inquiry:
     """Returns the request that JSON stands for.
 
     Raises:
@@ -255,7 +255,7 @@ def question_of(body: bytes, server: Server) -> Question:
         all(isinstance(value, bool) for value in shown.values()),
         f"{', '.join(SHOWN)}: expected true or false",
     )
-    return Question(texts, server.settings(found), shown)
+    return Inquiry(texts, server.settings(found), shown)
 
 
 def _like(value: Any, known: Any) -> bool:

@@ -52,7 +52,7 @@ def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
     return BLEU().corpus_score(outputs, [references]).score
 
 
-class Measured(NamedTuple):
+class SystemScore(NamedTuple):
     """The score of one system by one metric.
 
     Attributes:
@@ -80,7 +80,7 @@ def measured(
     references: Sequence[str],
     metrics: Sequence[str] = METRICS,
     samples: int = 1000,
-) -> dict[str, list[Measured]]:
+) -> dict[str, list[SystemScore]]:
     """Returns the scores of systems by several metrics, with paired bootstrap against the first system.
 
     sacrebleu computes all of it, with its seed (12345, or $SACREBLEU_SEED).
@@ -109,7 +109,7 @@ def measured(
     first = next(iter(systems.values()))
     test = PairedTest(list(systems.items()), made, None, test_type="bs", n_samples=samples)
     signatures, found = test()
-    rows = {name: list[Measured]() for name in systems}
+    rows = {name: list[SystemScore]() for name in systems}
     for metric, signature in signatures.items():
         results: list[Any] = list(found[metric])
         for name, one in zip(systems, results, strict=True):
@@ -119,7 +119,7 @@ def measured(
                 p_value = (
                     1.0  # sacrebleu counts resamples that differ by more than 0: none, and p = 1 / (n + 1).
                 )
-            rows[name].append(Measured(metric, *values, p_value, str(signature)))
+            rows[name].append(SystemScore(metric, *values, p_value, str(signature)))
     return rows
 
 
