@@ -60,6 +60,7 @@ class Translation:
             batch_size=self.train.batch_size,
             folder=folder,
             search=self.search,
+            chunk=self.train.log_every,
         )
 
 

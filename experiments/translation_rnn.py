@@ -52,7 +52,7 @@ class TranslationRnn:
     def task(self, folder: Path | None = None) -> "TranslationTask":
         from attnjax.tasks.translation.task import TranslationTask
 
-        more: dict[str, Any] = {"folder": folder, "search": self.search}
+        more: dict[str, Any] = {"folder": folder, "search": self.search, "chunk": self.train.log_every}
         return TranslationTask(
             self.data, self.model, loss=self.loss, batch_size=self.train.batch_size, **more
         )

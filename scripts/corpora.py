@@ -16,7 +16,6 @@ import functools
 import os
 import re
 import shutil
-import struct
 import subprocess
 import sys
 import tarfile
@@ -24,6 +23,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from html import unescape
 from pathlib import Path
+
+from attnjax.data.text.catalogs import messages
 
 Pair = tuple[str, str]
 
@@ -148,17 +149,9 @@ def table(name: str, rows: list[dict[str, str]]) -> tuple[Path, int]:
 
 
 def catalog(file: Path) -> Iterator[Pair]:
-    """The messages of a gettext catalog (.mo), each plural form by itself."""
-    data = file.read_bytes()
-    order = "<" if data.startswith(b"\xde\x12\x04\x95") else ">"
-    count, *tables = struct.unpack(f"{order}3I", data[8:20])
-    for i in range(count):
-        forms = []
-        for table in tables:
-            length, start = struct.unpack_from(f"{order}2I", data, table + 8 * i)
-            forms.append(data[start : start + length].decode().split("\4")[-1].split("\0"))
-        if forms[0][0]:  # The empty message is the catalog's header.
-            yield from zip(*forms, strict=False)
+    """The messages of a gettext catalog, each plural form by itself."""
+    for _, message, translation in messages(file):
+        yield message, translation
 
 
 def debian(package: str) -> Path:

@@ -20,6 +20,8 @@ from attnjax.cli import (
     report,
     run_tables,
     runs,
+    score,
+    serve,
     sweeps,
 )
 from attnjax.cli.launching import launching, with_launcher
@@ -137,6 +139,9 @@ COMMANDS = {
     "explain": (explain.explain, explain.arguments),
     "embed": (embed.embed, embed.arguments),
     "translate": (predict.translate, predict.translate_arguments),
+    "score": (score.score, score.score_arguments),
+    "evaluate": (score.evaluate, score.evaluate_arguments),
+    "serve": (serve.serve, serve.arguments),
     "sweep": (launching(sweeps.sweep), with_launcher(sweeps.sweep_arguments)),
     "status": (sweeps.status, sweeps.status_arguments),
     "resume": (launching(sweeps.resume), with_launcher(sweeps.resume_arguments)),

@@ -42,6 +42,9 @@ SEARCH: dict[str, tuple[Any, str]] = {
 }
 """The options of the search: fields of `SearchConfig`, with their types and what they mean."""
 
+ALSO = {"beams": ["--beam"], "replace_unknown": ["--replace-unk"]}
+"""Other names of options, which other toolkits have."""
+
 T = TypeVar("T")
 
 
@@ -61,23 +64,38 @@ def _arguments(parser: argparse.ArgumentParser, details: str, meaning: str) -> N
     parser.add_argument("run", metavar="RUN", help="a run's id, the start of one, or its folder")
     text = "an input: a text, or token ids in quotes (default: lines of stdin)"
     parser.add_argument("texts", metavar="TEXT", nargs="*", help=text)
-    parser.add_argument("--file", type=Path, metavar="FILE", help="take the lines of a file as inputs")
+    text = "take the lines of a file as inputs; one named .gz is unpacked"
+    parser.add_argument("--file", "--src", dest="file", type=Path, metavar="FILE", help=text)
     parser.add_argument("--json", action="store_true", help="print a JSON object for each input, one a line")
     parser.add_argument(details, dest="details", action="store_true", help=meaning)
     parser.add_argument("--scores", action="store_true", help="begin each line with its log probability")
+    text = (
+        "end each line with the links between its words and those of the input (0-0 1-2, as Pharaoh has it)"
+    )
+    parser.add_argument("--alignments", action="store_true", help=text)
     more = "another run of the same shape and tokens; together they answer as an ensemble"
     parser.add_argument("--ensemble", action="append", default=[], metavar="RUN", help=more)
     group = parser.add_argument_group("search, of runs that translate (default: as the run's config has it)")
+    search_arguments(group)
+    weights_argument(parser)
+
+
+def search_arguments(group: Any) -> None:
+    """Adds the options of the search."""
     for name, (kind, meaning) in SEARCH.items():
-        flag = f"--{name.replace('_', '-')}"
+        flags = [f"--{name.replace('_', '-')}", *ALSO.get(name, ())]
         if kind is bool:
-            group.add_argument(flag, dest=name, action="store_const", const=True, help=meaning)
+            group.add_argument(*flags, dest=name, action="store_const", const=True, help=meaning)
         elif kind is list:
-            group.add_argument(flag, dest=name, action="append", metavar="TEXT", help=meaning)
+            group.add_argument(*flags, dest=name, action="append", metavar="TEXT", help=meaning)
         elif isinstance(kind, tuple):
-            group.add_argument(flag, dest=name, choices=kind, help=meaning)
+            group.add_argument(*flags, dest=name, choices=kind, help=meaning)
         else:
-            group.add_argument(flag, dest=name, type=kind, metavar=kind.__name__.upper(), help=meaning)
+            group.add_argument(*flags, dest=name, type=kind, metavar=kind.__name__.upper(), help=meaning)
+
+
+def weights_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the option of the parameters."""
     text = f"{MEANING} (default: last)"
     parser.add_argument("--weights", metavar="last|best[:K]", default="last", help=text)
 
@@ -90,15 +108,19 @@ def predict(options: argparse.Namespace, notify: Notify) -> int:
     registry.discover(options.experiments)
     run = store.resolve(options.run, options.runs)
     texts, source, total = _inputs(options)
-    changes = {name: getattr(options, name) for name in SEARCH if getattr(options, name) is not None}
-    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
     others = [store.resolve(name, options.runs) for name in options.ensemble]
     given: dict[str, Any] = {"source": source, "weights": options.weights}
-    answers = predictions(run, texts, search=changes, ensemble=others, **given)
+    answers = predictions(run, texts, search=search_changes(options), ensemble=others, **given)
     shown = _json if options.json else _readable
     for text, answer in answers if sys.stdout.isatty() else _with_progress(answers, total, notify):
         print(shown(text, answer, options), flush=True)
     return 0
+
+
+def search_changes(options: argparse.Namespace) -> dict[str, Any]:
+    """Returns the settings of the search that the command line has."""
+    given = {name: getattr(options, name) for name in SEARCH if getattr(options, name) is not None}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
 def translate(options: argparse.Namespace, notify: Notify) -> int:
@@ -108,7 +130,7 @@ def translate(options: argparse.Namespace, notify: Notify) -> int:
 
 def _inputs(options: argparse.Namespace) -> tuple[Iterable[str], str | None, int | None]:
     """The inputs, the name of where they are lines of, and how many they are if that is known."""
-    from attnjax.data.text.parallel_text import decoded_lines
+    from attnjax.data.text.lines import decoded_lines
 
     file: Path | None = options.file
     if file is None:
@@ -117,36 +139,40 @@ def _inputs(options: argparse.Namespace) -> tuple[Iterable[str], str | None, int
         return decoded_lines(sys.stdin.buffer, "standard input"), "standard input", None
     require(not options.texts, "--file comes with texts: expected one of them")
     try:
-        with file.open("rb") as lines:
-            total = sum(1 for _ in lines)
+        file.open("rb").close()
     except OSError as error:
         raise InputError(f"--file is {str(file)!r}: it cannot be read ({error.strerror})") from None
+    total = sum(1 for _ in _lines(file))
     return decoded_lines(_lines(file), str(file)), str(file), total
 
 
 def _lines(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as lines:
+    from attnjax.data.text.lines import opened
+
+    with opened(file) as lines:
         yield from lines
 
 
 def _readable(text: str, answer: "Prediction | None", options: argparse.Namespace) -> str:
     if answer is None:
         return ""
+    from attnjax.runs.predict import links_of
+
     lines = []
     for one in answer.ranked():
-        scored = options.scores and one.log_prob is not None
-        lines.append(f"{one.log_prob:.4f}\t{one.text}" if scored else one.text)
+        columns = [f"{one.log_prob:.4f}"] if options.scores and one.log_prob is not None else []
+        columns += [one.text, links_of(one)] if options.alignments else [one.text]
+        lines.append("\t".join(columns))
         picture = one.picture() if options.details else ""
         lines += [picture] if picture else []
     return "\n".join(lines)
 
 
 def _json(text: str, answer: "Prediction | None", options: argparse.Namespace) -> str:
-    record: dict[str, Any] = {"input": text}
-    if answer is not None:
-        record |= answer.record() | (answer.details() if options.details else {})
-        record |= {"log_prob": answer.log_prob} if options.scores else {}
-    return json.dumps(record, ensure_ascii=False)
+    from attnjax.runs.predict import record_of
+
+    shown = {name: getattr(options, name) for name in ("scores", "details", "alignments")}
+    return json.dumps(record_of(text, answer, **shown), ensure_ascii=False)
 
 
 def _with_progress(items: Iterable[T], total: int | None, notify: Notify) -> Iterator[T]:

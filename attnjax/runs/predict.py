@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from attnjax.runs.weights import read_weights
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Prediction, Predicts
+
+_LOG = logging.getLogger(__name__)
 
 PIECE = 64
 """Inputs that are computed together: answers come early, and few shapes compile."""
@@ -29,6 +32,8 @@ def predictions(
 ) -> "Iterator[tuple[str, Prediction | None]]":
     """Yields each text with the answer to it, in order; None for an empty text.
 
+    Of a text that is too long the beginning is answered, where the task can tell one, with a warning.
+
     Args:
       run: a run, or a sweep's trial that kept its parameters.
       texts: one input each.
@@ -42,9 +47,7 @@ def predictions(
       InputError: the run has no answers to give, has no such checkpoint, or is being trained right now; or a
         text stands for no input; or the run does not search, or makes no ensemble with the others.
     """
-    task, params = trained_task(run, weights)
-    if search or ensemble:
-        task, params = _searching(run, task, params, search, [(r.name, *trained_task(r)) for r in ensemble])
+    task, params = ready_task(run, weights, search, ensemble)
     lines = enumerate((text.rstrip("\n") for text in texts), 1)
     several = False
     while piece := list(itertools.islice(lines, PIECE)):
@@ -59,6 +62,21 @@ def predictions(
         for _, text in piece:
             yield text, next(answers) if text.strip() else None
         several = True
+
+
+def ready_task(
+    run: Run, weights: str, search: Mapping[str, Any], ensemble: Sequence[Run]
+) -> "tuple[Predicts, Any]":
+    """Returns a run's task with other settings of its search, and parameters, also those of other runs.
+
+    Raises:
+      InputError: as `predictions`.
+    """
+    task, params = trained_task(run, weights)
+    if search or ensemble:
+        others = [(other.name, *trained_task(other)) for other in ensemble]
+        return _searching(run, task, params, search, others)
+    return task, params
 
 
 def trained_task(run: Run, weights: str = "last") -> "tuple[Predicts, Any]":
@@ -95,6 +113,50 @@ def _searching(
 
 def _input(task: "Predicts", text: str, place: str) -> Any:
     try:
-        return task.read_input(text)
+        found, note = request_of(task, text)
     except InputError as error:
         raise InputError(f"{place}{error}") from None
+    if note:
+        _LOG.warning("%s%s", place, note)
+    return found
+
+
+def request_of(task: "Predicts", text: str) -> tuple[Any, str]:
+    """Returns the input that a text stands for, and a note where only its beginning does.
+
+    Raises:
+      InputError: it stands for none.
+    """
+    from attnjax.tasks.base import Shortens
+
+    try:
+        return task.read_input(text), ""
+    except InputError as error:
+        beginning = task.beginning(text) if isinstance(task, Shortens) else text
+        if beginning == text:
+            raise
+        return task.read_input(beginning), f"{error}: its first {len(beginning)} characters are answered"
+
+
+def record_of(
+    text: str, answer: "Prediction | None", *, scores: bool, details: bool, alignments: bool
+) -> dict[str, Any]:
+    """Returns an input and its answer as JSON holds them.
+
+    Raises:
+      InputError: links between words are asked for, and there are none.
+    """
+    record: dict[str, Any] = {"input": text}
+    if answer is not None:
+        record |= answer.record() | (answer.details() if details else {})
+        record |= {"log_prob": answer.log_prob} if scores else {}
+        record |= {"alignments": links_of(answer)} if alignments else {}
+    return record
+
+
+def links_of(answer: "Prediction") -> str:
+    """Returns the links between words of an answer. Raises InputError where it has none."""
+    links = answer.links()
+    if links is None:
+        raise InputError(f"alignments: {type(answer).__name__} have no links between words")
+    return links

@@ -134,6 +134,10 @@ class Prediction:
         """Returns what else is known of the answer, as JSON holds it."""
         return {}
 
+    def links(self) -> str | None:
+        """Returns the links between words of input and answer ("0-0 1-2"); None where there are none."""
+        return None
+
     def picture(self) -> str:
         """Returns the details as lines for a terminal; nothing where there are none."""
         return ""
@@ -163,6 +167,33 @@ class Searches(Predicts, Protocol):
 
     def joined(self, params: Params, others: Sequence[tuple[str, Any, Params]]) -> Params:
         """Returns parameters with which the task and other runs (name, task, parameters) answer together."""
+
+
+@runtime_checkable
+class Shortens(Predicts, Protocol):
+    """A task that can answer the beginning of an input that is too long for it."""
+
+    def beginning(self, text: str) -> str:
+        """Returns as much of a text as the model allows, the whole of one that is short enough."""
+
+
+@runtime_checkable
+class Scores(Predicts, Protocol):
+    """A task whose trained runs say how likely a given answer is."""
+
+    def score(self, params: Params, inputs: Sequence[str], answers: Sequence[str]) -> Sequence[Prediction]:
+        """Returns each answer with its log probability."""
+
+    def too_long(self, text: str, answer: str) -> str:
+        """Returns why an input or an answer is longer than the model allows; nothing where neither is."""
+
+
+@runtime_checkable
+class HasReferences(Predicts, Protocol):
+    """A task with inputs for tests, of which the right answers are known as text."""
+
+    def references(self) -> Mapping[str, tuple[Sequence[str], Sequence[str]]]:
+        """Returns inputs and answers of each part that `Task.evaluate` has a row for."""
 
 
 @runtime_checkable

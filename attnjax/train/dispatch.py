@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from attnjax.tasks.base import Task
 
 
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+
+
 class Chunk(NamedTuple):
     """A dispatched chunk: arrays that the device may still be computing."""
 
@@ -31,8 +34,8 @@ class Chunk(NamedTuple):
 class Dispatcher:
     """Owns the state: each call runs one chunk and replaces it.
 
-    A chunk of a length that there was not before is compiled first. The first one is while the state is still
-    being made: its program is found from the shapes.
+    A chunk of a length, or of shapes, that there was not before is compiled first. The first one is while the
+    state is still being made: its program is found from the shapes.
 
     Args:
       task: of the loss.
@@ -59,7 +62,7 @@ class Dispatcher:
     ) -> None:
         self._like, self._made = like, state
         self._config = config
-        self._on_compiled, self._programs = on_compiled, dict[int, Any]()
+        self._on_compiled, self._programs = on_compiled, dict[Shapes, Any]()
         self._traced = jax.device_put(traced_values(config, hyper), plan.replicated)
         self._seed_key = jax.device_put(jax.random.key(seed), plan.replicated)
         self._chunk = jax.jit(
@@ -76,11 +79,11 @@ class Dispatcher:
 
     def __call__(self, span: Span, batches: dict[str, jax.Array]) -> Chunk:
         """Starts the chunk of a span, and returns it before it is computed."""
-        length = span.end - span.start
+        shapes = _shapes(batches)
         with jax.transfer_guard("disallow"):
-            if length not in self._programs:
+            if shapes not in self._programs:
                 self._compile(span, batches)
-            program = self._programs[length]
+            program = self._programs[shapes]
             self.state, metrics = program(self.state, batches, self._traced, self._seed_key)
             snapshot = self._copy(self.state) if checkpoint_due(span, self._config) else None
         return Chunk(span.end, metrics, snapshot)
@@ -89,5 +92,9 @@ class Dispatcher:
         began = time.monotonic()
         with noted_engines() as engines:
             lowered = self._chunk.lower(self._like, batches, self._traced, self._seed_key)
-        self._programs[span.end - span.start] = lowered.compile()
+        self._programs[_shapes(batches)] = lowered.compile()
         self._on_compiled(span.start, time.monotonic() - began, list(engines))
+
+
+def _shapes(batches: Mapping[str, jax.Array]) -> Shapes:
+    return tuple((name, array.shape) for name, array in batches.items())

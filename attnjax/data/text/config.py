@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from attnjax.config import require, require_seed
+from attnjax.data.text.filter_config import ALL_PAIRS, FilterConfig
+from attnjax.data.text.noise_config import NO_NOISE, NoiseConfig
 
 # fmt: off
 DATE_LOCALES = (
@@ -13,6 +15,10 @@ DATE_LOCALES = (
 )
 # fmt: on
 DATES_WORD_DROPOUT = 0.1
+Kind = Literal["characters", "bpe", "unigram", "byte_level"]
+"""The kinds of tokenizers."""
+BYTES = 260
+"""Tokens that a tokenizer of bytes has at least: the bytes and four marks."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +26,9 @@ class TranslationData:
     """The texts of a translation task: the embedded dates, or a corpus of your own.
 
     Without `train`, dates written in CLDR's formats of `locales` are generated, with ISO dates as targets.
-    `train` is a TSV file (source<TAB>target, one pair a line) or, with `train_target`, the source side of two
-    line-aligned files; `validation` and `test` likewise. Where a corpus comes without them, the share
+    `train` is a TSV file (source<TAB>target, one pair a line), a translation memory (.tmx), a catalog of
+    messages (.po, .mo) or, with `train_target`, the source side of two line-aligned files, each of them plain
+    or packed (.gz); `validation` and `test` likewise. Where a corpus comes without them, the share
     `holdout` of the training lines is held out for each.
     """
 
@@ -37,15 +44,44 @@ class TranslationData:
     """Pairs of the final table; None: held out of `train`."""
     test_target: Path | None = None
     """The target side of `test`."""
+    source_language: str | None = None
+    """The language of the sources, as a translation memory names it: "de" finds "de-AT" too."""
+    target_language: str | None = None
+    """The language of the targets, likewise."""
+    more: tuple[Path, ...] = ()
+    """Further training corpora, each as `train`."""
+    more_target: tuple[Path, ...] = ()
+    """The target side of each of `more`, where these hold only sources."""
+    tags: tuple[str, ...] = ()
+    """A tag for each corpus, such as "<2de>": one token in front of its sources, also of those held out."""
+    prefixes: tuple[str, ...] = ()
+    """A text for each corpus in front of its sources, behind the tag."""
+    filters: FilterConfig = ALL_PAIRS
+    """Conditions that training pairs have to meet."""
+    noise: NoiseConfig = NO_NOISE
+    """Noise on the tokens in training."""
+    weights: tuple[float, ...] = ()
+    """The chances of the corpora that a training pair is of, up to a factor; none: their sizes."""
+    buckets: int = 1
+    """Shapes of batches, at most: texts of like lengths share one."""
+    batch_tokens: int | None = None
+    """Tokens of a batch, of both sides and with their padding; None: train.batch_size pairs."""
+    on_disk: bool = False
+    """True for corpora that are larger than memory: their tokens are kept in files."""
     alignment: Path | None = None
     """A line of word pairs (0-0 1-2, source-target) for each line of `train`, for `loss.lambda_align`; the
     embedded dates know their alignment."""
     holdout: float = 0.05
     """Share of your training lines held out for each part that you do not give."""
-    tokenizer: Literal["characters", "bpe"] = "characters"
-    """The unit of a token: one character, or a piece learned by byte-pair encoding."""
+    tokenizer: Kind = "characters"
+    """The unit of a token: one character, or a piece that is learned: by byte-pair encoding of characters or
+    of bytes, or by a unigram model."""
     vocab_size: int = 8000
-    """Pieces to learn on each side (bpe only)."""
+    """Pieces to learn on each side."""
+    bpe_dropout: float = 0.0
+    """Share of merges that training leaves out, others at every step (bpe, byte_level)."""
+    unigram_alpha: float | None = None
+    """The exponent α of the probabilities by which training draws pieces (unigram); None: the best ones."""
     share_vocabulary: bool = False
     """True if source and target have one vocabulary, as models that copy or share embeddings need it."""
     max_source_length: int = 256
@@ -71,18 +107,16 @@ class TranslationData:
         require(
             0 <= self.source_noise < 1, f"data.word_dropout is {self.word_dropout}: it must lie in [0, 1)"
         )
-        require(
-            self.tokenizer in ("characters", "bpe"),
-            f"data.tokenizer is {self.tokenizer!r}: it must be 'characters' or 'bpe'",
-        )
+        self._check_tokenizer()
         for name, least in _LEAST.items():
             value = getattr(self, name)
-            require(value >= least, f"data.{name} is {value}: it must be at least {least}")
+            require(value is None or value >= least, f"data.{name} is {value}: it must be at least {least}")
         require_seed("data.seed", self.seed)
         require(len(self.locales) > 0, "data.locales is empty: at least one CLDR locale is needed")
         require(len(set(self.locales)) == len(self.locales), "data.locales names a locale twice")
         for side in ("train", "validation", "test"):
             self._check_side(side)
+        self._check_corpora()
 
         require(
             self.alignment is None or self.train is not None,
@@ -95,6 +129,66 @@ class TranslationData:
         if self.word_dropout is None:
             return DATES_WORD_DROPOUT if self.train is None else 0.0
         return self.word_dropout
+
+    @property
+    def by_length(self) -> bool:
+        """True if batches are drawn by lengths, or by corpora."""
+        return self.on_disk or self.buckets > 1 or self.batch_tokens is not None or len(self.weights) > 0
+
+    @property
+    def regularised(self) -> bool:
+        """True if training cuts texts into other pieces at every step."""
+        return self.bpe_dropout > 0 or self.unigram_alpha is not None
+
+    def _check_tokenizer(self) -> None:
+        kinds = get_args(Kind)
+        kind = self.tokenizer
+        require(kind in kinds, f"data.tokenizer is {kind!r}: expected one of {', '.join(kinds)}")
+        least = BYTES + len(self.tags)
+        require(
+            kind != "byte_level" or self.vocab_size >= least,
+            f"data.vocab_size is {self.vocab_size}: byte_level needs {least} for bytes, marks and tags",
+        )
+        rate, alpha = self.bpe_dropout, self.unigram_alpha
+        require(0 <= rate < 1, f"data.bpe_dropout is {rate}: it must lie in [0, 1)")
+        require(
+            rate == 0 or kind in ("bpe", "byte_level"),
+            f"data.bpe_dropout is {rate}: data.tokenizer is {kind!r}, expected 'bpe' or 'byte_level'",
+        )
+        require(alpha is None or alpha >= 0, f"data.unigram_alpha is {alpha}: expected 0 or more")
+        require(
+            alpha is None or kind == "unigram",
+            f"data.unigram_alpha is {alpha}: data.tokenizer is {kind!r}, expected 'unigram'",
+        )
+
+    @property
+    def corpora(self) -> tuple[tuple[Path, Path | None], ...]:
+        """The training corpora, each with its target side; none for the embedded dates."""
+        if self.train is None:
+            return ()
+        targets = self.more_target or (None,) * len(self.more)
+        return (self.train, self.train_target), *zip(self.more, targets, strict=True)
+
+    def _check_corpora(self) -> None:
+        require(self.train is not None or not self.more, "data.more needs data.train, the first corpus")
+        require(
+            not self.more_target or len(self.more_target) == len(self.more),
+            f"data.more_target has {len(self.more_target)} files: expected {len(self.more)}, as of data.more",
+        )
+        count = len(self.corpora)
+        for name in ("tags", "prefixes", "weights"):
+            values = getattr(self, name)
+            require(
+                len(values) in (0, count),
+                f"data.{name} has {len(values)} values: expected one for each corpus, {count}",
+            )
+        require(
+            all(weight > 0 for weight in self.weights),
+            f"data.weights is {self.weights}: expected numbers above 0",
+        )
+        require(not self.on_disk or count > 0, "data.on_disk needs data.train: the dates are generated")
+        for tag in self.tags:
+            require(tag.split() == [tag], f"data.tags has {tag!r}: expected one word")
 
     def _check_side(self, side: str) -> None:
         source, target = getattr(self, side), getattr(self, f"{side}_target")
@@ -113,4 +207,6 @@ _LEAST = {
     "max_target_length": 3,
     "examples": 1,
     "evaluation_examples": 1,
+    "buckets": 1,
+    "batch_tokens": 1,
 }

@@ -1,20 +1,27 @@
 """The data of a translation task, ready to train on: its parts, their encoder, and lines left out."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from attnjax.config import InputError
+from attnjax.data.text.buckets import TokenStore
 from attnjax.data.text.config import TranslationData
 from attnjax.data.text.encoder import Arrays, TextEncoder, encoded_rows
 from attnjax.data.text.example import Example
+from attnjax.data.text.filters import FilterReport, PairFilters
 from attnjax.data.text.rows import Rows
 from attnjax.data.text.splits import translation_splits, unusable
+from attnjax.data.text.token_store import MemoryStore
 from attnjax.data.text.tokenizer import Tokenizer
+
+ROOM = 1.5
+"""The greatest length of arrays, by that of texts, where training cuts these into more pieces."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,10 @@ class Corpus:
     """"file:line: why" for every line that is malformed or too long."""
     sizes: dict[str, int]
     """The number of examples of each part."""
+    filtered: FilterReport = field(default_factory=FilterReport)
+    """The pairs that filters left out."""
+    store: TokenStore | None = None
+    """The ids of the "train" part, where batches are drawn by lengths or corpora."""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -36,6 +47,7 @@ class Corpus:
         return {
             "pairs": self.sizes,
             "left_out": len(self.left_out),
+            "filtered": dict(self.filtered.counts),
             "vocabulary": {"source": self.encoder.source.size, "target": self.encoder.target.size},
         }
 
@@ -49,6 +61,8 @@ class Corpus:
         if self.left_out:
             lines = unusable(self.left_out, pairs + len(self.left_out))
             notes.append(f"left out, as data.skip_malformed says: {lines}")
+        if self.filtered.lines:
+            notes.append(f"left out by data.filters (filtered.txt has all): {self.filtered}")
         return notes
 
     def save(self, folder: Path) -> None:
@@ -57,6 +71,8 @@ class Corpus:
         if self.left_out:
             lines = "".join(f"{line}\n" for line in self.left_out)
             (folder / "left_out.txt").write_text(lines, encoding="utf-8")
+        if self.filtered.lines:
+            self.filtered.save(folder)
 
 
 def read_corpus(data: TranslationData, encoder: TextEncoder | None = None) -> Corpus:
@@ -69,8 +85,10 @@ def read_corpus(data: TranslationData, encoder: TextEncoder | None = None) -> Co
         `data.max_target_length` (all are counted, the first ones named), unless `data.skip_malformed` leaves
         them out and every part keeps some; and as `translation_splits` does.
     """
-    parts, malformed = translation_splits(data)
-    return encoded_corpus(parts, data, encoder, malformed)
+    filters = PairFilters(data.filters)
+    parts, malformed = translation_splits(data, filters)
+    corpus = encoded_corpus(parts, data, encoder, malformed)
+    return dataclasses.replace(corpus, filtered=filters.report)
 
 
 def encoded_corpus(
@@ -80,7 +98,7 @@ def encoded_corpus(
     malformed: Sequence[str] = (),
 ) -> Corpus:
     """Returns what `read_corpus` does, of parts that are at hand and lines that were left out of them."""
-    tokenizers = (encoder.source, encoder.target) if encoder else _trained(parts["train"], data)
+    tokenizers = (encoder.source, encoder.target) if encoder else trained_tokenizers(parts["train"], data)
     left_out = list(malformed)
     kept: dict[str, list[Example]] = {}
     rows: dict[str, tuple[Rows, Rows]] = {}
@@ -88,7 +106,7 @@ def encoded_corpus(
         sources, targets = encoded_rows(*tokenizers, examples)
         long = (sources.lengths > data.max_source_length) | (targets.lengths > data.max_target_length)
         for i in np.flatnonzero(long).tolist():
-            reason = _too_long(int(sources.lengths[i]), int(targets.lengths[i]), data=data)
+            reason = too_long(int(sources.lengths[i]), int(targets.lengths[i]), data=data)
             left_out.append(f"{examples[i].place or part}: {reason}")
         fitting = np.flatnonzero(~long)
         kept[part] = [examples[i] for i in fitting.tolist()]
@@ -98,13 +116,25 @@ def encoded_corpus(
         total = len(malformed) + sum(map(len, parts.values()))
         advice = f"; nothing is left of {lost[0]}" if lost else " (--data.skip_malformed leaves them out)"
         raise InputError(unusable(left_out, total) + advice)
-    encoder = encoder or TextEncoder.fitting(*tokenizers, rows.values())
+    encoder = encoder or TextEncoder.fitting(
+        *tokenizers, rows.values(), room=ROOM if data.regularised else 1.0
+    )
     sizes = {part: len(examples) for part, examples in kept.items()}
-    return Corpus(kept, encoder, encoder.padded(*rows["train"]), left_out, sizes)
+    arrays = encoder.padded(*rows["train"])
+    store = MemoryStore(arrays, _corpora(kept["train"], data)) if data.by_length else None
+    return Corpus(kept, encoder, arrays, left_out, sizes, store=store)
 
 
-def _trained(train: Sequence[Example], data: TranslationData) -> tuple[Tokenizer, Tokenizer]:
-    tags = [f"<{locale}>" for locale in data.locales] if data.train is None else []
+def _corpora(train: Sequence[Example], data: TranslationData) -> list[int]:
+    """Returns the number of each example's corpus."""
+    names = {str(source): i for i, (source, _) in enumerate(data.corpora)}
+    return [names.get(example.group, 0) for example in train]
+
+
+def trained_tokenizers(train: Sequence[Example], data: TranslationData) -> tuple[Tokenizer, Tokenizer]:
+    """Returns tokenizers of both sides that learned from these examples."""
+    dates = [f"<{locale}>" for locale in data.locales]
+    tags = list(dict.fromkeys(data.tags)) if data.corpora else dates
     if data.share_vocabulary:
         texts = (text for example in train for text in (example.source, example.target))
         shared = Tokenizer.train(texts, data.tokenizer, data.vocab_size, tags=tags)
@@ -113,7 +143,7 @@ def _trained(train: Sequence[Example], data: TranslationData) -> tuple[Tokenizer
     return source, Tokenizer.train((e.target for e in train), data.tokenizer, data.vocab_size)
 
 
-def _too_long(source: int, target: int, *, data: TranslationData) -> str:
+def too_long(source: int, target: int, *, data: TranslationData) -> str:
     """Returns the reason why an example of so many tokens is too long."""
     side, tokens, most = "source", source, data.max_source_length
     if tokens <= most:

@@ -1,9 +1,12 @@
 """Examples to padded arrays of token ids and back: two tokenizers and the widths that fix the shapes."""
 
+import hashlib
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,13 +35,18 @@ class TextEncoder:
 
     @classmethod
     def fitting(
-        cls, source: Tokenizer, target: Tokenizer, parts: Iterable[tuple[Rows, Rows]]
+        cls,
+        source: Tokenizer,
+        target: Tokenizer,
+        parts: Iterable[tuple[Rows, Rows]],
+        *,
+        room: float = 1.0,
     ) -> "TextEncoder":
-        """Returns the encoder whose arrays have room for the rows of all parts."""
+        """Returns the encoder whose arrays have room for the rows of all parts, and `room` times as much."""
         widths = [
             max(int(rows.lengths.max(initial=0)) for rows in sides) for sides in zip(*parts, strict=True)
         ]
-        return cls(source, target, *map(_rounded, widths))
+        return cls(source, target, *(_rounded(math.ceil(room * width)) for width in widths))
 
     def arrays(self, examples: Sequence[Example]) -> Arrays:
         """Returns the int32 arrays of the examples.
@@ -87,7 +95,8 @@ class TextEncoder:
         """Writes both tokenizers and the widths into the folder."""
         self.source.save(folder / _SOURCE)
         self.target.save(folder / _TARGET)
-        widths = {"source": self.source_width, "target": self.target_width}
+        widths: dict[str, Any] = {"source": self.source_width, "target": self.target_width}
+        widths["tokenizers"] = {name: _hash(folder / name) for name in (_SOURCE, _TARGET)}
         (folder / _WIDTHS).write_text(json.dumps(widths) + "\n", encoding="utf-8")
 
     @classmethod
@@ -103,6 +112,12 @@ class TextEncoder:
             sizes = int(widths["source"]), int(widths["target"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder / _WIDTHS}: not the widths of a trained run ({error})") from error
+        for name, known in widths.get("tokenizers", {}).items():  # Older runs have none.
+            path = folder / name
+            require(
+                not path.is_file() or _hash(path) == known,
+                f"{path}: another tokenizer than the run was trained with: its tokens do not fit the model",
+            )
         return cls(Tokenizer.load(folder / _SOURCE), Tokenizer.load(folder / _TARGET), *sizes)
 
 
@@ -115,6 +130,10 @@ def encoded_rows(source: Tokenizer, target: Tokenizer, examples: Sequence[Exampl
     numbers = np.array([distinct[example.target] for example in examples], np.intp)
     targets = target.rows(list(distinct)).between(BOS, EOS).chosen(numbers)
     return source.rows([example.source for example in examples]), targets
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _rounded(width: int) -> int:

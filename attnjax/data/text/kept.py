@@ -6,7 +6,6 @@ appears whole or not at all, so processes need not wait for each other; what can
 absent.
 """
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -23,11 +22,15 @@ from attnjax.data.text.config import TranslationData
 from attnjax.data.text.corpus import Corpus, read_corpus
 from attnjax.data.text.encoder import TextEncoder
 from attnjax.data.text.example import Example
+from attnjax.experiment.identity import content_hash
+from attnjax.experiment.serialize import encode
 
 WORTH_KEEPING = 50_000
 """Examples. Fewer are made as fast as they are read."""
 MOST = 8
 """Folders: the ones that were used last. Each takes some 50 MB."""
+LATER = ("word_dropout", "noise", "bpe_dropout", "unigram_alpha", "weights", "buckets", "batch_tokens")
+"""Settings of what becomes of a corpus in training."""
 LIBRARIES = ("babel", "numpy", "tokenizers")
 
 
@@ -38,7 +41,7 @@ def kept_corpus(data: TranslationData) -> Corpus:
     """
     if data.train is not None or data.examples < WORTH_KEEPING:
         return read_corpus(data)
-    folder = user_cache() / "dates" / _key(data)
+    folder = user_cache() / "dates" / corpus_key(data)
     with suppress(OSError, ValueError, KeyError, TypeError, InputError):
         return _loaded(folder)
     corpus = read_corpus(data)
@@ -47,9 +50,13 @@ def kept_corpus(data: TranslationData) -> Corpus:
     return corpus
 
 
-def _key(data: TranslationData) -> str:
-    """A hash of all that decides the corpus."""
-    hashed = hashlib.sha256(repr(dataclasses.replace(data, word_dropout=None)).encode())
+def corpus_key(data: TranslationData) -> str:
+    """Returns a hash of all that decides the corpus of `data`, of what its files hold too."""
+    encoded = encode(data, write_path=content_hash)
+    for field in LATER:
+        del encoded[field]
+    # The room in the arrays depends on whether texts are cut anew.
+    hashed = hashlib.sha256(json.dumps([encoded, data.regularised]).encode())
     hashed.update(json.dumps({library: version(library) for library in LIBRARIES}).encode())
     for file in sorted(Path(__file__).parent.glob("*.py")):
         hashed.update(file.name.encode() + file.read_bytes())
@@ -83,6 +90,11 @@ def _keep(corpus: Corpus, folder: Path) -> None:
         if (folder / "corpus.json").is_file():  # One that cannot be read, or another process's of just now.
             shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
+    forget_others(folder)
+
+
+def forget_others(folder: Path) -> None:
+    """Removes the folders beside this one that were used longest ago, but for the last ones."""
     used = sorted(folder.parent.glob("*/corpus.json"), key=lambda file: file.stat().st_mtime)
     for file in used[:-MOST]:
         shutil.rmtree(file.parent, ignore_errors=True)

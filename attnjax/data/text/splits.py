@@ -1,6 +1,6 @@
 """The parts of a translation task's data: for training, for choosing the best model, and for tests."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -8,32 +8,44 @@ from attnjax.config import InputError
 from attnjax.data.text.config import TranslationData
 from attnjax.data.text.dates import date_splits
 from attnjax.data.text.example import Example
-from attnjax.data.text.parallel_text import read_parallel_text
+from attnjax.data.text.filters import PairFilters
+from attnjax.data.text.parallel_text import parallel_text, read_parallel_text
 
 NAMED = 10
 """Lines that cannot be used and are named, of all that are counted."""
 
 
-def translation_splits(data: TranslationData) -> tuple[dict[str, list[Example]], list[str]]:
+def translation_splits(
+    data: TranslationData, filters: PairFilters | None = None
+) -> tuple[dict[str, list[Example]], list[str]]:
     """Returns the examples by part ("train", "validation", the test parts), and the lines that are malformed.
 
     The embedded dates have two test parts, "dates" and "pairs" (see `date_splits`); a user's corpus has one,
-    "test". Of a malformed line "file:line: why" is told, as by `read_parallel_text`.
+    "test". Of a malformed line "file:line: why" is told, as by `read_parallel_text`. The parts that are held
+    out are those of filtered pairs.
+
+    Args:
+      data: the settings.
+      filters: those of `data`, which note what they leave out; None for new ones.
 
     Raises:
-      InputError: a file that cannot be read, files of different lengths, too few lines to hold some out.
+      InputError: a file that cannot be read, files of different lengths, too few lines to hold some out, or
+        filters that leave nothing.
     """
     if data.train is None:
         return date_splits(data), []
-    parts: dict[str, list[Example]] = {}
+    parts: dict[str, list[Example]] = {"train": []}
     malformed: list[str] = []
-    for part in ("train", "validation", "test"):
+    for found in training_pairs(data, filters or PairFilters(data.filters)):
+        parts["train"].append(found) if isinstance(found, Example) else malformed.append(found)
+    _require_some(parts["train"], malformed)
+    languages = data.source_language, data.target_language
+    for part in ("validation", "test"):
         source, target = getattr(data, part), getattr(data, f"{part}_target")
         if source is not None:
-            parts[part], found = read_parallel_text(source, target, group=part)
-            malformed += found
-            if not parts[part]:
-                raise InputError(unusable(found, len(found)))
+            parts[part], left = read_parallel_text(source, target, group=part, languages=languages)
+            malformed += left
+            _require_some(parts[part], left)
     missing = [part for part in ("validation", "test") if part not in parts]
     sources = {example.source for example in parts["train"]}
     if len(sources) <= len(missing):
@@ -44,26 +56,64 @@ def translation_splits(data: TranslationData) -> tuple[dict[str, list[Example]],
         raise InputError(f"{few}; add lines, or give data.{part}{more}")
     rng = np.random.default_rng([data.seed, 1])
     for part in missing:
-        parts[part], parts["train"] = _hold_out(parts["train"], data.holdout, part, rng)
+        group = None if data.more else part
+        parts[part], parts["train"] = _hold_out(parts["train"], data.holdout, group, rng)
     return {part: parts[part] for part in ("train", "validation", "test")}, malformed
 
 
-def unusable(places: Sequence[str], total: int) -> str:
+def training_pairs(data: TranslationData, filters: PairFilters) -> Iterator[Example | str]:
+    """Yields the pairs of all training corpora that pass the filters, and why a line is none.
+
+    Sources have their tags and prefixes. Of several corpora a pair has the path of its own as its group.
+
+    Raises:
+      InputError: as `parallel_text`, or filters leave nothing of a corpus.
+    """
+    languages = data.source_language, data.target_language
+    for i, (source, target) in enumerate(data.corpora):
+        group = "train" if not data.more else str(source)
+        before = f"{data.tags[i]} " if data.tags else ""
+        before += data.prefixes[i] if data.prefixes else ""
+        read, kept = 0, 0
+        for found in parallel_text(source, target, group=group, languages=languages):
+            if isinstance(found, str):
+                yield found
+                continue
+            read += 1
+            if filters.keep(found):
+                kept += 1
+                yield found._replace(source=before + found.source) if before else found
+        if read and not kept:
+            raise InputError(f"{source}: data.filters leave none of its pairs: out went {filters.report}")
+
+
+def _require_some(examples: Sequence[Example], malformed: Sequence[str]) -> None:
+    if not examples:
+        raise InputError(unusable(malformed, len(malformed)))
+
+
+def unusable(places: Sequence[str], total: int, count: int | None = None) -> str:
     """Returns one line on the lines that cannot be used: their number, the first of them, and the reasons.
+
+    Of `count` lines, `places` may be only the first ones.
 
     >>> unusable(["a.tsv:2: the target text is empty"], 40)
     '1 of 40 lines cannot be used: a.tsv:2: the target text is empty'
     """
-    more = f"; and {len(places) - NAMED} more" if len(places) > NAMED else ""
-    return f"{len(places)} of {total} lines cannot be used: {'; '.join(places[:NAMED])}{more}"
+    count = len(places) if count is None else count
+    more = f"; and {count - NAMED} more" if count > NAMED else ""
+    return f"{count} of {total} lines cannot be used: {'; '.join(places[:NAMED])}{more}"
 
 
 def _hold_out(
-    examples: Sequence[Example], share: float, group: str, rng: np.random.Generator
+    examples: Sequence[Example], share: float, group: str | None, rng: np.random.Generator
 ) -> tuple[list[Example], list[Example]]:
-    """Returns a share of the distinct source texts with all their lines: no held-out text is trained on."""
+    """Returns a share of the distinct source texts with all their lines: no held-out text is trained on.
+
+    They get the group, if one is given.
+    """
     sources = list(dict.fromkeys(example.source for example in examples))
     count = max(1, round(share * len(sources)))
     chosen = {sources[i] for i in rng.permutation(len(sources))[:count].tolist()}
-    held_out = [example._replace(group=group) for example in examples if example.source in chosen]
+    held_out = [e._replace(group=group or e.group) for e in examples if e.source in chosen]
     return held_out, [example for example in examples if example.source not in chosen]

@@ -1,22 +1,29 @@
-"""Text to token ids and back, by characters or byte pairs. The only file that touches `tokenizers`."""
+"""Text to token ids and back, by characters or pieces. The only file that touches `tokenizers`."""
 
+import json
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from attnjax.config import InputError
 from attnjax.data.text.characters import CharacterTable
+from attnjax.data.text.config import Kind
 from attnjax.data.text.rows import Rows
 
 PAD, BOS, EOS, UNK = range(4)
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
 
-Kind = Literal["characters", "bpe"]
+
+NO_CHARACTER = "\ufdd0"
+"""A code point that Unicode keeps free of characters for good."""
+WORD = re.compile("▁?[^▁]+|▁")
+"""A word with the space before it."""
 
 
 class Tokenizer:
@@ -39,10 +46,12 @@ class Tokenizer:
     def train(
         cls, texts: Iterable[str], kind: Kind, vocab_size: int = 8000, *, tags: Sequence[str] = ()
     ) -> "Tokenizer":
-        """Returns a tokenizer of the texts' characters, or of `vocab_size` pieces by byte-pair encoding.
+        """Returns a tokenizer of the texts' characters, or of `vocab_size` pieces that are learned.
 
-        Each of `tags` (such as "<es>") is one token wherever it stands. `vocab_size` counts for bpe only.
-        Byte-pair encoding: Sennrich et al., 2016, arXiv:1508.07909.
+        Each of `tags` (such as "<es>") is one token wherever it stands. `vocab_size` is none of characters.
+        "bpe" is byte-pair encoding of characters (Sennrich et al., 2016, arXiv:1508.07909), "byte_level" of
+        the 256 bytes of UTF-8, so that no character is unknown; "unigram" is the model of Kudo, 2018,
+        arXiv:1804.10959.
         """
         if kind == "characters":
             known = sorted(set("".join(texts)))
@@ -51,14 +60,16 @@ class Tokenizer:
             inner = tokenizers.Tokenizer(models.BPE(vocabulary, [], unk_token=SPECIALS[UNK]))
             inner.decoder = decoders.Fuse()
         else:
-            inner = tokenizers.Tokenizer(models.BPE(unk_token=SPECIALS[UNK]))
-            inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
-            inner.decoder = decoders.Metaspace(prepend_scheme="never")
-            trainer = trainers.BpeTrainer(
-                vocab_size=vocab_size - len(tags), special_tokens=list(SPECIALS), show_progress=False
-            )
-            inner.train_from_iterator(texts, trainer)
-        inner.add_special_tokens(list(SPECIALS))
+            model, trainer = _to_train(kind, vocab_size - len(tags))
+            inner = tokenizers.Tokenizer(model)
+            if kind == "byte_level":
+                inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+                inner.decoder = decoders.ByteLevel()
+            else:
+                inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+                inner.decoder = decoders.Metaspace(prepend_scheme="never")
+            inner.train_from_iterator(map(_composed, texts), trainer)
+        inner.add_special_tokens(_marks(kind))
         inner.add_tokens([tokenizers.AddedToken(tag, normalized=False) for tag in tags])
         return cls(inner)
 
@@ -66,6 +77,11 @@ class Tokenizer:
     def size(self) -> int:
         """The number of ids."""
         return self._inner.get_vocab_size()
+
+    @cached_property
+    def tag_ids(self) -> list[int]:
+        """The ids of tags."""
+        return list(self._tags.values())
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Returns the ids of each text, without BOS and EOS."""
@@ -85,17 +101,68 @@ class Tokenizer:
         return self._inner.decode(ids[:end], skip_special_tokens=True)
 
     def pieces(self, text: str) -> list[str]:
-        """Returns the part of the text that each id of `encode([text])` stands for."""
+        """Returns the part of the text that each id of `encode([text])` stands for.
+
+        Of several that share a character, as bytes do, the first one has it.
+        """
         text = _composed(text)
-        return [text[span.start : span.stop] for span in self.spans(text)]
+        ends = [span.stop for span in self.spans(text)]
+        return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
     def spans(self, text: str) -> list[range]:
         """Returns the places in the composed text of the characters of each id of `encode([text])`."""
         return [range(start, end) for start, end in self._inner.encode(_composed(text)).offsets]
 
     def names(self, ids: Sequence[int]) -> list[str]:
-        """Returns the text that each id stands for by itself; bpe writes a leading space as "▁"."""
-        return [self._inner.id_to_token(i) or "" for i in ids]
+        """Returns the text that each id stands for by itself; pieces write a leading space as "▁"."""
+        return [self._name(i) for i in ids]
+
+    def _name(self, number: int) -> str:
+        if number < len(SPECIALS):
+            return SPECIALS[number]
+        own = self._inner.id_to_token(number) or ""
+        if not self._bytes:
+            return own
+        text = self._inner.decode([number])
+        return own.replace("Ġ", "▁") if "\ufffd" in text else text.replace(" ", "▁")
+
+    @cached_property
+    def merges(self) -> dict[tuple[str, str], int]:
+        """The merges of byte-pair encoding by their order; none of other kinds."""
+        found = self._model.get("merges", ())
+        return {(one, other): rank for rank, (one, other) in enumerate(found)}
+
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """The log probability of each piece of a unigram model; none of other kinds."""
+        if self._model["type"] != "Unigram":
+            return {}
+        return dict(self._model["vocab"][len(SPECIALS) :])
+
+    def words(self, ids: Sequence[int]) -> list[str]:
+        """Returns the words, in the characters of pieces, that no piece reaches beyond; without marks."""
+        if self._bytes:
+            return [word for word, _ in self._inner.pre_tokenizer.pre_tokenize_str(self._inner.decode(ids))]
+        return WORD.findall("".join(self._inner.id_to_token(i) or "" for i in ids))
+
+    def ids_of(self, pieces: Sequence[str]) -> list[int]:
+        """Returns the id of each piece, UNK where there is none."""
+        known = self._vocabulary
+        return [known.get(piece, UNK) for piece in pieces]
+
+    @cached_property
+    def _vocabulary(self) -> dict[str, int]:
+        return self._inner.get_vocab()
+
+    @cached_property
+    def _model(self) -> dict[str, Any]:
+        model: dict[str, Any] = json.loads(self._inner.to_str())["model"]
+        return model
+
+    @cached_property
+    def _bytes(self) -> bool:
+        """True if pieces are of bytes."""
+        return isinstance(self._inner.pre_tokenizer, pre_tokenizers.ByteLevel)
 
     @cached_property
     def _table(self) -> CharacterTable | None:
@@ -104,9 +171,12 @@ class Tokenizer:
         characters = {piece: i for piece, i in known.items() if piece not in SPECIALS}
         if self._inner.pre_tokenizer is not None or any(len(piece) > 1 for piece in characters):
             return None
+        return CharacterTable(characters, self._tags, unknown=UNK)
+
+    @cached_property
+    def _tags(self) -> dict[str, int]:
         added = self._inner.get_added_tokens_decoder().items()
-        tags = {token.content: i for i, token in added if not token.special}
-        return CharacterTable(characters, tags, unknown=UNK)
+        return {token.content: i for i, token in added if not token.special}
 
     def save(self, path: Path) -> None:
         """Writes one JSON file that `load` (and the `tokenizers` library) reads."""
@@ -118,8 +188,28 @@ class Tokenizer:
         return cls(_read(path))
 
 
+def _to_train(kind: Kind, size: int) -> tuple[Any, Any]:
+    """Returns the model of a kind of pieces, and its trainer."""
+    marks = _marks(kind)
+    common: dict[str, Any] = {"special_tokens": marks, "vocab_size": size, "show_progress": False}
+    if kind == "unigram":
+        return models.Unigram(), trainers.UnigramTrainer(unk_token=marks[UNK], **common)
+    if kind == "byte_level":
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        return models.BPE(), trainers.BpeTrainer(initial_alphabet=alphabet, **common)
+    return models.BPE(unk_token=SPECIALS[UNK]), trainers.BpeTrainer(**common)
+
+
+def _marks(kind: Kind) -> list[str]:
+    """Returns the names that the special tokens have in `tokenizers`.
+
+    A unigram model takes its own for pieces of text: there they begin with what no text has.
+    """
+    return [f"{NO_CHARACTER}{name}" for name in SPECIALS] if kind == "unigram" else list(SPECIALS)
+
+
 def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", text).replace(NO_CHARACTER, "\ufffd")
 
 
 class PretrainedTokenizer:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from rich.cells import cell_len
 
 from attnjax.tasks.base import Prediction
+from attnjax.tasks.translation.words import pharaoh, word_links
 
 # Matplotlib is imported by what draws: training begins without it.
 if TYPE_CHECKING:
@@ -72,6 +73,10 @@ class Translation(Prediction):
             "alignment": np.round(self.alignment, 4).tolist(),
             "weights_of": self.weights_of,
         }
+
+    def links(self) -> str:
+        """Returns the links between words, as `word_links` finds them in the alignment."""
+        return pharaoh(word_links(self.alignment, self.source_pieces, self.target_pieces))
 
     def picture(self) -> str:
         """Returns the alignment as a heat map in characters."""

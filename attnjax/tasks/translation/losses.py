@@ -128,6 +128,20 @@ def require_fits(
             f"loss.lambda_align is {loss.lambda_align}: data.alignment is None, expected a file with a line "
             "of word pairs (0-0 1-2) for each line of data.train"
         )
+    moves = {
+        "more": len(data.more) > 0,
+        "tags": len(data.tags) > 0,
+        "prefixes": len(data.prefixes) > 0,
+        "noise.tokendrop": data.noise.tokendrop > 0,
+        "bpe_dropout or data.unigram_alpha": data.regularised,
+        "buckets, data.batch_tokens, data.weights or data.on_disk": data.by_length,
+    }
+    moved = [name for name, given in moves.items() if given]
+    require(
+        not loss.lambda_align or not moved,
+        f"loss.lambda_align is {loss.lambda_align}: it comes with no data.{(moved or [''])[0]}, which "
+        "puts tokens at other places than the alignment says",
+    )
 
 
 def _attention(weights: Mapping[str, Array], layer: int | None) -> Float[Array, "B N T S"]:

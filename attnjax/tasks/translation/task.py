@@ -6,18 +6,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import numpy as np
 from flax import nnx
 
 from attnjax.config import require
 from attnjax.data.pipeline import Batches
 from attnjax.data.text.alignments import Alignments
+from attnjax.data.text.augmented import augmented
+from attnjax.data.text.batches import training_batches
+from attnjax.data.text.buckets import BucketedBatches
 from attnjax.data.text.config import TranslationData
 from attnjax.data.text.corpus import Corpus, read_corpus
 from attnjax.data.text.encoder import TextEncoder
 from attnjax.data.text.example import Example
 from attnjax.data.text.kept import kept_corpus
-from attnjax.data.text.noise import word_dropout
+from attnjax.data.text.on_disk import disk_corpus
 from attnjax.data.text.tokenizer import BOS, EOS, PAD
 from attnjax.models.config import TransformerConfig
 from attnjax.models.decoding.ensemble import Ensemble
@@ -29,11 +31,13 @@ from attnjax.models.recurrent_config import RecurrentConfig
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
 from attnjax.tasks.metrics.text import bleu, chrf, exact_match, words
-from attnjax.tasks.model_task import ModelTask, require_positions
+from attnjax.tasks.model_task import ModelTask
 from attnjax.tasks.translation.alignment import Translation
 from attnjax.tasks.translation.config import GREEDY, PLAIN_LOSS, SearchConfig, TranslationLoss
 from attnjax.tasks.translation.evaluation import evaluated
+from attnjax.tasks.translation.forcing import forced, given_translation, rows_of, target_arrays
 from attnjax.tasks.translation.losses import require_fits, translation_loss
+from attnjax.tasks.translation.room import Room
 from attnjax.tasks.translation.search import ROWS, consensus, row_seeds, searching, translation
 
 VALIDATION_EXAMPLES = 512
@@ -54,6 +58,7 @@ class TranslationTask(ModelTask[Translator]):
       folder: where `save` left tokenizers: they are used as they are, and the data is read only when it is
         needed. Else data is read and tokenizers are trained at once.
       search: for translations, in `evaluate` and `predict`; `validate` takes the likeliest token.
+      chunk: steps whose batches have to share a shape, as those between two rows of the metrics.
       corpus: the texts, where they are not those that `data` names.
 
     Raises:
@@ -69,9 +74,10 @@ class TranslationTask(ModelTask[Translator]):
         batch_size: int,
         folder: Path | None = None,
         search: SearchConfig = GREEDY,
+        chunk: int = 1,
         corpus: Corpus | None = None,
     ) -> None:
-        self.search = search
+        self.search, self._chunk = search, chunk
         self._data, self.config, self._loss, self._batch_size = data, config, loss, batch_size
         require_fits(config, loss, data)
         self._require_attention(search)
@@ -81,9 +87,10 @@ class TranslationTask(ModelTask[Translator]):
             self.encoder = TextEncoder.load(folder)
         else:
             # A corpus that was kept has no examples of training, whose alignment could be told.
-            self._corpus = read_corpus(data) if loss.lambda_align else kept_corpus(data)
+            kept = read_corpus if loss.lambda_align else kept_corpus
+            self._corpus = disk_corpus(data) if data.on_disk else kept(data)
             self.encoder = self._corpus.encoder
-        self._require_positions(self.encoder.source_width, self.encoder.target_width)
+        self._room.require_positions(self.encoder.source_width, self.encoder.target_width)
 
     @property
     def monitor(self) -> tuple[str, Literal["max", "min"]]:
@@ -98,7 +105,7 @@ class TranslationTask(ModelTask[Translator]):
         return Transformer(self.config, **sizes, rngs=rngs)
 
     def batch(self, step: int) -> Arrays:
-        """Returns the arrays of `TextEncoder.arrays` for a step, the source with `data.word_dropout`.
+        """Returns the arrays of `TextEncoder.arrays` for a step, `augmented` as the data says.
 
         Where attention is guided, "alignment" [B, T-1, S] has the share of each source token in each label.
         """
@@ -106,10 +113,7 @@ class TranslationTask(ModelTask[Translator]):
         if self._loss.lambda_align:
             train = self._splits["train"]
             batch["alignment"] = self._alignments([train[row] for row in batch.pop("row").tolist()])
-        if self._data.source_noise == 0:
-            return batch
-        seed = [self._data.seed, step, jax.process_index()]
-        return {**batch, "source": word_dropout(batch["source"], self._data.source_noise, seed)}
+        return augmented(batch, self._data, self.encoder, step)
 
     def loss_of(
         self,
@@ -133,12 +137,10 @@ class TranslationTask(ModelTask[Translator]):
     def evaluate(self, params: Params, folder: Path) -> Evaluation:
         """Returns a table over the test parts, a dozen samples, and heat maps of the decoder's attention."""
         columns = {"exact match %": exact_match, "chrF": chrf}
-        labels = {"dates": "held-out dates", "pairs": "unseen locale×format pairs"}
         if self._data.train is not None:
             # BLEU last: it says nothing of short texts.
             columns = {"chrF": chrf, "exact match %": exact_match, "BLEU": bleu}
-            labels = {"validation": "validation", "test": "test"}
-        parts = {label: self._splits[part] for part, label in labels.items() if self._splits[part]}
+        parts = self._tested
         outputs = {
             label: [one.text for one in self.translate(params, [example.source for example in examples])]
             for label, examples in parts.items()
@@ -146,14 +148,44 @@ class TranslationTask(ModelTask[Translator]):
         translate = partial(self.translate, params) if self._attends else None
         return evaluated(parts, outputs, columns=columns, translate=translate, folder=folder)
 
+    def references(self) -> dict[str, tuple[list[str], list[str]]]:
+        """Returns the sources and targets of the parts that `evaluate` has a row for."""
+        return {
+            label: ([e.source for e in own], [e.target for e in own]) for label, own in self._tested.items()
+        }
+
     def read_input(self, text: str) -> str:
         """Returns the text. Raises InputError where it is too long."""
-        self._require_room([text])
+        self._room.require([text])
         return text
 
     def predict(self, params: Params, inputs: Sequence[str]) -> list[Translation]:
         """Returns the translation of each text, as `translate` does."""
         return self.translate(params, inputs)
+
+    def beginning(self, text: str) -> str:
+        """Returns as much of a text as there is room for."""
+        return self._room.beginning(text)
+
+    def too_long(self, text: str, answer: str) -> str:
+        """Returns why a source or a target is too long; nothing where neither is."""
+        return self._room.too_long(text, answer)
+
+    def score(self, params: Params, inputs: Sequence[str], answers: Sequence[str]) -> list[Translation]:
+        """Returns given translations of texts with their log probabilities, by forced decoding.
+
+        They are computed in tiles, as those of `translate`; neither side may be longer than `too_long` says.
+        """
+        targets = target_arrays(self.encoder, answers, most=self._room.positions)
+        scored: dict[int, Translation] = {}
+        for own in self.encoder.by_width(inputs, most=self._room.positions):
+            arrays = self.encoder.sources([inputs[i] for i in own], most=self._room.positions)
+            arrays |= {name: array[own] for name, array in targets.items()}
+            found = self.infer(forced, params, arrays, rows=ROWS)
+            for place, one in zip(own, rows_of(found, len(own)), strict=True):
+                texts = inputs[place], answers[place]
+                scored[place] = given_translation(*texts, one, self.encoder, self._weights_of)
+        return [scored[place] for place in range(len(inputs))]
 
     def writer(self, params: Params) -> TextModel:
         """Returns the model with the tokenizers of both sides."""
@@ -170,7 +202,7 @@ class TranslationTask(ModelTask[Translator]):
         )
 
     def _source_ids(self, text: str) -> list[int]:
-        self._require_room([text])
+        self._room.require([text])
         return self.encoder.source.encode([text])[0]
 
     def translate(
@@ -198,17 +230,16 @@ class TranslationTask(ModelTask[Translator]):
     def _translated(
         self, params: Params, texts: Sequence[str], search: SearchConfig, sample: int
     ) -> list[Translation]:
-        self._require_room(texts)
+        self._room.require(list(texts))
         self._require_attention(search)
-        self._require_prefix(search)
+        self._room.require_prefix(search.prefix)
         search_for = searching(search, self.encoder.target, self.encoder.target_width - 1)
         translations: dict[int, Translation] = {}
         seeds = row_seeds(self.encoder.source.encode(texts), search.seed, sample)
-        for places in self.encoder.by_width(texts, most=self._positions):
-            arrays = self.encoder.sources([texts[i] for i in places], most=self._positions)
+        for places in self.encoder.by_width(texts, most=self._room.positions):
+            arrays = self.encoder.sources([texts[i] for i in places], most=self._room.positions)
             found = self.infer(search_for, params, {**arrays, "seed": seeds[places]}, rows=ROWS)
-            for row, place in enumerate(places):
-                one = jax.tree.map(lambda x, row=row: x[row], found)
+            for place, one in zip(places, rows_of(found, len(places)), strict=True):
                 translations[place] = translation(texts[place], one, self.encoder, search, self._weights_of)
         return [translations[place] for place in range(len(texts))]
 
@@ -253,6 +284,14 @@ class TranslationTask(ModelTask[Translator]):
         return [*self._corpus.notes, f"{share}. {reason}"]
 
     @property
+    def _tested(self) -> dict[str, list[Example]]:
+        """The parts of the final table by their names there."""
+        labels = {"dates": "held-out dates", "pairs": "unseen locale×format pairs"}
+        if self._data.train is not None:
+            labels = {"validation": "validation", "test": "test"}
+        return {label: self._splits[part] for part, label in labels.items() if self._splits[part]}
+
+    @property
     def _splits(self) -> dict[str, list[Example]]:
         return self._corpus.parts
 
@@ -274,17 +313,16 @@ class TranslationTask(ModelTask[Translator]):
 
     @cached_property
     def _corpus(self) -> Corpus:
-        return read_corpus(self._data, self.encoder)
+        read = disk_corpus if self._data.on_disk else read_corpus
+        return read(self._data, self.encoder)
 
     @cached_property
-    def _batches(self) -> Batches:
-        arrays = dict(self._corpus.train)
-        if self._loss.lambda_align:
-            arrays["row"] = np.arange(len(arrays["source"]))
-        return Batches(arrays, self._batch_size, self._data.seed)
+    def _batches(self) -> Batches | BucketedBatches:
+        numbered = bool(self._loss.lambda_align)
+        return training_batches(self._corpus, self._data, self._batch_size, self._chunk, numbered=numbered)
 
     def _outputs(self, params: Params, examples: Sequence[Example]) -> list[str]:
-        arrays = self.encoder.sources([example.source for example in examples], most=self._positions)
+        arrays = self.encoder.sources([example.source for example in examples], most=self._room.positions)
         tokens, lengths = self.infer(self._decoded, params, arrays)
         rows = zip(tokens.tolist(), lengths.tolist(), strict=True)
         return [self.encoder.target.decode(row[:length]) for row, length in rows]
@@ -311,6 +349,10 @@ class TranslationTask(ModelTask[Translator]):
         mean = f"the mean of its {heads} heads" if heads > 1 else "its only head"
         return f"cross-attention of decoder layer {layers} of {layers}, {mean}"
 
+    @cached_property
+    def _room(self) -> Room:
+        return Room(self._data, self.config, self.encoder)
+
     @property
     def _attends(self) -> bool:
         return not isinstance(self.config, RecurrentConfig) or self.config.weights_of is not None
@@ -324,30 +366,3 @@ class TranslationTask(ModelTask[Translator]):
             value = getattr(search, name)
             text = f"search.{name} is {value!r}: it needs attention, model.cross_mechanism is None"
             require(self._attends or not needed, text)
-
-    def _require_prefix(self, search: SearchConfig) -> None:
-        count = len(self.encoder.target.encode([search.prefix])[0])
-        most = self.encoder.target_width - 2
-        require(
-            count <= most,
-            f"search.prefix is {search.prefix[:40]!r}: it has {count} tokens, a translation at most {most}",
-        )
-
-    def _require_room(self, texts: Sequence[str]) -> None:
-        for text, ids in zip(texts, self.encoder.source.encode(texts), strict=True):
-            require(
-                len(ids) <= self._data.max_source_length,
-                f"the text {text[:40]!r}… has {len(ids)} tokens, data.max_source_length is "
-                f"{self._data.max_source_length}",
-            )
-            self._require_positions(len(ids))
-
-    @property
-    def _positions(self) -> int | None:
-        """The model's learned positions; None where it has others."""
-        config: Any = self.config
-        return config.max_length if config.positions == "learned" else None
-
-    def _require_positions(self, *widths: int) -> None:
-        if self._positions is not None:
-            require_positions(self.config, max(widths), "the texts")

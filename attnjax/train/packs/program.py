@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from jaxtyping import Array, Bool
 
-from attnjax.config import traced_fields
+from attnjax.config import require, traced_fields
 from attnjax.tasks.base import AS_MADE
 from attnjax.tasks.rehearsal import given_params
 from attnjax.train.config import TrainConfig
@@ -174,6 +174,12 @@ class PackProgram:
     ) -> Batch:
         """The batches of each lane's span, all spans of one length; `made` gives those of a span."""
         found = {span: (made or self.host_batches)(span) for span in set(spans)}
+        shapes = {tuple(map(np.shape, jax.tree.leaves(own))) for own in found.values()}
+        require(
+            len(shapes) == 1,
+            "the trials of a pack are at steps whose batches have other shapes (as data.buckets makes them): "
+            "train them one at a time, with --width 1",
+        )
         stacked = jax.tree.map(lambda *x: np.stack(x), *(found[span] for span in spans))
         return jax.device_put(stacked, self.layout.by_lane)
 

@@ -28,6 +28,10 @@ from attnjax.data.text.config import TranslationData
         ({"locales": ("de", "de")}, "data.locales names a locale twice"),
         ({"train_target": Path("a")}, "data.train_target needs data.train"),
         ({"test": Path("a")}, "data.test needs data.train"),
+        ({"more": (Path("a"),)}, "data.more needs data.train"),
+        ({"train": Path("a"), "more_target": (Path("b"),)}, "data.more_target has 1 files: expected 0"),
+        ({"train": Path("a"), "tags": ("<x>", "<y>")}, "data.tags has 2 values: expected one for each"),
+        ({"train": Path("a"), "tags": ("a b",)}, "data.tags has 'a b': expected one word"),
     ],
 )
 def test_bad_fields_are_refused_by_name(fields, message):

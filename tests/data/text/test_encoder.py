@@ -1,5 +1,7 @@
 """An encoder on the disk and beyond its widths."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,15 @@ def test_what_was_saved_in_part_does_not_count(encoder, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         encoder.save(tmp_path)
     assert not TextEncoder.saved_in(tmp_path)
+
+
+def test_another_tokenizer_than_that_of_the_run_is_refused(encoder, tmp_path):
+    encoder.save(tmp_path)
+    shutil.copy(tmp_path / "source_tokenizer.json", tmp_path / "target_tokenizer.json")
+    with pytest.raises(
+        InputError, match=r"target_tokenizer.json: another tokenizer than the run was trained"
+    ):
+        TextEncoder.load(tmp_path)
 
 
 def test_malformed_widths_are_refused(encoder, tmp_path):

@@ -1,5 +1,6 @@
 """Texts to ids and back."""
 
+import functools
 import unicodedata
 
 import pytest
@@ -10,11 +11,12 @@ from attnjax.config import InputError
 from attnjax.data.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 
 TEXTS = ["<es> 1/2/2003", "2 de mayo de 2003", "三月 5日", " naïve  café "]
-KINDS = ("characters", "bpe")
+KINDS = ("characters", "bpe", "unigram", "byte_level")
 
 
+@functools.cache
 def trained(kind):
-    return Tokenizer.train(TEXTS, kind, 50, tags=["<es>"])
+    return Tokenizer.train(TEXTS, kind, 300 if kind == "byte_level" else 50, tags=["<es>"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -55,7 +57,15 @@ def test_a_tag_is_one_token_wherever_it_stands(kind):
     assert tokenizer.names([tag]) == ["<es>"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@given(st.text(max_size=20))
+def test_bytes_know_every_text(text):
+    tokenizer = trained("byte_level")
+    (ids,) = tokenizer.encode([text])
+    assert UNK not in ids
+    assert tokenizer.decode(ids) == unicodedata.normalize("NFC", text).replace("\ufdd0", "\ufffd")
+
+
+@pytest.mark.parametrize("kind", KINDS[:3])
 def test_unknown_characters_are_unk_and_keep_their_piece(kind):
     tokenizer = trained(kind)
     assert tokenizer.encode(["1Ж"])[0][-1] == UNK

@@ -120,6 +120,7 @@ def test_a_recurrent_task_translates_and_says_where_it_looked(mechanism: str | N
             "full_context is True: it needs a Transformer",
         ),
         (RNN, {"lambda_align": 0.1}, {"train": Path("pairs.tsv")}, "data.alignment is None, expected a file"),
+        (RNN, {"lambda_align": 0.1}, {"buckets": 2}, "it comes with no data.buckets, data.batch_tokens"),
         (RNN, {}, {"alignment": Path("pairs.txt")}, "data.alignment needs data.train"),
         (
             RNN,

@@ -196,6 +196,16 @@ def test_the_evaluation_of_the_dates_has_rows_for_dates_and_pairs(tmp_path):
     assert task.monitor == ("exact_match", "max")
 
 
+def test_a_task_knows_its_references_and_the_beginning_of_a_long_text(task, corpus):
+    parts, _ = translation_splits(corpus)
+    sources, targets = task.references()["test"]
+    assert list(zip(sources, targets, strict=True)) == [(e.source, e.target) for e in parts["test"]]
+    assert task.beginning("abc" * 100) == ("abc" * 100)[:256]
+    assert task.beginning("abc") == "abc"
+    assert task.too_long("a" * 256, "A" * 254) == ""
+    assert task.too_long("a", "A" * 255) == "the target text has 257 tokens, the run takes 256"
+
+
 def test_a_saved_task_translates_without_its_corpus(task, trained, tmp_path, corpus):
     task.save(tmp_path)
     elsewhere = TranslationData(train=tmp_path / "gone.tsv", holdout=0.1)
@@ -235,6 +245,10 @@ def test_bpe_trains_and_translates(corpus):
     assert task.encoder.target.decode(task.batch(0)["target"][0].tolist()[1:]).isupper()
     (translation,) = task.translate(jax.jit(task.init)(jax.random.key(0)), ["abcde"])
     assert "".join(translation.source_pieces) == "abcde"
+    short = TranslationTask(dataclasses.replace(data, max_source_length=7), MODEL, batch_size=8)
+    beginning = short.beginning("abcdefgabcdefg")
+    assert "abcdefgabcdefg".startswith(beginning)
+    assert 5 <= len(short.encoder.source.encode([beginning])[0]) <= 7
 
 
 def test_parameters_are_nested_dicts_of_arrays(task):

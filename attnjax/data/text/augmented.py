@@ -1,0 +1,53 @@
+"""The changes that training makes to a batch at every step: other pieces of its texts, and noise on them."""
+
+import random
+from functools import lru_cache
+
+import jax
+
+from attnjax.data.text.config import TranslationData
+from attnjax.data.text.encoder import Arrays, TextEncoder
+from attnjax.data.text.noise import noised
+from attnjax.data.text.rows import Rows
+from attnjax.data.text.subwords import Resegmenter
+from attnjax.data.text.tokenizer import BOS, EOS, PAD, Tokenizer
+
+
+def augmented(batch: Arrays, data: TranslationData, encoder: TextEncoder, step: int) -> Arrays:
+    """Returns a training batch of a step in other pieces, and with noise, as `data` says."""
+    return noised(resegmented(batch, data, encoder, step), data, encoder, step)
+
+
+def resegmented(batch: Arrays, data: TranslationData, encoder: TextEncoder, step: int) -> Arrays:
+    """Returns a batch with its texts in other pieces, which the seed and the step decide.
+
+    The shapes stay: a text whose new pieces are too many keeps those that it has.
+    """
+    if not data.regularised:
+        return batch
+    rng = random.Random(f"{data.seed} {step} {jax.process_index()}")
+    source = _of(encoder.source, data.bpe_dropout, data.unigram_alpha)
+    target = _of(encoder.target, data.bpe_dropout, data.unigram_alpha)
+    sources = [
+        row[:size] for row, size in zip(batch["source"].tolist(), batch["source_lengths"], strict=True)
+    ]
+    rows = Rows.of([_fitting(source, row, batch["source"].shape[1], rng) for row in sources])
+    width = batch["target"].shape[1] - 2
+    targets = [row[1 : row.index(EOS)] for row in batch["target"].tolist()]
+    others = Rows.of([_fitting(target, row, width, rng) for row in targets])
+    return {
+        **batch,
+        "source": rows.padded(batch["source"].shape[1], PAD),
+        "source_lengths": rows.lengths,
+        "target": others.between(BOS, EOS).padded(width + 2, PAD),
+    }
+
+
+@lru_cache(maxsize=4)
+def _of(tokenizer: Tokenizer, dropout: float, alpha: float | None) -> Resegmenter:
+    return Resegmenter(tokenizer, dropout=dropout, alpha=alpha)
+
+
+def _fitting(cut: Resegmenter, ids: list[int], width: int, rng: random.Random) -> list[int]:
+    found = cut(ids, rng)
+    return found if len(found) <= width else ids

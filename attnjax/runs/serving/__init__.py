@@ -1,0 +1,1 @@
+"""A trained run behind a small HTTP server."""

@@ -1,0 +1,37 @@
+"""Runs whose batches are drawn by lengths and corpora: they go on with the same ones."""
+
+import json
+import shutil
+
+import numpy as np
+
+from attnjax.cli import main
+from tests.cli.conftest import SMALL
+
+
+def test_a_run_from_files_larger_than_memory_goes_on_in_the_same_order(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    for name in ("one", "two"):
+        lines = [" ".join(rng.choice(["ab", "cd", "ef"], rng.integers(1, 9))) for _ in range(80)]
+        (tmp_path / f"{name}.tsv").write_text("".join(f"{line}\t{line[:5]}\n" for line in lines))
+    run = [
+        *("run", "translation", *SMALL.split(), "--train.steps", "6", "--runs", str(tmp_path / "runs")),
+        *("--data.train", str(tmp_path / "one.tsv"), "--data.more", str(tmp_path / "two.tsv")),
+        *("--data.weights", "1", "3", "--data.tags", "<a>", "<b>", "--data.on_disk", "--data.buckets", "2"),
+        *("--data.batch_tokens", "200", "--data.tokenizer", "bpe", "--data.vocab_size", "40"),
+        *("--data.bpe_dropout", "0.1", "--data.noise.tokendrop", "0.5"),
+    ]
+    assert main(run) == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    first, rows = json.loads((folder / "result.json").read_text()), (folder / "metrics.jsonl").read_text()
+    # What a kill after the fourth step leaves.
+    (folder / "result.json").unlink()
+    shutil.rmtree(folder / "checkpoints" / "6")
+    shutil.rmtree(tmp_path / "cache")  # The files of tokens are made again.
+    capsys.readouterr()
+    assert main(run) == 0
+    again = json.loads((folder / "result.json").read_text())
+    assert again["resumed_from"] == 4
+    assert again["params_hash"] == first["params_hash"]
+    assert (folder / "metrics.jsonl").read_text() == rows
