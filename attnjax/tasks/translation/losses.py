@@ -102,8 +102,7 @@ def require_fits(
         )
     recurrent = isinstance(config, RecurrentConfig)
     layers = [_has_weights(config)] if isinstance(config, RecurrentConfig) else _weights_of_layers(config)
-    heads = 1 if isinstance(config, RecurrentConfig) else config.heads
-    for name, count in (("align_layer", len(layers)), ("align_head", heads)):
+    for name, count in (("align_layer", len(layers)), ("align_head", config.heads)):
         number = getattr(loss, name)
         require(
             number is None or number < count,
