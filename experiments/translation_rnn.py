@@ -16,7 +16,7 @@ mechanisms` with any normaliser, local_p or monotonic; None is the baseline with
 The second, `turning`, is where attention shows what it is for: strings of 2 to 12 random letters are to be
 written backwards, and the final table has a row for each length up to 16. A network without attention has to
 keep the whole string in the state that the decoder begins with: expect 35 % of the strings of 8 letters right
-and less than 1 % of those of 12, of which any attention has 95 %. The sweep takes 7 minutes on a contended core.
+and less than 1 % of those of 12, of which any attention has 95 %. The sweep takes 7 minutes on a busy core.
 """
 
 from collections.abc import Iterator
