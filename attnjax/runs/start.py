@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attnjax.config import InputError, RunFailed, loss_fields, require
 from attnjax.experiment.registry import Experiment
-from attnjax.experiment.serialize import encode, flatten
+from attnjax.experiment.serialize import encode
 from attnjax.runs import provenance, store
 from attnjax.runs.devices import choose_devices, make_mesh, start_jax
 from attnjax.runs.provenance import Notify
+from attnjax.runs.showing import show_finished, show_result, sinks_of
 from attnjax.runs.sources import task_of
 from attnjax.runs.store import Run
 from attnjax.runs.weights import read_weights
@@ -113,7 +114,7 @@ def run(
         if not going_on or this.record()["config"] != encode(config):
             this.write_config(experiment, config)
         provenance.record_start(this, provenance.collect(experiment, seed=config.seed, devices=used), notify)
-        shown = _open_sinks(sinks, this, stack)
+        shown = sinks_of(sinks, this, stack)
         fitted = train(task, config, this.folder, mesh, [*_observers(shown, begun), *watching])
         if fitted.interrupted:
             return Outcome(this, None, fitted.step)
@@ -129,7 +130,7 @@ def run(
             **_evaluated(this, task, config, fitted, weights),
         }
         store.write_json(this.result_file, result)
-        _show_result(this, result, shown)
+        show_result(this, result, shown)
         return Outcome(this, this.result(), fitted.step)
 
 
@@ -295,36 +296,3 @@ def _watching(task: Any, paths: Sequence[str], this: Run) -> list[Any]:
     from attnjax.train.observers.watch import Watch
 
     return [Watch(task, paths, this.folder / "watched")]
-
-
-def _open_sinks(names: Sequence[str], this: Run, stack: ExitStack, group: str | None = None) -> "list[Sink]":
-    if not names:
-        return []
-    from attnjax.train.observers.sinks import Shown, open_sinks
-
-    name = f"{group}/{this.name}" if group else this.name
-    shown = Shown(name, this.folder, flatten(this.record()["config"]), group)
-    return open_sinks(list(names), shown, stack)
-
-
-def _show_result(this: Run, result: dict[str, Any], sinks: "Sequence[Sink]") -> None:
-    figures = {Path(figure).stem: this.folder / figure for figure in result.get("figures", [])}
-    for sink in sinks:
-        sink.result(result["step"], result["metrics"], figures)
-
-
-def show_finished(this: Run, result: dict[str, Any], names: Sequence[str], group: str | None = None) -> None:
-    """Shows a run that has ended, or a sweep's trial, in those of the services that do not know its end."""
-    if not names:
-        return
-    from attnjax.train.observers.sinks import read_known
-
-    known = read_known(this.folder)
-    unaware = [name for name in names if known.get(name, {}).get("state") not in ("finished", "failed")]
-    with ExitStack() as stack:
-        sinks = _open_sinks(unaware, this, stack, group)
-        if result.get("status", "done") == "done":
-            _show_result(this, result, sinks)
-        else:
-            for sink in sinks:
-                sink.failed()
