@@ -20,6 +20,8 @@ class RecurrentConfig:
 
     positions: ClassVar[str] = "none"
     """It has none: a state knows what came before it."""
+    heads: ClassVar[int] = 1
+    """Its attention has one head."""
 
     dim: int = 128
     """Width of embeddings and states; each direction of the encoder has one half of it."""

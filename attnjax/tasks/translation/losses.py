@@ -84,7 +84,7 @@ def alignment_loss(
 
     Example:
       >>> weights, alignment = jnp.array([[[0.25, 0.75], [0.5, 0.5]]]), jnp.array([[[0.0, 1.0], [0.0, 0.0]]])
-      >>> print(alignment_loss(weights, alignment, jnp.ones((1, 2), bool)).round(3))  # -log(0.75)/2
+      >>> print(f"{alignment_loss(weights, alignment, jnp.ones((1, 2), bool)):.3f}")  # -log(0.75)/2
       0.144
     """
     costs = -jnp.sum(alignment * jnp.log(jnp.maximum(weights, LEAST)), axis=-1)
@@ -102,8 +102,7 @@ def require_fits(
         )
     recurrent = isinstance(config, RecurrentConfig)
     layers = [_has_weights(config)] if isinstance(config, RecurrentConfig) else _weights_of_layers(config)
-    heads = 1 if isinstance(config, RecurrentConfig) else config.heads
-    for name, count in (("align_layer", len(layers)), ("align_head", heads)):
+    for name, count in (("align_layer", len(layers)), ("align_head", config.heads)):
         number = getattr(loss, name)
         require(
             number is None or number < count,
