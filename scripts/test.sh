@@ -51,6 +51,7 @@ fi
 find_browser >/dev/null ||
     say "NOT TESTED in a browser: the page of attnjax explain (apt install chromium, or set CHROMIUM)"
 say "pytest on $("$folder/bin/python" --version)"
-# Most of a test's time is one thread that compiles: a process for each core.
-exec "$folder/bin/python" -m pytest --numprocesses auto --dist worksteal ${selection[@]+"${selection[@]}"} \
+# Most of a test's time is one thread that compiles: a process for each core. They keep the byte code of the peers:
+# without it each process that imports torch and transformers takes six seconds more.
+exec env -u PYTHONDONTWRITEBYTECODE "$folder/bin/python" -m pytest --numprocesses auto --dist worksteal ${selection[@]+"${selection[@]}"} \
     ${rooms[@]+"${rooms[@]}"} "$@"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.daily import daily
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -20,7 +22,9 @@ def test_every_engine_mask_score_normaliser_and_member_traces_without_transfers(
     run("tests.contracts.under_a_guard")
 
 
-@pytest.mark.parametrize("devices", [["2"], pytest.param(["1", "translation"], marks=pytest.mark.slow)])
-def test_every_experiment_trains_on_inputs_long_enough_for_blocks(devices, tmp_path):
-    """On two devices each; on one the experiment that does most."""
-    run("tests.long_inputs", str(tmp_path), *devices)
+@pytest.mark.parametrize(
+    "arguments", daily(["2", "2 recall translation", "1 translation"], ["2 recall translation"])
+)
+def test_every_experiment_trains_on_inputs_long_enough_for_blocks(arguments, tmp_path):
+    """On two devices each, every day one of each kind of model; on one the experiment that does most."""
+    run("tests.long_inputs", str(tmp_path), *arguments.split())

@@ -51,9 +51,12 @@ class TestOneBlock(AttentionSemantics):
     engine = "one block"
 
 
-def test_9_shard_map_composes_forward_and_backward_over_four_devices():
-    """With every engine, in a process of its own: jax counts its devices once."""
-    command = [sys.executable, "-m", "tests.contracts.attention_sharded"]
+@pytest.mark.parametrize(
+    "engines", [["reference", "blockwise"], pytest.param(["one block"], marks=pytest.mark.slow)], ids=str
+)
+def test_9_shard_map_composes_forward_and_backward_over_four_devices(engines):
+    """With every engine that takes any mask, in a process of its own: jax counts its devices once."""
+    command = [sys.executable, "-m", "tests.contracts.attention_sharded", *engines]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stdout + done.stderr
 

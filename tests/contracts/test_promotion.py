@@ -20,7 +20,8 @@ from attnjax.testing.subject import subject_of
 from attnjax.train.config import TrainConfig
 from attnjax.train.state import init_state, update_ema
 from attnjax.train.step import make_train_chunk, traced_values
-from tests.ops.linear.member_cases import MEMBERS, both, draw
+from tests.daily import daily
+from tests.ops.linear.member_cases import A_FEW, MEMBERS, both, draw
 
 B, T, N, H = 2, 4, 2, 8
 Q, IDS, LENGTHS = jnp.ones((B, T, N, H)), jnp.zeros((B, T), int), jnp.array([3, 4])
@@ -122,7 +123,7 @@ def test_members(name):
         jax.eval_shape(lambda q: both(name, q, key, value, **arrays, **options), query)
 
 
-@pytest.mark.parametrize("mechanism", ["softmax", *MEMBERS])
+@pytest.mark.parametrize("mechanism", daily(["softmax", *MEMBERS], ["softmax", *A_FEW]))
 def test_layers(mechanism):
     rope = None if mechanism == "hgrn2" else "halves"
     layer = nn.Attention(16, 2, mechanism=mechanism, rope=rope, rngs=nnx.Rngs(0))

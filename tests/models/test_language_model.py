@@ -12,6 +12,7 @@ from attnjax import nn
 from attnjax.config import InputError
 from attnjax.models import LanguageModel, LanguageModelConfig
 from attnjax.nn import Capture, Dropout
+from tests.daily import daily
 
 pytestmark = pytest.mark.versions
 
@@ -25,7 +26,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "hybrid": {"mechanism": "gla*2+forget_gate & bigbird(size=2, count=1)+gla", "layers": 4},
     "gated_delta_net": {"mechanism": "gated_delta_net"},
 }
-every_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+some_variants = pytest.mark.parametrize(
+    "variant", daily(VARIANTS, ["softmax, rope", "softmax, alibi", "hybrid", "gated_delta_net"])
+)
 TOKENS = jax.random.randint(jax.random.key(1), (B, T), 0, V)
 
 
@@ -57,9 +60,9 @@ def test_documents_in_one_row_are_read_as_each_alone(mechanism: str) -> None:
         model(TOKENS, segments=segments, cache=model.init_cache(B, T))
 
 
-@every_variant
-def test_a_token_is_seen_by_itself_and_later_ones_and_decoding_is_one_pass(variant: dict) -> None:
-    model = build(**variant)
+@some_variants
+def test_a_token_is_seen_by_itself_and_later_ones_and_decoding_is_one_pass(variant: str) -> None:
+    model = build(**VARIANTS[variant])
     run = jax.jit(lambda tokens: model(tokens).logits)
     logits = run(TOKENS)
     assert logits.shape == (B, T, V)

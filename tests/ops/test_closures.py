@@ -12,6 +12,7 @@ from flax import nnx
 import attnjax as aj
 from attnjax.ops.core.pairs import Sizes
 from tests.contracts.attention_cases import close
+from tests.daily import daily
 
 T, N, H = 10, 2, 4
 IDS = np.array([[0, 0, 0, 1, 1, 1, 1, 2, 2, 2], [5, 5, 5, 5, 5, 5, 7, 7, 7, 7]])
@@ -70,7 +71,8 @@ TRANSFORMATIONS = {
 
 
 class TestClosures:
-    @pytest.mark.parametrize("transformation", TRANSFORMATIONS)
+    # That of remat maps too.
+    @pytest.mark.parametrize("transformation", daily(TRANSFORMATIONS, ["jvp", "scan", "remat"]))
     def test_the_written_formula_and_the_engines_agree_under(self, transformation):
         def ours(x, a, engine):
             rule = rule_over(a)

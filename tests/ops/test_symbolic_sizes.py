@@ -10,7 +10,8 @@ from jax import export
 import attnjax as aj
 from attnjax import nn
 from tests.contracts.attention_cases import close
-from tests.ops.linear.member_cases import MEMBERS, call, draw
+from tests.daily import daily
+from tests.ops.linear.member_cases import A_FEW, MEMBERS, call, draw
 
 pytestmark = pytest.mark.versions
 
@@ -115,7 +116,7 @@ def test_what_cannot_be_decided_falls_to_the_engine_that_can(shape, engine):
     assert set(found) == {engine}
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", daily(MEMBERS, A_FEW))
 def test_every_member_takes_symbols(name):
     case = jax.tree.map(jnp.float32, draw(name)._replace(fixed={}))
     batch, length = export.symbolic_shape("b, t")

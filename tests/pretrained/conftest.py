@@ -14,7 +14,7 @@ def _single_precision() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _every_bug_in_slow_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _everything_in_slow_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     peers = sys.modules.get("tests.pretrained.peers")  # It is imported only where torch is.
     if peers is not None:
-        monkeypatch.setattr(peers, "EVERY_SETTING", "not slow" not in request.config.option.markexpr)
+        monkeypatch.setattr(peers, "EVERYTHING", "not slow" not in request.config.option.markexpr)

@@ -44,6 +44,7 @@ class Case:
       settings: bugs as changes of our config.
       weights: bugs as functions from our parameters to others.
       double: whether transformers computes in float64 throughout, where it is asked to.
+      every_day: whether one of the settings is tried every day, not with `--slow` alone: each is a program.
     """
 
     model: str
@@ -51,6 +52,7 @@ class Case:
     settings: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     weights: Mapping[str, Bug] = dataclasses.field(default_factory=dict)
     double: bool = False
+    every_day: bool = False
     sizes: ClassVar[Mapping[str, Any]] = SIZES
     """Fields that all cases have."""
 
@@ -146,15 +148,15 @@ def difference(found: Values, expected: Values) -> tuple[float, str]:
     return sizes[where], where
 
 
-EVERY_SETTING = False
-"""Whether every wrong setting of a case is tried, as with `--slow`, or one: each is a program of its own."""
+EVERYTHING = False
+"""With `--slow`: whether every wrong setting of a case is tried, and `verify` reads models of each kind."""
 
 
 def uncaught(ours: Ours, case: Case, expected: Values) -> dict[str, tuple[float, str]]:
     """The planted bugs that make no difference."""
     found = {name: difference(ours.answers(bug), expected) for name, bug in case.weights.items()}
     settings = list(case.settings.items())
-    for name, changes in settings if EVERY_SETTING else settings[:1]:
+    for name, changes in settings if EVERYTHING else settings[: int(case.every_day)]:
         found[name] = difference(ours.with_settings(changes).answers(), expected)
     return {name: (size, where) for name, (size, where) in found.items() if not size > CAUGHT}
 

@@ -94,7 +94,7 @@ class Towers(Case):
 def test_family(tmp_path) -> None:
     """Logits, attention and vectors of both encoders, every bug, and the way back bit for bit."""
     fields = {"text_config": TEXT, "vision_config": IMAGE, "projection_dim": 10}
-    case = Towers("CLIPModel", fields, SETTINGS, WEIGHTS)
+    case = Towers("CLIPModel", fields, SETTINGS, WEIGHTS, every_day=True)
     theirs = case.theirs()
     theirs.save_pretrained(tmp_path / "theirs")
     model = from_pretrained(tmp_path / "theirs")
@@ -105,4 +105,5 @@ def test_family(tmp_path) -> None:
     as_it_came, own = saved(model, "clip", tmp_path / "theirs", tmp_path)
     assert difference(answers(loaded(theirs, as_it_came)), expected)[0] == 0
     assert loaded(theirs, own).config.text_config.hidden_size == TEXT["hidden_size"]
-    assert first_of(verify(as_it_came)) is None
+    if peers.EVERYTHING:
+        assert first_of(verify(as_it_came)) is None

@@ -96,6 +96,7 @@ CASES = {
         },
         LLAMA_BUGS | {"no scaling of rope": UNSCALED},
         BUGS | GATED | BIASED,
+        every_day=True,
     ),
     "qwen2": Case(
         "Qwen2ForCausalLM",

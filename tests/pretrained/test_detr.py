@@ -9,6 +9,7 @@ import pytest
 from attnjax.pretrained import from_pretrained
 from attnjax.pretrained.family import find
 from attnjax.pretrained.verify import first_of, verify
+from tests.pretrained import peers
 from tests.pretrained.bugs import Bug, Values, every, exchanged, turned
 from tests.pretrained.peers import TOLERANCE, Case, Ours, difference, loaded, saved, torch, uncaught
 
@@ -102,7 +103,8 @@ def test_family(name: str, tmp_path) -> None:
     as_it_came, _ = saved(model, "detr", tmp_path / "theirs", tmp_path)
     if name == "bottleneck":
         assert difference(answers(loaded(theirs, as_it_came)), expected)[0] == 0
-        assert first_of(verify(as_it_came)) is None
+        if peers.EVERYTHING:
+            assert first_of(verify(as_it_came)) is None
 
 
 def test_names_of_timm_are_those_of_the_table() -> None:

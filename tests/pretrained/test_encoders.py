@@ -58,7 +58,7 @@ DEBERTA = BERT | {
     "position_biased_input": False,
 }
 CASES = {
-    "bert": Case("BertForMaskedLM", BERT, SETTINGS, WEIGHTS | TYPES),
+    "bert": Case("BertForMaskedLM", BERT, SETTINGS, WEIGHTS | TYPES, every_day=True),
     "albert": Case(
         "AlbertForMaskedLM",
         ALBERT,

@@ -29,7 +29,9 @@ WEIGHTS: Mapping[str, Bug] = {
     "no class token": every("class_token", np.zeros_like),
 }
 CASES = {
-    "vit": Case("ViTForImageClassification", SIZES | {"intermediate_size": 40}, SETTINGS, WEIGHTS),
+    "vit": Case(
+        "ViTForImageClassification", SIZES | {"intermediate_size": 40}, SETTINGS, WEIGHTS, every_day=True
+    ),
     "dinov2": Case(
         "Dinov2ForImageClassification",
         SIZES | {"mlp_ratio": 2},

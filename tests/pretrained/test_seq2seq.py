@@ -88,6 +88,7 @@ CASES = {
             "other activation": {"activation": "relu"},
         },
         WEIGHTS | BIASED,
+        every_day=True,
     ),
     "marian of two vocabularies": Case(
         "MarianMTModel",
@@ -217,5 +218,5 @@ def test_family(name: str, tmp_path) -> None:
     assert uncaught(ours, case, expected) == {}
     as_it_came, _ = saved(model, name.split()[0], tmp_path / "theirs", tmp_path)
     assert difference(answers(loaded(theirs, as_it_came)), expected)[0] == 0
-    if name == "whisper":  # Its source is no tokens.
+    if name == "whisper" and peers.EVERYTHING:  # Its source is no tokens.
         assert first_of(verify(as_it_came)) is None

@@ -69,7 +69,6 @@ except InputError as error:
 """
 
 
-@pytest.mark.optimised
 def test_two_devices_train_as_one_and_the_same_each_time(tmp_path: Path) -> None:
     command = [sys.executable, "-c", TWO_DEVICES, str(tmp_path)]
     done = subprocess.run(

@@ -1,5 +1,6 @@
 """What the layer of a recurrence refuses, by name; where gates start; options, dtypes and rotations."""
 
+import itertools
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from flax import nnx
 from attnjax import nn
 from attnjax.nn.attention.gates import make_gate
 from attnjax.ops import masks, scores
+from tests.daily import daily
 from tests.ops.linear.member_cases import MEMBERS
 
 IDS = jnp.array([0, 0, 1])
@@ -180,7 +182,15 @@ def test_lengths_count_from_the_first_token_of_the_cache() -> None:
     np.testing.assert_allclose(cache.tails["key"], whole.tails["key"], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["softmax", "linear", "gated_delta_net", "delta_product"])
-@pytest.mark.parametrize("shape", [(2, 0, 8), (0, 3, 8)])
+NO_TOKENS, NO_ROWS = (2, 0, 8), (0, 3, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    daily(
+        itertools.product(["softmax", "linear", "gated_delta_net", "delta_product"], [NO_TOKENS, NO_ROWS]),
+        [("softmax", NO_TOKENS), ("softmax", NO_ROWS), ("delta_product", NO_TOKENS), ("linear", NO_ROWS)],
+    ),
+)
 def test_no_tokens_or_no_rows(name: str, shape: tuple[int, ...]) -> None:
     assert layer(name, rope="halves")(jnp.ones(shape), mask=masks.causal()).out.shape == shape

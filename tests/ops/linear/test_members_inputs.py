@@ -13,8 +13,9 @@ from attnjax.ops.linear.members.cosformer import cosformer
 from attnjax.ops.linear.members.gated_slot import SlotState, gated_slot
 from attnjax.ops.linear.members.log_linear import LogLinearState, log_linear
 from attnjax.ops.linear.members.mesa import mesa
+from tests.daily import daily
 from tests.ops.linear import member_cases
-from tests.ops.linear.member_cases import MEMBERS, SIZES, draw
+from tests.ops.linear.member_cases import A_FEW, MEMBERS, SIZES, draw
 
 GATES = [(name, gate) for name, member in MEMBERS.items() for gate in member.gates]
 # Which argument holds logarithms of decays, or what they are a product of.
@@ -60,7 +61,7 @@ def test_a_gate_of_integers(name, gate):
         call(name, **{gate: jnp.ones((2, 9, 2), jnp.int32)})
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", daily(MEMBERS, A_FEW))
 def test_lists_are_arrays(name):
     lists = {n: np.asarray(x).tolist() if np.ndim(x) else x for n, x in arguments_of(name).items()}
     shapes = [jax.eval_shape(lambda given=given: call(name, **given)) for given in ({}, lists)]

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -17,9 +18,8 @@ from attnjax.train.hashing import params_hash
 from attnjax.train.loop import fit, load_params
 from attnjax.train.packs.fit import fit_pack
 from attnjax.train.packs.program import PackLayout, PackProgram, PackTrial
+from tests.daily import daily
 from tests.train.toy import ToyTask
-
-pytestmark = pytest.mark.optimised
 
 CONFIG = TrainConfig(steps=30, batch_size=8, log_every=4, checkpoint_every=10, warmup_steps=3)
 HYPER = {"label_smoothing": 0.0}
@@ -72,8 +72,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dic
     return found
 
 
-def test_a_mapped_trial_has_the_bits_and_the_metrics_of_a_run_on_its_own(whole, tmp_path: Path) -> None:
-    folder, ended = whole["map"]
+@pytest.mark.optimised
+def test_a_mapped_trial_has_the_bits_and_the_metrics_of_a_run_on_its_own(tmp_path: Path) -> None:
+    """As XLA compiles both for users; the other tests ask the same of programs with few optimisations."""
+    folder = tmp_path / "pack"
+    ended = run(folder, trials(folder))
     for trial in trials(folder):
         alone = fit(
             ToyTask(),
@@ -143,8 +146,10 @@ def queue(folder: Path) -> list[PackTrial]:
     ]
 
 
-@pytest.mark.parametrize("in_step", [False, True], ids=["overlapped", "in step"])
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda x: x.batching)
+@pytest.mark.parametrize(
+    ("layout", "in_step"),
+    daily(itertools.product(LAYOUTS, [False, True]), [(LAYOUTS[0], False), (LAYOUTS[1], True)]),
+)
 def test_lanes_of_trials_that_ended_are_refilled_and_no_bit_changes(
     whole, tmp_path: Path, layout: PackLayout, in_step: bool
 ) -> None:
@@ -180,7 +185,8 @@ def test_lanes_of_trials_that_ended_are_refilled_and_no_bit_changes(
     assert max(clocks) < 90
 
 
-@pytest.mark.parametrize("step", [4, 12, 16, 20, 28, 30])
+# Before and after what is kept, and after the last step.
+@pytest.mark.parametrize("step", daily([4, 12, 16, 20, 28, 30], [12, 16, 30]))
 def test_a_pack_that_died_goes_on_to_the_same_bits_and_rows(whole, tmp_path: Path, step: int) -> None:
     folder, expected = whole["map"]
 
@@ -195,7 +201,7 @@ def test_a_pack_that_died_goes_on_to_the_same_bits_and_rows(whole, tmp_path: Pat
         assert trial.metrics.read_bytes() == like.metrics.read_bytes()
 
 
-@pytest.mark.parametrize(("died", "ema"), [(None, 0.0), (16, 0.9), (30, 0.0)])
+@pytest.mark.parametrize(("died", "ema"), daily([(None, 0.0), (16, 0.9), (30, 0.0)], [(16, 0.9)]))
 def test_the_best_parameters_are_those_of_a_run_on_its_own(
     tmp_path: Path, monkeypatch, died: int | None, ema: float
 ) -> None:
