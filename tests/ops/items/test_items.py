@@ -128,7 +128,10 @@ def test_a_collapsed_model_ties_with_all() -> None:
         (lambda: item_cross_entropy(STATES, TABLE.T, LABELS), r"states \[5, 3\], table \[3, 13\]: expected"),
         (lambda: item_cross_entropy(STATES, TABLE, LABELS[:2]), r"labels \[2\]: expected \[5\] \(N\)"),
         (lambda: item_cross_entropy(STATES, TABLE, LABELS, items=14), r"items is 14: expected 1 to 13"),
-        (lambda: rank_items(np.float32(STATES), np.float32(TABLE), k=14), r"k is 14: expected 0 to 13, the number of items"),
+        (
+            lambda: rank_items(np.float32(STATES), np.float32(TABLE), k=14),
+            r"k is 14: expected 0 to 13, the number of items",
+        ),
         (lambda: rank_items(STATES, TABLE, chunk=0), r"chunk is 0: expected 1 or more"),
     ],
 )
