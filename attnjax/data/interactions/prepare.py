@@ -1,6 +1,7 @@
 """From the events of a file to a log, and an account of what was left out."""
 
 import hashlib
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,9 @@ from attnjax.data.interactions.planted import PlantedLog
 
 WORTH_KEEPING = 1_000_000
 """Events. A generated log with fewer is made as fast as it is read."""
+
+MOST = 4
+"""Generated logs that are kept, the latest. One of 10 million events takes 140 MB."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ def read_log(data: InteractionData) -> tuple[InteractionLog, Report]:
             log = InteractionLog.load(folder)
             return log, Report(len(log.items), log.users, log.catalogue)
         made.log().save(folder)
+        for old in sorted(folder.parent.iterdir(), key=lambda place: place.stat().st_mtime)[:-MOST]:
+            shutil.rmtree(old, ignore_errors=True)
         log = InteractionLog.load(folder)
     return log, Report(len(log.items), log.users, log.catalogue)
 
@@ -102,10 +108,11 @@ def prepared(events: Events, data: InteractionData) -> tuple[InteractionLog, Rep
     if data.min_weight is not None:
         keep = keep[events.weights >= data.min_weight]
     light = total - len(keep)
-    keyed = np.stack([events.users, events.items, events.times], axis=1)[keep]
-    _, first = np.unique(keyed, axis=0, return_index=True)
-    duplicates = len(keep) - len(first)
-    keep = keep[np.sort(first)]
+    columns = [column[keep] for column in (events.times, events.items, events.users)]
+    order = np.lexsort(columns)  # It is stable: of equal events the first in the file comes first.
+    again = np.logical_and.reduce([column[order][1:] == column[order][:-1] for column in columns])
+    duplicates = int(again.sum())
+    keep = np.delete(keep, order[1:][again])
     kept, few = _with_enough(events, keep, data)
     require(len(kept) > 0, f"no event is left of {total}: lower data.user_events ({data.user_events})")
     users, items, times = events.users[kept], events.items[kept], events.times[kept]
