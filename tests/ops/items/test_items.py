@@ -118,7 +118,10 @@ def test_the_ranking_is_that_of_all_scores_sorted(chunk: int) -> None:
 
 def test_a_collapsed_model_ties_with_all() -> None:
     """Scores that are equal must not read as a perfect rank, nor as the worst."""
-    found = rank_items(jnp.ones((2, 3)) / 3, jnp.ones((40, 3)) / 7, targets=jnp.array([0, 39]), chunk=16)
+    rng = np.random.default_rng(0)
+    states, row = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((2, 301), (301,)))
+    table = jnp.broadcast_to(row, (40, 301))
+    found = rank_items(states, table, targets=jnp.array([0, 39]), chunk=16)
     assert (found.above.tolist(), found.tied.tolist()) == ([0, 0], [39, 39])
 
 
