@@ -21,6 +21,8 @@ class ItemLossConfig:
     """t of gbce, in [0, 1]: 0 is bce, at 1 scores stand for probabilities."""
     chunk: int = 4096
     """Items that the full loss scores at a time."""
+    rows_alone: bool = False
+    """True if a step updates the embeddings of the items that it reads alone; all others stay as they are."""
     masked: float = 0.2
     """Share of events that are masked, for a model that is not causal."""
 
@@ -35,6 +37,10 @@ class ItemLossConfig:
         require(
             isinstance(t, int | float) and math.isfinite(t) and 0 <= t <= 1,
             f"loss.calibration is {t!r}: it must be a number in [0, 1]",
+        )
+        require(
+            not self.rows_alone or self.kind != "full",
+            "loss.rows_alone is True: the full loss reads all items; expected loss.kind sampled, bce or gbce",
         )
         require(0 < self.masked < 1, f"loss.masked is {self.masked!r}: it must lie between 0 and 1")
 

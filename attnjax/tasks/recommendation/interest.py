@@ -43,6 +43,11 @@ class InterestTask(RecommendationTask):
 
     rows: ClassVar[int] = 32
 
+    @property
+    def reads_rows(self) -> bool:
+        """False: the biases of items are a table too, and small."""
+        return False
+
     def __init__(
         self, data: InteractionData, config: InterestConfig, *, loss: ItemLossConfig, batch_size: int
     ) -> None:

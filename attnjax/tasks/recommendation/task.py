@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from attnjax.config import InputError
 from attnjax.data.interactions.config import InteractionData
@@ -36,7 +36,7 @@ from attnjax.tasks.recommendation.answers import (
 )
 from attnjax.tasks.recommendation.baselines import baseline_places, baselines
 from attnjax.tasks.recommendation.config import ItemLossConfig, RankingConfig
-from attnjax.tasks.recommendation.examples import Examples
+from attnjax.tasks.recommendation.examples import NONE, Examples
 
 
 class RecommendationTask(ModelTask[Recommender]):
@@ -52,6 +52,8 @@ class RecommendationTask(ModelTask[Recommender]):
       InputError: the log is not good, or histories are longer than the model's learned positions.
     """
 
+    table_name: ClassVar[str] = "embedding.tokens.embedding"
+    """The name of the parameter with the embeddings of the items."""
     rows: ClassVar[int] = 256
     """Users that are ranked together."""
 
@@ -135,6 +137,24 @@ class RecommendationTask(ModelTask[Recommender]):
         weight = counted.sum()
         loss = (losses * counted).sum() / jnp.maximum(weight, 1)
         return loss, {"loss": loss, "weight": weight}
+
+    @property
+    def reads_rows(self) -> bool:
+        """True if a step updates the embeddings that it reads alone."""
+        return self._loss.rows_alone
+
+    def touched(
+        self, batch: Mapping[str, jax.Array]
+    ) -> tuple[dict[str, jax.Array], dict[str, Int[Array, " R"]]]:
+        """Returns the batch with places among the items that it has, and these items."""
+        names = ("items", "targets", "negatives")
+        every = jnp.concatenate([batch[name].reshape(-1) for name in names])
+        last = self.log.catalogue + 1  # Past the mask.
+        known = jnp.where(every < 0, last, every)
+        rows = jnp.unique(known, size=min(known.size, last), fill_value=last)
+        moved = {name: jnp.searchsorted(rows, batch[name]).astype(jnp.int32) for name in names}
+        moved["targets"] = jnp.where(batch["targets"] < 0, NONE, moved["targets"])
+        return {**batch, **moved}, {self.table_name: rows}
 
     def validate(self, params: Params) -> dict[str, float]:
         """Returns HR@10, NDCG@10 and MRR of each user's event of the validation, among all items."""
