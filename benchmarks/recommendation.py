@@ -4,9 +4,10 @@
 
 Both have two blocks of width 64, two heads, histories of 50 events, dropout 0.1 and Adam, and train on the
 same events: with 3,000 items and the loss over all of them, and with a million items and a loss over all or
-over 128 that are drawn, where this package updates the rows that a step reads alone. Ranking takes the product of users and all items and the 10 best of each row, in
-PyTorch by `topk`. `--small` has a tenth of the items and users, for a machine that is busy. Seconds are of
-one step or of one ranking; the peak is the most memory that the process held, imports and parameters too.
+over 128 that are drawn. Of the latter this package updates the rows alone that a step reads. Ranking takes
+the product of users and all items and the 10 best of each row, in PyTorch by `topk`. `--small` has a tenth of
+the items and users, for a machine that is busy. Seconds are of one step or of one ranking; the peak is the
+most memory that the process held, imports and parameters too.
 """
 
 import argparse
