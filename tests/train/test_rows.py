@@ -16,7 +16,7 @@ from attnjax.train.rows import touched_by
 from attnjax.train.state import initial_state
 from attnjax.train.step import make_train_step, traced_values
 
-DATA = InteractionData(planted=PlantedLogData(users=9, items=50, events=8, gap=3), length=4)
+DATA = InteractionData(planted=PlantedLogData(users=9, items=50, groups=10, events=8, gap=3), length=4)
 MODEL = RecommenderConfig(dim=4, heads=1, layers=1, hidden=4, max_length=4, implementation="reference")
 LOSS = ItemLossConfig("sampled", negatives=2)
 TRAIN = TrainConfig(steps=9, batch_size=2, warmup_steps=0, weight_decay=0.0, dropout=0.0)

@@ -17,22 +17,25 @@ class PlantedLogData:
     users: int = 2000
     """Users of the log."""
     items: int = 400
-    """Items of the catalogue; half of them have a sequel, which is in the other half."""
+    """Items of the catalogue."""
+    groups: int = 40
+    """Groups of items of one kind; half of them have a sequel, a group of the other half."""
     events: int = 48
     """Events of each user."""
     gap: int = 16
-    """Events from an item to the first place where its sequel may follow."""
-    far: float = 0.6
-    """Probability that the next event is a sequel, where one is due."""
+    """Events from an item to the first place where one of its group's sequel may follow."""
+    far: float = 0.8
+    """Probability that the next event is of a sequel, where one is due."""
     near: float = 0.2
-    """Probability that any other event is the item that follows the one before it."""
-    power: float = 0.8
-    """All other events are drawn by popularity: the item of rank r has a weight of r^-power."""
+    """Probability that any other event is of the group that follows that of the one before it."""
+    power: float = 0.4
+    """Items are drawn by popularity: that of rank r has a weight of r^-power."""
 
     def __post_init__(self) -> None:
         require_whole("planted.users", self.users, 2)
-        require_whole("planted.items", self.items, 4)
-        require(self.items % 2 == 0, f"data.planted.items is {self.items}: it must be even")
+        require_whole("planted.groups", self.groups, 4)
+        require(self.groups % 2 == 0, f"data.planted.groups is {self.groups}: it must be even")
+        require_whole("planted.items", self.items, self.groups, "one of each of data.planted.groups")
         require_whole("planted.gap", self.gap, 1)
         require_whole("planted.events", self.events, self.gap + 2, "more than data.planted.gap + 1")
         for name in ("far", "near"):

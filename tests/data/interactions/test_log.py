@@ -144,7 +144,7 @@ def test_a_log_is_mapped_from_its_folder(log: InteractionLog, tmp_path: Path, mo
     assert loaded.item_names == log.item_names
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("attnjax.data.interactions.prepare.WORTH_KEEPING", 100)
-    data = InteractionData(planted=PlantedLogData(users=10, items=8, events=20))
+    data = InteractionData(planted=PlantedLogData(users=10, items=8, groups=4, events=20))
     logs = [read_log(data)[0] for _ in range(2)]
     assert all(isinstance(x.times, np.memmap) for x in logs)
     assert (logs[0].items == read_log(replace(data, seed=0))[0].items).all()
@@ -170,7 +170,9 @@ def test_settings_check_themselves(change: dict, message: str) -> None:
         InteractionData(**change)
 
 
-@pytest.mark.parametrize("change", [{"items": 7}, {"events": 17}, {"far": 1.0}, {"power": -1}])
+@pytest.mark.parametrize(
+    "change", [{"items": 39}, {"groups": 7}, {"events": 17}, {"far": 1.0}, {"power": -1}]
+)
 def test_settings_of_a_generated_log_check_themselves(change: dict) -> None:
     with pytest.raises(InputError, match=f"data.planted.{next(iter(change))} is"):
         PlantedLogData(**change)

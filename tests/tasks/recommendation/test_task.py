@@ -23,7 +23,7 @@ from attnjax.tasks.recommendation.examples import Examples
 from attnjax.tasks.recommendation.interest import InterestTask
 from attnjax.tasks.recommendation.task import RecommendationTask
 
-DATA = InteractionData(planted=PlantedLogData(users=30, items=24, events=14, gap=4), length=8)
+DATA = InteractionData(planted=PlantedLogData(users=30, items=24, groups=6, events=14, gap=4), length=8)
 MODEL = RecommenderConfig(
     dim=8, heads=2, layers=1, hidden=8, positions="learned", max_length=8, implementation="reference"
 )
