@@ -12,7 +12,7 @@ from attnjax.train.patterns import name_of
 Rows = dict[str, Int[Array, " R"]]
 """The rows of parameters by name, sorted; numbers past the last row stand for none."""
 Touched = Callable[[Mapping[str, Array]], tuple[dict[str, Array], Rows]]
-"""What `ReadsRows.touched` is."""
+"""The method `touched` of `ReadsRows`."""
 
 
 def touched_by(task: Any) -> Touched | None:

@@ -17,13 +17,13 @@ from attnjax.nn import Capture
 from attnjax.tasks.base import Params, Prediction
 
 NEW, KNOWN = "items:", "similar:"
-"""What a line begins with that is no user: a history, or an item whose neighbours are asked for."""
+"""The beginnings of lines that are no user: a history, or an item whose neighbours are asked for."""
 DELETED = 64
 """Histories with one event less that are read together."""
 
 
 class Question(NamedTuple):
-    """What is asked: the next items of a user, or after a history, or those like an item."""
+    """A question: the next items of a user, or after a history, or those like an item."""
 
     user: str | None = None
     history: tuple[int, ...] = ()

@@ -47,7 +47,7 @@ class ItemLossConfig:
 
 @dataclass(frozen=True)
 class RankingConfig:
-    """What `attnjax predict` asks of a trained run."""
+    """The settings of answers, which `attnjax predict` can change."""
 
     k: int = 10
     """Items of an answer."""
