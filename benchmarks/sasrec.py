@@ -1,6 +1,6 @@
 """Training and ranking of SASRec beside a plain one in PyTorch: taking turns, each in a process of its own.
 
-    python benchmarks/recommendation.py [--rounds 5] [--small]
+    python benchmarks/sasrec.py [--rounds 5] [--small]
 
 Both have two blocks of width 64, two heads, histories of 50 events, dropout 0.1 and Adam, and train on the
 same events: with 3,000 items and the loss over all of them, and with a million items and a loss over all or
@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from _measure import alternate, machine, report, summary
-from _recommendation_peer import answer, batch, serve
+from _sasrec_peer import answer, batch, serve
 
 Spec = dict[str, Any]
 SHAPE: Spec = {"dim": 64, "length": 50, "negatives": 128, "kind": "train"}
@@ -143,7 +143,7 @@ def main() -> None:
     for name, spec in specs.items():
         for side, row in compared(spec, options.rounds).items():
             cases[f"{name}: {side}"] = row
-    report("recommendation", cases, about, "ratio: seconds over those of torch; below 1 is faster")
+    report("sasrec", cases, about, "ratio: seconds over those of torch; below 1 is faster")
 
 
 if __name__ == "__main__":
