@@ -163,7 +163,7 @@ class RecommendationTask(ModelTask[Recommender]):
         return {"hr": metrics["HR@10"], "ndcg": metrics["NDCG@10"], "mrr": metrics["MRR"]}
 
     def evaluate(self, params: Params, folder: Path) -> Evaluation:
-        """Returns the metrics of the test for the model and for what needs none, on the same users."""
+        """Returns the metrics of the test for the model and what needs none, on the same users, and a picture."""
         asked, items = self._asked(self.parts.test), self.log.catalogue
         arrays = self.examples.asked(asked, Split.TEST)
         found = {"model": self._places(params, arrays, listed=True)}
@@ -181,7 +181,9 @@ class RecommendationTask(ModelTask[Recommender]):
             {"row": f"user {question.user}", "answers": "; ".join(one.title for one in answer.items)}
             for question, answer in zip(shown, self.predict(params, shown), strict=True)
         ]
-        return Evaluation(metrics, samples)
+        from attnjax.tasks.recommendation.picture import draw  # Training has no use for matplotlib.
+
+        return Evaluation(metrics, samples, [draw(metrics, folder)])
 
     @cached_property
     def validation(self) -> Arrays:

@@ -124,7 +124,9 @@ def test_the_ranking_is_of_all_items_but_those_seen(
         place = ranking.index(target) if target in ranking else math.inf
         hits.append(place < 10)
         gains.append(1 / math.log2(place + 2) if place < 10 else 0)
-    metrics = task.evaluate(params, tmp_path).metrics
+    found = task.evaluate(params, tmp_path)
+    metrics, picture = found.metrics, found.figures[0]
+    assert picture.read_bytes()[:4] == b"\x89PNG"
     assert metrics["model"]["HR@10"] == pytest.approx(np.mean(hits), abs=1e-4)
     assert metrics["model"]["NDCG@10"] == pytest.approx(np.mean(gains), abs=1e-4)
     assert metrics["best possible"]["NDCG@10"] > metrics["popularity"]["NDCG@10"]
