@@ -163,7 +163,7 @@ class RecommendationTask(ModelTask[Recommender]):
         return {"hr": metrics["HR@10"], "ndcg": metrics["NDCG@10"], "mrr": metrics["MRR"]}
 
     def evaluate(self, params: Params, folder: Path) -> Evaluation:
-        """Returns the metrics of the test for the model and what needs none, on the same users, and a picture."""
+        """Returns the metrics of the test for the model and for what needs none, and a picture of them."""
         asked, items = self._asked(self.parts.test), self.log.catalogue
         arrays = self.examples.asked(asked, Split.TEST)
         found = {"model": self._places(params, arrays, listed=True)}
