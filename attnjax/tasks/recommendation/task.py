@@ -233,8 +233,8 @@ class RecommendationTask(ModelTask[Recommender]):
 
     def _ranked(self, model: Recommender, arrays: Mapping[str, jax.Array], k: int) -> Ranked:
         last = last_states(model, arrays)
-        given = {"targets": arrays["target"], "excluded": arrays.get("seen"), "items": model.items}
-        return rank_items(last, model.table, k=k, **given)
+        targets, seen = arrays["target"], arrays.get("seen")
+        return rank_items(last, model.table, k=k, targets=targets, excluded=seen, items=model.items)
 
     def _places(self, params: Params, arrays: Arrays, *, listed: bool) -> Places:
         names = ("items", "lengths", "times", "target", "seen")
