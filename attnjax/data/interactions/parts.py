@@ -19,7 +19,7 @@ class Asked(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Parts:
+class LogParts:
     """The cut of a log.
 
     Attributes:
@@ -51,7 +51,7 @@ class Parts:
         return np.repeat(np.arange(self.log.users), self.ends - self.log.starts[:-1])
 
 
-def cut(log: InteractionLog, data: InteractionData) -> Parts:
+def cut(log: InteractionLog, data: InteractionData) -> LogParts:
     """Returns the parts of a log.
 
     With leave_one_out the last event of each user is the test and the one before it validation, and training
@@ -66,7 +66,7 @@ def cut(log: InteractionLog, data: InteractionData) -> Parts:
     users = np.arange(log.users)
     if data.split == "leave_one_out":
         enough = ends - starts >= 3
-        parts = Parts(
+        parts = LogParts(
             log,
             np.where(enough, ends - 2, ends),
             Asked(users[enough], ends[enough] - 2),
@@ -81,7 +81,7 @@ def cut(log: InteractionLog, data: InteractionData) -> Parts:
         there = [(edges[0] < edges[1]), (edges[1] < ends)]
         warm = [present & (edge > starts) for present, edge in zip(there, edges, strict=True)]
         validation, test = (Asked(users[own], edge[own]) for own, edge in zip(warm, edges, strict=True))
-        parts = Parts(log, edges[0], validation, test, int((there[1] & ~warm[1]).sum()))
+        parts = LogParts(log, edges[0], validation, test, int((there[1] & ~warm[1]).sum()))
     for name, part in (("validation", parts.validation), ("test", parts.test)):
         require(len(part.users) > 0, f"the {name} part has no event: expected users with 3 events or more")
     require(

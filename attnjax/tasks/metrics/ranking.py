@@ -13,7 +13,7 @@ K = 10
 """The length of the list that is shown."""
 
 
-class Places(NamedTuple):
+class TargetPlaces(NamedTuple):
     """The places of targets: `above` items score more, `tied` others as much.
 
     `best` are the lists shown, `others` the number of items that were ranked beside the target.
@@ -25,7 +25,7 @@ class Places(NamedTuple):
     others: Int[np.ndarray, " n"]
 
 
-def ranking_metrics(places: Places, items: int) -> dict[str, float]:
+def ranking_metrics(places: TargetPlaces, items: int) -> dict[str, float]:
     """Returns HR@10 (the share of targets in the list), NDCG@10, MRR of the whole ranking, AUC and coverage.
 
     AUC is the share of the other items that score less than the target, coverage the share of all items that
@@ -40,7 +40,7 @@ def ranking_metrics(places: Places, items: int) -> dict[str, float]:
       Algorithms, 2020, arXiv:2011.01731 (the definitions, here without ties).
 
     Example:
-      >>> places = Places(np.array([0, 1]), np.array([0, 0]), np.array([[4], [4]]), np.array([4, 4]))
+      >>> places = TargetPlaces(np.array([0, 1]), np.array([0, 0]), np.array([[4], [4]]), np.array([4, 4]))
       >>> ranking_metrics(places, 8)
       {'HR@10': 1.0, 'NDCG@10': 0.8155, 'MRR': 0.75, 'AUC': 0.875, 'coverage@10': 0.125}
     """
@@ -66,7 +66,7 @@ def ranking_metrics(places: Places, items: int) -> dict[str, float]:
 
 def places_of(
     scores: Float[np.ndarray, "n I"], targets: Int[np.ndarray, " n"], excluded: list[np.ndarray]
-) -> Places:
+) -> TargetPlaces:
     """Returns the places of targets in whole rows of scores.
 
     Args:
@@ -88,4 +88,4 @@ def places_of(
     k = min(K, items)
     best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
     others = np.isfinite(scores).sum(1) - ~left_out
-    return Places(np.where(left_out, items, above), np.where(left_out, 0, tied), best, others)
+    return TargetPlaces(np.where(left_out, items, above), np.where(left_out, 0, tied), best, others)

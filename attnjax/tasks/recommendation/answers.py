@@ -22,7 +22,7 @@ DELETED = 64
 """Histories with one event less that are read together."""
 
 
-class Question(NamedTuple):
+class RankingQuestion(NamedTuple):
     """A question: the next items of a user, or after a history, or those like an item."""
 
     user: str | None = None
@@ -103,7 +103,7 @@ class Note(Prediction):
     text: str
 
 
-def read_question(log: InteractionLog, text: str) -> Question:
+def read_question(log: InteractionLog, text: str) -> RankingQuestion:
     """Returns the question of a line. Raises InputError for an item that the log has not."""
     text = text.strip()
     for start in (NEW, KNOWN):
@@ -112,10 +112,10 @@ def read_question(log: InteractionLog, text: str) -> Question:
             require(len(names) > 0, f"{text!r} has no item: expected {start} and names of items")
             items = tuple(number_of(log, name) for name in names)
             if start == NEW:
-                return Question(history=items)
+                return RankingQuestion(history=items)
             require(len(items) == 1, f"{text!r} has {len(items)} items: expected one")
-            return Question(similar=items[0])
-    return Question(user=text)
+            return RankingQuestion(similar=items[0])
+    return RankingQuestion(user=text)
 
 
 def number_of(log: InteractionLog, name: str) -> int:
@@ -126,7 +126,7 @@ def number_of(log: InteractionLog, name: str) -> int:
     return log.item_numbers[name]
 
 
-def answered(task: Any, params: Params, inputs: Sequence[Question]) -> list[Answered]:
+def answered(task: Any, params: Params, inputs: Sequence[RankingQuestion]) -> list[Answered]:
     """Returns the answers of a `RecommendationTask`, by its settings `search`."""
     allowed = [number_of(task.log, name) for name in task.search.candidates]
     found = [_past(task, question) for question in inputs]
@@ -154,7 +154,7 @@ def answered(task: Any, params: Params, inputs: Sequence[Question]) -> list[Answ
     return answers
 
 
-def _past(task: Any, question: Question) -> tuple[Histories | None, set[int], str]:
+def _past(task: Any, question: RankingQuestion) -> tuple[Histories | None, set[int], str]:
     """Returns the history of a question, the items seen, and why there is no history where that is so."""
     if question.similar is not None:
         return None, set(), ""

@@ -6,9 +6,9 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Float, Int
 
-from attnjax.data.interactions.parts import Asked, Parts
+from attnjax.data.interactions.parts import Asked, LogParts
 from attnjax.data.interactions.planted import PlantedLog
-from attnjax.tasks.metrics.ranking import Places, places_of
+from attnjax.tasks.metrics.ranking import TargetPlaces, places_of
 
 Scores = Callable[[list[np.ndarray]], Float[np.ndarray, "n I"]]
 """The scores of all items after histories."""
@@ -18,7 +18,7 @@ MOST_PAIRS = 2**28
 """Pairs of events of one user, beyond which items that are taken together are not counted."""
 
 
-def baselines(parts: Parts, planted: PlantedLog | None) -> Mapping[str, Scores]:
+def baselines(parts: LogParts, planted: PlantedLog | None) -> Mapping[str, Scores]:
     """Returns the rankings that fit a log by name; a generated one has the best possible too."""
     counts = parts.counts().astype(np.float32)
     found: dict[str, Scores] = {
@@ -34,8 +34,8 @@ def baselines(parts: Parts, planted: PlantedLog | None) -> Mapping[str, Scores]:
 
 
 def baseline_places(
-    scores: Scores, parts: Parts, asked: Asked, targets: Int[np.ndarray, " n"], *, exclude_seen: bool
-) -> Places:
+    scores: Scores, parts: LogParts, asked: Asked, targets: Int[np.ndarray, " n"], *, exclude_seen: bool
+) -> TargetPlaces:
     """Returns the places of targets in a ranking, some users at a time."""
     found = []
     rows = max(1, AT_ONCE // parts.log.catalogue)
@@ -44,17 +44,17 @@ def baseline_places(
         histories = list(whole_histories(parts, Asked(asked.users[own], asked.at[own])))
         excluded = histories if exclude_seen else [x[:0] for x in histories]
         found.append(places_of(scores(histories), targets[own], excluded))
-    return Places(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    return TargetPlaces(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
-def whole_histories(parts: Parts, asked: Asked) -> Iterator[Int[np.ndarray, " n"]]:
+def whole_histories(parts: LogParts, asked: Asked) -> Iterator[Int[np.ndarray, " n"]]:
     """Yields all items before each event that is asked for."""
     log = parts.log
     for user, at in zip(asked.users, asked.at, strict=True):
         yield np.asarray(log.items[log.starts[user] : at])
 
 
-def _bigram(parts: Parts, counts: Float[np.ndarray, " I"]) -> Scores:
+def _bigram(parts: LogParts, counts: Float[np.ndarray, " I"]) -> Scores:
     """Returns how often training has an item right after the last one; popularity decides among equals."""
     items, users = parts.trained_items(), parts.trained_users()
     same = users[1:] == users[:-1]
@@ -66,7 +66,7 @@ def _bigram(parts: Parts, counts: Float[np.ndarray, " I"]) -> Scores:
     return lambda histories: pairs[[x[-1] for x in histories]].toarray() + rest
 
 
-def _neighbours(parts: Parts) -> Scores:
+def _neighbours(parts: LogParts) -> Scores:
     """Returns the sum, over the past items, of the cosine between the users of both.
 
     References:

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Int
 
 from attnjax.data.interactions.config import InteractionData
-from attnjax.data.interactions.parts import Asked, Histories, Parts, before
+from attnjax.data.interactions.parts import Asked, Histories, LogParts, before
 from attnjax.data.pipeline import Batches
 from attnjax.data.synthetic.questions import Split, stream
 from attnjax.tasks.base import Arrays
@@ -31,7 +31,7 @@ class Examples:
     """
 
     def __init__(
-        self, parts: Parts, data: InteractionData, loss: ItemLossConfig, *, causal: bool, batch_size: int
+        self, parts: LogParts, data: InteractionData, loss: ItemLossConfig, *, causal: bool, batch_size: int
     ) -> None:
         self.parts, self._data, self._loss, self.causal = parts, data, loss, causal
         self.mask = parts.log.catalogue

@@ -23,11 +23,11 @@ from attnjax.models.recommender_config import RecommenderConfig
 from attnjax.nn.dropout import Dropout
 from attnjax.ops.items import Ranked, binary_loss, item_cross_entropy, rank_items, sampled_softmax_loss
 from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
-from attnjax.tasks.metrics.ranking import K, Places, ranking_metrics
+from attnjax.tasks.metrics.ranking import K, TargetPlaces, ranking_metrics
 from attnjax.tasks.model_task import ModelTask, require_positions
 from attnjax.tasks.recommendation.answers import (
     Answered,
-    Question,
+    RankingQuestion,
     answered,
     attention_of_last,
     cosines,
@@ -176,7 +176,7 @@ class RecommendationTask(ModelTask[Recommender]):
             name: {**ranking_metrics(places, items), "users": len(asked.users)}
             for name, places in found.items()
         }
-        shown = [Question(user=self.log.user_names[user]) for user in asked.users[:2]]
+        shown = [RankingQuestion(user=self.log.user_names[user]) for user in asked.users[:2]]
         samples = [
             {"row": f"user {question.user}", "answers": "; ".join(one.title for one in answer.items)}
             for question, answer in zip(shown, self.predict(params, shown), strict=True)
@@ -195,7 +195,7 @@ class RecommendationTask(ModelTask[Recommender]):
         """The titles of items by name; empty where there is no file of them."""
         return {} if self.data.titles is None else read_titles(self.data.titles)
 
-    def read_input(self, text: str) -> Question:
+    def read_input(self, text: str) -> RankingQuestion:
         """Returns what a line asks: a user, "items: A, B" (a history) or "similar: A".
 
         Raises:
@@ -203,7 +203,7 @@ class RecommendationTask(ModelTask[Recommender]):
         """
         return read_question(self.log, text)
 
-    def predict(self, params: Params, inputs: Sequence[Question]) -> Sequence[Answered]:
+    def predict(self, params: Params, inputs: Sequence[RankingQuestion]) -> Sequence[Answered]:
         """Returns the best items for each question, and the past items that they came from."""
         return answered(self, params, inputs)
 
@@ -236,7 +236,7 @@ class RecommendationTask(ModelTask[Recommender]):
         targets, seen = arrays["target"], arrays.get("seen")
         return rank_items(last, model.table, k=k, targets=targets, excluded=seen, items=model.items)
 
-    def _places(self, params: Params, arrays: Arrays, *, listed: bool) -> Places:
+    def _places(self, params: Params, arrays: Arrays, *, listed: bool) -> TargetPlaces:
         names = ("items", "lengths", "times", "target", "seen")
         given = {name: arrays[name] for name in names if name in arrays}
         rows = min(self.rows, len(given["items"]))
@@ -244,7 +244,7 @@ class RecommendationTask(ModelTask[Recommender]):
         others = np.full(len(found.above), self.log.catalogue - 1)
         if "seen" in arrays:
             others -= (arrays["seen"] >= 0).sum(1)
-        return Places(found.above, found.tied, found.items, others)
+        return TargetPlaces(found.above, found.tied, found.items, others)
 
     def _asked(self, asked: Asked) -> Asked:
         """Returns the events of the users that are evaluated: all, or some that are drawn once."""

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from attnjax.tasks.metrics.ranking import Places, places_of, ranking_metrics
+from attnjax.tasks.metrics.ranking import TargetPlaces, places_of, ranking_metrics
 
 
 def literal(rankings: list[list[int]], targets: list[int], k: int = 10) -> dict[str, float]:
@@ -56,5 +56,5 @@ def test_a_tie_is_the_mean_over_the_orders_of_those_that_tie() -> None:
 def test_equal_scores_are_worth_a_random_order_and_an_excluded_target_nothing() -> None:
     scores = np.zeros((2, 40))
     places = places_of(scores, np.array([3, 4]), [np.array([], int), np.array([4])])
-    assert ranking_metrics(Places(*(x[:1] for x in places)), 40)["HR@10"] == 0.25
-    assert ranking_metrics(Places(*(x[1:] for x in places)), 40)["MRR"] == 0
+    assert ranking_metrics(TargetPlaces(*(x[:1] for x in places)), 40)["HR@10"] == 0.25
+    assert ranking_metrics(TargetPlaces(*(x[1:] for x in places)), 40)["MRR"] == 0
