@@ -22,7 +22,7 @@ MOST = 4
 
 
 @dataclass(frozen=True)
-class Report:
+class LogReport:
     """The numbers of what a log had, and of what was left out.
 
     Attributes:
@@ -65,7 +65,7 @@ class Report:
         ]
 
 
-def read_log(data: InteractionData) -> tuple[InteractionLog, Report]:
+def read_log(data: InteractionData) -> tuple[InteractionLog, LogReport]:
     """Returns the log that the settings name, and what was left out of it.
 
     A large generated log is kept in the user's cache, from which its arrays are mapped into memory.
@@ -86,15 +86,15 @@ def read_log(data: InteractionData) -> tuple[InteractionLog, Report]:
         folder = user_cache() / "interactions" / code.hexdigest()[:32]
         with suppress(OSError, ValueError, KeyError):
             log = InteractionLog.load(folder)
-            return log, Report(len(log.items), log.users, log.catalogue)
+            return log, LogReport(len(log.items), log.users, log.catalogue)
         made.log().save(folder)
         for old in sorted(folder.parent.iterdir(), key=lambda place: place.stat().st_mtime)[:-MOST]:
             shutil.rmtree(old, ignore_errors=True)
         log = InteractionLog.load(folder)
-    return log, Report(len(log.items), log.users, log.catalogue)
+    return log, LogReport(len(log.items), log.users, log.catalogue)
 
 
-def prepared(events: Events, data: InteractionData) -> tuple[InteractionLog, Report]:
+def prepared(events: Events, data: InteractionData) -> tuple[InteractionLog, LogReport]:
     """Returns the log of events, sorted, without duplicates and without what has too few events.
 
     Users and items are left out until each has enough: an item may fall below the least number by the users
@@ -133,7 +133,7 @@ def prepared(events: Events, data: InteractionData) -> tuple[InteractionLog, Rep
         [events.user_names[i] for i in known_users],
         [events.item_names[i] for i in known_items],
     )
-    report = Report(
+    report = LogReport(
         events=len(kept),
         users=log.users,
         items=log.catalogue,

@@ -2,10 +2,10 @@
 
 from attnjax.ops.items.cross_entropy import item_cross_entropy
 from attnjax.ops.items.negatives import binary_loss, sampled_softmax_loss
-from attnjax.ops.items.ranking import Ranked, rank_chunks, rank_items
+from attnjax.ops.items.ranking import RankedItems, rank_chunks, rank_items
 
 __all__ = [
-    "Ranked",
+    "RankedItems",
     "binary_loss",
     "item_cross_entropy",
     "rank_chunks",

@@ -17,7 +17,7 @@ ROUNDING = 1e-6
 """Of the product of two vectors' lengths: scores that differ by no more are equal."""
 
 
-class Ranked(NamedTuple):
+class RankedItems(NamedTuple):
     """The place of a target in the ranking of each row, and the head of the ranking.
 
     Attributes:
@@ -42,7 +42,7 @@ def rank_items(
     excluded: Int[Array, "B L"] | None = None,
     items: int | None = None,
     chunk: int = CHUNK,
-) -> Ranked:
+) -> RankedItems:
     """Returns the rank of a target among all items, scored x·e, and the k best; B·chunk scores at a time.
 
     Args:
@@ -89,7 +89,7 @@ def rank_chunks(
     excluded: Int[Array, "B L"] | None,
     margin: Float[Array, " B"],
     chunk: int,
-) -> Ranked:
+) -> RankedItems:
     """Returns what `rank_items` does, of scores that a function gives.
 
     Args:
@@ -107,7 +107,7 @@ def rank_chunks(
     rows = len(own)
     place = jnp.arange(rows, dtype=jnp.int32)[:, None]
 
-    def step(found: Ranked, start: Array, new: Array) -> Ranked:
+    def step(found: RankedItems, start: Array, new: Array) -> RankedItems:
         scores = jnp.where(new, score(start), -jnp.inf)
         if excluded is not None:
             within = jnp.where(excluded < start, chunk, excluded - start)
@@ -121,10 +121,10 @@ def rank_chunks(
             tied = tied + (equal & other).sum(-1, dtype=jnp.int32)
         if k:
             best, values = _merged(best, values, start, scores)
-        return Ranked(above, tied, best, values)
+        return RankedItems(above, tied, best, values)
 
     count, head = jnp.zeros(rows, jnp.int32), jnp.full((rows, k), -jnp.inf, jnp.float32)
-    found = over_chunks(step, Ranked(count, count, jnp.zeros((rows, k), jnp.int32), head), items, chunk)
+    found = over_chunks(step, RankedItems(count, count, jnp.zeros((rows, k), jnp.int32), head), items, chunk)
     if targets is None or excluded is None:
         return found
     left_out = (excluded == targets[:, None]).any(-1)

@@ -13,7 +13,7 @@ from attnjax.data.interactions.config import InteractionData
 from attnjax.models.interest import InterestNetwork
 from attnjax.models.recommender_config import InterestConfig
 from attnjax.nn.dropout import Dropout
-from attnjax.ops.items import Ranked, binary_loss, rank_chunks, sampled_softmax_loss
+from attnjax.ops.items import RankedItems, binary_loss, rank_chunks, sampled_softmax_loss
 from attnjax.tasks.base import Hyperparameters, LossAndMetrics
 from attnjax.tasks.metrics.ranking import K
 from attnjax.tasks.recommendation.answers import cosines
@@ -115,7 +115,7 @@ class InterestTask(RecommendationTask):
         found: Array = model(arrays["items"], candidates, lengths=arrays["lengths"])
         return found
 
-    def _ranked(self, model: Any, arrays: Mapping[str, jax.Array], k: int) -> Ranked:
+    def _ranked(self, model: Any, arrays: Mapping[str, jax.Array], k: int) -> RankedItems:
         targets, chunk = arrays["target"], min(CHUNK, model.items)
         own = model(arrays["items"], targets[:, None], lengths=arrays["lengths"])[:, 0]
         return rank_chunks(

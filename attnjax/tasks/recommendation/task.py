@@ -21,7 +21,7 @@ from attnjax.data.synthetic.questions import Split, stream
 from attnjax.models.recommender import Recommender
 from attnjax.models.recommender_config import RecommenderConfig
 from attnjax.nn.dropout import Dropout
-from attnjax.ops.items import Ranked, binary_loss, item_cross_entropy, rank_items, sampled_softmax_loss
+from attnjax.ops.items import RankedItems, binary_loss, item_cross_entropy, rank_items, sampled_softmax_loss
 from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
 from attnjax.tasks.metrics.ranking import K, TargetPlaces, ranking_metrics
 from attnjax.tasks.model_task import ModelTask, require_positions
@@ -223,15 +223,15 @@ class RecommendationTask(ModelTask[Recommender]):
         """Returns the weights of the last event in the last layer, the mean over heads; [B, 0] for none."""
         return attention_of_last(model, arrays)
 
-    def rank(self, model: Recommender, arrays: Mapping[str, jax.Array]) -> Ranked:
+    def rank(self, model: Recommender, arrays: Mapping[str, jax.Array]) -> RankedItems:
         """Returns the places of "target" among all items."""
         return self._ranked(model, arrays, 0)
 
-    def rank_and_list(self, model: Recommender, arrays: Mapping[str, jax.Array]) -> Ranked:
+    def rank_and_list(self, model: Recommender, arrays: Mapping[str, jax.Array]) -> RankedItems:
         """Returns the places of "target" among all items, and the lists that are shown."""
         return self._ranked(model, arrays, min(K, model.items))
 
-    def _ranked(self, model: Recommender, arrays: Mapping[str, jax.Array], k: int) -> Ranked:
+    def _ranked(self, model: Recommender, arrays: Mapping[str, jax.Array], k: int) -> RankedItems:
         last = last_states(model, arrays)
         targets, seen = arrays["target"], arrays.get("seen")
         return rank_items(last, model.table, k=k, targets=targets, excluded=seen, items=model.items)
