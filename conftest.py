@@ -77,14 +77,14 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _few_programs_outside_of_jit() -> Iterator[None]:
-    """What is small is drawn and computed without a program for each shape, save where `optimised`."""
+    """What is small is drawn and computed without a program for each shape."""
     if "jax" not in sys.modules or not FLAGS:
         yield
         return
     from tests.eager import by_numpy
     from tests.random_numbers import drawn_in_few_sizes
 
-    with by_numpy(lambda: not OPTIMISED), drawn_in_few_sizes():
+    with by_numpy(), drawn_in_few_sizes():
         yield
 
 

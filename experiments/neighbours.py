@@ -13,7 +13,9 @@ drawn anew at every step; the final table has wider images and larger graphs too
 The baselines have no attention: under window(size=1) a token sees itself alone, so that an image is the mean
 of its patches and a node is what it is; fnet mixes all tokens, and a convolution those next to each other in
 the order of tokens, which is along the rows of an image. In graphs softmax attends to all nodes and knows of
-no edge. Who sees no neighbour guesses: a tenth of the digits, a quarter of the colours.
+no edge. Who sees no neighbour guesses: a quarter of the colours, and of the digits, which can be counted all
+the same, the commonest of its image (right for 23 %). The sweep of graphs takes 3 minutes of CPU, that of
+images some three times as much.
 """
 
 from collections.abc import Iterator

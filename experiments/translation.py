@@ -25,8 +25,7 @@ from attnjax.data.text.config import TranslationData
 from attnjax.experiment.registry import experiment
 from attnjax.models.config import TransformerConfig
 from attnjax.sweeps.registry import sweep
-from attnjax.tasks.config import CrossEntropyConfig
-from attnjax.tasks.translation.config import SearchConfig
+from attnjax.tasks.translation.config import SearchConfig, TranslationLoss
 from attnjax.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class Translation:
         learning_rate=2e-3,
         weight_decay=0.05,
     )
-    loss: CrossEntropyConfig = CrossEntropyConfig(label_smoothing=0.1)
+    loss: TranslationLoss = TranslationLoss(label_smoothing=0.1)
     search: SearchConfig = SearchConfig()
     seed: int = 0
     """Decides the initial parameters and the dropout; the data has a seed of its own."""

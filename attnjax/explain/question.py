@@ -14,6 +14,7 @@ from attnjax.explain.target import Target
 from attnjax.models.encoder import Encoder
 from attnjax.models.encoder_decoder import Transformer
 from attnjax.models.language_model import LanguageModel
+from attnjax.models.table import TableTransformer
 from attnjax.models.vision import VisionTransformer
 from attnjax.nn.taps import Edit, Taps, patch
 
@@ -30,8 +31,8 @@ class Question:
       graph, params: the model, split.
       inputs, options: its arguments.
       target: the number.
-      present: [B, T], True where there is a token and no padding; T counts what gets scores: tokens, or the
-        patches of an image.
+      present: [B, T], True where there is a token and no padding; T counts what gets scores: tokens, the
+        patches of an image, or the columns of a table.
       reader: [B, R], the weights with which the target reads the rows of the last layer; they sum to 1.
       site: the site of the vectors [B, T, W] that stand for the tokens.
       stack: the name of the layers above it.
@@ -60,7 +61,7 @@ class Question:
 
     @property
     def tokens(self) -> Int[Array, "B T"]:
-        """The ids of the tokens, or the images."""
+        """The ids of the tokens, or the images, or the rows of a table."""
         return self.inputs[self.slot]
 
     def with_tokens(self, tokens: Int[Array, "B T"]) -> "Question":
@@ -126,9 +127,10 @@ def ask(
     """Returns the question why a model gives a number for an input.
 
     Args:
-      model: an `Encoder`, `LanguageModel`, `Transformer` or `VisionTransformer`: made, loaded by
-        `from_pretrained`, or the `model()` of a run.
-      inputs: those of the model: tokens, or images; of a Transformer source, its lengths, and target tokens.
+      model: an `Encoder`, `LanguageModel`, `TableTransformer`, `Transformer` or `VisionTransformer`: made,
+        loaded by `from_pretrained`, or the `model()` of a run.
+      inputs: those of the model: tokens, images, or rows of a table; of a Transformer source, its lengths,
+        and target tokens.
       target: the number; None: the logit of the class, or of the next token, that the model predicts.
       of: of a Transformer, whether "source" or "target" tokens get scores.
       options: further arguments of the model, such as lengths or mask.
@@ -145,7 +147,7 @@ def ask(
       ([2], (1,))
     """
     target = Target() if target is None else target
-    known = (Encoder, LanguageModel, Transformer, VisionTransformer)
+    known = (Encoder, LanguageModel, TableTransformer, Transformer, VisionTransformer)
     require(
         isinstance(model, known),
         f"model is a {type(model).__name__}: expected one of {', '.join(kind.__name__ for kind in known)}",
@@ -202,6 +204,9 @@ def _unread(model: Any, inputs: tuple[Array, ...], options: dict[str, Any], of: 
         patches = (height // model.config.patch) * (width // model.config.patch)
         place = {"site": "embedding.patches", "stack": "blocks", "layers": len(model.blocks), "first": before}
         return fields | place | {"present": jnp.ones((batch, patches), bool)}
+    if isinstance(model, TableTransformer):
+        place = {"site": "embedding.columns", "stack": "blocks", "layers": len(model.blocks), "first": 1}
+        return fields | place | {"present": jnp.ones(inputs[0].shape, bool)}
     if isinstance(model, Transformer):
         source = of == "source"
         tokens, lengths = inputs[0 if source else 2], inputs[1]
@@ -236,6 +241,8 @@ def _pooled(model: Any, question: Question) -> Float[Array, "B R"]:
     """Returns the weights with which the head reads the rows of the stack, even ones of a mechanism."""
     present = question.present
     batch, rows = present.shape[0], question.first + present.shape[1]
+    if isinstance(model, TableTransformer):
+        return jax.nn.one_hot(jnp.zeros(batch, int), rows)
     if isinstance(model, VisionTransformer):
         patches = jnp.arange(rows) >= question.first
         mean = jnp.broadcast_to(patches / patches.sum(), (batch, rows))

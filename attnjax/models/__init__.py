@@ -6,6 +6,9 @@ The names are imported on first use, so that reading a config does not load jax.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from attnjax.models.agents import AgentModel as AgentModel
+    from attnjax.models.agents import Futures as Futures
+    from attnjax.models.agents_config import AgentsConfig as AgentsConfig
     from attnjax.models.config import LanguageModelConfig as LanguageModelConfig
     from attnjax.models.config import TransformerConfig as TransformerConfig
     from attnjax.models.decoding.alignment import alignment as alignment
@@ -45,8 +48,13 @@ if TYPE_CHECKING:
     from attnjax.models.recommender import Recommender as Recommender
     from attnjax.models.recommender_config import InterestConfig as InterestConfig
     from attnjax.models.recommender_config import RecommenderConfig as RecommenderConfig
+    from attnjax.models.recurrent import RecurrentCache as RecurrentCache
+    from attnjax.models.recurrent import RecurrentEncoderDecoder as RecurrentEncoderDecoder
+    from attnjax.models.recurrent_config import RecurrentConfig as RecurrentConfig
     from attnjax.models.swin import SwinTransformer as SwinTransformer
     from attnjax.models.swin_config import SwinConfig as SwinConfig
+    from attnjax.models.table import TableTransformer as TableTransformer
+    from attnjax.models.table_config import TableConfig as TableConfig
     from attnjax.models.vision import VisionTransformer as VisionTransformer
     from attnjax.models.vision_config import ContrastiveConfig as ContrastiveConfig
     from attnjax.models.vision_config import VisionConfig as VisionConfig

@@ -25,6 +25,9 @@ class TransformerConfig(BlockConfig):
     """Numbers of a frame of sound, where the source is frames and no tokens; None: it is tokens."""
     max_vectors: int = 1500
     """Vectors of frames for which there are positions; two frames make one."""
+    copy: bool = False
+    """True if a token may be copied from the source, by the cross-attention of the last layer; source and
+    target then share one vocabulary."""
     tied_bias: bool = False
     """True if the output has a bias where its matrix is the embedding of the target."""
     tied_scale: float = 1.0
@@ -41,6 +44,7 @@ class TransformerConfig(BlockConfig):
             self.frames is None or not self.share_embeddings,
             f"model.frames is {self.frames}: share_embeddings needs tokens",
         )
+        require(self.frames is None or not self.copy, f"model.frames is {self.frames}: copy needs tokens")
         require(
             self.tie_embeddings or (not self.tied_bias and self.tied_scale == 1),
             f"model.tied_bias is {self.tied_bias}, model.tied_scale {self.tied_scale}: they need "

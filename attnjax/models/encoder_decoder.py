@@ -1,7 +1,7 @@
 """The encoder-decoder Transformer."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import jax
@@ -13,13 +13,14 @@ from attnjax.models.config import TransformerConfig
 from attnjax.models.factory import Parts
 from attnjax.models.output import Captured, Encoded, ModelOutput, sites_of
 from attnjax.models.padding import Present, key_mask, places, require_present
+from attnjax.models.pointer_generator import PointerGenerator
 from attnjax.models.stack import through
 from attnjax.nn import Capture, Depth, Dropout, KeysValues, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
 from attnjax.nn.blocks import read_out
 from attnjax.nn.frames import FrameEmbedding
 from attnjax.nn.recomputed import recomputed
-from attnjax.nn.taps import Asked, Sites, tapped, within
+from attnjax.nn.taps import Asked, Request, Sites, tapped, within
 from attnjax.ops import masks
 
 
@@ -32,11 +33,13 @@ class DecoderCache:
       own: the tokens so far, for each layer.
       source: the keys and values of the encoded source, projected once for each layer.
       source_lengths: the tokens of each source, or True where there is one.
+      copied: the source's tokens; None where none is copied.
     """
 
     own: tuple[KVCache | StateCache, ...]
     source: tuple[KeysValues, ...]
     source_lengths: Present
+    copied: Int[Array, "B S"] | None = None
 
     @property
     def length(self) -> Int[Array, " B"]:
@@ -101,6 +104,9 @@ class Transformer(nnx.Module):
         self.decoder_norm = parts.read_out()
         self.output = None if config.tie_embeddings else parts.output(target_vocab)
         self.output_bias = nnx.data(parts.bias(target_vocab) if config.tied_bias else None)
+        sizes = {"source_vocab": source_vocab, "target_vocab": target_vocab}
+        copies = {**sizes, **parts.dtypes, "rngs": rngs}
+        self.copying = PointerGenerator(config.dim, **copies) if config.copy else None
 
     def __call__(
         self,
@@ -125,7 +131,8 @@ class Transformer(nnx.Module):
         if isinstance(capture, Capture):
             encoder, decoder = self._captures(capture, self._vectors(source), target.shape[-1])
         memory, weights, hidden, _ = self.encode(source, source_lengths, dropout=dropout, capture=encoder)
-        decoded = self.decode(target, memory, source_lengths, dropout=dropout, capture=decoder)
+        more = {"source": source} if self.copying is not None else {}
+        decoded = self.decode(target, memory, source_lengths, **more, dropout=dropout, capture=decoder)
         if sites is not None:
             sites.require_known()
             return decoded._replace(taps=sites.found)
@@ -177,6 +184,8 @@ class Transformer(nnx.Module):
         memory: Float[Array, "B S D"] | None,
         source_lengths: Present,
         *,
+        source: Int[Array, "B S"] | None = None,
+        whole: Present | None = None,
         cache: DecoderCache | None = None,
         dropout: Dropout | None = None,
         capture: Asked = None,
@@ -187,13 +196,17 @@ class Transformer(nnx.Module):
           target: the tokens, the first of which is the begin mark; with a cache, those after it.
           memory: from `encode`; with a cache it is not used and may be None.
           source_lengths: tokens of each source, or True where there is one.
+          source: its tokens, where these are copied and there is no cache.
+          whole: tokens of each target, all of which a token then sees, also those after it; None: it sees
+            those up to it.
           cache: earlier tokens of the target, to which these are appended.
           dropout: of embeddings, weights and layers; None: there is none.
           capture: the weights of the decoder to return.
 
         Raises:
           TypeError: The target is not integer.
-          ValueError: Shapes do not fit, the cache is full, or a capture is out of range.
+          ValueError: Shapes do not fit, the cache is full, a capture is out of range, or tokens are copied
+            and there is no source, or taps.
         """
         sources = self._sources(memory, cache)
         if isinstance(capture, Capture):
@@ -206,31 +219,53 @@ class Transformer(nnx.Module):
         x = self.target_embedding(target, following(offset, target.shape[-1]), shared=shared, taps=taps)
         x = _drop(x, dropout)
         score = None if self.decoder_score is None else self.decoder_score(offset)
+        mask = masks.causal(offset) if whole is None else key_mask(whole)
+        if self.copying is not None and captured.sites is not None:
+            raise ValueError("taps: the attention of a model that copies is read by Capture(…)")
+        looked: Array | None = None
         own: list[KVCache | StateCache] = []
         x = captured.add("target_embedding", x)
         depth = Depth()
         for i, block in enumerate(self.decoder):
+            asked = captured.layer(i)
+            copies = self.copying is not None and i == len(self.decoder) - 1
             x, kept, weights = (recomputed(block) if self.config.remat else block)(
                 x,
                 sources[i],
-                mask=masks.causal(offset),
+                mask=mask,
                 context_mask=key_mask(source_lengths),
                 score=score,
                 cache=None if cache is None else cache.own[i],
                 dropout=folded(dropout, i),
-                capture=captured.layer(i),
+                capture=Capture() if copies else asked,
                 depth=depth,
             )
+            if copies:
+                looked = weights["cross_attention"]
+                weights = _of(asked, weights)
             if kept is not None:
                 own.append(kept)
             captured.add_layer(i, x, weights)
         x = read_out(self.decoder_norm, x, depth)
         x = captured.add("decoder_norm", x)
-        logits = tapped(captured.sites, "logits", self._logits(x))
-        kept_cache = None if cache is None else DecoderCache(tuple(own), cache.source, cache.source_lengths)
+        logits = self._logits(x)
+        if self.copying is not None:
+            copied = source if cache is None else cache.copied
+            if copied is None or looked is None:
+                raise ValueError("source None: its tokens are copied, expected them (B, S)")
+            logits = self.copying(x, logits, looked, copied)
+        logits = tapped(captured.sites, "logits", logits)
+        kept_cache = None if cache is None else replace(cache, own=tuple(own))
         return ModelOutput(logits, kept_cache, captured.weights, captured.hidden, captured.taps)
 
-    def init_cache(self, memory: Float[Array, "B S D"], source_lengths: Present, length: int) -> DecoderCache:
+    def init_cache(
+        self,
+        memory: Float[Array, "B S D"],
+        source_lengths: Present,
+        length: int,
+        *,
+        source: Int[Array, "B S"] | None = None,
+    ) -> DecoderCache:
         """Returns an empty cache for `length` target tokens, with the memory projected for every layer.
 
         Raises:
@@ -241,8 +276,8 @@ class Transformer(nnx.Module):
         own = tuple(
             block.self_attention.empty_cache(memory.shape[:1], length, memory.dtype) for block in self.decoder
         )
-        source = tuple(block.cross_attention.project(memory) for block in self.decoder)
-        return DecoderCache(own, source, source_lengths)
+        read = tuple(block.cross_attention.project(memory) for block in self.decoder)
+        return DecoderCache(own, read, source_lengths, None if self.copying is None else source)
 
     def start(
         self, source: Int[Array, "B S"], lengths: Int[Array, " B"], *, bos: Int[Array, ""] | None, room: int
@@ -261,7 +296,7 @@ class Transformer(nnx.Module):
         if bos is None:
             raise ValueError("bos None: expected the token that begins a target")
         memory = self.encode(source, lengths).memory
-        return jnp.full(source.shape[:1], bos), self.init_cache(memory, lengths, room)
+        return jnp.full(source.shape[:1], bos), self.init_cache(memory, lengths, room, source=source)
 
     def extend(
         self, tokens: Int[Array, "B T"], cache: DecoderCache
@@ -312,6 +347,11 @@ class Transformer(nnx.Module):
         logits = embedding.attend(x)
         logits = logits if config.tied_scale == 1 else logits * config.tied_scale
         return logits if self.output_bias is None else logits + self.output_bias[...]
+
+
+def _of(asked: Request, weights: Mapping[str, Array]) -> dict[str, Array]:
+    """Returns those of all weights of a layer that it was asked for."""
+    return {} if asked is None else {name: asked.of_weights(w) for name, w in weights.items()}
 
 
 def _drop(x: Array, dropout: Dropout | None) -> Array:

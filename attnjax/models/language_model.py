@@ -79,6 +79,7 @@ class LanguageModel(nnx.Module):
         tokens: Int[Array, "B T"],
         *,
         lengths: Int[Array, " B"] | None = None,
+        segments: Int[Array, "B T"] | None = None,
         cache: LanguageModelCache | None = None,
         dropout: Dropout | None = None,
         capture: Asked = None,
@@ -89,6 +90,9 @@ class LanguageModel(nnx.Module):
           tokens: the tokens.
           lengths: the number of each row's tokens; those after them are padding, which no cache keeps.
             None: all.
+          segments: the number of the document that each token belongs to, where a row holds several, one
+            after the other: a token sees none of another document. Positions count through the row. None:
+            one document.
           cache: of the tokens before these ones.
           dropout: of embeddings, weights and layers.
           capture: the weights to return, by the path of their layer ("blocks.1.attention"), and the vectors
@@ -96,16 +100,23 @@ class LanguageModel(nnx.Module):
 
         Raises:
           TypeError: The tokens are not integers.
-          ValueError: Shapes do not fit, the cache is full, or a capture is out of range.
+          ValueError: Shapes do not fit, the cache is full, segments come with a cache, or a capture is out of
+            range.
         """
         if tokens.ndim != 2:
             raise ValueError(f"tokens {list(tokens.shape)}: expected (B, T)")
+        if segments is not None and (cache is not None or segments.shape != tokens.shape):
+            raise ValueError(
+                f"segments {list(segments.shape)}: expected {list(tokens.shape)}, as the tokens, and no cache"
+            )
         if isinstance(capture, Capture):
             capture.require_within("layers", len(self.blocks))
         offset = 0 if cache is None else cache.length
         captured = Captured(capture, "blocks")
-        x, tail = self._embedded(tokens, lengths, cache, captured)
+        x, tail = self._embedded(tokens, lengths, segments, cache, captured)
         mask = masks.causal(offset)
+        if segments is not None:
+            mask = mask & masks.segments(segments)
         if lengths is not None:
             mask = mask & masks.lengths(key=offset + lengths)
         x = x if dropout is None else dropout.fold("embedding")(x)
@@ -181,6 +192,7 @@ class LanguageModel(nnx.Module):
         self,
         tokens: Int[Array, "B T"],
         lengths: Int[Array, " B"] | None,
+        segments: Int[Array, "B T"] | None,
         cache: LanguageModelCache | None,
         captured: Captured,
     ) -> tuple[Float[Array, "B T D"], Float[Array, "B W-1 D"] | None]:
@@ -190,7 +202,8 @@ class LanguageModel(nnx.Module):
         x = self.embedding(tokens, following(offset, tokens.shape[-1]), taps=taps)
         if self.convolution is None:
             return x, None
-        near, tail = self.convolution(x, tail=None if cache is None else cache.tail, lengths=lengths)
+        before = None if cache is None else cache.tail
+        near, tail = self.convolution(x, tail=before, lengths=lengths, segment_ids=segments)
         return x + near, tail
 
     def _logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:

@@ -12,7 +12,7 @@ from attnjax.nn.attention.recurrent import RecurrentAttention
 from attnjax.nn.attention.settings import Convolution, HeadNorm, OutputGate, Rope
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.axes import logical_axes, named
-from attnjax.nn.blocks import BlockOutput, DecoderBlock, EncoderBlock, Residual
+from attnjax.nn.blocks import BlockOutput, DecoderBlock, EncoderBlock
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.dropout import Dropout, folded
 from attnjax.nn.dynamic.mixture_of_attention import MixtureOfAttention
@@ -33,6 +33,7 @@ from attnjax.nn.latent.value_residual import ValueResidualAttention
 from attnjax.nn.layer_scale import LayerScale
 from attnjax.nn.moe import MixtureOfExperts
 from attnjax.nn.norm import make_norm
+from attnjax.nn.residual import Residual
 from attnjax.nn.short_convolution import ShortConvolution
 from attnjax.nn.sparse import DSA, LSH, NSA, Linformer, MoBA, Nystrom, Routing
 from attnjax.nn.taps import Sites, Taps

@@ -21,8 +21,9 @@ def logical_axes(params: nnx.Module | nnx.State) -> nnx.State:
     """Returns the names of every parameter's axes.
 
     The names in use are embed, heads, kv_heads, head_dim, mlp, vocab, position, type, bucket, factor (of a
-    narrow embedding) and common (of several models), of patches and frames height, width, channel and tap, in
-    recurrences rank, width, writes, slots and levels, in indexers index_heads, and in mixtures experts.
+    narrow embedding) and common (of several models), of patches and frames height, width, channel and tap,
+    of tables column, in recurrences rank, width, writes, slots and levels, in indexers index_heads, and in
+    mixtures experts.
 
     Args:
       params: a module, or its `nnx.State`, of which gradients and optimiser moments are as good.

@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
@@ -96,6 +95,4 @@ def _of(weights: Float[Array, "B N K S"], asked: Capture) -> Float[Array, "B n k
     """Returns the heads and rows that are asked for; rows beyond those of a pool are of other layers."""
     asked.require_within("heads", weights.shape[1])
     asked = asked.within("rows", weights.shape[2])
-    if asked.heads is not None:
-        weights = weights[:, np.array(asked.heads, int)]
-    return weights if asked.rows is None else weights[:, :, np.array(asked.rows, int)]
+    return asked.of_weights(weights)

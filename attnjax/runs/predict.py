@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from attnjax.config import InputError
 from attnjax.runs.devices import start_jax
-from attnjax.runs.start import Weights
 from attnjax.runs.store import Run
+from attnjax.runs.weights import read_weights
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Prediction, Predicts
@@ -23,7 +23,7 @@ def predictions(
     texts: Iterable[str],
     *,
     source: str | None = None,
-    weights: Weights = "last",
+    weights: str = "last",
     search: Mapping[str, Any] = MappingProxyType({}),
     ensemble: Sequence[Run] = (),
 ) -> "Iterator[tuple[str, Prediction | None]]":
@@ -33,7 +33,8 @@ def predictions(
       run: a run, or a sweep's trial that kept its parameters.
       texts: one input each.
       source: the name of the file that the texts are lines of, for errors.
-      weights: the parameters after the "last" step, or those of the "best" validation.
+      weights: the parameters after the "last" step, or those of the "best" validation; "last:5" and
+        "best:5" are the mean of those of so many checkpoints.
       search: other settings of a run that searches for its answers.
       ensemble: other runs, which answer together with this one.
 
@@ -60,8 +61,9 @@ def predictions(
         several = True
 
 
-def trained_task(run: Run, weights: Weights = "last") -> "tuple[Predicts, Any]":
+def trained_task(run: Run, weights: str = "last") -> "tuple[Predicts, Any]":
     """Returns a run's task and parameters. Raises InputError where it cannot predict or has no checkpoint."""
+    best, count = read_weights(weights)
     _, config = run.load()
     start_jax(1)
     from attnjax.tasks.base import Predicts
@@ -73,7 +75,7 @@ def trained_task(run: Run, weights: Weights = "last") -> "tuple[Predicts, Any]":
         if not isinstance(task, Predicts):
             raise InputError(f"{run.name} cannot predict: {type(task).__name__} has no method predict")
         try:
-            params = load_params(task, config.train, folder=run.folder, best=weights == "best")
+            params = load_params(task, config.train, folder=run.folder, best=best, count=count)
         except FileNotFoundError as error:
             raise InputError(f"{error}: train the run first") from None
     return task, params

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attnjax.config import InputError, RunFailed, loss_fields, require
 from attnjax.experiment.registry import Experiment
-from attnjax.experiment.serialize import encode, flatten
+from attnjax.experiment.serialize import encode
 from attnjax.runs import provenance, store
 from attnjax.runs.devices import choose_devices, make_mesh, start_jax
 from attnjax.runs.provenance import Notify
+from attnjax.runs.showing import show_finished, show_result, sinks_of
 from attnjax.runs.sources import task_of
 from attnjax.runs.store import Run
+from attnjax.runs.weights import read_weights
 from attnjax.tasks.errors import TaskError
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def run(
     watch: Sequence[str] = (),
     accept_changed_code: bool = False,
     fresh: bool = False,
-    weights: Weights | None = None,
+    weights: str | None = None,
     notify: Notify = print,
 ) -> Outcome:
     """Runs `config` in its folder under `runs`, or shows at once what a finished run stored.
@@ -59,14 +61,15 @@ def run(
     An unfinished run continues from its last checkpoint, on as many devices as it began with (their number
     decides the order of sums, so the bits). A `fresh` one begins anew, and the folder of the one before is
     renamed. Nothing is written before the config and the data are known to be good. `weights` says which are
-    evaluated: those after the last step (None, "last") or those of the best validation; a run that was
-    finished with the others is evaluated again. The attention of layers that `watch` names is written at each
-    checkpoint, for a few inputs. `notify` gets notes for the user: the task's `notes`, and versions and
-    devices that differ from those of the previous start.
+    evaluated: those after the last step (None, "last"), of the best validation, or the mean of several
+    checkpoints ("last:5", "best:5"); a run that was finished with others is evaluated again. The attention of
+    layers that `watch` names is written at each checkpoint, for a few inputs. `notify` gets notes for the
+    user: the task's `notes`, and versions and devices that differ from those of the previous start.
 
     Raises InputError for what the user can mend: bad data, a folder that cannot be written or belongs to
     another config, a run that another process works on, one whose code has changed unless that is accepted.
     """
+    read_weights(weights or "last")
     config = absolute_paths(config)
     this = store.run_for(experiment, config, runs)
     this.check_owner(experiment, config)
@@ -111,7 +114,7 @@ def run(
         if not going_on or this.record()["config"] != encode(config):
             this.write_config(experiment, config)
         provenance.record_start(this, provenance.collect(experiment, seed=config.seed, devices=used), notify)
-        shown = _open_sinks(sinks, this, stack)
+        shown = sinks_of(sinks, this, stack)
         fitted = train(task, config, this.folder, mesh, [*_observers(shown, begun), *watching])
         if fitted.interrupted:
             return Outcome(this, None, fitted.step)
@@ -127,7 +130,7 @@ def run(
             **_evaluated(this, task, config, fitted, weights),
         }
         store.write_json(this.result_file, result)
-        _show_result(this, result, shown)
+        show_result(this, result, shown)
         return Outcome(this, this.result(), fitted.step)
 
 
@@ -254,17 +257,17 @@ def _trained(task: Any, fitted: "FitResult", steps: int) -> dict[str, Any]:
     }
 
 
-def _evaluated(
-    this: Run, task: Any, config: Any, fitted: "FitResult", weights: Weights | None
-) -> dict[str, Any]:
+def _evaluated(this: Run, task: Any, config: Any, fitted: "FitResult", weights: str | None) -> dict[str, Any]:
     """Evaluates a run. Returns the entries of its result on that, among them which weights they are of."""
     from attnjax.tasks.rehearsal import table
     from attnjax.train.loop import load_params
 
     params, weights = fitted.params, weights or "last"
-    if weights == "best":
-        require(fitted.best is not None, f"--weights best: {task.monitor[0]} is NaN in every validation")
-        params = load_params(task, config.train, folder=this.folder, best=True)
+    best, count = read_weights(weights)
+    if best or count > 1:
+        nothing = best and fitted.best is None
+        require(not nothing, f"--weights {weights}: {task.monitor[0]} is NaN in every validation")
+        params = load_params(task, config.train, folder=this.folder, best=best, count=count)
     evaluation: Evaluation = task.evaluate(params, this.folder)
     return {
         "weights": weights,
@@ -293,36 +296,3 @@ def _watching(task: Any, paths: Sequence[str], this: Run) -> list[Any]:
     from attnjax.train.observers.watch import Watch
 
     return [Watch(task, paths, this.folder / "watched")]
-
-
-def _open_sinks(names: Sequence[str], this: Run, stack: ExitStack, group: str | None = None) -> "list[Sink]":
-    if not names:
-        return []
-    from attnjax.train.observers.sinks import Shown, open_sinks
-
-    name = f"{group}/{this.name}" if group else this.name
-    shown = Shown(name, this.folder, flatten(this.record()["config"]), group)
-    return open_sinks(list(names), shown, stack)
-
-
-def _show_result(this: Run, result: dict[str, Any], sinks: "Sequence[Sink]") -> None:
-    figures = {Path(figure).stem: this.folder / figure for figure in result.get("figures", [])}
-    for sink in sinks:
-        sink.result(result["step"], result["metrics"], figures)
-
-
-def show_finished(this: Run, result: dict[str, Any], names: Sequence[str], group: str | None = None) -> None:
-    """Shows a run that has ended, or a sweep's trial, in those of the services that do not know its end."""
-    if not names:
-        return
-    from attnjax.train.observers.sinks import read_known
-
-    known = read_known(this.folder)
-    unaware = [name for name in names if known.get(name, {}).get("state") not in ("finished", "failed")]
-    with ExitStack() as stack:
-        sinks = _open_sinks(unaware, this, stack, group)
-        if result.get("status", "done") == "done":
-            _show_result(this, result, sinks)
-        else:
-            for sink in sinks:
-                sink.failed()

@@ -14,7 +14,7 @@ from attnjax.runs.listing import changed_fields
 from attnjax.runs.predict import trained_task
 from attnjax.runs.report import document
 from attnjax.runs.report.digits import shown
-from attnjax.runs.start import Notify, Weights
+from attnjax.runs.start import Notify
 from attnjax.runs.start import run as start_run
 from attnjax.runs.store import Run
 from attnjax.train.metrics import MetricsFile
@@ -56,12 +56,13 @@ class TrainedRun:
         timed = [{**row, "seconds": times.get(row["step"], {}).get("seconds")} for row in rows]
         return polars.from_dicts(timed, infer_schema_length=None) if timed else polars.DataFrame()
 
-    def predict(self, inputs: Sequence[Any], *, weights: Weights = "last") -> "list[Prediction]":
+    def predict(self, inputs: Sequence[Any], *, weights: str = "last") -> "list[Prediction]":
         """Returns the model's answer to each input, in order.
 
         Args:
           inputs: texts as `attnjax predict` takes them, or what the task's `predict` takes.
-          weights: the parameters after the "last" step, or those of the "best" validation.
+          weights: the parameters after the "last" step, or those of the "best" validation; "last:5" and
+            "best:5" are the mean of those of so many checkpoints.
 
         Raises:
           InputError: the run cannot predict, has no checkpoint, or an input is none.
@@ -70,7 +71,7 @@ class TrainedRun:
         read = [task.read_input(item) if isinstance(item, str) else item for item in inputs]
         return list(task.predict(params, read)) if read else []
 
-    def attention(self, inputs: Sequence[Any], *, weights: Weights = "last") -> "list[polars.DataFrame]":
+    def attention(self, inputs: Sequence[Any], *, weights: str = "last") -> "list[polars.DataFrame]":
         """Returns a table for each input: an emitted piece a row, its weight on each source piece a column.
 
         Raises:
@@ -88,7 +89,7 @@ class TrainedRun:
             found.append(polars.DataFrame({"piece": rows, **columns}))
         return found
 
-    def model(self, *, weights: Weights = "last") -> Any:
+    def model(self, *, weights: str = "last") -> Any:
         """Returns the model, an `nnx.Module`, with the run's parameters.
 
         Raises:
@@ -111,7 +112,7 @@ class TrainedRun:
     def _run(self) -> Run:
         return Run(self.folder)
 
-    def _trained(self, weights: Weights) -> tuple[Any, Any]:
+    def _trained(self, weights: str) -> tuple[Any, Any]:
         if weights not in self._loaded:
             self._loaded[weights] = trained_task(self._run, weights)
         return self._loaded[weights]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from attnjax.runs.start import show_finished
+from attnjax.runs.showing import show_finished
 from attnjax.sweeps.spec import SweepSpec, trial_of
 from attnjax.sweeps.store import Pack, Sweep, metric_value, read_plan
 from attnjax.sweeps.trials import Trial

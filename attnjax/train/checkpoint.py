@@ -77,16 +77,18 @@ class Checkpoints:
 
     @property
     def best(self) -> tuple[int, float] | None:
-        """The step and score of the best checkpoint on disk, the earliest of equals; None without one.
+        """The step and score of the best checkpoint on disk, the earliest of equals; None without one."""
+        return next(iter(self.ranked), None)
+
+    @property
+    def ranked(self) -> list[tuple[int, float]]:
+        """The steps and scores of the checkpoints on disk, the best first, the earlier of equals.
 
         A score that is NaN is none: no comparison with it is ever true.
         """
         scores = {step: self._scores.get(step, math.nan) for step in self.steps}
-        scores = {step: score for step, score in scores.items() if not math.isnan(score)}
-        if not scores:
-            return None
-        step = max(scores, key=lambda step: (self._sign * scores[step], -step))
-        return step, scores[step]
+        known = [(step, score) for step, score in scores.items() if not math.isnan(score)]
+        return sorted(known, key=lambda pair: (-self._sign * pair[1], pair[0]))
 
     def save(
         self, step: int, state: Any, score: float | None = None, *, first: Callable[[], None] | None = None

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from attnjax.config import require
 from attnjax.tasks.base import AS_MADE, NamesAxes
 from attnjax.tasks.rehearsal import given_params
 from attnjax.train.adapters import unmerged
@@ -21,6 +23,7 @@ from attnjax.train.dispatch import Chunk, Dispatcher
 from attnjax.train.metrics import MetricsFile, Row, train_row
 from attnjax.train.observers.base import Observer
 from attnjax.train.observers.progress import ProgressBar
+from attnjax.train.optimizer import widened
 from attnjax.train.prefetch import prefetched
 from attnjax.train.sharding import REPLICATED, Rules, ShardingPlan, gather, place_part
 from attnjax.train.signals import interrupt_on_signals
@@ -145,14 +148,26 @@ def fit(
     return FitResult(params, step, interrupt.is_set(), best, first_step, clock.seconds)
 
 
-def load_params(task: "Task", config: TrainConfig, *, folder: Path, best: bool = False) -> Any:
+def load_params(
+    task: "Task", config: TrainConfig, *, folder: Path, best: bool = False, count: int = 1
+) -> Any:
     """The parameters of a run's newest checkpoint, or of its best one, as `fit` would return them.
 
     Changes nothing in the folder: a damaged newest checkpoint is passed over with a warning.
 
+    Args:
+      task: of the run.
+      config: of its training.
+      folder: of the run.
+      best: those of the best validation in place of the newest ones.
+      count: of the checkpoints, newest or best ones, whose parameters' mean is returned.
+
     Raises:
       FileNotFoundError: the folder has no such checkpoint.
-      InputError: the best checkpoint is damaged.
+      InputError: the best checkpoint, or one of several, is damaged; there are fewer than `count`.
+
+    References:
+      Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762 (section 6.1: the mean).
     """
     if not (folder / "checkpoints").is_dir():
         raise FileNotFoundError(f"{folder} holds no checkpoint")
@@ -160,12 +175,26 @@ def load_params(task: "Task", config: TrainConfig, *, folder: Path, best: bool =
     like = jax.eval_shape(functools.partial(initial_state, task, config), jax.random.key(0))
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=plan.replicated), like)
     with _checkpoints(task, config, folder, read_only=True) as checkpoints:
+        if count > 1:
+            steps = [step for step, _ in checkpoints.ranked] if best else checkpoints.steps[::-1]
+            require(
+                len(steps) >= count,
+                f"{folder} has {len(steps)} checkpoint(s) to choose from, expected {count}: train.keep is "
+                f"{config.keep}",
+            )
+            return _mean([evaluation_params(checkpoints.load(step, like)) for step in steps[:count]])
         if best and checkpoints.best is not None:
             return evaluation_params(checkpoints.load(checkpoints.best[0], like))
         found = None if best else checkpoints.newest(like)
     if found is None:
         raise FileNotFoundError(f"{folder} holds no {'best ' if best else ''}checkpoint")
     return evaluation_params(found[1])
+
+
+def _mean(several: Sequence[Any]) -> Any:
+    """Returns the mean of parameters, in their dtypes; sums are of float32 at least."""
+    total = functools.reduce(functools.partial(jax.tree.map, jnp.add), map(widened, several))
+    return jax.tree.map(lambda sum, own: (sum / len(several)).astype(own.dtype), total, several[0])
 
 
 class _Boundary:

@@ -46,6 +46,49 @@ def test_the_source_is_read_by_a_mechanism_of_its_own(cross: str, kind: str) -> 
     assert all(np.abs(leaf).max() > 0 for leaf in own)
 
 
+def test_copies_come_from_the_last_cross_attention_and_whole_targets_are_seen() -> None:
+    """Step by step as at once, by the formula of the mix; with `whole` a token sees those after it."""
+    model = build(source_vocab=9, copy=True, decoder_layers=2)
+    rng = np.random.default_rng(0)
+    source, target = jnp.array(rng.integers(0, 9, (B, S))), jnp.array(rng.integers(0, 9, (B, T)))
+    lengths = jnp.array([7, 5, 1])
+    memory = model.encode(source, lengths).memory
+
+    @jax.jit
+    def run(target, whole=None):
+        options = {"source": source, "whole": whole, "capture": nn.Capture(heads=(1, 2), hidden=True)}
+        output = model.decode(target, memory, lengths, **options)
+        seen = model.decode(target, memory, lengths, source=source, capture=nn.Capture(layers=(1,)))
+        return output.logits, output.weights, output.hidden["decoder_norm"], seen.weights
+
+    logits, some, x, weights = run(target)
+    assert {len(w[0]) for w in some.values()} == {2}
+    attention = np.asarray(weights["decoder.1.cross_attention"])
+    np.testing.assert_array_equal(attention[:, 1:3], some["decoder.1.cross_attention"])
+    plain = np.asarray(model._logits(x), np.float64)
+    gate = 1 / (1 + np.exp(-np.asarray(model.copying.gate(x), np.float64)))[..., None]
+    words = np.exp(plain - plain.max(-1, keepdims=True))
+    mix = gate * words / words.sum(-1, keepdims=True)
+    for b, t, s in np.ndindex(B, T, S):
+        mix[b, t, source[b, s]] += (1 - gate[b, t, 0]) * attention[b, :, t, s].mean()
+    np.testing.assert_allclose(np.exp(logits), mix, rtol=1e-4, atol=1e-6)
+    cache = model.init_cache(memory, lengths, T, source=source)
+    step = jax.jit(lambda t, cache: model.decode(t, None, lengths, cache=cache)[:2])
+    for i in range(T):
+        found, cache = step(target[:, i : i + 1], cache)
+        np.testing.assert_allclose(found[:, 0], logits[:, i], atol=1e-4)
+    other, whole = target.at[:, -1].set((target[:, -1] + 1) % 9), jnp.array([T, T, T - 1])
+    np.testing.assert_array_equal(run(other)[0][:, :-1], logits[:, :-1])
+    moved = np.abs(run(other, whole)[0] - run(target, whole)[0])[:, :-1].max((1, 2)) > 1e-4
+    assert moved.tolist() == [True, True, False]
+    with pytest.raises(ValueError, match="source None: its tokens are copied"):
+        model.decode(target, memory, lengths)
+    with pytest.raises(ValueError, match="taps: the attention of a model that copies"):
+        model.decode(target, memory, lengths, source=source, capture=nn.Taps(read=("logits",)))
+    with pytest.raises(ValueError, match="source_vocab 11, target_vocab 9: copies need one vocabulary"):
+        build(copy=True)
+
+
 @pytest.mark.parametrize(
     ("cross", "told"),
     [

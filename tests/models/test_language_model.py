@@ -40,6 +40,23 @@ def filled(model: LanguageModel, length: int = T + 1) -> Any:
     return jax.jit(model.__call__)(TOKENS, cache=model.init_cache(B, length)).cache
 
 
+@pytest.mark.parametrize("mechanism", ["softmax", "gla"])
+def test_documents_in_one_row_are_read_as_each_alone(mechanism: str) -> None:
+    model = build(mechanism=mechanism, positions="none")
+    segments = jnp.array([[0, 0, 0, 1, 1, 1, 1], [0, 1, 1, 1, 1, 2, 2]])
+    run = jax.jit(lambda tokens, segments: model(tokens, segments=segments).logits)
+    logits = run(TOKENS, segments)
+    for row, first, last in ((0, 3, 7), (1, 1, 5), (1, 5, 7)):
+        alone = jnp.zeros((B, T), int).at[0, : last - first].set(TOKENS[row, first:last])
+        found = run(alone, jnp.zeros((B, T), int))[0, : last - first]
+        np.testing.assert_allclose(logits[row, first:last], found, atol=1e-5)
+    assert not np.allclose(run(TOKENS, 0 * segments)[0, 3:], logits[0, 3:], atol=1e-3)
+    with pytest.raises(ValueError, match=r"segments \[2, 3\]: expected \[2, 7\]"):
+        model(TOKENS, segments=segments[:, :3])
+    with pytest.raises(ValueError, match="and no cache"):
+        model(TOKENS, segments=segments, cache=model.init_cache(B, T))
+
+
 @every_variant
 def test_a_token_is_seen_by_itself_and_later_ones_and_decoding_is_one_pass(variant: dict) -> None:
     model = build(**variant)

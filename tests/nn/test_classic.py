@@ -12,6 +12,7 @@ from attnjax.config import InputError
 from attnjax.mechanisms import Layer, find, table
 from attnjax.nn import Capture, make_attention
 from attnjax.nn.classic.pointer import PointerGate
+from attnjax.nn.classic.spans import SelfAttentiveSpanExtractor
 from attnjax.ops import classic
 
 READERS = ["local_p(size=2)", "monotonic", "coverage"]
@@ -62,6 +63,25 @@ def test_local_layers_predict_a_position_inside_of_the_text_that_is_there() -> N
     out = layer(jnp.ones((2, 1, 8)), CONTEXT, mask=MASK).out
     value = jnp.stack([layer.value(CONTEXT)[0, 4], layer.value(CONTEXT)[1, 2]])[:, None]
     np.testing.assert_allclose(out, layer.out(value * np.exp(-2.0)), rtol=1e-4, atol=1e-6)
+
+
+def test_spans_are_read_by_attention_inside_of_them() -> None:
+    extractor = SelfAttentiveSpanExtractor(8, widths=3, width_dim=2, rngs=nnx.Rngs(0))
+    spans = np.array([[[0, 0], [1, 4], [2, 3]], [[0, 4], [3, 3], [1, 2]]])
+    mask = np.array([[True, True, True], [True, True, False]])
+    found = nnx.jit(lambda extractor, x: extractor(x, spans, mask=mask))(extractor, CONTEXT)
+    x, kernel, bias = (np.asarray(p) for p in (CONTEXT, extractor.scores.kernel, extractor.scores.bias))
+    for b, m in np.ndindex(2, 3):
+        first, last = spans[b, m]
+        inside = x[b, first : last + 1]
+        scores = np.exp(inside @ kernel[:, 0] + bias[0])
+        width = extractor.of_widths.embedding[...][min(last - first, 2)]
+        expected = mask[b, m] * np.concatenate([scores @ inside / scores.sum(), width])
+        np.testing.assert_allclose(found[b, m], expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="widths 3, width_dim None: expected both, or neither"):
+        SelfAttentiveSpanExtractor(8, widths=3, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"spans \[2, 3\]: expected \(\*B, M, 2\)"):
+        extractor(CONTEXT, spans[..., 0])
 
 
 def test_hierarchical_pooling_pools_words_and_then_sentences() -> None:

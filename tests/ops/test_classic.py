@@ -124,6 +124,14 @@ def test_monotonic_attention_is_the_sum_over_all_ways_and_hard_it_stops_at_the_f
     assert 0 < hard.sum() < B * N * T
     _, weights = classic.monotonic_attention(QUERY, KEY, VALUE, offset=-0.5, mask=MASK, hard=True)
     np.testing.assert_array_equal(weights, hard)
+    # In two parts, the second of which goes on where the first one stopped.
+    choose = jnp.asarray(np.random.default_rng(12).uniform(size=(B, N, T, S)))
+    whole = classic.monotonic_alignment(choose)
+    begun = classic.monotonic_alignment(choose[..., :2, :])
+    rest = classic.monotonic_alignment(choose[..., 2:, :], before=begun[..., -1, :])
+    np.testing.assert_allclose(jnp.concatenate([begun, rest], axis=-2), whole, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"before has shape \[2\]: expected"):
+        classic.monotonic_alignment(choose, before=jnp.ones(2))
 
 
 def test_a_pointer_adds_copies_to_the_vocabulary_and_its_loss_is_the_log_of_that():
@@ -137,6 +145,13 @@ def test_a_pointer_adds_copies_to_the_vocabulary_and_its_loss_is_the_log_of_that
     ]
     got = classic.pointer_distribution(logits, weights, gate, source, size=size)
     np.testing.assert_allclose(got, expected, rtol=1e-9)
+    shared = classic.pointer_log_probs(logits, weights, gate, source)
+    np.testing.assert_allclose(np.exp(shared), np.array(expected)[..., :words], rtol=1e-9)
+    # Where P itself is 0 in any precision, its logarithm has a slope.
+    rare = jax.grad(lambda x: classic.pointer_log_probs(x, weights, gate, source)[0, 0, 3])(
+        jnp.asarray(logits).at[0, 0, 3].set(-2000.0)
+    )
+    np.testing.assert_allclose(rare[0, 0, 3], 1, rtol=1e-9)
     target, counted = (
         np.array([[0, 5, 1, 7], [3, 5, 6, 4]]),
         np.array([[True] * 4, [True, True, False, False]]),

@@ -50,6 +50,16 @@ def test_a_trial_pruned_after_one_validation_is_seen(tmp_path: Path, capsys) -> 
     assert [line.get_marker() for line in training.lines] == ["", "o"]
 
 
+@pytest.mark.parametrize("count", [12, 13])
+def test_many_names_stand_below_each_other(tmp_path: Path, count: int) -> None:
+    """Below an axis they would take the room of what is drawn."""
+    trials = [({"model.mechanism": f"kind{i}(of={i})"}, done(i)) for i in range(count)]
+    figures = drawn(made(tmp_path / "made", trials))
+    assert set(figures) == ({"parts"} if count > 12 else {"curves"})
+    if count > 12:
+        assert len(figures["parts"].axes[0].get_yticklabels()) == count
+
+
 @pytest.mark.parametrize("count", [3, 12])
 def test_the_best_setting_is_named_in_the_training_figure_and_others_where_they_are_few(
     tmp_path: Path, count: int

@@ -22,6 +22,7 @@ from attnjax.sweeps.trials import make_trials, shape_groups
         ("nearest_mechanisms", 21, 7),
         ("heads_dims_dropout", 24, 4),
         ("film_finetuning", 12, 4),
+        ("attention_or_not", 15, 5),
     ],
 )
 def test_a_named_sweep_has_no_impossible_trial(name: str, trials: int, shapes: int) -> None:

@@ -1,6 +1,7 @@
 """The loop: what it writes, keeps, hands back, and how it goes on."""
 
 import dataclasses
+import functools
 import json
 import logging
 import os
@@ -15,13 +16,16 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
+from attnjax.config import InputError
 from attnjax.train import loop
+from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.config import TrainConfig
 from attnjax.train.hashing import params_hash
 from attnjax.train.loop import FitResult, TrainingDiverged, fit, load_params
 from attnjax.train.metrics import MetricsFile
 from attnjax.train.observers.base import Observer
-from attnjax.train.state import TrainState, init_state
+from attnjax.train.sharding import ShardingPlan
+from attnjax.train.state import TrainState, evaluation_params, init_state, initial_state
 from tests.train.toy import DIM, TOKENS, ToyTask
 
 pytestmark = pytest.mark.versions
@@ -108,6 +112,30 @@ def test_the_best_parameters_can_be_loaded(whole: tuple[FitResult, Path]) -> Non
     result, folder = whole
     best = load_params(ToyTask(), CONFIG, folder=folder, best=True)
     assert ToyTask().validate(best)["accuracy"] == result.best[1]
+
+
+@pytest.mark.parametrize("best", [False, True])
+def test_the_mean_of_several_checkpoints_can_be_loaded(best: bool, whole: tuple[FitResult, Path]) -> None:
+    folder = whole[1]
+    with Checkpoints(folder / "checkpoints", keep=2, mode="max", read_only=True) as checkpoints:
+        ranked = [step for step, _ in checkpoints.ranked]
+        steps = ranked[:2] if best else checkpoints.steps[-2:]
+        assert checkpoints.best[0] == ranked[0]
+        like = jax.eval_shape(functools.partial(initial_state, ToyTask(), CONFIG), jax.random.key(0))
+        plan = ShardingPlan(None, CONFIG)
+        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=plan.replicated), like)
+        states = [evaluation_params(checkpoints.load(step, like)) for step in steps]
+    found = load_params(ToyTask(), CONFIG, folder=folder, best=best, count=2)
+    jax.tree.map(
+        lambda mean, a, b: np.testing.assert_allclose(mean, (np.asarray(a) + np.asarray(b)) / 2, rtol=1e-6),
+        found,
+        *states,
+    )
+    count = len(list((folder / "checkpoints").iterdir()))
+    with pytest.raises(
+        InputError, match=rf"has {count} checkpoint\(s\) to choose from, expected 9: train.keep"
+    ):
+        load_params(ToyTask(), CONFIG, folder=folder, best=best, count=9)
 
 
 def test_loading_from_a_folder_without_checkpoints_fails_clearly(tmp_path: Path) -> None:

@@ -78,11 +78,16 @@ def byte_word(byte: int) -> str:
 @functools.cache
 def modules(part: Split) -> dict[str, bytes]:
     """Returns the texts of the modules of a part by their names ("json/decoder.py")."""
+    return {name: file.read_bytes() for name, file in module_files(part).items()}
+
+
+def module_files(part: Split) -> dict[str, Path]:
+    """Returns the files of the modules of a part by their names."""
     folder = Path(sysconfig.get_path("stdlib"))
     names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.py"))
     # What _sysconfigdata holds depends on the machine.
     kept = [n for n in names if not _LEFT_OUT & set(n.split("/")) and not n.startswith("_sysconfigdata")]
-    return {name: (folder / name).read_bytes() for name in kept if part_of(name) is part}
+    return {name: folder / name for name in kept if part_of(name) is part}
 
 
 def part_of(name: str) -> Split:

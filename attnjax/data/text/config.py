@@ -37,12 +37,17 @@ class TranslationData:
     """Pairs of the final table; None: held out of `train`."""
     test_target: Path | None = None
     """The target side of `test`."""
+    alignment: Path | None = None
+    """A line of word pairs (0-0 1-2, source-target) for each line of `train`, for `loss.lambda_align`; the
+    embedded dates know their alignment."""
     holdout: float = 0.05
     """Share of your training lines held out for each part that you do not give."""
     tokenizer: Literal["characters", "bpe"] = "characters"
     """The unit of a token: one character, or a piece learned by byte-pair encoding."""
     vocab_size: int = 8000
     """Pieces to learn on each side (bpe only)."""
+    share_vocabulary: bool = False
+    """True if source and target have one vocabulary, as models that copy or share embeddings need it."""
     max_source_length: int = 256
     """The longest source text that is accepted, in tokens."""
     max_target_length: int = 256
@@ -78,6 +83,11 @@ class TranslationData:
         require(len(set(self.locales)) == len(self.locales), "data.locales names a locale twice")
         for side in ("train", "validation", "test"):
             self._check_side(side)
+
+        require(
+            self.alignment is None or self.train is not None,
+            "data.alignment needs data.train: the embedded dates know their alignment",
+        )
 
     @property
     def source_noise(self) -> float:

@@ -105,6 +105,10 @@ def encoded_corpus(
 
 def _trained(train: Sequence[Example], data: TranslationData) -> tuple[Tokenizer, Tokenizer]:
     tags = [f"<{locale}>" for locale in data.locales] if data.train is None else []
+    if data.share_vocabulary:
+        texts = (text for example in train for text in (example.source, example.target))
+        shared = Tokenizer.train(texts, data.tokenizer, data.vocab_size, tags=tags)
+        return shared, shared
     source = Tokenizer.train((e.source for e in train), data.tokenizer, data.vocab_size, tags=tags)
     return source, Tokenizer.train((e.target for e in train), data.tokenizer, data.vocab_size)
 

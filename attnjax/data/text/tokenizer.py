@@ -87,7 +87,11 @@ class Tokenizer:
     def pieces(self, text: str) -> list[str]:
         """Returns the part of the text that each id of `encode([text])` stands for."""
         text = _composed(text)
-        return [text[start:end] for start, end in self._inner.encode(text).offsets]
+        return [text[span.start : span.stop] for span in self.spans(text)]
+
+    def spans(self, text: str) -> list[range]:
+        """Returns the places in the composed text of the characters of each id of `encode([text])`."""
+        return [range(start, end) for start, end in self._inner.encode(_composed(text)).offsets]
 
     def names(self, ids: Sequence[int]) -> list[str]:
         """Returns the text that each id stands for by itself; bpe writes a leading space as "▁"."""

@@ -115,7 +115,7 @@ def baseline_vectors(question: Question, baseline: Any) -> Float[Array, "B T W"]
         require(baseline.shape == shape, f"baseline {list(baseline.shape)}: expected vectors {list(shape)}")
         return baseline
     require(
-        question.site.endswith(".tokens"), "baseline is a token: the model reads images, expected vectors"
+        question.site.endswith(".tokens"), "baseline is a token: the model reads no tokens, expected vectors"
     )
     tokens = question.tokens
     return question.with_tokens(jnp.broadcast_to(baseline, tokens.shape).astype(tokens.dtype)).vectors()

@@ -18,7 +18,12 @@ from attnjax.explain.faithfulness.measure import faithfulness
 from attnjax.explain.faithfulness.metrics import METRICS, Metric
 from attnjax.explain.faithfulness.orders import curves, extreme_ranks
 from attnjax.explain.faithfulness.removal import removed_values
-from attnjax.explain.faithfulness.stability import max_sensitivity, model_randomisation, seed_variance
+from attnjax.explain.faithfulness.stability import (
+    max_sensitivity,
+    model_randomisation,
+    rank_stability,
+    seed_variance,
+)
 from attnjax.explain.faithfulness.table import Faithfulness
 
 __all__ = [
@@ -32,6 +37,7 @@ __all__ = [
     "faithfulness",
     "max_sensitivity",
     "model_randomisation",
+    "rank_stability",
     "removed_values",
     "seed_variance",
     "uniform_attention",

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.stats import binomtest
 
+from attnjax.tasks.metrics import binary
+
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 """The shares of the tokens of which ERASER takes the mean."""
 Curve = Float[np.ndarray, "*M B K"]
@@ -97,16 +99,7 @@ def average_precision(
       >>> average_precision(np.array([3.0, 2.0, 1.0]), np.array([True, False, True]), here)
       0.8333333333333333
     """
-    scores, right = scores[counted], right[counted]
-    total, found, hits = int(right.sum()), 0.0, 0
-    if total == 0:
-        return math.nan
-    for threshold in np.unique(scores)[::-1]:
-        chosen = scores >= threshold
-        now = int(right[chosen].sum())
-        found += (now - hits) / total * now / int(chosen.sum())
-        hits = now
-    return found
+    return binary.average_precision(scores[counted], right[counted])
 
 
 def pointing(

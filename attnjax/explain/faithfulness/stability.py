@@ -1,5 +1,6 @@
 """Metrics that ask a method again: with noise, with other parameters, of models of other seeds."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -120,6 +121,20 @@ def _distribution(found: Attribution) -> Float[np.ndarray, "B T"]:
     return np.where(
         total > 0, parts / np.where(total > 0, total, 1), present / present.sum(-1, keepdims=True)
     )
+
+
+def rank_stability(importances: Float[np.ndarray, "S F"]) -> float:
+    """Returns the mean rank correlation (Spearman) of all pairs of rankings, one for each model or seed.
+
+    It is 1 where all rank the features alike, and about 0 where each ranks them in an order of its own.
+
+    Example:
+      >>> rank_stability(np.array([[3.0, 2.0, 1.0], [9.0, 5.0, 4.0], [1.0, 2.0, 3.0]]))
+      -0.3333333333333333
+    """
+    there = np.ones(importances.shape[1], bool)
+    pairs = itertools.combinations(importances, 2)
+    return float(np.mean([_correlation(one, other, there) for one, other in pairs]))
 
 
 def _named(params: Any) -> tuple[list[list[str]], list[Array]]:

@@ -10,11 +10,12 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.models.encoder_decoder import Transformer
 from attnjax.models.output import Weights
+from attnjax.models.recurrent import RecurrentEncoderDecoder
 from attnjax.nn import Capture
 
 
 def alignment(
-    model: Transformer,
+    model: Transformer | RecurrentEncoderDecoder,
     source: Int[Array, "B S"],
     source_lengths: Int[Array, " B"],
     tokens: Int[Array, "B L"],
@@ -71,4 +72,4 @@ def forced(
     begin = jnp.full_like(tokens[:, :1], bos)
     memory = model.encode(source, source_lengths).memory
     fed = jnp.concatenate([begin, tokens[:, :-1]], axis=1)
-    return model.decode(fed, memory, source_lengths, capture=capture).weights
+    return model.decode(fed, memory, source_lengths, source=source, capture=capture).weights

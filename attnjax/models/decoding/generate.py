@@ -15,7 +15,6 @@ from attnjax.models.decoding.loop import Decodable, Marks, Strategy, begin, ends
 from attnjax.models.decoding.rules import Bound, Rules, bounded
 from attnjax.models.decoding.rules import rules as no_rules
 from attnjax.models.decoding.sampling import greedy
-from attnjax.models.encoder_decoder import Transformer
 from attnjax.models.output import Weights
 from attnjax.nn import Capture
 from attnjax.nn.attention.placing import shifted
@@ -99,7 +98,7 @@ def generate(
       (2, 3)
     """
     run = _Run(model, inputs, lengths, strategy, bos, eos, pad, max_length, padding, key, rules, prefix)
-    if capture is not None and not isinstance(model, Transformer):
+    if capture is not None and not hasattr(model, "attend"):
         raise ValueError(f"capture {capture}: expected None, {type(model).__name__} has no encoder")
     tokens, scores, ranked = run.whole() if tile is None else run.by_tiles(*tile)
     ended = ends(tokens, run.marks)

@@ -62,6 +62,12 @@ class Capture:
             rows = rows[..., np.array(self.heads, int), :]
         return rows if self.rows is None else rows[..., np.array(self.rows, int)]
 
+    def of_weights(self, weights: Float[Array, "*B N T S"]) -> Float[Array, "*B n t S"]:
+        """Returns the weights of the asked heads and rows, of those of all."""
+        if self.heads is not None:
+            weights = weights[..., np.array(self.heads, int), :, :]
+        return weights if self.rows is None else weights[..., np.array(self.rows, int), :]
+
     def of_tokens(self, x: Float[Array, "*B T D"]) -> Float[Array, "*B t D"]:
         """Returns the vectors of the asked rows."""
         return x if self.rows is None else x[..., np.array(self.rows, int), :]

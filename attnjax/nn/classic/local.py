@@ -9,7 +9,6 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from attnjax.config import require
-from attnjax.nn.attention.base import require_width
 from attnjax.nn.attention.cache import KeysValues
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.mask_reading import MaskReading, read_mask
@@ -79,15 +78,6 @@ class LocalAttention(ReadingLayer):
         self.hidden = into_heads(self.dim, axes, **options)
         self.v = vector(rngs, self.heads, self.head_dim, param_dtype)
 
-    def project(self, context: Float[Array, "*B S C"]) -> KeysValues:
-        """Returns the keys and values of a context, which can be read many times.
-
-        Raises:
-          ValueError: The context has another width.
-        """
-        require_width("context", context, self.context_dim)
-        return KeysValues(self.key(context), self.value(context))
-
     def __call__(
         self,
         x: Float[Array, "*B T D"],
@@ -109,17 +99,16 @@ class LocalAttention(ReadingLayer):
         Raises:
           ValueError: x or context has another width; the mask has other parts.
         """
-        require_width("x", x, self.dim)
-        query, source = self.query(x), context if isinstance(context, KeysValues) else self.project(context)
-        length, seen = self._there(mask, source.keys.shape[-3])
+        query, keys, values = self._projected(x, context)
+        length, seen = self._there(mask, keys.shape[-3])
         hidden = jnp.tanh(self.hidden(x)).astype(accumulation_dtype(x))
         place = jax.nn.sigmoid(jnp.einsum("...nh,nh->...n", hidden, self.v[...].astype(hidden.dtype)))
-        position, keys = length * place, source.keys.astype(query.dtype)
+        position, keys = length * place, keys.astype(query.dtype)
         options: dict[str, Any] = {"mask": seen}
         dropped: dict[str, Any] = (
             {} if dropout is None else {"dropout_rate": dropout.rate, "dropout_key": dropout.key}
         )
-        values = source.values.astype(query.dtype)
+        values = values.astype(query.dtype)
         heads = local_attention(query, keys, values, position, size=self.size, **options, **dropped)
         weights = None
         if capture is not None:

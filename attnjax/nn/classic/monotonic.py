@@ -6,6 +6,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Key
 
+from attnjax.nn.attention.cache import KeysValues
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.axes import named
@@ -47,10 +48,11 @@ class MonotonicAttention(ReadingLayer):
     def __call__(
         self,
         x: Float[Array, "*B T D"],
-        context: Float[Array, "*B S C"],
+        context: Float[Array, "*B S C"] | KeysValues,
         *,
         mask: Bool[Array, "*B S"] | None = None,
         hard: bool = False,
+        before: Float[Array, "*B N S"] | None = None,
         noise: Key[Array, ""] | None = None,
         capture: Capture | None = None,
     ) -> AttentionOutput:
@@ -58,9 +60,10 @@ class MonotonicAttention(ReadingLayer):
 
         Args:
           x: the tokens that ask, in their order.
-          context: the tokens that are read.
+          context: the tokens that are read, or their keys and values from `project`.
           mask: those of them that are there; None: all.
           hard: moves in steps, as at inference.
+          before: the weights of the token before these; None: there is none.
           noise: a key of jax.random, in training; it draws noise N(0, 1) that is added to the scores.
           capture: the heads and rows of the weights to return.
 
@@ -72,7 +75,7 @@ class MonotonicAttention(ReadingLayer):
         length = jnp.sqrt(jnp.sum(v * v, axis=-1, keepdims=True))
         drawn = None
         if noise is not None:
-            pairs = (*x.shape[:-2], self.heads, x.shape[-2], context.shape[-2])
+            pairs = (*x.shape[:-2], self.heads, x.shape[-2], key.shape[-3])
             drawn = jax.random.normal(noise, pairs, accumulation_dtype(query))
         out, weights = monotonic_attention(
             query,
@@ -83,5 +86,6 @@ class MonotonicAttention(ReadingLayer):
             mask=of_keys(mask),
             noise=drawn,
             hard=hard,
+            before=before,
         )
         return self._read(out, weights, capture)

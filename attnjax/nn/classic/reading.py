@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from attnjax.nn.attention.base import require_width
+from attnjax.nn.attention.cache import KeysValues
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.sizes import require_sizes
@@ -70,11 +71,20 @@ class ReadingLayer(nnx.Module):
     def _make_own(self, dtype: DTypeLike | None, param_dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         """Makes the parameters that a subclass has beside the projections."""
 
-    def _projected(self, x: Array, context: Array) -> tuple[Array, Array, Array]:
+    def project(self, context: Float[Array, "*B S C"]) -> KeysValues:
+        """Returns the keys and values of a context, which can be read many times.
+
+        Raises:
+          ValueError: The context has another width.
+        """
+        require_width("context", context, self.context_dim)
+        return KeysValues(self.key(context), self.value(context))
+
+    def _projected(self, x: Array, context: Array | KeysValues) -> tuple[Array, Array, Array]:
         """Returns queries, keys and values. Raises ValueError for tokens of another width."""
         require_width("x", x, self.dim)
-        require_width("context", context, self.context_dim)
-        return self.query(x), self.key(context), self.value(context)
+        source = context if isinstance(context, KeysValues) else self.project(context)
+        return self.query(x), source.keys, source.values
 
     def _read(self, heads: Array, weights: Array | None, capture: Capture | None) -> AttentionOutput:
         """Returns the output of heads [*B, T, N, H], with those of the weights that are asked for."""
@@ -83,9 +93,7 @@ class ReadingLayer(nnx.Module):
             return AttentionOutput(out)
         capture.require_within("heads", weights.shape[-3])
         capture.require_within("rows", weights.shape[-2])
-        for axis, asked in ((-3, capture.heads), (-2, capture.rows)):
-            weights = weights if asked is None else jnp.take(weights, jnp.array(asked), axis=axis)
-        return AttentionOutput(out, None, weights)
+        return AttentionOutput(out, None, capture.of_weights(weights))
 
 
 def of_keys(mask: Bool[Array, "*B S"] | None) -> Bool[Array, "*B 1 1 S"] | None:

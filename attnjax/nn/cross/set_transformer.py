@@ -13,9 +13,9 @@ from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import MaskLike
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.nn.axes import named
-from attnjax.nn.blocks import Residual
 from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.norm import make_norm
+from attnjax.nn.residual import Residual
 from attnjax.ops.core.checks import count
 
 

@@ -3,7 +3,7 @@
 from attnjax.ops.classic.coverage import Covered, coverage_attention, coverage_loss
 from attnjax.ops.classic.local import around, local_attention
 from attnjax.ops.classic.monotonic import monotonic_alignment, monotonic_attention
-from attnjax.ops.classic.pointer import pointer_distribution, pointer_loss
+from attnjax.ops.classic.pointer import pointer_distribution, pointer_log_probs, pointer_loss
 from attnjax.ops.classic.pooling import attentive_pooling, redundancy
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "monotonic_alignment",
     "monotonic_attention",
     "pointer_distribution",
+    "pointer_log_probs",
     "pointer_loss",
     "redundancy",
 ]

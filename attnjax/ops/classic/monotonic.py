@@ -11,7 +11,9 @@ from attnjax.ops.core.checks import floats
 from attnjax.ops.masks import Mask
 
 
-def monotonic_alignment(choose: Float[Array, "*B T S"], *, hard: bool = False) -> Float[Array, "*B T S"]:
+def monotonic_alignment(
+    choose: Float[Array, "*B T S"], *, hard: bool = False, before: Float[Array, "*B S"] | None = None
+) -> Float[Array, "*B T S"]:
     """Returns the probability that query i attends key j, if it goes on from where the one before stopped.
 
         q_ij = (1 - p_i,j-1) q_i,j-1 + α_i-1,j,  α_ij = p_ij q_ij,  α_-1 = (1, 0, 0, …)
@@ -22,13 +24,14 @@ def monotonic_alignment(choose: Float[Array, "*B T S"], *, hard: bool = False) -
     Args:
       choose: p, in [0, 1]; 0 where masked.
       hard: stops where p ≥ 1/2, as at inference, instead of in expectation.
+      before: α of the query before these; None: (1, 0, 0, …), there is none.
 
     Returns:
       α, of p's dtype.
 
     Raises:
       TypeError: p is not floating point.
-      ValueError: it has fewer than two axes.
+      ValueError: it has fewer than two axes, or `before` has other ones.
 
     References:
       Raffel et al., Online and Linear-Time Attention by Enforcing Monotonic Alignments, 2017
@@ -45,6 +48,10 @@ def monotonic_alignment(choose: Float[Array, "*B T S"], *, hard: bool = False) -
     if hard:
         choose = (choose >= 0.5).astype(choose.dtype)
     first = jnp.zeros_like(choose[..., 0, :]).at[..., 0].set(1)
+    if before is not None:
+        if before.shape != first.shape:
+            raise ValueError(f"before has shape {list(before.shape)}: expected {list(first.shape)} (*B, S)")
+        first = floats("before", before).astype(first.dtype)
 
     def join(left: tuple[Array, Array], right: tuple[Array, Array]) -> tuple[Array, Array]:
         return left[0] * right[0], right[0] * left[1] + right[1]
@@ -68,6 +75,7 @@ def monotonic_attention(
     mask: Mask | Bool[Array, "..."] | None = None,
     noise: Float[Array, "*B N T S"] | None = None,
     hard: bool = False,
+    before: Float[Array, "*B N S"] | None = None,
 ) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B N T S"]]:
     """Returns the values at the keys of a monotonic alignment with p_ij = σ(s_ij + offset + noise_ij).
 
@@ -80,6 +88,7 @@ def monotonic_attention(
       mask: as in `attention`; a masked key is passed.
       noise: of training, of a standard normal distribution, so that p comes near 0 or 1.
       hard: as in `monotonic_alignment`.
+      before: as there, the weights of the query before these.
 
     Returns:
       The output, in the query's dtype, and the weights α.
@@ -106,5 +115,6 @@ def monotonic_attention(
     if noise is not None:
         scores = scores + floats("noise", noise).astype(scores.dtype)
     scores = jnp.where(tokens.attended, scores, 0)
-    weights = monotonic_alignment(jnp.where(tokens.attended, jax.nn.sigmoid(scores), 0), hard=hard)
+    choose = jnp.where(tokens.attended, jax.nn.sigmoid(scores), 0)
+    weights = monotonic_alignment(choose, hard=hard, before=before)
     return tokens.per_query(weights, jnp.asarray(query).dtype), weights

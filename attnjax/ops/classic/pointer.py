@@ -48,16 +48,47 @@ def pointer_distribution(
     generate = jax.nn.sigmoid(gate)[..., None]
     vocabulary = generate * jax.nn.softmax(logits)
     more = [(0, 0)] * (logits.ndim - 1) + [(0, size - logits.shape[-1])]
-    flat = (1 - generate) * weights
-    flat = flat.reshape(-1, *flat.shape[-2:])
+    return jnp.pad(vocabulary, more) + _per_word((1 - generate) * weights, source, size)
 
-    def copied(weights: Array, source: Array) -> Array:
-        return jnp.zeros((weights.shape[0], size), weights.dtype).at[:, source].add(weights, mode="drop")
 
-    # A word below 0 would count from the end.
-    places = jnp.where(source < 0, size, source).reshape(-1, source.shape[-1])
-    out = jax.vmap(copied)(flat, places)
-    return jnp.pad(vocabulary, more) + out.reshape(*logits.shape[:-1], size)
+def pointer_log_probs(
+    logits: Float[Array, "*B T V"],
+    weights: Float[Array, "*B T S"],
+    gate: Float[Array, "*B T"],
+    source: Int[Array, "*B S"],
+) -> Float[Array, "*B T V"]:
+    """Returns log P of `pointer_distribution` where source and target share the vocabulary.
+
+    The sum is taken of logarithms, so that a word too unlikely for P itself still has a gradient. Copies of a
+    word outside of the vocabulary are left out.
+
+    Args:
+      logits: as in `pointer_distribution`.
+      weights: as there; they are not negative.
+      gate: as there.
+      source: the words of the source. The weights of padding are 0.
+
+    Returns:
+      log P, in float32 or better.
+
+    Raises:
+      TypeError: an argument is of another type.
+      ValueError: shapes do not fit.
+
+    References:
+      See et al., Get To The Point: Summarization with Pointer-Generator Networks, 2017 (arXiv:1704.04368).
+
+    Example:
+      >>> weights, source = jnp.array([[0.25, 0.75]]), jnp.array([0, 1])
+      >>> print(jnp.exp(pointer_log_probs(jnp.zeros((1, 2)), weights, jnp.zeros(1), source)))
+      [[0.375 0.625]]
+    """
+    logits, weights, gate, source = _checked(logits, weights, gate, source)
+    copied = _per_word(weights, source, logits.shape[-1])
+    some = copied > 0
+    copy = jnp.where(some, jnp.log(jnp.where(some, copied, 1)), -jnp.inf)
+    generate = jax.nn.log_sigmoid(gate)[..., None] + jax.nn.log_softmax(logits)
+    return jnp.logaddexp(generate, jax.nn.log_sigmoid(-gate)[..., None] + copy)
 
 
 def pointer_loss(
@@ -118,6 +149,18 @@ def pointer_loss(
     losses = -jax.nn.logsumexp(jnp.stack(terms), axis=0)
     counted = jnp.ones_like(known) if mask is None else jnp.broadcast_to(mask, known.shape)
     return jnp.where(counted, losses, 0).sum() / jnp.maximum(counted.sum(), 1)
+
+
+def _per_word(weights: Array, source: Array, size: int) -> Array:
+    """Returns the sums [*B, T, E] of the weights of each of `size` words."""
+
+    def summed(weights: Array, source: Array) -> Array:
+        return jnp.zeros((weights.shape[0], size), weights.dtype).at[:, source].add(weights, mode="drop")
+
+    # A word below 0 would count from the end.
+    places = jnp.where(source < 0, size, source).reshape(-1, source.shape[-1])
+    sums = jax.vmap(summed)(weights.reshape(-1, *weights.shape[-2:]), places)
+    return sums.reshape(*weights.shape[:-1], size)
 
 
 def _checked(logits: Array, weights: Array, gate: Array, source: Array) -> tuple[Array, Array, Array, Array]:

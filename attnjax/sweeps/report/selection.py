@@ -26,11 +26,11 @@ def select(found: Findings, axes: Sequence[str]) -> dict[str, tuple[Figure, str]
     if two := _rows_and_columns(found, repeated, axes):
         text = f"Mean of {found.metric} over all other fields and seeds, {seeds}{spread}; n counts trials."
         drawn["heatmap"] = figures.heatmap(found, *two), text
-    if len(order) == len(repeated) == 1 and len(of_parts := _parts(found)) > 1:
+    if len(order) == len(repeated) == 1 and (len(of_parts := _parts(found)) > 1 or _many_names(found)):
         column = found.metric.partition("/")[2]
         text = f"{column} in every row of the evaluation, {seeds}{spread}."
         drawn["parts"] = figures.parts(found, of_parts, order[0], column), text
-    if x := _curves_axis(found, order, axes):
+    if (x := _curves_axis(found, order, axes)) and not _many_names(found):
         crossing = [n for n in repeated if len(found.axes[n]) <= figures.MAX_LINES and _crossed(found, n, x)]
         text = f"{found.metric} against {x}, mean over all other fields and seeds, {seeds}{spread}"
         low, high = bounds(found.metric, found.values.values())
@@ -56,7 +56,7 @@ def select(found: Findings, axes: Sequence[str]) -> dict[str, tuple[Figure, str]
 def _repeated(found: Findings, name: str) -> bool:
     """Returns True if each value of a field was tried with several values of the others.
 
-    It is also True for the only field of a sweep, if it has few values.
+    It is also True for the only field of a sweep, if its values are names, or few.
 
     What is drawn from a range has another value in nearly every setting: the mean for each would be that of
     one setting.
@@ -64,8 +64,14 @@ def _repeated(found: Findings, name: str) -> bool:
     if drawn_from_a_range(found, name):
         return False
     if len(found.axes) == 1:
-        return len(found.axes[name]) <= MAX_HEATMAP_VALUES
+        return _many_names(found) or len(found.axes[name]) <= MAX_HEATMAP_VALUES
     return len(found.means) >= 2 * len({str(changes[name]) for changes, _ in found.means})
+
+
+def _many_names(found: Findings) -> bool:
+    """Returns True if names alone were varied, too many to stand beside each other below an axis."""
+    values = next(iter(found.axes.values()), [])
+    return len(found.axes) == 1 and len(values) > MAX_HEATMAP_VALUES and not numeric(values)
 
 
 def _crossed(found: Findings, one: str, other: str) -> bool:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from attnjax.tasks.linear_fit import linear_fit
+
 LEAST_TEXTS = 2
 """Texts of training in which a term has to stand to count."""
-STEPS = 200
-"""Most iterations of L-BFGS."""
 
 
 def text_baselines(
@@ -52,7 +52,6 @@ def terms(text: str) -> list[str]:
 def _weighed(train: Sequence[str], labels: np.ndarray, test: Sequence[str], *, classes: bool) -> np.ndarray:
     """Returns labels by softmax or ridge regression on TF-IDF vectors of length 1."""
     from scipy import sparse
-    from scipy.optimize import minimize
 
     counted = [Counter(terms(text)) for text in train]
     spread = Counter(term for own in counted for term in own)
@@ -72,21 +71,6 @@ def _weighed(train: Sequence[str], labels: np.ndarray, test: Sequence[str], *, c
     width = int(labels.max()) + 1 if classes else 1
     mean, scale = (0.0, 1.0) if classes else (float(labels.mean()), float(labels.std()) or 1.0)
     wanted = np.eye(width)[labels] if classes else ((labels - mean) / scale)[:, None]
-
-    def cost(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        kernel, bias = flat[width:].reshape(-1, width), flat[:width]
-        given = x @ kernel + bias
-        if classes:
-            given = given - given.max(axis=1, keepdims=True)
-            log_p = given - np.log(np.exp(given).sum(axis=1, keepdims=True))
-            loss, slope = -(wanted * log_p).sum(), np.exp(log_p) - wanted
-        else:
-            loss, slope = 0.5 * ((given - wanted) ** 2).sum(), given - wanted
-        gradient = np.concatenate([slope.sum(axis=0), (x.T @ slope + kernel).ravel()])
-        return loss + 0.5 * (kernel**2).sum(), gradient
-
-    found = minimize(
-        cost, np.zeros(width * (len(places) + 1)), jac=True, method="L-BFGS-B", options={"maxiter": STEPS}
-    ).x
-    given = unseen @ found[width:].reshape(-1, width) + found[:width]
+    kernel, bias = linear_fit(x, wanted, classes=classes)
+    given = unseen @ kernel + bias
     return given.argmax(axis=1) if classes else given[:, 0] * scale + mean

@@ -4,6 +4,40 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from attnjax.config import require
+from attnjax.tasks.config import CrossEntropyConfig
+
+
+@dataclass(frozen=True)
+class TranslationLoss(CrossEntropyConfig):
+    """The loss of a translator: see `attnjax.tasks.translation.losses`."""
+
+    lambda_align: float = 0.0
+    """Weight of the cross-entropy between given alignments and attention to the source; 0: no guide."""
+    align_layer: int | None = None
+    """The decoder layer, from 0, whose attention is guided; None: the last one."""
+    align_head: int | None = None
+    """The head, from 0, that is guided; None: the mean of all."""
+    full_context: bool = False
+    """True if guided attention sees all of the target, in a second pass, and not only what comes before."""
+    lambda_coverage: float = 0.0
+    """Weight of attending again what was attended before, by the last decoder layer; 0: it costs nothing."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("align_layer", "align_head"):
+            value = getattr(self, name)
+            require(
+                value is None or value >= 0, f"loss.{name} is {value!r}: expected a number from 0 on, or None"
+            )
+        for name in ("lambda_align", "lambda_coverage"):
+            value = getattr(self, name)
+            require(value >= 0, f"loss.{name} is {value!r}: expected 0 or more")
+        for name in ("align_layer", "align_head", "full_context"):
+            value = getattr(self, name)
+            require(
+                self.lambda_align > 0 or value in (None, False),
+                f"loss.{name} is {value!r}: it says nothing without loss.lambda_align",
+            )
 
 
 @dataclass(frozen=True)
@@ -78,5 +112,7 @@ class SearchConfig:
 
 _NAMES = {"length_penalty": ("none", "average", "gnmt"), "coverage_penalty": ("none", "summary", "wu")}
 
+PLAIN_LOSS = TranslationLoss()
+"""Cross-entropy alone."""
 GREEDY = SearchConfig()
 """One token after another."""

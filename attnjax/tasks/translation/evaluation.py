@@ -20,10 +20,13 @@ def evaluated(
     outputs: Mapping[str, Sequence[str]],
     *,
     columns: Mapping[str, Metric],
-    translate: Callable[[Sequence[str]], list[Translation]],
+    translate: Callable[[Sequence[str]], list[Translation]] | None,
     folder: Path,
 ) -> Evaluation:
-    """Returns the scores of each part's outputs; writes alignment.png and breakdown.tsv into the folder."""
+    """Returns the scores of each part's outputs; writes alignment.png and breakdown.tsv into the folder.
+
+    Where `translate` is None, there is no attention to draw.
+    """
     metrics = {}
     for label, examples in parts.items():
         references = [example.target for example in examples]
@@ -32,8 +35,9 @@ def evaluated(
     _write_breakdown(parts, outputs, folder / "breakdown.tsv")
     samples = []
     for label, examples in parts.items():
-        samples += _samples(label, examples, outputs[label], SAMPLES // len(parts))
-    return Evaluation(metrics, samples, _draw(parts, outputs, translate, folder / "alignment.png"))
+        samples += _samples(label, examples, outputs[label], max(1, SAMPLES // len(parts)))
+    drawn = [] if translate is None else _draw(parts, outputs, translate, folder / "alignment.png")
+    return Evaluation(metrics, samples, drawn)
 
 
 def _samples(
@@ -92,7 +96,7 @@ def _draw(
     chosen: list[Example] = []
     for label, examples in parts.items():
         right = [examples[i] for i in _one_per_group(examples) if outputs[label][i] == examples[i].target]
-        chosen += _distinct([e for e in right if drawable(e.source)], DRAWN // len(parts))
+        chosen += _distinct([e for e in right if drawable(e.source)], max(1, DRAWN // len(parts)))
     if not chosen:
         return []
     draw_alignments(translate([example.source for example in chosen]), [e.group for e in chosen], path)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from attnjax.config import require
+from attnjax.data.text.alignments import ISO_FIELDS
 from attnjax.tasks.translation.alignment import Translation
 
 ISO = re.compile(r"\d{4}-\d\d-\d\d")
-_FIELDS = ("year", "month", "day")
 
 
 def points_at_fields(translation: Translation, spans: Mapping[str, range]) -> dict[str, float]:
@@ -34,13 +34,13 @@ def points_at_fields(translation: Translation, spans: Mapping[str, range]) -> di
     """
     text = "".join(translation.target_pieces)
     require(ISO.fullmatch(text) is not None, f"translation is {text!r}: expected an ISO date")
-    missing = [field for field in _FIELDS if field not in spans]
+    missing = [field for field in ISO_FIELDS if field not in spans]
     require(not missing, f"spans: it lacks {', '.join(missing)}")
     source = _places(translation.source_pieces)
     of_digit = _places(translation.target_pieces)
     top = np.asarray(translation.alignment).argmax(-1)
     found = {}
-    for field, written in zip(_FIELDS, (range(4), range(5, 7), range(8, 10)), strict=True):
+    for field, written in ISO_FIELDS.items():
         rows = [row for row, own in enumerate(of_digit) if set(own) & set(written)]
         hits = [bool(set(source[top[row]]) & set(spans[field])) for row in rows]
         found[field] = float(np.mean(hits))

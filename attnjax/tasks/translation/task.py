@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import numpy as np
 from flax import nnx
 
 from attnjax.config import require
 from attnjax.data.pipeline import Batches
+from attnjax.data.text.alignments import Alignments
 from attnjax.data.text.config import TranslationData
 from attnjax.data.text.corpus import Corpus, read_corpus
 from attnjax.data.text.encoder import TextEncoder
@@ -22,25 +24,27 @@ from attnjax.models.decoding.ensemble import Ensemble
 from attnjax.models.decoding.generate import generate
 from attnjax.models.decoding.text import TextModel
 from attnjax.models.encoder_decoder import Transformer
+from attnjax.models.recurrent import RecurrentEncoderDecoder
+from attnjax.models.recurrent_config import RecurrentConfig
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
-from attnjax.tasks.config import CROSS_ENTROPY, CrossEntropyConfig
-from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.tasks.metrics.text import bleu, chrf, exact_match, words
 from attnjax.tasks.model_task import ModelTask, require_positions
 from attnjax.tasks.translation.alignment import Translation
-from attnjax.tasks.translation.config import GREEDY, SearchConfig
+from attnjax.tasks.translation.config import GREEDY, PLAIN_LOSS, SearchConfig, TranslationLoss
 from attnjax.tasks.translation.evaluation import evaluated
+from attnjax.tasks.translation.losses import require_fits, translation_loss
 from attnjax.tasks.translation.search import ROWS, consensus, row_seeds, searching, translation
 
 VALIDATION_EXAMPLES = 512
 HELD_OUT = ("validation", "test")
 NGRAM = 4
 """Words in the longest runs that BLEU counts."""
+Translator = Transformer | RecurrentEncoderDecoder
 
 
-class TranslationTask(ModelTask[Transformer]):
-    """Translates texts with a `Transformer`, trained by label-smoothed cross-entropy on each next token.
+class TranslationTask(ModelTask[Translator]):
+    """Translates texts with a model of an encoder and a decoder, trained to tell each next token.
 
     Args:
       data: the texts.
@@ -50,6 +54,7 @@ class TranslationTask(ModelTask[Transformer]):
       folder: where `save` left tokenizers: they are used as they are, and the data is read only when it is
         needed. Else data is read and tokenizers are trained at once.
       search: for translations, in `evaluate` and `predict`; `validate` takes the likeliest token.
+      corpus: the texts, where they are not those that `data` names.
 
     Raises:
       InputError: the data cannot be used, or its texts are longer than the model's learned positions.
@@ -58,19 +63,25 @@ class TranslationTask(ModelTask[Transformer]):
     def __init__(
         self,
         data: TranslationData,
-        config: TransformerConfig,
+        config: TransformerConfig | RecurrentConfig,
         *,
-        loss: CrossEntropyConfig = CROSS_ENTROPY,
+        loss: TranslationLoss = PLAIN_LOSS,
         batch_size: int,
         folder: Path | None = None,
         search: SearchConfig = GREEDY,
+        corpus: Corpus | None = None,
     ) -> None:
         self.search = search
         self._data, self.config, self._loss, self._batch_size = data, config, loss, batch_size
-        if folder is not None and TextEncoder.saved_in(folder):
+        require_fits(config, loss, data)
+        self._require_attention(search)
+        if corpus is not None:
+            self._corpus, self.encoder = corpus, corpus.encoder
+        elif folder is not None and TextEncoder.saved_in(folder):
             self.encoder = TextEncoder.load(folder)
         else:
-            self._corpus = kept_corpus(data)
+            # A corpus that was kept has no examples of training, whose alignment could be told.
+            self._corpus = read_corpus(data) if loss.lambda_align else kept_corpus(data)
             self.encoder = self._corpus.encoder
         self._require_positions(self.encoder.source_width, self.encoder.target_width)
 
@@ -79,14 +90,22 @@ class TranslationTask(ModelTask[Transformer]):
         """Exact match for the dates; chrF for a corpus, where whole sentences rarely match."""
         return ("exact_match" if self._data.train is None else "chrf"), "max"
 
-    def build(self, rngs: nnx.Rngs) -> Transformer:
-        """Returns a Transformer over the encoder's vocabularies."""
+    def build(self, rngs: nnx.Rngs) -> Translator:
+        """Returns a model over the encoder's vocabularies."""
         sizes = {"source_vocab": self.encoder.source.size, "target_vocab": self.encoder.target.size}
+        if isinstance(self.config, RecurrentConfig):
+            return RecurrentEncoderDecoder(self.config, **sizes, rngs=rngs)
         return Transformer(self.config, **sizes, rngs=rngs)
 
     def batch(self, step: int) -> Arrays:
-        """Returns the arrays of `TextEncoder.arrays` for a step, the source with `data.word_dropout`."""
+        """Returns the arrays of `TextEncoder.arrays` for a step, the source with `data.word_dropout`.
+
+        Where attention is guided, "alignment" [B, T-1, S] has the share of each source token in each label.
+        """
         batch = self._batches[step]
+        if self._loss.lambda_align:
+            train = self._splits["train"]
+            batch["alignment"] = self._alignments([train[row] for row in batch.pop("row").tolist()])
         if self._data.source_noise == 0:
             return batch
         seed = [self._data.seed, step, jax.process_index()]
@@ -94,17 +113,15 @@ class TranslationTask(ModelTask[Transformer]):
 
     def loss_of(
         self,
-        model: Transformer,
+        model: Translator,
         batch: Mapping[str, jax.Array],
         *,
         dropout: Dropout | None,
         hyper: Hyperparameters,
     ) -> LossAndMetrics:
-        """Returns the `smoothed_cross_entropy` of the target's tokens, without the padding."""
-        target, labels = batch["target"][:, :-1], batch["target"][:, 1:]
+        """Returns the `translation_loss`."""
         smoothing = hyper.get("label_smoothing", self._loss.label_smoothing)
-        output = model(batch["source"], batch["source_lengths"], target, dropout=dropout)
-        return smoothed_cross_entropy(output.logits, labels, labels != PAD, smoothing)
+        return translation_loss(model, batch, self._loss, label_smoothing=smoothing, dropout=dropout)
 
     def validate(self, params: Params) -> dict[str, float]:
         """Returns exact match and chrF, in percent, on the first few hundred validation examples."""
@@ -126,7 +143,7 @@ class TranslationTask(ModelTask[Transformer]):
             label: [one.text for one in self.translate(params, [example.source for example in examples])]
             for label, examples in parts.items()
         }
-        translate = partial(self.translate, params)
+        translate = partial(self.translate, params) if self._attends else None
         return evaluated(parts, outputs, columns=columns, translate=translate, folder=folder)
 
     def read_input(self, text: str) -> str:
@@ -182,6 +199,7 @@ class TranslationTask(ModelTask[Transformer]):
         self, params: Params, texts: Sequence[str], search: SearchConfig, sample: int
     ) -> list[Translation]:
         self._require_room(texts)
+        self._require_attention(search)
         self._require_prefix(search)
         search_for = searching(search, self.encoder.target, self.encoder.target_width - 1)
         translations: dict[int, Translation] = {}
@@ -245,7 +263,14 @@ class TranslationTask(ModelTask[Transformer]):
     @cached_property
     def validation(self) -> Arrays:
         """The examples of `validate` as arrays."""
-        return self.encoder.arrays(self._validated)
+        arrays = self.encoder.arrays(self._validated)
+        if self._loss.lambda_align:
+            arrays["alignment"] = self._alignments(self._validated)
+        return arrays
+
+    @cached_property
+    def _alignments(self) -> Alignments:
+        return Alignments(self._data, [*self._splits["train"], *self._validated], self.encoder)
 
     @cached_property
     def _corpus(self) -> Corpus:
@@ -253,7 +278,10 @@ class TranslationTask(ModelTask[Transformer]):
 
     @cached_property
     def _batches(self) -> Batches:
-        return Batches(self._corpus.train, self._batch_size, self._data.seed)
+        arrays = dict(self._corpus.train)
+        if self._loss.lambda_align:
+            arrays["row"] = np.arange(len(arrays["source"]))
+        return Batches(arrays, self._batch_size, self._data.seed)
 
     def _outputs(self, params: Params, examples: Sequence[Example]) -> list[str]:
         arrays = self.encoder.sources([example.source for example in examples], most=self._positions)
@@ -261,7 +289,7 @@ class TranslationTask(ModelTask[Transformer]):
         rows = zip(tokens.tolist(), lengths.tolist(), strict=True)
         return [self.encoder.target.decode(row[:length]) for row, length in rows]
 
-    def _decoded(self, model: Transformer, arrays: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def _decoded(self, model: Translator, arrays: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
         """Returns greedily emitted tokens [B, T-1] and their number [B]."""
         decoded = generate(
             model,
@@ -277,9 +305,25 @@ class TranslationTask(ModelTask[Transformer]):
     @property
     def _weights_of(self) -> str:
         """The layer and the heads that `_alignment` reads, in words."""
+        if isinstance(self.config, RecurrentConfig):
+            return self.config.weights_of or "no attention"
         layers, heads = self.config.decoder_layers, self.config.heads
         mean = f"the mean of its {heads} heads" if heads > 1 else "its only head"
         return f"cross-attention of decoder layer {layers} of {layers}, {mean}"
+
+    @property
+    def _attends(self) -> bool:
+        return not isinstance(self.config, RecurrentConfig) or self.config.weights_of is not None
+
+    def _require_attention(self, search: SearchConfig) -> None:
+        asked = {
+            "coverage_penalty": search.coverage_penalty != "none",
+            "replace_unknown": search.replace_unknown,
+        }
+        for name, needed in asked.items():
+            value = getattr(search, name)
+            text = f"search.{name} is {value!r}: it needs attention, model.cross_mechanism is None"
+            require(self._attends or not needed, text)
 
     def _require_prefix(self, search: SearchConfig) -> None:
         count = len(self.encoder.target.encode([search.prefix])[0])
@@ -301,7 +345,9 @@ class TranslationTask(ModelTask[Transformer]):
     @property
     def _positions(self) -> int | None:
         """The model's learned positions; None where it has others."""
-        return self.config.max_length if self.config.positions == "learned" else None
+        config: Any = self.config
+        return config.max_length if config.positions == "learned" else None
 
     def _require_positions(self, *widths: int) -> None:
-        require_positions(self.config, max(widths), "the texts")
+        if self._positions is not None:
+            require_positions(self.config, max(widths), "the texts")

@@ -8,9 +8,23 @@ import numpy as np
 
 from attnjax.mechanisms import Recurrence, table
 from attnjax.ops.linear.members.bidirectional import bidirectional
+from tests.daily import covering
 from tests.ops.linear import literal
 
 MEMBERS = table(Recurrence)
+OWN_FORM = ["log_linear", "mesa", "gated_slot"]
+"""Which are computed by more than one recurrence."""
+A_FEW = covering(
+    {
+        name: {
+            member.key,
+            *((gate.range, gate.per_token) for gate in member.gates.values()),
+            name if name in OWN_FORM else ("decays", "decay" in member.gates, member.many_values),
+        }
+        for name, member in MEMBERS.items()
+    }
+)
+"""One for each kind of gate and key, and each form: for tests of what members have from those."""
 # Two query heads per key head, V ≠ H, and more of M slots, L levels, F features than of those.
 SIZES = {"B": 2, "T": 9, "K": 2, "G": 2, "H": 3, "V": 2, "M": 4, "L": 5, "F": 6}
 FIXED = {

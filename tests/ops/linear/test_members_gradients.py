@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from attnjax.ops.linear.members.performer import orthogonal_features, performer
-from tests.ops.linear.member_cases import MEMBERS, Case, answer, call, draw
+from tests.daily import daily
+from tests.ops.linear.member_cases import A_FEW, MEMBERS, OWN_FORM, Case, answer, call, draw
 
-OWN_FORM = ["log_linear", "mesa", "gated_slot"]
 FORGETTING = [name for name, member in MEMBERS.items() if "decay" in member.gates or name == "hgrn2"]
 
 
@@ -54,7 +54,7 @@ def test_the_solution_of_mesa_has_its_derivative():
     np.testing.assert_allclose(slope, (ahead - behind) / 2e-5, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", daily(MEMBERS, A_FEW))
 def test_neither_nan_in_padding_nor_a_gate_that_closes_reaches_a_gradient(name):
     case, lengths = draw(name), np.array([6, 0])
     if name in FORGETTING:

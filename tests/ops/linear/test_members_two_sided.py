@@ -9,6 +9,7 @@ import pytest
 
 from attnjax.ops.linear.members.bidirectional import bidirectional
 from attnjax.ops.linear.members.gla import gla
+from tests.daily import covering, daily
 from tests.ops.linear.member_cases import MEMBERS, Case, answer, both, call, draw
 
 IDS = np.array([[3, 3, 3, 1, 1, 1, 1, 3, 3], [0] * 9])
@@ -32,7 +33,20 @@ def both_ways(name: str, case: Case, ids: np.ndarray) -> np.ndarray:
     return total - answer(name, case, segment_ids=np.arange(ids.size)[None])[0]
 
 
-@pytest.mark.parametrize("name", [name for name, member in MEMBERS.items() if member.two_sided])
+TWO_SIDED = {name: member for name, member in MEMBERS.items() if member.two_sided}
+# What `bidirectional` sees of a member: how it joins, what it turns, and which axes that has.
+EVERY_DAY = covering(
+    {
+        name: {
+            (member.two_sided, member.key, member.many_values),
+            *((gate.axes, gate.per_token) for gate in member.gates.values()),
+        }
+        for name, member in TWO_SIDED.items()
+    }
+)
+
+
+@pytest.mark.parametrize("name", daily(TWO_SIDED, EVERY_DAY))
 def test_both_directions_within_segments_and_lengths(name):
     case = draw(name)
     expected = np.zeros_like(answer(name, case)[0])

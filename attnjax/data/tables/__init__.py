@@ -1,0 +1,1 @@
+"""Tables of persons: numbers and classes, and what is missing."""

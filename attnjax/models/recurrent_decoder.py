@@ -1,0 +1,144 @@
+"""The decoder of recurrent networks, with attention or without."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from attnjax.models.recurrent_config import RecurrentConfig
+from attnjax.nn import KeysValues, flat_dot_general, make_attention, named
+from attnjax.nn.attention.capture import Capture
+from attnjax.nn.cells import CELLS, State
+from attnjax.nn.classic.global_attention import GlobalAttention
+from attnjax.nn.joining import Linear
+
+
+class Carry(NamedTuple):
+    """The decoder between two tokens.
+
+    Attributes:
+      states: of each layer.
+      fed: h̃, of which the last logits were made.
+      read: the sum of the attention's weights so far; of monotonic attention, the last ones.
+    """
+
+    states: tuple[State, ...]
+    fed: Float[Array, "B D"]
+    read: Float[Array, "B 1 S"]
+
+
+class RecurrentDecoder(nnx.Module):
+    """The layers between the embedded target and its logits: see `RecurrentEncoderDecoder`.
+
+    Args:
+      config: of the model.
+      options: dtype, param_dtype and rngs.
+    """
+
+    def __init__(self, config: RecurrentConfig, **options: Any) -> None:
+        dim, attends, make = config.dim, config.cross_mechanism is not None, CELLS[config.cell]
+        self.asks_first = config.order == "bahdanau"
+        self.feeds = attends and (config.input_feeding or self.asks_first)
+        self.bridge = nnx.List([linear(dim, make.kept * dim, **options) for _ in range(config.layers)])
+        widths = [2 * dim if self.feeds else dim, *[dim] * (config.layers - 1)]
+        self.cells = nnx.List([make(width, dim, **options) for width in widths])
+        self.moves_on = attends and config.choice.row.name == "monotonic"
+        self.attention: Any = _attention(config, options) if attends else None
+        self.joined = linear(2 * dim if attends else dim, dim, use_bias=False, **options)
+
+    def begin(self, memory: Float[Array, "B S D"], there: Bool[Array, "B S"]) -> Carry:
+        """Returns the state before the first token: of each direction of the encoder the last state."""
+        half = memory.shape[-1] // 2
+        last = jnp.maximum(there.sum(-1) - 1, 0)[:, None, None]
+        read_on = jnp.take_along_axis(memory[..., :half], last, axis=1)[:, 0]
+        ends = jnp.concatenate([read_on, memory[:, 0, half:]], axis=-1)
+        states = tuple(
+            tuple(jnp.split(bridge(ends), cell.kept, axis=-1))
+            for bridge, cell in zip(self.bridge, self.cells, strict=True)
+        )
+        read = jnp.zeros((memory.shape[0], 1, memory.shape[1]), jnp.float32)
+        return Carry(states, jnp.zeros_like(ends), read.at[..., 0].set(1) if self.moves_on else read)
+
+    def project(self, memory: Float[Array, "B S D"]) -> KeysValues | None:
+        """Returns the keys and values of the encoded source; None without attention."""
+        return None if self.attention is None else self.attention.project(memory)
+
+    def __call__(
+        self,
+        x: Float[Array, "B T D"],
+        carry: Carry,
+        source: KeysValues | None,
+        there: Bool[Array, "B S"],
+    ) -> tuple[Float[Array, "B T D"], Float[Array, "B 1 T S"] | None, Carry]:
+        """Returns each h̃, the attention's weights, and the state after the last token.
+
+        Args:
+          x: the embedded tokens.
+          carry: the state before them.
+          source: keys and values of the source.
+          there: True where the source has a token.
+        """
+
+        def step(carry: Carry, x: Array) -> tuple[Carry, tuple[Array, Array | None]]:
+            states, fed, read = carry
+            if source is None:
+                states = self._moved(states, x)
+                fed = jnp.tanh(self.joined(states[-1][0]))
+                return Carry(states, fed, read), (fed, None)
+            if self.asks_first:
+                context, weights = self._read(states[-1][0], source, there, read)
+                states = self._moved(states, jnp.concatenate([x, context], axis=-1))
+            else:
+                states = self._moved(states, jnp.concatenate([x, fed], axis=-1) if self.feeds else x)
+                context, weights = self._read(states[-1][0], source, there, read)
+            fed = jnp.tanh(self.joined(jnp.concatenate([context, states[-1][0]], axis=-1)))
+            read = weights if self.moves_on else read + weights
+            return Carry(states, fed, read), (fed, weights)
+
+        carry, (fed, weights) = jax.lax.scan(step, carry, jnp.moveaxis(x, 1, 0))
+        return jnp.moveaxis(fed, 0, 1), None if weights is None else jnp.moveaxis(weights, 0, 2), carry
+
+    def _moved(self, states: tuple[State, ...], x: Float[Array, "B I"]) -> tuple[State, ...]:
+        """Returns the states of all layers after an input of the first one."""
+        new = []
+        for cell, state in zip(self.cells, states, strict=True):
+            new.append(cell.step(state, cell.of_input(x)))
+            x = new[-1][0]
+        return tuple(new)
+
+    def _read(
+        self, state: Float[Array, "B D"], source: KeysValues, there: Array, read: Float[Array, "B 1 S"]
+    ) -> tuple[Float[Array, "B D"], Float[Array, "B 1 S"]]:
+        """Returns what attention reads, and its weights."""
+        more: dict[str, Any] = {"coverage": read}
+        if not isinstance(self.attention, GlobalAttention):
+            more = {"capture": Capture()} | ({"before": read} if self.moves_on else {})
+        found = self.attention(state[:, None], source, mask=there, **more)
+        assert found.weights is not None
+        return found.out[:, 0], found.weights[:, :, 0].astype(jnp.float32)
+
+
+def linear(inputs: int, outputs: int, *, axis: str = "width", **options: Any) -> Linear:
+    """Returns a linear map of vectors to others, whose axis has a logical name.
+
+    Example:
+      >>> linear(3, 4, rngs=nnx.Rngs(0)).kernel.shape
+      (3, 4)
+    """
+    return Linear(
+        inputs,
+        outputs,
+        dot_general=flat_dot_general,
+        kernel_metadata=named("embed", axis),
+        bias_metadata=named(axis),
+        **options,
+    )
+
+
+def _attention(config: RecurrentConfig, options: dict[str, Any]) -> Any:
+    choice = config.choice
+    if choice.row.name == "softmax":
+        return GlobalAttention(config.dim, choice, coverage=config.coverage, **options)
+    return make_attention(choice, config.dim, 1, **options)

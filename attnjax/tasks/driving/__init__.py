@@ -1,0 +1,1 @@
+"""Futures of cars that see each other."""

@@ -1,0 +1,1 @@
+"""Language models of documents, and the n-grams that they are compared with."""
