@@ -20,6 +20,10 @@ The generated log plants a preference of long ago: half of the 40 groups of item
 is due 16 events later or more, and of which an item comes with probability 0.8 when one is due. So the best
 possible score is known, and what reads the last 8 events alone cannot reach it. On ml-100k the bar is
 popularity, HR@10 .086 and NDCG@10 .045; the bigram is a higher one.
+
+Expect a narrow SASRec to pass popularity on ml-100k in a minute on two CPU cores (NDCG@10 .073), and to need
+more than 500 steps on the generated log: after these it has .055, where popularity has .045, the bigram .079
+and the best possible ranking .193. So what is planted is not found in that budget; no sweep was run whole.
 """
 
 from collections.abc import Iterator
