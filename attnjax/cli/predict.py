@@ -45,6 +45,14 @@ SEARCH: dict[str, tuple[Any, str]] = {
 ALSO = {"beams": ["--beam"], "replace_unknown": ["--replace-unk"]}
 """Other names of options, which other toolkits have."""
 
+RANKING: dict[str, tuple[Any, str]] = {
+    "k": (int, "items of an answer"),
+    "exclude_seen": (bool, "leave out what the user took before, or not (default: as the run's config)"),
+    "candidates": (list, "choose from these items alone; may be given again"),
+    "because": (int, "past items named with each answer; 0: none, which is much faster (default: 3)"),
+}
+"""The options of runs that recommend: fields of `RankingConfig`, with their types and what they mean."""
+
 T = TypeVar("T")
 
 
@@ -77,6 +85,7 @@ def _arguments(parser: argparse.ArgumentParser, details: str, meaning: str) -> N
     parser.add_argument("--ensemble", action="append", default=[], metavar="RUN", help=more)
     group = parser.add_argument_group("search, of runs that translate (default: as the run's config has it)")
     search_arguments(group)
+    _ranking_arguments(parser)
     weights_argument(parser)
 
 
@@ -100,6 +109,27 @@ def weights_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", metavar="last|best[:K]", default="last", help=text)
 
 
+def _ranking_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of runs that recommend."""
+    group = parser.add_argument_group("ranking, of runs that recommend")
+    group.add_argument("--user", action="append", default=[], metavar="USER", help="a user of the log")
+    text = "a history of a user that the log has not, the oldest item first, with commas between them"
+    group.add_argument("--history", action="append", default=[], metavar="ITEMS", help=text)
+    text = "an item, whose neighbours are asked for"
+    group.add_argument("--similar", action="append", default=[], metavar="ITEM", help=text)
+    for name, (kind, meaning) in RANKING.items():
+        flag = f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"
+        if kind is bool:
+            choice = argparse.BooleanOptionalAction
+            group.add_argument(flag, dest=name, action=choice, default=None, help=meaning)
+        elif kind is list:
+            group.add_argument(flag, dest=name, action="append", metavar="ITEM", help=meaning)
+        else:
+            group.add_argument(flag, dest=name, type=kind, metavar=kind.__name__.upper(), help=meaning)
+    text = "write a row for each item of each answer into a Parquet file in the place of printing them"
+    group.add_argument("--parquet", type=Path, metavar="FILE", help=text)
+
+
 def predict(options: argparse.Namespace, notify: Notify) -> int:
     """Prints the answers of a trained run to texts, or to the lines of a file or of standard input."""
     from attnjax.runs import store
@@ -111,6 +141,8 @@ def predict(options: argparse.Namespace, notify: Notify) -> int:
     others = [store.resolve(name, options.runs) for name in options.ensemble]
     given: dict[str, Any] = {"source": source, "weights": options.weights}
     answers = predictions(run, texts, search=search_changes(options), ensemble=others, **given)
+    if options.parquet is not None:
+        return _written(_with_progress(answers, total, notify), options.parquet, notify)
     shown = _json if options.json else _readable
     for text, answer in answers if sys.stdout.isatty() else _with_progress(answers, total, notify):
         print(shown(text, answer, options), flush=True)
@@ -118,8 +150,9 @@ def predict(options: argparse.Namespace, notify: Notify) -> int:
 
 
 def search_changes(options: argparse.Namespace) -> dict[str, Any]:
-    """Returns the settings of the search that the command line has."""
-    given = {name: getattr(options, name) for name in SEARCH if getattr(options, name) is not None}
+    """Returns the settings of the search, or of the ranking, that the command line has."""
+    found = {name: getattr(options, name, None) for name in (*SEARCH, *RANKING)}
+    given = {name: value for name, value in found.items() if value is not None}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
@@ -133,6 +166,11 @@ def _inputs(options: argparse.Namespace) -> tuple[Iterable[str], str | None, int
     from attnjax.data.text.lines import decoded_lines
 
     file: Path | None = options.file
+    asked = [f"items: {items}" for items in options.history]
+    asked += [*options.user, *(f"similar: {item}" for item in options.similar)]
+    if asked:
+        require(file is None, "--file comes with --user, --history or --similar: expected one of them")
+        options.texts = [*asked, *options.texts]
     if file is None:
         if options.texts:
             return options.texts, None, len(options.texts)
@@ -173,6 +211,22 @@ def _json(text: str, answer: "Prediction | None", options: argparse.Namespace) -
 
     shown = {name: getattr(options, name) for name in ("scores", "details", "alignments")}
     return json.dumps(record_of(text, answer, **shown), ensure_ascii=False)
+
+
+def _written(answers: "Iterable[tuple[str, Prediction | None]]", file: Path, notify: Notify) -> int:
+    """Writes the items of all answers, a row for each."""
+    import polars
+
+    rows: list[dict[str, Any]] = []
+    for text, answer in answers:
+        record = {} if answer is None else answer.record()
+        require("items" in record, f"--parquet is {str(file)!r}: the answers are no items")
+        for place, item in enumerate(record["items"], 1):
+            rows.append({"input": text, "rank": place, **item, "note": record.get("note")})
+    types = {"input": polars.String, "rank": polars.Int32, "note": polars.String}
+    polars.DataFrame(rows, schema_overrides=types, infer_schema_length=None).write_parquet(file)
+    notify(f"{len(rows)} rows in {file}")
+    return 0
 
 
 def _with_progress(items: Iterable[T], total: int | None, notify: Notify) -> Iterator[T]:

@@ -5,6 +5,16 @@ from attnjax.mechanisms.option import Option
 
 _NN = "attnjax.nn.latent"
 _OPS = "attnjax.ops.normalizers"
+_LENGTH = Option(
+    512, "by which weights are divided, about the tokens of a sequence", least=1, of_model="max_length"
+)
+_HSTU = Paper(
+    "Zhai et al.",
+    2024,
+    "Actions Speak Louder than Words: Trillion-Parameter Sequential Transducers for Generative "
+    "Recommendations",
+    "2402.17152",
+)
 
 ROWS: tuple[Mechanism, ...] = (
     Layer(
@@ -95,6 +105,14 @@ ROWS: tuple[Mechanism, ...] = (
         target=f"{_NN}.value_residual:ValueResidualAttention",
         paper=Paper("Zhou et al.", 2024, "Value Residual Learning", "2410.17897"),
     ),
+    Layer(
+        name="hstu",
+        formula="norm(Σ_j silu(q·k + b)/length · v) ⊙ u, with silu of the projections to q, k, v and u",
+        target=f"{_NN}.hstu:HSTUAttention",
+        scaled=True,
+        paper=_HSTU,
+        options={"length": _LENGTH},
+    ),
     Recipe(
         name="talking_heads",
         role="normalizer",
@@ -130,14 +148,15 @@ ROWS: tuple[Mechanism, ...] = (
         formula="relu(s_ij)² / length, each pair on its own",
         target=f"{_OPS}:squared_relu",
         paper=Paper("Hua et al.", 2022, "Transformer Quality in Linear Time", "2202.10447"),
-        options={
-            "length": Option(
-                512,
-                "by which weights are divided, about the tokens of a sequence",
-                least=1,
-                of_model="max_length",
-            )
-        },
+        options={"length": _LENGTH},
+    ),
+    Recipe(
+        name="silu",
+        role="normalizer",
+        formula="silu(s_ij) / length, each pair on its own",
+        target=f"{_OPS}:silu",
+        paper=_HSTU,
+        options={"length": _LENGTH},
     ),
     Layer(
         name="attention_residual",

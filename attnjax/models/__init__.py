@@ -38,11 +38,16 @@ if TYPE_CHECKING:
     from attnjax.models.hybrid_config import HybridConfig as HybridConfig
     from attnjax.models.image_and_text import ContrastiveModel as ContrastiveModel
     from attnjax.models.image_and_text import ContrastiveOutput as ContrastiveOutput
+    from attnjax.models.interest import InterestNetwork as InterestNetwork
     from attnjax.models.language_model import LanguageModel as LanguageModel
     from attnjax.models.language_model import LanguageModelCache as LanguageModelCache
     from attnjax.models.output import Encoded as Encoded
     from attnjax.models.output import EncoderOutput as EncoderOutput
     from attnjax.models.output import ModelOutput as ModelOutput
+    from attnjax.models.recommender import HistoryOutput as HistoryOutput
+    from attnjax.models.recommender import Recommender as Recommender
+    from attnjax.models.recommender_config import InterestConfig as InterestConfig
+    from attnjax.models.recommender_config import RecommenderConfig as RecommenderConfig
     from attnjax.models.recurrent import RecurrentCache as RecurrentCache
     from attnjax.models.recurrent import RecurrentEncoderDecoder as RecurrentEncoderDecoder
     from attnjax.models.recurrent_config import RecurrentConfig as RecurrentConfig

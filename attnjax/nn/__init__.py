@@ -23,6 +23,7 @@ from attnjax.nn.feed_forward import FeedForward
 from attnjax.nn.latent.attention_residual import AttentionResidual
 from attnjax.nn.latent.deltaformer import DeltaFormerAttention
 from attnjax.nn.latent.differential import DifferentialAttention
+from attnjax.nn.latent.hstu import HSTUAttention
 from attnjax.nn.latent.mla import LatentAttention
 from attnjax.nn.latent.multi_token import MultiTokenAttention
 from attnjax.nn.latent.path import PathAttention
@@ -57,6 +58,7 @@ __all__ = [
     "EncoderBlock",
     "ExpertRouting",
     "FeedForward",
+    "HSTUAttention",
     "HeadNorm",
     "KVCache",
     "KeysValues",

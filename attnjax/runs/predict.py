@@ -107,6 +107,9 @@ def _searching(
     if not isinstance(task, Searches):
         given = ", ".join([*search, *(["ensemble"] if others else [])])
         raise InputError(f"{run.name} does not search for answers: it has no use for {given}")
+    known = {field.name for field in dataclasses.fields(task.search)}
+    if other := ", ".join(sorted(search.keys() - known)):
+        raise InputError(f"{run.name} has no use for {other}: its answers take {', '.join(sorted(known))}")
     task.search = dataclasses.replace(task.search, **search)
     return task, task.joined(params, others) if others else params
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from attnjax.models.decoding.text import TextModel
 from attnjax.models.sentences import SentenceEncoder
@@ -38,7 +38,7 @@ class Task(Protocol):
     """A data source, a model, a loss and metrics, bound together.
 
     A task may have `notes` too: lines that a user should read before training begins. What else it may offer
-    are the protocols `HoldsOut`, `NamesAxes`, `StartsFrom`, `BeginsFrom`, `Predicts` and `Embeds`.
+    are the protocols `HoldsOut`, `NamesAxes`, `ReadsRows`, `StartsFrom`, `BeginsFrom`, `Predicts`, `Embeds`.
     `ModelTask` has the common parts.
     """
 
@@ -218,6 +218,25 @@ class NamesTokens(Task, Protocol):
 
     def reader(self, params: Params) -> TextModel:
         """Returns the model with the way from an input to its tokens, and to their names."""
+
+
+@runtime_checkable
+class ReadsRows(Protocol):
+    """A task of whose large tables a batch reads a few rows: training may update these alone."""
+
+    @property
+    def reads_rows(self) -> bool:
+        """True if rows that a batch does not read shall stay as they are, and so their optimiser's state."""
+
+    def touched(
+        self, batch: Mapping[str, jax.Array]
+    ) -> tuple[dict[str, jax.Array], dict[str, Int[Array, " R"]]]:
+        """Returns the batch with places among the rows for their numbers, and the rows; traceable.
+
+        Rows are by the dotted name of their parameter, sorted, without repetition, in a number that the
+        shapes of the batch decide; numbers past the last row fill them up. `loss` is then called with
+        parameters that have these rows alone.
+        """
 
 
 @runtime_checkable

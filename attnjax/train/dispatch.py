@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from attnjax.ops.engines.noted import noted_engines
 from attnjax.train.config import TrainConfig
+from attnjax.train.rows import touched_by
 from attnjax.train.sharding import ShardingPlan
 from attnjax.train.spans import Span, checkpoint_due
 from attnjax.train.state import TrainState
@@ -66,7 +67,7 @@ class Dispatcher:
         self._traced = jax.device_put(traced_values(config, hyper), plan.replicated)
         self._seed_key = jax.device_put(jax.random.key(seed), plan.replicated)
         self._chunk = jax.jit(
-            make_train_chunk(task.loss, config),
+            make_train_chunk(task.loss, config, touched_by(task)),
             donate_argnums=0,
             out_shardings=(jax.tree.map(lambda x: x.sharding, like), plan.replicated),
         )

@@ -19,6 +19,7 @@ from attnjax.train.optimizer import (
     widened,
 )
 from attnjax.train.rngs import Stream, stream_key
+from attnjax.train.rows import Touched, put_back, sizes_of, taken
 from attnjax.train.schedules import schedule
 from attnjax.train.state import TrainState, update_ema
 
@@ -44,14 +45,15 @@ def traced_values(config: TrainConfig, loss: Mapping[str, float]) -> TracedValue
     )
 
 
-def make_train_step(loss: Loss, config: TrainConfig) -> Step:
+def make_train_step(loss: Loss, config: TrainConfig, touched: Touched | None = None) -> Step:
     """Returns the function (state, batch, traced values, seed_key) → (state, metrics) of one update.
 
     Of `config` only the static fields are read. `metrics` are the task's, averaged over the batch by weight,
-    with grad_norm (before clipping) and learning_rate.
+    with grad_norm (before clipping) and learning_rate. With `touched`, rows of tables that a batch does not
+    read stay as they are: neither weight decay nor what the optimiser remembers moves them.
     """
 
-    def train_step(
+    def update(
         state: TrainState, batch: Batch, traced: TracedValues, seed_key: Key[Array, ""]
     ) -> tuple[TrainState, Metrics]:
         hyper = traced.train
@@ -64,15 +66,26 @@ def make_train_step(loss: Loss, config: TrainConfig) -> Step:
         metrics = {**metrics, "grad_norm": optax.tree.norm(grads), "learning_rate": learning_rate}
         return TrainState(state.step + 1, params, opt_state, ema), metrics
 
-    return train_step
+    if touched is None:
+        return update
+
+    def update_rows(
+        state: TrainState, batch: Batch, traced: TracedValues, seed_key: Key[Array, ""]
+    ) -> tuple[TrainState, Metrics]:
+        batch, rows = touched(batch)
+        sizes = sizes_of(state.params, rows)
+        few, metrics = update(taken(state, rows, sizes), batch, traced, seed_key)
+        return put_back(state, few, rows, sizes), metrics
+
+    return update_rows
 
 
-def make_train_chunk(loss: Loss, config: TrainConfig) -> Step:
+def make_train_chunk(loss: Loss, config: TrainConfig, touched: Touched | None = None) -> Step:
     """Returns the function of `make_train_step` over batches stacked on a leading axis of K steps.
 
     It is one `lax.scan`. Metrics come back per step, [K].
     """
-    train_step = make_train_step(loss, config)
+    train_step = make_train_step(loss, config, touched)
 
     def train_chunk(
         state: TrainState, batches: Batch, traced: TracedValues, seed_key: Key[Array, ""]

@@ -44,6 +44,10 @@ def squared_relu(scores: list[float], *_: Any) -> Any:
     return [max(s, 0) ** 2 / 5 for s in scores]
 
 
+def silu(scores: list[float], *_: Any) -> Any:
+    return [s / (1 + np.exp(-s)) / 5 for s in scores]
+
+
 def stick_breaking(scores: list[float], keys: list[int], n: int, i: int, _: Any, own: bool = False) -> Any:
     left, weights = 1.0, [0.0] * len(keys)
     for place in reversed(range(len(keys))):
@@ -78,6 +82,7 @@ def talking_heads(scores: np.ndarray, seen: np.ndarray, parameters: tuple[np.nda
 CASES: dict[str, tuple[Callable[..., dict[str, Any]], Weights, tuple[Any, ...], bool]] = {
     "cog": (lambda: {"normalizer": aj.cog()}, by_row(cog), (), False),
     "squared_relu": (lambda: {"normalizer": aj.squared_relu(5.0)}, by_row(squared_relu), (), True),
+    "silu": (lambda: {"normalizer": aj.silu(5.0)}, by_row(silu), (), True),
     "stick_breaking": (
         lambda: {"normalizer": aj.stick_breaking(OFFSET)},
         by_row(stick_breaking),
@@ -144,7 +149,9 @@ def test_is_its_formula_and_so_are_its_derivatives(name: str) -> None:
         np.testing.assert_allclose(blocks, out, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["cog", "stick_breaking", "talking_heads", "squared_relu", "adaptive_span"])
+@pytest.mark.parametrize(
+    "name", ["cog", "stick_breaking", "talking_heads", "squared_relu", "silu", "adaptive_span"]
+)
 def test_masked_nan_reaches_nothing(name: str) -> None:
     rules, _, parameters, _ = CASES[name]
     x = np.random.default_rng(1).normal(size=(S, N, H))

@@ -4,6 +4,7 @@ from attnjax.ops.normalizers.base import Normalizer, Sums, finite
 from attnjax.ops.normalizers.cog import cog
 from attnjax.ops.normalizers.entmax import entmax
 from attnjax.ops.normalizers.sigmoid import sigmoid
+from attnjax.ops.normalizers.silu import silu
 from attnjax.ops.normalizers.softmax import Softmax, softmax
 from attnjax.ops.normalizers.sparsemax import sparsemax
 from attnjax.ops.normalizers.squared_relu import squared_relu
@@ -19,6 +20,7 @@ __all__ = [
     "entmax",
     "finite",
     "sigmoid",
+    "silu",
     "softmax",
     "sparsemax",
     "squared_relu",

@@ -18,6 +18,7 @@ from attnjax.tasks.base import AS_MADE
 from attnjax.tasks.rehearsal import given_params
 from attnjax.train.config import TrainConfig
 from attnjax.train.loop import stacked_batches
+from attnjax.train.rows import Touched, touched_by
 from attnjax.train.spans import Span, next_span
 from attnjax.train.state import TrainState, initial_state
 from attnjax.train.step import Batch, Loss, Metrics, TracedValues, make_train_chunk
@@ -82,14 +83,14 @@ class PackLayout(NamedTuple):
 
 
 def make_pack_chunk(
-    loss: Loss, config: TrainConfig, layout: PackLayout
+    loss: Loss, config: TrainConfig, layout: PackLayout, touched: Touched | None = None
 ) -> Callable[[TrainState, Batch, Lanes], tuple[TrainState, Metrics]]:
     """(states, batches, lanes) → (states, metrics [W, K]), compiled once for all trials of one static config.
 
     `batches` [W, K, B, …] are each lane's own: a lane that was given to another trial is at another step. The
     states are donated. Metrics of a lane that is not alive mean nothing.
     """
-    train_chunk = make_train_chunk(loss, config)
+    train_chunk = make_train_chunk(loss, config, touched)
 
     @functools.partial(jax.jit, inline=True)  # Traced once, however often it is asked for its shapes.
     def one(state: TrainState, batches: Batch, lanes: Lanes) -> tuple[TrainState, Metrics]:
@@ -126,7 +127,7 @@ class PackProgram:
     ) -> None:
         self.task, self.config, self.layout, self._hyper = task, config, layout, dict(hyper)
         self.validation = Validation(task)
-        self.chunk = make_pack_chunk(task.loss, config, layout)
+        self.chunk = make_pack_chunk(task.loss, config, layout, touched_by(task))
         self.copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
         self._compiled = False
         # A program of its own, as in a run: inside a larger one its bits might be others.

@@ -183,6 +183,23 @@ def mixture_of_attention(layer: Layer, x: np.ndarray) -> np.ndarray:
     return joined(layer, heads)
 
 
+def hstu(layer: Layer, x: np.ndarray) -> np.ndarray:
+    def silu(y: Any) -> np.ndarray:
+        return np.asarray(y) / (1 + np.exp(-np.asarray(y)))
+
+    parts = (layer.query, layer.key, layer.value, layer.output_gate.up)
+    query, keys, values, gate = (silu(weight(part, x)) for part in parts)
+    query, keys, shared = turned(query), turned(keys), layer.heads // layer.kv_heads
+    heads = np.zeros((len(x), layer.heads, values.shape[-1]))
+    for n in range(layer.heads):
+        for t in range(len(x)):
+            for s in range(t + 1):
+                heads[t, n] += silu(query[t, n] @ keys[s, n // shared]) / 7 * values[s, n // shared]
+    for t in range(len(x)):
+        heads[t] = (heads[t] - heads[t].mean()) / np.sqrt(heads[t].var() + 1e-6) * gate[t]
+    return joined(layer, heads)
+
+
 LITERAL: dict[str, Callable[[Layer, np.ndarray], np.ndarray]] = {
     "mla": mla,
     "mla(query_rank=5)": mla,
@@ -191,6 +208,7 @@ LITERAL: dict[str, Callable[[Layer, np.ndarray], np.ndarray]] = {
     "path": path,
     "multi_token(queries=3, keys=4)": multi_token,
     "deltaformer": deltaformer,
+    "hstu(length=7)": hstu,
     "tensor_product(rank=2, query_rank=3)": tensor_product,
     "mixture_of_attention(active=2)": mixture_of_attention,
 }

@@ -30,6 +30,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "multi_token": {"heads": 4, "kv_heads": 2, "rope": "halves"},
     "deltaformer": {"heads": 4, "kv_heads": 2, "rope": "halves"},
     "tensor_product": {"rope": "halves"},
+    "hstu": {"heads": 4, "kv_heads": 2, "rope": "halves"},
     "mixture_of_depths": {"rope": "halves"},
     "mixture_of_attention": {"heads": 3, "head_dim": 4, "rope": "halves"},
 }

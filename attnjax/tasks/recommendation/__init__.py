@@ -1,0 +1,1 @@
+"""Recommendation: what a user takes next, ranked among all items."""
