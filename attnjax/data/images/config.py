@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from attnjax.config import require, require_seed
 from attnjax.data.synthetic.config import require_whole
 
+Kind = Literal["scenes", "digits"]
 CELL = 6
 """Pixels of a side of a cell."""
 
@@ -31,6 +33,60 @@ class MosaicData:
         for name in ("rows", "apart", "evaluation_examples"):
             require_whole(name, getattr(self, name), 1)
         require_whole("columns", self.columns, self.apart + 1)
+        require(
+            math.isfinite(self.noise) and self.noise >= 0,
+            f"data.noise is {self.noise!r}: it must be 0 or more",
+        )
+        require_seed("data.seed", self.seed)
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Changes of images in training; each image of each step has its own."""
+
+    crop: int = 0
+    """Pixels by which an image is moved at most, each way; the border is repeated."""
+    flip: float = 0.0
+    """Share of images that are turned, left to right."""
+    colour: float = 0.0
+    """Most that contrast and brightness of each channel change, as a share of the whole range."""
+    cutout: float = 0.0
+    """Side of a grey square somewhere, as a share of the image's (arXiv:1708.04552); 0: there is none."""
+
+    def __post_init__(self) -> None:
+        require_whole("augment.crop", self.crop, 0)
+        for name in ("flip", "colour", "cutout"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"data.augment.{name} is {value!r}: it must lie in [0, 1]")
+
+    @property
+    def any(self) -> bool:
+        """True if anything is changed at all."""
+        return self != AugmentConfig()
+
+
+@dataclass(frozen=True)
+class SceneData:
+    """Drawn scenes of two groups of things, with captions."""
+
+    kind: Kind = "scenes"
+    """One to three coloured shapes on either side, or two digits."""
+    examples: int = 20_000
+    """Scenes to train on."""
+    evaluation_examples: int = 1000
+    """Scenes of each held-out part."""
+    noise: float = 0.05
+    """Standard deviation of what is added to each pixel, which is in 0 to 1."""
+    seed: int = 0
+    """Decides all scenes; those of each part have a stream of their own."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.kind in get_args(Kind),
+            f"data.kind is {self.kind!r}: expected one of {', '.join(get_args(Kind))}",
+        )
+        for name in ("examples", "evaluation_examples"):
+            require_whole(name, getattr(self, name), 1)
         require(
             math.isfinite(self.noise) and self.noise >= 0,
             f"data.noise is {self.noise!r}: it must be 0 or more",
