@@ -41,6 +41,7 @@ TOUCHED_BY = {
     "jinja2": "attnjax/data/text/chat.py",
     "optuna": "attnjax/sweeps/search.py",
     "orbax": "attnjax/train/checkpoint.py",
+    "PIL": "attnjax/data/images/files.py",
     "ray": "attnjax/sweeps/on_ray.py",
     "sacrebleu": "attnjax/tasks/metrics/text.py",
     "transformers": "attnjax/pretrained/verify.py",

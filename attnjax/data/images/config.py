@@ -81,10 +81,8 @@ class SceneData:
     """Decides all scenes; those of each part have a stream of their own."""
 
     def __post_init__(self) -> None:
-        require(
-            self.kind in get_args(Kind),
-            f"data.kind is {self.kind!r}: expected one of {', '.join(get_args(Kind))}",
-        )
+        kinds = get_args(Kind)
+        require(self.kind in kinds, f"data.kind is {self.kind!r}: expected one of {', '.join(kinds)}")
         for name in ("examples", "evaluation_examples"):
             require_whole(name, getattr(self, name), 1)
         require(

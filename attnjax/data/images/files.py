@@ -126,9 +126,7 @@ def _opened(path: Path) -> Image.Image:
     except UnidentifiedImageError:
         raise InputError(f"{path}: it is no image that Pillow reads") from None
     except Image.DecompressionBombError:
-        raise InputError(
-            f"{path}: it has more than {MOST_MEGAPIXELS} megapixels, the most there may be"
-        ) from None
+        raise InputError(f"{path}: it has more than {MOST_MEGAPIXELS} megapixels") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: it is broken ({error})") from None
     pixels = size[0] * size[1]

@@ -79,8 +79,9 @@ def scenes(data: SceneData, count: int, part: Split, *, unseen: bool = False) ->
     """Returns drawn scenes.
 
     A group lies in two by two of five by five cells, the two side by side or one above the other with a cell
-    between them, so that one relation holds and no other. A fifth of the combinations of colour and shape (of one digit with another) is kept
-    from training: others are in every scene of `unseen`, in one of both groups at least.
+    between them, so that one relation holds and no other. A fifth of the combinations of colour and shape (of
+    one digit with another) is kept from training: they are in every scene of `unseen`, in one of both groups
+    at least.
 
     Args:
       data: the kind, the noise and the seed.

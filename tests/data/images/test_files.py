@@ -16,10 +16,8 @@ from attnjax.data.images.files import png, read_image, usable
 from attnjax.data.images.labelled import read_folder, read_idx, read_idx_pair, read_npz
 
 
-def saved(path: Path, values: np.ndarray, mode: str | None = None, **options) -> Path:
-    Image.fromarray(values, mode).save(path, **options) if mode else Image.fromarray(values).save(
-        path, **options
-    )
+def saved(path: Path, values: np.ndarray) -> Path:
+    Image.fromarray(values).save(path)
     return path
 
 
