@@ -1,7 +1,7 @@
 """The configs of models, free of jax, so that the command line can read them at once."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 from attnjax.config import require
 from attnjax.mechanisms import Layer, Mechanism, Recipe, over_layers, read
@@ -13,6 +13,8 @@ from attnjax.models.checks import require_positive
 class TransformerConfig(BlockConfig):
     """The settings of an encoder-decoder Transformer."""
 
+    may_read_as_it_is: ClassVar[bool] = False
+    """True where the decoder may read a source that goes through no blocks."""
     encoder_layers: int = 2
     """Blocks that read the source."""
     decoder_layers: int = 2
@@ -25,6 +27,8 @@ class TransformerConfig(BlockConfig):
     """Numbers of a frame of sound, where the source is frames and no tokens; None: it is tokens."""
     max_vectors: int = 1500
     """Vectors of frames for which there are positions; two frames make one."""
+    cross_gate: bool = False
+    """True if what a layer adds of the source is multiplied by tanh(a), of an a that starts at 0."""
     tied_bias: bool = False
     """True if the output has a bias where its matrix is the embedding of the target."""
     tied_scale: float = 1.0
@@ -32,7 +36,7 @@ class TransformerConfig(BlockConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("encoder_layers", "decoder_layers"):
+        for name in ("encoder_layers", "decoder_layers")[self.may_read_as_it_is :]:
             require_positive(name, getattr(self, name))
         for name in ("frames", "max_vectors"):
             if getattr(self, name) is not None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from attnjax.config import require, require_seed
@@ -71,7 +72,7 @@ class SceneData:
 
     kind: Kind = "scenes"
     """One to three coloured shapes on either side, or two digits."""
-    examples: int = 20_000
+    examples: int = 12_000
     """Scenes to train on."""
     evaluation_examples: int = 1000
     """Scenes of each held-out part."""
@@ -90,3 +91,35 @@ class SceneData:
             f"data.noise is {self.noise!r}: it must be 0 or more",
         )
         require_seed("data.seed", self.seed)
+
+
+@dataclass(frozen=True)
+class CaptionData(SceneData):
+    """Images with captions: drawn scenes, or files of your own."""
+
+    captions: Path | None = None
+    """Your captions: COCO's JSON, Karpathy's, or Flickr8k's token file; None: scenes are drawn."""
+    images: Path | None = None
+    """The folder that the names of your images are in."""
+    holdout: float = 0.1
+    """Share of your images held out for each part that the captions do not name."""
+    leave_out_broken: bool = False
+    """Leave out images that cannot be read; else they are named and nothing starts."""
+    vocab_size: int = 4000
+    """Most pieces of captions to learn, by byte-pair encoding."""
+    max_length: int = 64
+    """The longest caption that is accepted, in tokens, with its two end marks."""
+    blind: bool = False
+    """True if every image is grey: what captions are worth that know none, the baseline."""
+    augment: AugmentConfig = AugmentConfig()
+    """Changes of images in training; to turn an image makes left of it right."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 < self.holdout < 0.5, f"data.holdout is {self.holdout}: it must lie between 0 and 0.5")
+        require_whole("vocab_size", self.vocab_size, 16)
+        require_whole("max_length", self.max_length, 3)
+        require(
+            (self.captions is None) == (self.images is None),
+            "data.captions and data.images come together: a file of captions, and the folder of their images",
+        )

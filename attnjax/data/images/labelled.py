@@ -18,7 +18,7 @@ _IDX_BYTES = 8
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledImages:
     """Images of one size and their labels.
 
     Attributes:
@@ -34,7 +34,7 @@ class Labelled:
     notes: tuple[str, ...] = field(default=())
 
 
-def read_folder(folder: Path, *, side: int, channels: int = 3, leave_out: bool = False) -> Labelled:
+def read_folder(folder: Path, *, side: int, channels: int = 3, leave_out: bool = False) -> LabelledImages:
     """Returns the images of a folder with a folder for each label, in the order of names.
 
     Args:
@@ -63,7 +63,7 @@ def read_folder(folder: Path, *, side: int, channels: int = 3, leave_out: bool =
     fits, problems = usable((file for file, _ in files), leave_out=leave_out, check=read)
     labels = [label for (_, label), fit in zip(files, fits, strict=True) if fit]
     notes = (f"left out: {broken(problems, len(fits))}",) if problems else ()
-    return Labelled(np.stack(images), np.array(labels, np.int32), tuple(names), notes)
+    return LabelledImages(np.stack(images), np.array(labels, np.int32), tuple(names), notes)
 
 
 def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
@@ -93,7 +93,7 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
-def read_idx_pair(images: Path, labels: Path) -> Labelled:
+def read_idx_pair(images: Path, labels: Path) -> LabelledImages:
     """Returns grey images and their labels from two IDX files.
 
     Raises:
@@ -103,7 +103,7 @@ def read_idx_pair(images: Path, labels: Path) -> Labelled:
     return _checked(pixels, numbers, f"{images}, {labels}")
 
 
-def read_npz(path: Path) -> Labelled:
+def read_npz(path: Path) -> LabelledImages:
     """Returns the images and labels of an npz archive with the arrays "images" and "labels".
 
     Images are [n, Y, X] or [n, Y, X, C], unsigned bytes; labels [n], whole numbers from 0.
@@ -124,7 +124,7 @@ def read_npz(path: Path) -> Labelled:
     return _checked(pixels, numbers, str(path))
 
 
-def _checked(images: np.ndarray, labels: np.ndarray, place: str) -> Labelled:
+def _checked(images: np.ndarray, labels: np.ndarray, place: str) -> LabelledImages:
     shapes = f"images {images.dtype}{list(images.shape)}, labels {labels.dtype}{list(labels.shape)}"
     require(
         images.dtype == np.uint8
@@ -138,4 +138,4 @@ def _checked(images: np.ndarray, labels: np.ndarray, place: str) -> Labelled:
     require(int(labels.min()) >= 0, f"{place}: label {int(labels.min())}: expected 0 or more")
     pixels = images[..., None] if images.ndim == 3 else images
     names = tuple(map(str, range(int(labels.max()) + 1)))
-    return Labelled(pixels, labels.astype(np.int32), names)
+    return LabelledImages(pixels, labels.astype(np.int32), names)

@@ -28,7 +28,7 @@ _DARKEST = 60
 
 
 class Scene(NamedTuple):
-    """What an image shows.
+    """The things of an image, in words.
 
     Attributes:
       phrases: the words for the first and the second group, such as "a red ring".
@@ -121,7 +121,7 @@ def scenes(data: SceneData, count: int, part: Split, *, unseen: bool = False) ->
 
 
 Thing = tuple[int, np.ndarray, tuple[int, ...]]
-"""How many of it there are, its pixels, and their colour."""
+"""The number of a thing, its pixels, and their colour."""
 
 
 def _shapes(rng: np.random.Generator, unseen: bool) -> Iterator[tuple[tuple[Thing, Thing], tuple[str, str]]]:
