@@ -123,3 +123,40 @@ class CaptionData(SceneData):
             (self.captions is None) == (self.images is None),
             "data.captions and data.images come together: a file of captions, and the folder of their images",
         )
+
+
+@dataclass(frozen=True)
+class RecognitionData:
+    """Images with labels: scikit-learn's digits, or what lies at a path."""
+
+    path: Path | None = None
+    """An npz archive, a folder with MNIST's four IDX files, or a folder of images for each label (in train
+    and test, or in one); None: scikit-learn's 1,797 digits of 8 × 8 pixels."""
+    side: int = 32
+    """Pixels to which images of a folder are resized; others stay as they are."""
+    channels: int = 3
+    """Numbers of a pixel of images of a folder; others stay as they are."""
+    holdout: float = 0.15
+    """Share of the images held out for validation, and for the test where none is given."""
+    most: int | None = None
+    """Images to train on, the first ones in the order of the seed; None: all."""
+    leave_out_broken: bool = False
+    """Leave out images that cannot be read; else they are named and nothing starts."""
+    augment: AugmentConfig = AugmentConfig()
+    """Changes of images in training."""
+    mixup: float = 0.0
+    """α of mixup (arXiv:1710.09412); 0: there is none."""
+    seed: int = 0
+    """Decides the split, the order of the batches and the changes."""
+
+    def __post_init__(self) -> None:
+        require(0 < self.holdout < 0.5, f"data.holdout is {self.holdout}: it must lie between 0 and 0.5")
+        require_whole("side", self.side, 2)
+        require(self.channels in (1, 3), f"data.channels is {self.channels!r}: it must be 1 or 3")
+        if self.most is not None:
+            require_whole("most", self.most, 1)
+        require(
+            math.isfinite(self.mixup) and self.mixup >= 0,
+            f"data.mixup is {self.mixup!r}: it must be 0 or more",
+        )
+        require_seed("data.seed", self.seed)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from attnjax.config import require, traced
+from attnjax.config import require
 from attnjax.tasks.config import CrossEntropyConfig
 
 
@@ -11,7 +11,7 @@ from attnjax.tasks.config import CrossEntropyConfig
 class CaptionLossConfig(CrossEntropyConfig):
     """The cross-entropy of words, and the penalty of attention that leaves parts of an image out."""
 
-    doubly_stochastic: float = traced(0.0)
+    doubly_stochastic: float = 0.0
     """λ of the penalty λ·mean_i (1 - Σ_t α_ti)² over patches i (Show, Attend and Tell); 0: there is none."""
 
     def __post_init__(self) -> None:

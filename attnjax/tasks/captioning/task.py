@@ -145,10 +145,10 @@ class CaptioningTask(ModelTask[Captioner]):
         """
         target, labels = batch["target"][:, :-1], batch["target"][:, 1:]
         smoothing = hyper.get("label_smoothing", self._loss.label_smoothing)
-        weight = hyper.get("doubly_stochastic", self._loss.doubly_stochastic)
+        weight = self._loss.doubly_stochastic
         given = batch["source"], batch["source_lengths"], target
         counted = labels != PAD
-        if isinstance(weight, float) and weight == 0:
+        if weight == 0:
             output = model(*given, dropout=dropout)
             return smoothed_cross_entropy(output.logits, labels, counted, smoothing)
         last = self.config.decoder_layers - 1
@@ -268,7 +268,7 @@ class CaptioningTask(ModelTask[Captioner]):
         return found
 
     def _text(self, tokens: np.ndarray, count: int) -> str:
-        return self.texts.tokenizer.decode(tokens[:count].tolist())
+        return " ".join(self.texts.tokenizer.decode(tokens[:count].tolist()).split())
 
     def _captioned(self, shown: Shown, found: Found) -> Caption:
         """Returns the best caption that was found for an image, and others in it."""
