@@ -1,4 +1,4 @@
-"""What scikit-learn has for recognition: its digits, and a baseline. The only file that touches it."""
+"""Digits and a baseline from scikit-learn. The only file that touches it."""
 
 import numpy as np
 

@@ -53,7 +53,7 @@ GREY = 128
 """The pixels of an image that is left out."""
 
 
-class Shown(NamedTuple):
+class GivenImage(NamedTuple):
     """An image to caption: its pixels, and its name for files."""
 
     pixels: UInt8[np.ndarray, "Y X C"]
@@ -180,7 +180,7 @@ class CaptioningTask(ModelTask[Captioner]):
         return evaluated(
             tests,
             images=lambda part, rows: self._pixels(part, rows),
-            write=lambda images: self.predict(params, [Shown(image) for image in images]),
+            write=lambda images: self.predict(params, [GivenImage(image) for image in images]),
             pointing=lambda part: self.pointing(params, part),
             folder=folder,
         )
@@ -208,12 +208,12 @@ class CaptioningTask(ModelTask[Captioner]):
             chance += said[1]
         return {"pointing %": 100 * float(np.mean(hits)), "by chance %": 100 * float(np.mean(chance))}
 
-    def read_input(self, text: str) -> Shown:
+    def read_input(self, text: str) -> GivenImage:
         """Returns the image in a file. Raises InputError where it is none."""
         path = Path(text)
-        return Shown(read_image(path, self.config.image, self.config.channels), path.stem)
+        return GivenImage(read_image(path, self.config.image, self.config.channels), path.stem)
 
-    def predict(self, params: Params, inputs: Sequence[Shown]) -> list[Caption]:
+    def predict(self, params: Params, inputs: Sequence[GivenImage]) -> list[Caption]:
         """Returns the caption of each image, with what each word looked at."""
         found = self._found(params, np.stack([one.pixels for one in inputs]), self.search)
         rows = (jax.tree.map(lambda x, row=row: x[row], found) for row in range(len(inputs)))
@@ -270,7 +270,7 @@ class CaptioningTask(ModelTask[Captioner]):
     def _text(self, tokens: np.ndarray, count: int) -> str:
         return " ".join(self.texts.tokenizer.decode(tokens[:count].tolist()).split())
 
-    def _captioned(self, shown: Shown, found: Found) -> Caption:
+    def _captioned(self, shown: GivenImage, found: Found) -> Caption:
         """Returns the best caption that was found for an image, and others in it."""
         side = self.config.image // self.config.patch
         ranked: dict[str, Caption] = {}

@@ -38,7 +38,7 @@ DRAWN = 6
 SAMPLES = 12
 
 
-class Seen(NamedTuple):
+class Recognised(NamedTuple):
     """The output for images: logits of labels, and where the last layer looked, if that is attention."""
 
     logits: Float[Array, "B L"]
@@ -184,8 +184,8 @@ class RecognitionTask(ModelTask[VisionTransformer]):
     def _one_hot(self, labels: np.ndarray) -> np.ndarray:
         return np.eye(len(self.names), dtype=np.float32)[labels]
 
-    def _seen(self, params: Params, images: UInt8[np.ndarray, "B Y X C"]) -> Seen:
-        seen: Seen = self.infer(_seen, params, {"images": normalised(of_unit(images))})
+    def _seen(self, params: Params, images: UInt8[np.ndarray, "B Y X C"]) -> Recognised:
+        seen: Recognised = self.infer(_seen, params, {"images": normalised(of_unit(images))})
         return seen
 
     def _picture(self, images: np.ndarray, given: np.ndarray, looks: np.ndarray) -> Any:
@@ -202,7 +202,7 @@ class RecognitionTask(ModelTask[VisionTransformer]):
         return overlays(shown, [one.text for one in shown])
 
 
-def _seen(model: VisionTransformer, arrays: Mapping[str, jax.Array]) -> Seen:
+def _seen(model: VisionTransformer, arrays: Mapping[str, jax.Array]) -> Recognised:
     """Returns logits, and the weights of patches: those of the class token, or the mean over patches."""
     config = model.config
     last = config.layers - 1
@@ -211,7 +211,7 @@ def _seen(model: VisionTransformer, arrays: Mapping[str, jax.Array]) -> Seen:
     assert output.logits is not None
     weights = output.weights.get(f"blocks.{last}.attention")
     if weights is None:
-        return Seen(output.logits, None)
+        return Recognised(output.logits, None)
     first = int(config.class_token) + config.registers
     rows = weights[:, :, :1] if config.pooling == "class" else weights[:, :, first:]
-    return Seen(output.logits, rows.mean((1, 2))[:, first:])
+    return Recognised(output.logits, rows.mean((1, 2))[:, first:])
