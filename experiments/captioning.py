@@ -9,6 +9,7 @@ attnjax run captioning --data.captions captions.json --data.images photos --mode
 attnjax predict RUN picture.png --search.beams 5
 """
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,6 +73,19 @@ class ShowAttendTell(Captioning):
         cross_mechanism="additive",
     )
     loss: CaptionLossConfig = CaptionLossConfig(doubly_stochastic=0.1)
+
+
+@experiment(name="emoji")
+@dataclass(frozen=True)
+class Emoji(Captioning):
+    """Name emoji in several languages, asked for by a tag; `python scripts/emoji.py` makes their files."""
+
+    model: CaptionerConfig = CaptionerConfig(
+        dim=96, heads=4, encoder_layers=2, decoder_layers=2, image=64, patch=8, stem="convolution"
+    )
+    data: CaptionData = CaptionData(vocab_size=3000)
+    train: TrainConfig = dataclasses.replace(TRAIN, dropout=0.1)
+    loss: CaptionLossConfig = CaptionLossConfig(label_smoothing=0.1)
 
 
 @sweep(Captioning, metric="unseen combinations/exact match %", mode="max", base={"train.steps": 600})

@@ -1,7 +1,7 @@
 """Images with captions in parts, ready to train on: drawn ones, and files that are read when asked for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ from attnjax.data.images.scenes import SEEN, UNSEEN, scenes
 from attnjax.data.synthetic.questions import Split
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+KEPT_BYTES = 2**28
+"""Of the decoded images of a part: where they are no more, each file is read once."""
 _MIDDLE, _SPREAD = 0.5, 0.25
 
 
@@ -35,6 +37,7 @@ class Pictures:
     files: Sequence[Path] = ()
     regions: Sequence[tuple[int, ...]] = ()
     owner: UInt8[np.ndarray, "n Y X"] | None = None
+    _kept: dict[tuple[int, int, int], np.ndarray] = field(default_factory=dict, init=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -47,7 +50,13 @@ class Pictures:
         """
         if self.pixels is not None:
             return self.pixels[np.asarray(rows, np.intp)]
-        return np.stack([read_image(self.files[row], side, channels) for row in rows])
+        if len(self) * side * side * channels > KEPT_BYTES:
+            return np.stack([read_image(self.files[row], side, channels) for row in rows])
+        size = (side, channels)
+        for row in rows:
+            if (row, *size) not in self._kept:
+                self._kept[row, *size] = read_image(self.files[row], side, channels)
+        return np.stack([self._kept[row, *size] for row in rows])
 
 
 def of_unit(pixels: UInt8[np.ndarray, "B Y X C"]) -> Float32[np.ndarray, "B Y X C"]:

@@ -20,25 +20,33 @@ COLUMNS = {"exact match %": any_exact, "CIDEr-D": cider, "BLEU-4": bleu_of_sever
 
 
 def evaluated(
-    parts: Mapping[str, Pictures],
+    parts: Mapping[str, tuple[Pictures, str]],
     *,
     images: Callable[[Pictures, Sequence[int]], np.ndarray],
-    write: Callable[[np.ndarray], list[Caption]],
+    write: Callable[[np.ndarray, str], list[Caption]],
     pointing: Callable[[Pictures], dict[str, float]],
     folder: Path,
 ) -> Evaluation:
-    """Returns the scores of each part, seen and in grey; writes captions.png into the folder."""
+    """Returns the scores of each part, seen and in grey; writes captions.png into the folder.
+
+    Args:
+      parts: the images of each row, with the beginning of their captions that is given.
+      images: returns the pixels of some images of a part.
+      write: returns captions of pixels, that begin as given.
+      pointing: returns the pointing game of a part.
+      folder: for the picture.
+    """
     metrics: dict[str, dict[str, float]] = {}
     samples: list[dict[str, str]] = []
     drawn: list[Caption] = []
-    for name, part in parts.items():
+    for name, (part, beginning) in parts.items():
         pixels = images(part, range(len(part)))
-        written = write(pixels)
+        written = write(pixels, beginning)
         metrics[name] = _scores(written, part) | pointing(part) | {"examples": len(part)}
-        grey = write(np.full_like(pixels[:1], 128))
+        grey = write(np.full_like(pixels[:1], 128), beginning)
         metrics[GREY_ROW.format(name)] = _scores(grey * len(part), part) | {"examples": len(part)}
-        samples += _samples(name, written, part, SAMPLES // len(parts))
-        drawn += written[:DRAWN]
+        samples += _samples(name, written, part, max(1, SAMPLES // len(parts)))
+        drawn += written[: DRAWN if len(parts) < 3 else 1]
     figure = folder / "captions.png"
     save(overlays(drawn, [one.text for one in drawn]), figure)
     return Evaluation(metrics, samples, [figure])

@@ -39,7 +39,7 @@ from attnjax.tasks.captioning.caption import Caption
 from attnjax.tasks.captioning.config import CaptionLossConfig
 from attnjax.tasks.captioning.evaluation import evaluated
 from attnjax.tasks.captioning.pointing import by_word, points, words_of
-from attnjax.tasks.captioning.texts import CaptionTexts
+from attnjax.tasks.captioning.texts import CaptionTexts, in_language, untagged
 from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.tasks.metrics.captions import any_exact, cider
 from attnjax.tasks.model_task import ModelTask, require_positions
@@ -161,15 +161,22 @@ class CaptioningTask(ModelTask[Captioner]):
         return loss + weight * extra, {**metrics, "doubly_stochastic": extra}
 
     def validate(self, params: Params) -> dict[str, float]:
-        """Returns exact match in percent and CIDEr-D on the first few hundred validation images."""
+        """Returns exact match in percent and CIDEr-D on the first few hundred validation images.
+
+        Where captions have tags it is of the first of them.
+        """
         part, rows = self._parts[VALIDATION], self._validated
-        found = self._found(params, self._pixels(part, rows), GREEDY)
-        outputs = [
-            self._text(tokens[0], counts[0])
-            for tokens, counts in zip(found.tokens, found.counts, strict=True)
-        ]
-        references = [part.captions[row] for row in rows]
-        return {"exact_match": any_exact(outputs, references), "cider": cider(outputs, references)}
+        captions = [tuple(map(untagged, part.captions[row])) for row in rows]
+        search = GREEDY
+        if self.texts.tags:
+            tag = self.texts.tags[0]
+            part = in_language(part, tag)
+            rows, search = range(min(len(rows), len(part))), dataclasses.replace(GREEDY, prefix=tag)
+            captions = [part.captions[row] for row in rows]
+        found = self._found(params, self._pixels(part, rows), search)
+        pairs = zip(found.tokens, found.counts, strict=True)
+        outputs = [self._text(tokens[0], counts[0]) for tokens, counts in pairs]
+        return {"exact_match": any_exact(outputs, captions), "cider": cider(outputs, captions)}
 
     def evaluate(self, params: Params, folder: Path) -> Evaluation:
         """Returns a table over the test parts, samples, and pictures of what words looked at.
@@ -177,10 +184,19 @@ class CaptioningTask(ModelTask[Captioner]):
         Each part has a row in which the trained model sees grey in the place of images.
         """
         tests = {name: part for name, part in self._parts.items() if name not in (TRAIN, VALIDATION)}
+        rows = {name: (part, self.search.prefix) for name, part in tests.items()}
+        if self.texts.tags:
+            asked = [(name, tag) for name in tests for tag in self.texts.tags]
+            rows = {f"{name} {tag}": (in_language(tests[name], tag), tag) for name, tag in asked}
+            rows = {name: row for name, row in rows.items() if len(row[0])}
         return evaluated(
-            tests,
+            rows,
             images=lambda part, rows: self._pixels(part, rows),
-            write=lambda images: self.predict(params, [GivenImage(image) for image in images]),
+            write=lambda images, beginning: self._written(
+                params,
+                [GivenImage(image) for image in images],
+                dataclasses.replace(self.search, prefix=beginning),
+            ),
             pointing=lambda part: self.pointing(params, part),
             folder=folder,
         )
@@ -215,7 +231,10 @@ class CaptioningTask(ModelTask[Captioner]):
 
     def predict(self, params: Params, inputs: Sequence[GivenImage]) -> list[Caption]:
         """Returns the caption of each image, with what each word looked at."""
-        found = self._found(params, np.stack([one.pixels for one in inputs]), self.search)
+        return self._written(params, inputs, self.search)
+
+    def _written(self, params: Params, inputs: Sequence[GivenImage], search: SearchConfig) -> list[Caption]:
+        found = self._found(params, np.stack([one.pixels for one in inputs]), search)
         rows = (jax.tree.map(lambda x, row=row: x[row], found) for row in range(len(inputs)))
         return [self._captioned(one, row) for one, row in zip(inputs, rows, strict=True)]
 
@@ -268,7 +287,7 @@ class CaptioningTask(ModelTask[Captioner]):
         return found
 
     def _text(self, tokens: np.ndarray, count: int) -> str:
-        return " ".join(self.texts.tokenizer.decode(tokens[:count].tolist()).split())
+        return untagged(" ".join(self.texts.tokenizer.decode(tokens[:count].tolist()).split()))
 
     def _captioned(self, shown: GivenImage, found: Found) -> Caption:
         """Returns the best caption that was found for an image, and others in it."""
@@ -279,7 +298,10 @@ class CaptioningTask(ModelTask[Captioner]):
             if ranked and (text in ranked or score == -np.inf):
                 continue
             pieces = self.texts.tokenizer.names(tokens[:count].tolist())
-            maps = by_word(weights[:count], pieces) if pieces else np.zeros((0, side * side))
+            weights = weights[:count]
+            if pieces[:1] and pieces[0] in self.texts.tags:
+                pieces, weights = pieces[1:], weights[1:]
+            maps = by_word(weights, pieces) if pieces else np.zeros((0, side * side))
             words = ["".join(pieces[i] for i in own).replace("▁", "") for own in words_of(pieces)]
             numbers = float(logs[: count + 1].sum()), float(score)
             grids = maps.reshape(-1, side, side)

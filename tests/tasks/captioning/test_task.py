@@ -19,6 +19,7 @@ from attnjax.nn import Capture
 from attnjax.tasks.captioning.caption import Caption, blended
 from attnjax.tasks.captioning.config import CaptionLossConfig
 from attnjax.tasks.captioning.task import CaptioningTask
+from attnjax.tasks.captioning.texts import in_language
 from attnjax.tasks.translation.config import SearchConfig
 
 MODEL = CaptionerConfig(
@@ -185,6 +186,43 @@ def test_own_images_are_split_by_their_captions_or_by_the_seed(tmp_path: Path) -
     parts, notes = own_pictures(dataclasses.replace(data, leave_out_broken=True))
     assert sum(map(len, parts.values())) == 9
     assert "1 of 10 images" in notes[0]
+
+
+def test_a_tag_asks_for_a_language(tmp_path: Path) -> None:
+    words = {"<de>": "Nummer", "<en>": "number"}
+    for number in range(10):
+        Image.new("L", (4, 4), 20 * number).save(tmp_path / f"{number}.png")
+    images = [
+        {
+            "filename": f"{number}.png",
+            "split": "val" if number == 8 else "test" if number == 9 else "train",
+            "sentences": [{"raw": f"{tag} {word} {number}"} for tag, word in words.items()],
+        }
+        for number in range(10)
+    ]
+    del images[9]["sentences"][0]
+    path = tmp_path / "captions.json"
+    path.write_text(json.dumps({"images": images}))
+    small = dataclasses.replace(MODEL, image=4, patch=2)
+    data = CaptionData(captions=path, images=tmp_path)
+    task = CaptioningTask(data, small, loss=LOSS, batch_size=4)
+    assert task.texts.tags == ("<de>", "<en>")
+    for tokens in task.batch(0)["target"]:
+        tag, first, *_ = task.texts.tokenizer.names(tokens[1:].tolist())
+        assert words[tag][0] in first
+    test = in_language(task._parts["test"], "<en>")
+    assert (test.captions, len(in_language(task._parts["test"], "<de>"))) == ([("number 9",)], 0)
+    params = jax.jit(task.init)(jax.random.key(0))
+    search = SearchConfig(prefix="<de>")
+    task.search = search
+    given = task.read_input(str(tmp_path / "3.png"))
+    found = task._found(params, given.pixels[None], search)
+    assert task.texts.tokenizer.names(found.tokens[0, 0, :1].tolist()) == ["<de>"]
+    (one,) = task.predict(params, [given])
+    assert "<de>" not in (one.text, *one.words)
+    assert len(one.maps) == len(one.words)
+    task.save(tmp_path)
+    assert CaptioningTask(data, small, loss=LOSS, batch_size=4, folder=tmp_path).texts.tags == task.texts.tags
 
 
 def test_settings_and_images_that_do_not_fit_are_refused(task, tmp_path: Path) -> None:
