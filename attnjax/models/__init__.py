@@ -6,6 +6,8 @@ The names are imported on first use, so that reading a config does not load jax.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from attnjax.models.captioner import Captioner as Captioner
+    from attnjax.models.captioner_config import CaptionerConfig as CaptionerConfig
     from attnjax.models.config import LanguageModelConfig as LanguageModelConfig
     from attnjax.models.config import TransformerConfig as TransformerConfig
     from attnjax.models.decoding.alignment import alignment as alignment

@@ -5,7 +5,7 @@ import numpy as np
 from attnjax.config import InputError
 from attnjax.data.images.labelled import LabelledImages
 
-_MISSING = "scikit-learn is not installed: `pip install scikit-learn` brings it"
+_MISSING = "which cannot be imported ({}): `pip install scikit-learn` brings it"
 _GREATEST = 16
 """Of a pixel of scikit-learn's digits."""
 
@@ -14,12 +14,14 @@ def sklearn_digits() -> LabelledImages:
     """Returns scikit-learn's 1,797 handwritten digits of 8 × 8 pixels.
 
     Raises:
-      InputError: scikit-learn is not installed.
+      InputError: scikit-learn cannot be imported.
     """
     try:
         from sklearn.datasets import load_digits
-    except ImportError:
-        raise InputError(f"data.path is None: that is scikit-learn's digits, and {_MISSING}") from None
+    except ImportError as error:
+        raise InputError(
+            f"data.path is None: its digits are scikit-learn's, {_MISSING.format(error)}"
+        ) from None
     digits = load_digits()
     pixels = np.rint(digits.images * 255 / _GREATEST).astype(np.uint8)
     return LabelledImages(pixels[..., None], digits.target.astype(np.int32), tuple(map(str, range(10))))

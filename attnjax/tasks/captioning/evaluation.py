@@ -15,7 +15,7 @@ from attnjax.tasks.pictures import save
 SAMPLES = 12
 DRAWN = 2
 """Images of a part that are drawn."""
-GREY_ROW = "{}, grey in its place"
+GREY_ROW = "{}, in grey"
 COLUMNS = {"exact match %": any_exact, "CIDEr-D": cider, "BLEU-4": bleu_of_several, "ROUGE-L": rouge_l}
 
 

@@ -205,7 +205,7 @@ class CaptioningTask(ModelTask[Captioner]):
         """Returns the pointing game of each image's first caption, fed back; nothing without regions.
 
         "pointing %" is the share of words whose greatest weight is on a patch of what they are said of, and
-        "by chance %" that of patches that are.
+        "chance %" that of patches that are.
         """
         if part.owner is None:
             return {}
@@ -222,7 +222,7 @@ class CaptioningTask(ModelTask[Captioner]):
             )
             hits += said[0]
             chance += said[1]
-        return {"pointing %": 100 * float(np.mean(hits)), "by chance %": 100 * float(np.mean(chance))}
+        return {"pointing %": 100 * float(np.mean(hits)), "chance %": 100 * float(np.mean(chance))}
 
     def read_input(self, text: str) -> GivenImage:
         """Returns the image in a file. Raises InputError where it is none."""

@@ -118,7 +118,10 @@ def test_without_attention_there_is_no_picture(archive: Path, tmp_path: Path) ->
 def test_what_does_not_fit_is_refused(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     for call, message in (
-        (lambda: recognition_parts(RecognitionData()), "scikit-learn is not installed: `pip install"),
+        (
+            lambda: recognition_parts(RecognitionData()),
+            "scikit-learn's, which cannot be imported .*: `pip install",
+        ),
         (
             lambda: recognition_parts(RecognitionData(path=Path("/none"))),
             "data.path is '/none': there is noth",
