@@ -27,10 +27,14 @@ LONG = {
 
 
 OTHERS = {
+    "captioning": "its images have few patches",
+    "emoji": "it needs pictures that a script fetches",
     "faithfulness": "its evaluation runs the model thousands of times",
     "finetune": "it needs the folder of a pretrained model",
     "mosaic": "its images have few patches",
     "nearest": "its layers are those of graphs",
+    "recognition": "it needs scikit-learn, or images of one's own",
+    "show_attend_tell": "its images have few patches",
 }
 """Experiments whose inputs are not made long here, and why."""
 

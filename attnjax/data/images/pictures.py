@@ -1,7 +1,8 @@
 """Images with captions in parts, ready to train on: drawn ones, and files that are read when asked for."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from jaxtyping import Bool, Float32, UInt8
 
 from attnjax.config import require
 from attnjax.data.images.captions import Captioned, read_captions
-from attnjax.data.images.config import CaptionData
+from attnjax.data.images.config import CaptionData, SceneData
 from attnjax.data.images.files import broken, read_image, usable
 from attnjax.data.images.scenes import SEEN, UNSEEN, scenes
 from attnjax.data.synthetic.questions import Split
@@ -74,7 +75,16 @@ def normalised(images: Float32[np.ndarray, "B Y X C"]) -> Float32[np.ndarray, "B
 
 
 def drawn_pictures(data: CaptionData) -> dict[str, Pictures]:
-    """Returns scenes for training, validation and both rows of the final table."""
+    """Returns scenes for training, validation and both rows of the final table.
+
+    Trials of a sweep share them: what was drawn last is kept.
+    """
+    names = (field.name for field in fields(SceneData))
+    return dict(_drawn(SceneData(**{name: getattr(data, name) for name in names})))
+
+
+@lru_cache(2)
+def _drawn(data: SceneData) -> Mapping[str, Pictures]:
     plan = {
         TRAIN: (data.examples, Split.TRAIN, False),
         VALIDATION: (data.evaluation_examples, Split.VALIDATION, False),
@@ -84,6 +94,7 @@ def drawn_pictures(data: CaptionData) -> dict[str, Pictures]:
     parts = {}
     for name, (count, part, unseen) in plan.items():
         made = scenes(data, count, part, unseen=unseen)
+        made.images.setflags(write=False)
         captions = [scene.captions for scene in made.shown]
         regions = [scene.regions(scene.captions[0]) for scene in made.shown]
         parts[name] = Pictures(list(captions), made.images, (), regions, made.owner)

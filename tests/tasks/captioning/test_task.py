@@ -18,6 +18,7 @@ from attnjax.models.captioner_config import CaptionerConfig
 from attnjax.nn import Capture
 from attnjax.tasks.captioning.caption import Caption, blended
 from attnjax.tasks.captioning.config import CaptionLossConfig
+from attnjax.tasks.captioning.pointing import by_word
 from attnjax.tasks.captioning.task import CaptioningTask
 from attnjax.tasks.captioning.texts import in_language
 from attnjax.tasks.translation.config import SearchConfig
@@ -220,6 +221,11 @@ def test_a_tag_asks_for_a_language(tmp_path: Path) -> None:
     assert task.texts.tokenizer.names(found.tokens[0, 0, :1].tolist()) == ["<de>"]
     (one,) = task.predict(params, [given])
     assert "<de>" not in (one.text, *one.words)
+    count = found.counts[0, 0]
+    behind = task.texts.tokenizer.names(found.tokens[0, 0, 1:count].tolist())
+    expected = by_word(found.alignment[0, 0, 1:count], behind)
+    assert len(expected) > 0
+    np.testing.assert_allclose(one.maps.reshape(len(expected), -1), expected, rtol=1e-6)
     assert len(one.maps) == len(one.words)
     task.save(tmp_path)
     assert CaptioningTask(data, small, loss=LOSS, batch_size=4, folder=tmp_path).texts.tags == task.texts.tags
