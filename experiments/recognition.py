@@ -2,6 +2,7 @@
 
     attnjax run recognition
     attnjax run recognition --model.stem squeeze_excite --model.layers 0 --model.pooling mean
+    attnjax run recognition_swin
     attnjax run recognition --data.path /usr/share/datasets/fashion-mnist --model.patch 7
     attnjax run recognition --data.path photos --data.side 64 --model.patch 8
     attnjax predict RUN picture.png
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnjax.data.images.config import AugmentConfig, RecognitionData
 from attnjax.experiment.registry import experiment
+from attnjax.models.swin_config import SwinConfig
 from attnjax.models.vision_config import VisionConfig
 from attnjax.sweeps.registry import sweep
 from attnjax.tasks.config import CrossEntropyConfig
@@ -57,6 +59,14 @@ class Recognition:
         from attnjax.tasks.recognition.task import RecognitionTask
 
         return RecognitionTask(self.data, self.model, loss=self.loss, batch_size=self.train.batch_size)
+
+
+@experiment(name="recognition_swin")
+@dataclass(frozen=True)
+class SwinRecognition(Recognition):
+    """Tell the label of an image with attention in shifted windows."""
+
+    model: SwinConfig = SwinConfig(dim=32, depths=(2, 2), heads=(2, 4), window=2, image=8, patch=2)  # type: ignore[assignment]
 
 
 @sweep(Recognition, metric="model/right %", mode="max", base={"train.steps": 500})

@@ -34,6 +34,7 @@ OTHERS = {
     "mosaic": "its images have few patches",
     "nearest": "its layers are those of graphs",
     "recognition": "it needs scikit-learn, or images of one's own",
+    "recognition_swin": "likewise",
     "show_attend_tell": "its images have few patches",
 }
 """Experiments whose inputs are not made long here, and why."""

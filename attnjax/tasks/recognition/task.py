@@ -20,6 +20,8 @@ from attnjax.data.images.pictures import normalised, of_unit
 from attnjax.data.images.recognition import Parts, recognition_parts
 from attnjax.data.images.sklearn_digits import svc_labels
 from attnjax.data.pipeline import Batches
+from attnjax.models.swin import SwinTransformer
+from attnjax.models.swin_config import SwinConfig
 from attnjax.models.vision import VisionTransformer
 from attnjax.models.vision_config import VisionConfig
 from attnjax.nn import Capture
@@ -38,6 +40,9 @@ DRAWN = 6
 SAMPLES = 12
 
 
+ImageEncoder = VisionTransformer | SwinTransformer
+
+
 class Recognised(NamedTuple):
     """The output for images: logits of labels, and where the last layer looked, if that is attention."""
 
@@ -45,8 +50,8 @@ class Recognised(NamedTuple):
     looks: Float[Array, "B P"] | None
 
 
-class RecognitionTask(ModelTask[VisionTransformer]):
-    """Tells the label of images with a `VisionTransformer`, over patches or convolutions.
+class RecognitionTask(ModelTask[ImageEncoder]):
+    """Tells the label of images with a `VisionTransformer`, over patches or convolutions, or with Swin.
 
     Args:
       data: the images and labels.
@@ -66,7 +71,7 @@ class RecognitionTask(ModelTask[VisionTransformer]):
     def __init__(
         self,
         data: RecognitionData,
-        config: VisionConfig,
+        config: VisionConfig | SwinConfig,
         *,
         loss: CrossEntropyConfig = CROSS_ENTROPY,
         batch_size: int,
@@ -78,7 +83,7 @@ class RecognitionTask(ModelTask[VisionTransformer]):
         require(height == width, f"data: images of {height} × {width} pixels, expected squares")
         self.names = train.names
         sizes = {"image": height, "channels": channels, "labels": len(self.names)}
-        self.config = dataclasses.replace(config, **sizes)
+        self.config: VisionConfig | SwinConfig = dataclasses.replace(config, **sizes)
 
     @property
     def monitor(self) -> tuple[str, Literal["max", "min"]]:
@@ -93,9 +98,11 @@ class RecognitionTask(ModelTask[VisionTransformer]):
         line = f"images of {side} × {side} pixels and {channels} channels: {sizes}; {len(self.names)} labels"
         return [line, *self.parts["train"].notes]
 
-    def build(self, rngs: nnx.Rngs) -> VisionTransformer:
+    def build(self, rngs: nnx.Rngs) -> ImageEncoder:
         """Returns an encoder of images with a head of the labels."""
-        return VisionTransformer(self.config, rngs=rngs)
+        config = self.config
+        made = SwinTransformer if isinstance(config, SwinConfig) else VisionTransformer
+        return made(config, rngs=rngs)  # type: ignore[arg-type]
 
     def batch(self, step: int) -> Arrays:
         """Returns "images" and "labels" [B, L], shares that sum to 1, of a step."""
@@ -107,7 +114,7 @@ class RecognitionTask(ModelTask[VisionTransformer]):
 
     def loss_of(
         self,
-        model: VisionTransformer,
+        model: ImageEncoder,
         batch: Mapping[str, jax.Array],
         *,
         dropout: Dropout | None,
@@ -185,11 +192,12 @@ class RecognitionTask(ModelTask[VisionTransformer]):
         return np.eye(len(self.names), dtype=np.float32)[labels]
 
     def _seen(self, params: Params, images: UInt8[np.ndarray, "B Y X C"]) -> Recognised:
-        seen: Recognised = self.infer(_seen, params, {"images": normalised(of_unit(images))})
+        seen: Recognised = self.infer(_recognised, params, {"images": normalised(of_unit(images))})
         return seen
 
     def _picture(self, images: np.ndarray, given: np.ndarray, looks: np.ndarray) -> Any:
         """Returns a figure of images under the weights of the last layer."""
+        assert isinstance(self.config, VisionConfig)
         side = self.config.image // self.config.patch
         last, heads = self.config.layers, self.config.heads
         source = f"attention of layer {last} of {last}, the mean of its {heads} heads"
@@ -202,15 +210,18 @@ class RecognitionTask(ModelTask[VisionTransformer]):
         return overlays(shown, [one.text for one in shown])
 
 
-def _seen(model: VisionTransformer, arrays: Mapping[str, jax.Array]) -> Recognised:
-    """Returns logits, and the weights of patches: those of the class token, or the mean over patches."""
+def _recognised(model: ImageEncoder, arrays: Mapping[str, jax.Array]) -> Recognised:
+    """Returns logits, and the weights of patches: those of the class token, or the mean over patches.
+
+    Windows see a part of an image each, so that Swin's say nothing of all of it.
+    """
     config = model.config
-    last = config.layers - 1
+    last = config.layers - 1 if isinstance(config, VisionConfig) else -1
     weighs = last >= 0 and getattr(model.blocks[last].attention, "has_weights", False)
     output = model(arrays["images"], capture=Capture(layers=(last,)) if weighs else None)
     assert output.logits is not None
     weights = output.weights.get(f"blocks.{last}.attention")
-    if weights is None:
+    if weights is None or not isinstance(config, VisionConfig):
         return Recognised(output.logits, None)
     first = int(config.class_token) + config.registers
     rows = weights[:, :, :1] if config.pooling == "class" else weights[:, :, first:]

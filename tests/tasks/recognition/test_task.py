@@ -12,6 +12,7 @@ from PIL import Image
 from attnjax.config import InputError
 from attnjax.data.images.config import AugmentConfig, RecognitionData
 from attnjax.data.images.recognition import recognition_parts
+from attnjax.models.swin_config import SwinConfig
 from attnjax.models.vision_config import VisionConfig
 from attnjax.nn import Capture
 from attnjax.tasks.config import CrossEntropyConfig
@@ -109,10 +110,20 @@ def test_the_table_has_the_baselines_and_the_picture_what_the_class_token_sees(
     assert sum(labels[0].shares.values()) == pytest.approx(1)
 
 
-def test_without_attention_there_is_no_picture(archive: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(MODEL, layers=0, stem="convolution", pooling="mean", class_token=False)
+@pytest.mark.parametrize(
+    "config",
+    [
+        dataclasses.replace(MODEL, layers=0, stem="convolution", pooling="mean", class_token=False),
+        SwinConfig(dim=8, depths=(1,), heads=(2,), window=2, image=8, patch=4, hidden_ratio=1.0),
+    ],
+)
+def test_convolutions_and_windows_label_images_without_a_picture(
+    archive: Path, tmp_path: Path, config
+) -> None:
     task = RecognitionTask(RecognitionData(path=archive), config, batch_size=4)
-    assert task.evaluate(jax.jit(task.init)(jax.random.key(0)), tmp_path).figures == []
+    evaluation = task.evaluate(jax.jit(task.init)(jax.random.key(0)), tmp_path)
+    assert evaluation.figures == []
+    assert 0 <= evaluation.metrics["model"]["right %"] <= 100
 
 
 def test_what_does_not_fit_is_refused(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
