@@ -21,14 +21,14 @@ class TransformerConfig(BlockConfig):
     """Blocks that write the target."""
     cross_mechanism: str = "softmax"
     """Attention to the source: softmax with another comparison, normaliser or gates, or local_p."""
+    cross_gate: bool = False
+    """True if what a layer adds of the source is multiplied by tanh(a), of an a that starts at 0."""
     share_embeddings: bool = False
     """True if the tokens of source and target have one embedding, of one vocabulary."""
     frames: int | None = None
     """Numbers of a frame of sound, where the source is frames and no tokens; None: it is tokens."""
     max_vectors: int = 1500
     """Vectors of frames for which there are positions; two frames make one."""
-    cross_gate: bool = False
-    """True if what a layer adds of the source is multiplied by tanh(a), of an a that starts at 0."""
     tied_bias: bool = False
     """True if the output has a bias where its matrix is the embedding of the target."""
     tied_scale: float = 1.0

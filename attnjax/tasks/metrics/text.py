@@ -1,7 +1,6 @@
 """The field's metrics of translated text, in percent. The only file that touches sacrebleu."""
 
 from collections.abc import Sequence
-from typing import Any
 
 # sacrebleu is imported by what measures: training begins without it.
 
@@ -15,6 +14,20 @@ def exact_match(outputs: Sequence[str], references: Sequence[str]) -> float:
     _require_pairs(outputs, references)
     pairs = zip(outputs, references, strict=True)
     return 100 * sum(output == reference for output, reference in pairs) / len(outputs)
+
+
+def bleu_of_several(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """Returns the `bleu` of outputs each of which has several references, as many as it likes.
+
+    >>> round(bleu_of_several(["the cat sat on the mat"], [["a dog ran", "the cat sat on the mat"]]), 6)
+    100.0
+    """
+    _require_pairs(outputs, references)
+    from sacrebleu.metrics import BLEU
+
+    most = max(map(len, references))
+    streams = [[own[i] if i < len(own) else None for own in references] for i in range(most)]
+    return BLEU().corpus_score(outputs, streams).score
 
 
 def chrf(outputs: Sequence[str], references: Sequence[str]) -> float:
@@ -52,20 +65,6 @@ def bleu(outputs: Sequence[str], references: Sequence[str]) -> float:
     return BLEU().corpus_score(outputs, [references]).score
 
 
-def bleu_of_several(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Returns the `bleu` of outputs each of which has several references, as many as it likes.
-
-    >>> round(bleu_of_several(["the cat sat on the mat"], [["a dog ran", "the cat sat on the mat"]]), 6)
-    100.0
-    """
-    _require_pairs(outputs, references)
-    from sacrebleu.metrics import BLEU
-
-    most = max(map(len, references))
-    streams: list[Any] = [[own[i] if i < len(own) else None for own in references] for i in range(most)]
-    return BLEU().corpus_score(outputs, streams).score
-
-
 def words(text: str) -> int:
     """Returns the number of words that `bleu` takes a text for.
 
@@ -77,7 +76,7 @@ def words(text: str) -> int:
     return len(Tokenizer13a()(text).split())
 
 
-def _require_pairs(outputs: Sequence[str], references: Sequence[Any]) -> None:
+def _require_pairs(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> None:
     """Raises ValueError for texts without a partner, which sacrebleu passes over, and for none at all."""
     if len(outputs) != len(references) or not outputs:
         raise ValueError(
