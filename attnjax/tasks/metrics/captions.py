@@ -31,7 +31,7 @@ def cider(outputs: Sequence[str], references: References) -> float:
 
     Example:
       >>> round(cider(["a red ring", "two discs"], [["a red ring", "one ring"], ["two blue discs"]]), 2)
-      219.12
+      313.32
     """
     _require(outputs, references)
     held = [[_counts(text) for text in texts] for texts in references]
