@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Int, UInt8
 
 from attnjax.config import require
 from attnjax.data.images.captions import Captioned, read_captions
@@ -43,7 +43,9 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.captions)
 
-    def images(self, rows: Sequence[int], side: int, channels: int) -> UInt8[np.ndarray, "B side side C"]:
+    def images(
+        self, rows: Sequence[int] | Int[np.ndarray, " B"], side: int, channels: int
+    ) -> UInt8[np.ndarray, "B side side C"]:
         """Returns the pixels of some images.
 
         Raises:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,11 @@ def _read(data: RecognitionData) -> tuple[LabelledImages, LabelledImages | None]
     if idx["train"] is not None:
         require(idx["test"] is not None, f"{path}: it has no t10k-images-idx3-ubyte, nor its labels")
         return read_idx_pair(*idx["train"]), read_idx_pair(*(idx["test"] or ()))
-    options = {"side": data.side, "channels": data.channels, "leave_out": data.leave_out_broken}
+    options: dict[str, Any] = {
+        "side": data.side,
+        "channels": data.channels,
+        "leave_out": data.leave_out_broken,
+    }
     if not (path / "train").is_dir():
         return read_folder(path, **options), None
     train = read_folder(path / "train", **options)

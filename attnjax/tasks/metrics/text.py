@@ -1,6 +1,7 @@
 """The field's metrics of translated text, in percent. The only file that touches sacrebleu."""
 
 from collections.abc import Sequence
+from typing import Any
 
 # sacrebleu is imported by what measures: training begins without it.
 
@@ -26,7 +27,7 @@ def bleu_of_several(outputs: Sequence[str], references: Sequence[Sequence[str]])
     from sacrebleu.metrics import BLEU
 
     most = max(map(len, references))
-    streams = [[own[i] if i < len(own) else None for own in references] for i in range(most)]
+    streams: list[Any] = [[own[i] if i < len(own) else None for own in references] for i in range(most)]
     return BLEU().corpus_score(outputs, streams).score
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import UInt8
 
 from attnjax.config import require
 from attnjax.data.images.augment import augmented, mixed
@@ -44,10 +44,15 @@ ImageEncoder = VisionTransformer | SwinTransformer
 
 
 class Recognised(NamedTuple):
-    """The output for images: logits of labels, and where the last layer looked, if that is attention."""
+    """The output for images.
 
-    logits: Float[Array, "B L"]
-    looks: Float[Array, "B P"] | None
+    Attributes:
+      logits: [B, L], of the labels.
+      looks: [B, P], the weights of patches in the last layer; None where it has none.
+    """
+
+    logits: Any
+    looks: Any
 
 
 class RecognitionTask(ModelTask[ImageEncoder]):
@@ -145,7 +150,7 @@ class RecognitionTask(ModelTask[ImageEncoder]):
         common = np.full_like(test.labels, np.bincount(train.labels).argmax())
         few = dataclasses.replace(train, images=train.images[:SVC_MOST], labels=train.labels[:SVC_MOST])
         baseline = svc_labels(few, test)
-        rows = {"model": given, "the commonest label": common}
+        rows: dict[str, np.ndarray] = {"model": given, "the commonest label": common}
         if baseline is not None:
             rows[f"SVC of {len(few.labels)} images"] = baseline
         metrics = {
