@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 EMOJI = user_cache() / "corpora" / "emoji"
 TRAIN = TrainConfig(
-    steps=1500, batch_size=64, checkpoint_every=500, warmup_steps=100, learning_rate=2e-3, dropout=0.0
+    steps=2400, batch_size=64, checkpoint_every=300, warmup_steps=100, learning_rate=2e-3, dropout=0.0
 )
 
 
