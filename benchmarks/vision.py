@@ -151,7 +151,10 @@ def main() -> None:
     cases: dict[str, dict[str, Any]] = {}
     ratios = {}
     for kind in KINDS:
-        pair = {f"ours {kind}": own[kind], f"torch {kind}": partial(theirs, kind)}
+        pair: dict[str, Callable[[], float]] = {
+            f"ours {kind}": own[kind],
+            f"torch {kind}": partial(theirs, kind),
+        }
         table = summary(alternate(pair, options.rounds, calls=2), f"torch {kind}")
         cases |= table
         ratios[kind] = table[f"ours {kind}"]["ratio"]
