@@ -88,14 +88,19 @@ class Caption(Prediction):
         return [picture, page]
 
 
-def overlays(captions: Sequence[Caption], titles: Sequence[str]) -> Any:
+def overlays(
+    captions: Sequence[Caption],
+    titles: Sequence[str],
+    about: str = "Where it looks when it writes each word",
+    columns: int = COLUMNS,
+) -> Any:
     """Returns a figure with a block of panels for each caption: the image, then a panel for each word."""
     from matplotlib.figure import Figure
 
-    rows = [-(-(len(one.words) + 1) // COLUMNS) for one in captions]
-    figure = Figure(figsize=(1.35 * COLUMNS, 1.6 * sum(rows) + 0.5), layout="constrained", dpi=150)
+    rows = [-(-(len(one.words) + 1) // columns) for one in captions]
+    figure = Figure(figsize=(max(4.5, 1.35 * columns), 1.6 * sum(rows) + 0.5), layout="constrained", dpi=150)
     figure.set_facecolor("white")
-    panels = figure.subplots(sum(rows), COLUMNS, squeeze=False)
+    panels = figure.subplots(sum(rows), columns, squeeze=False)
     for panel in panels.flat:
         panel.set_axis_off()
     for first, count, one, title in zip(np.cumsum([0, *rows]), rows, captions, titles, strict=False):
@@ -104,7 +109,7 @@ def overlays(captions: Sequence[Caption], titles: Sequence[str]) -> Any:
         for panel, word, weights in zip(own, one.words, one.maps, strict=False):
             _show(panel, blended(one.image, weights), word)
     sources = dict.fromkeys(one.weights_of for one in captions)
-    figure.suptitle("\n".join(["Where it looks when it writes each word", *sources]), fontsize=9)
+    figure.suptitle("\n".join([about, *sources]), fontsize=9)
     return figure
 
 
@@ -136,7 +141,7 @@ def as_page(caption: Caption) -> str:
 def blended(
     image: UInt8[np.ndarray, "Y X C"], weights: Float[np.ndarray, "y x"]
 ) -> UInt8[np.ndarray, "Y X 3"]:
-    """Returns the image, darker, under weights in red, the greatest of which covers it most."""
+    """Returns the image, darker, under weights in orange, the greatest of which covers it most."""
     height, width = image.shape[:2]
     share = weights / max(float(weights.max()), 1e-12)
     cover = 0.65 * enlarged(share[..., None], height, width)
@@ -162,7 +167,7 @@ figcaption {{ font-size: .85rem; }}
 @media (prefers-color-scheme: dark) {{ body {{ color: #e6e6ea; background: #16161a; }} }}
 </style>
 <h1>{title}</h1>
-<p>Where it looks when it writes each word: {source}. The greatest weight of a word is the reddest.</p>
+<p>Where it looks when it writes each word: {source}. What it looks at most is orange.</p>
 <main>
 {figures}
 </main>

@@ -212,7 +212,7 @@ class RecognitionTask(ModelTask[ImageEncoder]):
             )
             for image, label, look in zip(images, given, looks, strict=False)
         ]
-        return overlays(shown, [one.text for one in shown])
+        return overlays(shown, [one.text for one in shown], "Where it looks", columns=2)
 
 
 def _recognised(model: ImageEncoder, arrays: Mapping[str, jax.Array]) -> Recognised:
