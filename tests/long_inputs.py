@@ -27,10 +27,15 @@ LONG = {
 
 
 OTHERS = {
+    "captioning": "its images have few patches",
+    "emoji": "it needs pictures that a script fetches",
     "faithfulness": "its evaluation runs the model thousands of times",
     "finetune": "it needs the folder of a pretrained model",
     "mosaic": "its images have few patches",
     "nearest": "its layers are those of graphs",
+    "recognition": "it needs scikit-learn, or images of one's own",
+    "recognition_swin": "likewise",
+    "show_attend_tell": "its images have few patches",
 }
 """Experiments whose inputs are not made long here, and why."""
 

@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 SHIPPED = (
-    *("copying", "faithfulness", "mechanisms", "mosaic", "nearest", "recall"),
-    *("translation", "translation_rnn", "turning"),
+    *("captioning", "copying", "faithfulness", "mechanisms", "mosaic", "nearest", "recall", "recognition"),
+    *("show_attend_tell", "translation", "translation_rnn", "turning"),
 )
 CORPORA = ("pairs.tsv", "train.de", "train.en", "test.de", "test.en")
 OF_TUTORIALS = {"sorting", "sorters", "."}

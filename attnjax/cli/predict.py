@@ -70,12 +70,14 @@ def translate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _arguments(parser: argparse.ArgumentParser, details: str, meaning: str) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's id, the start of one, or its folder")
-    text = "an input: a text, or token ids in quotes (default: lines of stdin)"
+    text = "an input: a text, token ids in quotes, or the file of an image (default: lines of stdin)"
     parser.add_argument("texts", metavar="TEXT", nargs="*", help=text)
     text = "take the lines of a file as inputs; one named .gz is unpacked"
     parser.add_argument("--file", "--src", dest="file", type=Path, metavar="FILE", help=text)
     parser.add_argument("--json", action="store_true", help="print a JSON object for each input, one a line")
     parser.add_argument(details, dest="details", action="store_true", help=meaning)
+    text = "the folder for pictures and pages of answers that have such (default: the current one)"
+    parser.add_argument("--to", type=Path, default=Path(), metavar="FOLDER", help=text)
     parser.add_argument("--scores", action="store_true", help="begin each line with its log probability")
     text = (
         "end each line with the links between its words and those of the input (0-0 1-2, as Pharaoh has it)"
@@ -135,6 +137,7 @@ def predict(options: argparse.Namespace, notify: Notify) -> int:
     from attnjax.runs import store
     from attnjax.runs.predict import predictions
 
+    require(options.to.is_dir(), f"--to is {str(options.to)!r}: there is no such folder")
     registry.discover(options.experiments)
     run = store.resolve(options.run, options.runs)
     texts, source, total = _inputs(options)
@@ -146,6 +149,8 @@ def predict(options: argparse.Namespace, notify: Notify) -> int:
     shown = _json if options.json else _readable
     for text, answer in answers if sys.stdout.isatty() else _with_progress(answers, total, notify):
         print(shown(text, answer, options), flush=True)
+        for file in answer.save(options.to) if answer is not None else ():
+            notify(f"wrote {file}")
     return 0
 
 

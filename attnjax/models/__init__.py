@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from attnjax.models.agents import AgentModel as AgentModel
     from attnjax.models.agents import Futures as Futures
     from attnjax.models.agents_config import AgentsConfig as AgentsConfig
+    from attnjax.models.captioner import Captioner as Captioner
+    from attnjax.models.captioner_config import CaptionerConfig as CaptionerConfig
     from attnjax.models.config import LanguageModelConfig as LanguageModelConfig
     from attnjax.models.config import TransformerConfig as TransformerConfig
     from attnjax.models.decoding.alignment import alignment as alignment

@@ -1,7 +1,7 @@
 """The configs of models, free of jax, so that the command line can read them at once."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 from attnjax.config import require
 from attnjax.mechanisms import Layer, Mechanism, Recipe, over_layers, read
@@ -13,12 +13,16 @@ from attnjax.models.checks import require_positive
 class TransformerConfig(BlockConfig):
     """The settings of an encoder-decoder Transformer."""
 
+    may_read_as_it_is: ClassVar[bool] = False
+    """True where the decoder may read a source that goes through no blocks."""
     encoder_layers: int = 2
     """Blocks that read the source."""
     decoder_layers: int = 2
     """Blocks that write the target."""
     cross_mechanism: str = "softmax"
     """Attention to the source: softmax with another comparison, normaliser or gates, or local_p."""
+    cross_gate: bool = False
+    """True if what a layer adds of the source is multiplied by tanh(a), of an a that starts at 0."""
     share_embeddings: bool = False
     """True if the tokens of source and target have one embedding, of one vocabulary."""
     frames: int | None = None
@@ -35,7 +39,7 @@ class TransformerConfig(BlockConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("encoder_layers", "decoder_layers"):
+        for name in ("encoder_layers", "decoder_layers")[self.may_read_as_it_is :]:
             require_positive(name, getattr(self, name))
         for name in ("frames", "max_vectors"):
             if getattr(self, name) is not None:

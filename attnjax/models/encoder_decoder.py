@@ -18,6 +18,7 @@ from attnjax.models.stack import through
 from attnjax.nn import Capture, Depth, Dropout, KeysValues, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
 from attnjax.nn.blocks import read_out
+from attnjax.nn.embedding import Embedding
 from attnjax.nn.frames import FrameEmbedding
 from attnjax.nn.recomputed import recomputed
 from attnjax.nn.taps import Asked, Request, Sites, tapped, within
@@ -76,13 +77,7 @@ class Transformer(nnx.Module):
     ) -> None:
         self.config = config
         parts = Parts(config, rngs)
-        if (source_vocab is None) != (config.frames is not None):
-            raise ValueError(
-                f"source_vocab {source_vocab}: config.frames is {config.frames}, expected one of both"
-            )
-        self.source_embedding: Any = (
-            parts.embedding(source_vocab) if config.frames is None else parts.frames()
-        )
+        self.source_embedding: Any = self._embedding_of_source(parts, source_vocab)
         shared = config.share_embeddings
         if shared and source_vocab != target_vocab:
             raise ValueError(
@@ -158,13 +153,12 @@ class Transformer(nnx.Module):
           TypeError: The source is not integer.
           ValueError: Shapes do not fit, or a capture is out of range.
         """
-        expected = "(B, S)" if self.config.frames is None else f"(B, S, {self.config.frames})"
-        if source.ndim != expected.count(",") + 1:
-            raise ValueError(f"source {list(source.shape)}: expected {expected}")
+        self._require_source(source)
         require_present("source_lengths", source_lengths, (source.shape[0], self._vectors(source)))
         dropout = folded(dropout, "encoder")
         captured = Captured(capture, "encoder")
-        inner = {} if self.config.frames is not None else {"taps": within(captured.sites, "source_embedding")}
+        tokens = isinstance(self.source_embedding, Embedding)
+        inner = {"taps": within(captured.sites, "source_embedding")} if tokens else {}
         x = through(
             self.encoder,
             self.encoder_norm,
@@ -316,6 +310,19 @@ class Transformer(nnx.Module):
         assert output.cache is not None
         weights = output.weights[f"decoder.{last}.cross_attention"]
         return output.logits, output.cache, weights.mean(axis=1)
+
+    def _embedding_of_source(self, parts: Parts, source_vocab: int | None) -> Any:
+        """Returns the module that makes vectors of a source."""
+        frames = self.config.frames
+        if (source_vocab is None) != (frames is not None):
+            raise ValueError(f"source_vocab {source_vocab}: config.frames is {frames}, expected one of both")
+        return parts.embedding(source_vocab) if frames is None else parts.frames()
+
+    def _require_source(self, source: Array) -> None:
+        """Raises ValueError for a source of another rank."""
+        expected = "(B, S)" if self.config.frames is None else f"(B, S, {self.config.frames})"
+        if source.ndim != expected.count(",") + 1:
+            raise ValueError(f"source {list(source.shape)}: expected {expected}")
 
     def _vectors(self, source: Array) -> int:
         """Returns the number of vectors that a source makes."""

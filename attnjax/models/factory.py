@@ -31,9 +31,12 @@ from attnjax.nn import (
     named,
 )
 from attnjax.nn.attention.disentangled import DisentangledAttention, DistanceTable
+from attnjax.nn.convolution_stem import ConvolutionStem
+from attnjax.nn.cross.gate import CrossGate
 from attnjax.nn.frames import FrameEmbedding
 from attnjax.nn.joining import Linear
 from attnjax.nn.layouts import GraphLayer, ImageLayer
+from attnjax.nn.patches import Patches
 from attnjax.nn.pooling import Pool
 
 _ABSOLUTE = ("sinusoidal", "sinusoidal_halves", "learned")
@@ -95,6 +98,14 @@ class Parts:
         config: Any = self.config
         sizes = {"max_length": config.max_vectors, "rngs": self.rngs}
         return FrameEmbedding(config.frames, config.dim, **sizes, **self.dtypes)
+
+    def patches(self) -> Patches | ConvolutionStem:
+        """Makes what turns an image into a grid of vectors."""
+        config: Any = self.config
+        sizes, options = (config.patch, config.channels, config.dim), {"rngs": self.rngs, **self.dtypes}
+        if config.stem != "patches":
+            return ConvolutionStem(*sizes, config.stem, **options)
+        return Patches(*sizes, use_bias=getattr(config, "patch_bias", True), **options)
 
     def convolution(self, width: int) -> ShortConvolution:
         """Makes a short convolution over the tokens."""
@@ -202,6 +213,8 @@ class Parts:
         """Makes the block of layer 0, 1, … of so many."""
         own = self.self_attention(layer, layers)
         cross = self.cross_attention(cross_mechanism, layer, layers)
+        if getattr(self.config, "cross_gate", False):
+            cross = CrossGate(cross, param_dtype=self.dtypes["param_dtype"])
         return DecoderBlock(own, cross, self.feed_forward(layer), self.connection, self.config.norm_placement)
 
     def _disentangled(self) -> DisentangledAttention:

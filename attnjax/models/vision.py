@@ -12,7 +12,7 @@ from attnjax.models.vision_config import VisionConfig
 from attnjax.nn import Dropout, folded
 from attnjax.nn.activation import ACTIVATIONS
 from attnjax.nn.layouts import PatchGrid
-from attnjax.nn.patches import Patches, resized, with_masked
+from attnjax.nn.patches import resized, with_masked
 from attnjax.nn.taps import Asked, Sites, tapped
 
 
@@ -38,9 +38,7 @@ class VisionTransformer(nnx.Module):
     def __init__(self, config: VisionConfig, *, rngs: nnx.Rngs) -> None:
         self.config = config
         parts = Parts(config, rngs)
-        self.patches = Patches(
-            config.patch, config.channels, config.dim, use_bias=config.patch_bias, rngs=rngs, **parts.dtypes
-        )
+        self.patches = parts.patches()
         learned = parts.learned
         cells = (config.image // config.patch) ** 2 + config.class_token
         rows = ("position",)

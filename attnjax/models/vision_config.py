@@ -9,7 +9,7 @@ References:
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from attnjax.config import require
 from attnjax.mechanisms import read
@@ -18,6 +18,8 @@ from attnjax.models.checks import require_choice, require_pooling, require_posit
 from attnjax.models.encoder_config import EncoderConfig, require_two_sided
 
 POOLING = ("class", "mean", "both")
+Stem = Literal["patches", "convolution", "squeeze_excite", "cbam"]
+STEMS = get_args(Stem)
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class VisionConfig(BlockConfig):
     """Pixels of a side of the images that the table of positions is for."""
     patch: int = 16
     """Pixels of a side of a patch."""
+    stem: Stem = "patches"
+    """Vectors of patches by a linear map, or by convolutions, whose channels may be gated."""
     patch_bias: bool = True
     """True if the map of patches has a bias."""
     channels: int = 3
@@ -52,8 +56,10 @@ class VisionConfig(BlockConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("layers", "image", "patch", "channels"):
+        require_choice("stem", self.stem, STEMS)
+        for name in ("image", "channels", *(["layers"] if self.stem == "patches" else [])):
             require_positive(name, getattr(self, name))
+        require(self.layers >= 0, f"model.layers is {self.layers!r}: it must be 0 or more")
         require(self.registers >= 0, f"model.registers is {self.registers!r}: it must be 0 or more")
         if self.labels is not None:
             require_positive("labels", self.labels)
@@ -64,10 +70,7 @@ class VisionConfig(BlockConfig):
             self.positions in ("learned", "none"),
             f"model.positions is {self.positions!r}: patches have learned or none",
         )
-        require(
-            self.image % self.patch == 0,
-            f"model.patch is {self.patch}: it must divide model.image ({self.image})",
-        )
+        require_stem(self)
         require(
             self.class_token or self.pooling not in ("class", "both"),
             f"model.pooling is {self.pooling!r}: without class_token it must be mean",
@@ -93,6 +96,21 @@ class VisionConfig(BlockConfig):
                 f"model.mechanism is {self.mechanism!r}: {choice.row.name} reads {levels} levels, and here "
                 "there is one image",
             )
+
+
+def require_stem(config: Any) -> None:
+    """Raises InputError where patches do not divide images, or convolutions do not lead to patches."""
+    require_positive("patch", config.patch)
+    require(
+        config.image % config.patch == 0,
+        f"model.patch is {config.patch}: it must divide model.image ({config.image})",
+    )
+    power = config.patch > 1 and config.patch & (config.patch - 1) == 0
+    require(
+        power or config.stem == "patches",
+        f"model.patch is {config.patch}: convolutions (model.stem {config.stem}) halve the sides, expected "
+        "2, 4, 8, …",
+    )
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,10 @@ class Prediction:
         """Returns the details as lines for a terminal; nothing where there are none."""
         return ""
 
+    def save(self, folder: Path) -> list[Path]:
+        """Writes what of the answer is to be looked at into the folder, and returns the files; often none."""
+        return []
+
 
 @runtime_checkable
 class Predicts(Task, Protocol):

@@ -96,3 +96,25 @@ def test_a_catalog_of_messages_is_a_corpus(tmp_path, monkeypatch, corpora):
     assert "a month\tein Monat\n" in file.read_text()
     parts, malformed = translation_splits(TranslationData(train=file))
     assert (sum(map(len, parts.values())), malformed) == (pairs, [])
+
+
+def test_emoji_of_the_test_show_what_training_shows_in_other_tones(monkeypatch, tmp_path):
+    scripts = Path(__file__).parents[2] / "scripts"
+    monkeypatch.syspath_prepend(str(scripts))
+    spec = importlib.util.spec_from_file_location("emoji", scripts / "emoji.py")
+    emoji = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(emoji)
+    shown = [chr(0x1F466 + number) for number in range(40)]
+    tones = [chr(number) for number in emoji.TONES]
+    parts = {(one, tone): emoji.part(one + tone) for one in shown for tone in tones}
+    assert {emoji.part(one) for one in (*shown, *tones)} == {"train"}
+    counts = {part: list(parts.values()).count(part) for part in ("train", "val", "test")}
+    assert counts["train"] > 120
+    assert min(counts.values()) > 8
+    for (one, tone), part in parts.items():
+        if part == "test":
+            assert any(parts[one, other] == "train" for other in tones)
+            assert any(parts[other, tone] == "train" for other in shown)
+    monkeypatch.setattr(emoji, "debian", lambda package: tmp_path)
+    with pytest.raises(RuntimeError, match="xx: CLDR has no names of emoji in it"):
+        emoji.names("xx")

@@ -67,13 +67,18 @@ class Mosaics:
         return {"images": images[..., None], "answers": answers}
 
 
+def stencils() -> Float32[np.ndarray, "11 5 3"]:
+    """Returns the pixels of the digits and the mark, 0 or 1."""
+    return np.array([[[pixel == "#" for pixel in row] for row in digit] for digit in _DIGITS], np.float32)
+
+
 def _drawn(kinds: np.ndarray, off: np.ndarray) -> Float32[np.ndarray, "n Y X"]:
     """Returns the images of these kinds in cells, each so many rows and columns off its corner."""
-    stencils = np.array([[[pixel == "#" for pixel in row] for row in digit] for digit in _DIGITS], np.float32)
+    drawn = stencils()
     count, rows, columns = kinds.shape
     cells = np.zeros((count, rows, columns, CELL, CELL), np.float32)
     for down in (0, 1):
         for right in (0, 1):
             here = (off == (down, right)).all(-1)
-            cells[here, down : down + 5, right + 1 : right + 4] = stencils[kinds[here]]
+            cells[here, down : down + 5, right + 1 : right + 4] = drawn[kinds[here]]
     return np.swapaxes(cells, 2, 3).reshape(count, rows * CELL, columns * CELL)

@@ -134,6 +134,8 @@ class Beams(PytreeNode):
         if self.coverage is not None:
             if not hasattr(model, "attend"):
                 raise ValueError(f"coverage {self.coverage!r}: {type(model).__name__} has no source to cover")
+            if start.inputs.ndim != 2:
+                raise ValueError(f"coverage {self.coverage!r}: the source is images, expected tokens")
             width = start.inputs.shape[1]
             present = jnp.repeat(jnp.arange(width)[None] < start.lengths[:, None], beams, axis=0)
             coverage = jnp.zeros(present.shape, jnp.float32)

@@ -64,8 +64,8 @@ def generate(
 
     Args:
       model: an encoder-decoder, which reads the inputs, or a decoder-only model, which continues them.
-      inputs: sources or prompts.
-      lengths: the tokens of each of them, without padding; 1 or more.
+      inputs: sources or prompts; images [B, Y, X, C] for a model that reads such.
+      lengths: the tokens of each of them, without padding, or the patches of each image; 1 or more.
       strategy: `greedy()`, `sampling(…)`, `beams(…)`, …; None: greedy.
       bos: the token that begins a row; a decoder-only model needs none.
       eos: the token that ends a row, or several.
@@ -184,10 +184,13 @@ class _Run:
             raise ValueError(f"max_length {max_length}: expected 1 or more")
         if padding not in ("right", "left"):
             raise ValueError(f"padding {padding!r}: expected 'right' or 'left'")
-        if inputs.ndim != 2 or lengths.shape != inputs.shape[:1]:
+        images = inputs.ndim == 4
+        if (inputs.ndim != 2 and not images) or lengths.shape != inputs.shape[:1]:
             shapes = f"inputs {list(inputs.shape)}, lengths {list(lengths.shape)}"
             raise ValueError(f"{shapes}: expected (B, S), (B,)")
-        if not isinstance(lengths, jax.core.Tracer):
+        if images and padding == "left":
+            raise ValueError(f"padding {padding!r}: images {list(inputs.shape)} have none, expected 'right'")
+        if not isinstance(lengths, jax.core.Tracer) and not images:
             counts, least = jax.device_get(lengths), int(model.continues)
             if ((counts < least) | (counts > inputs.shape[1])).any():
                 raise ValueError(f"lengths {counts.tolist()}: expected {least} to {inputs.shape[1]} tokens")
@@ -215,8 +218,8 @@ class _Run:
 
     def by_tiles(self, rows: int, width: int) -> Finished:
         """Returns them, so many rows at a time."""
-        batch, longest = self.inputs.shape
-        if rows < 1 or width < longest:
+        batch, longest = self.inputs.shape[:2]
+        if rows < 1 or width < longest or self.inputs.ndim != 2:
             raise ValueError(f"tile {(rows, width)}: expected 1 or more rows of {longest} or more tokens")
         inputs = jnp.pad(self.inputs, ((0, 0), (0, width - longest)), constant_values=self.marks.pad)
         parts = []

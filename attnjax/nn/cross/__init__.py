@@ -2,6 +2,7 @@
 
 from attnjax.nn.cross.bilinear import BilinearAttention
 from attnjax.nn.cross.co_attention import CoAttention, CoAttentionOutput
+from attnjax.nn.cross.gate import CrossGate
 from attnjax.nn.cross.gated import GatedCrossAttention
 from attnjax.nn.cross.q_former import QFormer
 from attnjax.nn.cross.resampler import PerceiverResampler
@@ -14,6 +15,7 @@ __all__ = [
     "BilinearAttention",
     "CoAttention",
     "CoAttentionOutput",
+    "CrossGate",
     "GatedCrossAttention",
     "PerceiverResampler",
     "QFormer",

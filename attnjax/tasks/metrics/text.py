@@ -17,6 +17,20 @@ def exact_match(outputs: Sequence[str], references: Sequence[str]) -> float:
     return 100 * sum(output == reference for output, reference in pairs) / len(outputs)
 
 
+def bleu_of_several(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """Returns the `bleu` of outputs each of which has several references, as many as it likes.
+
+    >>> round(bleu_of_several(["the cat sat on the mat"], [["a dog ran", "the cat sat on the mat"]]), 6)
+    100.0
+    """
+    _require_pairs(outputs, references)
+    from sacrebleu.metrics import BLEU
+
+    most = max(map(len, references))
+    streams: list[Any] = [[own[i] if i < len(own) else None for own in references] for i in range(most)]
+    return BLEU().corpus_score(outputs, streams).score
+
+
 def chrf(outputs: Sequence[str], references: Sequence[str]) -> float:
     """Returns the corpus's F2-score over character n-grams up to 6, 0 to 100 (Popović 2015), by sacrebleu.
 
@@ -134,7 +148,7 @@ def words(text: str) -> int:
     return len(Tokenizer13a()(text).split())
 
 
-def _require_pairs(outputs: Sequence[str], references: Sequence[str]) -> None:
+def _require_pairs(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> None:
     """Raises ValueError for texts without a partner, which sacrebleu passes over, and for none at all."""
     if len(outputs) != len(references) or not outputs:
         raise ValueError(

@@ -1,0 +1,43 @@
+"""The config of models that write what an image shows, free of jax.
+
+References:
+  Xu et al., Show, Attend and Tell, 2015, arXiv:1502.03044 (convolutions, additive attention).
+  Alayrac et al., Flamingo, 2022, arXiv:2204.14198 (gated cross-attention).
+"""
+
+from dataclasses import dataclass
+
+from attnjax.config import require
+from attnjax.models.checks import require_choice, require_positive
+from attnjax.models.config import TransformerConfig
+from attnjax.models.vision_config import STEMS, Stem, require_stem
+
+
+@dataclass(frozen=True)
+class CaptionerConfig(TransformerConfig):
+    """The settings of an encoder of images with a decoder of words."""
+
+    may_read_as_it_is = True
+    image: int = 40
+    """Pixels of a side of the images that the table of positions is for."""
+    patch: int = 8
+    """Pixels of a side of a patch, for which one vector stands."""
+    channels: int = 3
+    """Numbers of a pixel."""
+    stem: Stem = "patches"
+    """Vectors of patches by a linear map, or by convolutions, whose channels may be gated."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.encoder_layers >= 0,
+            f"model.encoder_layers is {self.encoder_layers!r}: it must be 0 or more",
+        )
+        super().__post_init__()
+        for name in ("image", "channels"):
+            require_positive(name, getattr(self, name))
+        require_choice("stem", self.stem, STEMS)
+        require_stem(self)
+        require(self.frames is None, f"model.frames is {self.frames}: the source is images, expected None")
+        require(
+            not self.share_embeddings, "model.share_embeddings is True: images have no tokens, expected False"
+        )

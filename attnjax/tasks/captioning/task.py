@@ -1,0 +1,351 @@
+"""Captioning with an encoder of images and a decoder of words: drawn scenes, or a user's own images."""
+
+import dataclasses
+import zlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, UInt8
+
+from attnjax.config import InputError, require
+from attnjax.data.images.augment import augmented
+from attnjax.data.images.config import CaptionData
+from attnjax.data.images.files import read_image
+from attnjax.data.images.pictures import (
+    TRAIN,
+    VALIDATION,
+    Pictures,
+    drawn_pictures,
+    normalised,
+    of_unit,
+    own_pictures,
+)
+from attnjax.data.images.scenes import SIDE
+from attnjax.data.pipeline import Batches
+from attnjax.data.text.tokenizer import BOS, EOS, PAD
+from attnjax.models.captioner import Captioner
+from attnjax.models.captioner_config import CaptionerConfig
+from attnjax.models.decoding.scoring import force
+from attnjax.nn import Capture
+from attnjax.nn.dropout import Dropout
+from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
+from attnjax.tasks.captioning.caption import Caption
+from attnjax.tasks.captioning.config import CaptionLossConfig
+from attnjax.tasks.captioning.evaluation import evaluated
+from attnjax.tasks.captioning.pointing import by_word, points, words_of
+from attnjax.tasks.captioning.texts import CaptionTexts, in_language, untagged
+from attnjax.tasks.losses import smoothed_cross_entropy
+from attnjax.tasks.metrics.captions import any_exact, cider
+from attnjax.tasks.model_task import ModelTask, require_positions
+from attnjax.tasks.translation.config import GREEDY, SearchConfig
+from attnjax.tasks.translation.search import ROWS, Found, searching
+
+VALIDATION_EXAMPLES = 256
+POINTED = 512
+"""Images of a part on which the pointing game is played."""
+GREY = 128
+"""The pixels of an image that is left out."""
+
+
+class GivenImage(NamedTuple):
+    """An image to caption: its pixels, and its name for files."""
+
+    pixels: UInt8[np.ndarray, "Y X C"]
+    name: str = "image"
+
+
+class CaptioningTask(ModelTask[Captioner]):
+    """Writes what images show with a `Captioner`, trained by cross-entropy on each next token.
+
+    Args:
+      data: the images and captions.
+      config: the model's shape; of drawn scenes the channels and the side of images are theirs.
+      loss: the loss's settings.
+      batch_size: of all hosts together.
+      folder: where `save` left the tokenizer: it is used as it is, and the data is read only when it is
+        needed. Else data is read and a tokenizer trained at once.
+      search: for captions, in `evaluate` and `predict`; `validate` takes the likeliest token.
+
+    Raises:
+      InputError: the data cannot be used, or captions are longer than the model's learned positions.
+
+    References:
+      Xu et al., Show, Attend and Tell, 2015, arXiv:1502.03044.
+    """
+
+    def __init__(
+        self,
+        data: CaptionData,
+        config: CaptionerConfig,
+        *,
+        loss: CaptionLossConfig,
+        batch_size: int,
+        folder: Path | None = None,
+        search: SearchConfig = GREEDY,
+    ) -> None:
+        require(
+            search.coverage_penalty == "none",
+            f"search.coverage_penalty is {search.coverage_penalty!r}: images have none, expected none",
+        )
+        self.search, self._data, self._loss, self._batch_size = search, data, loss, batch_size
+        self.config = config if data.captions is not None else _of_scenes(config, data)
+        if folder is not None and CaptionTexts.saved_in(folder):
+            self.texts = CaptionTexts.load(folder)
+        else:
+            self.texts = CaptionTexts.fitting(self._parts, vocab_size=data.vocab_size, most=data.max_length)
+        require_positions(config, self.texts.width, "the captions")
+
+    @property
+    def monitor(self) -> tuple[str, Literal["max", "min"]]:
+        """Exact match for drawn scenes; CIDEr-D for captions of people, which rarely match."""
+        return ("exact_match" if self._data.captions is None else "cider"), "max"
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines on the sizes of what was read, and on images that were left out."""
+        sizes = ", ".join(f"{len(part)} {name}" for name, part in self._parts.items())
+        return [f"images: {sizes}; a vocabulary of {self.texts.tokenizer.size} pieces", *self._read[1]]
+
+    def build(self, rngs: nnx.Rngs) -> Captioner:
+        """Returns a model over the vocabulary of captions."""
+        return Captioner(self.config, target_vocab=self.texts.tokenizer.size, rngs=rngs)
+
+    def batch(self, step: int) -> Arrays:
+        """Returns "source" (images), "source_lengths" (patches) and "target" of a step.
+
+        Of several captions of an image one is drawn, by seed, step and host.
+        """
+        part, data = self._parts[TRAIN], self._data
+        rows = self._batches[step]["row"]
+        seed = [data.seed, step, jax.process_index()]
+        draws = np.random.default_rng(seed).random(len(rows))
+        captions = [part.captions[row] for row in rows]
+        texts = [own[int(draw * len(own))] for own, draw in zip(captions, draws, strict=True)]
+        images = of_unit(part.images(rows, self.config.image, self.config.channels))
+        images = augmented(images, data.augment, data.seed, step * jax.process_count() + jax.process_index())
+        return {**self._sources(images), "target": self.texts.arrays(texts)}
+
+    def loss_of(
+        self,
+        model: Captioner,
+        batch: Mapping[str, jax.Array],
+        *,
+        dropout: Dropout | None,
+        hyper: Hyperparameters,
+    ) -> LossAndMetrics:
+        """Returns the `smoothed_cross_entropy` of the tokens, and adds the `doubly_stochastic` penalty.
+
+        The penalty is the mean over tokens of that of their image, so that batches join exactly.
+        """
+        target, labels = batch["target"][:, :-1], batch["target"][:, 1:]
+        smoothing = hyper.get("label_smoothing", self._loss.label_smoothing)
+        weight = self._loss.doubly_stochastic
+        given = batch["source"], batch["source_lengths"], target
+        counted = labels != PAD
+        if weight == 0:
+            output = model(*given, dropout=dropout)
+            return smoothed_cross_entropy(output.logits, labels, counted, smoothing)
+        last = self.config.decoder_layers - 1
+        asked = Capture(layers=(last,))
+        memory = model.encode(*given[:2], dropout=dropout).memory
+        output = model.decode(target, memory, given[1], dropout=dropout, capture=asked)
+        loss, metrics = smoothed_cross_entropy(output.logits, labels, counted, smoothing)
+        looks = output.weights[f"decoder.{last}.cross_attention"].mean(axis=1)
+        extra = doubly_stochastic(looks, counted)
+        return loss + weight * extra, {**metrics, "doubly_stochastic": extra}
+
+    def validate(self, params: Params) -> dict[str, float]:
+        """Returns exact match in percent and CIDEr-D on the first few hundred validation images.
+
+        Where captions have tags it is of the first of them.
+        """
+        part, rows = self._parts[VALIDATION], self._validated
+        captions = [tuple(map(untagged, part.captions[row])) for row in rows]
+        search = GREEDY
+        if self.texts.tags:
+            tag = self.texts.tags[0]
+            part = in_language(part, tag)
+            rows, search = range(min(len(rows), len(part))), dataclasses.replace(GREEDY, prefix=tag)
+            captions = [part.captions[row] for row in rows]
+        found = self._found(params, self._pixels(part, rows), search)
+        pairs = zip(found.tokens, found.counts, strict=True)
+        outputs = [self._text(tokens[0], counts[0]) for tokens, counts in pairs]
+        return {"exact_match": any_exact(outputs, captions), "cider": cider(outputs, captions)}
+
+    def evaluate(self, params: Params, folder: Path) -> Evaluation:
+        """Returns a table over the test parts, samples, and pictures of what words looked at.
+
+        Each part has a row in which the trained model sees grey in the place of images.
+        """
+        tests = {name: part for name, part in self._parts.items() if name not in (TRAIN, VALIDATION)}
+        rows = {name: (part, self.search.prefix) for name, part in tests.items()}
+        if self.texts.tags:
+            asked = [(name, tag) for name in tests for tag in self.texts.tags]
+            rows = {f"{name} {tag}": (in_language(tests[name], tag), tag) for name, tag in asked}
+            rows = {name: row for name, row in rows.items() if len(row[0])}
+        return evaluated(
+            rows,
+            images=lambda part, rows: self._pixels(part, rows),
+            write=lambda images, beginning: self._written(
+                params,
+                [GivenImage(image) for image in images],
+                dataclasses.replace(self.search, prefix=beginning),
+            ),
+            pointing=lambda part: self.pointing(params, part),
+            folder=folder,
+        )
+
+    def pointing(self, params: Params, part: Pictures) -> dict[str, float]:
+        """Returns the pointing game of each image's first caption, fed back; nothing without regions.
+
+        "pointing %" is the share of words whose greatest weight is on a patch of what they are said of, and
+        "chance %" that of patches that are.
+        """
+        if part.owner is None:
+            return {}
+        rows = range(min(POINTED, len(part)))
+        targets = self.texts.arrays([part.captions[row][0] for row in rows])
+        arrays = {**self._sources(of_unit(self._pixels(part, rows))), "tokens": targets[:, 1:]}
+        looks = self.infer(_looks, params, arrays)
+        hits: list[bool] = []
+        chance: list[float] = []
+        for row, weights, tokens in zip(rows, looks, targets, strict=True):
+            pieces = self.texts.tokenizer.names(tokens[tokens > EOS].tolist())
+            said = points(
+                by_word(weights[: len(pieces)], pieces), part.regions[row], part.owner[row], self.config.patch
+            )
+            hits += said[0]
+            chance += said[1]
+        return {"pointing %": 100 * float(np.mean(hits)), "chance %": 100 * float(np.mean(chance))}
+
+    def read_input(self, text: str) -> GivenImage:
+        """Returns the image in a file. Raises InputError where it is none."""
+        path = Path(text)
+        return GivenImage(read_image(path, self.config.image, self.config.channels), path.stem)
+
+    def predict(self, params: Params, inputs: Sequence[GivenImage]) -> list[Caption]:
+        """Returns the caption of each image, with what each word looked at."""
+        return self._written(params, inputs, self.search)
+
+    def _written(self, params: Params, inputs: Sequence[GivenImage], search: SearchConfig) -> list[Caption]:
+        found = self._found(params, np.stack([one.pixels for one in inputs]), search)
+        rows = (jax.tree.map(lambda x, row=row: x[row], found) for row in range(len(inputs)))
+        return [self._captioned(one, row) for one, row in zip(inputs, rows, strict=True)]
+
+    def joined(self, params: Params, others: Sequence[tuple[str, Any, Params]]) -> Params:
+        """Raises InputError: there are no ensembles of captioners."""
+        raise InputError(f"{others[0][0]}: captions are written by one run alone, expected no ensemble")
+
+    def save(self, folder: Path) -> None:
+        """Writes the tokenizer and the width of the arrays."""
+        self.texts.save(folder)
+
+    @cached_property
+    def validation(self) -> Arrays:
+        """The examples of `validate` as arrays, with the first caption of each image."""
+        part = self._parts[VALIDATION]
+        texts = [part.captions[row][0] for row in self._validated]
+        images = of_unit(self._pixels(part, self._validated))
+        return {**self._sources(images), "target": self.texts.arrays(texts)}
+
+    @cached_property
+    def _read(self) -> tuple[dict[str, Pictures], list[str]]:
+        return (drawn_pictures(self._data), []) if self._data.captions is None else own_pictures(self._data)
+
+    @property
+    def _parts(self) -> dict[str, Pictures]:
+        return self._read[0]
+
+    @property
+    def _validated(self) -> range:
+        return range(min(VALIDATION_EXAMPLES, len(self._parts[VALIDATION])))
+
+    @cached_property
+    def _batches(self) -> Batches:
+        return Batches({"row": np.arange(len(self._parts[TRAIN]))}, self._batch_size, self._data.seed)
+
+    def _pixels(self, part: Pictures, rows: Sequence[int]) -> UInt8[np.ndarray, "B Y X C"]:
+        return part.images(rows, self.config.image, self.config.channels)
+
+    def _sources(self, images: Float[np.ndarray, "B Y X C"]) -> Arrays:
+        """Returns what the model reads of images of 0 to 1; grey, where it is blind."""
+        images = np.full_like(images, GREY / 255) if self._data.blind else images
+        patches = (images.shape[1] // self.config.patch) * (images.shape[2] // self.config.patch)
+        return {"source": normalised(images), "source_lengths": np.full(len(images), patches, np.int32)}
+
+    def _found(self, params: Params, images: UInt8[np.ndarray, "B Y X C"], search: SearchConfig) -> Found:
+        search_for = searching(search, self.texts.tokenizer, self.texts.width - 1)
+        seeds = [zlib.crc32(image.tobytes(), search.seed) for image in images]
+        arrays = {**self._sources(of_unit(images)), "seed": np.array(seeds, np.uint32)}
+        found: Found = self.infer(search_for, params, arrays, rows=ROWS)
+        return found
+
+    def _text(self, tokens: np.ndarray, count: int) -> str:
+        return untagged(" ".join(self.texts.tokenizer.decode(tokens[:count].tolist()).split()))
+
+    def _captioned(self, shown: GivenImage, found: Found) -> Caption:
+        """Returns the best caption that was found for an image, and others in it."""
+        side = self.config.image // self.config.patch
+        ranked: dict[str, Caption] = {}
+        for tokens, count, score, logs, weights in zip(*found, strict=True):
+            text = self._text(tokens, count)
+            if ranked and (text in ranked or score == -np.inf):
+                continue
+            pieces = self.texts.tokenizer.names(tokens[:count].tolist())
+            weights = weights[:count]
+            if pieces[:1] and pieces[0] in self.texts.tags:
+                pieces, weights = pieces[1:], weights[1:]
+            maps = by_word(weights, pieces) if pieces else np.zeros((0, side * side))
+            words = ["".join(pieces[i] for i in own).replace("▁", "") for own in words_of(pieces)]
+            numbers = float(logs[: count + 1].sum()), float(score)
+            grids = maps.reshape(-1, side, side)
+            ranked[text] = Caption(text, shown.pixels, words, grids, shown.name, self._weights_of, *numbers)
+        best, *others = list(ranked.values())[: self.search.n_best]
+        return dataclasses.replace(best, others=tuple(others))
+
+    @property
+    def _weights_of(self) -> str:
+        """The layer and the heads that the maps come from, in words."""
+        layers, heads = self.config.decoder_layers, self.config.heads
+        mean = f"the mean of its {heads} heads" if heads > 1 else "its only head"
+        return f"cross-attention of decoder layer {layers} of {layers}, {mean}"
+
+
+def doubly_stochastic(looks: Float[Array, "B T P"], counted: Float[Array, "B T"]) -> Float[Array, ""]:
+    """Returns the mean over tokens of their image's mean_i (1 - Σ_t α_ti)², where t counts.
+
+    It is 0 where each patch is looked at as much as any other over the whole caption, once in sum.
+
+    References:
+      Xu et al., Show, Attend and Tell, 2015, arXiv:1502.03044 (section 4.2.1).
+
+    Example:
+      >>> looks = jnp.array([[[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]]])
+      >>> float(doubly_stochastic(looks, jnp.array([[True, True, False]])))
+      0.0
+    """
+    counts = counted.astype(looks.dtype)
+    total = (looks * counts[..., None]).sum(axis=1)
+    of_image = jnp.mean((1 - total) ** 2, axis=-1)
+    tokens = counts.sum(axis=1)
+    return (of_image * tokens).sum() / tokens.sum()
+
+
+def _looks(model: Captioner, arrays: Mapping[str, jax.Array]) -> Float[Array, "B L P"]:
+    """Returns the weights of captions that are fed back."""
+    tokens = arrays["tokens"]
+    counts = (tokens != PAD).sum(axis=1)
+    forced = force(model, arrays["source"], arrays["source_lengths"], tokens, counts=counts, bos=BOS)
+    assert forced.alignment is not None
+    return forced.alignment
+
+
+def _of_scenes(config: CaptionerConfig, data: CaptionData) -> CaptionerConfig:
+    """Returns the config with the side and channels of drawn scenes."""
+    return dataclasses.replace(config, image=SIDE, channels=1 if data.kind == "digits" else 3)
