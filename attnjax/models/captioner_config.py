@@ -38,6 +38,6 @@ class CaptionerConfig(TransformerConfig):
         require_choice("stem", self.stem, STEMS)
         require_stem(self)
         require(self.frames is None, f"model.frames is {self.frames}: the source is images, expected None")
-        require(
-            not self.share_embeddings, "model.share_embeddings is True: images have no tokens, expected False"
-        )
+        for name in ("share_embeddings", "copy"):
+            given = getattr(self, name)
+            require(not given, f"model.{name} is True: images have no tokens, expected False")

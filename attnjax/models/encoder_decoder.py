@@ -126,8 +126,10 @@ class Transformer(nnx.Module):
         if isinstance(capture, Capture):
             encoder, decoder = self._captures(capture, self._vectors(source), target.shape[-1])
         memory, weights, hidden, _ = self.encode(source, source_lengths, dropout=dropout, capture=encoder)
-        more = {"source": source} if self.copying is not None else {}
-        decoded = self.decode(target, memory, source_lengths, **more, dropout=dropout, capture=decoder)
+        copied = None if self.copying is None else source
+        decoded = self.decode(
+            target, memory, source_lengths, source=copied, dropout=dropout, capture=decoder
+        )
         if sites is not None:
             sites.require_known()
             return decoded._replace(taps=sites.found)
@@ -358,7 +360,7 @@ class Transformer(nnx.Module):
 
 def _of(asked: Request, weights: Mapping[str, Array]) -> dict[str, Array]:
     """Returns those of all weights of a layer that it was asked for."""
-    return {} if asked is None else {name: asked.of_weights(w) for name, w in weights.items()}
+    return {name: asked.of_weights(w) for name, w in weights.items()} if isinstance(asked, Capture) else {}
 
 
 def _drop(x: Array, dropout: Dropout | None) -> Array:

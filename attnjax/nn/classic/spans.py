@@ -39,7 +39,7 @@ class SelfAttentiveSpanExtractor(nnx.Module):
         if (widths is None) != (width_dim is None):
             raise ValueError(f"widths {widths}, width_dim {width_dim}: expected both, or neither")
         self.dim, self.widths = dim, 0 if widths is None else widths
-        names = {"kernel_metadata": named("embed", "width"), "bias_metadata": named("width")}
+        names: dict[str, Any] = {"kernel_metadata": named("embed", "width"), "bias_metadata": named("width")}
         self.scores = nnx.Linear(dim, 1, **names, **options)
         table: Any = None
         if widths is not None and width_dim is not None:

@@ -141,8 +141,8 @@ class LanguageTask(ModelTask[LanguageModel]):
             metrics["test" if times == 1 else f"test, {times} times as long"] = row
         for order in (self._data.ngram, 1):
             model = self._ngrams(order)
-            rows = [self._test[name] for name in ("tokens", "segments", "answers")]
-            log_p = [model.log_p_of(*row) for row in zip(*rows, strict=True)]
+            own = [self._test[name] for name in ("tokens", "segments", "answers")]
+            log_p = [model.log_p_of(*row) for row in zip(*own, strict=True)]
             name = "tokens by themselves" if model.order == 1 else f"Kneser–Ney, n = {model.order}"
             metrics[name] = {BITS: float(-np.mean(log_p) / np.log(2)) * rate}
         if self._account is not None:
