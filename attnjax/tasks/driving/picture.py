@@ -65,7 +65,7 @@ def _draw(
         axis.plot(*now[minded], "o", ms=14, mfc="none", mec="C3", label="the car it minds")
     for mode, own in enumerate(places):
         axis.plot(*own.T, color="C0", lw=1.5, label="futures of car 0" if mode == 0 else None)
-    axis.set_aspect("equal", adjustable="datalim")
-    axis.set_xlim(-45, 75)
+    axis.set_aspect("equal")
+    axis.set(xlim=(-45, 75), ylim=(-45, 45))
     axis.set_xlabel("metres", fontsize=8)
     axis.tick_params(labelsize=7)
