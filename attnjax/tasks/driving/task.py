@@ -146,7 +146,7 @@ class DrivingTask(ModelTask[AgentModel]):
         scenes = Scenes(places, present, lanes, nobody, nobody > 0, places[:, 0, past:], nobody)
         arrays = self._traffic.framed(scenes)
         modes, logits = self._futures(params, arrays)
-        weights = self._weights(params, arrays)[-1] if self._has_weights else None
+        weights = self._weights(params, arrays)[0] if self._has_weights else None
         answers = []
         for row, own in enumerate(inputs):
             order = np.argsort(-logits[row, 0], kind="stable")
@@ -245,7 +245,7 @@ class DrivingTask(ModelTask[AgentModel]):
         chosen = np.array([own[0] for own in kinds if len(own)][:3])
         own = {name: array[chosen] for name, array in arrays.items()}
         places, _ = self._futures(params, own)
-        weights = self._weights(params, own)[-1]
+        weights = self._weights(params, own)[0]
         titles = ["scene" if kind < 0 else KINDS[kind] for kind in scenes.kinds[chosen]]
         save(scenes_figure(own, places[:, 0], weights, titles, self._data.past), folder / PICTURE)
         return folder / PICTURE
