@@ -32,7 +32,7 @@ def places_figure(
     for number, (name, value) in enumerate(baselines.items()):
         axis.axhline(value, color=f"C{number + 1}", ls="--", lw=1, label=name)
     axis.axvline(length, color="0.5", lw=1)
-    axis.annotate("trained length", (length, axis.get_ylim()[1]), (4, -12), textcoords="offset points")
+    axis.annotate("trained length", (length, axis.get_ylim()[1]), (4, -26), textcoords="offset points")
     axis.set_xlabel("place in the row, tokens")
     axis.set_ylabel("bits per byte")
     axis.legend(fontsize=8)

@@ -148,8 +148,8 @@ class LanguageTask(ModelTask[LanguageModel]):
         baselines: dict[str, float] = {}
         for order in (self._data.ngram, 1):
             model = self._ngrams(order)
-            rows = [self._test[name] for name in ("tokens", "segments", "answers")]
-            log_p = [model.log_p_of(*row) for row in zip(*rows, strict=True)]
+            arrays = [self._test[name] for name in ("tokens", "segments", "answers")]
+            log_p = [model.log_p_of(*row) for row in zip(*arrays, strict=True)]
             name = "tokens by themselves" if model.order == 1 else f"Kneser–Ney, n = {model.order}"
             metrics[name] = {BITS: float(-np.mean(log_p) / np.log(2)) * rate}
             baselines[name] = metrics[name][BITS]

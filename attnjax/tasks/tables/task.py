@@ -130,7 +130,11 @@ class TableTask(ModelTask[TableTransformer]):
         if self._account is not None:
             found = self._account(self.model(params), test, self.features.names)
             rows |= {row: dict(columns) for row, columns in found.items()}
-        sizes = {row: columns["importance"] for row, columns in rows.items() if "importance" in columns}
+        sizes = {
+            row.removeprefix("column "): columns["importance"]
+            for row, columns in rows.items()
+            if "importance" in columns
+        }
         drawn = {"the model": shares} | dict(list(baselines.items())[1:])
         save(table_figure(drawn, right, sizes), folder / PICTURE)
         return Evaluation(rows, figures=[folder / PICTURE])
