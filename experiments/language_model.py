@@ -119,6 +119,7 @@ def attributed(model: Any, test: Any, *, count: int) -> dict[str, dict[str, floa
         protected=protected,
         removal="delete",
         orders=5,
+        beam=2,
     )
     return {f"order by {row}" if row in maps else row: columns for row, columns in found.table.items()}
 

@@ -127,9 +127,7 @@ class Transformer(nnx.Module):
             encoder, decoder = self._captures(capture, self._vectors(source), target.shape[-1])
         memory, weights, hidden, _ = self.encode(source, source_lengths, dropout=dropout, capture=encoder)
         copied = None if self.copying is None else source
-        decoded = self.decode(
-            target, memory, source_lengths, source=copied, dropout=dropout, capture=decoder
-        )
+        decoded = self.decode(target, memory, source_lengths, source=copied, dropout=dropout, capture=decoder)
         if sites is not None:
             sites.require_known()
             return decoded._replace(taps=sites.found)

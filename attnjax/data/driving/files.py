@@ -58,9 +58,9 @@ def _scenes(table: Table, data: DrivingData) -> Scenes:
     for row in range(len(table)):
         scene, car = (str(table.columns[name][row]) for name in ("scene", "car"))
         time, x, y = (_number(table, name, row) for name in ("time", "x", "y"))
-        path = rows.setdefault(scene, {}).setdefault(car, {})
-        require(time not in path, f"{table.place(row)}: the car {car!r} is at time {time:g} twice")
-        path[time] = x, y
+        track = rows.setdefault(scene, {}).setdefault(car, {})
+        require(time not in track, f"{table.place(row)}: the car {car!r} is at time {time:g} twice")
+        track[time] = x, y
     most = max(len(cars) for cars in rows.values())
     places = np.zeros((len(rows), most, times, 2))
     present = np.zeros((len(rows), most), bool)

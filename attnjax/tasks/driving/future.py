@@ -17,7 +17,7 @@ class Future(Prediction):
     places: tuple[tuple[tuple[float, float], ...], ...]
     """The places of each future."""
     attended: tuple[float, ...]
-    """The weight that car 0 gives to each car, the mean over heads of the last layer; empty: it has none."""
+    """The weight that car 0 gives to each car, the mean over heads of the first layer; empty: it has none."""
 
     @property
     def text(self) -> str:  # type: ignore[override]

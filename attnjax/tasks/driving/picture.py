@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from attnjax.data.driving.frames import UNIT_M, turned
 from attnjax.tasks.base import Arrays
 
-WIDEST_PT = 6.0
+WIDEST_PT = 14.0
 """Of the line to a car with all the weight."""
 
 
@@ -27,7 +27,7 @@ def scenes_figure(
       titles: of the scenes.
       past: times that are seen.
     """
-    figure = Figure(figsize=(4.2 * len(titles), 4.6), layout="constrained")
+    figure = Figure(figsize=(4.2 * len(titles), 3.8), layout="constrained")
     axes = figure.subplots(1, len(titles), squeeze=False)[0]
     for row, (axis, title) in enumerate(zip(axes, titles, strict=True)):
         own = {name: array[row] for name, array in arrays.items()}
@@ -65,7 +65,7 @@ def _draw(
         axis.plot(*now[minded], "o", ms=14, mfc="none", mec="C3", label="the car it minds")
     for mode, own in enumerate(places):
         axis.plot(*own.T, color="C0", lw=1.5, label="futures of car 0" if mode == 0 else None)
-    axis.set_aspect("equal", adjustable="datalim")
-    axis.set_xlim(-45, 75)
+    axis.set_aspect("equal")
+    axis.set(xlim=(-35, 55), ylim=(-35, 35))
     axis.set_xlabel("metres", fontsize=8)
     axis.tick_params(labelsize=7)

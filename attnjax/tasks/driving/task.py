@@ -12,12 +12,9 @@ from flax import nnx
 
 from attnjax.config import require
 from attnjax.data.driving.config import KINDS, DrivingData
-from attnjax.data.driving.files import scene_parts
-from attnjax.data.driving.frames import MOVES_MPS, constant_velocity, framed
-from attnjax.data.driving.rules import AHEAD_M, Scenes, drawn_scenes
-from attnjax.data.hosts import host_rows
-from attnjax.data.pipeline import Batches
-from attnjax.data.synthetic.questions import Split, stream
+from attnjax.data.driving.frames import MOVES_MPS, constant_velocity
+from attnjax.data.driving.rules import AHEAD_M, Scenes
+from attnjax.data.driving.source import LEARNED, MORE, Traffic
 from attnjax.mechanisms import read
 from attnjax.models.agents import AgentModel
 from attnjax.models.agents_config import AgentsConfig
@@ -30,9 +27,6 @@ from attnjax.tasks.model_task import ModelTask
 
 READ = ("seen", "present", "base")
 """The arrays that a model is given."""
-LEARNED = (*READ, "future")
-MORE = 2
-"""Cars that the scenes of a further test have more."""
 EXPLAINED = 256
 """Scenes of the test, in which the minded car matters, that attention is measured on."""
 PICTURE = "scenes.png"
@@ -55,7 +49,7 @@ class DrivingTask(ModelTask[AgentModel]):
 
     def __init__(self, data: DrivingData, model: AgentsConfig, *, batch_size: int) -> None:
         self._data, self.config = data, model
-        self._slice, self._batch_size = host_rows(batch_size), batch_size
+        self._traffic = Traffic(data, batch_size=batch_size)
         self._has_weights = all(choice.row.has_weights for choice in read(model.mechanism))
 
     @property
@@ -70,11 +64,7 @@ class DrivingTask(ModelTask[AgentModel]):
 
     def batch(self, step: int) -> Arrays:
         """Returns this host's arrays of a step: "seen", "present", "base" and "future" [B, C, …]."""
-        if self._batches is not None:
-            return self._batches[step]
-        rng = stream(self._data.seed, Split.TRAIN, step)
-        made = self._drawn(rng, self._batch_size, self._data.cars)[0]
-        return {name: made[name][self._slice] for name in LEARNED}
+        return self._traffic.batch(step)
 
     def loss_of(
         self,
@@ -117,10 +107,7 @@ class DrivingTask(ModelTask[AgentModel]):
                 chosen = _chosen(test, group)
                 own = places[chosen][:, None]
                 rows[f"{name}: {group}"] = futures_score(own, np.zeros(own.shape[:2]), test["future"][chosen])
-        if self._data.train is None:
-            rng = stream(self._data.seed, Split.TEST, 1)
-            count, cars = self._data.evaluation_examples, self._data.cars + MORE
-            more = self._drawn(rng, count, cars)[0]
+        if (more := self._traffic.crowded()) is not None:
             rows[f"model, {MORE} cars more: moving"] = self._score(params, more, "moving")
             rows |= self._pointing(params)
         figures = [self._picture(params, folder)] if self._has_weights else []
@@ -157,9 +144,9 @@ class DrivingTask(ModelTask[AgentModel]):
         nobody = np.full(len(inputs), -1)
         lanes = np.repeat(places[:, :, past - 1, None], len(AHEAD_M), axis=2)
         scenes = Scenes(places, present, lanes, nobody, nobody > 0, places[:, 0, past:], nobody)
-        arrays = self._framed(scenes)
+        arrays = self._traffic.framed(scenes)
         modes, logits = self._futures(params, arrays)
-        weights = self._weights(params, arrays)[-1] if self._has_weights else None
+        weights = self._weights(params, arrays)[0] if self._has_weights else None
         answers = []
         for row, own in enumerate(inputs):
             order = np.argsort(-logits[row, 0], kind="stable")
@@ -177,7 +164,7 @@ class DrivingTask(ModelTask[AgentModel]):
 
     @cached_property
     def _validation(self) -> Arrays:
-        return self._of_part("validation")[0]
+        return self._traffic.part("validation")[0]
 
     @property
     def _test(self) -> Arrays:
@@ -185,34 +172,7 @@ class DrivingTask(ModelTask[AgentModel]):
 
     @cached_property
     def _tested(self) -> tuple[Arrays, Scenes]:
-        return self._of_part("test")
-
-    @cached_property
-    def _files(self) -> dict[str, Scenes]:
-        return scene_parts(self._data)
-
-    @cached_property
-    def _batches(self) -> Batches | None:
-        if self._data.train is None:
-            return None
-        made = self._framed(self._files["train"])
-        return Batches({name: made[name] for name in LEARNED}, self._batch_size, self._data.seed)
-
-    def _of_part(self, part: Literal["validation", "test"]) -> tuple[Arrays, Scenes]:
-        if self._data.train is not None:
-            return self._framed(self._files[part]), self._files[part]
-        split = Split.VALIDATION if part == "validation" else Split.TEST
-        count = self._data.evaluation_examples
-        return self._drawn(stream(self._data.seed, split), count, self._data.cars)
-
-    def _drawn(self, rng: np.random.Generator, count: int, cars: int) -> tuple[Arrays, Scenes]:
-        scenes = drawn_scenes(self._data, count, rng, cars=cars)
-        return self._framed(scenes), scenes
-
-    def _framed(self, scenes: Scenes) -> Arrays:
-        arrays = framed(scenes, self._data.past, self._data.seconds)
-        arrays["base"] = constant_velocity(arrays, self._data.seconds)
-        return arrays
+        return self._traffic.part("test")
 
     def _groups(self, arrays: Arrays) -> list[str]:
         groups = ["moving", "standing"] + (["car 0, it matters"] if arrays["matters"].any() else [])
@@ -285,7 +245,7 @@ class DrivingTask(ModelTask[AgentModel]):
         chosen = np.array([own[0] for own in kinds if len(own)][:3])
         own = {name: array[chosen] for name, array in arrays.items()}
         places, _ = self._futures(params, own)
-        weights = self._weights(params, own)[-1]
+        weights = self._weights(params, own)[0]
         titles = ["scene" if kind < 0 else KINDS[kind] for kind in scenes.kinds[chosen]]
         save(scenes_figure(own, places[:, 0], weights, titles, self._data.past), folder / PICTURE)
         return folder / PICTURE

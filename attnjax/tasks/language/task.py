@@ -40,6 +40,7 @@ CONTINUED = 48
 PROMPT = 32
 """Tokens of a sample that are given."""
 TOKENIZER = "tokenizer.json"
+PICTURE = "places.png"
 Account = Callable[[LanguageModel, Arrays], Mapping[str, Mapping[str, float]]]
 """A function from the trained model and rows of the test to further rows of the table."""
 
@@ -125,11 +126,16 @@ class LanguageTask(ModelTask[LanguageModel]):
         """Returns rows of the test part at one, two and four times the trained length, and of n-grams.
 
         All score the same tokens. The longer a row, the fewer of its tokens have little before them; what
-        stands beyond the trained length has a column of its own.
+        stands beyond the trained length has a column of its own. The picture has the bits of the longest rows
+        by their places.
         """
+        from attnjax.tasks.language.picture import places_figure
+        from attnjax.tasks.pictures import save
+
         length, rate = self._data.length, self._tokens_per_byte("test")
         metrics: dict[str, dict[str, float]] = {}
         most = most_positions(self.config)
+        bits = np.zeros((0, 0))
         for times in (1, 2, LONGEST):
             if most is not None and times * length > most:
                 continue
@@ -139,16 +145,19 @@ class LanguageTask(ModelTask[LanguageModel]):
             if times > 1:
                 row[BEYOND] = float(bits[:, length:].mean()) * rate
             metrics["test" if times == 1 else f"test, {times} times as long"] = row
+        baselines: dict[str, float] = {}
         for order in (self._data.ngram, 1):
             model = self._ngrams(order)
-            own = [self._test[name] for name in ("tokens", "segments", "answers")]
-            log_p = [model.log_p_of(*row) for row in zip(*own, strict=True)]
+            arrays = [self._test[name] for name in ("tokens", "segments", "answers")]
+            log_p = [model.log_p_of(*row) for row in zip(*arrays, strict=True)]
             name = "tokens by themselves" if model.order == 1 else f"Kneser–Ney, n = {model.order}"
             metrics[name] = {BITS: float(-np.mean(log_p) / np.log(2)) * rate}
+            baselines[name] = metrics[name][BITS]
         if self._account is not None:
             found = self._account(self.model(params), self._test)
             metrics |= {row: dict(columns) for row, columns in found.items()}
-        return Evaluation(metrics, self._samples(params))
+        save(places_figure(bits, baselines, length, rate), folder / PICTURE)
+        return Evaluation(metrics, self._samples(params), [folder / PICTURE])
 
     def read_input(self, text: str) -> list[int]:
         """Returns the mark and the tokens of a text.

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 BINS = 10
 """Groups of equal size of `calibration_error`."""
@@ -79,7 +79,11 @@ def calibration_error(shares: Float[np.ndarray, " n"], right: Bool[np.ndarray, "
       >>> round(calibration_error(np.array([0.2, 0.2]), np.array([True, False])), 6)
       0.5
     """
-    order = np.argsort(shares, kind="stable")
-    groups = [group for group in np.array_split(order, BINS) if len(group)]
-    gaps = [len(group) * abs(shares[group].mean() - right[group].mean()) for group in groups]
+    gaps = [len(group) * abs(shares[group].mean() - right[group].mean()) for group in groups_of(shares)]
     return float(sum(gaps) / len(shares))
+
+
+def groups_of(shares: Float[np.ndarray, " n"]) -> list[Int[np.ndarray, " k"]]:
+    """Returns the places of ten groups of neighbouring probabilities, as even as can be."""
+    order = np.argsort(shares, kind="stable")
+    return [group for group in np.array_split(order, BINS) if len(group)]

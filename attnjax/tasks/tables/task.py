@@ -28,6 +28,7 @@ from attnjax.tasks.model_task import ModelTask
 from attnjax.tasks.tables.baselines import BOOSTING, has_boosting, table_baselines
 from attnjax.tasks.texts.label import Label
 
+PICTURE = "calibration.png"
 FEATURES = "features.json"
 """The file with the columns and labels that a run keeps."""
 Account = Callable[[TableTransformer, Arrays, Sequence[str]], Mapping[str, Mapping[str, float]]]
@@ -114,19 +115,29 @@ class TableTask(ModelTask[TableTransformer]):
         return {"auroc": scores["AUROC"], "brier": scores["Brier"]}
 
     def evaluate(self, params: Params, folder: Path) -> Evaluation:
-        """Returns rows of the test part, of baselines on it, and of the model by subgroup."""
+        """Returns rows of the test part, of baselines on it, and by subgroup, and a picture of them."""
+        from attnjax.tasks.pictures import save
+        from attnjax.tasks.tables.picture import table_figure
+
         test, train = self._arrays("test"), self._arrays("train")
         right, shares = test["labels"] == 1, self._shares(params, test["values"])
         rows = {"test": binary_scores(shares, right)}
         given = train["values"], train["labels"], test["values"]
-        for name, own in table_baselines(*given, self.features.classes).items():
-            rows[name] = binary_scores(own, right)
+        baselines = table_baselines(*given, self.features.classes)
+        rows |= {name: binary_scores(own, right) for name, own in baselines.items()}
         for name, chosen in self._subgroups().items():
             rows[name] = binary_scores(shares[chosen], right[chosen])
         if self._account is not None:
             found = self._account(self.model(params), test, self.features.names)
             rows |= {row: dict(columns) for row, columns in found.items()}
-        return Evaluation(rows)
+        sizes = {
+            row.removeprefix("column "): columns["importance"]
+            for row, columns in rows.items()
+            if "importance" in columns
+        }
+        drawn = {"the model": shares} | dict(list(baselines.items())[1:])
+        save(table_figure(drawn, right, sizes), folder / PICTURE)
+        return Evaluation(rows, figures=[folder / PICTURE])
 
     def read_input(self, text: str) -> np.ndarray:
         """Returns the row that a text such as "age=62, sex=female" stands for; what it lacks is missing.

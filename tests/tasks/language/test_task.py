@@ -67,8 +67,9 @@ def test_the_table_has_lengths_and_n_grams_and_a_run_writes(
     # "ab" again and again: pairs tell nearly all, single bytes a bit each.
     assert table["Kneser–Ney, n = 3"][BITS] < 0.4 < 0.95 < table["tokens by themselves"][BITS]
     assert "abab" in found.samples[0]["text"]
+    assert found.figures[0].is_file()
     assert found.samples[0]["in the document"][:2] in ("ab", "ba")
-    assert 7 < task.validate(params)["bits_per_byte"] < 12
+    assert 5 < task.validate(params)["bits_per_byte"] < 12
     text = "abé"
     (answer,) = task.predict(params, [task.read_input(text)])
     assert len(answer.bits) == len(text.encode()) == 4
