@@ -44,7 +44,7 @@ TOUCHED_BY = {
     "PIL": "attnjax/data/images/files.py",
     "ray": "attnjax/sweeps/on_ray.py",
     "sacrebleu": "attnjax/tasks/metrics/text.py",
-    "sklearn": "attnjax/data/images/sklearn_digits.py",
+    "sklearn": "attnjax/data/scikit_learn.py",
     "transformers": "attnjax/pretrained/verify.py",
     "tokenizers": "attnjax/data/text/tokenizer.py",
     "tyro": "attnjax/experiment/overrides.py",

@@ -9,7 +9,7 @@ import numpy as np
 from attnjax.config import require
 from attnjax.data.images.config import RecognitionData
 from attnjax.data.images.labelled import LabelledImages, read_folder, read_idx_pair, read_npz
-from attnjax.data.images.sklearn_digits import sklearn_digits
+from attnjax.data.scikit_learn import sklearn_digits
 
 Parts = dict[str, LabelledImages]
 _OFFICIAL = {"train": "train", "test": "t10k"}

@@ -1,19 +1,14 @@
 """Baselines of tables without attention: the share of a label, logistic regression and gradient boosting."""
 
-import importlib.util
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from attnjax.data.scikit_learn import boosted, has_boosting
 from attnjax.tasks.linear_fit import linear_fit
 
 BOOSTING = "gradient boosting (scikit-learn)"
-
-
-def has_boosting() -> bool:
-    """Returns whether scikit-learn is installed."""
-    return importlib.util.find_spec("sklearn") is not None
 
 
 def table_baselines(
@@ -35,11 +30,7 @@ def table_baselines(
     logits = widened(test, classes) @ kernel + bias
     found["logistic regression"] = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
     if has_boosting():
-        from sklearn.ensemble import HistGradientBoostingClassifier
-
-        kinds = np.asarray(classes) > 0
-        model = HistGradientBoostingClassifier(categorical_features=kinds, random_state=0)
-        found[BOOSTING] = model.fit(train, labels).predict_proba(test)[:, 1]
+        found[BOOSTING] = boosted(train, labels, test, np.asarray(classes) > 0)
     return found
 
 

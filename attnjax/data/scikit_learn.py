@@ -1,6 +1,9 @@
-"""Digits and a baseline from scikit-learn. The only file that touches it."""
+"""Digits and baselines from scikit-learn, where it is installed. The only file that touches it."""
+
+import importlib.util
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from attnjax.config import InputError
 from attnjax.data.images.labelled import LabelledImages
@@ -39,3 +42,29 @@ def svc_labels(train: LabelledImages, test: LabelledImages) -> np.ndarray | None
     vectors = [part.images.reshape(len(part.labels), -1) / 255 for part in (train, test)]
     given: np.ndarray = SVC().fit(vectors[0], train.labels).predict(vectors[1])
     return given
+
+
+def has_boosting() -> bool:
+    """Returns whether scikit-learn is installed."""
+    return importlib.util.find_spec("sklearn") is not None
+
+
+def boosted(
+    train: Float[np.ndarray, "n F"],
+    labels: Int[np.ndarray, " n"],
+    test: Float[np.ndarray, "m F"],
+    kinds: Bool[np.ndarray, " F"],
+) -> Float[np.ndarray, " m"]:
+    """Returns the probability of label 1 that gradient boosting gives for the rows of the test.
+
+    Args:
+      train: numbers, codes of classes, and NaN for what is missing.
+      labels: 0 or 1, of the rows of training.
+      test: the other rows.
+      kinds: True for columns of classes.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    model = HistGradientBoostingClassifier(categorical_features=kinds, random_state=0)
+    found: np.ndarray = model.fit(train, labels).predict_proba(test)[:, 1]
+    return found
