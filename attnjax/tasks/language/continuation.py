@@ -8,7 +8,7 @@ from attnjax.tasks.base import Prediction
 
 @dataclass(frozen=True)
 class Continuation(Prediction):
-    """The continuation of a text by a language model, the likeliest token each time."""
+    """The text that a language model writes after another one, the likeliest token each time."""
 
     text: str
     bits: tuple[float, ...]

@@ -1,4 +1,4 @@
-"""Are probabilities frequencies, and which columns count?"""
+"""A picture of tables: whether probabilities are frequencies, and which columns count."""
 
 from collections.abc import Mapping
 
