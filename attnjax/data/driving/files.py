@@ -6,14 +6,14 @@ import numpy as np
 
 from attnjax.config import require
 from attnjax.data.driving.config import DrivingData
-from attnjax.data.driving.rules import AHEAD_M, Scenes
+from attnjax.data.driving.rules import AHEAD_M, DrivenScenes
 from attnjax.data.tables.files import Table, read_table, require_columns
 
 COLUMNS = ("scene", "car", "time", "x", "y")
 PARTS = ("train", "validation", "test")
 
 
-def scene_parts(data: DrivingData) -> dict[str, Scenes]:
+def scene_parts(data: DrivingData) -> dict[str, DrivenScenes]:
     """Returns the scenes of the parts; those without a file are held out of `train`.
 
     A scene has the first `past + future` times of its cars. Its first car in the file is car 0, which has to
@@ -52,7 +52,7 @@ def scene_parts(data: DrivingData) -> dict[str, Scenes]:
     return {part: _scenes(tables[part], data) for part in PARTS}
 
 
-def _scenes(table: Table, data: DrivingData) -> Scenes:
+def _scenes(table: Table, data: DrivingData) -> DrivenScenes:
     times = data.past + data.future
     rows: dict[str, dict[str, dict[float, tuple[float, float]]]] = {}
     for row in range(len(table)):
@@ -77,7 +77,7 @@ def _scenes(table: Table, data: DrivingData) -> Scenes:
             "data.past and data.future",
         )
     nobody = np.full(len(rows), -1)
-    return Scenes(
+    return DrivenScenes(
         places,
         present,
         np.repeat(places[:, :, data.past - 1, None], len(AHEAD_M), axis=2),  # Nothing is known of lanes.

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from attnjax.data.driving.rules import Scenes
+from attnjax.data.driving.rules import DrivenScenes
 
 UNIT_M = 10.0
 """The unit of what a model reads."""
@@ -12,7 +12,7 @@ MOVES_MPS = 0.5
 Arrays = dict[str, np.ndarray]
 
 
-def framed(scenes: Scenes, past: int, seconds: float) -> Arrays:
+def framed(scenes: DrivenScenes, past: int, seconds: float) -> Arrays:
     """Returns arrays of the scenes.
 
     Where a car stands, its heading is that of the frame.

@@ -30,7 +30,7 @@ AHEAD_M = (5.0, 15.0, 30.0)
 """Places on a car's own lane ahead of it that are part of a scene."""
 
 
-class Scenes(NamedTuple):
+class DrivenScenes(NamedTuple):
     """Scenes in metres.
 
     Attributes:
@@ -64,7 +64,7 @@ class _Paths(NamedTuple):
         return self.point + distance[..., None] * np.stack([np.cos(heading), np.sin(heading)], -1)
 
 
-def drawn_scenes(config: DrivingData, count: int, rng: np.random.Generator, *, cars: int) -> Scenes:
+def drawn_scenes(config: DrivingData, count: int, rng: np.random.Generator, *, cars: int) -> DrivenScenes:
     """Returns scenes of the given number of cars.
 
     In "following" the car ahead brakes around the last seen time. In "merge" two lanes become one, and who is
@@ -128,7 +128,7 @@ def drawn_scenes(config: DrivingData, count: int, rng: np.random.Generator, *, c
     rows = np.arange(count)[:, None]
     minded = np.argmax(order == 1, axis=1)
     present = np.ones((count, cars), bool)
-    return Scenes(
+    return DrivenScenes(
         places[rows, order],
         present,
         lanes[rows, order],

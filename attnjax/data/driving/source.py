@@ -8,7 +8,7 @@ import numpy as np
 from attnjax.data.driving.config import DrivingData
 from attnjax.data.driving.files import scene_parts
 from attnjax.data.driving.frames import constant_velocity, framed
-from attnjax.data.driving.rules import Scenes, drawn_scenes
+from attnjax.data.driving.rules import DrivenScenes, drawn_scenes
 from attnjax.data.hosts import host_rows
 from attnjax.data.pipeline import Batches
 from attnjax.data.synthetic.questions import Split, stream
@@ -44,7 +44,7 @@ class Traffic:
         made = self.framed(drawn_scenes(self.data, self._batch_size, rng, cars=self.data.cars))
         return {name: made[name][self._slice] for name in LEARNED}
 
-    def part(self, part: Literal["validation", "test"]) -> tuple[Arrays, Scenes]:
+    def part(self, part: Literal["validation", "test"]) -> tuple[Arrays, DrivenScenes]:
         """Returns the arrays of a part that is held out, and its scenes."""
         if self.data.train is not None:
             return self.framed(self._files[part]), self._files[part]
@@ -60,14 +60,14 @@ class Traffic:
         cars = self.data.cars + MORE
         return self.framed(drawn_scenes(self.data, self.data.evaluation_examples, rng, cars=cars))
 
-    def framed(self, scenes: Scenes) -> Arrays:
+    def framed(self, scenes: DrivenScenes) -> Arrays:
         """Returns the arrays of scenes."""
         arrays = framed(scenes, self.data.past, self.data.seconds)
         arrays["base"] = constant_velocity(arrays, self.data.seconds)
         return arrays
 
     @cached_property
-    def _files(self) -> dict[str, Scenes]:
+    def _files(self) -> dict[str, DrivenScenes]:
         return scene_parts(self.data)
 
     @cached_property

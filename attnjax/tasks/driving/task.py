@@ -13,7 +13,7 @@ from flax import nnx
 from attnjax.config import require
 from attnjax.data.driving.config import KINDS, DrivingData
 from attnjax.data.driving.frames import MOVES_MPS, constant_velocity
-from attnjax.data.driving.rules import AHEAD_M, Scenes
+from attnjax.data.driving.rules import AHEAD_M, DrivenScenes
 from attnjax.data.driving.source import LEARNED, MORE, Traffic
 from attnjax.mechanisms import read
 from attnjax.models.agents import AgentModel
@@ -143,7 +143,7 @@ class DrivingTask(ModelTask[AgentModel]):
             present[row, : len(own)] = True
         nobody = np.full(len(inputs), -1)
         lanes = np.repeat(places[:, :, past - 1, None], len(AHEAD_M), axis=2)
-        scenes = Scenes(places, present, lanes, nobody, nobody > 0, places[:, 0, past:], nobody)
+        scenes = DrivenScenes(places, present, lanes, nobody, nobody > 0, places[:, 0, past:], nobody)
         arrays = self._traffic.framed(scenes)
         modes, logits = self._futures(params, arrays)
         weights = self._weights(params, arrays)[0] if self._has_weights else None
@@ -171,7 +171,7 @@ class DrivingTask(ModelTask[AgentModel]):
         return self._tested[0]
 
     @cached_property
-    def _tested(self) -> tuple[Arrays, Scenes]:
+    def _tested(self) -> tuple[Arrays, DrivenScenes]:
         return self._traffic.part("test")
 
     def _groups(self, arrays: Arrays) -> list[str]:

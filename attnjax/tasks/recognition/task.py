@@ -18,8 +18,8 @@ from attnjax.data.images.config import RecognitionData
 from attnjax.data.images.files import read_image
 from attnjax.data.images.pictures import normalised, of_unit
 from attnjax.data.images.recognition import Parts, recognition_parts
-from attnjax.data.scikit_learn import svc_labels
 from attnjax.data.pipeline import Batches
+from attnjax.data.scikit_learn import svc_labels
 from attnjax.models.swin import SwinTransformer
 from attnjax.models.swin_config import SwinConfig
 from attnjax.models.vision import VisionTransformer

@@ -10,18 +10,18 @@ from attnjax.config import InputError
 from attnjax.data.driving.config import KINDS, DrivingData
 from attnjax.data.driving.files import scene_parts
 from attnjax.data.driving.frames import constant_velocity, framed
-from attnjax.data.driving.rules import MATTERS_M, NOISE_M, Scenes, drawn_scenes
+from attnjax.data.driving.rules import MATTERS_M, NOISE_M, DrivenScenes, drawn_scenes
 
 CONFIG = DrivingData()
 PAST = CONFIG.past
 
 
 @pytest.fixture(scope="module")
-def scenes() -> Scenes:
+def scenes() -> DrivenScenes:
     return drawn_scenes(CONFIG, 600, np.random.default_rng(0), cars=6)
 
 
-def test_the_minded_car_is_the_one_of_the_rules_and_no_two_are_on_one_place(scenes: Scenes) -> None:
+def test_the_minded_car_is_the_one_of_the_rules_and_no_two_are_on_one_place(scenes: DrivenScenes) -> None:
     assert set(scenes.kinds) == {0, 1, 2}
     own, minded = scenes.places[:, 0], scenes.places[np.arange(600), scenes.minded]
     assert (scenes.minded >= 1).all()
@@ -42,7 +42,7 @@ def test_the_minded_car_is_the_one_of_the_rules_and_no_two_are_on_one_place(scen
     assert (gap > 0).all()
 
 
-def test_a_car_matters_where_the_scene_without_it_ends_elsewhere(scenes: Scenes) -> None:
+def test_a_car_matters_where_the_scene_without_it_ends_elsewhere(scenes: DrivenScenes) -> None:
     off = np.linalg.norm(scenes.alone - scenes.places[:, 0, PAST:], axis=-1)
     np.testing.assert_array_equal(scenes.matters, off[:, -1] > MATTERS_M)
     assert [scenes.matters[scenes.kinds == i].mean() > 0.3 for i in range(3)] == [True] * 3
@@ -59,7 +59,7 @@ def test_a_frame_is_that_of_car_0_and_a_future_that_of_each_car() -> None:
     places = np.stack([one, other, standing])[None]
     nobody = np.array([-1])
     lanes = places[:, :, 2, None]
-    scene = Scenes(places, np.ones((1, 3), bool), lanes, nobody, nobody > 0, one[None, 3:], nobody)
+    scene = DrivenScenes(places, np.ones((1, 3), bool), lanes, nobody, nobody > 0, one[None, 3:], nobody)
     made = framed(scene, 3, 0.5)
     np.testing.assert_allclose(made["seen"][0, 0, :6], [-0.4, 0, -0.2, 0, 0, 0], atol=1e-6)
     np.testing.assert_allclose(made["seen"][0, 1, 4:6], [0, -0.4], atol=1e-6)
