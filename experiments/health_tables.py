@@ -18,7 +18,8 @@ and age, and the importance of each column: the mean of |integrated gradients| f
 missing, with what the probability loses as columns are made missing in that order. It is a study of methods,
 nothing for the clinic: docs/guides/health_tables.md says who is missing in the data.
 
-Expect gradient boosting to be ahead: docs/guides/health_tables.md has measured numbers.
+Expect no model to be ahead by more than chance on support2, and boosting behind the others on framingham:
+docs/guides/health_tables.md has measured numbers.
 """
 
 import itertools
