@@ -114,7 +114,7 @@ def test_a_broken_file_is_one_line_and_leaves_the_others(tmp_path, text, problem
 
 def test_an_unknown_name_gets_the_nearest_ones(tmp_path):
     registry.discover()
-    with pytest.raises(InputError, match=r"unknown experiment 'tranlation'; did you mean translation\?"):
+    with pytest.raises(InputError, match=r"unknown experiment 'tranlation'; did you mean translation"):
         registry.find("tranlation")
 
 

@@ -90,7 +90,7 @@ def _frame(file: Path) -> tuple[Any, int | None]:
 
     command = fetched_by(file)
     require(file.is_file(), f"{file}: there is no such file" + (f"; `{command}` makes it" if command else ""))
-    options: dict[str, Any] = {"infer_schema": False, "quote_char": None, "truncate_ragged_lines": True}
+    options: dict[str, Any] = {"infer_schema": False, "quote_char": None}
     try:
         if file.suffix == ".parquet":
             return polars.read_parquet(file), None

@@ -45,6 +45,7 @@ def test_every_format_gives_the_same_events(name: str, tmp_path: Path) -> None:
         ("a.csv", "user,item,time\na,b,1\na,c,soon\n", r"a.csv:3: time is 'soon': expected a number"),
         ("a.csv", "user,item\na,b\n", r"a.csv: no column for time; expected one of time, timestamp"),
         ("a.csv", "user,item,time\na,,1\n", r"a.csv:2: item is None: expected a value"),
+        ("a.csv", "user,item,time\na,b,1\na,b,2,3\n", r"a.csv: it cannot be read: found more fields"),
         ("a.csv", "user,item,time\n", r"a.csv: there is no event in it"),
         ("a.data", "1\t2\t3\n", r"a.data: 3 columns; expected user, item, rating, time"),
         ("a.txt", "", r"a.txt: expected u.data, ratings.dat, .csv, .inter or .parquet"),
