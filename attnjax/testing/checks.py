@@ -121,11 +121,15 @@ def gradient(subject: Subject) -> Measured:
                 moved = [y + step * direction if j == i else y for j, y in enumerate(leaves)]
                 return value(jax.tree.unflatten(tree, moved))
 
-            slope, got = (at(STEP) - at(-STEP)) / (2 * STEP), (leaf * direction).sum()
+            got = (leaf * direction).sum()
+            # Where a normaliser changes its support within a step, a shorter one does not reach that far;
+            # a wrong gradient is wrong for both.
+            slopes = [(at(step) - at(-step)) / (2 * step) for step in (STEP, STEP / 100)]
+            error = min(float(jnp.abs(got - slope)) for slope in slopes)
             # Some gradients are 0 by right, and rounding is of the size of all of them.
             scale = max(lengths[i], 1e-3 * max(lengths)) * math.sqrt(direction.size)
             name = jax.tree_util.keystr(path[1:], simple=True, separator=".").removesuffix(".value")
-            yield Measured(float(jnp.abs(got - slope)) / max(scale, 1e-30), name or "the input")
+            yield Measured(error / max(scale, 1e-30), name or "the input")
 
     return largest(differences())
 
