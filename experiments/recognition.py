@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnjax.data.images.config import AugmentConfig, RecognitionData
+from attnjax.data.images.config import RecognitionData
 from attnjax.experiment.registry import experiment
 from attnjax.models.swin_config import SwinConfig
 from attnjax.models.vision_config import VisionConfig
@@ -47,9 +47,9 @@ class Recognition:
     """Tell the label of an image: scikit-learn's digits, or images of your own."""
 
     model: VisionConfig = VisionConfig(dim=64, heads=4, hidden=128, layers=2, image=8, patch=2)
-    data: RecognitionData = RecognitionData(augment=AugmentConfig(crop=1))
+    data: RecognitionData = RecognitionData()
     train: TrainConfig = TrainConfig(
-        steps=1000, batch_size=64, checkpoint_every=250, warmup_steps=100, learning_rate=1e-3, dropout=0.1
+        steps=1000, batch_size=64, checkpoint_every=250, warmup_steps=100, learning_rate=3e-3, dropout=0.1
     )
     loss: CrossEntropyConfig = CrossEntropyConfig(label_smoothing=0.1)
     seed: int = 0
