@@ -264,6 +264,20 @@ def test_a_field_that_some_trials_leave_alone_has_the_base_configs_value(tmp_pat
     ]
 
 
+def test_seeds_of_parts_are_seeds(tmp_path: Path) -> None:
+    trials = [
+        ({"model.dim": dim, "seed": seed, "data.seed": seed}, done(dim + seed))
+        for dim in (4, 8)
+        for seed in (0, 2)
+    ]
+    found = findings(made(tmp_path / "made", trials, config={"seed": 0, "data": {"seed": 0}}))
+    assert found.axes == {"model.dim": [4, 8]}
+    assert [(setting.changes, setting.mean) for setting in found.settings] == [
+        ({"model.dim": 8}, 9.0),
+        ({"model.dim": 4}, 5.0),
+    ]
+
+
 def test_a_trial_that_a_search_draws_again_counts_once(tmp_path: Path) -> None:
     changes = {"train.rate": 0.1, "seed": 0}
     stopped = {**failed("behind"), "status": "pruned"}

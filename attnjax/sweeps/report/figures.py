@@ -23,11 +23,11 @@ from attnjax.runs.report.plot_axes import (
     thin,
 )
 from attnjax.sweeps.report.table import (
-    SEED,
     Findings,
     Pooled,
     changes_text,
     counted,
+    is_seed,
     pooled,
     rests_on,
     searched_by_log,
@@ -208,7 +208,7 @@ def training(found: Findings, monitor: str) -> tuple[Figure, str] | None:
     best, *others = [textwrap.shorten(changes_text(kind), 70, placeholder=" …") for kind in kinds]
     names = [escaped(f"best: {best}"), *map(escaped, others), "each other setting"]
     for trial, curve in zip(found.trials, curves, strict=True):
-        own = {name: value for name, value in trial.changes.items() if name != SEED}
+        own = {name: value for name, value in trial.changes.items() if not is_seed(name)}
         which = kinds.index(own) if own in kinds else len(kinds)
         named = which < len(kinds)
         # A line of one point is not seen: what was pruned after its first validation.

@@ -17,6 +17,14 @@ from attnjax.sweeps.store import Changes, Sweep, TrialRecord, metric_value, read
 SEED = "seed"
 
 
+def is_seed(name: str) -> bool:
+    """Returns whether a field is a seed: that of the run, or of a part, as data.seed.
+
+    Trials that differ in nothing else are of one setting.
+    """
+    return name.rpartition(".")[2] == SEED
+
+
 @dataclass(frozen=True)
 class Setting:
     """The trials that differ in their seed alone, each once however often a search drew it.
@@ -239,12 +247,12 @@ def _complete(trials: Sequence[TrialRecord], config: dict[str, Any]) -> list[Tri
 def _settings(trials: Sequence[TrialRecord], values: dict[int, float], mode: str) -> list[Setting]:
     groups: dict[str, list[TrialRecord]] = {}
     for trial in _distinct(trials, values):
-        key = str({name: value for name, value in trial.changes.items() if name != SEED})
+        key = str({name: value for name, value in trial.changes.items() if not is_seed(name)})
         groups.setdefault(key, []).append(trial)
     sign = -1 if mode == "max" else 1
     settings = [
         Setting(
-            {name: value for name, value in group[0].changes.items() if name != SEED},
+            {name: value for name, value in group[0].changes.items() if not is_seed(name)},
             [values[trial.number] for trial in group if trial.number in values],
             sum(trial.status == "failed" for trial in group),
             sum(trial.status == "pruned" for trial in group),
@@ -275,7 +283,7 @@ def _axes(trials: Sequence[TrialRecord], settings: Sequence[Setting]) -> dict[st
     return {
         name: sorted(v) if numeric(v) else _best_first(name, v, settings)
         for name, v in found.items()
-        if len(v) > 1 and name != SEED
+        if len(v) > 1 and not is_seed(name)
     }
 
 
