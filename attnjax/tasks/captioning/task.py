@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
@@ -38,13 +37,14 @@ from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetri
 from attnjax.tasks.captioning.caption import Caption
 from attnjax.tasks.captioning.config import CaptionLossConfig
 from attnjax.tasks.captioning.evaluation import evaluated
+from attnjax.tasks.captioning.penalty import doubly_stochastic
 from attnjax.tasks.captioning.pointing import by_word, points, words_of
 from attnjax.tasks.captioning.texts import CaptionTexts, in_language, untagged
 from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.tasks.metrics.captions import any_exact, cider
 from attnjax.tasks.model_task import ModelTask, require_positions
 from attnjax.tasks.translation.config import GREEDY, SearchConfig
-from attnjax.tasks.translation.search import ROWS, Found, searching
+from attnjax.tasks.translation.search import ROWS, Found, searching, weights_of
 
 VALIDATION_EXAMPLES = 256
 POINTED = 512
@@ -305,36 +305,11 @@ class CaptioningTask(ModelTask[Captioner]):
             words = ["".join(pieces[i] for i in own).replace("▁", "") for own in words_of(pieces)]
             numbers = float(logs[: count + 1].sum()), float(score)
             grids = maps.reshape(-1, side, side)
-            ranked[text] = Caption(text, shown.pixels, words, grids, shown.name, self._weights_of, *numbers)
+            ranked[text] = Caption(
+                text, shown.pixels, words, grids, shown.name, weights_of(self.config), *numbers
+            )
         best, *others = list(ranked.values())[: self.search.n_best]
         return dataclasses.replace(best, others=tuple(others))
-
-    @property
-    def _weights_of(self) -> str:
-        """The layer and the heads that the maps come from, in words."""
-        layers, heads = self.config.decoder_layers, self.config.heads
-        mean = f"the mean of its {heads} heads" if heads > 1 else "its only head"
-        return f"cross-attention of decoder layer {layers} of {layers}, {mean}"
-
-
-def doubly_stochastic(looks: Float[Array, "B T P"], counted: Float[Array, "B T"]) -> Float[Array, ""]:
-    """Returns the mean over tokens of their image's mean_i (1 - Σ_t α_ti)², where t counts.
-
-    It is 0 where each patch is looked at as much as any other over the whole caption, once in sum.
-
-    References:
-      Xu et al., Show, Attend and Tell, 2015, arXiv:1502.03044 (section 4.2.1).
-
-    Example:
-      >>> looks = jnp.array([[[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]]])
-      >>> float(doubly_stochastic(looks, jnp.array([[True, True, False]])))
-      0.0
-    """
-    counts = counted.astype(looks.dtype)
-    total = (looks * counts[..., None]).sum(axis=1)
-    of_image = jnp.mean((1 - total) ** 2, axis=-1)
-    tokens = counts.sum(axis=1)
-    return (of_image * tokens).sum() / tokens.sum()
 
 
 def _looks(model: Captioner, arrays: Mapping[str, jax.Array]) -> Float[Array, "B L P"]:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.data.text.encoder import TextEncoder
 from attnjax.data.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
+from attnjax.models.config import TransformerConfig
 from attnjax.models.decoding.beams import beams
 from attnjax.models.decoding.generate import generate
 from attnjax.models.decoding.loop import Strategy
@@ -200,3 +201,10 @@ def _forms(tokenizer: Tokenizer, text: str) -> list[list[int]]:
 
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
     return tokenizer.encode([text])[0] if text else []
+
+
+def weights_of(config: TransformerConfig) -> str:
+    """Returns the layer and the heads whose weights `Found` has, in words."""
+    layers, heads = config.decoder_layers, config.heads
+    mean = f"the mean of its {heads} heads" if heads > 1 else "its only head"
+    return f"cross-attention of decoder layer {layers} of {layers}, {mean}"

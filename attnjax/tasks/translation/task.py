@@ -38,7 +38,7 @@ from attnjax.tasks.translation.evaluation import evaluated
 from attnjax.tasks.translation.forcing import forced, given_translation, rows_of, target_arrays
 from attnjax.tasks.translation.losses import require_fits, translation_loss
 from attnjax.tasks.translation.room import Room
-from attnjax.tasks.translation.search import ROWS, consensus, row_seeds, searching, translation
+from attnjax.tasks.translation.search import ROWS, consensus, row_seeds, searching, translation, weights_of
 
 VALIDATION_EXAMPLES = 512
 HELD_OUT = ("validation", "test")
@@ -345,9 +345,7 @@ class TranslationTask(ModelTask[Translator]):
         """The layer and the heads that `_alignment` reads, in words."""
         if isinstance(self.config, RecurrentConfig):
             return self.config.weights_of or "no attention"
-        layers, heads = self.config.decoder_layers, self.config.heads
-        mean = f"the mean of its {heads} heads" if heads > 1 else "its only head"
-        return f"cross-attention of decoder layer {layers} of {layers}, {mean}"
+        return weights_of(self.config)
 
     @cached_property
     def _room(self) -> Room:
