@@ -77,10 +77,11 @@ def test_bad_input_is_one_line(script: str, arguments: list[str], message: str) 
     assert done.stderr.count("\n") == 1
 
 
-GCLOUD = r'''"""A cloud of one slice: it is preempted in its first run, and that run's result exists in the second."""
+GCLOUD = r'''"""A cloud of one slice: the first run is preempted, the second has a result."""
 import json, pathlib, sys
 place = pathlib.Path(__file__).with_name("state.json")
-cloud = json.loads(place.read_text()) if place.exists() else {"state": None, "runs": 0, "looks": 0, "alive": False}
+new = {"state": None, "runs": 0, "looks": 0, "alive": False}
+cloud = json.loads(place.read_text()) if place.exists() else new
 verb, command = sys.argv[4], sys.argv[-1]
 answer, code = "", 0
 if verb == "create":
@@ -147,7 +148,8 @@ def test_a_slice_is_created_filled_read_and_given_back() -> None:
     assert create[3:6] == ["queued-resources", "create", "NAME"]
     assert create[-3:] == ["--runtime-version", "v2-alpha-tpuv6e", "--spot"]
     archive, copy, install = commands(run("tpu_vm.sh", "--dry-run", "setup", "NAME", "ZONE"))
-    assert archive[:1] == ["git"] and copy[4] == "scp" and "uv pip install" in install[-1]
+    assert (archive[0], copy[4]) == ("git", "scp")
+    assert "uv pip install" in install[-1]
     for verb, rest, word in (("follow", [], "ssh"), ("fetch", ["runs"], "scp"), ("delete", [], "delete")):
         (command,) = commands(run("tpu_vm.sh", "--dry-run", verb, "NAME", "ZONE", *rest))
         assert command[4] == word
