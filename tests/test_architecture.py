@@ -42,6 +42,7 @@ TOUCHED_BY = {
     "optuna": "attnjax/sweeps/search.py",
     "orbax": "attnjax/train/checkpoint.py",
     "PIL": "attnjax/data/images/files.py",
+    "rdkit": "attnjax/data/molecules/chemistry.py",
     "ray": "attnjax/sweeps/on_ray.py",
     "sacrebleu": "attnjax/tasks/metrics/text.py",
     "sklearn": "attnjax/data/scikit_learn.py",

@@ -68,3 +68,19 @@ def boosted(
     model = HistGradientBoostingClassifier(categorical_features=kinds, random_state=0)
     found: np.ndarray = model.fit(train, labels).predict_proba(test)[:, 1]
     return found
+
+
+def boosted_numbers(
+    train: Float[np.ndarray, "n F"], values: Float[np.ndarray, " n"], test: Float[np.ndarray, "m F"]
+) -> Float[np.ndarray, " m"]:
+    """Returns the numbers that gradient boosting gives for the rows of the test.
+
+    Args:
+      train: features.
+      values: the numbers of the rows of training.
+      test: the features of the other rows.
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    found: np.ndarray = HistGradientBoostingRegressor(random_state=0).fit(train, values).predict(test)
+    return found

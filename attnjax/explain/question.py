@@ -13,6 +13,7 @@ from attnjax.config import require
 from attnjax.explain.target import Target
 from attnjax.models.encoder import Encoder
 from attnjax.models.encoder_decoder import Transformer
+from attnjax.models.graph import GraphModel
 from attnjax.models.language_model import LanguageModel
 from attnjax.models.table import TableTransformer
 from attnjax.models.vision import VisionTransformer
@@ -127,13 +128,13 @@ def ask(
     """Returns the question why a model gives a number for an input.
 
     Args:
-      model: an `Encoder`, `LanguageModel`, `TableTransformer`, `Transformer` or `VisionTransformer`: made,
-        loaded by `from_pretrained`, or the `model()` of a run.
-      inputs: those of the model: tokens, images, or rows of a table; of a Transformer source, its lengths,
-        and target tokens.
+      model: an `Encoder`, `GraphModel`, `LanguageModel`, `TableTransformer`, `Transformer` or
+        `VisionTransformer`: made, loaded by `from_pretrained`, or the `model()` of a run.
+      inputs: those of the model: tokens, images, nodes, or rows of a table; of a Transformer source, its
+        lengths, and target tokens.
       target: the number; None: the logit of the class, or of the next token, that the model predicts.
       of: of a Transformer, whether "source" or "target" tokens get scores.
-      options: further arguments of the model, such as lengths or mask.
+      options: further arguments of the model, such as lengths or mask, or the edges of a graph.
 
     Raises:
       InputError: the model is of another kind; it has no head; the target needs a place that it lacks.
@@ -147,7 +148,7 @@ def ask(
       ([2], (1,))
     """
     target = Target() if target is None else target
-    known = (Encoder, LanguageModel, TableTransformer, Transformer, VisionTransformer)
+    known = (Encoder, GraphModel, LanguageModel, TableTransformer, Transformer, VisionTransformer)
     require(
         isinstance(model, known),
         f"model is a {type(model).__name__}: expected one of {', '.join(kind.__name__ for kind in known)}",
@@ -215,7 +216,12 @@ def _unread(model: Any, inputs: tuple[Array, ...], options: dict[str, Any], of: 
             lengths = jnp.full(tokens.shape[:1], tokens.shape[1])
         return fields | place | {"present": _present(tokens, lengths), "layers": len(model.decoder)}
     layers = model.config.layers
-    place = {"site": "embedding.tokens", "stack": "blocks", "layers": layers}
+    features = isinstance(model, GraphModel) and model.of_features is not None
+    place = {
+        "site": "embedding.nodes" if features else "embedding.tokens",
+        "stack": "blocks",
+        "layers": layers,
+    }
     present = _present(inputs[0], options.get("lengths", options.get("mask")))
     return fields | place | {"present": present}
 

@@ -114,7 +114,7 @@ def require_mechanism_fits(config: Any) -> None:
         )
 
 
-PLAIN_POOLING = ("first", "last", "class", "mean", "both")
+PLAIN_POOLING = ("first", "last", "class", "mean", "both", "sum")
 """Pooling without a mechanism, of any model."""
 
 

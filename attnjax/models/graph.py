@@ -9,7 +9,7 @@ from attnjax.models.factory import Parts
 from attnjax.models.graph_config import GraphConfig
 from attnjax.models.output import Captured, EncoderOutput
 from attnjax.models.padding import key_mask, require_present
-from attnjax.models.pooling import mean, pooled
+from attnjax.models.pooling import mean, pooled, total
 from attnjax.models.stack import through
 from attnjax.nn import Dropout, folded
 from attnjax.nn.layouts import Graph
@@ -99,7 +99,7 @@ class GraphModel(nnx.Module):
             layout=Graph(edges, edge_features, lengths),
         )
         if self.pool is None:
-            of_graph = mean(states, lengths)
+            of_graph = (total if self.config.pooling == "sum" else mean)(states, lengths)
         else:
             of_graph = pooled(self.pool, states, lengths, captured)
         logits = None
@@ -114,7 +114,7 @@ class GraphModel(nnx.Module):
         if self.embedding is not None:
             return self.embedding(nodes, taps=within(captured.sites, "embedding"))
         assert self.of_features is not None
-        return self.of_features(nodes)
+        return tapped(captured.sites, "embedding.nodes", self.of_features(nodes))
 
     def _require_fit(self, nodes: Array, edges: Array, edge_features: Array | None) -> None:
         width = self.config.node_features

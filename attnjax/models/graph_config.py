@@ -10,7 +10,7 @@ from attnjax.models.checks import require_choice, require_pooling, require_posit
 from attnjax.models.encoder_config import require_two_sided
 
 Head = Literal["graph", "nodes"]
-POOLING = ("mean",)
+POOLING = ("mean", "sum")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class GraphConfig(BlockConfig):
     edge_features: int | None = None
     """Numbers that an edge holds; None: nothing. Layers along edges read them."""
     pooling: str = "mean"
-    """The vector of a graph: the mean of its nodes, or a mechanism that pools: pma."""
+    """The vector of a graph: the mean of its nodes, their sum, which counts, or a mechanism: pma."""
     head: Head = "graph"
     """The vectors that have labels: that of the graph, or each node's."""
     labels: int | None = None

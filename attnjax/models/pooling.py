@@ -1,4 +1,4 @@
-"""One vector of the tokens of a stack: their mean, or what a mechanism makes of them."""
+"""One vector of the tokens of a stack: their mean or sum, or what a mechanism makes of them."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -24,6 +24,14 @@ def pooled(
     if own.weights is not None:
         captured.weights["pool"] = own.weights
     return own.out
+
+
+def total(states: Float[Array, "B T D"], present: Present | None) -> Float[Array, "B D"]:
+    """Returns the sum of the vectors of each row's tokens, 0 of a row without any."""
+    wide = states.astype(accumulation_dtype(states))
+    if present is not None:
+        wide = jnp.where(inside(present, states.shape[1])[..., None], wide, 0)
+    return wide.sum(axis=1).astype(states.dtype)
 
 
 def mean(states: Float[Array, "B T D"], present: Present | None) -> Float[Array, "B D"]:

@@ -1,0 +1,1 @@
+"""Numbers of molecules, and the atoms that they come from."""

@@ -1,0 +1,146 @@
+"""How soluble is a molecule: does attention along its bonds tell more than counts of its atoms?
+
+    python scripts/corpora.py solubility        # once: 1,282 molecules, 1.6 MB; and `pip install rdkit`
+    attnjax run solubility
+    attnjax run solubility --data.test None --data.split scaffold
+    attnjax run solubility --data.train mine.csv --data.test None         # columns smiles, value
+    attnjax predict RUN "CCO" --details
+    attnjax sweep solubility_sizes
+    attnjax sweep solubility_attention
+
+A graph attention network reads atoms (element, bonds, hydrogen, charge, rings) along bonds (their kind); the
+vectors of the atoms are added up. `--model.mechanism` is gat, gatv2, graph_transformer, whose scores and
+messages have what a bond holds, graphormer, or window(size=1), under which an atom sees itself alone.
+
+The final table has the root mean square error, the mean absolute error and R² on the test molecules, beside
+regressions without attention on counts of the same features. Then atoms are taken out in the order of
+integrated gradients, of attention, of what each alone takes away, and at random: "gap" is how much more is
+lost with atoms said to raise the number than with those said to lower it. The picture, and
+SMILES.molecule.png of `attnjax predict`, has atoms coloured by integrated gradients.
+
+docs/guides/molecules.md has measured numbers.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attnjax.config import require, user_cache
+from attnjax.data.molecules.config import MoleculeData
+from attnjax.experiment.registry import experiment
+from attnjax.models.graph_config import GraphConfig
+from attnjax.sweeps.registry import sweep
+from attnjax.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from attnjax.tasks.molecules.task import MoleculeTask
+
+MODEL = GraphConfig(dim=64, heads=4, hidden=128, layers=3, mechanism="gatv2", pooling="sum")
+TRAIN = TrainConfig(
+    steps=1000,
+    batch_size=64,
+    log_every=50,
+    checkpoint_every=250,
+    warmup_steps=50,
+    learning_rate=1e-3,
+    weight_decay=0.01,
+    dropout=0.1,
+)
+_CORPORA = user_cache() / "corpora"
+DATA = MoleculeData(train=_CORPORA / "solubility_train.sdf", test=_CORPORA / "solubility_test.sdf")
+SEEDS = range(3)
+
+
+@experiment(name="solubility")
+@dataclass(frozen=True)
+class Solubility:
+    """Tell how soluble a molecule is in water, or another number of molecules of your own."""
+
+    model: GraphConfig = MODEL
+    data: MoleculeData = DATA
+    train: TrainConfig = TRAIN
+    explained: int = 64
+    """Molecules of the test from which atoms are taken out, for rows of the final table; 0: none."""
+    seed: int = 0
+    """Decides the initial parameters and the dropout; the data has a seed of its own."""
+
+    def __post_init__(self) -> None:
+        require(self.explained >= 0, f"explained is {self.explained}: it must be 0 or more")
+
+    def task(self, folder: Path | None = None) -> "MoleculeTask":
+        from attnjax.tasks.molecules.task import MoleculeTask
+
+        return MoleculeTask(
+            self.data,
+            self.model,
+            batch_size=self.train.batch_size,
+            explained=self.explained,
+            folder=folder,
+            maps=atom_scores,
+        )
+
+
+def atom_scores(model: Any, arrays: Any) -> dict[str, Any]:
+    """Returns what each atom adds to the number from atoms that hold nothing, and the attention it gets."""
+    import jax.numpy as jnp
+
+    from attnjax.explain import ask, attribute
+
+    given = {name: jnp.asarray(array) for name, array in arrays.items()}
+    held = {} if model.config.edge_features is None else {"edge_features": given["bonds"]}
+    question = ask(model, given["atoms"], edges=given["edges"], lengths=given["lengths"], **held)
+    found = {"integrated gradients": attribute("integrated_gradients", question, steps=16).scores}
+    attended = model(*question.inputs, **question.options, capture=_every()).weights
+    layers = [w for name, w in attended.items() if w.shape[-1] == given["edges"].shape[-1]]
+    if layers:
+        # Of each atom the sum over the bonds by which others read it, the mean over heads and layers.
+        each = sum(w.mean(1) for w in layers) / len(layers)
+        sources = jnp.where(given["edges"][:, 0] >= 0, given["edges"][:, 0], given["atoms"].shape[1])
+        rows = jnp.arange(len(sources))[:, None]
+        shape = (len(sources), given["atoms"].shape[1] + 1)
+        found["attention"] = jnp.zeros(shape).at[rows, sources].add(each)[:, :-1]
+    return found
+
+
+def _every() -> Any:
+    from attnjax.nn import Capture
+
+    return Capture()
+
+
+_SHORT = {"train.steps": 500, "train.checkpoint_every": 500, "explained": 0}
+
+
+@sweep(Solubility, metric="test/RMSE", mode="min", base=_SHORT)
+def solubility_sizes() -> Iterator[dict[str, Any]]:
+    """Heads, width or dropout: what decides how well solubility is told?
+
+    2 × 2 × 3 settings with 3 seeds, 500 steps.
+    """
+    axes: dict[str, Any] = {
+        "model.heads": (1, 4),
+        "model.dim": (32, 64),
+        "train.dropout": (0.0, 0.1, 0.3),
+        "seed": SEEDS,
+    }
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+@sweep(Solubility, metric="test/RMSE", mode="min", base=_SHORT)
+def solubility_attention() -> Iterator[dict[str, Any]]:
+    """What does looking along bonds bring, and which attention looks best?
+
+    Three kinds of attention along bonds, one among all atoms, and none, with 3 seeds, 500 steps.
+    """
+    for mechanism in ("gat", "gatv2", "graph_transformer", "graphormer", "window(size=1)"):
+        for seed in SEEDS:
+            yield {"model.mechanism": mechanism, "seed": seed}
+
+
+if __name__ == "__main__":
+    from attnjax.cli import run_file
+
+    run_file(__file__)
