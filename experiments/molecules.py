@@ -14,9 +14,9 @@ messages have what a bond holds, graphormer, or window(size=1), under which an a
 
 The final table has the root mean square error, the mean absolute error and R² on the test molecules, beside
 regressions without attention on counts of the same features. Then atoms are taken out in the order of
-integrated gradients, of attention, of what each alone takes away, and at random: "gap" is how much more is
+what each alone takes away, of integrated gradients, of attention, and at random: "gap" is how much more is
 lost with atoms said to raise the number than with those said to lower it. The picture, and
-SMILES.molecule.png of `attnjax predict`, has atoms coloured by integrated gradients.
+SMILES.molecule.png of `attnjax predict`, has atoms coloured by what is lost without them.
 
 docs/guides/molecules.md has measured numbers.
 """
@@ -70,6 +70,7 @@ class Solubility:
         require(self.explained >= 0, f"explained is {self.explained}: it must be 0 or more")
 
     def task(self, folder: Path | None = None) -> "MoleculeTask":
+        from attnjax.explain.of_molecule import atom_scores
         from attnjax.tasks.molecules.task import MoleculeTask
 
         return MoleculeTask(
@@ -80,34 +81,6 @@ class Solubility:
             folder=folder,
             maps=atom_scores,
         )
-
-
-def atom_scores(model: Any, arrays: Any) -> dict[str, Any]:
-    """Returns what each atom adds to the number from atoms that hold nothing, and the attention it gets."""
-    import jax.numpy as jnp
-
-    from attnjax.explain import ask, attribute
-
-    given = {name: jnp.asarray(array) for name, array in arrays.items()}
-    held = {} if model.config.edge_features is None else {"edge_features": given["bonds"]}
-    question = ask(model, given["atoms"], edges=given["edges"], lengths=given["lengths"], **held)
-    found = {"integrated gradients": attribute("integrated_gradients", question, steps=16).scores}
-    attended = model(*question.inputs, **question.options, capture=_every()).weights
-    layers = [w for name, w in attended.items() if w.shape[-1] == given["edges"].shape[-1]]
-    if layers:
-        # Of each atom the sum over the bonds by which others read it, the mean over heads and layers.
-        each = sum(w.mean(1) for w in layers) / len(layers)
-        sources = jnp.where(given["edges"][:, 0] >= 0, given["edges"][:, 0], given["atoms"].shape[1])
-        rows = jnp.arange(len(sources))[:, None]
-        shape = (len(sources), given["atoms"].shape[1] + 1)
-        found["attention"] = jnp.zeros(shape).at[rows, sources].add(each)[:, :-1]
-    return found
-
-
-def _every() -> Any:
-    from attnjax.nn import Capture
-
-    return Capture()
 
 
 _SHORT = {"train.steps": 500, "train.checkpoint_every": 500, "explained": 0}

@@ -11,16 +11,20 @@ from attnjax.config import InputError
 from attnjax.data.molecules.molecule import Molecule
 
 
+class RDKitMissing(InputError):
+    """RDKit cannot be imported: no molecule can be read."""
+
+
 def molecule_of(smiles: str) -> Molecule:
     """Returns the molecule of a SMILES, its atoms in the order of the text.
 
     Raises:
-      InputError: it is no SMILES, breaks a rule of valence, or RDKit cannot be imported.
+      InputError: it is no SMILES, or breaks a rule of valence.
+      RDKitMissing: RDKit cannot be imported.
     """
-    from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
-
     found = _parsed(smiles)
     from rdkit import Chem
+    from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
 
     orders = {
         Chem.BondType.SINGLE: "single",
@@ -65,7 +69,8 @@ def records_of(file: Path, value: str) -> Iterator[tuple[str, str] | None]:
     The text is empty where a molecule lacks the property.
 
     Raises:
-      InputError: the file cannot be read, or RDKit cannot be imported.
+      InputError: the file cannot be read.
+      RDKitMissing: RDKit cannot be imported.
     """
     with _quiet():
         from rdkit import Chem
@@ -100,7 +105,7 @@ def _quiet() -> Any:
     try:
         from rdkit import rdBase
     except ImportError as error:
-        raise InputError(
+        raise RDKitMissing(
             f"SMILES and SD files are read through RDKit, which cannot be imported ({error}): "
             "`pip install 'attnjax[molecules]'` brings it"
         ) from None

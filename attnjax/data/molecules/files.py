@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from attnjax.config import InputError, require
-from attnjax.data.molecules.chemistry import molecule_of, records_of
+from attnjax.data.molecules.chemistry import RDKitMissing, molecule_of, records_of
 from attnjax.data.molecules.config import MoleculeData
 from attnjax.data.molecules.molecule import Molecule
 from attnjax.data.tables.files import read_table, require_columns
@@ -42,13 +42,15 @@ def read_measured(file: Path, data: MoleculeData) -> tuple[Measured, list[str]]:
     """Returns the molecules of a file, and a line on each row that is left out.
 
     Raises:
-      InputError: the file cannot be read, lacks a column, or no row of it can be used.
+      InputError: the file cannot be read, lacks a column, or no row of it can be used; RDKit is missing.
     """
     molecules, values, places, left_out = [], [], [], []
     for place, smiles, text in _rows(file, data):
         try:
             require(smiles is not None, "a broken molecule")
             molecule = _usable(smiles or "", text, data)
+        except RDKitMissing:
+            raise
         except InputError as error:
             left_out.append(f"{place}: {error}")
             continue

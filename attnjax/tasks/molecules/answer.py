@@ -19,12 +19,12 @@ class MoleculeValue(Prediction):
     Attributes:
       molecule: that was asked for.
       value: in the unit of training.
-      scores: what each atom adds to it, by method; empty: nothing is known of that.
+      lost: what is lost when each atom alone is taken out.
     """
 
     molecule: Molecule
     value: float
-    scores: dict[str, tuple[float, ...]]
+    lost: tuple[float, ...]
 
     @property
     def text(self) -> str:  # type: ignore[override]
@@ -36,27 +36,20 @@ class MoleculeValue(Prediction):
         return {"value": self.value}
 
     def details(self) -> dict[str, Any]:
-        """Returns the atoms with their scores."""
-        return {"atoms": self.molecule.symbols, **self.scores}
+        """Returns the atoms with what is lost without each."""
+        return {"atoms": self.molecule.symbols, "lost": self.lost}
 
     def picture(self) -> str:
-        """Returns a line for each method: the atoms with their scores, in the order of the SMILES."""
-        symbols = self.molecule.symbols
-        return "\n".join(
-            f"{name}: " + " ".join(f"{s} {score:+.2f}" for s, score in zip(symbols, own, strict=True))
-            for name, own in self.scores.items()
-        )
+        """Returns the atoms with what is lost without each, in the order of the SMILES."""
+        pairs = zip(self.molecule.symbols, self.lost, strict=True)
+        return "lost without the atom: " + " ".join(f"{symbol} {lost:+.2f}" for symbol, lost in pairs)
 
     def save(self, folder: Path) -> list[Path]:
-        """Writes NAME.molecule.png, the atoms coloured by their scores, NAME from the SMILES."""
-        if not self.scores:
-            return []
+        """Writes NAME.molecule.png, the atoms coloured by what is lost without them, NAME from the SMILES."""
         from attnjax.tasks.molecules.picture import molecules_figure
         from attnjax.tasks.pictures import encoded
 
-        name, own = next(iter(self.scores.items()))
         letters = re.sub(r"[^A-Za-z0-9]+", "_", self.molecule.smiles)[:MOST_LETTERS]
         file = folder / f"{letters}.molecule.png"
-        figure = molecules_figure([self.molecule], [own], [f"{self.text}: {name}"])
-        file.write_bytes(encoded(figure))
+        file.write_bytes(encoded(molecules_figure([self.molecule], [self.lost], [self.text])))
         return [file]

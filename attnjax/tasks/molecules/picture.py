@@ -41,7 +41,7 @@ def molecules_figure(
         axis.set_title(title, fontsize=9)
     for axis in axes:
         axis.set_axis_off()
-    figure.colorbar(colours, ax=list(axes), label="adds to the number", shrink=0.7)
+    figure.colorbar(colours, ax=list(axes), label="lost without the atom", shrink=0.7)
     return figure
 
 

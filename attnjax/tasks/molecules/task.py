@@ -60,7 +60,7 @@ class MoleculeTask(ModelTask[GraphModel]):
       batch_size: of all hosts together.
       explained: molecules of the test from which atoms are taken out, for rows of the final table.
       folder: of a trained run, which has the mean and the scale itself.
-      maps: scores of the atoms, the first of which are drawn; None: there are none.
+      maps: further scores of atoms, for rows of the final table.
 
     Raises:
       InputError: the molecules cannot be used.
@@ -140,7 +140,7 @@ class MoleculeTask(ModelTask[GraphModel]):
         rows = {"test": values_score(given, right)}
         for name, own in molecule_baselines(train, self._read.parts["train"].values, test).items():
             rows[name] = values_score(own, right)
-        if self._maps is None or not self._explained:
+        if not self._explained:
             return Evaluation(rows)
         rows |= self._deletion(params, {name: array[: self._explained] for name, array in test.items()})
         return Evaluation(rows, figures=[self._picture(params, given, folder)])
@@ -160,17 +160,13 @@ class MoleculeTask(ModelTask[GraphModel]):
         return molecule_of(text.strip())
 
     def predict(self, params: Params, inputs: Sequence[Molecule]) -> list[MoleculeValue]:
-        """Returns the number of each molecule, and what its atoms add to it."""
+        """Returns the number of each molecule, and what it loses without each atom."""
         blocks = -(-max(map(len, inputs)) // BLOCK) * BLOCK
         bonds = -(-max(len(molecule.bonds) for molecule in inputs) // BLOCK) * BLOCK
         arrays = padded(inputs, blocks, max(bonds, BLOCK))
-        given, maps = self.values(params, arrays), self._scores(params, arrays)
+        given, alone = self.values(params, arrays), self._alone(params, arrays)
         return [
-            MoleculeValue(
-                molecule,
-                float(given[row]),
-                {name: tuple(own[row, : len(molecule)].tolist()) for name, own in maps.items()},
-            )
+            MoleculeValue(molecule, float(given[row]), tuple(alone[row, : len(molecule)].tolist()))
             for row, molecule in enumerate(inputs)
         ]
 
@@ -199,28 +195,27 @@ class MoleculeTask(ModelTask[GraphModel]):
         values = ((measured.values - self.mean) / self.scale).astype(np.float32)
         return padded(measured.molecules) | {"values": values}
 
-    def _scores(self, params: Params, arrays: Arrays) -> dict[str, np.ndarray]:
-        """Returns what each atom adds to the number, in its unit."""
-        if self._maps is None:
-            return {}
-        found = self._maps(self.model(params), {name: arrays[name] for name in READ})
-        return {name: np.asarray(own, np.float64) * self.scale for name, own in found.items()}
+    def _alone(self, params: Params, arrays: Arrays) -> Float[np.ndarray, "n V"]:
+        """Returns what each molecule loses when one atom is taken out; 0 for its only one."""
+        whole = self.values(params, arrays)
+        alone = np.zeros(arrays["atoms"].shape[:2])
+        for atom in range(alone.shape[1]):
+            kept = np.broadcast_to(np.arange(alone.shape[1]) != atom, alone.shape)
+            alone[:, atom] = whole - self.values(params, without(arrays, kept))
+        return np.where(arrays["lengths"][:, None] > 1, alone, 0)
 
     def _deletion(self, params: Params, arrays: Arrays) -> dict[str, dict[str, float]]:
-        """Returns rows of the orders of the maps, of random ones, and of what each atom alone takes away."""
+        """Returns rows of orders of atoms: by what each alone takes away, by the maps, and random ones."""
 
         def predict(arrays: Arrays) -> Float[np.ndarray, " n"]:
             return self.values(params, arrays)
 
-        atoms = arrays["atoms"].shape[1]
-        whole, alone = predict(arrays), np.zeros(arrays["atoms"].shape[:2])
-        for atom in range(atoms):
-            kept = np.broadcast_to(np.arange(atoms) != atom, alone.shape)
-            alone[:, atom] = whole - predict(without(arrays, kept))
-        maps = {**self._scores(params, arrays), "taking out each atom alone": alone}
+        maps = {"taking out each atom alone": self._alone(params, arrays)}
+        if self._maps is not None:
+            maps |= self._maps(self.model(params), {name: arrays[name] for name in READ})
         rows = {f"order by {name}": deletion_score(predict, arrays, own) for name, own in maps.items()}
-        rng = np.random.default_rng(self._data.seed)
-        drawn = [deletion_score(predict, arrays, rng.random(alone.shape)) for _ in range(RANDOM_ORDERS)]
+        rng, shape = np.random.default_rng(self._data.seed), arrays["atoms"].shape[:2]
+        drawn = [deletion_score(predict, arrays, rng.random(shape)) for _ in range(RANDOM_ORDERS)]
         rows["random order"] = {name: float(np.mean([own[name] for own in drawn])) for name in drawn[0]}
         return rows
 
@@ -232,7 +227,7 @@ class MoleculeTask(ModelTask[GraphModel]):
         order = np.argsort(np.abs(given - test.values), kind="stable")
         chosen = order[np.linspace(0, len(order) - 1, min(DRAWN, len(order))).astype(int)]
         molecules = test.chosen(chosen).molecules
-        scores = next(iter(self._scores(params, padded(molecules)).values()))
+        scores = self._alone(params, padded(molecules))
         titles = [f"{given[row]:.2f}, measured {test.values[row]:.2f}" for row in chosen]
         own = [scores[row, : len(molecule)].tolist() for row, molecule in enumerate(molecules)]
         save(molecules_figure(molecules, own, titles), folder / PICTURE)
