@@ -147,7 +147,7 @@ LENGTHS = np.array([4, 2])
     ("mechanism", "width"), [("gat+graphormer+softmax", None), ("gatv2+graph_transformer", 2)]
 )
 def test_neither_the_order_nor_the_padding_of_graphs_matters(mechanism: str, width: int | None) -> None:
-    layers, pooling = mechanism.count("+") + 1, "mean" if width else "pma"
+    layers, pooling = mechanism.count("+") + 1, "sum" if width else "pma"
     config = GraphConfig(
         **SMALL, layers=layers, mechanism=mechanism, edge_features=width, labels=3, pooling=pooling
     )
@@ -156,6 +156,11 @@ def test_neither_the_order_nor_the_padding_of_graphs_matters(mechanism: str, wid
     called = jax.jit(lambda *given: model(*given[:2], edge_features=given[2], lengths=LENGTHS))
     plain = called(NODES, EDGES, held)
     assert plain.logits.shape == (2, 3)
+    if pooling == "sum":
+        summed = [
+            np.asarray(states[:length]).sum(0) for states, length in zip(plain.states, LENGTHS, strict=True)
+        ]
+        np.testing.assert_allclose(plain.pooled, summed, rtol=1e-4, atol=1e-5)
     # Nodes and edges in another order, and other numbers in the padding.
     order, of_edges = np.array([2, 0, 3, 1]), np.array([3, 1, 0, 2])
     nodes, edges = NODES.copy(), EDGES.copy()
@@ -202,7 +207,7 @@ def test_along_an_edge_its_target_reads_and_weights_are_of_the_callers_edges() -
         ),
         (EncoderConfig, {"pooling": "pma+pma"}, r"^model.pooling is 'pma\+pma': it is of 2 layers"),
         (EncoderConfig, {"pooling": "cross(context_dim=3)"}, r"context_dim is 3, expected model.dim \(8\)$"),
-        (GraphConfig, {"pooling": "first"}, "unknown mechanism 'first'.*; or one of mean$"),
+        (GraphConfig, {"pooling": "first"}, "unknown mechanism 'first'.*; or one of mean, sum$"),
         (GraphConfig, {"mechanism": "cbam"}, "cbam takes images, and here it is given graphs or tokens$"),
         (
             GraphConfig,

@@ -106,8 +106,12 @@ class MoleculeTask(ModelTask[GraphModel]):
         return lines
 
     def build(self, rngs: nnx.Rngs) -> GraphModel:
-        """Returns a model of atoms and bonds."""
-        return GraphModel(self.config, rngs=rngs)
+        """Returns a model of atoms and bonds, which begins with the mean of training for all molecules."""
+        model = GraphModel(self.config, rngs=rngs)
+        # A sum of many atoms would begin far from the numbers, and train slowly.
+        assert model.head is not None
+        model.head.kernel[...] = jnp.zeros_like(model.head.kernel[...])
+        return model
 
     def batch(self, step: int) -> Arrays:
         """Returns this host's arrays of `padded` and "values" [B], standardised, of a step."""
