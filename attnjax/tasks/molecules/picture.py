@@ -55,7 +55,7 @@ def _draw(
             line = np.stack([places[a], places[b]]) + offset * across
             dashed = order == "aromatic" and number == 1
             axis.plot(*line.T, color="0.45", lw=1.4, ls=(0, (2, 1.5)) if dashed else "-", zorder=1)
-    axis.scatter(*places.T, s=260, c=colours, edgecolors="0.45", linewidths=0.8, zorder=2)
+    axis.scatter(places[:, 0], places[:, 1], s=260, c=colours, edgecolors="0.45", linewidths=0.8, zorder=2)
     for place, symbol, charge, colour in zip(
         places, molecule.symbols, molecule.charges or [0] * len(molecule), colours, strict=True
     ):

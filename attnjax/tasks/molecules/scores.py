@@ -52,7 +52,7 @@ def without(arrays: Arrays, kept: Bool[np.ndarray, "n V"]) -> Arrays:
     places = np.where(kept, np.argsort(order, axis=1), -1)
     edges, rows = arrays["edges"], np.arange(count)[:, None, None]
     moved = np.where(edges >= 0, places[rows, edges], -1)
-    whole = (moved >= 0).all(1)
+    whole: Bool[np.ndarray, "n E"] = np.all(moved >= 0, axis=1)
     held = np.take_along_axis(kept, order, axis=1)
     return {
         "atoms": np.take_along_axis(arrays["atoms"], order[..., None], axis=1) * held[..., None],
