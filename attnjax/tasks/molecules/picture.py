@@ -16,6 +16,8 @@ COLOURS = "RdBu"
 """Red lowers the number, blue raises it."""
 COLUMNS = 3
 """Molecules of a row."""
+MARGIN = 0.9
+"""Round the atoms of a drawing, where a bond is 1.5 long."""
 _LINES = {"single": (0.0,), "double": (-0.09, 0.09), "triple": (-0.16, 0.0, 0.16), "aromatic": (-0.09, 0.09)}
 """Distances of the lines of a bond from its middle, as a share of its length."""
 
@@ -65,4 +67,5 @@ def _draw(
             f"{symbol}{sign}", place, ha="center", va="center", fontsize=9, color="white" if dark else "black"
         )
     axis.set_aspect("equal")
-    axis.margins(0.12)
+    low, high = places.min(0) - MARGIN, places.max(0) + MARGIN
+    axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))

@@ -175,19 +175,20 @@ def test_taking_out_atoms_gives_the_molecule_that_is_left() -> None:
 
 
 def test_the_score_of_an_order_by_hand() -> None:
-    """The number is the sum of 1, 2 and -4 of three atoms; the other molecule has one atom."""
-    worth = np.array([[1.0, 2.0, -4.0], [5.0, 0.0, 0.0]])
+    """The number is the sum of 1, 2 and -4 of three atoms, 5 and 1 of two, and 9 of one."""
+    worth = np.array([[1.0, 2.0, -4.0], [5.0, 1.0, 0.0], [9.0, 0.0, 0.0]])
+    none = [[-1] * 4] * 2
     arrays = {
         "atoms": worth[..., None],
-        "edges": np.array([[[0, 1, 1, 2], [1, 0, 2, 1]], [[-1] * 4] * 2]),
-        "bonds": np.ones((2, 4, 1)),
-        "lengths": np.array([3, 1]),
+        "edges": np.array([[[0, 1, 1, 2], [1, 0, 2, 1]], [[0, 1, -1, -1], [1, 0, -1, -1]], none]),
+        "bonds": np.ones((3, 4, 1)),
+        "lengths": np.array([3, 2, 1]),
     }
     found = deletion_score(lambda given: given["atoms"].sum((1, 2)), arrays, worth)
-    # 2 is lost, then 2 + 1; from the other side -4, then -4 + 1.
-    assert found == {"falls": 2.5, "rises": 3.5, "gap": 6.0}
+    # 2 is lost, then 2 + 1; from the other side -4, then -4 + 1. Of the second molecule 5, or 1.
+    assert found == {"falls": (2.5 + 5) / 2, "rises": (3.5 - 1) / 2, "gap": (6 + 4) / 2}
     flipped = deletion_score(lambda given: given["atoms"].sum((1, 2)), arrays, -worth)
-    assert flipped["gap"] == -6
+    assert flipped["gap"] == -5
     assert counted(arrays)[0].tolist() == [-1, 2, 3]
 
 
