@@ -12,7 +12,7 @@ from attnjax.ops.arguments import AttentionOptions, WeightOptions, extras, make_
 from attnjax.ops.core.explicit_axes import automatic, mesh_axes, spec
 from attnjax.ops.core.options import spelled_out
 from attnjax.ops.engines import reference
-from attnjax.ops.engines.call import AttentionCall
+from attnjax.ops.engines.call import AttentionCall, Result
 from attnjax.ops.engines.choose import Engine, choose
 from attnjax.ops.engines.noted import note
 
@@ -224,7 +224,12 @@ def attention_scores(
 @functools.partial(jax.jit, static_argnums=(0, 2))
 def _run(engine: Engine, call: AttentionCall, further: Literal["lse", "sums"] | None) -> tuple[Array, ...]:
     """Returns the output and what is asked for beside it, no more: an -inf would stop `debug_infs`."""
-    out, sums = engine.run(call)
+    return asked_for(engine.run(call), further)
+
+
+def asked_for(result: Result, further: Literal["lse", "sums"] | None) -> tuple[Array, ...]:
+    """Returns of a result the output, and what is asked for beside it."""
+    out, sums = result
     if further is None or sums is None:
         return (out,)
     if further == "lse":
