@@ -12,10 +12,11 @@ from jaxtyping import Array, Float
 from attnjax.ops.arguments import AttentionOptions, extras, make_call
 from attnjax.ops.attention import asked_for
 from attnjax.ops.context import gathered, ring
-from attnjax.ops.context.layout import Layout, Order, bound_axis
+from attnjax.ops.context.layout import Layout, Order
 from attnjax.ops.context.located import of_queries
 from attnjax.ops.context.mesh import resolved, shard_specs
 from attnjax.ops.context.plan import ContextPlan, Strategy, check_order, plan_of
+from attnjax.ops.core.manual_axes import bound_axis
 from attnjax.ops.core.options import spelled_out
 from attnjax.ops.engines.call import AttentionCall
 

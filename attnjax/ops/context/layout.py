@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any, Literal, get_args
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
@@ -53,14 +52,6 @@ class Layout:
         """The positions of all tokens, [length], in the order in which they lie."""
         size = length // self.chunks.size
         return (self.chunks.reshape(-1, 1) * size + np.arange(size)).reshape(-1)
-
-
-def bound_axis(axis: str) -> int | None:
-    """Returns the size of a mesh axis over which a `shard_map` runs here; None where none does."""
-    try:
-        return int(jax.lax.axis_size(axis))
-    except NameError:
-        return None
 
 
 def to_zigzag(x: Any, shards: int, axis: int = 0) -> Array:
