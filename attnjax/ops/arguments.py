@@ -78,8 +78,8 @@ def make_call(
         compared = compare(comparison, query, key, given, dtype, precision)
         if compared.score is not None and shards != (1, 1):
             raise ValueError(
-                f"comparison is {comparison!r}, with numbers of its own for each token: expected a call outside "
-                "of shard_map, on whole arrays and with mesh="
+                f"comparison is {comparison!r}, with numbers of its own for each token: expected a call of "
+                "whole arrays with mesh=, outside of shard_map"
             )
     rules = Semantics(
         mask=_mask(mask, sizes),

@@ -58,8 +58,8 @@ def context_attention(
 
     "ring": keys and values go round in hops, and partial results are joined by each row's highest score and
     sum; a device holds one shard of keys at a time, forward and backward. A hop is left out where the mask
-    leaves it empty on all devices, and its product where it does so on one. "all_gather": every device gathers
-    keys and values.
+    leaves it empty on all devices, and its product where it does so on one. "all_gather": every device
+    gathers keys and values.
 
     Args:
       query: [*B, T, N, H], floating point; inside of a shard_map T is the shard's.

@@ -102,7 +102,7 @@ def _shard(layout: Layout, further: Any, call: AttentionCall) -> tuple[Array, ..
     keys = layout.positions(jax.lax.axis_index(layout.axis), sizes.keys)
     own = dataclasses.replace(call, rules=located(rules, jnp.arange(sizes.queries, dtype=jnp.int32), keys))
     out, sums = choose(own, None, online).engine.run(own)
-    if not isinstance(normalizer, Softmax):
+    if sums is None or not isinstance(normalizer, Softmax):
         return (jax.lax.psum(out, layout.axis),)
     return asked_for(_joined(normalizer, out, sums, layout.axis), further)
 

@@ -4,7 +4,6 @@ In hop r device d holds the keys of device d - r. A hop is left out where the ma
 device, and on a device the product of a hop that the mask leaves empty there.
 """
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -7,8 +7,10 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from attnjax.ops.core.node import library
 from attnjax.ops.core.pairs import KEY_AXIS, QUERY_AXIS, Block, Grid, map_grids
 from attnjax.ops.engines.call import Semantics
+from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.relabelled import Relabelled
 from attnjax.ops.scores import Score
 
@@ -26,7 +28,7 @@ class LocatedScore(Score):
         return changed
 
 
-def of_queries(rules: Semantics, positions: Array) -> Semantics:
+def of_queries(rules: Semantics, positions: Any) -> Semantics:
     """Returns the rules with what they hold for each query cut to the queries at these positions."""
     cut: Semantics = map_grids(_reader(QUERY_AXIS, positions), rules)
     return cut
@@ -52,5 +54,11 @@ def located(rules: Semantics, queries: Array, keys: Array | None) -> Semantics:
     )
 
 
-def _reader(axis: int, positions: Array) -> Callable[[Array], Array]:
-    return lambda x: x if x.shape[axis] == 1 else jnp.take(jnp.asarray(x), positions, axis=axis)
+def relabelled(mask: Mask, queries: Any, keys: Any) -> Mask:
+    """Returns a bound mask whose arrays are whole along keys and of these queries, where its tokens stand."""
+    mask = map_grids(_reader(KEY_AXIS, keys), mask)
+    return Relabelled(mask, Grid(queries.reshape(1, 1, -1, 1)), Grid(keys.reshape(1, 1, 1, -1)))
+
+
+def _reader(axis: int, positions: Any) -> Callable[[Any], Any]:
+    return lambda x: x if x.shape[axis] == 1 else library(x, positions).take(x, positions, axis=axis)

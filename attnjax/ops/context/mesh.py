@@ -30,7 +30,7 @@ def resolved(axis: str, mesh: Any, inside: int | None) -> int:
 
 
 def shard_specs(tree: Any, axis: str) -> Any:
-    """Returns the PartitionSpec of each leaf: the queries of Grids are sharded, all else is on each device."""
+    """Returns the PartitionSpec of each leaf: queries of Grids are sharded, all else is on each device."""
 
     def of(x: Any) -> Any:
         if is_grid(x) and x.array.shape[QUERY_AXIS] != 1:

@@ -49,8 +49,8 @@ def context_recurrence(
     Args:
       member: `linear_attention`, or a member of `attnjax.ops.linear.members` that looks at no other token
         but through its state: all but cosformer, gated_slot and log_linear.
-      tokens: the arguments with an axis of tokens: "query" [*B, T, N, H], "key", "value" and gates [*B, T, …],
-        of which T is sharded.
+      tokens: the arguments with an axis of tokens, which is sharded: "query" [*B, T, N, H], "key", "value"
+        and gates [*B, T, …].
       axis: the mesh axis.
       mesh: with that axis; None = the one that `jax.set_mesh` set.
       return_state: also return the state after the last token.
@@ -78,8 +78,8 @@ def context_recurrence(
     """
     if bound_axis(axis) is not None:
         raise ValueError(
-            f"context_recurrence got a call inside of a shard_map over {axis!r}: expected one of whole arrays; "
-            "inside, members take axis="
+            f"context_recurrence got a call inside of a shard_map over {axis!r}: expected whole arrays; "
+            "there, members take axis="
         )
     layout = Layout(axis, resolved(axis, mesh, None))
     arrays = {name: array(name, x) for name, x in tokens.items() if x is not None}

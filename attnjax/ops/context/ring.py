@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool
 
 from attnjax.ops.context.hops import fold_hops
 from attnjax.ops.context.layout import Layout
-from attnjax.ops.context.located import located
+from attnjax.ops.context.located import located, relabelled
 from attnjax.ops.core.node import varying
 from attnjax.ops.engines import blockwise
 from attnjax.ops.engines.blockwise_derivatives import attend_jvp, inverse
@@ -23,8 +24,9 @@ from attnjax.ops.engines.blockwise_derivatives import backward as backward_of_ho
 from attnjax.ops.engines.blockwise_derivatives import tangent as tangent_of_hop
 from attnjax.ops.engines.call import AttentionCall, Result, Semantics, nonfinite_of
 from attnjax.ops.engines.cutting import Arrays, Cutting
-from attnjax.ops.engines.schedule import make_schedule, tile_kinds
+from attnjax.ops.engines.schedule import likely, make_schedule, tile_kinds
 from attnjax.ops.engines.tuning import cheapest
+from attnjax.ops.masks.base import Mask
 from attnjax.ops.normalizers import Softmax
 
 
@@ -51,6 +53,18 @@ class Ring(Arrays):
         keys = layout.positions((device - hop) % layout.shards, self.keys)
         return located(self.rules(params, data), queries, keys)
 
+    def typical(self, rules: Semantics) -> Mask | None:
+        """Returns what is known of the mask at the first device's own keys, to choose blocks by."""
+        known, first = likely(rules.mask), self.layout.chunks[0]
+        if known is None:
+            return None
+
+        def places(length: int) -> np.ndarray:
+            size = length // self.layout.chunks.size
+            return (first[:, None] * np.int32(size) + np.arange(size, dtype=np.int32)).reshape(-1)
+
+        return relabelled(known, places(self.queries), places(self.keys))
+
     def params_of(self, params: list[Array], data: list[Array], hop: Any) -> list[Array]:
         """Returns what `located` makes of the parameters, which is linear in them."""
         rules = self.located(params, data, hop)
@@ -62,7 +76,7 @@ class Ring(Arrays):
         query, key, value, scale, *params = floats
         rules = self.located(params, data, hop)
         call = AttentionCall(query, key, value, scale, rules)
-        blocking, _ = cheapest(call)
+        blocking, _ = cheapest(call, self.typical(self.rules(params, data)))
         cutting, leaves = Cutting(rules, blocking, self.dtype), jax.tree.leaves(rules)
         fixed = blockwise.Fixed(
             cutting.data(leaves),

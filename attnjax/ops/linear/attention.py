@@ -93,9 +93,9 @@ def linear_attention(
       form: "recurrent", token by token; "chunked", by matrix products over chunks of tokens; "parallel", a
         T×T matrix (without erase). They are equal; None chooses.
       chunk_size: tokens in a chunk of the chunked form; None chooses.
-      axis: inside of a `jax.shard_map` the mesh axis on whose devices the tokens lie in shards, in their order.
-        All else speaks of the shard, but for the states: initial_state is that before the first shard, and
-        what is returned that after the last. `context_recurrence` takes whole arrays.
+      axis: inside of a `jax.shard_map` the mesh axis on whose devices the tokens lie in shards, in order. All
+        else speaks of the shard, but for the states: initial_state is that before the first shard, and what
+        is returned that after the last. `context_recurrence` takes whole arrays.
       decay: logarithm of what is kept, at most 0, -inf allowed: scalar, [K] per head, [*#B, #T, #K] per head
         and token, or [*#B, #T, #K, #H] per channel. None keeps everything.
       erase: [*B, T, K, H], reads the state before the decay. A delta rule of strength β passes key = β·k,

@@ -1,8 +1,8 @@
 """Recurrences over tokens in shards on a mesh axis: the state that each shard begins with.
 
 What a shard does to the state is one affine map, whatever its tokens. Those of the shards before it are
-composed pairwise, in ⌈log₂ n⌉ steps, as a parallel prefix sum (Sun et al., 2024, arXiv:2404.02882, pass states
-one by one; Martin & Cundy, 2018, arXiv:1709.04057, scan them).
+composed pairwise, in ⌈log₂ n⌉ steps, as a parallel prefix sum (Martin & Cundy, 2018, arXiv:1709.04057; LASP,
+Sun et al., 2024, arXiv:2404.02882, passes states one by one).
 """
 
 from collections.abc import Callable

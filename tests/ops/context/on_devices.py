@@ -5,6 +5,7 @@ python -m tests.ops.context.on_devices CHECK [NAME…]
 
 import functools
 import inspect
+import itertools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -80,11 +81,11 @@ def compare(attend: Callable[..., Any], args: Any, given: dict[str, Any], *, gra
 FAILED: list[str] = []
 
 
-def tried(name: str, check: Callable[[], None]) -> None:
+def tried(name: str, check: Callable[..., None], *args: Any, **options: Any) -> None:
     """Runs a check; what fails is shown, and the others run too."""
     try:
-        check()
-    except Exception as error:  # noqa: BLE001
+        check(*args, **options)
+    except Exception as error:
         FAILED.append(name)
         print(f"{name}: {type(error).__name__} {str(error)[:2000]}", flush=True)
 
@@ -95,8 +96,7 @@ def all_masks(strategy: str, shards: str, order: str, derivatives: str, *names: 
     for name, mask in cases.masks().items():
         args = cases.tokens(cases.T if name.startswith("square") else cases.S)
         if not names or name in names:
-            gradients = derivatives == "gradients"
-            tried(name, lambda: compare(attend, args, {"mask": mask}, gradients=gradients))
+            tried(name, compare, attend, args, {"mask": mask}, gradients=derivatives == "gradients")
 
 
 def all_options(strategy: str, shards: str, order: str, *names: str) -> None:
@@ -105,7 +105,7 @@ def all_options(strategy: str, shards: str, order: str, *names: str) -> None:
     every = cases.options() | ({} if strategy == "ring" else cases.whole_rows())
     for name, given in every.items():
         if not names or name in names:
-            tried(name, lambda: compare(attend, cases.tokens(), given, gradients=True))
+            tried(name, compare, attend, cases.tokens(), given, gradients=True)
 
 
 def all_members(shards: str, *names: str) -> None:
@@ -115,7 +115,7 @@ def all_members(shards: str, *names: str) -> None:
     for name in MEMBERS:
         if (not names or name in names) and name not in ("cosformer", "log_linear", "gated_slot"):
             for rest in ({}, {"segment_ids": ids, "lengths": np.array([16, 11])}):
-                tried(name, lambda: one_member(name, mesh, rest))
+                tried(name, one_member, name, mesh, rest)
 
 
 def one_member(name: str, mesh: Any, rest: dict[str, Any]) -> None:
@@ -161,47 +161,42 @@ def decoding(shards: str) -> None:
         cache, (out, lse) = step(cache, jnp.int32(at))
         close((out[:, 0], lse[..., 0]), (whole[0][:, at], whole[1][..., at]))
     every = cases.options() | {name: {"mask": mask} for name, mask in cases.masks().items()}
+    attend = functools.partial(aj.context_decode, mesh=mesh)
     for name in ("sink", "sigmoid", "score_fn", "dropout", "lengths", "predicate", "far", "nothing"):
-        attend = functools.partial(aj.context_decode, mesh=mesh)
-        tried(name, lambda: compare(attend, cases.tokens(), every[name], gradients=True))
+        tried(name, compare, attend, cases.tokens(), every[name], gradients=True)
 
 
 def inside(shards: str) -> None:
     """Calls inside of a shard_map of the caller's, which checks over which axes values vary or does not."""
-    mesh, p = mesh_of(int(shards)), jax.sharding.PartitionSpec
-    for check in (True, False):
-        for strategy in ("ring", "all_gather"):
-            for name in ("dropout", "score_fn", "sink", "forget"):
+    mesh = mesh_of(int(shards))
+    for check, strategy in itertools.product((True, False), ("ring", "all_gather")):
+        attend = functools.partial(in_a_shard_map, mesh, check, strategy)
+        for name in ("dropout", "score_fn", "sink", "forget"):
+            given = cases.options()[name]
+            tried(f"{name} {strategy} {check}", compare, attend, cases.tokens(), given, gradients=True)
 
-                def attend(*args: Any, **given: Any) -> Any:
-                    arrays, tree = jax.tree.flatten(given)
-                    is_array = [hasattr(x, "dtype") for x in arrays]
-                    moving = [x for x, a in zip(arrays, is_array, strict=True) if a]
 
-                    def own(args: Any, moving: Any) -> Any:
-                        left = iter(moving)
-                        all_ = [next(left) if a else x for x, a in zip(arrays, is_array, strict=True)]
-                        again = jax.tree.unflatten(tree, all_)
-                        return aj.context_attention(*args, strategy=strategy, **again)
+def in_a_shard_map(mesh: Any, check: bool, strategy: str, *args: Any, **given: Any) -> Any:
+    """Attention of shards; what else is given is whole on each device."""
+    p, (leaves, tree) = jax.sharding.PartitionSpec, jax.tree.flatten(given)
+    arrays = [x for x in leaves if hasattr(x, "dtype")]
 
-                    tokens, rows = p(None, "context"), p(None, None, "context")
-                    out = (tokens, rows) if given.get("return_lse") else tokens
-                    specs = {"in_specs": (tokens, p()), "out_specs": out, "axis_names": {"context"}}
-                    run = jax.shard_map(own, mesh=mesh, check_vma=check, **specs)
-                    return run(args, moving)
+    def own(args: Any, arrays: Any) -> Any:
+        left = iter(arrays)
+        again = jax.tree.unflatten(tree, [next(left) if hasattr(x, "dtype") else x for x in leaves])
+        return aj.context_attention(*args, strategy=strategy, **again)
 
-                options = cases.options()[name]
-                tried(
-                    f"{name} {strategy} {check}",
-                    lambda: compare(attend, cases.tokens(), options, gradients=True),
-                )
+    tokens, rows = p(None, "context"), p(None, None, "context")
+    out = (tokens, rows) if given.get("return_lse") else tokens
+    specs = {"in_specs": (tokens, p()), "out_specs": out, "axis_names": {"context"}}
+    return jax.shard_map(own, mesh=mesh, check_vma=check, **specs)(args, arrays)
 
 
 def forward_mode(*names: str) -> None:
     """Tangents, and derivatives of derivatives."""
     for strategy in ("ring", "all_gather"):
         for name in names:
-            tried(f"{name} {strategy}", lambda: forward(over(4, strategy), cases.options()[name]))
+            tried(f"{name} {strategy}", forward, over(4, strategy), cases.options()[name])
 
 
 def forward(attend: Callable[..., Any], given: dict[str, Any]) -> None:
@@ -241,7 +236,8 @@ def hops() -> None:
         counts = len(plan.hops), plan.sends, sent(x, mask)
         assert counts == (expected, expected - 1, 2 * (expected - 1)), (name, counts, expected)
         # Documents are data: they leave out no hop, and products only where bounds can tell.
-        assert left <= set(plan.hops) and (len(left) == expected or "documents" in name), name
+        assert left <= set(plan.hops), name
+        assert len(left) == expected or "documents" in name, name
         assert plan.products == met.sum(), (name, plan.products, met.sum())
 
 

@@ -102,7 +102,7 @@ def test_the_strategy_is_chosen_by_what_is_sent():
     query, key = jnp.ones((16, 8, 2)), jnp.ones((16, 1, 2))
     few = aj.plan_context_attention(query, key, key, shards=4)
     assert (few.strategy, few.sends) == ("all_gather", 3)
-    assert "32 numbers" not in few.reason and "64 numbers" in few.reason
+    assert few.reason.startswith("all keys and values, 64 numbers, are no more than")
     assert aj.plan_context_attention(query, query, query, shards=4).strategy == "ring"
     window = aj.plan_context_attention(query, key, key, shards=4, mask=aj.sliding_window(4, 0))
     assert (window.strategy, window.hops) == ("ring", (0, 1))
@@ -113,8 +113,14 @@ def test_the_strategy_is_chosen_by_what_is_sent():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"length": 10}, "T = 10 tokens over mesh axis 'context' of 4 devices: expected a multiple of 4 chunks"),
-        ({"length": 12, "order": "zigzag"}, "T = 12 tokens .* multiple of 8 chunks .in zigzag order 2 for each device., as 16 is"),
+        (
+            {"length": 10},
+            "T = 10 tokens over mesh axis 'context' of 4 devices: expected a multiple of 4 chunks",
+        ),
+        (
+            {"length": 12, "order": "zigzag"},
+            "T = 12 tokens .* multiple of 8 chunks .in zigzag order 2 for each device., as 16 is",
+        ),
         ({"keys": 6}, "S = 6 tokens"),
         ({"strategy": "tree"}, "strategy is 'tree': expected None or one of 'ring', 'all_gather'"),
         ({"order": "striped"}, "order is 'striped': expected one of 'contiguous', 'zigzag'"),
@@ -140,9 +146,11 @@ def one_device(axis: str = "context"):
 def test_a_mesh_without_the_axis_is_refused(function):
     with pytest.raises(ValueError, match="axis is 'context': expected an axis of the mesh, 'model'"):
         function(*x_of(), mesh=one_device("model"))
-    with pytest.raises(ValueError, match="expected an axis of the mesh, none: give mesh=, or call jax.set_mesh"):
+    with pytest.raises(
+        ValueError, match=r"expected an axis of the mesh, none: give mesh=, or call jax\.set_mesh"
+    ):
         function(*x_of())
-    with pytest.raises(TypeError, match="mesh is 3: expected a jax.sharding.Mesh"):
+    with pytest.raises(TypeError, match=r"mesh is 3: expected a jax\.sharding\.Mesh"):
         function(*x_of(), mesh=3)
 
 
@@ -179,7 +187,7 @@ def test_members_that_look_beyond_their_state_refuse_shards(name):
 def test_recurrences_name_what_does_not_fit():
     x = jnp.ones((4, 1, 2))
     tokens = {"query": x, "key": x, "value": x}
-    with pytest.raises(ValueError, match="axis is 'context': expected the mesh axis of a jax.shard_map"):
+    with pytest.raises(ValueError, match=r"axis is 'context': expected the mesh axis of a jax\.shard_map"):
         aj.linear_attention(x, x, x, axis="context")
     with pytest.raises(ValueError, match=r"decay has shape \[1\]: expected 4 tokens on axis 0 .\*B, T, ….:?"):
         aj.context_recurrence(aj.linear_attention, {**tokens, "decay": jnp.zeros(1)}, mesh=one_device())
