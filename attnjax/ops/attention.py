@@ -17,9 +17,10 @@ from attnjax.ops.engines.choose import Engine, choose
 from attnjax.ops.engines.noted import note
 
 
-def _spread(
+def spread(
     query: Any, key: Any, value: Any, *, return_lse: bool = False, normalize: bool = True, **_: Any
 ) -> Any:
+    """Returns how the result of a call is spread over explicit mesh axes."""
     axes = mesh_axes(query)
     out, row = spec(*axes[:-1], *mesh_axes(value)[-1:]), spec(*axes[:-3], *reversed(axes[-3:-1]))
     if not normalize:
@@ -80,7 +81,7 @@ def attention(
 
 
 @spelled_out(AttentionOptions, make_call)
-@automatic(_spread)
+@automatic(spread)
 def attention(
     query: Any,
     key: Any,

@@ -10,12 +10,13 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
 from attnjax.ops.arguments import AttentionOptions, extras, make_call
-from attnjax.ops.attention import asked_for
+from attnjax.ops.attention import asked_for, spread
 from attnjax.ops.context import gathered, ring
 from attnjax.ops.context.layout import Layout, Order
 from attnjax.ops.context.located import of_queries
-from attnjax.ops.context.mesh import resolved, shard_specs
+from attnjax.ops.context.mesh import on_shards, resolved, shard_specs
 from attnjax.ops.context.plan import ContextPlan, Strategy, check_order, plan_of
+from attnjax.ops.core.explicit_axes import automatic
 from attnjax.ops.core.manual_axes import bound_axis
 from attnjax.ops.core.options import spelled_out
 from attnjax.ops.engines.call import AttentionCall
@@ -34,6 +35,7 @@ class Way:
 
 
 @spelled_out(AttentionOptions, make_call)
+@automatic(spread)
 def context_attention(
     query: Float[Array, "*B T N H"],
     key: Float[Array, "*B S K H"],
@@ -100,7 +102,8 @@ def context_attention(
     shards = resolved(axis, mesh, inside)
     layout = Layout(axis, shards, check_order(order))
     parts = (1, 1) if inside is None else (shards, shards)
-    call = make_call(query, key, value, **options, shards=parts)
+    in_order = inside is None and order == "contiguous"
+    call = make_call(query, key, value, **options, shards=None if in_order else parts)
     sizes = call.rules.sizes
     layout.check("T", sizes.queries)
     layout.check("S", sizes.keys)
@@ -170,14 +173,9 @@ def _outside(mesh: Mesh | None, way: Way, call: AttentionCall, table: Any) -> tu
     own = AttentionCall(tokens, tokens, tokens, PartitionSpec(), rules)  # type: ignore[arg-type]
     rows = PartitionSpec(None, None, layout.axis)
     out_specs = (tokens, *{None: (), "lse": (rows,), "sums": (rows, rows)}[way.further])
-    run = jax.shard_map(
-        functools.partial(_shard, way),
-        mesh=mesh,
-        in_specs=(own, PartitionSpec()),
-        out_specs=out_specs,
-        axis_names={layout.axis},
-    )
-    return run(call, jnp.asarray(table))
+    run = on_shards(functools.partial(_shard, way), mesh, layout.axis, (own, PartitionSpec()), out_specs)
+    found: tuple[Array, ...] = run(call, jnp.asarray(table))
+    return found
 
 
 @functools.partial(jax.jit, static_argnums=0)

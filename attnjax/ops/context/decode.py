@@ -10,10 +10,11 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
 from attnjax.ops.arguments import AttentionOptions, extras, make_call
-from attnjax.ops.attention import asked_for
+from attnjax.ops.attention import asked_for, spread
 from attnjax.ops.context.layout import Layout
 from attnjax.ops.context.located import located
-from attnjax.ops.context.mesh import resolved
+from attnjax.ops.context.mesh import on_shards, resolved
+from attnjax.ops.core.explicit_axes import automatic
 from attnjax.ops.core.manual_axes import bound_axis
 from attnjax.ops.core.options import spelled_out
 from attnjax.ops.engines import blockwise
@@ -23,6 +24,7 @@ from attnjax.ops.normalizers import Softmax, Sums
 
 
 @spelled_out(AttentionOptions, make_call)
+@automatic(spread)
 def context_decode(
     query: Float[Array, "*B T N H"],
     key: Float[Array, "*B S K H"],
@@ -67,7 +69,7 @@ def context_decode(
     """
     inside = bound_axis(axis)
     layout = Layout(axis, resolved(axis, mesh, inside))
-    call = make_call(query, key, value, **options, shards=(1, 1 if inside is None else layout.shards))
+    call = make_call(query, key, value, **options, shards=None if inside is None else (1, inside))
     layout.check("S", call.rules.sizes.keys)
     normalizer = call.rules.normalizer
     if normalizer.route not in ("online", "pairwise"):
@@ -84,14 +86,9 @@ def context_decode(
 def _outside(mesh: Mesh | None, layout: Layout, further: Any, call: AttentionCall) -> tuple[Array, ...]:
     whole, keys = PartitionSpec(), PartitionSpec(None, layout.axis)
     own = AttentionCall(whole, keys, keys, whole, jax.tree.map(lambda _: whole, call.rules))  # type: ignore
-    run = jax.shard_map(
-        functools.partial(_shard, layout, further),
-        mesh=mesh,
-        in_specs=(own,),
-        out_specs=whole,
-        axis_names={layout.axis},
-    )
-    return run(call)
+    run = on_shards(functools.partial(_shard, layout, further), mesh, layout.axis, (own,), whole)
+    found: tuple[Array, ...] = run(call)
+    return found
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -1,9 +1,10 @@
 """Meshes as callers give them, and how the arrays of a call are spread over one axis of theirs."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.sharding import PartitionSpec
+from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from attnjax.ops.core.pairs import QUERY_AXIS, is_grid
 
@@ -27,6 +28,18 @@ def resolved(axis: str, mesh: Any, inside: int | None) -> int:
         known = ", ".join(map(repr, names)) if names else "none: give mesh=, or call jax.set_mesh"
         raise ValueError(f"axis is {axis!r}: expected an axis of the mesh, {known}")
     return int(mesh.shape[axis])
+
+
+def on_shards(fn: Callable[..., Any], mesh: Any, axis: str, in_specs: Any, out_specs: Any) -> Any:
+    """Returns `jax.shard_map` of fn over the axis alone, of the mesh that is set or else of this one.
+
+    Whether the axes of a mesh are explicit ones is the callers' affair (see `automatic`): here none is.
+    """
+    if not jax.sharding.get_abstract_mesh().empty:
+        mesh = None
+    elif isinstance(mesh, Mesh):
+        mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
+    return jax.shard_map(fn, mesh=mesh, in_specs=in_specs, out_specs=out_specs, axis_names={axis})
 
 
 def shard_specs(tree: Any, axis: str) -> Any:

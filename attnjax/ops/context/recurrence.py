@@ -11,10 +11,11 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from attnjax.ops.context.layout import Layout
-from attnjax.ops.context.mesh import resolved
+from attnjax.ops.context.mesh import on_shards, resolved
 from attnjax.ops.core.checks import array
+from attnjax.ops.core.explicit_axes import automatic
 from attnjax.ops.core.manual_axes import bound_axis
-from attnjax.ops.linear.call import segments_and_lengths
+from attnjax.ops.linear.call import segments_and_lengths, spread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,11 @@ class _Way:
     options: tuple[tuple[str, Any], ...]
 
 
+def _spread(member: Any, tokens: Mapping[str, Any], *, return_state: bool = False, **_: Any) -> Any:
+    return spread(tokens.get("query"), None, tokens.get("value"), return_state=return_state)
+
+
+@automatic(_spread)
 def context_recurrence(
     member: Callable[..., Any],
     tokens: Mapping[str, Any],
@@ -119,11 +125,5 @@ def _run(way: _Way, arrays: dict[str, Any], kept: dict[str, Any], lengths: Any) 
             given["lengths"] = jnp.clip(lengths - jax.lax.axis_index(axis) * own, 0, own)
         return way.member(**given)
 
-    run = jax.shard_map(
-        shard,
-        mesh=way.mesh,
-        in_specs=(sharded, whole, whole),
-        out_specs=(sharded, whole) if way.return_state else sharded,
-        axis_names={axis},
-    )
-    return run(arrays, kept, lengths)
+    out = (sharded, whole) if way.return_state else sharded
+    return on_shards(shard, way.mesh, axis, (sharded, whole, whole), out)(arrays, kept, lengths)
