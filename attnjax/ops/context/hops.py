@@ -1,4 +1,4 @@
-"""Which keys of the ring meet which queries: the hops that a mask leaves, and the blocks computed in them.
+"""Hops of the ring: those that a mask leaves, and in each the devices whose queries and keys meet.
 
 In hop r device d holds the keys of device d - r. A hop is left out where the mask leaves it empty on every
 device, and on a device the product of a hop that the mask leaves empty there.

@@ -1,4 +1,4 @@
-"""How the tokens of a sequence lie on the devices of a mesh axis."""
+"""The layout of a sequence's tokens on the devices of a mesh axis."""
 
 import dataclasses
 from typing import Any, Literal, get_args

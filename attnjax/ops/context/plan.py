@@ -16,7 +16,7 @@ STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
 @dataclasses.dataclass(frozen=True)
 class ContextPlan:
-    """How a call over a mesh axis is computed, and why so.
+    """The strategy of a call over a mesh axis, the reason for it, and the hops.
 
     Attributes:
       strategy: "ring" or "all_gather".

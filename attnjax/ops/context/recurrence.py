@@ -54,7 +54,7 @@ def context_recurrence(
 
     Args:
       member: `linear_attention`, or a member of `attnjax.ops.linear.members` that looks at no other token
-        but through its state: all but cosformer, gated_slot and log_linear.
+        but through its state: all but cosformer, gated_slot, log_linear and mesa.
       tokens: the arguments with an axis of tokens, which is sharded: "query" [*B, T, N, H], "key", "value"
         and gates [*B, T, …].
       axis: the mesh axis.

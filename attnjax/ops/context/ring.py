@@ -92,15 +92,15 @@ class Ring(Arrays):
         return table[device, (device - hop) % self.layout.shards]
 
 
-class Fixed(NamedTuple):
+class RingData(NamedTuple):
     """Operands without a derivative: ids, lengths, random words; which devices' tokens meet."""
 
     data: list[Array]
     table: Bool[Array, "n n"]
 
 
-class Rows(NamedTuple):
-    """What queries have seen so far: their values times exponentials, the highest score, the sum."""
+class RowSums(NamedTuple):
+    """Sums over the keys that met a query: values times exponentials, the highest score, exponentials."""
 
     acc: Array
     highest: Array
@@ -114,7 +114,7 @@ def run(call: AttentionCall, layout: Layout, hops: tuple[int, ...], table: Any) 
         rules = dataclasses.replace(rules, normalizer=Softmax(None))
     ring, leaves = Ring(rules, call.dtype, layout, hops), jax.tree.leaves(rules)
     floats = [call.query, call.key, call.value, call.scale, *ring.params(leaves)]
-    fixed = Fixed(ring.data(leaves), jnp.asarray(table))
+    fixed = RingData(ring.data(leaves), jnp.asarray(table))
     here = jax.lax.axis_index(layout.axis)
     out, highest, total = attend(ring, varying(floats, (floats, fixed, here)), fixed)
     if not isinstance(normalizer, Softmax):
@@ -123,42 +123,42 @@ def run(call: AttentionCall, layout: Layout, hops: tuple[int, ...], table: Any) 
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def attend(ring: Ring, floats: list[Array], fixed: Fixed) -> tuple[Array, Array, Array]:
+def attend(ring: Ring, floats: list[Array], fixed: RingData) -> tuple[Array, Array, Array]:
     """Returns out [B, T, N, V], and of each row [B, T, N] the highest score and the sum of exponentials."""
     query, key, value, scale, *params = floats
 
-    def turn(rows: Rows, going: Any, hop: Any) -> tuple[Rows, Any]:
+    def turn(rows: RowSums, going: Any, hop: Any) -> tuple[RowSums, Any]:
         (key, value), moved = going
 
-        def meet(rows: Rows) -> Rows:
+        def meet(rows: RowSums) -> RowSums:
             part = ring.hop([query, key, value, scale, *params], fixed.data, hop)
             out, highest, total = blockwise.attend(*part)
-            acc = out * total[..., None] if ring.online else out
-            return _join(rows, Rows(acc, highest, total))
+            if not ring.online:
+                return rows._replace(acc=rows.acc + out)
+            return _join(rows, RowSums(out * total[..., None], highest, total))
 
         return _if_met(ring, fixed, hop, meet, rows), moved
 
     level = jnp.zeros(query.shape[:-1], ring.dtype)
     acc = jnp.zeros((*query.shape[:-1], value.shape[-1]), ring.dtype)
-    rows = varying(Rows(acc, level, level), (floats, fixed, jax.lax.axis_index(ring.layout.axis)))
+    rows = varying(RowSums(acc, level, level), (floats, fixed, jax.lax.axis_index(ring.layout.axis)))
     rows, _ = fold_hops(turn, rows, (key, value), (), ring.hops, ring.layout)
     out = rows.acc * inverse(rows.total)[..., None] if ring.online else rows.acc
     return out, rows.highest, rows.total
 
 
-def _if_met(ring: Ring, fixed: Fixed, hop: Any, meet: Any, state: Any) -> Any:
+def _if_met(ring: Ring, fixed: RingData, hop: Any, meet: Any, state: Any) -> Any:
     """Returns meet(state) on the devices where a pair of the hop may be attended, elsewhere the state."""
     return jax.lax.cond(ring.meets(fixed.table, hop), meet, lambda state: state, state)
 
 
-def _join(one: Rows, other: Rows) -> Rows:
+def _join(one: RowSums, other: RowSums) -> RowSums:
     """Returns what queries have seen of both; of a sum of 0 the highest score means nothing."""
     highest = jnp.maximum(one.highest, other.highest)
     highest = jnp.where(one.total == 0, other.highest, jnp.where(other.total == 0, one.highest, highest))
-    kept = [jnp.where(x.total == 0, 0, jnp.exp(x.highest - highest)) for x in (one, other)]
-    if_none = [jnp.where(x.total == 0, 1, k) for x, k in zip((one, other), kept, strict=True)]
-    acc = one.acc * if_none[0][..., None] + other.acc * if_none[1][..., None]
-    return Rows(acc, highest, one.total * kept[0] + other.total * kept[1])
+    a, b = (jnp.where(x.total == 0, 0, jnp.exp(x.highest - highest)) for x in (one, other))
+    acc = one.acc * a[..., None] + other.acc * b[..., None]
+    return RowSums(acc, highest, one.total * a + other.total * b)
 
 
 def _tangent(

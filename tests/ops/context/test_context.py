@@ -65,6 +65,10 @@ def test_a_hop_is_left_out_where_the_mask_leaves_it_empty():
     on_devices("hops")
 
 
+def test_a_gradient_keeps_no_keys_of_other_devices():
+    on_devices("kept")
+
+
 @slow
 def test_decoding_with_a_cache_in_shards():
     on_devices("decoding", "8")
@@ -178,7 +182,7 @@ def test_a_comparison_with_numbers_of_tokens_is_refused_inside():
         run(*x_of())
 
 
-@pytest.mark.parametrize("name", ["cosformer", "log_linear", "gated_slot"])
+@pytest.mark.parametrize("name", ["cosformer", "gated_slot", "log_linear", "mesa"])
 def test_members_that_look_beyond_their_state_refuse_shards(name):
     from tests.ops.linear.member_cases import MEMBERS, draw
 
