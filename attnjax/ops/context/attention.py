@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from attnjax.ops.arguments import AttentionOptions, extras, make_call
 from attnjax.ops.attention import asked_for, spread
 from attnjax.ops.context import gathered, ring
-from attnjax.ops.context.layout import Layout, Order
+from attnjax.ops.context.layout import Order, ShardLayout
 from attnjax.ops.context.located import of_queries
 from attnjax.ops.context.mesh import on_shards, resolved, shard_specs
 from attnjax.ops.context.plan import ContextPlan, Strategy, check_order, plan_of
@@ -28,7 +28,7 @@ Further = Literal["lse", "sums"] | None
 class Way:
     """The static part of a call: where its tokens lie, and what is done with them."""
 
-    layout: Layout
+    layout: ShardLayout
     strategy: Strategy
     hops: tuple[int, ...]
     further: Further
@@ -100,7 +100,7 @@ def context_attention(
     """
     inside = bound_axis(axis)
     shards = resolved(axis, mesh, inside)
-    layout = Layout(axis, shards, check_order(order))
+    layout = ShardLayout(axis, shards, check_order(order))
     parts = (1, 1) if inside is None else (shards, shards)
     in_order = inside is None and order == "contiguous"
     call = make_call(query, key, value, **options, shards=None if in_order else parts)
@@ -155,7 +155,7 @@ def plan_context_attention(
       hops     4, 3 sends
       products 10
     """
-    layout = Layout("context", shards, check_order(order))
+    layout = ShardLayout("context", shards, check_order(order))
     call = make_call(query, key, value, **options)
     layout.check("T", call.rules.sizes.queries)
     layout.check("S", call.rules.sizes.keys)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from attnjax.ops.arguments import AttentionOptions, extras, make_call
 from attnjax.ops.attention import asked_for, spread
-from attnjax.ops.context.layout import Layout
+from attnjax.ops.context.layout import ShardLayout
 from attnjax.ops.context.located import located
 from attnjax.ops.context.mesh import on_shards, resolved
 from attnjax.ops.core.explicit_axes import automatic
@@ -68,7 +68,7 @@ def context_decode(
       [[[1.0, 1.0]]]
     """
     inside = bound_axis(axis)
-    layout = Layout(axis, resolved(axis, mesh, inside))
+    layout = ShardLayout(axis, resolved(axis, mesh, inside))
     call = make_call(query, key, value, **options, shards=None if inside is None else (1, inside))
     layout.check("S", call.rules.sizes.keys)
     normalizer = call.rules.normalizer
@@ -83,7 +83,7 @@ def context_decode(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _outside(mesh: Mesh | None, layout: Layout, further: Any, call: AttentionCall) -> tuple[Array, ...]:
+def _outside(mesh: Mesh | None, layout: ShardLayout, further: Any, call: AttentionCall) -> tuple[Array, ...]:
     whole, keys = PartitionSpec(), PartitionSpec(None, layout.axis)
     own = AttentionCall(whole, keys, keys, whole, jax.tree.map(lambda _: whole, call.rules))  # type: ignore
     run = on_shards(functools.partial(_shard, layout, further), mesh, layout.axis, (own,), whole)
@@ -92,7 +92,7 @@ def _outside(mesh: Mesh | None, layout: Layout, further: Any, call: AttentionCal
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _shard(layout: Layout, further: Any, call: AttentionCall) -> tuple[Array, ...]:
+def _shard(layout: ShardLayout, further: Any, call: AttentionCall) -> tuple[Array, ...]:
     normalizer, sizes = call.rules.normalizer, call.rules.sizes
     online = isinstance(normalizer, Softmax)
     rules = dataclasses.replace(call.rules, normalizer=Softmax(None)) if online else call.rules

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attnjax.ops.context.layout import Layout
+from attnjax.ops.context.layout import ShardLayout
 from attnjax.ops.context.located import located
 from attnjax.ops.engines.call import AttentionCall, Result
 from attnjax.ops.engines.choose import choose
 
 
-def run(call: AttentionCall, layout: Layout, sums: bool) -> Result:
+def run(call: AttentionCall, layout: ShardLayout, sums: bool) -> Result:
     """Computes a call of this device's tokens; its rules hold its queries, and all keys."""
     sizes = call.rules.sizes
     queries = layout.positions(jax.lax.axis_index(layout.axis), sizes.queries)

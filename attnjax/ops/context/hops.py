@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from attnjax.ops.context.layout import Layout
+from attnjax.ops.context.layout import ShardLayout
 from attnjax.ops.core.node import library
 from attnjax.ops.core.pairs import Sizes
 from attnjax.ops.engines.schedule import likely, tile_kinds
@@ -22,7 +22,7 @@ from attnjax.ops.masks.content import Predicate
 from attnjax.ops.masks.tiles import EMPTY, Tiles
 
 
-def computed(mask: Mask | None, sizes: Sizes, layout: Layout) -> Bool[Array, "n n"]:
+def computed(mask: Mask | None, sizes: Sizes, layout: ShardLayout) -> Bool[Array, "n n"]:
     """Returns which devices' queries (rows) may attend which devices' keys, in numpy where that is known.
 
     A predicate says nothing of whole shards: evaluated at all pairs they would cost what attention does.
@@ -40,7 +40,7 @@ def _silent(node: Any) -> Any:
     return Mask() if isinstance(node, Predicate) else node
 
 
-def hops_of(mask: Mask | None, sizes: Sizes, layout: Layout) -> tuple[int, ...]:
+def hops_of(mask: Mask | None, sizes: Sizes, layout: ShardLayout) -> tuple[int, ...]:
     """Returns the hops that a mask leaves, by what is structure of it: no ids, lengths or traced arrays."""
     some = np.asarray(computed(likely(mask, packed=None), sizes, layout))
     query, key = np.nonzero(some)
@@ -51,7 +51,9 @@ def hops_of(mask: Mask | None, sizes: Sizes, layout: Layout) -> tuple[int, ...]:
 Turn = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 
-def fold_hops(turn: Turn, carry: Any, held: Any, moved: Any, hops: tuple[int, ...], layout: Layout) -> Any:
+def fold_hops(
+    turn: Turn, carry: Any, held: Any, moved: Any, hops: tuple[int, ...], layout: ShardLayout
+) -> Any:
     """Returns carry and moved after `turn(carry, (held, moved), hop) -> (carry, moved)` in every hop.
 
     `held`, keys and values, goes round while a hop is computed; `moved`, what hops add to for the device that
@@ -80,7 +82,7 @@ def sends(hops: tuple[int, ...]) -> int:
     return len(hops) - 1
 
 
-def _shift(tree: Any, by: int, layout: Layout) -> Any:
+def _shift(tree: Any, by: int, layout: ShardLayout) -> Any:
     """Returns arrays from the device `by` before this one."""
     n = layout.shards
     if by % n == 0:

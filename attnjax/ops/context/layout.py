@@ -12,7 +12,7 @@ ORDERS: tuple[Order, ...] = get_args(Order)
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class ShardLayout:
     """The devices of a mesh axis and the chunks of a sequence that each of them holds.
 
     "contiguous": device d holds chunk d of n. "zigzag": it holds the chunks d and 2n - 1 - d of 2n, so that
@@ -106,7 +106,7 @@ def from_zigzag(x: Any, shards: int, axis: int = 0) -> Array:
 
 
 def _zigzag(x: Array, shards: int, axis: int) -> np.ndarray:
-    layout = Layout("", shards, "zigzag")
+    layout = ShardLayout("", shards, "zigzag")
     if x.shape[axis] % layout.chunks.size:
         raise ValueError(
             f"x has {x.shape[axis]} tokens on axis {axis}: expected a multiple of 2·shards = {2 * shards}"

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from attnjax.ops.context.hops import computed, hops_of, sends
-from attnjax.ops.context.layout import ORDERS, Layout, Order
+from attnjax.ops.context.layout import ORDERS, Order, ShardLayout
 from attnjax.ops.engines.call import AttentionCall
 
 Strategy = Literal["ring", "all_gather"]
@@ -53,7 +53,7 @@ class ContextPlan:
         )
 
 
-def plan_of(call: AttentionCall, layout: Layout, strategy: Any) -> tuple[ContextPlan, Any]:
+def plan_of(call: AttentionCall, layout: ShardLayout, strategy: Any) -> tuple[ContextPlan, Any]:
     """Returns the plan of a call bound to whole sequences, and which devices' tokens meet.
 
     Raises:
@@ -78,7 +78,7 @@ def check_order(order: Any) -> Order:
 
 
 def _choose(
-    call: AttentionCall, layout: Layout, strategy: Any, hops: tuple[int, ...]
+    call: AttentionCall, layout: ShardLayout, strategy: Any, hops: tuple[int, ...]
 ) -> tuple[Strategy, str]:
     if strategy is not None and strategy not in STRATEGIES:
         names = ", ".join(map(repr, STRATEGIES))

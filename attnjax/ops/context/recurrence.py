@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from attnjax.ops.context.layout import Layout
+from attnjax.ops.context.layout import ShardLayout
 from attnjax.ops.context.mesh import on_shards, resolved
 from attnjax.ops.core.checks import array
 from attnjax.ops.core.explicit_axes import automatic
@@ -24,7 +24,7 @@ class _Way:
 
     member: Callable[..., Any]
     mesh: Mesh | None
-    layout: Layout
+    layout: ShardLayout
     batch: int
     return_state: bool
     options: tuple[tuple[str, Any], ...]
@@ -87,7 +87,7 @@ def context_recurrence(
             f"context_recurrence got a call inside of a shard_map over {axis!r}: expected whole arrays; "
             "there, members take axis="
         )
-    layout = Layout(axis, resolved(axis, mesh, None))
+    layout = ShardLayout(axis, resolved(axis, mesh, None))
     arrays = {name: array(name, x) for name, x in tokens.items() if x is not None}
     query = arrays.get("query")
     if query is None or query.ndim < 3:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from attnjax.ops.context.hops import fold_hops
-from attnjax.ops.context.layout import Layout
+from attnjax.ops.context.layout import ShardLayout
 from attnjax.ops.context.located import located, relabelled
 from attnjax.ops.core.node import varying
 from attnjax.ops.engines import blockwise
@@ -41,7 +41,7 @@ class Hop(NamedTuple):
 class Ring(Arrays):
     """The static part of a call: its rules for whole sequences of keys, and the hops that are taken."""
 
-    def __init__(self, rules: Semantics, dtype: Any, layout: Layout, hops: tuple[int, ...]) -> None:
+    def __init__(self, rules: Semantics, dtype: Any, layout: ShardLayout, hops: tuple[int, ...]) -> None:
         super().__init__(rules, dtype)
         self.layout, self.hops = layout, hops
         self.keys, self.queries = rules.sizes.keys, rules.sizes.queries
@@ -107,7 +107,7 @@ class RowSums(NamedTuple):
     total: Array
 
 
-def run(call: AttentionCall, layout: Layout, hops: tuple[int, ...], table: Any) -> Result:
+def run(call: AttentionCall, layout: ShardLayout, hops: tuple[int, ...], table: Any) -> Result:
     """Computes a call of this device's tokens; its rules hold its queries, and all keys."""
     normalizer, rules = call.rules.normalizer, call.rules
     if isinstance(normalizer, Softmax):  # A sink is one score of a row, not one of each hop.

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 import attnjax as aj
-from attnjax.ops.context.layout import Layout
+from attnjax.ops.context.layout import ShardLayout
 
 slow = pytest.mark.slow
 
@@ -99,7 +99,7 @@ def plan(length: int = 8, keys: int | None = None, **given):
 
 
 def test_zigzag_gives_every_device_as_many_pairs_of_a_causal_mask():
-    places = Layout("context", 4, "zigzag").order_of(32).reshape(4, 8)
+    places = ShardLayout("context", 4, "zigzag").order_of(32).reshape(4, 8)
     pairs = (places + 1).sum(1)
     assert (pairs == pairs[0]).all()
     dealt = aj.to_zigzag(jnp.arange(64).reshape(2, 32), 4, axis=1)
