@@ -6,24 +6,26 @@ float32, batch 1, 2 heads of 64, forward and forward with all gradients. A devic
 its products over all cores by itself: here each has one thread, one device in a process held to one core,
 two devices in another held to two. They take turns, round by round. A ratio is that of the seconds to one
 device's: two perfect devices have 0.5 in zigzag order, and 0.75 in contiguous order, in which the second
-device has three times as many pairs as the first.
+device has three times as many pairs as the first. The seconds of all threads ("work") are kept beside them:
+what both devices do together, which other processes on the machine disturb less.
 """
 
 import argparse
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
-from _measure import alternate, machine, report, summary, versus
+from _measure import alternate, machine, report, summary
 
 HEADS, SIZE = 2, 64
 ORDERS = {"one device": None, "two, contiguous": "contiguous", "two, zigzag": "zigzag"}
 
 
 def worker(name: str, direction: str, length: int) -> None:
-    """Computes a call for each line that it reads, and prints its seconds."""
+    """Computes a call for each line that it reads, and prints its seconds and those of its threads."""
     order = ORDERS[name]
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: 1 if order is None else 2])
     import jax
@@ -46,11 +48,13 @@ def worker(name: str, direction: str, length: int) -> None:
     jax.block_until_ready(run(*tokens))
     print("ready", flush=True)
     for _ in sys.stdin:
-        print(seconds(lambda: jax.block_until_ready(run(*tokens))), flush=True)
+        before = time.process_time()
+        passed = seconds(lambda: jax.block_until_ready(run(*tokens)))
+        print(passed, time.process_time() - before, flush=True)
 
 
-def asked(name: str, direction: str, length: int) -> Callable[[], float]:
-    """A case that asks a process of its own for the seconds of a call."""
+def asked(name: str, direction: str, length: int, work: list[float]) -> Callable[[], float]:
+    """A case that asks a process of its own for the seconds of a call, and notes those of its threads."""
     command = [sys.executable, __file__, "--worker", name, direction, "--length", str(length)]
     process = subprocess.Popen(
         command,
@@ -65,7 +69,9 @@ def asked(name: str, direction: str, length: int) -> Callable[[], float]:
 
     def case() -> float:
         print(file=given, flush=True)
-        return float(found.readline())
+        passed, worked = map(float, found.readline().split())
+        work.append(worked)
+        return passed
 
     return case
 
@@ -80,14 +86,17 @@ def main() -> None:
         name, direction = options.worker
         worker(name, direction, options.length)
         return
-    about, table, ratios = machine(), dict[str, Any](), dict[str, Any]()
+    about, table = machine(), dict[str, Any]()
     for direction in ("forward", "both"):
-        times = alternate({name: asked(name, direction, options.length) for name in ORDERS}, options.rounds)
+        work: dict[str, list[float]] = {name: [] for name in ORDERS}
+        cases = {name: asked(name, direction, options.length, work[name]) for name in ORDERS}
+        times = alternate(cases, options.rounds)
         rows = summary(times, "one device")
         table |= {f"{direction}: {name}": row for name, row in rows.items()}
-        ratios[direction] = versus(times, "one device")
+        rows = summary(work, "one device")
+        table |= {f"{direction}, work: {name}": row for name, row in rows.items()}
     note = f"T = {options.length}; ratio: seconds beside one device's, of that round"
-    report("context", table, about, note, {"speed_of_two": ratios})
+    report("context", table, about, note)
 
 
 if __name__ == "__main__":
