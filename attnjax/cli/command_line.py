@@ -29,7 +29,8 @@ from attnjax.cli.launching import launching, with_launcher
 from attnjax.config import InputError, RunFailed
 from attnjax.experiment import registry
 from attnjax.runs.exit_codes import STOPPED_BY_CTRL_C, STOPPED_BY_SIGTERM, Terminated
-from attnjax.runs.storage import is_url, working_copy
+from attnjax.runs.storage import is_url
+from attnjax.runs.working_copy import working_copy
 from attnjax.tasks.errors import UNWRITABLE
 
 EPILOG = "`attnjax COMMAND --help` says more; `attnjax run EXPERIMENT --help` lists what can be overridden."

@@ -16,9 +16,9 @@ from attnjax.runs.devices import choose_devices, make_mesh, start_jax
 from attnjax.runs.provenance import Notify
 from attnjax.runs.showing import show_finished, show_result, sinks_of
 from attnjax.runs.sources import task_of
-from attnjax.runs.storage import shown
 from attnjax.runs.store import Run
 from attnjax.runs.weights import read_weights
+from attnjax.runs.working_copy import shown
 from attnjax.tasks.errors import TaskError
 
 if TYPE_CHECKING:
