@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
-from attnjax.config import InputError, require
+from attnjax.config import BATCH_AXES, InputError, require
 
 Rules = Mapping[str, str]
 """The mesh axis over which a logical axis of parameters ("mlp", "heads", …) is split; "*" is any of them.
@@ -104,8 +104,6 @@ class MeshShape:
 
 AXES = tuple(field.name for field in fields(MeshShape))
 """The axes that a mesh may have, the slowest first: neighbours along the last ones lie closest."""
-BATCH_AXES = ("data", "fsdp")
-"""The axes that batches are split over."""
 
 
 def read_mesh(text: str, rules: Rules = REPLICATED) -> dict[str, int | None]:
