@@ -44,8 +44,8 @@ class FitResult:
     """The outcome of `fit`: the parameters after the last step, and the step of the best ones."""
 
     params: Any
-    """After `step` updates (their moving average where `ema_decay` > 0): split over the mesh as the rules say,
-    else on one device."""
+    """After `step` updates (their moving average where `ema_decay` > 0): split over the mesh where there are
+    rules, else on one device."""
     step: int
     """The last one: that of the config, or an earlier one where validations no longer got better."""
     interrupted: bool
