@@ -146,7 +146,7 @@ class BlockConfig:
     remat: bool = False
     """True if gradients compute the insides of each block again, in the place of keeping them."""
     remat_keeps: RematKeeps = "nothing"
-    """What remat keeps of them all the same: products of matrices (dots), or those by parameters alone."""
+    """The part that remat keeps all the same: products of matrices (dots), or those by parameters alone."""
     implementation: Implementation | None = None
     """The engine of softmax attention; None chooses by size."""
 
@@ -202,7 +202,7 @@ class BlockConfig:
 
     @property
     def recomputes(self) -> RematKeeps | None:
-        """What blocks keep whose insides are computed again for gradients; None where they keep all."""
+        """The name of what blocks keep that compute their insides again for gradients; None: all is kept."""
         return self.remat_keeps if self.remat else None
 
     @property

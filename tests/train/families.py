@@ -131,7 +131,7 @@ FAMILIES = {
     ),
     "hybrid": Family(
         lambda rngs: LanguageModel(
-            HybridConfig(**SMALL, layers=2, mechanism="gated_deltanet+softmax"), vocab=VOCAB, rngs=rngs
+            HybridConfig(**SMALL, layers=2, mechanism="gated_delta_net+softmax"), vocab=VOCAB, rngs=rngs
         ),
         of_text,
         a_text,
