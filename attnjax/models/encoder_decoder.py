@@ -168,7 +168,7 @@ class Transformer(nnx.Module):
             dropout=dropout,
             captured=captured,
             names=("source_embedding", "encoder_norm"),
-            remat=self.config.remat,
+            remat=self.config.recomputes,
         )
         return Encoded(x, captured.weights, captured.hidden, captured.taps)
 
@@ -223,7 +223,7 @@ class Transformer(nnx.Module):
         for i, block in enumerate(self.decoder):
             asked = captured.layer(i)
             copies = self.copying is not None and i == len(self.decoder) - 1
-            x, kept, weights = (recomputed(block) if self.config.remat else block)(
+            x, kept, weights = recomputed(block, self.config.recomputes)(
                 x,
                 sources[i],
                 mask=mask,

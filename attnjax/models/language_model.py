@@ -125,7 +125,7 @@ class LanguageModel(nnx.Module):
         x = captured.add("embedding", x)
         depth = Depth()
         for i, block in enumerate(self.blocks):
-            x, left, weights = (recomputed(block) if self.config.remat else block)(
+            x, left, weights = recomputed(block, self.config.recomputes)(
                 x,
                 mask=mask,
                 score=score,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from jaxtyping import Array, Float
 
+from attnjax.models.block_config import RematKeeps
 from attnjax.models.output import Captured
 from attnjax.nn import Depth, Dropout, EncoderBlock, folded
 from attnjax.nn.attention.base import MaskLike, ScoreLike
@@ -22,7 +23,7 @@ def through(
     dropout: Dropout | None = None,
     captured: Captured,
     names: tuple[str, str] = ("embedding", "norm"),
-    remat: bool = False,
+    remat: RematKeeps | None = None,
     layout: Layout = None,
 ) -> Float[Array, "B T D"]:
     """Returns what the blocks make of x.
@@ -36,7 +37,7 @@ def through(
       dropout: of weights and layers.
       captured: takes in what a capture asks for of the input, the blocks and the norm.
       names: of the input and of the result there.
-      remat: True if the insides of blocks are computed again for gradients.
+      remat: what blocks keep whose insides are computed again for gradients; None: all.
       layout: of the tokens, for layers of images and graphs.
 
     Raises:
@@ -47,7 +48,7 @@ def through(
     x = captured.add(names[0], x)
     depth = Depth()
     for i, block in enumerate(blocks):
-        x, _, weights = (recomputed(block) if remat else block)(
+        x, _, weights = recomputed(block, remat)(
             x,
             mask=mask,
             score=score,
