@@ -143,6 +143,8 @@ class BlockConfig:
     """Precision of the parameters; bfloat16 loses updates that are below half of its last digit."""
     remat: bool = False
     """True if gradients compute the insides of each block again, in the place of keeping them."""
+    scan_layers: bool = False
+    """True if blocks that are alike are compiled once, as one loop over them; gradients are the same."""
     implementation: Implementation | None = None
     """The engine of softmax attention; None chooses by size."""
 
@@ -170,10 +172,11 @@ class BlockConfig:
             f"model.parallel is True: it needs residual sum and norms before the layers, got {self.residual} "
             f"and norm_placement {self.norm_placement}",
         )
-        require(
-            not self.remat or self.residual == "sum",
-            f"model.remat is True: it needs residual sum, got {self.residual}",
-        )
+        for name in ("remat", "scan_layers"):
+            require(
+                not getattr(self, name) or self.residual == "sum",
+                f"model.{name} is True: it needs residual sum, got {self.residual}",
+            )
         require(
             self.residual == "sum" or self.layer_scale is None,
             f"model.layer_scale is {self.layer_scale!r}: it needs residual sum, got {self.residual}",
