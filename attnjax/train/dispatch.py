@@ -62,7 +62,7 @@ class Dispatcher:
         on_compiled: Callable[[int, float, Sequence[str]], None] = lambda step, seconds, engines: None,
     ) -> None:
         self._like, self._made = like, state
-        self._config = config
+        self._config, self._plan = config, plan
         self._on_compiled, self._programs = on_compiled, dict[Shapes, Any]()
         self._traced = jax.device_put(traced_values(config, hyper), plan.replicated)
         self._seed_key = jax.device_put(jax.random.key(seed), plan.replicated)
@@ -91,7 +91,7 @@ class Dispatcher:
 
     def _compile(self, span: Span, batches: dict[str, jax.Array]) -> None:
         began = time.monotonic()
-        with noted_engines() as engines:
+        with noted_engines() as engines, self._plan.tracing():
             lowered = self._chunk.lower(self._like, batches, self._traced, self._seed_key)
         self._programs[_shapes(batches)] = lowered.compile()
         self._on_compiled(span.start, time.monotonic() - began, list(engines))
