@@ -15,11 +15,11 @@ Apply = Callable[[Any, Float[Array, "B T D"], int | Int[Array, ""]], Float[Array
 
 
 class Period(NamedTuple):
-    """The part of a stack that repeats: `count` times the `length` blocks from `start` on."""
+    """The part of a stack that repeats: `times` times the `length` blocks from `start` on."""
 
     start: int
     length: int
-    count: int
+    times: int
 
 
 def scanned(blocks: Sequence[nnx.Module], x: Float[Array, "B T D"], apply: Apply) -> Float[Array, "B T D"]:
@@ -47,15 +47,15 @@ def scanned(blocks: Sequence[nnx.Module], x: Float[Array, "B T D"], apply: Apply
     blocks = list(blocks)
     states = [nnx.split(block) for block in blocks]
     period = repeating([_kind(graph, state) for graph, state in states])
-    if period.count < 2 and len(blocks) > 1:
+    if period.times < 2 and len(blocks) > 1:
         raise ValueError(
             f"model.scan_layers is True: none of the {len(blocks)} blocks repeats, expected layers, or "
             "periods of them, that differ in their parameters alone"
         )
-    if period.count < 2:
+    if period.times < 2:
         return _one_by_one(blocks, 0, x, apply)
-    start, length, count = period
-    end = start + length * count
+    start, length, times = period
+    end = start + length * times
     x = _one_by_one(blocks[:start], 0, x, apply)
     rows = [
         [jax.tree.leaves(state) for _, state in states[at:end:length]] for at in range(start, start + length)
@@ -74,9 +74,9 @@ def scanned(blocks: Sequence[nnx.Module], x: Float[Array, "B T D"], apply: Apply
         with in_training() as losses:
             return _one_by_one(made, first, x, apply), losses
 
-    x, losses = jax.lax.scan(one_period, x, (stacked, start + length * jnp.arange(count)))
+    x, losses = jax.lax.scan(one_period, x, (stacked, start + length * jnp.arange(times)))
     if left is not None:
-        left.extend(loss[i] for i in range(count) for loss in losses)
+        left.extend(loss[i] for i in range(times) for loss in losses)
     return _one_by_one(blocks[end:], end, x, apply)
 
 
@@ -84,7 +84,7 @@ def repeating(kinds: Sequence[Any]) -> Period:
     """Returns the part of a sequence that repeats, so chosen that a loop over it saves the most.
 
     >>> repeating(["dense", "kda", "kda", "softmax", "kda", "kda", "softmax", "kda"])
-    Period(start=1, length=3, count=2)
+    Period(start=1, length=3, times=2)
     """
     numbers: list[int] = []
     seen: list[Any] = []
@@ -105,7 +105,7 @@ def repeating(kinds: Sequence[Any]) -> Period:
         for length in range(1, (len(numbers) - start) // 2 + 1)
     ]
     best = Period(0, len(numbers), 1)
-    return min([best, *found], key=lambda p: len(numbers) - p.length * (p.count - 1))
+    return min([best, *found], key=lambda p: len(numbers) - p.length * (p.times - 1))
 
 
 def _kind(graph: Any, state: Any) -> Any:
