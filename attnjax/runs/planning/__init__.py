@@ -1,0 +1,1 @@
+"""What a training takes of devices, found before anything runs and without these devices."""
