@@ -34,6 +34,7 @@ Precision = Literal["float32", "bfloat16", "float16", "float64"]
 Implementation = Literal["reference", "blockwise"]
 RopeScaling = Literal["linear", "yarn", "llama3"]
 OutputGate = Literal["elementwise", "headwise"]
+RematKeeps = Literal["nothing", "dots_with_no_batch_dims", "dots", "everything"]
 AttentionBias = Literal["all", "qkv", "out", "no_key", "none"]
 
 _CHOICES = {
@@ -44,6 +45,7 @@ _CHOICES = {
     "activation": Activation,
     "dtype": Precision,
     "param_dtype": Precision,
+    "remat_keeps": RematKeeps,
 }
 _CHOICES_OR_NONE = {
     "implementation": Implementation,
@@ -145,6 +147,8 @@ class BlockConfig:
     """True if gradients compute the insides of each block again, in the place of keeping them."""
     scan_layers: bool = False
     """True if blocks that are alike are compiled once, as one loop over them; gradients are the same."""
+    remat_keeps: RematKeeps = "nothing"
+    """What remat keeps of them all the same: products of matrices (dots), or those by parameters alone."""
     implementation: Implementation | None = None
     """The engine of softmax attention; None chooses by size."""
 
@@ -178,6 +182,10 @@ class BlockConfig:
                 f"model.{name} is True: it needs residual sum, got {self.residual}",
             )
         require(
+            self.remat or self.remat_keeps == "nothing",
+            f"model.remat_keeps is {self.remat_keeps}: it needs remat, which is False",
+        )
+        require(
             self.residual == "sum" or self.layer_scale is None,
             f"model.layer_scale is {self.layer_scale!r}: it needs residual sum, got {self.residual}",
         )
@@ -194,6 +202,11 @@ class BlockConfig:
             self.first_position >= 0 and (self.first_position == 0 or self.positions == "learned"),
             f"model.first_position is {self.first_position!r}: it must be 0, or more with learned positions",
         )
+
+    @property
+    def recomputes(self) -> RematKeeps | None:
+        """What blocks keep whose insides are computed again for gradients; None where they keep all."""
+        return self.remat_keeps if self.remat else None
 
     @property
     def head_size(self) -> int:

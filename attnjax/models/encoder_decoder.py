@@ -169,7 +169,7 @@ class Transformer(nnx.Module):
             dropout=dropout,
             captured=captured,
             names=("source_embedding", "encoder_norm"),
-            remat=self.config.remat,
+            remat=self.config.recomputes,
             scan=self.config.scan_layers,
         )
         return Encoded(x, captured.weights, captured.hidden, captured.taps)
@@ -224,7 +224,7 @@ class Transformer(nnx.Module):
         depth = Depth()
 
         def apply(block: Any, x: Array, i: Any, read: Any, **more: Any) -> BlockOutput:
-            called = recomputed(block) if self.config.remat else block
+            called = recomputed(block, self.config.recomputes)
             output: BlockOutput = called(
                 x,
                 read,

@@ -38,6 +38,7 @@ from attnjax.nn.joining import Linear
 from attnjax.nn.layouts import GraphLayer, ImageLayer
 from attnjax.nn.patches import Patches
 from attnjax.nn.pooling import Pool
+from attnjax.ops.core.dtypes import accumulation_dtype
 
 _ABSOLUTE = ("sinusoidal", "sinusoidal_halves", "learned")
 _BIASES: dict[str | None, Any] = {
@@ -263,13 +264,13 @@ class Parts:
         return self._linear(self.config.dim, width, "common", use_bias=False)
 
     def output(self, vocab: int, size: int | None = None) -> Linear:
-        """Makes the map of vectors, of the model's size or the given one, to logits in single precision."""
+        """Makes the map of vectors, of the model's size or the given one, to logits, in float32 or better."""
         return self._linear(
             self.config.dim if size is None else size,
             vocab,
             "vocab",
             use_bias=bool(self.config.output_bias),
-            preferred_element_type=jnp.float32,
+            preferred_element_type=accumulation_dtype(jnp.dtype(self.config.dtype)),
         )
 
     def learned(self, *shape: int, axes: tuple[str, ...] = ()) -> nnx.Param:

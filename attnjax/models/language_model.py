@@ -127,7 +127,7 @@ class LanguageModel(nnx.Module):
         depth = Depth()
 
         def apply(block: Any, x: Array, i: Any, **more: Any) -> BlockOutput:
-            called = recomputed(block) if self.config.remat else block
+            called = recomputed(block, self.config.recomputes)
             output: BlockOutput = called(
                 x, mask=mask, score=score, dropout=folded(dropout, i), depth=depth, **more
             )

@@ -5,6 +5,7 @@ from typing import Any
 
 from jaxtyping import Array, Float
 
+from attnjax.models.block_config import RematKeeps
 from attnjax.models.output import Captured
 from attnjax.models.scanned import scanned
 from attnjax.nn import Depth, Dropout, EncoderBlock, folded
@@ -25,7 +26,7 @@ def through(
     dropout: Dropout | None = None,
     captured: Captured,
     names: tuple[str, str] = ("embedding", "norm"),
-    remat: bool = False,
+    remat: RematKeeps | None = None,
     scan: bool = False,
     layout: Layout = None,
 ) -> Float[Array, "B T D"]:
@@ -40,7 +41,7 @@ def through(
       dropout: of weights and layers.
       captured: takes in what a capture asks for of the input, the blocks and the norm.
       names: of the input and of the result there.
-      remat: True if the insides of blocks are computed again for gradients.
+      remat: what blocks keep whose insides are computed again for gradients; None: all.
       scan: True if blocks that are alike are one loop, unless something is captured.
       layout: of the tokens, for layers of images and graphs.
 
@@ -53,7 +54,7 @@ def through(
     depth = Depth()
 
     def apply(block: EncoderBlock, x: Array, i: Any, capture: Request = None) -> BlockOutput:
-        called: Any = recomputed(block) if remat else block
+        called = recomputed(block, remat)
         output: BlockOutput = called(
             x,
             mask=mask,

@@ -130,7 +130,7 @@ class TableTransformer(nnx.Module):
             x,
             dropout=dropout,
             captured=captured,
-            remat=self.config.remat,
+            remat=self.config.recomputes,
             scan=self.config.scan_layers,
         )
         pooled = jax.nn.relu(states[:, 0])

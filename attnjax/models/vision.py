@@ -87,7 +87,7 @@ class VisionTransformer(nnx.Module):
             x,
             dropout=dropout,
             captured=captured,
-            remat=self.config.remat,
+            remat=self.config.recomputes,
             scan=self.config.scan_layers,
             layout=PatchGrid(*(side // self.config.patch for side in images.shape[1:3])),
         )

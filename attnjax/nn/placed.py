@@ -29,17 +29,33 @@ def placed(x: Float[Array, "*B T D"]) -> Float[Array, "*B T D"]:
       >>> placed(x) is x
       True
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or x.ndim < 3:
+    sizes = _automatic_axes()
+    if not sizes or x.ndim < 3:
         return x
-    kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
-    left = {name for name, kind in kinds if kind == AxisType.Auto and mesh.shape[name] > 1}
-    batch = _dividing(x.shape[0], [name for name in BATCH_AXES if name in left], mesh.shape)
-    sequence = _dividing(x.shape[-2], [name for name in (SEQUENCE_AXIS,) if name in left], mesh.shape)
+    batch = _dividing(x.shape[0], [name for name in BATCH_AXES if name in sizes], sizes)
+    sequence = _dividing(x.shape[-2], [name for name in (SEQUENCE_AXIS,) if name in sizes], sizes)
     if batch is None and sequence is None:
         return x
     between = (None,) * (x.ndim - 3)
     return jax.lax.with_sharding_constraint(x, PartitionSpec(batch, *between, sequence, None))
+
+
+def rows_whole(table: Float[Array, "V D"]) -> Float[Array, "V D"]:
+    """Returns a table that rows are taken from, each of them whole on the devices that have it.
+
+    Rows are taken for a batch, which is split over the devices that the parts of a row would lie on: those
+    parts move once with the table, instead of with each batch.
+    """
+    if not _automatic_axes():
+        return table
+    return jax.lax.with_sharding_constraint(table, PartitionSpec(PartitionSpec.UNCONSTRAINED, None))
+
+
+def _automatic_axes() -> dict[str, int]:
+    """Returns the size of each axis of the mesh that XLA may split arrays over."""
+    mesh = jax.sharding.get_abstract_mesh()
+    kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    return {name: mesh.shape[name] for name, kind in kinds if kind == AxisType.Auto and mesh.shape[name] > 1}
 
 
 def _dividing(length: int, axes: list[str], sizes: Mapping[str, int]) -> tuple[str, ...] | None:

@@ -116,10 +116,13 @@ def choose_placement(
     if wish.sizes is None:
         used, note = choose_devices(batch_size, wish.devices, began_with)
         return Placement(MeshShape(data=used), wish.rules), note
-    available, kind = len(jax.devices()), f"{jax.default_backend()} device(s)"
+    available = len(jax.devices())
+    there = f"jax has {available} {jax.default_backend()} device(s)"
     if wish.devices is not None and wish.devices > available:
-        raise InputError(f"--devices is {wish.devices}: jax has {available} {kind}")
-    shape = fill_mesh(wish.sizes, wish.devices or available, kind if wish.devices is None else "by --devices")
+        raise InputError(f"--devices is {wish.devices}: {there}")
+    if wish.devices is not None:
+        available, there = wish.devices, f"--devices is {wish.devices}"
+    shape = fill_mesh(wish.sizes, available, there)
     free = [name for name, size in wish.sizes.items() if size is None and name in BATCH_AXES]
     for name in free if batch_size % shape.batch_shards else ():
         sizes = range(shape.sizes[name], 0, -1)

@@ -73,7 +73,7 @@ class MeshShape:
         """The number of parts that a batch is split into."""
         return self.data * self.fsdp
 
-    def require_devices(self, available: int, kind: str = "") -> Self:
+    def require_devices(self, available: int, there: str) -> Self:
         """Returns the mesh. Raises InputError, with the nearest that fits, if there are fewer devices."""
         if self.devices <= available:
             return self
@@ -84,8 +84,7 @@ class MeshShape:
             nearest = replace(nearest, **{axis: max(1, available // others)})
         changed = " and ".join(name for name in AXES if self.sizes[name] != nearest.sizes[name])
         raise InputError(
-            f"mesh {self} needs {self.devices} devices: jax has {available}{kind and ' ' + kind}; "
-            f"{changed} must be smaller, {nearest} fits"
+            f"mesh {self} needs {self.devices} devices: {there}; {changed} must be smaller, {nearest} fits"
         )
 
     def require_batch(self, micro_batch: int) -> Self:
@@ -137,13 +136,13 @@ def read_mesh(text: str, rules: Rules = REPLICATED) -> dict[str, int | None]:
     return found
 
 
-def fill_mesh(sizes: Mapping[str, int | None], available: int, kind: str = "") -> MeshShape:
+def fill_mesh(sizes: Mapping[str, int | None], available: int, there: str = "there are fewer") -> MeshShape:
     """Returns the mesh of these sizes on so many devices, which it may leave some of.
 
     Args:
       sizes: by `read_mesh`; None takes what the others leave.
       available: the number of devices.
-      kind: of the devices, for the error.
+      there: what is said of them in the error.
 
     Raises:
       InputError: there are fewer devices, with the axis that is too large and the nearest mesh that fits.
@@ -152,7 +151,7 @@ def fill_mesh(sizes: Mapping[str, int | None], available: int, kind: str = "") -
       >>> str(fill_mesh({"data": None, "model": 2}, 8))
       'data=4,model=2'
     """
-    shape = MeshShape(**{name: size or 1 for name, size in sizes.items()}).require_devices(available, kind)
+    shape = MeshShape(**{name: size or 1 for name, size in sizes.items()}).require_devices(available, there)
     rest = available // shape.devices
     return replace(shape, **{name: rest for name, size in sizes.items() if size is None})
 

@@ -96,36 +96,41 @@ def left_whole(rules: Rules, sizes: Mapping[str, int], arrays: list[Named]) -> l
         if size == 1:
             continue
         meant = [logical for logical, own in rules.items() if own == axis]
-        about = [array for array in arrays if array.shape and _lengths(meant, array)]
-        what = "any axis" if ANY in meant else " or ".join(meant)
-        require(bool(about), f"mesh has {axis}={size}, but no parameter has an axis {what}")
-        whole = [a for a in about if axis not in split_axes(rules, sizes, a.axes, a.shape)]
-        whole.sort(key=_size, reverse=True)
+        about = [array for array in arrays if _meant(meant, array, (None,) * len(array.shape))]
+        require(bool(about), f"mesh has {axis}={size}, but no parameter has an axis {' or '.join(meant)}")
+        splits = {array: split_axes(rules, sizes, array.axes, array.shape) for array in about}
+        whole = [array for array in about if axis not in splits[array]]
+        whole.sort(key=lambda array: math.prod(array.shape), reverse=True)
         if len(whole) == len(about):
-            raise InputError(
-                f"mesh has {axis}={size}, which divides {what} of no array{_nearest(size, meant, whole)}"
-            )
+            raise InputError(f"mesh has {axis}={size}, which divides {_nearest(size, meant, whole)}")
+        # One whose axis another rule has split is not meant.
+        whole = [array for array in whole if _meant(meant, array, splits[array])]
         if whole:
             more = f" and {len(whole) - NAMES_SHOWN} more" if len(whole) > NAMES_SHOWN else ""
             lines.append(
-                f"{axis}={size} does not divide {what} of {len(whole)} of {len(about)} arrays, "
-                f"which each device holds whole: {', '.join(map(str, whole[:NAMES_SHOWN]))}{more}"
+                f"{axis}={size} does not divide {_what(meant, whole)} of {len(whole)} of {len(about)} "
+                f"arrays, which each device holds whole: {', '.join(map(str, whole[:NAMES_SHOWN]))}{more}"
             )
     return lines
 
 
-def _lengths(meant: list[str], array: Named) -> list[int]:
-    """Returns the lengths of the axes of an array that rules for these logical axes mean."""
-    pairs = zip(array.axes, array.shape, strict=True)
-    return [length for name, length in pairs if ANY in meant or name in meant]
+def _meant(meant: list[str], array: Named, split: Axes) -> list[tuple[str | None, int]]:
+    """Returns name and length of the axes of an array that rules mean by these names, and that are whole."""
+    triples = zip(array.axes, array.shape, split, strict=True)
+    return [(name, n) for name, n, axis in triples if axis is None and (ANY in meant or name in meant)]
 
 
-def _size(array: Named) -> int:
-    return math.prod(array.shape)
+def _what(meant: list[str], arrays: list[Named]) -> str:
+    """Returns the names of axes that these arrays have of those that are meant."""
+    if ANY in meant:
+        return "any axis"
+    return " or ".join(name for name in meant if any(name in array.axes for array in arrays))
 
 
 def _nearest(size: int, meant: list[str], arrays: list[Named]) -> str:
-    lengths = [length for array in arrays for length in _lengths(meant, array)]
-    fitting = max((n for n in range(1, size) if any(length % n == 0 for length in lengths)), default=1)
+    """Returns what is not divided, with the largest array, and the largest number that divides anything."""
+    found = {array: [n for _, n in _meant(meant, array, (None,) * len(array.shape))] for array in arrays}
+    lengths = {n for own in found.values() for n in own}
+    fits = max((n for n in range(1, size) if any(length % n == 0 for length in lengths)), default=1)
     largest = arrays[0]
-    return f": {largest} has {max(_lengths(meant, largest))}, {fitting} would fit"
+    return f"{_what(meant, arrays)} of no array: {largest} has {max(found[largest])}, {fits} would fit"

@@ -52,7 +52,7 @@ def test_a_text_that_is_no_mesh_is_refused(text: str, said: str) -> None:
         (
             "data=4,model=2",
             6,
-            "mesh data=4,model=2 needs 8 devices: jax has 6 cpu; data must be smaller, data=3,model=2 fits",
+            "mesh data=4,model=2 needs 8 devices: jax has 6; data must be smaller, data=3,model=2 fits",
         ),
         ("fsdp=16", 8, "fsdp must be smaller, fsdp=8 fits"),
         ("data=4,model=4", 2, "data and model must be smaller, model=2 fits"),
@@ -60,7 +60,7 @@ def test_a_text_that_is_no_mesh_is_refused(text: str, said: str) -> None:
 )
 def test_a_mesh_beyond_the_devices_names_the_nearest_that_fits(text: str, available: int, said: str) -> None:
     with pytest.raises(InputError) as error:
-        fill_mesh(read_mesh(text), available, "cpu")
+        fill_mesh(read_mesh(text), available, f"jax has {available}")
     assert said in str(error.value)
 
 
