@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from attnjax.runs.planning.plan import ArrayPlan, StepPlan
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
+_NUMBERS = ("parameters", "optimiser", "bytes", "times", "sent by a device", "a step", "MFU")
+"""Heads of columns that stand on the right."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +83,7 @@ def _print(experiment: str, found: "StepPlan") -> None:
         ],
     )
     _table(
-        ("collectives of a step", "", "bytes", "sent by a device"),
+        ("collectives of a step", "times", "bytes", "sent by a device"),
         [(one.kind, f"{one.count:.4g}", _size(one.size), _size(one.wire)) for one in found.collectives]
         or [("none", "", "", "")],
     )
@@ -118,13 +120,13 @@ def _together(arrays: "tuple[ArrayPlan, ...]") -> list[tuple[str, str, str, str,
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """Prints rows below a head; numbers stand on the right of their column."""
+    """Prints rows below a head."""
     lines = [head, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     print()
     for line in lines:
         cells = [
-            line[i].rjust(widths[i]) if rows[0][i][:1].isdigit() else line[i].ljust(widths[i])
+            line[i].rjust(widths[i]) if head[i] in _NUMBERS else line[i].ljust(widths[i])
             for i in range(len(head))
         ]
         print("  ".join(cells).rstrip())
