@@ -148,7 +148,7 @@ class BlockConfig:
     scan_layers: bool = False
     """True if blocks that are alike are compiled once, as one loop over them; gradients are the same."""
     remat_keeps: RematKeeps = "nothing"
-    """What remat keeps of them all the same: products of matrices (dots), or those by parameters alone."""
+    """The part that remat keeps all the same: products of matrices (dots), or those by parameters alone."""
     implementation: Implementation | None = None
     """The engine of softmax attention; None chooses by size."""
 
@@ -205,7 +205,7 @@ class BlockConfig:
 
     @property
     def recomputes(self) -> RematKeeps | None:
-        """What blocks keep whose insides are computed again for gradients; None where they keep all."""
+        """The name of what blocks keep that compute their insides again for gradients; None: all is kept."""
         return self.remat_keeps if self.remat else None
 
     @property

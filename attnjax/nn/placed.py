@@ -1,4 +1,4 @@
-"""Where activations lie on a mesh: the one place that says so."""
+"""The places of activations on a mesh; nothing else says where they lie."""
 
 import math
 from collections.abc import Mapping

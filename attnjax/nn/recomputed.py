@@ -15,7 +15,7 @@ POLICIES: Mapping[str, Callable[..., Any]] = {
     "dots": jax.checkpoint_policies.dots_saveable,
     "everything": jax.checkpoint_policies.everything_saveable,
 }
-"""What is kept besides the input: products of matrices without batch axes are those by parameters."""
+"""The values kept besides the input; products of matrices without batch axes are those by parameters."""
 
 
 def recomputed(block: Callable[..., Any], keeps: str | None = "nothing") -> Callable[..., Any]:

@@ -32,7 +32,7 @@ class Wish:
     sizes: Mapping[str, int | None] | None
     """Of the axes of the mesh, by `read_mesh`; None: there is an axis "data" alone."""
     rules: Rules
-    """What is split over the mesh."""
+    """The split of parameters over the mesh."""
 
     @property
     def count(self) -> int | None:

@@ -1,4 +1,4 @@
-"""What rules split of a model's parameters over a mesh, and what they leave whole. Free of devices."""
+"""The parameters that rules split over a mesh, and those that they leave whole. Free of devices."""
 
 import math
 from collections.abc import Mapping

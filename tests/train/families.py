@@ -119,9 +119,19 @@ FAMILIES = {
         of_text,
         a_text,
     ),
+    "half precision": Family(
+        lambda rngs: LanguageModel(
+            LanguageModelConfig(dim=16, heads=4, hidden=24, layers=1, dtype="bfloat16"),
+            vocab=VOCAB,
+            rngs=rngs,
+        ),
+        of_text,
+        a_text,
+        tolerance=2e-2,
+    ),
     "hybrid": Family(
         lambda rngs: LanguageModel(
-            HybridConfig(**SMALL, layers=2, mechanism="gated_deltanet+softmax"), vocab=VOCAB, rngs=rngs
+            HybridConfig(**SMALL, layers=2, mechanism="gated_delta_net+softmax"), vocab=VOCAB, rngs=rngs
         ),
         of_text,
         a_text,
@@ -250,6 +260,11 @@ def difference(one: Any, other: Any) -> float:
     return max(jax.tree.leaves(apart))
 
 
+def pairs(state: Any, params: Any) -> zip:
+    """Returns each parameter after the update, and before."""
+    return zip(jax.tree.leaves(state.params), jax.tree.leaves(params), strict=True)
+
+
 def main(names: list[str], presets: list[str]) -> None:
     """Compares each family under each preset with one device."""
     jax.config.update("jax_num_cpu_devices", 8)
@@ -264,6 +279,7 @@ def main(names: list[str], presets: list[str]) -> None:
             split = sum(not x.is_fully_replicated for x in jax.tree.leaves(state.params))
             apart = difference(alone, found)
             bad = apart > FAMILIES[name].tolerance or (split == 0) != (preset == "replicated")
+            bad |= not all(x.dtype == like.dtype for x, like in pairs(state, setting.params))
             print(name, preset, f"{apart:.1e}", f"{split} split", "BAD" if bad else "good", flush=True)
 
 
