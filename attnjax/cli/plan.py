@@ -94,7 +94,7 @@ def _print(experiment: str, found: "StepPlan") -> None:
             (
                 f"{found.devices} × {name}",
                 f"{'yes' if of.fits else 'NO'}, of {_size(CHIPS[name].memory)}",
-                f"{of.seconds * 1e3:.3g} ms",
+                _time(of.seconds),
                 f"{of.mfu:.1%}",
                 of.limit,
             )
@@ -142,3 +142,15 @@ def _size(count: float) -> str:
     while count >= 999.5 and unit < len(_UNITS) - 1:
         count, unit = count / 1000, unit + 1
     return f"{count:.3g} {_UNITS[unit]}"
+
+
+def _time(seconds: float) -> str:
+    """Returns seconds for people.
+
+    >>> _time(2.5), _time(0.25), _time(3.48e-6)
+    ('2.5 s', '250 ms', '3.48 µs')
+    """
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} µs"
