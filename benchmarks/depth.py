@@ -2,10 +2,10 @@
 
     python benchmarks/depth.py [--layers 4 32] [--unrolled]
 
-For the gradient of a loss and for a whole training step (AdamW), of a model of width 64 with float32: seconds
-of the processors for tracing, lowering and compiling, without a cache, once each. `deepest / shallowest` is the
-ratio of the loop (`model.scan_layers`); `--unrolled` measures the layers one by one too. About 2 minutes of one
-core, and 5 with `--unrolled`.
+For the gradient of a loss and for a whole training step (AdamW) of a model of width 64: seconds of the
+processors for tracing, lowering and compiling, without a cache, once each. `deepest / shallowest` is their
+ratio with `model.scan_layers`; `--unrolled` measures the layers one by one too. About 2 minutes of one core,
+and 5 with `--unrolled`.
 """
 
 import argparse
