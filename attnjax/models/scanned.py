@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from attnjax.nn.training import in_training, losses_left
 
 Apply = Callable[[Any, Float[Array, "B T D"], int | Int[Array, ""]], Float[Array, "B T D"]]
-"""What block number i makes of x: (block, x, i) → x."""
+"""A function (block, x, i) → x that calls block number i."""
 
 
 class Period(NamedTuple):

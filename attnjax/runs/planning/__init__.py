@@ -1,1 +1,1 @@
-"""What a training takes of devices, found before anything runs and without these devices."""
+"""Plans of trainings on devices that need not be there, made before anything runs."""

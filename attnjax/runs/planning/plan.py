@@ -69,7 +69,7 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class StepPlan:
-    """What a training takes of each device, for one step where nothing else is said.
+    """The needs of a training on each device, for one step where nothing else is said.
 
     Attributes:
       devices, mesh, rules: how many there are, and the mesh and the rules in words.
