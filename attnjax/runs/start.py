@@ -20,6 +20,7 @@ from attnjax.runs.showing import show_finished, show_result, sinks_of
 from attnjax.runs.sources import task_of
 from attnjax.runs.store import Run
 from attnjax.runs.weights import read_weights
+from attnjax.runs.working_copy import shown
 from attnjax.tasks.errors import TaskError
 from attnjax.train.mesh import write_rules
 
@@ -184,7 +185,7 @@ def _first_line(this: Run, config: Any, placement: Placement) -> str:
     plain = shape.devices == shape.data and not placement.rules
     how = "" if plain else f" ({shape}, rules {write_rules(placement.rules)})"
     return (
-        f"{this.name} in {this.folder}: {steps} steps ({warmup} of them warm-up) "
+        f"{this.name} in {shown(this.folder)}: {steps} steps ({warmup} of them warm-up) "
         f"on {shape.devices} {jax.default_backend()} device(s){how}"
     )
 
