@@ -107,16 +107,25 @@ class ShardingPlan:
         """
         if not self.splits:
             return jax.tree.map(lambda _: self.replicated, like)
-        found = {name: (shape, self._split(own, shape)) for name, own, shape in named_arrays(params, axes)}
+        found = {name: (own, shape) for name, own, shape in named_arrays(params, axes)}
 
         def sharding(path: tuple[Any, ...], leaf: Any) -> Sharding:
             parts = name_of(path).split(".")
             for start in range(len(parts)):
                 if (known := found.get(".".join(parts[start:]))) is not None:
-                    return self._along(_of_part(*known, leaf.shape))
+                    return self._along(self._split_part(*known, leaf.shape))
             return self.replicated
 
         return jax.tree_util.tree_map_with_path(sharding, like)
+
+    def _split_part(self, axes: Axes, shape: tuple[int, ...], own: tuple[int, ...]) -> Axes:
+        """Returns how an array of shape `own` is split that belongs to a parameter."""
+        if own == shape:
+            return self._split(axes, shape)
+        without = [i for i in range(len(shape)) if shape[:i] + shape[i + 1 :] == own]
+        # Of a square either axis may be the one that is left out: what counts is that the rest is split.
+        splits = [self._split(axes[:i] + axes[i + 1 :], own) for i in without]
+        return max(splits, key=lambda names: len(names) - names.count(None), default=())
 
     def _split(self, axes: Axes, shape: tuple[int, ...]) -> Axes:
         return split_axes(self._rules, {} if self.mesh is None else self.mesh.shape, axes, shape)
@@ -141,16 +150,6 @@ class ShardingPlan:
             )
             for name, x in batches.items()
         }
-
-
-def _of_part(shape: tuple[int, ...], split: Axes, own: tuple[int, ...]) -> Axes:
-    """Returns how an array of shape `own` is split that belongs to a parameter."""
-    if own == shape:
-        return split
-    without = [i for i in range(len(shape)) if shape[:i] + shape[i + 1 :] == own]
-    # Of a square either axis may be the one that is left out: what counts is that the rest is split.
-    splits = [split[:i] + split[i + 1 :] for i in without]
-    return max(splits, key=lambda names: len(names) - names.count(None), default=())
 
 
 def place_part(part: Any, shardings: Any) -> Any:

@@ -86,7 +86,9 @@ def same_bits(one: Any, other: Any) -> bool:
 def bytes_of_each_optimizer(folder: Path) -> None:
     for optimizer in ("adamw", "lion", "muon", "adafactor", "sgd"):
         config = dataclasses.replace(CONFIG, optimizer=optimizer)
-        whole, most = bytes_of(begun(folder / optimizer, plan_of("fsdp", fsdp=8), config))
+        state = begun(folder / optimizer, plan_of("fsdp", fsdp=8), config)
+        assert not [x.shape for x in jax.tree.leaves(state) if x.size >= VOCAB and x.is_fully_replicated]
+        whole, most = bytes_of(state)
         assert most <= whole / 8 * 1.05, (optimizer, whole, most)
         whole, most = bytes_of(begun(folder / optimizer, plan_of("fsdp+tensor", fsdp=4, model=2), config))
         assert most <= whole / 4 * 1.05, (optimizer, whole, most)  # The bias and the scale lie on one axis.
