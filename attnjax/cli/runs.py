@@ -135,7 +135,7 @@ def show(options: argparse.Namespace, notify: Notify) -> int:
     if (choices := _mechanism(options)) is not None:
         print(describe(choices))
         return 0
-    experiment, config = _configured(options)
+    experiment, config = configured(options)
     from attnjax.runs import store
 
     run = store.run_for(experiment, config, options.runs)
@@ -147,7 +147,7 @@ def show(options: argparse.Namespace, notify: Notify) -> int:
 
 def run(options: argparse.Namespace, notify: Notify) -> int:
     """Trains and evaluates an experiment; a stopped run goes on, a finished one shows its result."""
-    return _start(*_configured(options), options, notify)
+    return _start(*configured(options), options, notify)
 
 
 def prolong(options: argparse.Namespace, notify: Notify) -> int:
@@ -242,8 +242,8 @@ def _mechanism(options: argparse.Namespace) -> tuple[Choice, ...] | None:
         raise
 
 
-def _configured(options: argparse.Namespace) -> tuple[registry.Experiment, Any]:
-    """The experiment that the options name and its config with the overrides, or the help they ask for."""
+def configured(options: argparse.Namespace) -> tuple[registry.Experiment, Any]:
+    """Returns the experiment that options name and its config, or prints the help that they ask for."""
     if options.experiment is None:
         if not options.help:
             raise InputError(

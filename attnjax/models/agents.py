@@ -97,6 +97,7 @@ class AgentModel(nnx.Module):
             dropout=dropout,
             captured=captured,
             remat=self.config.recomputes,
+            scan=self.config.scan_layers,
         )
         places = self.places(states).astype(jnp.float32)
         places = places.reshape(*seen.shape[:2], self.config.modes, self.future, 2)

@@ -145,6 +145,8 @@ class BlockConfig:
     """Precision of the parameters; bfloat16 loses updates that are below half of its last digit."""
     remat: bool = False
     """True if gradients compute the insides of each block again, in the place of keeping them."""
+    scan_layers: bool = False
+    """True if blocks that are alike are compiled once, as one loop over them; gradients are the same."""
     remat_keeps: RematKeeps = "nothing"
     """The part that remat keeps all the same: products of matrices (dots), or those by parameters alone."""
     implementation: Implementation | None = None
@@ -174,10 +176,11 @@ class BlockConfig:
             f"model.parallel is True: it needs residual sum and norms before the layers, got {self.residual} "
             f"and norm_placement {self.norm_placement}",
         )
-        require(
-            not self.remat or self.residual == "sum",
-            f"model.remat is True: it needs residual sum, got {self.residual}",
-        )
+        for name in ("remat", "scan_layers"):
+            require(
+                not getattr(self, name) or self.residual == "sum",
+                f"model.{name} is True: it needs residual sum, got {self.residual}",
+            )
         require(
             self.remat or self.remat_keeps == "nothing",
             f"model.remat_keeps is {self.remat_keeps}: it needs remat, which is False",

@@ -112,6 +112,7 @@ class Encoder(nnx.Module):
             dropout=dropout,
             captured=captured,
             remat=self.config.recomputes,
+            scan=self.config.scan_layers,
         )
         pooled = self._pooled(states, present, captured)
         logits = None

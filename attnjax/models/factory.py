@@ -175,10 +175,11 @@ class Parts:
         if choice.row.kind in ("softmax", "layer"):
             settings["implementation"] = config.implementation
         made = make_attention(choice, config.dim, config.heads, **settings)
-        require(
-            not (config.remat and getattr(made, "reads_depth", False)),
-            f"model.remat is True: {choice.row.name} reads what the layers below left, which is kept",
-        )
+        for name in ("remat", "scan_layers"):
+            require(
+                not (getattr(config, name) and getattr(made, "reads_depth", False)),
+                f"model.{name} is True: {choice.row.name} reads what the layers below left, which is kept",
+            )
         laid_out = _LAID_OUT.get(choice.row.takes)
         return made if laid_out is None else laid_out(made)
 

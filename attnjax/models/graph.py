@@ -96,6 +96,7 @@ class GraphModel(nnx.Module):
             dropout=dropout,
             captured=captured,
             remat=self.config.recomputes,
+            scan=self.config.scan_layers,
             layout=Graph(edges, edge_features, lengths),
         )
         if self.pool is None:

@@ -112,6 +112,7 @@ class Recommender(nnx.Module):
             dropout=dropout,
             captured=captured,
             remat=self.config.recomputes,
+            scan=self.config.scan_layers,
         )
         return HistoryOutput(states, captured.weights, captured.hidden, captured.taps)
 

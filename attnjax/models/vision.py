@@ -88,6 +88,7 @@ class VisionTransformer(nnx.Module):
             dropout=dropout,
             captured=captured,
             remat=self.config.recomputes,
+            scan=self.config.scan_layers,
             layout=PatchGrid(*(side // self.config.patch for side in images.shape[1:3])),
         )
         pooled = self._pooled(states, captured)

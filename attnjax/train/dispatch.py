@@ -32,6 +32,22 @@ class Chunk(NamedTuple):
     snapshot: TrainState | None
 
 
+def jitted_chunk(task: "Task", config: TrainConfig, like: TrainState, plan: ShardingPlan) -> Any:
+    """Returns `make_train_chunk` of a task under `jax.jit`: the state is donated, and stays where it lies.
+
+    Args:
+      task: of the loss.
+      config: of the training.
+      like: the shapes and shardings of the state.
+      plan: the shardings of all else; its `tracing` is the context in which the program is traced.
+    """
+    return jax.jit(
+        make_train_chunk(task.loss, config, touched_by(task)),
+        donate_argnums=0,
+        out_shardings=(jax.tree.map(lambda x: x.sharding, like), plan.replicated),
+    )
+
+
 class Dispatcher:
     """Owns the state: each call runs one chunk and replaces it.
 
@@ -66,11 +82,7 @@ class Dispatcher:
         self._on_compiled, self._programs = on_compiled, dict[Shapes, Any]()
         self._traced = jax.device_put(traced_values(config, hyper), plan.replicated)
         self._seed_key = jax.device_put(jax.random.key(seed), plan.replicated)
-        self._chunk = jax.jit(
-            make_train_chunk(task.loss, config, touched_by(task)),
-            donate_argnums=0,
-            out_shardings=(jax.tree.map(lambda x: x.sharding, like), plan.replicated),
-        )
+        self._chunk = jitted_chunk(task, config, like, plan)
         self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
 
     @cached_property

@@ -1,5 +1,6 @@
 """Shardings of a run: a mesh of devices, and rules that read the logical axes of parameters."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -135,6 +136,20 @@ class ShardingPlan:
     def put_batches(self, batches: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         """Returns batches stacked over steps, [K, B, …], this host's share of B, on the devices."""
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self._batches, x), batches)
+
+    def describe_batches(self, batches: Mapping[str, np.ndarray], steps: int) -> dict[str, Any]:
+        """Returns the shapes and shardings of as many batches as `put_batches` puts on the devices.
+
+        Args:
+          batches: those of one step.
+          steps: of the chunk.
+        """
+        return {
+            name: jax.ShapeDtypeStruct(
+                (steps, *x.shape), jax.dtypes.canonicalize_dtype(x.dtype), sharding=self._batches
+            )
+            for name, x in batches.items()
+        }
 
 
 def place_part(part: Any, shardings: Any) -> Any:
