@@ -16,6 +16,7 @@ from attnjax.cli import (
     explain,
     generate,
     mask,
+    plan,
     predict,
     pretrained,
     report,
@@ -102,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     _place_arguments(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (call, prepare) in COMMANDS.items():
-        overridable = name in ("run", "show")
+        overridable = name in ("run", "show", "plan")
         command = commands.add_parser(
             name,
             help=call.__doc__,
@@ -132,6 +133,7 @@ def _nothing(parser: argparse.ArgumentParser) -> None:
 COMMANDS = {
     "list": (runs.list_experiments, runs.list_arguments),
     "show": (runs.show, runs.experiment_arguments),
+    "plan": (plan.plan, plan.arguments),
     "run": (runs.run, runs.run_arguments),
     "runs": (runs.runs, runs.runs_arguments),
     "prolong": (runs.prolong, runs.prolong_arguments),

@@ -19,6 +19,7 @@ from attnjax.runs.exit_codes import (
 )
 from attnjax.runs.start import Notify
 from attnjax.runs.weights import MEANING
+from attnjax.train.mesh import AXES, PRESETS
 
 
 def experiment_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,10 +62,14 @@ def _start_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def device_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds the option on the number of devices."""
+    """Adds the options on devices."""
     parser.add_argument(
         "--devices", type=sweeps.count, metavar="N", help="devices to share a batch (default: all)"
     )
+    text = f"how devices share a run, as data=4,fsdp=2 (axes {', '.join(AXES)}), one perhaps auto; or auto"
+    parser.add_argument("--mesh", metavar="AXIS=N,...", help=text)
+    text = f"what is split over the mesh: {', '.join(PRESETS)}, with changes as fsdp,vocab=model or mlp=none"
+    parser.add_argument("--rules", metavar="PRESET|AXIS=AXIS,...", help=text)
 
 
 def one_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,7 +135,7 @@ def show(options: argparse.Namespace, notify: Notify) -> int:
     if (choices := _mechanism(options)) is not None:
         print(describe(choices))
         return 0
-    experiment, config = _configured(options)
+    experiment, config = configured(options)
     from attnjax.runs import store
 
     run = store.run_for(experiment, config, options.runs)
@@ -142,7 +147,7 @@ def show(options: argparse.Namespace, notify: Notify) -> int:
 
 def run(options: argparse.Namespace, notify: Notify) -> int:
     """Trains and evaluates an experiment; a stopped run goes on, a finished one shows its result."""
-    return _start(*_configured(options), options, notify)
+    return _start(*configured(options), options, notify)
 
 
 def prolong(options: argparse.Namespace, notify: Notify) -> int:
@@ -164,6 +169,8 @@ def _start(experiment: registry.Experiment, config: Any, options: argparse.Names
                 config,
                 runs=options.runs,
                 devices=options.devices,
+                mesh=options.mesh,
+                rules=options.rules,
                 sinks=options.sinks,
                 watch=options.watch,
                 accept_changed_code=options.accept_changed_code,
@@ -190,7 +197,9 @@ def reproduce(options: argparse.Namespace, notify: Notify) -> int:
     from attnjax.runs.reproduce import reproduce as train_again
 
     with sigterm_raises():
-        outcome = train_again(run, devices=options.devices, notify=notify)
+        outcome = train_again(
+            run, devices=options.devices, mesh=options.mesh, rules=options.rules, notify=notify
+        )
     print(run_tables.reproduction(outcome))
     return 0 if outcome.same else STOPPED_BY_SIGTERM if outcome.actual is None else 1
 
@@ -233,8 +242,8 @@ def _mechanism(options: argparse.Namespace) -> tuple[Choice, ...] | None:
         raise
 
 
-def _configured(options: argparse.Namespace) -> tuple[registry.Experiment, Any]:
-    """The experiment that the options name and its config with the overrides, or the help they ask for."""
+def configured(options: argparse.Namespace) -> tuple[registry.Experiment, Any]:
+    """Returns the experiment that options name and its config, or prints the help that they ask for."""
     if options.experiment is None:
         if not options.help:
             raise InputError(

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnjax.config import InputError, user_cache
+from attnjax.train.mesh import MeshShape
 
 if TYPE_CHECKING:
     import jax
-
-MESH_AXIS = "data"
 
 
 def cores() -> int:
@@ -63,9 +62,16 @@ def choose_devices(
     return usable, f"a (micro-)batch of {batch_size} does not divide over {wanted} devices: using {usable}"
 
 
-def make_mesh(devices: int) -> "jax.sharding.Mesh | None":
-    """A mesh of the first `devices` devices with the axis "data"; None for a single one."""
+def make_mesh(shape: MeshShape) -> "jax.sharding.Mesh | None":
+    """Returns the mesh of the first devices, with all axes; None for a single device."""
     import jax
-    import numpy as np
 
-    return jax.sharding.Mesh(np.array(jax.devices()[:devices]), (MESH_AXIS,)) if devices > 1 else None
+    if shape.devices == 1:
+        return None
+    sizes = shape.sizes
+    return jax.make_mesh(
+        tuple(sizes.values()),
+        tuple(sizes),
+        devices=jax.devices()[: shape.devices],
+        axis_types=(jax.sharding.AxisType.Auto,) * len(sizes),
+    )

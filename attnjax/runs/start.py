@@ -8,23 +8,23 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from attnjax.config import InputError, RunFailed, loss_fields, require
+from attnjax.config import InputError, RunFailed, loss_fields
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode
 from attnjax.runs import provenance, store
-from attnjax.runs.devices import choose_devices, make_mesh, start_jax
+from attnjax.runs.devices import start_jax
+from attnjax.runs.placement import Placement, place, require_splits, wish_of
 from attnjax.runs.provenance import Notify
+from attnjax.runs.results import of_evaluation, of_training
 from attnjax.runs.showing import show_finished, show_result, sinks_of
 from attnjax.runs.sources import task_of
 from attnjax.runs.store import Run
 from attnjax.runs.weights import read_weights
 from attnjax.runs.working_copy import shown
 from attnjax.tasks.errors import TaskError
+from attnjax.train.mesh import write_rules
 
 if TYPE_CHECKING:
-    import jax
-
-    from attnjax.tasks.base import Evaluation
     from attnjax.train.loop import FitResult
     from attnjax.train.observers.sinks import Sink
 
@@ -50,6 +50,8 @@ def run(
     *,
     runs: Path,
     devices: int | None = None,
+    mesh: str | None = None,
+    rules: str | None = None,
     sinks: Sequence[str] = (),
     watch: Sequence[str] = (),
     accept_changed_code: bool = False,
@@ -59,9 +61,10 @@ def run(
 ) -> Outcome:
     """Runs `config` in its folder under `runs`, or shows at once what a finished run stored.
 
-    An unfinished run continues from its last checkpoint, on as many devices as it began with (their number
-    decides the order of sums, so the bits). A `fresh` one begins anew, and the folder of the one before is
-    renamed. Nothing is written before the config and the data are known to be good. `weights` says which are
+    An unfinished run continues from its last checkpoint, on the mesh that it began with (it decides the order
+    of sums, so the bits), unless `devices`, `mesh` ("data=4,model=2") or `rules` ("fsdp") ask for another. A
+    `fresh` one begins anew, and the folder of the one before is renamed.
+    Nothing is written before the config and the data are known to be good. `weights` says which are
     evaluated: those after the last step (None, "last"), of the best validation, or the mean of several
     checkpoints ("last:5", "best:5"); a run that was finished with others is evaluated again. The attention of
     layers that `watch` names is written at each checkpoint, for a few inputs. `notify` gets notes for the
@@ -89,16 +92,20 @@ def run(
         if this.started:
             stack.enter_context(this.lock())
         starts = provenance.starts(this)[:1] if going_on else []
-        began_with = starts[0]["devices"] if starts else None
-        start_jax(devices or began_with)
-        mesh, used = place(config, devices, began_with, notify)
+        began = starts[0] if starts else None
+        wish = wish_of(config, devices=devices, mesh=mesh, rules=rules, began=began)
+        began_with = began["devices"] if began else None
+        start_jax(wish.count or began_with)
+        placement = place(config, wish, began_with, notify)
         from attnjax.tasks.rehearsal import rehearse
         from attnjax.train.frozen import require_matches
 
-        with _said_at_latest(notify, _first_line(this, config, used)):
+        with _said_at_latest(notify, _first_line(this, config, placement)):
             task: Any = task_of(config, this.folder if trained else None)
             if not trained:
-                require_matches(config.train, rehearse(task, loss_fields(config)))
+                params = rehearse(task, loss_fields(config))
+                require_matches(config.train, params)
+                require_splits(task, config.train, params, placement)
             watching = _watching(task, watch, this)
         for note in getattr(task, "notes", ()):
             notify(note)
@@ -114,9 +121,11 @@ def run(
         # A run that began when the config had fewer fields keeps from now on the values it goes on with.
         if not going_on or this.record()["config"] != encode(config):
             this.write_config(experiment, config)
-        provenance.record_start(this, provenance.collect(experiment, seed=config.seed, devices=used), notify)
+        provenance.record_start(
+            this, provenance.collect(experiment, seed=config.seed, **placement.record), notify
+        )
         shown = sinks_of(sinks, this, stack)
-        fitted = train(task, config, this.folder, mesh, [*_observers(shown, begun), *watching])
+        fitted = train(task, config, this.folder, placement, [*_observers(shown, begun), *watching])
         if fitted.interrupted:
             return Outcome(this, None, fitted.step)
         if fitted.step < config.train.steps:
@@ -126,9 +135,9 @@ def run(
             )
         notify("evaluating")
         result = {
-            **_trained(task, fitted, config.train.steps),
+            **of_training(task, fitted, config.train.steps),
             **(before or {}),
-            **_evaluated(this, task, config, fitted, weights),
+            **of_evaluation(this, task, config, fitted, weights, placement),
         }
         store.write_json(this.result_file, result)
         show_result(this, result, shown)
@@ -168,14 +177,16 @@ def _nothing_to_collect() -> Iterator[Callable[[], None]]:
         gc.enable()
 
 
-def _first_line(this: Run, config: Any, devices: int) -> str:
+def _first_line(this: Run, config: Any, placement: Placement) -> str:
     """Returns the line that describes a run before its data is read."""
     import jax
 
-    steps, warmup = config.train.steps, config.train.warmup_steps
+    steps, warmup, shape = config.train.steps, config.train.warmup_steps, placement.shape
+    plain = shape.devices == shape.data and not placement.rules
+    how = "" if plain else f" ({shape}, rules {write_rules(placement.rules)})"
     return (
         f"{this.name} in {shown(this.folder)}: {steps} steps ({warmup} of them warm-up) "
-        f"on {devices} {jax.default_backend()} device(s)"
+        f"on {shape.devices} {jax.default_backend()} device(s){how}"
     )
 
 
@@ -198,22 +209,11 @@ def _said_at_latest(notify: Notify, line: str) -> Iterator[None]:
     now()
 
 
-def place(
-    config: Any, devices: int | None, began_with: int | None, notify: Notify
-) -> "tuple[jax.sharding.Mesh | None, int]":
-    """The mesh for a config and its number of devices; says when that is not what was wished for."""
-    micro_batch = config.train.batch_size // config.train.accumulate
-    used, note = choose_devices(micro_batch, devices, began_with)
-    if note:
-        notify(note)
-    return make_mesh(used), used
-
-
 def train(
     task: Any,
     config: Any,
     folder: Path,
-    mesh: "jax.sharding.Mesh | None",
+    placement: Placement,
     observers: Sequence[Any] | None = None,
 ) -> "FitResult":
     """Trains in `folder`, which may hold a part of the work already. Raises RunFailed when it diverges."""
@@ -226,7 +226,8 @@ def train(
             seed=config.seed,
             folder=folder,
             hyper=loss_fields(config),
-            mesh=mesh,
+            mesh=placement.mesh(),
+            rules=placement.rules,
             observers=observers,
         )
     except TrainingDiverged as error:
@@ -240,42 +241,6 @@ def absolute_paths(config: Any) -> Any:
     return replace(
         config, **{f.name: absolute_paths(getattr(config, f.name)) for f in fields(config) if f.init}
     )
-
-
-def _trained(task: Any, fitted: "FitResult", steps: int) -> dict[str, Any]:
-    """Returns the entries of a result on training; the hash is that of the weights after the last step."""
-    from attnjax.train.hashing import params_hash
-    from attnjax.train.state import count_parameters
-
-    return {
-        "step": fitted.step,
-        "stopped_early": fitted.step < steps,
-        "parameters": count_parameters(fitted.params),
-        "params_hash": params_hash(fitted.params),
-        "best": None if fitted.best is None else {"step": fitted.best[0], task.monitor[0]: fitted.best[1]},
-        "training_seconds": fitted.seconds,
-        "resumed_from": fitted.resumed_from,
-    }
-
-
-def _evaluated(this: Run, task: Any, config: Any, fitted: "FitResult", weights: str | None) -> dict[str, Any]:
-    """Evaluates a run. Returns the entries of its result on that, among them which weights they are of."""
-    from attnjax.tasks.rehearsal import table
-    from attnjax.train.loop import load_params
-
-    params, weights = fitted.params, weights or "last"
-    best, count = read_weights(weights)
-    if best or count > 1:
-        nothing = best and fitted.best is None
-        require(not nothing, f"--weights {weights}: {task.monitor[0]} is NaN in every validation")
-        params = load_params(task, config.train, folder=this.folder, best=best, count=count)
-    evaluation: Evaluation = task.evaluate(params, this.folder)
-    return {
-        "weights": weights,
-        "metrics": table("evaluate", evaluation.metrics),
-        "samples": evaluation.samples,
-        "figures": [str(Path(figure).relative_to(this.folder)) for figure in evaluation.figures],
-    }
 
 
 def _observers(sinks: "Sequence[Sink]", begun: Callable[[], None]) -> list[Any]:
