@@ -64,8 +64,8 @@ class Dispatcher:
         self._like, self._made = like, state
         self._config = config
         self._on_compiled, self._programs = on_compiled, dict[Shapes, Any]()
-        self._traced = jax.device_put(traced_values(config, hyper), plan.replicated)
-        self._seed_key = jax.device_put(jax.random.key(seed), plan.replicated)
+        self._traced = plan.put(traced_values(config, hyper))
+        self._seed_key = plan.put(jax.random.key(seed))
         self._chunk = jax.jit(
             make_train_chunk(task.loss, config, touched_by(task)),
             donate_argnums=0,

@@ -100,6 +100,12 @@ class ShardingPlan:
 
         return jax.tree_util.tree_map_with_path(sharding, like)
 
+    def put(self, values: Any) -> Any:
+        """Returns values, the same on each host, on every device."""
+        if self.replicated.is_fully_addressable:
+            return jax.device_put(values, self.replicated)
+        return jax.jit(lambda x: x, out_shardings=self.replicated)(values)
+
     def put_batches(self, batches: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         """Returns batches stacked over steps, [K, B, …], this host's share of B, on the devices."""
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self._batches, x), batches)
@@ -115,10 +121,20 @@ def place_part(part: Any, shardings: Any) -> Any:
 def gather(tree: Any) -> Any:
     """Returns arrays on one local device: replicated ones without a copy.
 
-    What runs on them then runs once, instead of on every device of the mesh with the same result.
+    What runs on them then runs once, instead of on every device of the mesh with the same result. All hosts
+    call it together, for what is split over them.
     """
 
     def one(x: jax.Array) -> jax.Array:
+        if not (x.is_fully_addressable or x.is_fully_replicated):
+            x = replicate(x)
         return x.addressable_data(0) if x.is_fully_replicated else jax.device_put(x, jax.local_devices()[0])
 
     return jax.tree.map(one, tree)
+
+
+def replicate(x: jax.Array) -> jax.Array:
+    """Returns an array that is split over hosts whole on each of their devices."""
+    assert isinstance(x.sharding, NamedSharding)
+    whole = NamedSharding(x.sharding.mesh, PartitionSpec())
+    return jax.jit(lambda x: x, out_shardings=whole)(x)
