@@ -150,9 +150,9 @@ def outcome(folder: Path) -> Outcome:
     )
 
 
-def run_to_the_end(folder: Path, hosts: int, what: str = "toy") -> Outcome:
+def run_to_the_end(folder: Path, hosts: int, what: str = "toy", **options: Any) -> Outcome:
     """Trains in `folder`, or goes on with it, without a kill."""
-    codes = end(start(folder, hosts, what))
+    codes = end(start(folder, hosts, what, **options))
     if any(codes):
         raise SystemExit(f"the hosts in {folder} ended with {codes}:\n{said(folder)}")
     return outcome(folder)

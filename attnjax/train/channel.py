@@ -44,7 +44,7 @@ class Channel:
     def __init__(self, address: tuple[str, int], host: int, hosts: int, seconds: float, lost: Lost) -> None:
         self.host, self.hosts = host, hosts
         self._lost, self._closing = lost, False
-        self._place, self._said = 0, threading.Condition()
+        self._place, self._said, self._ending = 0, threading.Condition(), threading.Lock()
         self._values: dict[int, dict[int, Any]] = defaultdict(dict)
         self._links: dict[int, _Link] = {}
         until = time.monotonic() + seconds
@@ -71,22 +71,23 @@ class Channel:
             own[self.host] = json.loads(json.dumps(value))
             if not self._said.wait_for(lambda: len(own) == self.hosts, PATIENCE_SECONDS):
                 late = _named(set(range(self.hosts)) - own.keys()) if self.host == 0 else "the others"
-                raise RunFailed(
-                    f"waited {PATIENCE_SECONDS:.0f} s for {late}: they do not come to where this is"
-                )
+                raise RunFailed(f"waited {PATIENCE_SECONDS:g} s for {late}, to come to where this is")
             del self._values[place]
         values = [own[host] for host in range(self.hosts)]
         self._tell({"place": place, "values": values})
         return values
 
     def fail(self, reason: str, code: int) -> None:
-        """Tells the others that this process ends, and why; they end with the same code."""
-        self._closing = True
-        if self.host:
+        """Tells the others that this process ends, and why; they end with the same code.
+
+        Does not return where this one is ending already for another that is lost: one line is enough.
+        """
+        with self._ending:
+            self._closing = True
+        message = {"lost": f"host {self.host} ended: {reason}", "code": code}
+        for link in self._links.values():
             with suppress(OSError):
-                self._links[0].send({"failed": reason, "code": code, "host": self.host})
-        else:
-            self._tell({"failed": reason, "code": code, "host": 0})
+                link.send(message)
         self._hang_up()
 
     def close(self) -> None:
@@ -103,24 +104,22 @@ class Channel:
                     link.send(message)
 
     def _listen(self, other: int, link: "_Link") -> None:
+        lost = {"lost": f"host {other} died or can no longer be reached", "code": 1}
         with suppress(OSError, ValueError):
             while message := link.receive():
-                if "failed" in message:
-                    return self._end(
-                        message["host"], f"host {message['host']} ended: {message['failed']}", message["code"]
-                    )
+                if "lost" in message:
+                    lost = message
+                    break
                 said = {other: message["value"]} if self.host == 0 else enumerate(message["values"])
                 with self._said:
                     self._values[message["place"]].update(said)
                     self._said.notify_all()
-        self._end(other, f"host {other} died or can no longer be reached", 1)
-
-    def _end(self, host: int, reason: str, code: int) -> None:
-        if self._closing:
-            return
-        said = reason.removeprefix(f"host {host} ended: ")
-        self._tell({"failed": said, "code": code, "host": host}, but=host)
-        self._lost(reason, code)
+        with self._ending:
+            if self._closing:
+                return
+            self._closing = True
+            self._tell(lost, but=other)
+            self._lost(lost["lost"], lost["code"])
 
     def _hang_up(self) -> None:
         for link in self._links.values():
@@ -212,7 +211,7 @@ def _listening(address: tuple[str, int], hosts: int) -> socket.socket:
     name, port = address
     loopback = name in ("localhost", "::1") or name.startswith("127.")
     try:
-        return socket.create_server(("127.0.0.1" if loopback else "", port), backlog=hosts)
+        return socket.create_server(("127.0.0.1" if loopback else "", port), backlog=hosts + 16)
     except OSError as error:
         raise InputError(f"host 0 cannot listen at {name}:{port}: {error.strerror}") from None
 

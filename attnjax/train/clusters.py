@@ -125,7 +125,8 @@ def _open_mpi(environment: Environment) -> Found | None:
     uri = environment.get("OMPI_MCA_orte_hnp_uri") or environment.get("PMIX_SERVER_URI4", "")
     address = re.search(r"tcp4?://([\d.]+)", uri)
     job = re.match(r"\D*(\d+)", uri)
-    where = f"{address[1]}:{FIRST_PORT + int(job[1] if job else 0) % PORTS}" if address else None
+    # The lowest bits of its number are those of a job within a job.
+    where = f"{address[1]}:{FIRST_PORT + int(job[1] if job else 0) // PORTS % PORTS}" if address else None
     alone = _number(environment, "OMPI_COMM_WORLD_LOCAL_SIZE", 1) == 1
     devices = None if alone else (_number(environment, "OMPI_COMM_WORLD_LOCAL_RANK", 0),)
     return where, count, _number(environment, "OMPI_COMM_WORLD_RANK", 0), devices

@@ -156,8 +156,9 @@ def _free_port() -> int:
 def _leave(reason: str, code: int) -> None:
     """Ends this process for one that is lost, from another thread: the main one may wait for it for ever."""
     print(f"attnjax: error: {' '.join(reason.split())}", file=sys.stderr, flush=True)
-    time.sleep(LAST_WORDS_SECONDS)
-    os._exit(code)
+    if _present.is_main:
+        time.sleep(LAST_WORDS_SECONDS)
+    os._exit(code)  # At once: JAX ends a process with a page of C++ where that of host 0 is gone.
 
 
 def _go(code: int) -> None:
