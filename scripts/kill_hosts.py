@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Kills one of several hosts at random moments, starts all again, and compares the bits with an undisturbed run.
+"""Kills one of several hosts at random moments, starts all again, and compares the bits with an untouched run.
 
     python scripts/kill_hosts.py --kills 100
     python scripts/kill_hosts.py --kills 20 --hosts 4 --what translation
 
 The hosts are processes of this machine, each on one CPU device, of one run: `attnjax run toy --coordinator …
---hosts N --host I`, or the date translator, tiny and on few dates. The others have to end by
-themselves, each with an exit code that is not 0 and one line that names the lost one. Exits with 1 when a run ends
-in other bits or another metrics.jsonl than one of as many hosts that was never killed.
+--hosts N --host I`, or the date translator, tiny and on few dates. The others have to end by themselves, each
+with an exit code that is not 0. Exits with 1 when they do not, or a run ends in other bits or another
+metrics.jsonl than one of as many hosts that was never killed.
 """
 
 import argparse
@@ -70,7 +70,7 @@ class Report:
 
 
 def toy(folder: Path) -> list[str]:
-    """The command for the experiment of tests/sweeps/user_folder: a second for each host."""
+    """The command for the experiment of tests/sweeps/user_folder."""
     return ["run", "toy", "--experiments", str(ROOT / "tests" / "sweeps" / "user_folder")]
 
 

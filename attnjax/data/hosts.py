@@ -1,5 +1,6 @@
-"""The share of a batch that one of several hosts computes. All is drawn for the whole batch, by every host:
-what a step learns from does not depend on their number.
+"""The share of a batch that one of several hosts computes.
+
+Each host draws all for the whole batch: what a step learns from does not depend on their number.
 """
 
 import jax

@@ -59,7 +59,7 @@ def require_same_devices() -> None:
 
 
 def require_shared(file: Path) -> None:
-    """Waits until every host sees a file that process 0 wrote. Raises InputError on all, with who does not."""
+    """Waits until every host sees a file that process 0 wrote. Raises InputError where one does not."""
     if hosts().count > 1:
         hosts().exchange("written")
         until = time.monotonic() + VISIBLE_SECONDS

@@ -69,8 +69,8 @@ def run(
     layers that `watch` names is written at each checkpoint, for a few inputs. `notify` gets notes for the
     user: the task's `notes`, and versions and devices that differ from those of the previous start.
 
-    On several hosts (`attnjax.train.distributed.joined`) all call this with the same arguments, and `runs` lies
-    where all of them see it. Process 0 alone writes there and notifies.
+    On several hosts (`attnjax.train.distributed.joined`) all call this with the same arguments, and `runs`
+    lies where all of them see it. Process 0 alone writes there and notifies.
 
     Raises InputError for what the user can mend: bad data, a folder that cannot be written or belongs to
     another config, a run that another process works on, one whose code has changed unless that is accepted.

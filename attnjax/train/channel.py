@@ -104,7 +104,7 @@ class Channel:
                     link.send(message)
 
     def _listen(self, other: int, link: "_Link") -> None:
-        lost = {"lost": f"host {other} died or can no longer be reached", "code": 1}
+        lost: dict[str, Any] = {"lost": f"host {other} died or can no longer be reached", "code": 1}
         with suppress(OSError, ValueError):
             while message := link.receive():
                 if "lost" in message:

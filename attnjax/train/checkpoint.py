@@ -29,8 +29,8 @@ class Checkpoints:
 
     With `read_only` nothing in the folder is cleared away, not even what an unfinished save left.
 
-    On several hosts all make the same calls in the same order, and save together, each its part of what is split
-    over them; the folder lies where all of them see it. A save then ends before `save` returns.
+    On several hosts all make the same calls in the same order, and save together, each its part of what is
+    split over them; the folder lies where all of them see it. A save then ends before `save` returns.
 
     Use it as a context manager: leaving it waits for the save under way and raises that save's error.
     """

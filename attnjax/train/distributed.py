@@ -116,7 +116,8 @@ def joined(
 
         jax.distributed.shutdown()
     except BaseException as error:
-        if not isinstance(error, InputError | RunFailed | KeyboardInterrupt) and isinstance(error, Exception):
+        foreign = error.__cause__ if isinstance(error, InputError | RunFailed) else error
+        if isinstance(foreign, Exception):
             # Most likely it is that a device of a process that has just died does not answer.
             time.sleep(NAMING_SECONDS)
         code, reason = ending(error)

@@ -1,4 +1,4 @@
-"""What a step learns from does not depend on the number of hosts: their rows, one below the other, are the batch."""
+"""What a step learns from does not depend on the number of hosts: their rows together are the batch."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
