@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Kills one of several hosts at random moments, starts all again, and compares the bits with an untouched run.
+"""Kills one of several hosts at random moments, starts all again and compares bits with an untouched run.
 
     python scripts/kill_hosts.py --kills 100
     python scripts/kill_hosts.py --kills 20 --hosts 4 --what translation

@@ -62,7 +62,8 @@ def read_cluster(
 ) -> Cluster | None:
     """Returns the cluster that this process is part of; None where it runs by itself.
 
-    What is not given is looked for in the environment of `srun`, of `mpirun`, or of a TPU VM.
+    What is not given is looked for in the environment of `srun`, of `mpirun`, or of a TPU VM. With `hosts=1`
+    a process is by itself, whatever its environment says.
 
     Args:
       coordinator: HOST:PORT of process 0.
@@ -80,6 +81,8 @@ def read_cluster(
       >>> read_cluster(environment={**slurm, "SLURM_JOB_ID": "7"})
       Cluster(coordinator='n04:61447', hosts=2, host=1, local_devices=None)
     """
+    if hosts == 1:
+        return None
     given = {"--coordinator": coordinator, "--hosts": hosts, "--host": host}
     if None not in given.values():
         return Cluster(coordinator, hosts, host)  # type: ignore[arg-type]

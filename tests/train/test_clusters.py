@@ -46,6 +46,7 @@ def test_an_environment_tells_of_its_cluster(environment, expected):
 def test_the_command_line_comes_before_the_environment():
     assert read_cluster("h:1", 3, 1, SLURM) == Cluster("h:1", 3, 1)
     assert read_cluster("h:1", environment=SLURM) == Cluster("h:1", 4, 2)
+    assert read_cluster(hosts=1, environment=SLURM) is None
     assert read_cluster("h:1", environment={"PMI_SIZE": "3", "PMI_RANK": "2"}) == Cluster("h:1", 3, 2)
 
 
