@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from attnjax.config import InputError, RunFailed, require
 
 PATIENCE_SECONDS = 1800.0
-"""How long the others may take to come to the same place of the program."""
+"""The time that the others have to come to the same place of the program."""
 SILENCE_SECONDS = 10
 """After so long without a word the kernel asks whether a machine is still there, four times."""
 RETRY_SECONDS = 0.1

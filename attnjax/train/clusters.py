@@ -19,7 +19,7 @@ TPU_PORT = 8476
 FIRST_PORT, PORTS = 61440, 4096
 """Of a job that a scheduler numbered, so that two jobs on one machine rarely meet."""
 METADATA_SECONDS = 3.0
-"""How long the metadata server of a TPU VM may take to answer."""
+"""The time that the metadata server of a TPU VM has to answer."""
 
 Environment = Mapping[str, str]
 

@@ -18,11 +18,11 @@ from attnjax.train.clusters import Cluster
 Value = TypeVar("Value")
 
 WAIT_SECONDS = 300.0
-"""How long the hosts of a run wait for each other at its start."""
+"""The time that the hosts of a run wait for each other at its start."""
 NAMING_SECONDS = 5.0
 """A device that cannot reach another one fails; the channel says within this time whose process died."""
 LAST_WORDS_SECONDS = 0.3
-"""What was sent to the others arrives before this process is gone."""
+"""The time in which what was sent to the others arrives, before this process is gone."""
 
 
 class Hosts:

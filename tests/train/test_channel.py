@@ -117,9 +117,9 @@ def test_the_others_lose_a_host_that_dies(address, victim):
     def work(channel):
         there.wait()
         if channel.host == victim:
+            channel._closing = True  # It itself says nothing any more.
             for link in channel._links.values():
                 link.socket.shutdown(socket.SHUT_RDWR)  # As the kernel does when the process is killed.
-            channel._closing = True
         time.sleep(0.5)
 
     _, lost = together(address, 3, work)
