@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,16 +120,18 @@ def start(
     *,
     more: Mapping[int, Sequence[str]] = NOTHING,
     environments: Mapping[int, Mapping[str, str]] = NOTHING,
+    come: Collection[int] | None = None,
 ) -> list[Any]:
     """The processes of a run in `folder`, or of one that goes on there.
 
-    `more` are options and `environments` variables of some of them, by their numbers.
+    `more` are options and `environments` variables of some of them, by their numbers; `come` those that are
+    started, where it is not all.
     """
     folder.mkdir(exist_ok=True)
     with socket.create_server(("127.0.0.1", 0)) as door:
         address = f"127.0.0.1:{door.getsockname()[1]}"
     started = []
-    for number in range(hosts):
+    for number in range(hosts) if come is None else come:
         of = ["--coordinator", address, "--hosts", str(hosts), "--host", str(number)] if hosts > 1 else []
         options = ["--devices", str(hosts), "--runs", str(folder), *of, *more.get(number, ())]
         command = [*WHAT[what](folder), *options]

@@ -24,7 +24,7 @@ RETRY_SECONDS = 0.1
 """Between two tries to find process 0, which may come later."""
 
 Lost = Callable[[str, int], None]
-"""What is done when a process is lost: it gets a line and an exit code."""
+"""A function that ends this process because another one is lost: it gets a line and an exit code."""
 
 
 class Channel:

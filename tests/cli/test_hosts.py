@@ -94,6 +94,29 @@ def test_a_checkpoint_of_two_hosts_goes_on_at_another_number(reference, folder):
     assert_alike(folder, reference)
 
 
+def test_the_best_weights_are_evaluated_by_all(reference, folder):
+    shutil.copytree(reference, folder)
+    best = {host: ["--weights", "best"] for host in (0, 1)}
+    kill_hosts.run_to_the_end(folder, 2, more=best)
+    result = json.loads((only_run(folder) / "result.json").read_text())
+    assert result["weights"] == "best"
+    assert result["params_hash"] == kill_hosts.outcome(reference).params_hash
+
+
+def test_a_finished_run_is_shown_by_host_0_alone(reference, folder):
+    shutil.copytree(reference, folder)
+    for log in folder.glob("log-*"):
+        log.unlink()
+    kill_hosts.run_to_the_end(folder, 2)
+    assert kill_hosts.said(folder).count("trained: 20 steps") == 1
+
+
+def test_a_host_that_never_comes_is_named(folder):
+    (first,) = kill_hosts.start(folder, 2, come=[0], more={0: ["--host-timeout", "1"]})
+    assert kill_hosts.end([first], 60) == [2]
+    assert errors(folder) == ["attnjax: error: host 1 of 2 never came in 1 s"]
+
+
 def test_hosts_with_other_configs_say_what_differs(folder):
     other = ["--train.learning_rate", "0.5", "--line.slope", "3"]
     processes = kill_hosts.start(folder, 2, more={1: other})
