@@ -9,8 +9,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 
 from attnjax.config import require
 
@@ -177,6 +175,8 @@ def _on_a_tpu_vm() -> bool:
 
 
 def _metadata(environment: Environment, name: str) -> str | None:
+    from urllib.request import Request, urlopen
+
     server = environment.get("GCE_METADATA_IP", "metadata.google.internal")
     asked = Request(
         f"http://{server}/computeMetadata/v1/instance/attributes/{name}",
@@ -185,7 +185,7 @@ def _metadata(environment: Environment, name: str) -> str | None:
     try:
         with urlopen(asked, timeout=METADATA_SECONDS) as answer:
             return str(answer.read().decode()).strip()
-    except (URLError, OSError):
+    except OSError:
         return None
 
 

@@ -90,8 +90,19 @@ def test_a_checkpoint_of_two_hosts_goes_on_at_another_number(reference, folder):
     for newest in run.glob("checkpoints/20"):
         shutil.rmtree(newest)
     kill_hosts.run_to_the_end(folder, 1)
+    assert "devices was 2 and is 1; hosts was 2 and is 1: toy-" in kill_hosts.said(folder)
     assert json.loads((run / "result.json").read_text())["resumed_from"] == 10
     assert_alike(folder, reference)
+
+
+def test_a_damaged_checkpoint_is_passed_over_by_all(reference, folder):
+    shutil.copytree(reference, folder)
+    (only_run(folder) / "result.json").unlink()
+    for file in (only_run(folder) / "checkpoints" / "20").rglob("d/*"):
+        file.write_bytes(b"x" * file.stat().st_size)
+    kill_hosts.run_to_the_end(folder, 2)
+    assert json.loads((only_run(folder) / "result.json").read_text())["resumed_from"] == 10
+    assert kill_hosts.outcome(folder) == kill_hosts.outcome(reference)
 
 
 def test_the_best_weights_are_evaluated_by_all(reference, folder):
