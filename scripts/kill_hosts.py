@@ -37,6 +37,8 @@ TINY = (
     "--train.checkpoint_every 8 --train.warmup_steps 2"
 )
 NOTHING: Mapping[int, Any] = {}
+COMING_SECONDS = 30
+"""A host that was killed before it met the others never comes: they wait so long for it."""
 LEAVING_SECONDS = 60.0
 """How long the others may take to notice that one is gone."""
 # A forked child of a process that has imported everything is a fresh process without seconds of imports.
@@ -132,9 +134,11 @@ def start(
         address = f"127.0.0.1:{door.getsockname()[1]}"
     started = []
     for number in range(hosts) if come is None else come:
-        of = ["--coordinator", address, "--hosts", str(hosts), "--host", str(number)] if hosts > 1 else []
-        options = ["--devices", str(hosts), "--runs", str(folder), *of, *more.get(number, ())]
-        command = [*WHAT[what](folder), *options]
+        where = ["--devices", str(hosts), "--runs", str(folder)]
+        if hosts > 1:
+            where += ["--coordinator", address, "--hosts", str(hosts), "--host", str(number)]
+            where += ["--host-timeout", str(COMING_SECONDS)]
+        command = [*WHAT[what](folder), *where, *more.get(number, ())]
         environment = dict(environments.get(number, {}))
         process = _PROCESSES.Process(
             target=host, args=(folder, folder.parent / "cache", command, environment)
