@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -47,6 +47,7 @@ class Channel:
         self._place, self._said, self._ending = 0, threading.Condition(), threading.Lock()
         self._values: dict[int, dict[int, Any]] = defaultdict(dict)
         self._links: dict[int, _Link] = {}
+        self._gone: set[int] = set()
         until = time.monotonic() + seconds
         if host == 0:
             self._gather(address, until, seconds)
@@ -69,11 +70,11 @@ class Channel:
         with self._said:
             own = self._values[place]
             own[self.host] = json.loads(json.dumps(value))
-            if not self._said.wait_for(lambda: len(own) == self.hosts, PATIENCE_SECONDS):
+            if not self._said.wait_for(lambda: self._complete(own), PATIENCE_SECONDS):
                 late = _named(set(range(self.hosts)) - own.keys()) if self.host == 0 else "the others"
                 raise RunFailed(f"waited {PATIENCE_SECONDS:g} s for {late}, to come to where this is")
             del self._values[place]
-        values = [own[host] for host in range(self.hosts)]
+        values = [own.get(host) for host in range(self.hosts)]
         self._tell({"place": place, "values": values})
         return values
 
@@ -91,10 +92,15 @@ class Channel:
         self._hang_up()
 
     def close(self) -> None:
-        """Ends the line, after a last exchange: nobody is lost any more."""
-        self._closing = True
+        """Ends the line, once all are there: then nobody is lost any more."""
         self.exchange(None)
+        self._closing = True
+        self.exchange(None)  # Who leaves now is missed by nobody.
         self._hang_up()
+
+    def _complete(self, own: Mapping[int, Any]) -> bool:
+        """Returns True if all have said something, or have left at the end."""
+        return len(own.keys() | self._gone) == self.hosts or bool(self.host and self._gone)
 
     def _tell(self, message: dict[str, Any], but: int | None = None) -> None:
         """Sends a message of process 0 to all the others."""
@@ -114,6 +120,10 @@ class Channel:
                 with self._said:
                     self._values[message["place"]].update(said)
                     self._said.notify_all()
+        with self._said:
+            if self._closing:
+                self._gone.add(other)
+                self._said.notify_all()
         with self._ending:
             if self._closing:
                 return

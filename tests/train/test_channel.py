@@ -158,3 +158,22 @@ def test_who_does_not_come_to_where_the_others_are_is_named(address, monkeypatch
 
     results, _ = together(address, 3, work)
     assert results[0] == "waited 0.3 s for host 1, to come to where this is"
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_host_that_dies_while_another_one_waits_at_the_end_is_lost(address, victim):
+    """What is left to do, such as the last evaluation, takes hosts unequally long."""
+
+    def work(channel):
+        if channel.host == victim:
+            time.sleep(0.3)
+            channel._closing = True
+            for link in channel._links.values():
+                link.socket.shutdown(socket.SHUT_RDWR)
+        else:
+            waiting = threading.Thread(target=channel.close, daemon=True)
+            waiting.start()
+            waiting.join(1)
+
+    _, lost = together(address, 2, work)
+    assert [reason for reason, _ in lost[1 - victim]] == [f"host {victim} died or can no longer be reached"]
