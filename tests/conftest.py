@@ -4,8 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
-from attnjax.cli import main
+from attnjax.cli import main, predict
 from attnjax.runs import start as running
+
+
+@pytest.fixture(autouse=True)
+def no_notes_for_the_impatient(monkeypatch) -> None:
+    """What is printed does not depend on how fast this machine is at the moment."""
+    monkeypatch.setattr(running, "SECONDS_BEFORE_FIRST_LINE", 3600.0)
+    monkeypatch.setattr(predict, "BETWEEN_NOTES", 3600.0)
 
 
 @pytest.fixture
@@ -15,10 +22,8 @@ def in_an_empty_directory(tmp_path, monkeypatch) -> None:
 
 
 @pytest.fixture
-def attnjax(in_an_empty_directory, capsys, monkeypatch) -> Callable[..., tuple[int, str, str]]:
+def attnjax(in_an_empty_directory, capsys) -> Callable[..., tuple[int, str, str]]:
     """Runs a command: (exit code, stdout, stderr)."""
-    # What is printed does not depend on this machine.
-    monkeypatch.setattr(running, "SECONDS_BEFORE_FIRST_LINE", 3600.0)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         try:

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,6 +29,8 @@ from attnjax.cli.launching import launching, with_launcher
 from attnjax.config import InputError, RunFailed
 from attnjax.experiment import registry
 from attnjax.runs.exit_codes import STOPPED_BY_CTRL_C, STOPPED_BY_SIGTERM, Terminated
+from attnjax.runs.storage import is_url
+from attnjax.runs.working_copy import working_copy
 from attnjax.tasks.errors import UNWRITABLE
 
 EPILOG = "`attnjax COMMAND --help` says more; `attnjax run EXPERIMENT --help` lists what can be overridden."
@@ -43,11 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 # argparse takes texts that stand behind an option for strangers.
                 options.texts, overrides = options.texts + overrides, []
             options.overrides = overrides
-            options.runs = options.runs or Path(os.environ.get("ATTNJAX_RUNS") or "runs")
+            place = options.runs or os.environ.get("ATTNJAX_RUNS") or "runs"
             if overrides and not options.takes_overrides:
                 unexpected = next((o for o in overrides if o.startswith("-")), overrides[0])
                 raise InputError(f"unexpected argument {unexpected!r}")
-            return options.call(options, _note)
+            with working_copy(place, _note) if is_url(place) else nullcontext(Path(place)) as options.runs:
+                return options.call(options, _note)
     except InputError as error:
         return _fail(2, str(error))
     except RunFailed as error:
@@ -116,8 +120,8 @@ def _parser() -> argparse.ArgumentParser:
 def _place_arguments(parser: argparse.ArgumentParser, *, argument_default: Any = None) -> None:
     group = parser.add_argument_group("where things are", argument_default=argument_default)
     group.add_argument("--experiments", type=Path, metavar="DIR", help="a folder of your own experiments")
-    where = "of run folders (default: $ATTNJAX_RUNS or ./runs)"
-    group.add_argument("--runs", type=Path, metavar="DIR", help=where)
+    where = "of run folders: a folder, or a URL such as gs://BUCKET/runs (default: $ATTNJAX_RUNS or ./runs)"
+    group.add_argument("--runs", metavar="DIR|URL", help=where)
 
 
 def _nothing(parser: argparse.ArgumentParser) -> None:

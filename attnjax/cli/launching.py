@@ -7,6 +7,7 @@ from typing import Any
 
 from attnjax.config import require
 from attnjax.runs.start import Notify
+from attnjax.runs.working_copy import shown
 from attnjax.sweeps.launch import Launch, LocalLauncher
 
 Prepare = Callable[[argparse.ArgumentParser], None]
@@ -45,6 +46,10 @@ def _chosen(options: argparse.Namespace) -> Launch:
         return LocalLauncher
     from attnjax.sweeps.on_ray import RayLauncher
 
+    require(
+        options.address is None or shown(options.runs) == str(options.runs),
+        f"--address with --runs {shown(options.runs)}: expected a folder that every node sees",
+    )
     resources = dict(options.resources or [("CPU", 1.0)])
     return functools.partial(RayLauncher, address=options.address, resources=resources)
 

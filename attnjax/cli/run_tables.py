@@ -10,6 +10,7 @@ from attnjax.experiment.meanings import meanings
 from attnjax.experiment.registry import Experiment, default_config
 from attnjax.experiment.serialize import encode, field_types, flatten, type_name
 from attnjax.experiment.words import changes_text, duration
+from attnjax.runs.working_copy import shown
 from attnjax.sweeps.registry import known_sweeps
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def description(experiment: Experiment, config: Any, run: "Run", command: str) -
             *lines,
             "",
             f"command: {command}",
-            f"run:     {run.folder} ({state})",
+            f"run:     {shown(run.folder)} ({state})",
         ]
     )
 
@@ -87,9 +88,9 @@ def print_result(run: "Run", result: dict[str, Any], *, stored: bool) -> None:
         console.print(_samples(result["samples"]))
     for label, text in _account(result).items():
         _line(console, label, text)
-    _line(console, "run folder", str(run.folder))
+    _line(console, "run folder", shown(run.folder))
     for figure in result["figures"]:
-        _line(console, "picture", str(run.folder / figure))
+        _line(console, "picture", shown(run.folder / figure))
 
 
 def print_run_report(report: "RunReport") -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from attnjax.cli import run_tables, sweeps
 from attnjax.cli.mechanisms import describe
-from attnjax.config import InputError
+from attnjax.config import InputError, require
 from attnjax.experiment import registry
 from attnjax.mechanisms import Choice, read, table
 from attnjax.mechanisms.describe import listing
@@ -178,11 +178,14 @@ def prolong(options: argparse.Namespace, notify: Notify) -> int:
 def _start(configured: Callable[[], Configured], options: argparse.Namespace, notify: Notify) -> int:
     from attnjax.runs.hosts import ending
     from attnjax.runs.start import run as start
+    from attnjax.runs.working_copy import shown
     from attnjax.train.clusters import read_cluster
     from attnjax.train.distributed import joined
 
     again = "the same command continues from there"
-    cluster = read_cluster(options.coordinator, options.hosts, options.host)
+    cluster, place = read_cluster(options.coordinator, options.hosts, options.host), shown(options.runs)
+    all_see = cluster is None or place == str(options.runs)
+    require(all_see, f"--runs is {place}: expected a folder that all {cluster and cluster.hosts} hosts see")
     try:
         with sigterm_raises(), joined(cluster, seconds=options.host_timeout, ending=ending) as hosts:
             outcome = start(

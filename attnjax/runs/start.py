@@ -20,6 +20,7 @@ from attnjax.runs.showing import show_finished, show_result, sinks_of
 from attnjax.runs.sources import task_of
 from attnjax.runs.store import Run
 from attnjax.runs.weights import read_weights
+from attnjax.runs.working_copy import shown
 from attnjax.tasks.errors import TaskError
 from attnjax.train.distributed import hosts
 from attnjax.train.observers.base import Observer
@@ -176,7 +177,7 @@ def _first_line(this: Run, config: Any, devices: int) -> str:
 
     steps, warmup = config.train.steps, config.train.warmup_steps
     return (
-        f"{this.name} in {this.folder}: {steps} steps ({warmup} of them warm-up) "
+        f"{this.name} in {shown(this.folder)}: {steps} steps ({warmup} of them warm-up) "
         f"on {devices} {jax.default_backend()} device(s)"
     )
 

@@ -25,6 +25,7 @@ from attnjax.experiment.identity import contents, fingerprint, run_id, same_valu
 from attnjax.experiment.registry import Experiment, default_config, find_or_load, load_files
 from attnjax.experiment.serialize import decode, encode
 from attnjax.mechanisms.catalogue import files_of_own
+from attnjax.runs.working_copy import held
 from attnjax.train import strict_json
 
 READ_ONLY_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -141,8 +142,14 @@ class Run:
         A reader of a folder that it cannot write to goes without where there is no lock to share.
 
         Raises InputError when another process works on the run. The kernel drops the lock with the process,
-        however it ends: there is no stale lock to clear.
+        however it ends: there is no stale lock to clear. Of a copy of what lies at a URL it also fetches the
+        checkpoints, and claims the run there (`working_copy`).
         """
+        with self._flock(shared=shared), held(self.folder, shared=shared):
+            yield
+
+    @contextmanager
+    def _flock(self, *, shared: bool) -> Iterator[None]:
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         place = self.folder / ".lock"
         try:
@@ -165,7 +172,7 @@ class Run:
     def locked(self) -> bool:
         """True if another process holds the lock of the run."""
         try:
-            with self.lock(shared=True):
+            with self._flock(shared=True):
                 return False
         except InputError:
             return True

@@ -128,6 +128,13 @@ def test_a_host_that_never_comes_is_named(folder):
     assert errors(folder) == ["attnjax: error: host 1 of 2 never came in 1 s"]
 
 
+def test_a_url_is_no_folder_that_all_hosts_see(attnjax):
+    cluster = ["--coordinator", "localhost:1", "--hosts", "2", "--host", "0"]
+    code, _, err = attnjax(*kill_hosts.toy(Path()), "--runs", "memory://runs", *cluster)
+    assert code == 2
+    assert "attnjax: error: --runs is memory://runs: expected a folder that all 2 hosts see" in err
+
+
 def test_hosts_with_other_configs_say_what_differs(folder):
     other = ["--train.learning_rate", "0.5", "--line.slope", "3"]
     processes = kill_hosts.start(folder, 2, more={1: other})
