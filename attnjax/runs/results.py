@@ -50,7 +50,7 @@ def of_evaluation(
             folder=this.folder,
             best=best,
             count=count,
-            mesh=placement.mesh() if placement.rules else None,
+            mesh=placement.mesh() if placement.rules and hosts().count == 1 else None,
             rules=placement.rules,
         )
     with ExitStack() as stack:

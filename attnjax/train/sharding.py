@@ -68,13 +68,17 @@ class ShardingPlan:
         """Returns the parameters that are validated, evaluated and handed on: split ones as they lie.
 
         Others lie on one local device. What runs on them then runs once, instead of on every device of the
-        mesh with the same result.
+        mesh with the same result. So do those of several hosts, each of which reads examples of its own.
         """
-        return params if self.splits else gather(params)
+        return params if self._read_as_they_lie else gather(params)
 
     def reading(self) -> AbstractContextManager[Any]:
         """Returns the context in which parameters are read that `readable` gives."""
-        return self.tracing() if self.splits else nullcontext()
+        return self.tracing() if self._read_as_they_lie else nullcontext()
+
+    @property
+    def _read_as_they_lie(self) -> bool:
+        return self.splits and self.replicated.is_fully_addressable
 
     def of(self, axes: Axes, shape: tuple[int, ...]) -> Sharding:
         """Returns the sharding of a parameter by the names of its axes."""

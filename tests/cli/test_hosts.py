@@ -90,7 +90,7 @@ def test_a_checkpoint_of_two_hosts_goes_on_at_another_number(reference, folder):
     for newest in run.glob("checkpoints/20"):
         shutil.rmtree(newest)
     kill_hosts.run_to_the_end(folder, 1)
-    assert "devices was 2 and is 1; hosts was 2 and is 1: toy-" in kill_hosts.said(folder)
+    assert "devices was 2 and is 1; hosts was 2 and is 1; mesh was data=2 and is data=1: toy-" in kill_hosts.said(folder)
     assert json.loads((run / "result.json").read_text())["resumed_from"] == 10
     assert_alike(folder, reference)
 
@@ -192,3 +192,11 @@ def test_the_date_translator_of_two_hosts_goes_on_at_another_number(dates, hosts
 @pytest.mark.parametrize("hosts", [2, 4])
 def test_the_date_translator_learns_the_same_on_any_number_of_hosts(dates, hosts):
     assert_alike(dates[hosts], dates[1])
+
+
+@pytest.mark.slow
+def test_parameters_split_over_hosts_learn_as_whole_ones(dates):
+    folder = dates[2].parent / "split"
+    split = {host: ["--mesh", "fsdp=2", "--rules", "fsdp"] for host in range(2)}
+    kill_hosts.run_to_the_end(folder, 2, "translation", more=split)
+    assert_alike(folder, dates[2])
