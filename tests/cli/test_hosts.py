@@ -90,7 +90,8 @@ def test_a_checkpoint_of_two_hosts_goes_on_at_another_number(reference, folder):
     for newest in run.glob("checkpoints/20"):
         shutil.rmtree(newest)
     kill_hosts.run_to_the_end(folder, 1)
-    assert "devices was 2 and is 1; hosts was 2 and is 1; mesh was data=2 and is data=1: toy-" in kill_hosts.said(folder)
+    changes = "devices was 2 and is 1; hosts was 2 and is 1; mesh was data=2 and is data=1: toy-"
+    assert changes in kill_hosts.said(folder)
     assert json.loads((run / "result.json").read_text())["resumed_from"] == 10
     assert_alike(folder, reference)
 
