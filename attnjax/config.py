@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+BATCH_AXES = ("data", "fsdp")
+"""The axes of a mesh of devices that batches are split over."""
+
 
 class InputError(ValueError):
     """An input of the user that cannot be used: the command line prints it as one line and exits with 2."""

@@ -42,6 +42,7 @@ from attnjax.nn.dropout import Dropout
 from attnjax.runs.devices import choose_devices, cores, make_mesh, start_jax
 from attnjax.tasks.translation.task import TranslationTask
 from attnjax.train.loop import fit
+from attnjax.train.mesh import MeshShape
 from attnjax.train.observers.base import Observer
 from attnjax.train.observers.progress import ProgressBar
 from attnjax.train.optimizer import decays
@@ -64,7 +65,7 @@ class Setting:
         data = dataclasses.replace(config.data, examples=20_000)
         self.task = TranslationTask(data, self.model, loss=self.loss, batch_size=self.train.batch_size)
         self.devices, _ = choose_devices(self.train.batch_size)
-        self.mesh = make_mesh(self.devices)
+        self.mesh = make_mesh(MeshShape(data=self.devices))
 
     @property
     def vocabularies(self) -> tuple[int, int]:

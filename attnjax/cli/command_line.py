@@ -16,6 +16,7 @@ from attnjax.cli import (
     explain,
     generate,
     mask,
+    plan,
     predict,
     pretrained,
     report,
@@ -29,7 +30,8 @@ from attnjax.cli.launching import launching, with_launcher
 from attnjax.config import InputError, RunFailed
 from attnjax.experiment import registry
 from attnjax.runs.exit_codes import STOPPED_BY_CTRL_C, STOPPED_BY_SIGTERM, Terminated
-from attnjax.runs.storage import is_url, working_copy
+from attnjax.runs.storage import is_url
+from attnjax.runs.working_copy import working_copy
 from attnjax.tasks.errors import UNWRITABLE
 
 EPILOG = "`attnjax COMMAND --help` says more; `attnjax run EXPERIMENT --help` lists what can be overridden."
@@ -101,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     _place_arguments(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (call, prepare) in COMMANDS.items():
-        overridable = name in ("run", "show")
+        overridable = name in ("run", "show", "plan")
         command = commands.add_parser(
             name,
             help=call.__doc__,
@@ -131,6 +133,7 @@ def _nothing(parser: argparse.ArgumentParser) -> None:
 COMMANDS = {
     "list": (runs.list_experiments, runs.list_arguments),
     "show": (runs.show, runs.experiment_arguments),
+    "plan": (plan.plan, plan.arguments),
     "run": (runs.run, runs.run_arguments),
     "runs": (runs.runs, runs.runs_arguments),
     "prolong": (runs.prolong, runs.prolong_arguments),

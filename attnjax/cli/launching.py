@@ -7,7 +7,7 @@ from typing import Any
 
 from attnjax.config import require
 from attnjax.runs.start import Notify
-from attnjax.runs.storage import shown
+from attnjax.runs.working_copy import shown
 from attnjax.sweeps.launch import Launch, LocalLauncher
 
 Prepare = Callable[[argparse.ArgumentParser], None]

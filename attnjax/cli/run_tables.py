@@ -10,7 +10,7 @@ from attnjax.experiment.meanings import meanings
 from attnjax.experiment.registry import Experiment, default_config
 from attnjax.experiment.serialize import encode, field_types, flatten, type_name
 from attnjax.experiment.words import changes_text, duration
-from attnjax.runs.storage import shown
+from attnjax.runs.working_copy import shown
 from attnjax.sweeps.registry import known_sweeps
 
 if TYPE_CHECKING:

@@ -27,6 +27,8 @@ RESERVED_FIELDS = {
     "experiments",
     "runs",
     "devices",
+    "mesh",
+    "rules",
     "sinks",
     "help",
     "fresh",

@@ -96,7 +96,8 @@ class AgentModel(nnx.Module):
             mask=None if present is None else key_mask(present),
             dropout=dropout,
             captured=captured,
-            remat=self.config.remat,
+            remat=self.config.recomputes,
+            scan=self.config.scan_layers,
         )
         places = self.places(states).astype(jnp.float32)
         places = places.reshape(*seen.shape[:2], self.config.modes, self.future, 2)

@@ -34,6 +34,7 @@ Precision = Literal["float32", "bfloat16", "float16", "float64"]
 Implementation = Literal["reference", "blockwise"]
 RopeScaling = Literal["linear", "yarn", "llama3"]
 OutputGate = Literal["elementwise", "headwise"]
+RematKeeps = Literal["nothing", "dots_with_no_batch_dims", "dots", "everything"]
 AttentionBias = Literal["all", "qkv", "out", "no_key", "none"]
 
 _CHOICES = {
@@ -44,6 +45,7 @@ _CHOICES = {
     "activation": Activation,
     "dtype": Precision,
     "param_dtype": Precision,
+    "remat_keeps": RematKeeps,
 }
 _CHOICES_OR_NONE = {
     "implementation": Implementation,
@@ -143,6 +145,10 @@ class BlockConfig:
     """Precision of the parameters; bfloat16 loses updates that are below half of its last digit."""
     remat: bool = False
     """True if gradients compute the insides of each block again, in the place of keeping them."""
+    scan_layers: bool = False
+    """True if blocks that are alike are compiled once, as one loop over them; gradients are the same."""
+    remat_keeps: RematKeeps = "nothing"
+    """The part that remat keeps all the same: products of matrices (dots), or those by parameters alone."""
     implementation: Implementation | None = None
     """The engine of softmax attention; None chooses by size."""
 
@@ -170,9 +176,14 @@ class BlockConfig:
             f"model.parallel is True: it needs residual sum and norms before the layers, got {self.residual} "
             f"and norm_placement {self.norm_placement}",
         )
+        for name in ("remat", "scan_layers"):
+            require(
+                not getattr(self, name) or self.residual == "sum",
+                f"model.{name} is True: it needs residual sum, got {self.residual}",
+            )
         require(
-            not self.remat or self.residual == "sum",
-            f"model.remat is True: it needs residual sum, got {self.residual}",
+            self.remat or self.remat_keeps == "nothing",
+            f"model.remat_keeps is {self.remat_keeps}: it needs remat, which is False",
         )
         require(
             self.residual == "sum" or self.layer_scale is None,
@@ -191,6 +202,11 @@ class BlockConfig:
             self.first_position >= 0 and (self.first_position == 0 or self.positions == "learned"),
             f"model.first_position is {self.first_position!r}: it must be 0, or more with learned positions",
         )
+
+    @property
+    def recomputes(self) -> RematKeeps | None:
+        """The name of what blocks keep that compute their insides again for gradients; None: all is kept."""
+        return self.remat_keeps if self.remat else None
 
     @property
     def head_size(self) -> int:

@@ -50,6 +50,10 @@ class TransformerConfig(BlockConfig):
         )
         require(self.frames is None or not self.copy, f"model.frames is {self.frames}: copy needs tokens")
         require(
+            not (self.copy and self.scan_layers),
+            "model.scan_layers is True: copy reads the weights of the last layer, which is in a loop",
+        )
+        require(
             self.tie_embeddings or (not self.tied_bias and self.tied_scale == 1),
             f"model.tied_bias is {self.tied_bias}, model.tied_scale {self.tied_scale}: they need "
             "tie_embeddings",

@@ -111,7 +111,8 @@ class Encoder(nnx.Module):
             score=score,
             dropout=dropout,
             captured=captured,
-            remat=self.config.remat,
+            remat=self.config.recomputes,
+            scan=self.config.scan_layers,
         )
         pooled = self._pooled(states, present, captured)
         logits = None

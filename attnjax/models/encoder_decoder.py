@@ -14,10 +14,11 @@ from attnjax.models.factory import Parts
 from attnjax.models.output import Captured, Encoded, ModelOutput, sites_of
 from attnjax.models.padding import Present, key_mask, places, require_present
 from attnjax.models.pointer_generator import PointerGenerator
+from attnjax.models.scanned import scanned
 from attnjax.models.stack import through
 from attnjax.nn import Capture, Depth, Dropout, KeysValues, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
-from attnjax.nn.blocks import read_out
+from attnjax.nn.blocks import BlockOutput, read_out
 from attnjax.nn.embedding import Embedding
 from attnjax.nn.frames import FrameEmbedding
 from attnjax.nn.recomputed import recomputed
@@ -168,7 +169,8 @@ class Transformer(nnx.Module):
             dropout=dropout,
             captured=captured,
             names=("source_embedding", "encoder_norm"),
-            remat=self.config.remat,
+            remat=self.config.recomputes,
+            scan=self.config.scan_layers,
         )
         return Encoded(x, captured.weights, captured.hidden, captured.taps)
 
@@ -220,26 +222,36 @@ class Transformer(nnx.Module):
         own: list[KVCache | StateCache] = []
         x = captured.add("target_embedding", x)
         depth = Depth()
-        for i, block in enumerate(self.decoder):
-            asked = captured.layer(i)
-            copies = self.copying is not None and i == len(self.decoder) - 1
-            x, kept, weights = (recomputed(block) if self.config.remat else block)(
+
+        def apply(block: Any, x: Array, i: Any, read: Any, **more: Any) -> BlockOutput:
+            called = recomputed(block, self.config.recomputes)
+            output: BlockOutput = called(
                 x,
-                sources[i],
+                read,
                 mask=mask,
                 context_mask=key_mask(source_lengths),
                 score=score,
-                cache=None if cache is None else cache.own[i],
                 dropout=folded(dropout, i),
-                capture=Capture() if copies else asked,
                 depth=depth,
+                **more,
             )
-            if copies:
-                looked = weights["cross_attention"]
-                weights = _of(asked, weights)
-            if kept is not None:
-                own.append(kept)
-            captured.add_layer(i, x, weights)
+            return output
+
+        if self.config.scan_layers and cache is None and captured.nothing:
+            x = scanned(self.decoder, x, lambda block, x, i: apply(block, x, i, sources[0]).out)
+        else:
+            for i, block in enumerate(self.decoder):
+                asked = captured.layer(i)
+                copies = self.copying is not None and i == len(self.decoder) - 1
+                before = None if cache is None else cache.own[i]
+                capture = Capture() if copies else asked
+                x, kept, weights = apply(block, x, i, sources[i], cache=before, capture=capture)
+                if copies:
+                    looked = weights["cross_attention"]
+                    weights = _of(asked, weights)
+                if kept is not None:
+                    own.append(kept)
+                captured.add_layer(i, x, weights)
         x = read_out(self.decoder_norm, x, depth)
         x = captured.add("decoder_norm", x)
         logits = self._logits(x)

@@ -38,6 +38,7 @@ from attnjax.nn.joining import Linear
 from attnjax.nn.layouts import GraphLayer, ImageLayer
 from attnjax.nn.patches import Patches
 from attnjax.nn.pooling import Pool
+from attnjax.ops.core.dtypes import accumulation_dtype
 
 _ABSOLUTE = ("sinusoidal", "sinusoidal_halves", "learned")
 _BIASES: dict[str | None, Any] = {
@@ -174,10 +175,11 @@ class Parts:
         if choice.row.kind in ("softmax", "layer"):
             settings["implementation"] = config.implementation
         made = make_attention(choice, config.dim, config.heads, **settings)
-        require(
-            not (config.remat and getattr(made, "reads_depth", False)),
-            f"model.remat is True: {choice.row.name} reads what the layers below left, which is kept",
-        )
+        for name in ("remat", "scan_layers"):
+            require(
+                not (getattr(config, name) and getattr(made, "reads_depth", False)),
+                f"model.{name} is True: {choice.row.name} reads what the layers below left, which is kept",
+            )
         laid_out = _LAID_OUT.get(choice.row.takes)
         return made if laid_out is None else laid_out(made)
 
@@ -262,13 +264,13 @@ class Parts:
         return self._linear(self.config.dim, width, "common", use_bias=False)
 
     def output(self, vocab: int, size: int | None = None) -> Linear:
-        """Makes the map of vectors, of the model's size or the given one, to logits in single precision."""
+        """Makes the map of vectors, of the model's size or the given one, to logits, in float32 or better."""
         return self._linear(
             self.config.dim if size is None else size,
             vocab,
             "vocab",
             use_bias=bool(self.config.output_bias),
-            preferred_element_type=jnp.float32,
+            preferred_element_type=accumulation_dtype(jnp.dtype(self.config.dtype)),
         )
 
     def learned(self, *shape: int, axes: tuple[str, ...] = ()) -> nnx.Param:

@@ -95,7 +95,8 @@ class GraphModel(nnx.Module):
             mask=None if lengths is None else key_mask(lengths),
             dropout=dropout,
             captured=captured,
-            remat=self.config.remat,
+            remat=self.config.recomputes,
+            scan=self.config.scan_layers,
             layout=Graph(edges, edge_features, lengths),
         )
         if self.pool is None:

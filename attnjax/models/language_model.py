@@ -1,7 +1,7 @@
 """The decoder-only language model."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,10 @@ from jaxtyping import Array, Float, Int
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.hybrid import parts_of
 from attnjax.models.output import Captured, ModelOutput
+from attnjax.models.scanned import scanned
 from attnjax.nn import Capture, Depth, Dropout, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
-from attnjax.nn.blocks import read_out
+from attnjax.nn.blocks import BlockOutput, read_out
 from attnjax.nn.recomputed import recomputed
 from attnjax.nn.taps import Asked, tapped, within
 from attnjax.ops import masks
@@ -100,8 +101,8 @@ class LanguageModel(nnx.Module):
 
         Raises:
           TypeError: The tokens are not integers.
-          ValueError: Shapes do not fit, the cache is full, segments come with a cache, or a capture is out of
-            range.
+          ValueError: Shapes do not fit, the cache is full, segments come with a cache, a capture is out of
+            range, or layers are scanned (`scan_layers`) and none repeats.
         """
         if tokens.ndim != 2:
             raise ValueError(f"tokens {list(tokens.shape)}: expected (B, T)")
@@ -124,19 +125,23 @@ class LanguageModel(nnx.Module):
         kept: list[KVCache | StateCache] = []
         x = captured.add("embedding", x)
         depth = Depth()
-        for i, block in enumerate(self.blocks):
-            x, left, weights = (recomputed(block) if self.config.remat else block)(
-                x,
-                mask=mask,
-                score=score,
-                cache=None if cache is None else cache.layers[i],
-                dropout=folded(dropout, i),
-                capture=captured.layer(i),
-                depth=depth,
+
+        def apply(block: Any, x: Array, i: Any, **more: Any) -> BlockOutput:
+            called = recomputed(block, self.config.recomputes)
+            output: BlockOutput = called(
+                x, mask=mask, score=score, dropout=folded(dropout, i), depth=depth, **more
             )
-            if left is not None:
-                kept.append(left)
-            captured.add_layer(i, x, weights)
+            return output
+
+        if self.config.scan_layers and cache is None and captured.nothing:
+            x = scanned(self.blocks, x, lambda block, x, i: apply(block, x, i).out)
+        else:
+            for i, block in enumerate(self.blocks):
+                before = None if cache is None else cache.layers[i]
+                x, left, weights = apply(block, x, i, cache=before, capture=captured.layer(i))
+                if left is not None:
+                    kept.append(left)
+                captured.add_layer(i, x, weights)
         x = read_out(self.norm, x, depth)
         x = captured.add("norm", x)
         logits = tapped(captured.sites, "logits", self._logits(x))

@@ -89,6 +89,11 @@ class Captured:
         self.weights: Weights = {}
         self.hidden: Hidden = {}
 
+    @property
+    def nothing(self) -> bool:
+        """True if no call asks for anything, so that layers need not stand by themselves."""
+        return self.asked is None and self.sites is None
+
     def layer(self, number: int) -> Request:
         """Returns the request as layer `number` sees it."""
         if self.asked is not None:

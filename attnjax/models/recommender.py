@@ -111,7 +111,8 @@ class Recommender(nnx.Module):
             score=self._scores(times),
             dropout=dropout,
             captured=captured,
-            remat=self.config.remat,
+            remat=self.config.recomputes,
+            scan=self.config.scan_layers,
         )
         return HistoryOutput(states, captured.weights, captured.hidden, captured.taps)
 

@@ -1,15 +1,19 @@
 """A stack of encoder blocks."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from jaxtyping import Array, Float
 
+from attnjax.models.block_config import RematKeeps
 from attnjax.models.output import Captured
+from attnjax.models.scanned import scanned
 from attnjax.nn import Depth, Dropout, EncoderBlock, folded
 from attnjax.nn.attention.base import MaskLike, ScoreLike
-from attnjax.nn.blocks import ReadOut, read_out
+from attnjax.nn.blocks import BlockOutput, ReadOut, read_out
 from attnjax.nn.layouts import Layout
 from attnjax.nn.recomputed import recomputed
+from attnjax.nn.taps import Request
 
 
 def through(
@@ -22,7 +26,8 @@ def through(
     dropout: Dropout | None = None,
     captured: Captured,
     names: tuple[str, str] = ("embedding", "norm"),
-    remat: bool = False,
+    remat: RematKeeps | None = None,
+    scan: bool = False,
     layout: Layout = None,
 ) -> Float[Array, "B T D"]:
     """Returns what the blocks make of x.
@@ -36,26 +41,36 @@ def through(
       dropout: of weights and layers.
       captured: takes in what a capture asks for of the input, the blocks and the norm.
       names: of the input and of the result there.
-      remat: True if the insides of blocks are computed again for gradients.
+      remat: what blocks keep whose insides are computed again for gradients; None: all.
+      scan: True if blocks that are alike are one loop, unless something is captured.
       layout: of the tokens, for layers of images and graphs.
 
     Raises:
-      ValueError: A capture is out of range.
+      ValueError: A capture is out of range, or there is to be a loop, and no block repeats.
     """
     if captured.asked is not None:
         captured.asked.require_within("layers", len(blocks))
     x = captured.add(names[0], x)
     depth = Depth()
-    for i, block in enumerate(blocks):
-        x, _, weights = (recomputed(block) if remat else block)(
+
+    def apply(block: EncoderBlock, x: Array, i: Any, capture: Request = None) -> BlockOutput:
+        called = recomputed(block, remat)
+        output: BlockOutput = called(
             x,
             mask=mask,
             score=score,
             dropout=folded(dropout, i),
-            capture=captured.layer(i),
+            capture=capture,
             depth=depth,
             layout=layout,
         )
-        captured.add_layer(i, x, weights)
+        return output
+
+    if scan and captured.nothing:
+        x = scanned(blocks, x, lambda block, x, i: apply(block, x, i).out)
+    else:
+        for i, block in enumerate(blocks):
+            x, _, weights = apply(block, x, i, captured.layer(i))
+            captured.add_layer(i, x, weights)
     x = read_out(norm, x, depth)
     return captured.add(names[1], x)

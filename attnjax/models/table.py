@@ -125,7 +125,13 @@ class TableTransformer(nnx.Module):
         x = jnp.concatenate([first, x], axis=1)
         x = x if dropout is None else dropout.fold("embedding")(x)
         states = through(
-            self.blocks, self.norm, x, dropout=dropout, captured=captured, remat=self.config.remat
+            self.blocks,
+            self.norm,
+            x,
+            dropout=dropout,
+            captured=captured,
+            remat=self.config.recomputes,
+            scan=self.config.scan_layers,
         )
         pooled = jax.nn.relu(states[:, 0])
         dropout = folded(dropout, "head")

@@ -87,7 +87,8 @@ class VisionTransformer(nnx.Module):
             x,
             dropout=dropout,
             captured=captured,
-            remat=self.config.remat,
+            remat=self.config.recomputes,
+            scan=self.config.scan_layers,
             layout=PatchGrid(*(side // self.config.patch for side in images.shape[1:3])),
         )
         pooled = self._pooled(states, captured)

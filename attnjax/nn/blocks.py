@@ -17,6 +17,7 @@ from attnjax.nn.latent.attention_residual import AttentionResidual
 from attnjax.nn.layouts import Layout
 from attnjax.nn.moe import MixtureOfExperts
 from attnjax.nn.norm import Norm
+from attnjax.nn.placed import placed
 from attnjax.nn.residual import Placement, Residual
 from attnjax.nn.taps import Request, Sites, tapped, within
 
@@ -102,6 +103,7 @@ class EncoderBlock(nnx.Module):
         Scores, dropout of weights and capture leave out a layer that has no weights. A layer of images or
         graphs is told how its tokens lie.
         """
+        x = placed(x)
         own = self.attention(
             self.attention_residual.enter(x, depth),
             mask=mask,
@@ -159,6 +161,7 @@ class DecoderBlock(nnx.Module):
 
         Scores, dropout of weights and capture leave out a layer that has no weights.
         """
+        x = placed(x)
         own = self.self_attention(
             self.self_residual.enter(x, depth),
             mask=mask,
@@ -235,5 +238,5 @@ def _feed(
     """Returns x with what the feed-forward layer makes of `read`."""
     change = block.feed_forward(block.feed_forward_residual.enter(read, depth))
     change = tapped(capture, "feed_forward.out", change)
-    out = block.feed_forward_residual.leave(x, change, folded(dropout, "feed_forward"), depth)
+    out = placed(block.feed_forward_residual.leave(x, change, folded(dropout, "feed_forward"), depth))
     return tapped(capture, "residual", out)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from attnjax.nn.axes import named
 from attnjax.nn.dot import flat_dot_general
 from attnjax.nn.norm import Norm
+from attnjax.nn.placed import rows_whole
 from attnjax.nn.taps import Request, tapped
 from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.explicit_axes import automatic, mesh_axes, spec
@@ -189,7 +190,9 @@ class Embedding(nnx.Module):
 
 @automatic(lambda table, index: spec(*mesh_axes(index), *mesh_axes(table.embedding[...])[1:]))
 def _rows(table: nnx.Embed, index: Int[Array, "*B"]) -> Float[Array, "*B D"]:
-    return table(index)
+    held = table.embedding[...]
+    whole = rows_whole(held)
+    return table(index) if whole is held else jnp.take(whole.astype(table.dtype), index, axis=0)
 
 
 def _require_inside(name: str, given: Array, rows: int, there_are: str) -> None:

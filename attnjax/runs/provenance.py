@@ -6,7 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
@@ -18,6 +18,7 @@ from attnjax.config import InputError
 from attnjax.experiment.registry import Experiment
 from attnjax.runs import code
 from attnjax.runs.store import Run, read_json, write_json
+from attnjax.train.distributed import hosts
 
 Notify = Callable[[str], None]
 
@@ -27,8 +28,13 @@ DECIDES_BITS = ("platform", "device_kind", "devices", "machine", "xla_flags")
 REQUIRED_KEYS = {*DECIDES_BITS, "code", "versions"}
 
 
-def collect(experiment: Experiment, *, seed: int, devices: int) -> dict[str, Any]:
-    """The provenance of this process. Starts jax's backend, so the topology must be set before."""
+def collect(
+    experiment: Experiment, *, seed: int, devices: int, placed: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The provenance of this process; `placed` is the mesh and the rules of a run.
+
+    Starts jax's backend, so the topology must be set before.
+    """
     import jax
 
     return {
@@ -44,6 +50,8 @@ def collect(experiment: Experiment, *, seed: int, devices: int) -> dict[str, Any
         "platform": jax.default_backend(),
         "device_kind": jax.devices()[0].device_kind,
         "devices": devices,
+        **(placed or {}),
+        "hosts": hosts().count,
         "machine": platform.machine(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
@@ -122,6 +130,9 @@ def _decides_bits(record: dict[str, Any]) -> dict[str, Any]:
     return {
         **record["versions"],
         **{key: record[key] for key in DECIDES_BITS},
+        "mesh": record.get("mesh", f"data={record['devices']}"),
+        "rules": record.get("rules", "replicated"),
+        "hosts": record.get("hosts", 1),
         "commit of attnjax": git["commit"],
         "uncommitted change of attnjax": _digest(git["diff"]) if git["diff"] else "none",
     }

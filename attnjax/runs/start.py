@@ -1,6 +1,5 @@
 """One run from config to result: claim the folder, train (or go on training), evaluate, keep the result."""
 
-import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -8,23 +7,27 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from attnjax.config import InputError, RunFailed, loss_fields, require
+from attnjax.config import InputError, RunFailed, loss_fields
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode
 from attnjax.runs import provenance, store
-from attnjax.runs.devices import choose_devices, make_mesh, start_jax
+from attnjax.runs.devices import start_jax
+from attnjax.runs.garbage import nothing_to_collect
+from attnjax.runs.hosts import require_same_devices, require_same_program, require_shared
+from attnjax.runs.placement import Placement, place, require_splits, wish_of
 from attnjax.runs.provenance import Notify
+from attnjax.runs.results import of_evaluation, of_training
 from attnjax.runs.showing import show_finished, show_result, sinks_of
 from attnjax.runs.sources import task_of
-from attnjax.runs.storage import shown
 from attnjax.runs.store import Run
 from attnjax.runs.weights import read_weights
+from attnjax.runs.working_copy import shown
 from attnjax.tasks.errors import TaskError
+from attnjax.train.distributed import hosts
+from attnjax.train.mesh import write_rules
+from attnjax.train.observers.base import Observer
 
 if TYPE_CHECKING:
-    import jax
-
-    from attnjax.tasks.base import Evaluation
     from attnjax.train.loop import FitResult
     from attnjax.train.observers.sinks import Sink
 
@@ -50,6 +53,8 @@ def run(
     *,
     runs: Path,
     devices: int | None = None,
+    mesh: str | None = None,
+    rules: str | None = None,
     sinks: Sequence[str] = (),
     watch: Sequence[str] = (),
     accept_changed_code: bool = False,
@@ -59,64 +64,83 @@ def run(
 ) -> Outcome:
     """Runs `config` in its folder under `runs`, or shows at once what a finished run stored.
 
-    An unfinished run continues from its last checkpoint, on as many devices as it began with (their number
-    decides the order of sums, so the bits). A `fresh` one begins anew, and the folder of the one before is
-    renamed. Nothing is written before the config and the data are known to be good. `weights` says which are
+    An unfinished run continues from its last checkpoint, on the mesh that it began with (it decides the order
+    of sums, so the bits), unless `devices`, `mesh` ("data=4,model=2") or `rules` ("fsdp") ask for another. A
+    `fresh` one begins anew, and the folder of the one before is renamed.
+    Nothing is written before the config and the data are known to be good. `weights` says which are
     evaluated: those after the last step (None, "last"), of the best validation, or the mean of several
     checkpoints ("last:5", "best:5"); a run that was finished with others is evaluated again. The attention of
     layers that `watch` names is written at each checkpoint, for a few inputs. `notify` gets notes for the
     user: the task's `notes`, and versions and devices that differ from those of the previous start.
+
+    On several hosts (`attnjax.train.distributed.joined`) all call this with the same arguments, and `runs`
+    lies where all of them see it. Process 0 alone writes there and notifies.
 
     Raises InputError for what the user can mend: bad data, a folder that cannot be written or belongs to
     another config, a run that another process works on, one whose code has changed unless that is accepted.
     """
     read_weights(weights or "last")
     config = absolute_paths(config)
+    main = hosts().is_main
+    notify = notify if main else _unsaid
+    options = {"--devices": devices, "--mesh": mesh, "--rules": rules, "--fresh": fresh, "--weights": weights}
+    require_same_program(experiment, config, options)
     this = store.run_for(experiment, config, runs)
     this.check_owner(experiment, config)
-    going_on = this.started and not fresh
-    before, trained = None, going_on and this.trained
+    # What is there, process 0 says to all: they would not see it at one moment.
+    going_on, trained = hosts().of_main(lambda: [this.started and not fresh, this.trained and not fresh])
+    trained, before = going_on and trained, None
     if trained:
-        provenance.require_same_code(this, experiment, accept=accept_changed_code, notify=notify)
-        before = this.result()
+        if main:
+            provenance.require_same_code(this, experiment, accept=accept_changed_code, notify=notify)
+        before = hosts().of_main(this.result)
     if before is not None and weights in (None, before["weights"]):
-        show_finished(this, before, sinks)
+        if main:
+            show_finished(this, before, sinks)
         return Outcome(this, before, before["step"], stored=True)
     store.check_writable(runs)
     with ExitStack() as stack:
         stack.enter_context(_task_errors())
-        begun = stack.enter_context(_nothing_to_collect())
-        if this.started:
+        begun = stack.enter_context(nothing_to_collect())
+        if main and this.started:
             stack.enter_context(this.lock())
-        starts = provenance.starts(this)[:1] if going_on else []
-        began_with = starts[0]["devices"] if starts else None
-        start_jax(devices or began_with)
-        mesh, used = place(config, devices, began_with, notify)
+        began = hosts().of_main(lambda: _first_start(this)) if going_on else None
+        wish = wish_of(config, devices=devices, mesh=mesh, rules=rules, began=began)
+        began_with = began["devices"] if began else None
+        start_jax(wish.count or began_with)
+        require_same_devices()
+        placement = place(config, wish, began_with, notify)
         from attnjax.tasks.rehearsal import rehearse
         from attnjax.train.frozen import require_matches
 
-        with _said_at_latest(notify, _first_line(this, config, used)):
+        with _said_at_latest(notify, _first_line(this, config, placement)):
             task: Any = task_of(config, this.folder if trained else None)
             if not trained:
-                require_matches(config.train, rehearse(task, loss_fields(config)))
+                params = rehearse(task, loss_fields(config))
+                require_matches(config.train, params)
+                require_splits(task, config.train, params, placement)
             watching = _watching(task, watch, this)
         for note in getattr(task, "notes", ()):
             notify(note)
         if begun_with := getattr(task, "begun", None):
             notify(f"from {config.train.init_from}: {begun_with}")
-        if this.started and fresh:
+        if main and this.started and fresh:
             notify(f"the run before is kept as {store.set_aside(this.folder)}")
-        if not going_on:
+        if main and not going_on:
             store.prepare_folder(this.folder)
             stack.enter_context(this.lock())
-        if not trained:
+        if main and not trained:
             task.save(this.folder)
-        # A run that began when the config had fewer fields keeps from now on the values it goes on with.
-        if not going_on or this.record()["config"] != encode(config):
-            this.write_config(experiment, config)
-        provenance.record_start(this, provenance.collect(experiment, seed=config.seed, devices=used), notify)
-        shown = sinks_of(sinks, this, stack)
-        fitted = train(task, config, this.folder, mesh, [*_observers(shown, begun), *watching])
+        if main:
+            # A run that began when the config had fewer fields keeps from now on the values it goes on with.
+            if not going_on or this.record()["config"] != encode(config):
+                this.write_config(experiment, config)
+            record = provenance.collect(experiment, seed=config.seed, **placement.record)
+            provenance.record_start(this, record, notify)
+        require_shared(this.config_file)
+        shown = sinks_of(sinks if main else (), this, stack)
+        observers = [*_observers(shown, begun), *watching] if main else [_Begun(begun)]
+        fitted = train(task, config, this.folder, placement, observers)
         if fitted.interrupted:
             return Outcome(this, None, fitted.step)
         if fitted.step < config.train.steps:
@@ -126,13 +150,24 @@ def run(
             )
         notify("evaluating")
         result = {
-            **_trained(task, fitted, config.train.steps),
+            **of_training(task, fitted, config.train.steps),
             **(before or {}),
-            **_evaluated(this, task, config, fitted, weights),
+            **of_evaluation(this, task, config, fitted, weights, placement),
         }
-        store.write_json(this.result_file, result)
-        show_result(this, result, shown)
-        return Outcome(this, this.result(), fitted.step)
+        if main:
+            store.write_json(this.result_file, result)
+            show_result(this, result, shown)
+        return Outcome(this, hosts().of_main(this.result), fitted.step)
+
+
+def _unsaid(message: str) -> None:
+    """Notes of the other hosts are those of process 0 again."""
+
+
+def _first_start(this: Run) -> dict[str, Any] | None:
+    """Returns what is recorded of the start that a run began with."""
+    starts = provenance.starts(this)
+    return starts[0] if starts else None
 
 
 @contextmanager
@@ -144,38 +179,16 @@ def _task_errors() -> Iterator[None]:
         raise error.__cause__ or InputError(str(error)) from None
 
 
-@contextmanager
-def _nothing_to_collect() -> Iterator[Callable[[], None]]:
-    """Stops the collection of garbage; goes on with it when its function is called, or after the block.
-
-    Until training has begun, modules, examples and traced programs are made, all of which stay: to look for
-    garbage among them again and again takes a sixth of the time, and once still a thirtieth. What was made
-    until then is therefore looked at again only after the block.
-    """
-    if not gc.isenabled():
-        yield lambda: None
-        return
-
-    def go_on() -> None:
-        gc.freeze()
-        gc.enable()
-
-    gc.disable()
-    try:
-        yield go_on
-    finally:
-        gc.unfreeze()
-        gc.enable()
-
-
-def _first_line(this: Run, config: Any, devices: int) -> str:
+def _first_line(this: Run, config: Any, placement: Placement) -> str:
     """Returns the line that describes a run before its data is read."""
     import jax
 
-    steps, warmup = config.train.steps, config.train.warmup_steps
+    steps, warmup, shape = config.train.steps, config.train.warmup_steps, placement.shape
+    plain = shape.devices == shape.data and not placement.rules
+    how = "" if plain else f" ({shape}, rules {write_rules(placement.rules)})"
     return (
         f"{this.name} in {shown(this.folder)}: {steps} steps ({warmup} of them warm-up) "
-        f"on {devices} {jax.default_backend()} device(s)"
+        f"on {shape.devices} {jax.default_backend()} device(s){how}"
     )
 
 
@@ -198,22 +211,11 @@ def _said_at_latest(notify: Notify, line: str) -> Iterator[None]:
     now()
 
 
-def place(
-    config: Any, devices: int | None, began_with: int | None, notify: Notify
-) -> "tuple[jax.sharding.Mesh | None, int]":
-    """The mesh for a config and its number of devices; says when that is not what was wished for."""
-    micro_batch = config.train.batch_size // config.train.accumulate
-    used, note = choose_devices(micro_batch, devices, began_with)
-    if note:
-        notify(note)
-    return make_mesh(used), used
-
-
 def train(
     task: Any,
     config: Any,
     folder: Path,
-    mesh: "jax.sharding.Mesh | None",
+    placement: Placement,
     observers: Sequence[Any] | None = None,
 ) -> "FitResult":
     """Trains in `folder`, which may hold a part of the work already. Raises RunFailed when it diverges."""
@@ -226,7 +228,8 @@ def train(
             seed=config.seed,
             folder=folder,
             hyper=loss_fields(config),
-            mesh=mesh,
+            mesh=placement.mesh(),
+            rules=placement.rules,
             observers=observers,
         )
     except TrainingDiverged as error:
@@ -242,52 +245,21 @@ def absolute_paths(config: Any) -> Any:
     )
 
 
-def _trained(task: Any, fitted: "FitResult", steps: int) -> dict[str, Any]:
-    """Returns the entries of a result on training; the hash is that of the weights after the last step."""
-    from attnjax.train.hashing import params_hash
-    from attnjax.train.state import count_parameters
+class _Begun(Observer):
+    """Calls a function when the program is compiled."""
 
-    return {
-        "step": fitted.step,
-        "stopped_early": fitted.step < steps,
-        "parameters": count_parameters(fitted.params),
-        "params_hash": params_hash(fitted.params),
-        "best": None if fitted.best is None else {"step": fitted.best[0], task.monitor[0]: fitted.best[1]},
-        "training_seconds": fitted.seconds,
-        "resumed_from": fitted.resumed_from,
-    }
+    def __init__(self, begun: Callable[[], None]) -> None:
+        self._begun = begun
 
-
-def _evaluated(this: Run, task: Any, config: Any, fitted: "FitResult", weights: str | None) -> dict[str, Any]:
-    """Evaluates a run. Returns the entries of its result on that, among them which weights they are of."""
-    from attnjax.tasks.rehearsal import table
-    from attnjax.train.loop import load_params
-
-    params, weights = fitted.params, weights or "last"
-    best, count = read_weights(weights)
-    if best or count > 1:
-        nothing = best and fitted.best is None
-        require(not nothing, f"--weights {weights}: {task.monitor[0]} is NaN in every validation")
-        params = load_params(task, config.train, folder=this.folder, best=best, count=count)
-    evaluation: Evaluation = task.evaluate(params, this.folder)
-    return {
-        "weights": weights,
-        "metrics": table("evaluate", evaluation.metrics),
-        "samples": evaluation.samples,
-        "figures": [str(Path(figure).relative_to(this.folder)) for figure in evaluation.figures],
-    }
+    def compiled(self, seconds: float, engines: Sequence[str]) -> None:
+        self._begun()
 
 
 def _observers(sinks: "Sequence[Sink]", begun: Callable[[], None]) -> list[Any]:
     """Returns those of a run; `begun` is called when its program is compiled."""
-    from attnjax.train.observers.base import Observer
     from attnjax.train.observers.progress import ProgressBar
 
-    class Begun(Observer):
-        def compiled(self, seconds: float, engines: Sequence[str]) -> None:
-            begun()
-
-    return [ProgressBar(), Begun(), *sinks]
+    return [ProgressBar(), _Begun(begun), *sinks]
 
 
 def _watching(task: Any, paths: Sequence[str], this: Run) -> list[Any]:

@@ -25,7 +25,7 @@ from attnjax.experiment.identity import contents, fingerprint, run_id, same_valu
 from attnjax.experiment.registry import Experiment, default_config, find_or_load, load_files
 from attnjax.experiment.serialize import decode, encode
 from attnjax.mechanisms.catalogue import files_of_own
-from attnjax.runs.storage import held
+from attnjax.runs.working_copy import held
 from attnjax.train import strict_json
 
 READ_ONLY_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -143,7 +143,7 @@ class Run:
 
         Raises InputError when another process works on the run. The kernel drops the lock with the process,
         however it ends: there is no stale lock to clear. Of a copy of what lies at a URL it also fetches the
-        checkpoints, and claims the run there (`storage`).
+        checkpoints, and claims the run there (`working_copy`).
         """
         with self._flock(shared=shared), held(self.folder, shared=shared):
             yield

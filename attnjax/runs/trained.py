@@ -128,6 +128,8 @@ def run(
     *,
     folder: Path | str = "runs",
     devices: int | None = None,
+    mesh: str | None = None,
+    rules: str | None = None,
     fresh: bool = False,
     accept_changed_code: bool = False,
     notify: Notify = print,
@@ -139,6 +141,8 @@ def run(
       changes: fields of its config by dotted name, and their new values.
       folder: the folder of run folders.
       devices: the number of devices; None: all, or as many as the run began with.
+      mesh: of the devices, as "data=4,model=2" or "auto"; None: that which the run began with, or "data".
+      rules: what is split over the mesh, as "fsdp" or "tensor,vocab=none"; None: nothing but batches.
       fresh: begin anew; the folder of the run before is renamed.
       accept_changed_code: go on although code of yours has changed.
       notify: called with notes for the user.
@@ -155,6 +159,8 @@ def run(
         config,
         runs=Path(folder),
         devices=devices,
+        mesh=mesh,
+        rules=rules,
         fresh=fresh,
         accept_changed_code=accept_changed_code,
         notify=notify,

@@ -32,6 +32,22 @@ class Chunk(NamedTuple):
     snapshot: TrainState | None
 
 
+def jitted_chunk(task: "Task", config: TrainConfig, like: TrainState, plan: ShardingPlan) -> Any:
+    """Returns `make_train_chunk` of a task under `jax.jit`: the state is donated, and stays where it lies.
+
+    Args:
+      task: of the loss.
+      config: of the training.
+      like: the shapes and shardings of the state.
+      plan: the shardings of all else; its `tracing` is the context in which the program is traced.
+    """
+    return jax.jit(
+        make_train_chunk(task.loss, config, touched_by(task)),
+        donate_argnums=0,
+        out_shardings=(jax.tree.map(lambda x: x.sharding, like), plan.replicated),
+    )
+
+
 class Dispatcher:
     """Owns the state: each call runs one chunk and replaces it.
 
@@ -62,15 +78,11 @@ class Dispatcher:
         on_compiled: Callable[[int, float, Sequence[str]], None] = lambda step, seconds, engines: None,
     ) -> None:
         self._like, self._made = like, state
-        self._config = config
+        self._config, self._plan = config, plan
         self._on_compiled, self._programs = on_compiled, dict[Shapes, Any]()
-        self._traced = jax.device_put(traced_values(config, hyper), plan.replicated)
-        self._seed_key = jax.device_put(jax.random.key(seed), plan.replicated)
-        self._chunk = jax.jit(
-            make_train_chunk(task.loss, config, touched_by(task)),
-            donate_argnums=0,
-            out_shardings=(jax.tree.map(lambda x: x.sharding, like), plan.replicated),
-        )
+        self._traced = plan.put(traced_values(config, hyper))
+        self._seed_key = plan.put(jax.random.key(seed))
+        self._chunk = jitted_chunk(task, config, like, plan)
         self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
 
     @cached_property
@@ -91,7 +103,7 @@ class Dispatcher:
 
     def _compile(self, span: Span, batches: dict[str, jax.Array]) -> None:
         began = time.monotonic()
-        with noted_engines() as engines:
+        with noted_engines() as engines, self._plan.tracing():
             lowered = self._chunk.lower(self._like, batches, self._traced, self._seed_key)
         self._programs[_shapes(batches)] = lowered.compile()
         self._on_compiled(span.start, time.monotonic() - began, list(engines))

@@ -2,10 +2,11 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -13,22 +14,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from attnjax.config import require
-from attnjax.tasks.base import AS_MADE, NamesAxes
-from attnjax.tasks.rehearsal import given_params
-from attnjax.train.adapters import unmerged
+from attnjax.tasks.base import AS_MADE
+from attnjax.train.beginning import restore_or_init, with_shardings
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.clock import Clock
 from attnjax.train.config import TrainConfig
 from attnjax.train.dispatch import Chunk, Dispatcher
+from attnjax.train.distributed import hosts
 from attnjax.train.metrics import MetricsFile, Row, train_row
 from attnjax.train.observers.base import Observer
 from attnjax.train.observers.progress import ProgressBar
 from attnjax.train.optimizer import widened
 from attnjax.train.prefetch import prefetched
-from attnjax.train.sharding import REPLICATED, Rules, ShardingPlan, gather, place_part
+from attnjax.train.sharding import REPLICATED, Rules, ShardingPlan
 from attnjax.train.signals import interrupt_on_signals
 from attnjax.train.spans import Span, spans_of
-from attnjax.train.state import TrainState, count_parameters, evaluation_params, initial_state
+from attnjax.train.state import count_parameters, evaluation_params, initial_state
 from attnjax.train.stopping import stop_step
 from attnjax.train.validation import Validation
 
@@ -45,7 +46,8 @@ class FitResult:
     """The outcome of `fit`: the parameters after the last step, and the step of the best ones."""
 
     params: Any
-    """After `step` updates (their moving average where `ema_decay` > 0), on one device."""
+    """After `step` updates (their moving average where `ema_decay` > 0): split over the mesh where there are
+    rules, else on one device."""
     step: int
     """The last one: that of the config, or an earlier one where validations no longer got better."""
     interrupted: bool
@@ -87,28 +89,30 @@ def fit(
       observers: they see every row; None shows a progress bar.
 
     Raises:
-      InputError: the batch does not split over the mesh.
+      InputError: the batch does not split over the mesh, or the rules split nothing along one of its axes.
       TrainingDiverged: the loss or the gradient is not finite, with the step.
     """
     plan = ShardingPlan(mesh, config, rules)
     observers = (ProgressBar(),) if observers is None else observers
-    metrics_file = MetricsFile(folder / "metrics.jsonl")
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
+        # The rows of the other hosts are those of process 0 again.
+        rows = folder if hosts().is_main else Path(stack.enter_context(TemporaryDirectory()))
+        metrics_file = MetricsFile(rows / "metrics.jsonl")
         checkpoints = stack.enter_context(_checkpoints(task, config, folder))
         interrupt = stack.enter_context(interrupt_on_signals())
         for observer in observers:
             stack.callback(observer.close)
             observer.initializing()
         thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="init"))
-        first_step, like, state = _restore_or_init(task, config, seed, plan, checkpoints, thread)
+        first_step, like, state = restore_or_init(task, config, seed, plan, checkpoints, thread)
         metrics_file.cut_back(first_step)
-        clock = Clock(folder)
+        clock = Clock(rows)
         clock.start(first_step)
         for observer in observers:
             observer.start(first_step, config.steps, count_parameters(like.params))
 
-        boundary = _Boundary(task, config, hyper, checkpoints, metrics_file, clock, observers)
+        boundary = _Boundary(task, config, hyper, checkpoints, metrics_file, clock, observers, plan)
         # One that had ended early, and was stopped before its result was written, has no more steps.
         spans = [] if boundary.ended else spans_of(first_step, config)
 
@@ -127,9 +131,10 @@ def fit(
         # A signal keeps 1 from happening: the state of chunk i is then at hand, and is saved after 4.
         # Where chunk i ends the training early, what 1 has begun is dropped: its copy is the last state.
         running: Chunk | None = None
-        step, last = first_step, None
+        step, last, interrupted = first_step, None, False
         for span in spans:
-            if interrupt.is_set() or boundary.ended:
+            interrupted = hosts().any(interrupt.is_set())
+            if interrupted or boundary.ended:
                 break
             finished, running = running, dispatch(span, next(batches))
             if finished is not None:
@@ -143,13 +148,21 @@ def fit(
         if step not in checkpoints.steps:
             checkpoints.save(step, reached, first=metrics_file.sync)
             checkpoints.wait()
-        params = gather(evaluation_params(reached))
+        params = plan.readable(evaluation_params(reached))
         best = checkpoints.best
-    return FitResult(params, step, interrupt.is_set(), best, first_step, clock.seconds)
+        interrupted = hosts().any(interrupted or interrupt.is_set())
+    return FitResult(params, step, interrupted, best, first_step, clock.seconds)
 
 
 def load_params(
-    task: "Task", config: TrainConfig, *, folder: Path, best: bool = False, count: int = 1
+    task: "Task",
+    config: TrainConfig,
+    *,
+    folder: Path,
+    best: bool = False,
+    count: int = 1,
+    mesh: jax.sharding.Mesh | None = None,
+    rules: Rules = REPLICATED,
 ) -> Any:
     """The parameters of a run's newest checkpoint, or of its best one, as `fit` would return them.
 
@@ -161,6 +174,8 @@ def load_params(
       folder: of the run.
       best: those of the best validation in place of the newest ones.
       count: of the checkpoints, newest or best ones, whose parameters' mean is returned.
+      mesh: of the devices that hold them, whatever it was in training; None for one.
+      rules: split them over the mesh.
 
     Raises:
       FileNotFoundError: the folder has no such checkpoint.
@@ -171,9 +186,8 @@ def load_params(
     """
     if not (folder / "checkpoints").is_dir():
         raise FileNotFoundError(f"{folder} holds no checkpoint")
-    plan = ShardingPlan(None, config)
     like = jax.eval_shape(functools.partial(initial_state, task, config), jax.random.key(0))
-    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=plan.replicated), like)
+    like = with_shardings(like, task, ShardingPlan(mesh, config, rules))
     with _checkpoints(task, config, folder, read_only=True) as checkpoints:
         if count > 1:
             steps = [step for step, _ in checkpoints.ranked] if best else checkpoints.steps[::-1]
@@ -209,7 +223,9 @@ class _Boundary:
         metrics: MetricsFile,
         clock: Clock,
         observers: Sequence[Observer],
+        plan: ShardingPlan,
     ) -> None:
+        self._plan = plan
         self._monitor, self._validation, self._config = task.monitor, Validation(task), config
         self._hyper = hyper
         self._checkpoints = checkpoints
@@ -235,8 +251,11 @@ class _Boundary:
         trained = train_row(chunk.end, metrics)
         self._write(trained)
         if chunk.snapshot is not None:
-            params = gather(evaluation_params(chunk.snapshot))
-            validated = self._validation.row(chunk.end, params, train_loss=trained["loss"], hyper=self._hyper)
+            params = self._plan.readable(evaluation_params(chunk.snapshot))
+            with self._plan.reading():
+                validated = self._validation.row(
+                    chunk.end, params, train_loss=trained["loss"], hyper=self._hyper
+                )
             self._write(validated)
             for observer in self._observers:
                 observer.snapshot(chunk.end, params)
@@ -245,8 +264,11 @@ class _Boundary:
             self.ended = self._stops()
 
     def _stops(self) -> bool:
-        rows = self._metrics.rows() if self._config.patience > 0 else []
-        return stop_step(rows, self._monitor, self._config) is not None
+        if self._config.patience == 0:
+            return False
+        return hosts().of_main(
+            lambda: stop_step(self._metrics.rows(), self._monitor, self._config) is not None
+        )
 
     def _write(self, row: Row) -> None:
         self._metrics.append(row)
@@ -258,34 +280,6 @@ class _Boundary:
 def _checkpoints(task: "Task", config: TrainConfig, folder: Path, *, read_only: bool = False) -> Checkpoints:
     mode = task.monitor[1]
     return Checkpoints(folder / "checkpoints", keep=config.keep, mode=mode, read_only=read_only)
-
-
-def _restore_or_init(
-    task: "Task",
-    config: TrainConfig,
-    seed: int,
-    plan: ShardingPlan,
-    checkpoints: Checkpoints,
-    thread: Executor,
-) -> tuple[int, TrainState, "Future[TrainState]"]:
-    """Returns the step to go on from, the shapes of the state, and the state, once it is made."""
-    make, key = functools.partial(initial_state, task, config), jax.random.key(seed)
-    like = jax.eval_shape(make, key, None)  # With all arguments, as below: it is traced once.
-    axes = task.logical_axes() if plan.splits and isinstance(task, NamesAxes) else None
-    shardings = plan.state(like, like.params, axes)
-    placed = jax.tree.map(
-        lambda x, own: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=own), like, shardings
-    )
-    if restored := checkpoints.restore(placed):
-        state: Future[TrainState] = Future()
-        state.set_result(restored[1])
-        return restored[0], placed, state
-    given = given_params(task)
-    if given is not None:
-        given = place_part(given, unmerged(shardings.params))
-    # Traced here, where JAX's settings are those of the caller; the thread compiles.
-    lowered = jax.jit(make, out_shardings=shardings).lower(key, given)
-    return 0, placed, thread.submit(lambda: lowered.compile()(key, given))
 
 
 def stacked_batches(task: "Task", span: Span) -> dict[str, np.ndarray]:

@@ -155,6 +155,12 @@ BAD_COMMANDS = {
     ),
     "an unknown sink": ("run toy --sinks printer", "invalid choice: 'printer'"),
     "no devices": ("run toy --devices 0", "--devices: '0' is not a whole number"),
+    "an unknown axis of a mesh": ("run toy --mesh date=2", "unknown axis 'date'; did you mean data?"),
+    "a mesh beyond the devices": (
+        "run toy --devices 1 --mesh data=2,model=2 --rules tensor",
+        "mesh data=2,model=2 needs 4 devices: --devices is 1; data and model must be smaller, data=1 fits",
+    ),
+    "unknown rules": ("run toy --rules fsdb", "unknown preset 'fsdb'; did you mean fsdp?"),
     "an unknown run": ("translate nothing text", "there is no run 'nothing' in runs"),
     "an unknown run to compare with": ("compare a b", "there is no run 'a' in runs"),
 }

@@ -66,6 +66,25 @@ def test_values_and_gradients_are_those_without(name: str) -> None:
     )
 
 
+def test_what_is_kept_by_name_is_not_computed_again() -> None:
+    config = LanguageModelConfig(**SMALL, layers=1)
+    products, found = {}, {}
+    for keeps in (None, "nothing", "dots_with_no_batch_dims", "dots", "everything"):
+        made = config if keeps is None else replace(config, remat=True, remat_keeps=keeps)
+        graph, params = nnx.split(LanguageModel(made, vocab=11, rngs=nnx.Rngs(0)))
+        slope = jax.grad(lambda params, graph=graph: cost(graph, params))
+        products[keeps] = str(jax.make_jaxpr(slope)(params)).count("dot_general[")
+        if keeps in (None, "dots_with_no_batch_dims"):
+            found[keeps] = jax.jit(slope)(params)
+    assert products["nothing"] > products["dots_with_no_batch_dims"] > products["dots"]
+    assert products["dots"] == products["everything"] == products[None]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), *found.values())
+    with pytest.raises(InputError, match=r"model\.remat_keeps is dots: it needs remat, which is False"):
+        replace(config, remat_keeps="dots")
+    with pytest.raises(InputError, match=r"model\.remat_keeps is 'dot': "):
+        replace(config, remat=True, remat_keeps="dot")
+
+
 def test_layers_that_read_those_below_are_refused() -> None:
     with pytest.raises(InputError, match=r"model\.remat is True: value_residual reads what the layers below"):
         LanguageModel(

@@ -75,7 +75,10 @@ def test_two_devices_train_as_one_and_the_same_each_time(tmp_path: Path) -> None
         command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "train.batch_size / train.accumulate is 1: 2 devices must divide it\n"
+    assert (
+        done.stdout
+        == "train.batch_size / train.accumulate is 1: data=2 of the mesh must divide it; data=1 fits\n"
+    )
 
 
 def test_a_mesh_without_the_axis_data_is_refused() -> None:

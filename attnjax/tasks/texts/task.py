@@ -41,7 +41,7 @@ class TextTask(ModelTask[Encoder]):
     Args:
       data: the texts.
       model: the shape of a model that is made from scratch. Of one that comes from elsewhere only `pooling`,
-        `dtype`, `param_dtype`, `implementation` and `remat` count.
+        `dtype`, `param_dtype`, `implementation`, `remat`, `remat_keeps` and `scan_layers` count.
       batch_size: of all hosts together.
       source: the folder of a pretrained model, or of a run of this task, for the shape and the tokenizer.
       folder: of a trained run, which has them itself.
@@ -89,6 +89,8 @@ class TextTask(ModelTask[Encoder]):
             param_dtype=model.param_dtype,
             implementation=model.implementation,
             remat=model.remat,
+            remat_keeps=model.remat_keeps,
+            scan_layers=model.scan_layers,
         )
         self.vocab, self._tokenizer = start.vocab, start.tokenizer
         require_positions(self.config, data.max_length, "the texts")

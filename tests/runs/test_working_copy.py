@@ -11,15 +11,15 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from attnjax.runs import storage
+from attnjax.runs import working_copy
 from tests.toy_runs import RUN, WHERE, held, result
 
 STORE = "memory://bucket/runs"
 COMMAND = """
 import sys
 from attnjax.cli import main
-from attnjax.runs import storage
-storage.PERIOD = 0.05
+from attnjax.runs import working_copy
+working_copy.PERIOD = 0.05
 sys.exit(main())
 """
 
@@ -38,7 +38,7 @@ def machine(monkeypatch, tmp_path):
     """Goes to a machine by name: each has copies of its own."""
 
     def go(name: str) -> None:
-        monkeypatch.setattr(storage, "user_cache", lambda: tmp_path / name)
+        monkeypatch.setattr(working_copy, "user_cache", lambda: tmp_path / name)
 
     go("a")
     return go
@@ -177,8 +177,8 @@ def test_what_cannot_be_sent_is_tried_again(store, machine, monkeypatch, tmp_pat
         put(self, here, there, **kwargs)
 
     monkeypatch.setattr(type(store), "put_file", failing)
-    monkeypatch.setattr(storage, "PERIOD", 0.01)
-    with storage.working_copy(STORE, notes.append) as folder:
+    monkeypatch.setattr(working_copy, "PERIOD", 0.01)
+    with working_copy.working_copy(STORE, notes.append) as folder:
         (folder / "some").write_text("thing")
         while not store.exists("/bucket/runs/some"):
             time.sleep(0.01)
@@ -199,14 +199,14 @@ def test_bad_places_are_one_line_before_any_work(attnjax, machine, tmp_path):
 
 
 def test_two_processes_of_a_machine_have_a_copy_each(store, machine):
-    with storage.working_copy(STORE, print) as one, storage.working_copy(STORE, print) as other:
+    with working_copy.working_copy(STORE, print) as one, working_copy.working_copy(STORE, print) as other:
         assert one != other
-    with storage.working_copy(STORE, print) as again:
+    with working_copy.working_copy(STORE, print) as again:
         assert again == one
 
 
 def test_a_name_that_says_tmp_is_no_file_under_way(store, machine):
-    with storage.working_copy(STORE, print) as folder:
+    with working_copy.working_copy(STORE, print) as folder:
         (folder / "tmp-1").mkdir()
         (folder / "tmp-1" / "config.json").write_text("{}")
     assert store.exists("/bucket/runs/tmp-1/config.json")

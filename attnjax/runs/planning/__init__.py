@@ -1,0 +1,1 @@
+"""Plans of trainings on devices that need not be there, made before anything runs."""

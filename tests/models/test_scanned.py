@@ -1,0 +1,137 @@
+"""Layers in one loop: the numbers of layers one by one, in a program that does not grow with their count."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from attnjax.config import InputError
+from attnjax.models import (
+    Encoder,
+    EncoderConfig,
+    LanguageModel,
+    LanguageModelConfig,
+    Transformer,
+    TransformerConfig,
+    VisionConfig,
+    VisionTransformer,
+)
+from attnjax.nn import Capture, Dropout, Taps
+from attnjax.nn.training import in_training
+from tests.daily import daily
+
+TOKENS = jax.random.randint(jax.random.key(2), (2, 7), 0, 11)
+LENGTHS = jnp.array([7, 4])
+WIDE: dict[str, Any] = {"dtype": "float64", "param_dtype": "float64"}
+SMALL: dict[str, Any] = {"dim": 8, "heads": 2, "hidden": 12}
+
+
+def language_model(**fields: Any) -> LanguageModel:
+    config = LanguageModelConfig(**{**SMALL, "layers": 3, **fields})
+    return LanguageModel(config, vocab=11, rngs=nnx.Rngs(0))
+
+
+def transformer(**fields: Any) -> Transformer:
+    config = TransformerConfig(**SMALL, encoder_layers=2, decoder_layers=2, **fields)
+    return Transformer(config, source_vocab=11, target_vocab=11, rngs=nnx.Rngs(0))
+
+
+def encoder(**fields: Any) -> Encoder:
+    config = EncoderConfig(**SMALL, layers=4, distinct_layers=2, head="labels", **fields)
+    return Encoder(config, vocab=11, rngs=nnx.Rngs(0))
+
+
+def vision(**fields: Any) -> VisionTransformer:
+    config = VisionConfig(**SMALL, layers=2, image=8, patch=4, labels=3, **fields)
+    return VisionTransformer(config, rngs=nnx.Rngs(0))
+
+
+MODELS: dict[str, Any] = {
+    "language model": (language_model, {}),
+    "alibi, remat": (language_model, {"positions": "alibi", "remat": True}),
+    "periods and a rest": (language_model, {"mechanism": "gla+softmax", "layers": 5}),
+    "losses, remat": (language_model, {"mechanism": "mixture_of_heads", "remat": True}),
+    "experts": (language_model, {"experts": 2, "convolution": 2}),
+    "transformer": (transformer, {"positions": "t5"}),
+    "transformer, remat": (transformer, {"remat": True}),
+    "encoder that shares": (encoder, {}),
+    "vision": (vision, {"layer_scale": 0.1}),
+}
+
+
+def logits_of(model: Any, **options: Any) -> jax.Array:
+    match model:
+        case Transformer():
+            return model(TOKENS, LENGTHS, TOKENS, **options).logits
+        case VisionTransformer():
+            return model(jnp.linspace(0, 1, 2 * 8 * 8 * 3).reshape(2, 8, 8, 3), **options).logits
+        case _:
+            return model(TOKENS, lengths=LENGTHS, **options).logits
+
+
+def cost(graph: Any, params: Any) -> tuple[jax.Array, jax.Array]:
+    """A sum over what a model gives in training, with what its layers leave; and the logits."""
+    with in_training() as losses:
+        logits = logits_of(nnx.merge(graph, params), dropout=Dropout(0.2, jax.random.key(3)))
+    return jnp.sum(jnp.sin(logits)) + sum(x * (i + 1) for i, x in enumerate(losses)), logits
+
+
+@pytest.mark.parametrize("name", daily(MODELS, ["periods and a rest", "losses, remat", "transformer"]))
+def test_logits_and_gradients_are_those_of_layers_one_by_one(name: str) -> None:
+    build, fields = MODELS[name]
+    with jax.enable_x64(True):
+        found = {}
+        for scan in (False, True):
+            graph, params = nnx.split(build(**fields, **WIDE, scan_layers=scan))
+            slope = jax.value_and_grad(lambda params, graph=graph: cost(graph, params), has_aux=True)
+            assert ("scan[" in str(jax.make_jaxpr(slope)(params)).replace(" ", "")) or not scan
+            found[scan] = jax.jit(slope)(params)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), found[True], found[False]
+        )
+
+
+def test_half_precision_too() -> None:
+    found = [
+        logits_of(language_model(dtype="bfloat16", scan_layers=scan), dropout=Dropout(0.2, jax.random.key(3)))
+        for scan in (False, True)
+    ]
+    np.testing.assert_allclose(*found, atol=0.05)
+
+
+def test_the_program_does_not_grow_with_the_layers() -> None:
+    def products(layers: int, scan: bool) -> int:
+        graph, params = nnx.split(nnx.eval_shape(lambda: language_model(layers=layers, scan_layers=scan)))
+        return str(jax.make_jaxpr(lambda params: logits_of(nnx.merge(graph, params)))(params)).count(
+            "dot_general["
+        )
+
+    assert products(8, True) == products(2, True) == products(1, False)
+    assert products(8, False) > 4 * products(1, False)
+
+
+def test_caches_and_captures_go_one_by_one() -> None:
+    model, plain = language_model(scan_layers=True), language_model()
+    for capture in (Capture(), Taps(("blocks.1.residual",))):
+        own, other = (m(TOKENS, capture=capture) for m in (model, plain))
+        jax.tree.map(np.testing.assert_array_equal, own, other)
+        assert own.weights or own.taps
+    cache = model(TOKENS, cache=model.init_cache(2, 8)).cache
+    assert cache is not None
+    assert cache.length.tolist() == [7, 7]
+
+
+def test_what_cannot_be_a_loop_is_refused() -> None:
+    with pytest.raises(InputError, match=r"model\.scan_layers is True: value_residual reads what the layers"):
+        language_model(mechanism="value_residual", scan_layers=True)
+    with pytest.raises(InputError, match=r"model\.scan_layers is True: it needs residual sum"):
+        replace(LanguageModelConfig(**SMALL), residual="attention", scan_layers=True)
+    with pytest.raises(InputError, match=r"model\.scan_layers is True: copy reads the weights"):
+        TransformerConfig(**SMALL, copy=True, scan_layers=True)
+    with pytest.raises(ValueError, match=r"model\.scan_layers is True: none of the 2 blocks repeats"):
+        logits_of(language_model(mechanism="gla+softmax", layers=2, scan_layers=True))
+    assert logits_of(language_model(layers=1, scan_layers=True)).shape == (2, 7, 11)
