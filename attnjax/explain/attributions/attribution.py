@@ -175,3 +175,7 @@ def require_fits(found: Method, question: Question) -> None:
                 f"{path}.weights" in sites,
                 f"method is {found.name!r}: it needs weights of attention, and {path} has none",
             )
+            require(
+                len(sites[f"{path}.weights"]) > 3,
+                f"method is {found.name!r}: it needs weights of pairs of tokens, and {path} has those of edges",
+            )

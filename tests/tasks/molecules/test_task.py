@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
 from attnjax.config import InputError
 from attnjax.data.molecules import files
@@ -16,7 +17,7 @@ from attnjax.data.molecules.config import MoleculeData
 from attnjax.data.molecules.molecule import Molecule, padded
 from attnjax.explain import ask, attribute
 from attnjax.explain.of_molecule import atom_scores
-from attnjax.models import GraphConfig
+from attnjax.models import GraphConfig, GraphModel
 from attnjax.tasks.molecules import task as of_task
 from attnjax.tasks.molecules.baselines import counted
 from attnjax.tasks.molecules.scores import deletion_score, without
@@ -157,6 +158,12 @@ def test_integrated_gradients_of_atoms_are_complete(task: MoleculeTask, trained:
     assert found.scores[0, 1] != 0
     with pytest.raises(InputError, match="method is 'rollout': the model pools by sum"):
         attribute("rollout", question)
+    config = GraphConfig(dim=8, heads=2, layers=1, node_features=3, labels=1, mechanism="gat")
+    of_edges = ask(GraphModel(config, rngs=nnx.Rngs(0)), jnp.ones((1, 3, 3)), edges=jnp.array([[[0], [1]]]))
+    with pytest.raises(
+        InputError, match=r"weights of pairs of tokens, and blocks\.0\.attention has those of"
+    ):
+        attribute("raw", of_edges)
 
 
 def test_taking_out_atoms_gives_the_molecule_that_is_left() -> None:
