@@ -177,5 +177,5 @@ def require_fits(found: Method, question: Question) -> None:
             )
             require(
                 len(sites[f"{path}.weights"]) > 3,
-                f"method is {found.name!r}: it needs weights of pairs of tokens, and {path} has those of edges",
+                f"method is {found.name!r}: it needs weights of pairs of tokens, {path} has some of edges",
             )
