@@ -28,7 +28,7 @@ class MoleculeData:
     holdout: float = 0.15
     """Share of the molecules held out for each part that you do not give."""
     split: Split = "scaffold"
-    """What is held out whole: the molecules of a ring system with its links, or each molecule by itself."""
+    """The unit that is held out whole: the molecules of one scaffold, or each molecule by itself."""
     smiles: str = "smiles"
     """The column with the SMILES; an .sdf file needs none."""
     value: str = "value"

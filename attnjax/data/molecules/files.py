@@ -1,4 +1,4 @@
-"""Measured molecules in files; what cannot be used is left out and named, with file and row."""
+"""MeasuredMolecules molecules in files; what cannot be used is left out and named, with file and row."""
 
 import math
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from attnjax.data.molecules.molecule import Molecule
 from attnjax.data.tables.files import read_table, require_columns
 
 
-class Measured(NamedTuple):
+class MeasuredMolecules(NamedTuple):
     """Molecules with the number and the place in a file of each.
 
     Attributes:
@@ -31,14 +31,14 @@ class Measured(NamedTuple):
     def __len__(self) -> int:
         return len(self.molecules)
 
-    def chosen(self, rows: np.ndarray) -> "Measured":
+    def chosen(self, rows: np.ndarray) -> "MeasuredMolecules":
         """Returns the molecules of these numbers."""
-        return Measured(
+        return MeasuredMolecules(
             [self.molecules[row] for row in rows], self.values[rows], [self.places[row] for row in rows]
         )
 
 
-def read_measured(file: Path, data: MoleculeData) -> tuple[Measured, list[str]]:
+def read_measured(file: Path, data: MoleculeData) -> tuple[MeasuredMolecules, list[str]]:
     """Returns the molecules of a file, and a line on each row that is left out.
 
     Raises:
@@ -58,7 +58,7 @@ def read_measured(file: Path, data: MoleculeData) -> tuple[Measured, list[str]]:
         values.append(float(text))
         places.append(place)
     require(len(molecules) > 0, f"{file}: no row can be used: {left_out[0] if left_out else 'it is empty'}")
-    return Measured(molecules, np.array(values), places), left_out
+    return MeasuredMolecules(molecules, np.array(values), places), left_out
 
 
 def _usable(smiles: str, text: str, data: MoleculeData) -> Molecule:

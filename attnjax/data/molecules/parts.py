@@ -7,13 +7,13 @@ import numpy as np
 
 from attnjax.config import require
 from attnjax.data.molecules.config import MoleculeData
-from attnjax.data.molecules.files import Measured, read_measured
+from attnjax.data.molecules.files import MeasuredMolecules, read_measured
 from attnjax.data.molecules.molecule import Molecule
 
 PARTS = ("train", "validation", "test")
 
 
-class Parts(NamedTuple):
+class MoleculeParts(NamedTuple):
     """Molecules by part, and a line on each row that is in none.
 
     Attributes:
@@ -22,12 +22,12 @@ class Parts(NamedTuple):
       repeated: rows of training whose molecule another given part has too.
     """
 
-    parts: dict[str, Measured]
+    parts: dict[str, MeasuredMolecules]
     unusable: list[str]
     repeated: list[str]
 
 
-def molecule_parts(data: MoleculeData) -> Parts:
+def molecule_parts(data: MoleculeData) -> MoleculeParts:
     """Returns the molecules of each part; those without a file are held out of training.
 
     A molecule that is given for a test, or for validation, is left out of training.
@@ -52,14 +52,14 @@ def molecule_parts(data: MoleculeData) -> Parts:
         given |= _held_out(given["train"], data, missing)
     for part, measured in given.items():
         require(len(measured) > 0, f"data.{part} has no molecule: expected more of them in data.train")
-    return Parts({part: given[part] for part in PARTS}, unusable, repeated)
+    return MoleculeParts({part: given[part] for part in PARTS}, unusable, repeated)
 
 
 def _identity(molecule: Molecule) -> str:
     return molecule.identity or molecule.smiles
 
 
-def _apart(measured: Measured, taken: dict[str, str]) -> tuple[Measured, list[str]]:
+def _apart(measured: MeasuredMolecules, taken: dict[str, str]) -> tuple[MeasuredMolecules, list[str]]:
     names = [_identity(molecule) for molecule in measured.molecules]
     lines = [
         f"{place}: {molecule.smiles!r} is in data.{taken[name]} too"
@@ -69,7 +69,9 @@ def _apart(measured: Measured, taken: dict[str, str]) -> tuple[Measured, list[st
     return measured.chosen(np.flatnonzero([name not in taken for name in names])), lines
 
 
-def _held_out(measured: Measured, data: MoleculeData, missing: list[str]) -> dict[str, Measured]:
+def _held_out(
+    measured: MeasuredMolecules, data: MoleculeData, missing: list[str]
+) -> dict[str, MeasuredMolecules]:
     """Returns the parts, in which groups stay together; a group too large for them is trained on."""
     names = [
         molecule.scaffold if data.split == "scaffold" and molecule.scaffold else _identity(molecule)

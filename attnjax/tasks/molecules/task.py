@@ -15,9 +15,9 @@ from jaxtyping import Array, Float
 
 from attnjax.data.molecules.chemistry import molecule_of
 from attnjax.data.molecules.config import MoleculeData
-from attnjax.data.molecules.files import Measured
+from attnjax.data.molecules.files import MeasuredMolecules
 from attnjax.data.molecules.molecule import BOND_FEATURES, FEATURES, Molecule, padded
-from attnjax.data.molecules.parts import Parts, molecule_parts
+from attnjax.data.molecules.parts import MoleculeParts, molecule_parts
 from attnjax.data.pipeline import Batches
 from attnjax.data.scikit_learn import has_boosting
 from attnjax.mechanisms import read
@@ -187,7 +187,7 @@ class MoleculeTask(ModelTask[GraphModel]):
         return self._arrays("validation")
 
     @cached_property
-    def _read(self) -> Parts:
+    def _read(self) -> MoleculeParts:
         return molecule_parts(self._data)
 
     @cached_property
@@ -195,7 +195,7 @@ class MoleculeTask(ModelTask[GraphModel]):
         return Batches(self._arrays("train"), self._batch_size, self._data.seed)
 
     def _arrays(self, part: str) -> Arrays:
-        measured: Measured = self._read.parts[part]
+        measured: MeasuredMolecules = self._read.parts[part]
         values = ((measured.values - self.mean) / self.scale).astype(np.float32)
         return padded(measured.molecules) | {"values": values}
 

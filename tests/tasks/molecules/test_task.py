@@ -89,7 +89,7 @@ def test_the_loss_is_of_standardised_numbers_and_padding_does_not_matter(
     other["bonds"][short, 2 * (batch["lengths"][short] - 1) :] = 7
     np.testing.assert_allclose(loss(trained, other)[0], value, rtol=1e-5)
     other["bonds"][short, 0] = 7
-    assert abs(loss(trained, other)[0] - value) > 1e-4
+    assert abs(loss(trained, other)[0] - value) > 1e-3 * value
 
 
 def test_it_learns_what_counts_cannot_tell_and_says_which_atoms(
