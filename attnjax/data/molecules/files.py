@@ -1,4 +1,4 @@
-"""MeasuredMolecules molecules in files; what cannot be used is left out and named, with file and row."""
+"""Measured molecules in files; what cannot be used is left out and named, with file and row."""
 
 import math
 from collections.abc import Iterator
