@@ -1,4 +1,4 @@
-"""The function that computes attention where a mesh splits sequences. Its results: tests/train/test_meshes.py."""
+"""The function that computes attention where a mesh splits sequences; its results: test_meshes.py."""
 
 import jax
 import jax.numpy as jnp
