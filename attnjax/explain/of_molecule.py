@@ -39,14 +39,15 @@ def atom_scores(model: GraphModel, arrays: Mapping[str, np.ndarray]) -> dict[str
     """
     given = {name: jnp.asarray(array) for name, array in arrays.items()}
     edges, atoms = given["edges"], given["atoms"].shape[1]
-    held = {} if model.config.edge_features is None else {"edge_features": given["bonds"]}
+    held: dict[str, Any] = {} if model.config.edge_features is None else {"edge_features": given["bonds"]}
     question = ask(model, given["atoms"], edges=edges, lengths=given["lengths"], **held)
     vectors, present = question.vectors(), question.present[..., None]
     mean = jnp.where(present, vectors, 0).sum((0, 1)) / present.sum()
     start = jnp.broadcast_to(mean, vectors.shape)
     scores = attribute("integrated_gradients", question, baseline=start, steps=STEPS).scores
     found = {"integrated gradients": np.asarray(scores)}
-    weights = model(*question.inputs, **question.options, capture=Capture()).weights
+    options: dict[str, Any] = dict(question.options)
+    weights = model(*question.inputs, **options, capture=Capture()).weights
     of_edges = [w.mean(1) for w in weights.values() if w.ndim == 3]
     if of_edges:
         sources = jnp.where(edges[:, 0] >= 0, edges[:, 0], atoms)

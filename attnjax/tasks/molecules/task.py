@@ -202,9 +202,10 @@ class MoleculeTask(ModelTask[GraphModel]):
     def _alone(self, params: Params, arrays: Arrays) -> Float[np.ndarray, "n V"]:
         """Returns what each molecule loses when one atom is taken out; 0 for its only one."""
         whole = self.values(params, arrays)
-        alone = np.zeros(arrays["atoms"].shape[:2])
-        for atom in range(alone.shape[1]):
-            kept = np.broadcast_to(np.arange(alone.shape[1]) != atom, alone.shape)
+        rows, atoms = arrays["atoms"].shape[:2]
+        alone = np.zeros((rows, atoms))
+        for atom in range(atoms):
+            kept = np.broadcast_to(np.arange(atoms) != atom, (rows, atoms))
             alone[:, atom] = whole - self.values(params, without(arrays, kept))
         return np.where(arrays["lengths"][:, None] > 1, alone, 0)
 
