@@ -9,8 +9,8 @@
     attnjax run negation
     attnjax sweep sentiment_sizes
 
-An encoder of word pieces, learned from the sentences of training, pools its tokens by attention (Lin et al.,
-2017). `sentiment` reads 10,566 sentences of film reviews (vaderSentiment; Hutto & Gilbert, 2014), whose label
+An encoder of pieces of words, learned from the sentences of training, pools its tokens by attention (Lin et
+al., 2017). `sentiment` reads 10,566 sentences of film reviews (vaderSentiment; Hutto & Gilbert, 2014), whose label
 is the sign of their mean human rating; or texts of your own: TSV, CSV, Parquet, JSON lines, folders.
 `negation` reads sentences of a grammar in which one clause has an opinion, which may be negated there; which
 words decide is known, and the best possible score is 100 %.
@@ -64,7 +64,7 @@ class Sentiment:
     """Labels of texts by an encoder from scratch: whether a film was liked, or labels of your own."""
 
     model: EncoderConfig = EncoderConfig(
-        dim=64, heads=4, layers=2, hidden=128, max_length=64, pooling="self_attentive_pooling"
+        dim=64, heads=4, layers=1, hidden=128, max_length=64, pooling="self_attentive_pooling"
     )
     data: LabelledData = LabelledData(train=FILM, vocab_size=4000, masked=0.15)
     train: TrainConfig = TrainConfig(

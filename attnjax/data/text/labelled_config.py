@@ -32,9 +32,9 @@ class LabelledData:
     label_column: str = "label"
     """The name of the labels there."""
     tokenizer: Path | None = None
-    """A tokenizer.json, or the folder of one; None: that of train.init_from, or word pieces to be learned."""
+    """A tokenizer.json, or the folder of one; None: that of train.init_from, or one to be learned."""
     vocab_size: int = 8000
-    """Word pieces to learn of the texts of training, where no tokenizer is given."""
+    """Pieces of words to learn of the texts of training, where no tokenizer is given."""
     max_length: int = 64
     """Tokens of a text, with the marks around it; what is longer is cut off."""
     masked: float = 0.0

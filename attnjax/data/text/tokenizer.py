@@ -20,7 +20,7 @@ PAD, BOS, EOS, UNK = range(4)
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
 MASK = "[MASK]"
 MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", MASK)
-"""The special tokens of word pieces, by their ids."""
+"""The special tokens of pieces that are learned for an encoder, by their ids."""
 NO_CHARACTER = "\ufdd0"
 """A code point that Unicode keeps free of characters for good."""
 WORD = re.compile("▁?[^▁]+|▁")
@@ -229,17 +229,18 @@ class PretrainedTokenizer:
 
     @classmethod
     def learned(cls, texts: Iterable[str], vocab_size: int) -> "PretrainedTokenizer":
-        """Returns one of word pieces in small letters, as BERT's is, that are learned from texts.
+        """Returns one of pieces of words in small letters, with the marks of BERT's, learned from texts.
 
-        >>> PretrainedTokenizer.learned(["good film"] * 2, 40).encode("a Film", special=False)[0]
-        1
+        >>> PretrainedTokenizer.learned(["good film"] * 2, 40).names([2, 3])
+        ['[CLS]', '[SEP]']
         """
-        inner = tokenizers.Tokenizer(models.WordPiece(unk_token=MARKS[1]))
+        inner = tokenizers.Tokenizer(models.BPE(unk_token=MARKS[1]))  # WordPiece's trainer follows hashes.
         inner.normalizer = normalizers.BertNormalizer()
-        inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        inner.decoder = decoders.WordPiece()
+        cuts = [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()]
+        inner.pre_tokenizer = pre_tokenizers.Sequence(cuts)
+        inner.decoder = decoders.Metaspace()
         options: dict[str, Any] = {"special_tokens": [*MARKS], "show_progress": False}
-        inner.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=vocab_size, **options))
+        inner.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=vocab_size, **options))
         inner.post_processor = processors.BertProcessing((MARKS[3], 3), (MARKS[2], 2))
         return cls(inner)
 

@@ -122,7 +122,7 @@ def test_a_saved_task_answers_without_the_data_and_the_source(
     np.testing.assert_allclose(np.linalg.norm(again.sentence_encoder(params)(texts), axis=1), 1, rtol=1e-5)
 
 
-def test_without_a_tokenizer_word_pieces_are_learned_and_some_are_masked_anew_at_each_step(
+def test_without_a_tokenizer_pieces_are_learned_and_some_are_masked_anew_at_each_step(
     place: Path, tmp_path: Path
 ) -> None:
     given = data(place, tokenizer=None, vocab_size=60, masked=0.3)
