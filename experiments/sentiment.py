@@ -10,8 +10,8 @@
     attnjax sweep sentiment_sizes
 
 An encoder of pieces of words, learned from the sentences of training, pools its tokens by attention (Lin et
-al., 2017). `sentiment` reads 10,566 sentences of film reviews (vaderSentiment; Hutto & Gilbert, 2014), whose label
-is the sign of their mean human rating; or texts of your own: TSV, CSV, Parquet, JSON lines, folders.
+al., 2017). `sentiment` reads 10,566 sentences of film reviews (vaderSentiment; Hutto & Gilbert, 2014), whose
+label is the sign of their mean human rating; or texts of your own: TSV, CSV, Parquet, JSON lines, folders.
 `negation` reads sentences of a grammar in which one clause has an opinion, which may be negated there; which
 words decide is known, and the best possible score is 100 %.
 
