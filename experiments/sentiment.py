@@ -51,7 +51,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "integrated_gradients": {"steps": 16, "baseline": True},
 }
 """Attributions, with their options; a baseline that is True is the mask token."""
-DRAWN = 3
+LONGEST = 24
+"""Tokens of a text that is explained: the search for the best order grows with their square."""
+DRAWN = 4
 """Texts in the picture."""
 TOLD = 4096
 """Sentences of the grammar that its baselines learn from."""
@@ -78,7 +80,7 @@ class Sentiment:
         dropout=0.3,
     )
     explained: int = 32
-    """Texts of the test whose label is explained, for the rows of attributions; 0: there are none."""
+    """Texts of the test, of up to 24 tokens, whose label is explained for the rows of attributions; 0: none."""
     seed: int = 0
     """Decides the initial parameters and the dropout; the data has a seed of its own."""
 
@@ -144,8 +146,11 @@ def attributed(model: Any, test: Any, tokenizer: Any, *, count: int) -> Any:
     from attnjax.data.text.tokenizer import MASK
     from attnjax.tasks.texts.task import Account
 
-    places = np.linspace(0, len(test["labels"]) - 1, min(count, len(test["labels"]))).astype(int)
+    places = np.flatnonzero((test["lengths"] <= LONGEST) & (test["lengths"] > 3))[:count]
+    if not len(places):
+        return Account({})
     chosen = {name: values[places] for name, values in test.items()}
+    chosen["tokens"] = chosen["tokens"][:, :LONGEST]
     protected = np.isin(chosen["tokens"], tokenizer.marks)
     rows, maps = _orders(model, chosen, protected, tokenizer.id(MASK))
     scores = maps["integrated_gradients"].scores if "integrated_gradients" in maps else ()
@@ -212,7 +217,7 @@ def _orders(
         protected=protected,
         baseline=None if mask is None else jnp.int32(mask),
         orders=5,
-        beam=2,
+        beam=1,
     )
     return {f"order by {row}" if row in maps else row: own for row, own in found.table.items()}, maps
 
