@@ -80,7 +80,7 @@ class Sentiment:
         dropout=0.3,
     )
     explained: int = 32
-    """Texts of the test, of up to 24 tokens, whose label is explained for the rows of attributions; 0: none."""
+    """Texts of the test, of up to 24 tokens, whose label is explained, for rows of attributions; 0: none."""
     seed: int = 0
     """Decides the initial parameters and the dropout; the data has a seed of its own."""
 
