@@ -198,11 +198,16 @@ def _orders(
     import jax.numpy as jnp
 
     from attnjax.config import InputError
-    from attnjax.explain import Target, ask, attribute
+    from attnjax.explain import Attribution, Target, ask, attribute
     from attnjax.explain.faithfulness import faithfulness
+    from attnjax.nn import Capture
 
-    question = ask(model, jnp.asarray(test["tokens"]), lengths=jnp.asarray(test["lengths"]))
-    maps = {}
+    tokens, lengths = jnp.asarray(test["tokens"]), jnp.asarray(test["lengths"])
+    question = ask(model, tokens, lengths=lengths)
+    maps: dict[str, Any] = {}
+    weights = model(tokens, lengths=lengths, capture=Capture()).weights
+    if "pool" in weights:
+        maps["pooling"] = Attribution(weights["pool"].mean((1, 2)), question.present)
     for name, options in METHODS.items():
         given = {key: mask if key == "baseline" else value for key, value in options.items()}
         try:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -196,11 +196,10 @@ class TextTask(ModelTask[Encoder]):
 
     def reader(self, params: Params) -> TextModel:
         """Returns the encoder with the way from a text to its tokens, and to their names."""
-        encode, names = self._tokenizer.encode, self._tokenizer.names
-        most = self._data.max_length
-        return TextModel(
-            self.model(params), lambda text: encode(text)[:most], self._tokenizer.decode, eos=(), names=names
-        )
+        model: Any = self.model(params)
+        names, most = self._tokenizer.names, self._data.max_length
+        encode = lambda text: self._tokenizer.rows([text], most)[0]  # noqa: E731
+        return TextModel(model, encode, self._tokenizer.decode, eos=(), names=names)
 
     def sentence_encoder(self, params: Params) -> SentenceEncoder:
         """Returns the encoder that gives the vector which the head reads."""

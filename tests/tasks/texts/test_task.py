@@ -13,6 +13,7 @@ from attnjax.config import InputError
 from attnjax.data.text.labelled import Labelled, labelled_parts
 from attnjax.data.text.labelled_config import LabelledData
 from attnjax.data.text.labelled_files import read_rows
+from attnjax.explain.of_text import explained
 from attnjax.models import EncoderConfig
 from attnjax.pretrained import from_pretrained
 from attnjax.tasks.beginning import flat
@@ -153,7 +154,8 @@ def test_the_final_table_has_calibration_the_account_and_a_picture(place: Path, 
         assert len(test["labels"]) == len(test["tokens"])
         return Account({"own": {"n": 1.0}}, [[("good", 0.5), ("film", -0.2)]])
 
-    task = TextTask(data(place, tokenizer=None, vocab_size=60), MODEL, batch_size=8, account=account)
+    model = replace(MODEL, pooling="self_attentive_pooling")
+    task = TextTask(data(place, tokenizer=None, vocab_size=60), model, batch_size=8, account=account)
     params = jax.jit(task.init)(jax.random.key(0))
     found = task.evaluate(params, tmp_path)
     assert found.metrics["own"] == {"n": 1.0}
@@ -164,6 +166,11 @@ def test_the_final_table_has_calibration_the_account_and_a_picture(place: Path, 
     reader = task.reader(params)
     assert reader.names is not None
     assert reader.names(reader.encode("good"))[0] == "[CLS]"
+    shown = explained(reader, "good film", methods=("occlusion",))
+    sizes = {one.name: np.shape(one.weights) for one in shown.maps}
+    tokens = len(reader.encode("good film"))
+    assert sizes == {"blocks.0.attention": (2, tokens, tokens), "pool": (2, 1, tokens)}
+    assert [len(one.scores) for one in shown.saliencies] == [tokens]
 
 
 def test_texts_of_training_that_are_scored_come_from_all_over_a_sorted_file(
