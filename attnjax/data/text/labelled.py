@@ -9,7 +9,7 @@ import numpy as np
 
 from attnjax.config import InputError, require
 from attnjax.data.text.labelled_config import LabelledData
-from attnjax.data.text.labelled_files import Row, read_rows, refuse
+from attnjax.data.text.labelled_files import LabelledRow, read_rows, refuse
 
 PARTS = ("train", "validation", "test")
 
@@ -22,13 +22,13 @@ class Labelled(NamedTuple):
     places: list[str]
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> "Labelled":
+    def of(cls, rows: Sequence[LabelledRow]) -> "Labelled":
         """Returns these rows."""
         return cls(*map(list, zip(*rows, strict=True))) if rows else cls([], [], [])
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[LabelledRow]:
         """Returns the rows."""
-        return [Row(*row) for row in zip(*self, strict=True)]
+        return [LabelledRow(*row) for row in zip(*self, strict=True)]
 
 
 def labelled_parts(data: LabelledData) -> dict[str, Labelled]:

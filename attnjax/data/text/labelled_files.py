@@ -14,7 +14,7 @@ SHOWN = 10
 """Rows that an error names."""
 
 
-class Row(NamedTuple):
+class LabelledRow(NamedTuple):
     """A text with its label, and the file and row that it is from."""
 
     text: str
@@ -22,7 +22,7 @@ class Row(NamedTuple):
     place: str
 
 
-def read_rows(file: Path, text: str, label: str) -> list[Row]:
+def read_rows(file: Path, text: str, label: str) -> list[LabelledRow]:
     """Returns the texts of a file, or of a folder.
 
     Args:
@@ -45,7 +45,7 @@ def read_rows(file: Path, text: str, label: str) -> list[Row]:
     else:
         found = list(_of_tsv(file))
     refuse([row for row in found if isinstance(row, str)], len(found))
-    return [row for row in found if isinstance(row, Row)]
+    return [row for row in found if isinstance(row, LabelledRow)]
 
 
 def refuse(malformed: Sequence[str], count: int | None = None) -> None:
@@ -61,16 +61,16 @@ def refuse(malformed: Sequence[str], count: int | None = None) -> None:
         raise InputError(of + "; ".join(malformed[:SHOWN]) + more)
 
 
-def _of_tsv(file: Path) -> Iterator[Row | str]:
+def _of_tsv(file: Path) -> Iterator[LabelledRow | str]:
     for pair in parallel_text(file, group=""):
         if isinstance(pair, str):
             named = pair.replace("source<TAB>target", "text<TAB>label")
             yield named.replace("the target text", "the label").replace("the source text", "the text")
         else:
-            yield Row(pair.source, pair.target, pair.place)
+            yield LabelledRow(pair.source, pair.target, pair.place)
 
 
-def _of_table(file: Path, text: str, label: str) -> Iterator[Row | str]:
+def _of_table(file: Path, text: str, label: str) -> Iterator[LabelledRow | str]:
     table = read_table(file)
     require_columns(table, (text,), "data.text_column")
     require_columns(table, (label,), "data.label_column")
@@ -79,7 +79,7 @@ def _of_table(file: Path, text: str, label: str) -> Iterator[Row | str]:
         yield _row(own, other, table.place(row))
 
 
-def _of_json_lines(file: Path, text: str, label: str) -> Iterator[Row | str]:
+def _of_json_lines(file: Path, text: str, label: str) -> Iterator[LabelledRow | str]:
     for number, line in enumerate(lines_of(file), 1):
         place = f"{file}:{number}"
         if not line.strip():
@@ -102,7 +102,7 @@ def _of_json_lines(file: Path, text: str, label: str) -> Iterator[Row | str]:
             yield _row(" ".join(record[text].split()), str(record[label]).strip(), place)
 
 
-def _of_folder(folder: Path) -> Iterator[Row | str]:
+def _of_folder(folder: Path) -> Iterator[LabelledRow | str]:
     files = [file for own in sorted(folder.iterdir()) if own.is_dir() for file in sorted(own.rglob("*.txt"))]
     require(
         len(files) > 0,
@@ -117,7 +117,7 @@ def _of_folder(folder: Path) -> Iterator[Row | str]:
         yield _row(" ".join(text.split()), file.relative_to(folder).parts[0], str(file))
 
 
-def _row(text: str, label: str, place: str) -> Row | str:
+def _row(text: str, label: str, place: str) -> LabelledRow | str:
     if not text or not label:
         return f"{place}: the {'label' if text else 'text'} is empty"
-    return Row(text, label, place)
+    return LabelledRow(text, label, place)

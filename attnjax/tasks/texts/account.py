@@ -1,4 +1,4 @@
-"""What is found out of a trained model of texts: rows of the final table, and a picture."""
+"""Findings about a trained model of texts: rows of the final table, and a picture."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
