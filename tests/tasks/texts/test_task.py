@@ -19,6 +19,7 @@ from attnjax.pretrained import from_pretrained
 from attnjax.tasks.beginning import flat
 from attnjax.tasks.texts.account import Account
 from attnjax.tasks.texts.baselines import text_baselines
+from attnjax.tasks.texts.scores import shares_score
 from attnjax.tasks.texts.task import TextTask
 from tests.pretrained.tiny import labelled, tiny_bert
 
@@ -223,3 +224,10 @@ def test_bad_input_is_one_line(
         TextTask(data(place, **changes), MODEL, batch_size=8).notes  # noqa: B018
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_constant_probability_is_calibrated_in_whatever_order_the_labels_stand() -> None:
+    labels = np.repeat([0, 1], 50)
+    scores = shares_score(labels, np.tile([0.5, 0.5], (100, 1)))
+    assert scores["calibration error"] == pytest.approx(0, abs=1e-9)
+    assert scores["macro F1 %"] == pytest.approx(100 / 3)
