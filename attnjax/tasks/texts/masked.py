@@ -11,7 +11,7 @@ from attnjax.tasks.base import Arrays
 def masked(
     batch: Arrays,
     share: float,
-    mask: int | None,
+    mask: int,
     marks: Sequence[int],
     batch_size: int,
     rng: np.random.Generator,

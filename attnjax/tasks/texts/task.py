@@ -127,7 +127,7 @@ class TextTask(ModelTask[Encoder]):
     def batch(self, step: int) -> Arrays:
         """Returns this host's "tokens" [B, T], "lengths" [B] and "labels" [B] of a step."""
         batch = self._batches[step]
-        if not self._data.masked:
+        if not self._data.masked or self._mask is None:
             return batch
         rng = np.random.default_rng([self._data.seed, 23, step])
         return masked(batch, self._data.masked, self._mask, self._tokenizer.marks, self._batch_size, rng)
