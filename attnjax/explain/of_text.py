@@ -68,13 +68,18 @@ def explained(
       InputError: The text has no tokens, or too many; there is no such layer or head; the model has no
         attention weights.
     """
+    if isinstance(reader, TextModel) and isinstance(model := reader.model, Encoder):
+        reader = Reader(model, reader.encode, named(reader.names, reader.decode))
     ids = list(reader.encode(text))
     require(len(ids) > 0, f"the input {text!r} has no tokens")
     capture = Capture() if capture is None else capture
     try:
         if isinstance(reader, Reader):
             names = reader.names(ids)
-            maps = _maps(_weights(reader.model, (ids,), capture), capture, {"": (names, names)})
+            weights = _weights(reader.model, (ids,), capture)
+            vectors = weights["pool"].shape[2] if "pool" in weights else 0
+            sides = {"pool": ([f"vector {i + 1}" for i in range(vectors)], names), "": (names, names)}
+            maps = _maps(weights, capture, sides)
             scored = _scored(question_of(reader.model, ids, (), None), names, methods, notify)
             return Explanation(text, maps, scored, subtitle=subtitle)
         return _written(reader, text, ids, max_tokens, capture, methods, subtitle, notify)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import decoders, models, pre_tokenizers, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from attnjax.config import InputError
 from attnjax.data.text.characters import CharacterTable
@@ -18,8 +18,9 @@ from attnjax.data.text.rows import Rows
 
 PAD, BOS, EOS, UNK = range(4)
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
-
-
+MASK = "[MASK]"
+MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", MASK)
+"""The special tokens of pieces that are learned for an encoder, by their ids."""
 NO_CHARACTER = "\ufdd0"
 """A code point that Unicode keeps free of characters for good."""
 WORD = re.compile("▁?[^▁]+|▁")
@@ -213,22 +214,35 @@ def _composed(text: str) -> str:
 
 
 class PretrainedTokenizer:
-    """The tokenizer of a pretrained model, by its tokenizer.json.
+    """The tokenizer of a pretrained model, by the path of its tokenizer.json, or a new one.
 
     It neither pads nor cuts off, whatever the file says that batches of texts once were made to be.
-
-    Args:
-      path: of the file.
 
     Raises:
       InputError: The file is missing or another.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._inner = _read(path)
-        # A file may say that every text is cut off, or filled up, to some length: callers say that here.
+    def __init__(self, path: Path | tokenizers.Tokenizer) -> None:
+        self._inner = _read(path) if isinstance(path, Path) else path
         self._inner.no_padding()
         self._inner.no_truncation()
+
+    @classmethod
+    def learned(cls, texts: Iterable[str], vocab_size: int) -> "PretrainedTokenizer":
+        """Returns one of pieces of words in small letters, with the marks of BERT's, learned from texts.
+
+        >>> PretrainedTokenizer.learned(["good film"] * 2, 40).names([2, 3])
+        ['[CLS]', '[SEP]']
+        """
+        inner = tokenizers.Tokenizer(models.BPE(unk_token=MARKS[1]))  # WordPiece's trainer follows hashes.
+        inner.normalizer = normalizers.BertNormalizer()
+        cuts = [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()]
+        inner.pre_tokenizer = pre_tokenizers.Sequence(cuts)
+        inner.decoder = decoders.Metaspace()
+        options: dict[str, Any] = {"special_tokens": [*MARKS], "show_progress": False}
+        inner.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=vocab_size, **options))
+        inner.post_processor = processors.BertProcessing((MARKS[3], 3), (MARKS[2], 2))
+        return cls(inner)
 
     @property
     def size(self) -> int:
@@ -237,13 +251,11 @@ class PretrainedTokenizer:
 
     def rows(self, texts: Sequence[str], most: int | None = None) -> list[list[int]]:
         """Returns the ids of each text, with the marks around it; no more than `most`, the marks included."""
-        if most is None:
-            self._inner.no_truncation()
-        else:
+        if most is not None:
             self._inner.enable_truncation(most)
-        found = self._inner.encode_batch(list(texts))
+        found = [encoding.ids for encoding in self._inner.encode_batch(list(texts))]
         self._inner.no_truncation()
-        return [encoding.ids for encoding in found]
+        return found
 
     def save(self, path: Path) -> None:
         """Writes one JSON file, as it was read but for lengths."""
@@ -268,6 +280,11 @@ class PretrainedTokenizer:
         text = self._inner.decode([number], skip_special_tokens=False)
         # Bytes that are a part of a character have no text of their own.
         return text if text and "\ufffd" not in text else own
+
+    @property
+    def marks(self) -> list[int]:
+        """The ids of special tokens."""
+        return [i for i, token in self._inner.get_added_tokens_decoder().items() if token.special]
 
     def id(self, token: str) -> int | None:
         """Returns the id of a token; None where there is no such."""

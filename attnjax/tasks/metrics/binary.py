@@ -67,7 +67,9 @@ def average_precision(scores: Float[np.ndarray, " n"], right: Bool[np.ndarray, "
     return float((np.diff(hits, prepend=0) / total * hits / chosen).sum())
 
 
-def calibration_error(shares: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"]) -> float:
+def calibration_error(
+    shares: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"] | Float[np.ndarray, " n"]
+) -> float:
     """Returns the mean distance of probability and frequency over ten groups of neighbouring probabilities.
 
     Groups are as even as can be; it is the expected calibration error with bins of equal mass.

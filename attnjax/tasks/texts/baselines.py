@@ -21,7 +21,7 @@ LEAST_TEXTS = 2
 def text_baselines(
     texts: Mapping[str, Sequence[str]], labels: Mapping[str, np.ndarray], *, classes: bool
 ) -> dict[str, np.ndarray]:
-    """Returns by name what each baseline gives for the test texts.
+    """Returns by name what each baseline gives for the test texts: probabilities [n, L], or numbers [n].
 
     Args:
       texts: of the parts "train" and "test".
@@ -29,11 +29,11 @@ def text_baselines(
       classes: True for classes.
     """
     count, train = len(texts["test"]), labels["train"]
-    constant = np.bincount(train).argmax() if classes else train.mean()
+    constant = np.bincount(train, minlength=int(train.max()) + 1) / len(train) if classes else train.mean()
     words = _weighed(texts["train"], train, texts["test"], classes=classes)
     kind = "logistic regression" if classes else "ridge regression"
     return {
-        "commonest label" if classes else "mean label": np.full(count, constant),
+        "commonest label" if classes else "mean label": np.repeat(constant[None], count, axis=0),
         f"TF-IDF, {kind}": words,
     }
 
@@ -50,8 +50,9 @@ def terms(text: str) -> list[str]:
 
 
 def _weighed(train: Sequence[str], labels: np.ndarray, test: Sequence[str], *, classes: bool) -> np.ndarray:
-    """Returns labels by softmax or ridge regression on TF-IDF vectors of length 1."""
+    """Returns probabilities or numbers by softmax or ridge regression on TF-IDF vectors of length 1."""
     from scipy import sparse
+    from scipy.special import softmax
 
     counted = [Counter(terms(text)) for text in train]
     spread = Counter(term for own in counted for term in own)
@@ -73,4 +74,4 @@ def _weighed(train: Sequence[str], labels: np.ndarray, test: Sequence[str], *, c
     wanted = np.eye(width)[labels] if classes else ((labels - mean) / scale)[:, None]
     kernel, bias = linear_fit(x, wanted, classes=classes)
     given = unseen @ kernel + bias
-    return given.argmax(axis=1) if classes else given[:, 0] * scale + mean
+    return softmax(given, axis=1) if classes else given[:, 0] * scale + mean

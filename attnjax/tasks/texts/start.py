@@ -1,10 +1,11 @@
-"""The start of a model of texts: a pretrained folder, a run, or nothing but a tokenizer."""
+"""The start of a model of texts: a pretrained folder, a run, a tokenizer, or the texts alone."""
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnjax.config import InputError, require
+from attnjax.config import InputError
 from attnjax.data.text.labelled_config import LabelledData
 from attnjax.data.text.tokenizer import PretrainedTokenizer
 from attnjax.experiment.serialize import decode
@@ -25,23 +26,25 @@ class TextStart:
     tokenizer: PretrainedTokenizer
 
 
-def text_start(data: LabelledData, model: EncoderConfig, source: Path | None) -> TextStart:
+def text_start(
+    data: LabelledData, model: EncoderConfig, source: Path | None, texts: Callable[[], Sequence[str]]
+) -> TextStart:
     """Returns what a saved run, a pretrained folder or, where there is none, the config says.
 
     Args:
       data: names the tokenizer, where it is not that of the source.
       model: the shape without a source.
       source: the folder of a run of `TextTask` or of a pretrained model; None: there is none.
+      texts: gives those that a tokenizer is learned from, where there is neither a source nor a tokenizer.
 
     Raises:
-      InputError: there is no tokenizer, or the source holds no encoder of texts.
+      InputError: there is no tokenizer where one is named, or the source holds no encoder of texts.
     """
     if source is None:
-        require(
-            data.tokenizer is not None,
-            "data.tokenizer is None: without train.init_from expected a tokenizer.json, or the folder of one",
-        )
-        tokenizer = _tokenizer(data, Path())
+        if data.tokenizer is None:
+            tokenizer = PretrainedTokenizer.learned(texts(), data.vocab_size)
+        else:
+            tokenizer = _tokenizer(data, Path())
         return TextStart(model, tokenizer.size, tokenizer)
     if (source / LABELS).is_file():
         record = json.loads((source / LABELS).read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,9 @@ from attnjax.config import require
 from attnjax.data.pipeline import Batches
 from attnjax.data.text.labelled import Labelled, as_numbers, class_names, labelled_parts
 from attnjax.data.text.labelled_config import LabelledData
+from attnjax.data.text.tokenizer import MASK
 from attnjax.experiment.serialize import encode
+from attnjax.models.decoding.text import TextModel
 from attnjax.models.encoder import Encoder
 from attnjax.models.encoder_config import EncoderConfig
 from attnjax.models.sentences import SentenceEncoder, shapes_of
@@ -24,9 +26,11 @@ from attnjax.nn.dropout import Dropout
 from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
 from attnjax.tasks.losses import of_labels
 from attnjax.tasks.model_task import ModelTask, require_positions
+from attnjax.tasks.texts.account import Account, Asked
 from attnjax.tasks.texts.baselines import text_baselines
 from attnjax.tasks.texts.label import Label
-from attnjax.tasks.texts.scores import classes_score, numbers_score
+from attnjax.tasks.texts.masked import masked
+from attnjax.tasks.texts.scores import numbers_score, shares_score
 from attnjax.tasks.texts.start import LABELS, TOKENIZER, text_start
 
 COMPARED = 1000
@@ -45,6 +49,7 @@ class TextTask(ModelTask[Encoder]):
       batch_size: of all hosts together.
       source: the folder of a pretrained model, or of a run of this task, for the shape and the tokenizer.
       folder: of a trained run, which has them itself.
+      account: adds rows to the final table of classes, such as the faithfulness of attributions.
 
     Raises:
       InputError: the data or the source cannot be used.
@@ -61,10 +66,11 @@ class TextTask(ModelTask[Encoder]):
         batch_size: int,
         source: Path | None = None,
         folder: Path | None = None,
+        account: Asked | None = None,
     ) -> None:
-        self._data, self._batch_size = data, batch_size
+        self._data, self._batch_size, self._account = data, batch_size, account
         saved = folder if folder is not None and (folder / LABELS).is_file() else None
-        start = text_start(data, model, saved or source)
+        start = text_start(data, model, saved or source, lambda: self._parts["train"].texts)
         record = {} if saved is None else json.loads((saved / LABELS).read_text(encoding="utf-8"))
         self._classes = data.labels == "classes"
         if record:
@@ -72,7 +78,7 @@ class TextTask(ModelTask[Encoder]):
         elif self._classes:
             self.names, self._center = class_names(self._parts), (0.0, 1.0)
         else:
-            numbers = {name: as_numbers(name, part.labels) for name, part in self._parts.items()}["train"]
+            numbers = {name: as_numbers(name, part) for name, part in self._parts.items()}["train"]
             require(
                 float(numbers.std()) > 0, f"data.train has the number {numbers[0]} alone: expected others"
             )
@@ -94,6 +100,11 @@ class TextTask(ModelTask[Encoder]):
         )
         self.vocab, self._tokenizer = start.vocab, start.tokenizer
         require_positions(self.config, data.max_length, "the texts")
+        self._mask = self._tokenizer.id(MASK)
+        require(
+            data.masked == 0 or self._mask is not None,
+            f"data.masked is {data.masked}: the tokenizer has no token {MASK}",
+        )
 
     @property
     def monitor(self) -> tuple[str, Literal["max", "min"]]:
@@ -115,7 +126,11 @@ class TextTask(ModelTask[Encoder]):
 
     def batch(self, step: int) -> Arrays:
         """Returns this host's "tokens" [B, T], "lengths" [B] and "labels" [B] of a step."""
-        return self._batches[step]
+        batch = self._batches[step]
+        if not self._data.masked or self._mask is None:
+            return batch
+        rng = np.random.default_rng([self._data.seed, 23, step])
+        return masked(batch, self._data.masked, self._mask, self._tokenizer.marks, self._batch_size, rng)
 
     def loss_of(
         self,
@@ -135,12 +150,15 @@ class TextTask(ModelTask[Encoder]):
         return loss, {"loss": loss, "weight": jnp.float32(batch["labels"].shape[0])}
 
     def validate(self, params: Params) -> dict[str, float]:
-        """Returns the percentage of right classes, or correlation and root mean square error of numbers."""
+        """Returns the scores of classes, or correlation and root mean square error of numbers."""
         scores = self._scores(params, "validation")
         return {name.removesuffix(" %").replace(" ", "_"): value for name, value in scores.items()}
 
     def evaluate(self, params: Params, folder: Path) -> Evaluation:
-        """Returns a row of the test part, with training and the gap to it, and rows of simple baselines."""
+        """Returns rows of the held-out parts, with training and the gap to it, and of simple baselines.
+
+        Of classes there is a picture of their calibration.
+        """
         rows: dict[str, dict[str, float]] = {}
         known = self._scores(params, "train", COMPARED)
         for part in ("validation", "test"):
@@ -150,10 +168,17 @@ class TextTask(ModelTask[Encoder]):
             rows[part] = {**scores, f"training {first}": known[first], "gap": gap}
         texts = {name: part.texts for name, part in self._parts.items()}
         labels = {name: self._labels(name) for name in texts}
-        score = self._score
-        for name, given in text_baselines(texts, labels, classes=self._classes).items():
-            rows[name] = score(labels["test"], given)
-        return Evaluation(rows, self._samples(params))
+        baselines = text_baselines(texts, labels, classes=self._classes)
+        rows |= {name: self._score(labels["test"], given) for name, given in baselines.items()}
+        if not self._classes:
+            return Evaluation(rows, self._samples(params))
+        shares = {"the model": softmax(self._logits(params, self._ids("test")))}
+        shares |= dict(list(baselines.items())[1:])
+        found = Account({})
+        if self._account is not None:
+            found = self._account(self.model(params), self._arrays("test"), self._tokenizer)
+        figures = found.pictures(shares, labels["test"], folder)
+        return Evaluation(rows | found.table(), self._samples(params), figures=figures)
 
     def read_input(self, text: str) -> str:
         """Returns the text."""
@@ -164,11 +189,17 @@ class TextTask(ModelTask[Encoder]):
         logits = self._logits(params, self._tokenizer.rows(inputs, self._data.max_length))
         if not self._classes:
             return [Label(f"{number:.4g}", {}) for number in self._numbers(logits)]
-        shares = np.asarray(jax.nn.softmax(logits.astype(np.float32), axis=-1))
         return [
             Label(self.names[int(row.argmax())], dict(zip(self.names, map(float, row), strict=True)))
-            for row in shares
+            for row in softmax(logits)
         ]
+
+    def reader(self, params: Params) -> TextModel:
+        """Returns the encoder with the way from a text to its tokens, and to their names."""
+        model: Any = self.model(params)
+        names, most = self._tokenizer.names, self._data.max_length
+        encode = lambda text: self._tokenizer.rows([text], most)[0]  # noqa: E731
+        return TextModel(model, encode, self._tokenizer.decode, eos=(), names=names)
 
     def sentence_encoder(self, params: Params) -> SentenceEncoder:
         """Returns the encoder that gives the vector which the head reads."""
@@ -200,11 +231,10 @@ class TextTask(ModelTask[Encoder]):
         return self._tokenizer.rows(self._parts[part].texts, self._data.max_length)
 
     def _labels(self, part: str) -> np.ndarray:
-        labels = self._parts[part].labels
         if not self._classes:
-            return as_numbers(part, labels)
+            return as_numbers(part, self._parts[part])
         places = {name: i for i, name in enumerate(self.names)}
-        return np.array([places[label] for label in labels], np.int32)
+        return np.array([places[label] for label in self._parts[part].labels], np.int32)
 
     def _arrays(self, part: str) -> Arrays:
         ids = self._ids(part)
@@ -220,11 +250,10 @@ class TextTask(ModelTask[Encoder]):
             places = np.linspace(0, len(ids) - 1, most).astype(int)
             ids, labels = [ids[place] for place in places], labels[places]
         logits = self._logits(params, ids)
-        given = logits.argmax(-1) if self._classes else self._numbers(logits)
-        return self._score(labels, given)
+        return self._score(labels, softmax(logits) if self._classes else self._numbers(logits))
 
     def _score(self, labels: np.ndarray, given: np.ndarray) -> dict[str, float]:
-        return classes_score(labels, given) if self._classes else numbers_score(labels, given)
+        return shares_score(labels, given) if self._classes else numbers_score(labels, given)
 
     def _numbers(self, logits: np.ndarray) -> np.ndarray:
         mean, scale = self._center
@@ -246,12 +275,17 @@ class TextTask(ModelTask[Encoder]):
         return found
 
     def _samples(self, params: Params) -> list[dict[str, str]]:
-        texts, labels = self._parts["test"]
-        answers = self.predict(params, texts[:2])
+        rows = self._parts["test"].rows()[:2]
+        answers = self.predict(params, [row.text for row in rows])
         return [
-            {"text": text, "given": answer.text, "label": label}
-            for text, answer, label in zip(texts, answers, labels, strict=False)
+            {"text": row.text, "given": answer.text, "label": row.label}
+            for row, answer in zip(rows, answers, strict=True)
         ]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Returns the probabilities of classes."""
+    return np.asarray(jax.nn.softmax(logits.astype(np.float32), axis=-1))
 
 
 def logits_of(model: Encoder, arrays: Mapping[str, jax.Array]) -> jax.Array:

@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 
 from attnjax.config import InputError
-from attnjax.data.text.labelled import labelled_parts, read_labelled
+from attnjax.data.text.labelled import Labelled, labelled_parts
 from attnjax.data.text.labelled_config import LabelledData
+from attnjax.data.text.labelled_files import read_rows
+from attnjax.explain.of_text import explained
 from attnjax.models import EncoderConfig
 from attnjax.pretrained import from_pretrained
 from attnjax.tasks.beginning import flat
+from attnjax.tasks.texts.account import Account
 from attnjax.tasks.texts.baselines import text_baselines
+from attnjax.tasks.texts.scores import shares_score
 from attnjax.tasks.texts.task import TextTask
 from tests.pretrained.tiny import labelled, tiny_bert
 
@@ -43,14 +47,14 @@ def task(place: Path) -> TextTask:
 
 def test_parts_share_no_text_and_are_the_same_each_time(place: Path) -> None:
     parts = labelled_parts(data(place))
-    every = read_labelled(place / "classes.tsv")
+    every = Labelled.of(read_rows(place / "classes.tsv", "", ""))
     texts = [set(part.texts) for part in parts.values()]
     assert set.union(*texts) == set(every.texts)
     assert sum(map(len, texts)) == len(set(every.texts))
     assert labelled_parts(data(place)) == parts
     assert labelled_parts(data(place, seed=1)) != parts
     right = dict(zip(every.texts, every.labels, strict=True))
-    assert all(right[text] == label for part in parts.values() for text, label in zip(*part, strict=True))
+    assert all(right[row.text] == row.label for part in parts.values() for row in part.rows())
 
 
 def test_the_loss_of_classes_is_the_cross_entropy_and_of_numbers_the_square_error(
@@ -120,6 +124,56 @@ def test_a_saved_task_answers_without_the_data_and_the_source(
     np.testing.assert_allclose(np.linalg.norm(again.sentence_encoder(params)(texts), axis=1), 1, rtol=1e-5)
 
 
+def test_without_a_tokenizer_pieces_are_learned_and_some_are_masked_anew_at_each_step(
+    place: Path, tmp_path: Path
+) -> None:
+    given = data(place, tokenizer=None, vocab_size=60, masked=0.3)
+    task = TextTask(given, MODEL, batch_size=64)
+    assert task.vocab <= 60
+    plain = TextTask(replace(given, masked=0.0), MODEL, batch_size=64)
+    assert plain._tokenizer.encode("Good") == task._tokenizer.encode("good")
+    batch, before = task.batch(1), plain.batch(1)
+    mask, marks = task._tokenizer.id("[MASK]"), task._tokenizer.marks
+    hidden = batch["tokens"] == mask
+    ordinary = ~np.isin(before["tokens"], marks)
+    assert not (hidden & ~ordinary).any()
+    assert hidden.sum() / ordinary.sum() == pytest.approx(0.3, abs=0.08)
+    np.testing.assert_array_equal(batch["tokens"][~hidden], before["tokens"][~hidden])
+    np.testing.assert_array_equal(task.batch(1)["tokens"], batch["tokens"])
+    assert (task.batch(2)["tokens"] == mask).any()
+    task.save(tmp_path)
+    again = TextTask(
+        data(place, train=place / "gone.tsv", tokenizer=None), MODEL, batch_size=8, folder=tmp_path
+    )
+    assert again._tokenizer.encode("good film") == task._tokenizer.encode("good film")
+    with pytest.raises(InputError, match=r"data.masked is 0.5: the tokenizer has no token \[MASK\]"):
+        TextTask(data(place, masked=0.5), MODEL, batch_size=8)
+
+
+def test_the_final_table_has_calibration_the_account_and_a_picture(place: Path, tmp_path: Path) -> None:
+    def account(model: Any, test: Any, tokenizer: Any) -> Account:
+        assert len(test["labels"]) == len(test["tokens"])
+        return Account({"own": {"n": 1.0}}, [[("good", 0.5), ("film", -0.2)]])
+
+    model = replace(MODEL, pooling="self_attentive_pooling")
+    task = TextTask(data(place, tokenizer=None, vocab_size=60), model, batch_size=8, account=account)
+    params = jax.jit(task.init)(jax.random.key(0))
+    found = task.evaluate(params, tmp_path)
+    assert found.metrics["own"] == {"n": 1.0}
+    for row in ("test", "commonest label", "TF-IDF, logistic regression"):
+        assert {"right %", "macro F1 %", "calibration error"} <= found.metrics[row].keys()
+    assert [file.name for file in found.figures] == ["calibration.png"]
+    assert (tmp_path / "calibration.png").stat().st_size > 1000
+    reader = task.reader(params)
+    assert reader.names is not None
+    assert reader.names(reader.encode("good"))[0] == "[CLS]"
+    shown = explained(reader, "good film", methods=("occlusion",))
+    sizes = {one.name: np.shape(one.weights) for one in shown.maps}
+    tokens = len(reader.encode("good film"))
+    assert sizes == {"blocks.0.attention": (2, tokens, tokens), "pool": (2, 1, tokens)}
+    assert [len(one.scores) for one in shown.saliencies] == [tokens]
+
+
 def test_texts_of_training_that_are_scored_come_from_all_over_a_sorted_file(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,8 +192,10 @@ def test_words_alone_tell_these_classes_and_numbers_apart() -> None:
     }
     labels = {"train": np.array([1, 0, 1, 0] * 20, np.int32), "test": np.array([1, 0, 1, 0])}
     found = text_baselines(texts, labels, classes=True)
-    assert found["TF-IDF, logistic regression"].tolist() == [1, 0, 1, 0]
-    assert len(set(found["commonest label"].tolist())) == 1
+    assert found["TF-IDF, logistic regression"].argmax(-1).tolist() == [1, 0, 1, 0]
+    for shares in found.values():
+        np.testing.assert_allclose(shares.sum(-1), 1)
+    np.testing.assert_array_equal(found["commonest label"], 0.5)
     numbers = {"train": np.array([3.0, -3.0, 2.0, -1.0] * 20, np.float32), "test": np.zeros(4)}
     ridge = text_baselines(texts, numbers, classes=False)["TF-IDF, ridge regression"]
     assert np.argsort(ridge).tolist() == [1, 3, 2, 0]
@@ -151,11 +207,11 @@ def test_words_alone_tell_these_classes_and_numbers_apart() -> None:
         ("good\tp\nbad\tn\textra\n", {}, ":2: 3 tab-separated column"),
         ("good\t\n", {}, ":1: the label is empty"),
         ("good\tp\nfine\tp\nfilm\tp\nplot\tp\na\tp\nvery\tp\n", {}, "data.train has the label 'p' alone"),
-        ("good\tp\nbad\tn\n", {}, "data.train has no text"),
+        ("good\tp\ngood\tp\nbad\tn\nbad\tn\n", {}, "data.train has no text"),
         ("good\t1\nbad\tx\nfine\t3\nfilm\t2\nplot\t1\nvery\t2\n", {"labels": "numbers"}, "expected a number"),
-        (None, {"tokenizer": None}, "data.tokenizer is None: without train.init_from"),
+        (None, {"tokenizer": Path("gone.json")}, "gone.json: no such tokenizer file"),
         (None, {"max_length": 30}, "model.max_length is 24: the texts need 30 learned positions"),
-        (None, {"train": None}, "data.train is None: expected a TSV file"),
+        (None, {"train": None}, "data.train is None: expected a TSV, CSV or"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -168,3 +224,10 @@ def test_bad_input_is_one_line(
         TextTask(data(place, **changes), MODEL, batch_size=8).notes  # noqa: B018
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_constant_probability_is_calibrated_in_whatever_order_the_labels_stand() -> None:
+    labels = np.repeat([0, 1], 50)
+    scores = shares_score(labels, np.tile([0.5, 0.5], (100, 1)))
+    assert scores["calibration error"] == pytest.approx(0, abs=1e-9)
+    assert scores["macro F1 %"] == pytest.approx(100 / 3)
