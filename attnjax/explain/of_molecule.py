@@ -1,6 +1,7 @@
 """Scores of the atoms of molecules: what they add to a number, and the attention that they get."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
