@@ -1,0 +1,121 @@
+"""The assignment against SciPy's, the overlap of boxes by hand, the loss of a set by its formula."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+
+from attnjax.tasks.detection.boxes import corners, generalised_iou
+from attnjax.tasks.detection.config import SetLossConfig
+from attnjax.tasks.detection.losses import Truth, matched, set_loss
+from attnjax.tasks.detection.matching import assigned
+
+ASSIGNED = jax.jit(jax.vmap(assigned))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 8), (6, 6)])
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_assignment_costs_what_that_of_scipy_does(rows: int, columns: int, ties: bool) -> None:
+    costs = np.random.default_rng(rows).normal(size=(64, rows, columns)).astype(np.float32)
+    costs = np.rint(costs) if ties else costs
+    for own, found in zip(costs, np.asarray(ASSIGNED(costs)), strict=True):
+        right = linear_sum_assignment(own)
+        assert len(set(found.tolist())) == rows
+        assert own[np.arange(rows), found].sum() == pytest.approx(own[right].sum(), abs=1e-5)
+        if not ties:
+            assert found.tolist() == right[1].tolist()
+
+
+def test_rows_of_padding_change_nothing_and_what_is_no_number_ends() -> None:
+    costs = np.random.default_rng(0).normal(size=(64, 2, 5)).astype(np.float32)
+    wide = np.concatenate([costs[:, :1], np.zeros((64, 2, 5), np.float32), costs[:, 1:]], axis=1)
+    found, alone = np.asarray(ASSIGNED(wide)), np.asarray(ASSIGNED(costs))
+    np.testing.assert_array_equal(found[:, [0, 3]], alone)
+    assert sorted(np.asarray(assigned(jnp.full((3, 3), jnp.nan))).tolist()) == [0, 1, 2]
+    with pytest.raises(ValueError, match=r"costs \[3, 2\] \(N, Q\): expected no more rows than columns"):
+        assigned(jnp.zeros((3, 2)))
+
+
+def test_the_generalised_overlap_by_hand() -> None:
+    box = jnp.array([0.2, 0.2, 0.2, 0.2])
+    cases = {
+        (0.2, 0.2, 0.2, 0.2): 1.0,
+        (0.3, 0.2, 0.2, 0.2): 0.02 / 0.06,
+        (0.2, 0.3, 0.2, 0.4): 0.04 * 3 / 4 / (0.03 + 0.01 + 0.05) - (0.1 - 0.09) / 0.1,
+        (0.6, 0.2, 0.2, 0.2): -(0.12 - 0.08) / 0.12,
+        (0.6, 0.6, 0.2, 0.2): -(0.36 - 0.08) / 0.36,
+    }
+    for other, expected in cases.items():
+        left, top, right, bottom = corners(np.array(other))
+        assert (left, right) == pytest.approx((other[0] - other[2] / 2, other[0] + other[2] / 2))
+        assert (top, bottom) == pytest.approx((other[1] - other[3] / 2, other[1] + other[3] / 2))
+        if other[1] != 0.3:
+            assert float(generalised_iou(box, jnp.array(other))) == pytest.approx(expected, abs=1e-5)
+            assert float(generalised_iou(jnp.array(other), box)) == pytest.approx(expected, abs=1e-5)
+    gradient = jax.grad(lambda x: generalised_iou(x, jnp.array([0.6, 0.2, 0.2, 0.2])))(box)
+    assert gradient[0] > 0
+    nowhere = jnp.zeros(4)
+    assert np.isfinite(np.asarray(jax.grad(lambda x: generalised_iou(x, nowhere))(nowhere))).all()
+
+
+def answers(seed: int = 0) -> tuple[jax.Array, jax.Array, Truth]:
+    """Answers of five queries to two images, with two objects and with one, of three labels."""
+    rng = np.random.default_rng(seed)
+    logits, boxes = rng.normal(size=(2, 5, 4)), rng.uniform(0.2, 0.6, (2, 5, 4))
+    truth = Truth(
+        np.array([[2, 0, 0], [1, 0, 0]]),
+        np.array(
+            [[[0.3, 0.4, 0.2, 0.1], [0.7, 0.6, 0.3, 0.4], [0] * 4], [[0.5, 0.5, 0.4, 0.4], [0] * 4, [0] * 4]]
+        ),
+        np.array([[True, True, False], [True, False, False]]),
+    )
+    return jnp.asarray(logits, jnp.float32), jnp.asarray(boxes, jnp.float32), truth
+
+
+def test_the_matching_and_the_loss_by_their_formulas() -> None:
+    logits, boxes, truth = answers()
+    config = SetLossConfig(l1=4.0, giou=1.5, nothing=0.2)
+    queries = np.asarray(jax.jit(lambda *given: matched(*given, truth, config))(logits, boxes))
+    found = set_loss(logits, boxes, truth, jnp.asarray(queries), config)
+    log_p = np.asarray(jax.nn.log_softmax(logits), np.float64)
+    label = l1 = giou = 0.0
+    for image in range(2):
+        count = int(truth.present[image].sum())
+        pairs = np.array([
+            [
+                config.l1 * np.abs(np.asarray(box) - right).sum()
+                - config.giou * float(generalised_iou(box, jnp.asarray(right)))
+                - np.exp(log_p[image, query, kind])
+                for query, box in enumerate(boxes[image])
+            ]
+            for right, kind in zip(truth.boxes[image][:count], truth.labels[image], strict=False)
+        ])  # fmt: skip
+        own = linear_sum_assignment(pairs)[1]
+        assert queries[image, :count].tolist() == own.tolist()
+        for query in range(5):
+            place = own.tolist().index(query) if query in own else None
+            if place is None:
+                label -= 0.2 * log_p[image, query, 3]
+                continue
+            label -= log_p[image, query, truth.labels[image, place]]
+            l1 += np.abs(np.asarray(boxes[image, query]) - truth.boxes[image, place]).sum()
+            giou += 1 - float(generalised_iou(boxes[image, query], jnp.asarray(truth.boxes[image, place])))
+    np.testing.assert_allclose(found, (label / 2, l1 / 2, giou / 2), rtol=1e-5)
+    np.testing.assert_allclose(found.total(config), (label + 4 * l1 + 1.5 * giou) / 2, rtol=1e-5)
+
+
+def test_the_order_of_objects_and_of_queries_changes_nothing() -> None:
+    logits, boxes, truth = answers(1)
+    config = SetLossConfig()
+
+    def loss(logits: jax.Array, boxes: jax.Array, truth: Truth) -> float:
+        return float(
+            set_loss(logits, boxes, truth, matched(logits, boxes, truth, config), config).total(config)
+        )
+
+    value = loss(logits, boxes, truth)
+    turned = Truth(*(array[:, ::-1] for array in truth))
+    assert loss(logits, boxes, turned) == pytest.approx(value, rel=1e-6)
+    order = np.array([3, 1, 4, 0, 2])
+    assert loss(logits[:, order], boxes[:, order], truth) == pytest.approx(value, rel=1e-6)
