@@ -151,11 +151,12 @@ def own_objects(data: DetectionData) -> tuple[dict[str, Objects], tuple[str, ...
     )
     _require_apart(parts)
     names = sorted({name for one in parts["train"] for name in one.names})
-    for part, own in parts.items():
-        new = sorted({name for one in own for name in one.names} - set(names))
+    for part, listed in parts.items():
+        new = sorted({name for one in listed for name in one.names} - set(names))
         where = f"{given[part] or data.train}: images for {part}"
         require(not new, f"{where} have the label {_some(new)}, which no image to train on has")
-    return {part: _loaded(own, names, data.side) for part, own in parts.items()}, tuple(names), notes
+    loaded = {part: _loaded(listed, names, data.side) for part, listed in parts.items()}
+    return loaded, tuple(names), notes
 
 
 def _require_apart(parts: Mapping[str, list[Boxed]]) -> None:

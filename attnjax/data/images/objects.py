@@ -95,7 +95,8 @@ def _pixels(data: DetectionData, label: int, rng: np.random.Generator) -> np.nda
 
 def _free(taken: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[int, int] | None:
     """Returns the corner of a place of this shape that nothing has; None where none was found."""
-    for top, left in rng.integers(0, np.array(taken.shape) - shape + 1, (_TRIES, 2)).tolist():
+    free = [whole - own + 1 for whole, own in zip(taken.shape, shape, strict=True)]
+    for top, left in rng.integers(0, free, (_TRIES, 2)).tolist():
         if not taken[top : top + shape[0], left : left + shape[1]].any():
             return top, left
     return None

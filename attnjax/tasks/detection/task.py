@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -49,9 +49,9 @@ class Seen(NamedTuple):
       weights: of the queries over the cells, the mean over heads of each layer [B, D, Q, P].
     """
 
-    logits: np.ndarray
-    boxes: np.ndarray
-    weights: np.ndarray
+    logits: Any
+    boxes: Any
+    weights: Any
 
 
 class GivenImage(NamedTuple):
@@ -223,7 +223,7 @@ class DetectionTask(ModelTask[Detr]):
     def _looks(self, params: Params, part: Objects) -> dict[str, dict[str, float]]:
         """Returns rows of what matched queries attend to, and of what hiding it does to their answers."""
         seen = self._seen(params, part.images)
-        truth = Truth(part.labels, part.boxes, part.present)
+        truth = Truth(*map(jnp.asarray, (part.labels, part.boxes, part.present)))
         queries = np.asarray(_matched(seen.logits, seen.boxes, truth, self._loss))
         images, places = np.nonzero(part.present)
         chosen, labels = queries[images, places], part.labels[images, places]
