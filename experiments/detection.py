@@ -3,6 +3,7 @@
     attnjax run detection                           # five shapes in four colours, one to three on an image
     attnjax run detection --data.kind digits
     attnjax run detection --data.train boxes.json --data.images photos --data.side 64   # COCO's JSON
+    attnjax run lesions                             # bright spots in rendered tissue, a toy of medicine
     attnjax predict RUN picture.png                 # picture.detection.png and .html beside it
     attnjax sweep detection_sizes
 
@@ -81,6 +82,14 @@ class Detection:
             baseline_steps=self.baseline_steps,
             batch_size=self.train.batch_size,
         )
+
+
+@experiment
+@dataclass(frozen=True)
+class Lesions(Detection):
+    """Find bright spots in rendered tissue, a toy of medical images: nothing here is for the clinic."""
+
+    data: DetectionData = DetectionData(kind="lesions", objects=2)
 
 
 @sweep(

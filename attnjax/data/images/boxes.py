@@ -178,7 +178,15 @@ def _loaded(images: list[Boxed], names: Sequence[str], side: int) -> Objects:
         boxes[row, :count] = np.reshape(one.boxes, (count, 4))
         present[row, :count] = True
     pixels = np.stack([read_image(one.file, side, whole=True) for one in images])
-    return Objects(pixels, labels, boxes, present)
+    owner = np.zeros((len(images), side, side), np.uint8)
+    for own, one in zip(owner, images, strict=True):
+        for number, (x, y, width, height) in enumerate(one.boxes, 1):
+            rows, columns = (
+                slice(int((middle - size / 2) * side), max(1, round((middle + size / 2) * side)))
+                for middle, size in ((y, height), (x, width))
+            )
+            own[rows, columns] = min(number, np.iinfo(own.dtype).max)
+    return Objects(pixels, labels, boxes, present, owner)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -76,10 +76,10 @@ class Canvases:
 
     def _drawn(self, part: Split, more: int) -> Objects:
         data = self.data
-        rng, least, most = stream(data.seed, part, more), 1, data.objects
-        if more:
-            least, most = most + 1, most + more
-        return drawn_objects(data, data.evaluation_examples, rng, least=least, most=most)
+        rng, count = stream(data.seed, part, more), data.evaluation_examples
+        if not more:
+            return drawn_objects(data, count, rng)
+        return drawn_objects(data, count, rng, least=data.objects + 1, most=data.objects + more)
 
     @cached_property
     def _batches(self) -> Batches:
@@ -90,4 +90,10 @@ class Canvases:
 
 def arrays_of(objects: Objects) -> Arrays:
     """Returns "images" from -2 to 2, "labels", "boxes" and "present"."""
-    return objects._asdict() | {"images": normalised(of_unit(objects.images))}
+    images = normalised(of_unit(objects.images))
+    return {
+        "images": images,
+        "labels": objects.labels,
+        "boxes": objects.boxes,
+        "present": objects.present,
+    }

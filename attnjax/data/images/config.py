@@ -9,7 +9,7 @@ from attnjax.config import require, require_seed
 from attnjax.data.synthetic.config import require_whole
 
 Kind = Literal["scenes", "digits"]
-Things = Literal["shapes", "digits"]
+Things = Literal["shapes", "digits", "lesions"]
 CELL = 6
 """Pixels of a side of a cell."""
 
@@ -180,9 +180,9 @@ class DetectionData:
     leave_out_broken: bool = False
     """Leave out images that cannot be read; else they are named and nothing starts."""
     kind: Things = "shapes"
-    """What is drawn: five shapes, or ten digits; each in one of four colours and of any size."""
+    """What is drawn: five shapes or ten digits in one of four colours, or bright spots on grey tissue."""
     objects: int = 3
-    """Objects that are drawn on an image at most, and one at least."""
+    """Objects that are drawn on an image at most; one at least, and of lesions none."""
     side: int = 40
     """Pixels of a side of all images; yours are squeezed into the square, with their boxes."""
     noise: float = 0.05

@@ -1,12 +1,15 @@
 """Answers of detectors as boxes with labels and scores."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
 from attnjax.data.images.objects import Objects
 from attnjax.tasks.base import Arrays
 from attnjax.tasks.detection.boxes import corners
-from attnjax.tasks.metrics.detection import Boxes, overlaps
+from attnjax.tasks.metrics.binary import auroc
+from attnjax.tasks.metrics.detection import Boxes, coco_score, overlaps
 
 DOUBLE = 0.5
 """The intersection over union from which on two boxes of a grid are taken for one object."""
@@ -31,6 +34,20 @@ def true_boxes(part: Objects) -> list[Boxes]:
         Boxes(labels[there], corners(boxes[there].astype(np.float64)))
         for labels, boxes, there in zip(part.labels, part.boxes, part.present, strict=True)
     ]
+
+
+def scores_of(found: Sequence[Boxes], part: Objects) -> dict[str, float]:
+    """Returns `coco_score` of what was found in images, and their numbers.
+
+    Where some images have no object there is "AUROC any" too: of the highest score, for whether it
+    has one.
+    """
+    scores = coco_score(found, true_boxes(part))
+    there = part.present.any(1)
+    if there.any() and not there.all():
+        highest = np.array([one.scores.max(initial=0) for one in found])
+        scores["AUROC any"] = auroc(highest, there)
+    return scores | {"images": float(len(part.images)), "objects": float(part.present.sum())}
 
 
 def suppressed(found: Boxes) -> Boxes:

@@ -26,33 +26,48 @@ def cell_shares(boxes: Float[np.ndarray, "n 4"], height: int, width: int) -> Flo
     return shares
 
 
-def looks_score(
-    weights: Float[np.ndarray, "n P"], boxes: Float[np.ndarray, "n 4"], height: int, width: int
-) -> dict[str, float]:
-    """Returns in percent how much of the weights lies in the true box, and how often the greatest does.
+def cells_showing(pixels: Bool[np.ndarray, "n Y X"], height: int, width: int) -> Bool[np.ndarray, "n P"]:
+    """Returns for each cell of a grid, row by row, whether one of its pixels is True.
 
-    Chance is what even weights would have there: the share of the image that the boxes take, and for the
-    greatest that of the cells which lie in the box by half or more.
+    >>> cells_showing(np.array([[[True, False], [False, False], [False, False], [False, True]]]), 2, 1)
+    array([[ True,  True]])
+    """
+    rows, columns = (
+        np.arange(side) * cells // side for side, cells in zip(pixels.shape[1:], (height, width), strict=True)
+    )
+    shown = np.zeros((len(pixels), height, width), bool)
+    np.logical_or.at(shown, (slice(None), rows[:, None], columns), pixels)
+    return shown.reshape(len(pixels), -1)
+
+
+def looks_score(
+    weights: Float[np.ndarray, "n P"], shares: Float[np.ndarray, "n P"], showing: Bool[np.ndarray, "n P"]
+) -> dict[str, float]:
+    """Returns in percent how much of the weights lies in the true box, and the pointing game.
+
+    That is how often the cell with the greatest weight shows a pixel of the object. Chance is what even
+    weights would have: the share of the image that the boxes take, and of the cells that show the object.
 
     Args:
       weights: of each query over the cells; they sum to 1.
-      boxes: left, top, right and bottom of the object of each query.
-      height: rows of cells.
-      width: columns of cells.
+      shares: of each cell that lie in the box of the query's object, as of `cell_shares`.
+      showing: whether a cell shows it, as of `cells_showing`.
+
+    References:
+      Zhang et al., Top-down Neural Attention by Excitation Backprop, 2016, arXiv:1608.00507 (the game).
 
     Example:
-      >>> found = looks_score(np.array([[0.5, 0.25, 0.25, 0]]), np.array([[0, 0, 0.5, 0.5]]), 2, 2)
-      >>> found["weight in the box %"], found["by chance %"], found["top cell in the box %"]
+      >>> shares = np.array([[1.0, 0, 0, 0]])
+      >>> found = looks_score(np.array([[0.5, 0.25, 0.25, 0]]), shares, shares > 0)
+      >>> found["weight in the box %"], found["by chance %"], found["pointing %"]
       (50.0, 25.0, 100.0)
     """
-    shares = cell_shares(boxes, height, width)
-    inside = shares >= 0.5
-    top = np.take_along_axis(inside, weights.argmax(1)[:, None], axis=1)
+    top = np.take_along_axis(showing, weights.argmax(1)[:, None], axis=1)
     return {
         "weight in the box %": 100 * float((weights * shares).sum(1).mean()),
         "by chance %": 100 * float(shares.mean()),
-        "top cell in the box %": 100 * float(top.mean()),
-        "top cell by chance %": 100 * float(inside.mean()),
+        "pointing %": 100 * float(top.mean()),
+        "pointing by chance %": 100 * float(showing.mean()),
         "objects": float(len(weights)),
     }
 

@@ -24,14 +24,13 @@ from attnjax.nn.attention.capture import Capture
 from attnjax.nn.dropout import Dropout
 from attnjax.nn.taps import Taps
 from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
-from attnjax.tasks.detection.answers import boxes_of, mean_boxes, suppressed, true_boxes
+from attnjax.tasks.detection.answers import boxes_of, mean_boxes, scores_of, suppressed
 from attnjax.tasks.detection.boxes import corners
 from attnjax.tasks.detection.config import SetLossConfig
 from attnjax.tasks.detection.found import FoundObject, FoundObjects, objects_figure
 from attnjax.tasks.detection.grid import GridDetector, trained_grid
-from attnjax.tasks.detection.looks import HIDDEN_CELLS, cell_shares, hidden, looks_score
+from attnjax.tasks.detection.looks import HIDDEN_CELLS, cell_shares, cells_showing, hidden, looks_score
 from attnjax.tasks.detection.losses import Truth, matched, set_loss
-from attnjax.tasks.metrics.detection import coco_score
 from attnjax.tasks.model_task import ModelTask
 
 SHOWN_FROM = 0.5
@@ -164,7 +163,7 @@ class DetectionTask(ModelTask[Detr]):
             if grid is not None:
                 rows[f"grid of convolutions: {name}"] = self._grid_score(grid, part)
         always = mean_boxes(self.canvases.batch(0), len(tests[HELD_OUT].images))
-        rows[f"the mean box of each label: {HELD_OUT}"] = coco_score(always, true_boxes(tests[HELD_OUT]))
+        rows[f"the mean box of each label: {HELD_OUT}"] = scores_of(always, tests[HELD_OUT])
         rows |= self._looks(params, tests[HELD_OUT])
         figure = folder / PICTURE
         self._save_picture(params, tests[HELD_OUT], figure)
@@ -204,8 +203,7 @@ class DetectionTask(ModelTask[Detr]):
 
     def _score(self, params: Params, part: Objects) -> dict[str, float]:
         seen = self._seen(params, part.images)
-        right = true_boxes(part)
-        return coco_score(boxes_of(seen.logits, seen.boxes), right) | _sizes(part)
+        return scores_of(boxes_of(seen.logits, seen.boxes), part)
 
     def _grid(self) -> tuple[GridDetector, Params]:
         backbone, labels = self.config.backbone, self.config.labels
@@ -218,7 +216,7 @@ class DetectionTask(ModelTask[Detr]):
         seen = jax.jit(lambda params, images: nnx.merge(graphdef, params)(images))
         logits, boxes = jax.device_get(seen(grid[1], normalised(of_unit(part.images))))
         found = [suppressed(one) for one in boxes_of(logits, boxes)]
-        return coco_score(found, true_boxes(part)) | _sizes(part)
+        return scores_of(found, part)
 
     def _looks(self, params: Params, part: Objects) -> dict[str, dict[str, float]]:
         """Returns rows of what matched queries attend to, and of what hiding it does to their answers."""
@@ -228,9 +226,11 @@ class DetectionTask(ModelTask[Detr]):
         images, places = np.nonzero(part.present)
         chosen, labels = queries[images, places], part.labels[images, places]
         right = corners(part.boxes[images, places])
-        weights = seen.weights[images, :, chosen]
+        weights, sides = seen.weights[images, :, chosen], self._sides
+        shares = cell_shares(right, *sides)
+        showing = cells_showing(part.owner[images] == places[:, None, None] + 1, *sides)
         rows = {
-            f"attention of layer {layer}": looks_score(weights[:, layer], right, *self._sides)
+            f"attention of layer {layer}": looks_score(weights[:, layer], shares, showing)
             for layer in range(weights.shape[1])
         }
         pixels = normalised(of_unit(part.images))[images]
@@ -238,12 +238,12 @@ class DetectionTask(ModelTask[Detr]):
         rng = np.random.default_rng(self._data.seed)
         scores = {
             f"attention of layer {weights.shape[1] - 1}": weights[:, -1],
-            "cells of the true box": cell_shares(right, *self._sides),
+            "cells of the true box": shares,
             "random cells": rng.random(weights[:, -1].shape),
         }
         each = np.arange(len(images))
         for name, own in scores.items():
-            after = self._looked(params, hidden(pixels, own, *self._sides))
+            after = self._looked(params, hidden(pixels, own, *sides))
             fall = 100 * float((before - _probability(after, each, chosen, labels)).mean())
             rows.setdefault(name, {})[f"points lost without {HIDDEN_CELLS} cells"] = fall
         return rows
@@ -289,7 +289,3 @@ def _probability(seen: Seen, rows: np.ndarray, queries: np.ndarray, labels: np.n
     shares = np.exp(logits - logits.max(-1, keepdims=True))
     own: np.ndarray = shares[np.arange(len(rows)), labels] / shares.sum(-1)
     return own
-
-
-def _sizes(part: Objects) -> dict[str, float]:
-    return {"images": float(len(part.images)), "objects": float(part.present.sum())}

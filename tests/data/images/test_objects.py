@@ -36,6 +36,32 @@ def test_boxes_are_as_tight_as_they_can_be(kind: Any) -> None:
     assert not made.boxes[~made.present].any()
 
 
+def test_the_pixels_of_objects_are_known_and_tissue_may_have_none() -> None:
+    for kind in ("shapes", "digits"):
+        made = drawn_objects(DetectionData(kind=kind, noise=0.0), 8, np.random.default_rng(1))  # type: ignore[arg-type]
+        coloured = np.isin(made.images, [list(COLOURS.values())]).all(-1) & (made.images.max(-1) > 100)
+        np.testing.assert_array_equal(coloured, made.owner > 0)
+    data = DetectionData(kind="lesions", objects=2)
+    made = drawn_objects(data, 60, np.random.default_rng(1))
+    counts = made.present.sum(1)
+    assert (counts == 0).any()
+    assert (counts == 2).any()
+    for owner, boxes, present in zip(made.owner, made.boxes, made.present, strict=True):
+        for number in np.flatnonzero(present):
+            rows, columns = np.nonzero(owner == number + 1)
+            x, y, width, height = boxes[number] * data.side
+            assert (columns.min(), columns.max() + 1) == pytest.approx(
+                (x - width / 2, x + width / 2), abs=1e-3
+            )
+            assert (rows.min(), rows.max() + 1) == pytest.approx((y - height / 2, y + height / 2), abs=1e-3)
+    spots = made.owner > 0
+    pixels = made.images[..., 0].astype(float)
+    # Vessels are as bright, so that the brightest pixel of an image tells little.
+    brightest = pixels.reshape(len(pixels), -1).max(1)
+    assert brightest[counts == 0].max() > brightest[counts > 0].min()
+    assert pixels[spots].mean() > pixels[~spots].mean() + 25
+
+
 def test_a_step_has_images_of_its_own_and_tests_more_objects() -> None:
     canvases = Canvases(DetectionData(evaluation_examples=8), batch_size=4)
     assert (canvases.batch(1)["images"] == canvases.batch(1)["images"]).all()

@@ -16,7 +16,7 @@ from attnjax.data.images.canvases import HELD_OUT
 from attnjax.data.images.config import DetectionData
 from attnjax.models.detr_config import DetrConfig, ResNetConfig
 from attnjax.tasks.detection.config import SetLossConfig
-from attnjax.tasks.detection.looks import cell_shares, hidden, looks_score
+from attnjax.tasks.detection.looks import cell_shares, cells_showing, hidden, looks_score
 from attnjax.tasks.detection.task import DetectionTask
 
 MODEL = DetrConfig(
@@ -137,11 +137,15 @@ def test_cells_and_what_hides_them_by_hand() -> None:
     shares = cell_shares(np.array([[0.0, 0.5, 0.75, 1.0]]), 2, 2)
     np.testing.assert_allclose(shares, [[0, 0, 1, 0.5]])
     weights = np.array([[0.1, 0.2, 0.3, 0.4]])
-    found = looks_score(weights, np.array([[0.0, 0.5, 0.75, 1.0]]), 2, 2)
+    pixels = np.zeros((1, 4, 4), bool)
+    pixels[0, 2:, 1] = pixels[0, 3, 3] = True
+    showing = cells_showing(pixels, 2, 2)
+    assert showing.tolist() == [[False, False, True, True]]
+    found = looks_score(weights, shares, showing)
     assert found["weight in the box %"] == pytest.approx(50)
     assert found["by chance %"] == pytest.approx(37.5)
-    assert found["top cell in the box %"] == 100
-    assert found["top cell by chance %"] == 50
+    assert found["pointing %"] == 100
+    assert found["pointing by chance %"] == 50
     images = np.arange(36.0).reshape(1, 6, 6, 1)
     covered = hidden(images, np.arange(9.0)[None], 3, 3)[0, :, :, 0]
     assert (covered[:2, :2] == images[0, :2, :2, 0]).all()
