@@ -8,7 +8,7 @@ from scipy.optimize import linear_sum_assignment
 
 from attnjax.tasks.detection.boxes import corners, generalised_iou
 from attnjax.tasks.detection.config import SetLossConfig
-from attnjax.tasks.detection.losses import Truth, matched, set_loss
+from attnjax.tasks.detection.losses import SetLoss, Truth, matched, set_loss
 from attnjax.tasks.detection.matching import assigned
 
 ASSIGNED = jax.jit(jax.vmap(assigned))
@@ -58,60 +58,58 @@ def test_the_generalised_overlap_by_hand() -> None:
     assert np.isfinite(np.asarray(jax.grad(lambda x: generalised_iou(x, nowhere))(nowhere))).all()
 
 
+IMAGES, QUERIES, PLACES, LABELS = 16, 5, 3, 3
+
+
 def answers(seed: int = 0) -> tuple[jax.Array, jax.Array, Truth]:
-    """Answers of five queries to two images, with two objects and with one, of three labels."""
+    """Answers of five queries to images with none to three objects; empty places hold boxes that nobody reads."""
     rng = np.random.default_rng(seed)
-    logits, boxes = rng.normal(size=(2, 5, 4)), rng.uniform(0.2, 0.6, (2, 5, 4))
-    truth = Truth(
-        np.array([[2, 0, 0], [1, 0, 0]]),
-        np.array(
-            [[[0.3, 0.4, 0.2, 0.1], [0.7, 0.6, 0.3, 0.4], [0] * 4], [[0.5, 0.5, 0.4, 0.4], [0] * 4, [0] * 4]]
-        ),
-        np.array([[True, True, False], [True, False, False]]),
-    )
+    logits = 2 * rng.normal(size=(IMAGES, QUERIES, LABELS + 1))
+    boxes, right = (rng.uniform(0.2, 0.6, (IMAGES, many, 4)) for many in (QUERIES, PLACES))
+    present = np.arange(PLACES) < rng.integers(0, PLACES + 1, (IMAGES, 1))
+    labels = np.where(present, rng.integers(0, LABELS, present.shape), 0)
+    truth = Truth(*map(jnp.asarray, (labels, right, present)))
     return jnp.asarray(logits, jnp.float32), jnp.asarray(boxes, jnp.float32), truth
 
 
 def test_the_matching_and_the_loss_by_their_formulas() -> None:
     logits, boxes, truth = answers()
-    config = SetLossConfig(l1=4.0, giou=1.5, nothing=0.2)
-    queries = np.asarray(jax.jit(lambda *given: matched(*given, truth, config))(logits, boxes))
-    found = set_loss(logits, boxes, truth, jnp.asarray(queries), config)
+    config = SetLossConfig(l1=1.0, giou=1.5, nothing=0.2)
+    found, queries = jax.jit(lambda *given: _loss(*given, truth, config))(logits, boxes)
     log_p = np.asarray(jax.nn.log_softmax(logits), np.float64)
+    far = np.abs(np.asarray(boxes)[:, None] - np.asarray(truth.boxes)[:, :, None]).sum(-1)
+    shared = np.asarray(jax.jit(generalised_iou)(boxes[:, None], truth.boxes[:, :, None]))
     label = l1 = giou = 0.0
-    for image in range(2):
+    for image in range(IMAGES):
         count = int(truth.present[image].sum())
-        pairs = np.array([
-            [
-                config.l1 * np.abs(np.asarray(box) - right).sum()
-                - config.giou * float(generalised_iou(box, jnp.asarray(right)))
-                - np.exp(log_p[image, query, kind])
-                for query, box in enumerate(boxes[image])
-            ]
-            for right, kind in zip(truth.boxes[image][:count], truth.labels[image], strict=False)
-        ])  # fmt: skip
-        own = linear_sum_assignment(pairs)[1]
-        assert queries[image, :count].tolist() == own.tolist()
-        for query in range(5):
-            place = own.tolist().index(query) if query in own else None
-            if place is None:
-                label -= 0.2 * log_p[image, query, 3]
-                continue
-            label -= log_p[image, query, truth.labels[image, place]]
-            l1 += np.abs(np.asarray(boxes[image, query]) - truth.boxes[image, place]).sum()
-            giou += 1 - float(generalised_iou(boxes[image, query], jnp.asarray(truth.boxes[image, place])))
-    np.testing.assert_allclose(found, (label / 2, l1 / 2, giou / 2), rtol=1e-5)
-    np.testing.assert_allclose(found.total(config), (label + 4 * l1 + 1.5 * giou) / 2, rtol=1e-5)
+        labels = np.asarray(truth.labels)[image, :count]
+        costs = far[image, :count] - 1.5 * shared[image, :count] - np.exp(log_p[image, :, labels])
+        own = linear_sum_assignment(costs)[1]
+        assert np.asarray(queries)[image, :count].tolist() == own.tolist()
+        others = np.setdiff1d(np.arange(QUERIES), own)
+        label -= log_p[image, own, labels].sum() + 0.2 * log_p[image, others, LABELS].sum()
+        l1 += far[image, np.arange(count), own].sum()
+        giou += (1 - shared[image, np.arange(count), own]).sum()
+    expected = np.array([label, l1, giou]) / IMAGES
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(found.total(config), expected @ [1, 1, 1.5], rtol=1e-5)
+
+
+def _loss(
+    logits: jax.Array, boxes: jax.Array, truth: Truth, config: SetLossConfig
+) -> tuple[SetLoss, jax.Array]:
+    queries = matched(logits, boxes, truth, config)
+    return set_loss(logits, boxes, truth, queries, config), queries
 
 
 def test_the_order_of_objects_and_of_queries_changes_nothing() -> None:
     logits, boxes, truth = answers(1)
     config = SetLossConfig()
 
+    total = jax.jit(lambda *given: _loss(*given, config)[0].total(config))
+
     def loss(logits: jax.Array, boxes: jax.Array, truth: Truth) -> float:
-        return float(
-            set_loss(logits, boxes, truth, matched(logits, boxes, truth, config), config).total(config)
-        )
+        return float(total(logits, boxes, truth))
 
     value = loss(logits, boxes, truth)
     turned = Truth(*(array[:, ::-1] for array in truth))
