@@ -62,7 +62,7 @@ IMAGES, QUERIES, PLACES, LABELS = 16, 5, 3, 3
 
 
 def answers(seed: int = 0) -> tuple[jax.Array, jax.Array, Truth]:
-    """Answers of five queries to images with none to three objects; empty places hold boxes that nobody reads."""
+    """Answers of five queries to images with up to three objects; empty places hold boxes too."""
     rng = np.random.default_rng(seed)
     logits = 2 * rng.normal(size=(IMAGES, QUERIES, LABELS + 1))
     boxes, right = (rng.uniform(0.2, 0.6, (IMAGES, many, 4)) for many in (QUERIES, PLACES))
