@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
 from attnjax.config import InputError, require
+from attnjax.data.hosts import host_share
 from attnjax.data.images.augment import augmented
 from attnjax.data.images.config import CaptionData
 from attnjax.data.images.files import read_image
@@ -119,16 +120,16 @@ class CaptioningTask(ModelTask[Captioner]):
     def batch(self, step: int) -> Arrays:
         """Returns "source" (images), "source_lengths" (patches) and "target" of a step.
 
-        Of several captions of an image one is drawn, by seed, step and host.
+        Of several captions of an image one is drawn, by seed, step and row.
         """
         part, data = self._parts[TRAIN], self._data
         rows = self._batches[step]["row"]
-        seed = [data.seed, step, jax.process_index()]
-        draws = np.random.default_rng(seed).random(len(rows))
+        draws = host_share(np.random.default_rng([data.seed, step]).random(self._batch_size))
         captions = [part.captions[row] for row in rows]
         texts = [own[int(draw * len(own))] for own, draw in zip(captions, draws, strict=True)]
         images = of_unit(part.images(rows, self.config.image, self.config.channels))
-        images = augmented(images, data.augment, data.seed, step * jax.process_count() + jax.process_index())
+        places = host_share(np.arange(self._batch_size))
+        images = augmented(images, data.augment, data.seed, step, places, self._batch_size)
         return {**self._sources(images), "target": self.texts.arrays(texts)}
 
     def loss_of(
