@@ -7,8 +7,8 @@
     attnjax predict RUN picture.png                 # picture.detection.png and .html beside it
     attnjax sweep detection_sizes
 
-A DETR of two layers (arXiv:2005.12872) on 40 × 40 pixels: a small convolutional backbone makes 10 × 10 cells,
-an encoder layer mixes them, and eight queries attend to them. Images to train on are drawn at every step.
+A DETR of two layers (arXiv:2005.12872) on 32 × 32 pixels: a small convolutional backbone makes 8 × 8 cells,
+an encoder layer mixes them, and six queries attend to them. Images to train on are drawn at every step.
 
 The final table has COCO's AP for held-out images and for images with more objects than any in training.
 Beside it is a grid of convolutions with the same backbone and no attention, in which each cell answers for
@@ -44,13 +44,13 @@ MODEL = DetrConfig(
     hidden=128,
     encoder_layers=1,
     decoder_layers=2,
-    queries=8,
+    queries=6,
 )
 TRAIN = TrainConfig(
-    steps=3000,
+    steps=1500,
     batch_size=32,
     log_every=100,
-    checkpoint_every=1000,
+    checkpoint_every=500,
     warmup_steps=100,
     learning_rate=1e-3,
     dropout=0.0,
@@ -96,12 +96,12 @@ class Lesions(Detection):
     Detection,
     metric="model: held-out images/AP",
     mode="max",
-    base={"train.steps": 1000, "train.checkpoint_every": 1000, "baseline_steps": 0},
+    base={"train.steps": 500, "train.checkpoint_every": 500, "baseline_steps": 0},
 )
 def detection_sizes() -> Iterator[dict[str, Any]]:
     """Heads, width or dropout: what decides how well objects are found?
 
-    2 × 2 × 2 settings with 3 seeds, 1000 steps.
+    2 × 2 × 2 settings with 3 seeds, 500 steps.
     """
     axes: dict[str, Any] = {
         "model.heads": (1, 4),

@@ -28,7 +28,7 @@ class Canvases:
     Example:
       >>> canvases = Canvases(DetectionData(), batch_size=2)
       >>> {name: array.shape for name, array in canvases.batch(0).items()}
-      {'images': (2, 40, 40, 3), 'labels': (2, 3), 'boxes': (2, 3, 4), 'present': (2, 3)}
+      {'images': (2, 32, 32, 3), 'labels': (2, 3), 'boxes': (2, 3, 4), 'present': (2, 3)}
     """
 
     def __init__(self, data: DetectionData, *, batch_size: int) -> None:

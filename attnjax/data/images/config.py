@@ -180,10 +180,10 @@ class DetectionData:
     leave_out_broken: bool = False
     """Leave out images that cannot be read; else they are named and nothing starts."""
     kind: Things = "shapes"
-    """What is drawn: five shapes or ten digits in one of four colours, or bright spots on grey tissue."""
+    """The things that are drawn: five shapes or ten digits in one of four colours, or spots on grey tissue."""
     objects: int = 3
     """Objects that are drawn on an image at most; one at least, and of lesions none."""
-    side: int = 40
+    side: int = 32
     """Pixels of a side of all images; yours are squeezed into the square, with their boxes."""
     noise: float = 0.05
     """Standard deviation of what is added to each drawn pixel, which is in 0 to 1."""

@@ -65,7 +65,7 @@ def drawn_objects(
     Example:
       >>> made = drawn_objects(DetectionData(), 2, np.random.default_rng(0))
       >>> made.images.shape, made.boxes.shape, made.present.sum(1).tolist()
-      ((2, 40, 40, 3), (2, 3, 4), [2, 1])
+      ((2, 32, 32, 3), (2, 3, 4), [2, 1])
     """
     most, side, spots = most or data.objects, data.side, data.kind == "lesions"
     least = (0 if spots else 1) if least is None else least
