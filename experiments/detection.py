@@ -58,7 +58,7 @@ TRAIN = TrainConfig(
 SEEDS = range(3)
 
 
-@experiment
+@experiment(name="detection")
 @dataclass(frozen=True)
 class Detection:
     """Find the objects of an image and their boxes, with queries that attend to it."""
@@ -84,7 +84,7 @@ class Detection:
         )
 
 
-@experiment
+@experiment(name="lesions")
 @dataclass(frozen=True)
 class Lesions(Detection):
     """Find bright spots in rendered tissue, a toy of medical images: nothing here is for the clinic."""

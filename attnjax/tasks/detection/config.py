@@ -16,7 +16,7 @@ class SetLossConfig:
     nothing: float = 0.1
     """Of a query that should say that there is no object, where 1 is that of one that should find one."""
     every_layer: bool = True
-    """Whether each layer of the decoder answers and is scored, or the last one alone."""
+    """True if each layer of the decoder answers and is scored, False for the last one alone."""
 
     def __post_init__(self) -> None:
         for name in ("l1", "giou"):

@@ -1,4 +1,4 @@
-"""What queries attend to: do they look into the box that they name, and does it matter?"""
+"""Scores of what queries attend to: whether it lies in the box that they name, and whether it matters."""
 
 import numpy as np
 from jaxtyping import Bool, Float

@@ -1,4 +1,4 @@
-"""Which query answers for which object: the cheapest one-to-one assignment, inside of a compiled program."""
+"""The cheapest assignment of queries to objects, inside of a compiled program."""
 
 from typing import Any
 
