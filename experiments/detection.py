@@ -47,7 +47,7 @@ MODEL = DetrConfig(
     queries=6,
 )
 TRAIN = TrainConfig(
-    steps=1500,
+    steps=1000,
     batch_size=32,
     log_every=100,
     checkpoint_every=500,
