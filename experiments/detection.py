@@ -67,7 +67,7 @@ class Detection:
     data: DetectionData = DetectionData()
     train: TrainConfig = TRAIN
     loss: SetLossConfig = SetLossConfig()
-    baseline_steps: int = 1000
+    baseline_steps: int = 500
     """Steps of the grid of convolutions in the final table; 0: there is none."""
     seed: int = 0
     """Decides the initial parameters and the dropout; the data has a seed of its own."""
