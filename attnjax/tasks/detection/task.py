@@ -35,6 +35,8 @@ from attnjax.tasks.model_task import ModelTask
 
 SHOWN_FROM = 0.5
 """The least score of an object that an answer has."""
+EXPLAINED = 512
+"""Objects of the test that attention is measured on."""
 DRAWN = 3
 PICTURE = "attention.png"
 
@@ -223,7 +225,7 @@ class DetectionTask(ModelTask[Detr]):
         seen = self._seen(params, part.images)
         truth = Truth(*map(jnp.asarray, (part.labels, part.boxes, part.present)))
         queries = np.asarray(_matched(seen.logits, seen.boxes, truth, self._loss))
-        images, places = np.nonzero(part.present)
+        images, places = (found[:EXPLAINED] for found in np.nonzero(part.present))
         chosen, labels = queries[images, places], part.labels[images, places]
         right = corners(part.boxes[images, places])
         weights, sides = seen.weights[images, :, chosen], self._sides

@@ -14,10 +14,13 @@ from PIL import Image
 from attnjax.config import InputError
 from attnjax.data.images.canvases import HELD_OUT
 from attnjax.data.images.config import DetectionData
+from attnjax.data.images.objects import Objects
 from attnjax.models.detr_config import DetrConfig, ResNetConfig
+from attnjax.tasks.detection.answers import scores_of
 from attnjax.tasks.detection.config import SetLossConfig
 from attnjax.tasks.detection.looks import cell_shares, cells_showing, hidden, looks_score
 from attnjax.tasks.detection.task import DetectionTask
+from attnjax.tasks.metrics.detection import Boxes
 
 MODEL = DetrConfig(
     ResNetConfig(stem=8, widths=(16,), depths=(1,), bottleneck=False),
@@ -150,6 +153,20 @@ def test_cells_and_what_hides_them_by_hand() -> None:
     covered = hidden(images, np.arange(9.0)[None], 3, 3)[0, :, :, 0]
     assert (covered[:2, :2] == images[0, :2, :2, 0]).all()
     assert (covered.reshape(3, 2, 3, 2).transpose(0, 2, 1, 3).reshape(9, -1)[1:] == 17.5).all()
+
+
+def test_images_without_objects_are_told_from_others_by_the_highest_score() -> None:
+    present = np.array([[True], [False], [True]])
+    boxes = np.tile(np.array([0.5, 0.5, 0.5, 0.5], np.float32), (3, 1, 1))
+    pixels = np.zeros((3, 24, 24), np.uint8)
+    part = Objects(pixels[..., None], np.zeros((3, 1), np.int32), boxes, present, pixels)
+    square = np.array([[0.25, 0.25, 0.75, 0.75]])
+    found = [Boxes(np.array([0]), square, np.array([score])) for score in (0.9, 0.5, 0.2)]
+    scores = scores_of(found, part)
+    assert scores["AUROC any"] == pytest.approx(0.5)
+    assert scores["AP"] == pytest.approx(100 * (51 + 50 * 2 / 3) / 101)
+    assert (scores["images"], scores["objects"]) == (3, 2)
+    assert "AUROC any" not in scores_of(found[:1], Objects(*(array[:1] for array in part)))
 
 
 def test_what_does_not_fit_is_one_line() -> None:
