@@ -180,7 +180,7 @@ class DetectionData:
     leave_out_broken: bool = False
     """Leave out images that cannot be read; else they are named and nothing starts."""
     kind: Things = "shapes"
-    """The things that are drawn: five shapes or ten digits in one of four colours, or spots on grey tissue."""
+    """The things that are drawn: five shapes or ten digits in one of four colours, or spots on tissue."""
     objects: int = 3
     """Objects that are drawn on an image at most; one at least, and of lesions none."""
     side: int = 32
