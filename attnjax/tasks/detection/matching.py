@@ -39,8 +39,8 @@ def assigned(costs: Float[Array, "N Q"]) -> Int[Array, " N"]:
     def add(row: Any, state: Any) -> Any:
         prices, gains, holder = state
         holder = holder.at[0].set(row)
-        state = (0, prices, gains, jnp.full(columns + 1, jnp.inf), jnp.zeros(columns + 1, bool))
-        state = (*state, jnp.zeros(columns + 1, int))
+        far, unused = jnp.full(columns + 1, jnp.inf, costs.dtype), jnp.zeros(columns + 1, bool)
+        state = (0, prices, gains, far, unused, jnp.zeros(columns + 1, int))
         at, prices, gains, _, _, before = jax.lax.while_loop(
             lambda state: holder[state[0]] > 0, lambda state: _grown(costs, holder, *state), state
         )
