@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attnjax.cli import run_tables, sweeps
+from attnjax.cli.machines import device_argument, hosts_arguments
 from attnjax.cli.mechanisms import describe
 from attnjax.config import InputError, require
 from attnjax.experiment import registry
@@ -20,7 +21,6 @@ from attnjax.runs.exit_codes import (
 )
 from attnjax.runs.start import Notify
 from attnjax.runs.weights import MEANING
-from attnjax.train.mesh import AXES, PRESETS
 
 Configured = tuple[registry.Experiment, Any]
 """An experiment and its config."""
@@ -64,29 +64,6 @@ def _start_arguments(parser: argparse.ArgumentParser) -> None:
     text = f"which weights to evaluate: {MEANING} (default: last)"
     parser.add_argument("--weights", metavar="last|best[:K]", help=text)
     hosts_arguments(parser)
-
-
-def hosts_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of a run on several hosts."""
-    text = "one run on several hosts; srun, mpirun and TPU VMs say most of this themselves"
-    group = parser.add_argument_group("hosts", text)
-    text = "address of process 0, the same on each host"
-    group.add_argument("--coordinator", metavar="HOST:PORT", help=text)
-    group.add_argument("--hosts", type=sweeps.count, metavar="N", help="processes in all")
-    group.add_argument("--host", type=int, metavar="I", help="the number of this one, from 0")
-    text = "how long to wait for the others at the start (default: 300)"
-    group.add_argument("--host-timeout", type=sweeps.count, default=300, metavar="SECONDS", help=text)
-
-
-def device_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds the options on devices."""
-    parser.add_argument(
-        "--devices", type=sweeps.count, metavar="N", help="devices to share a batch (default: all)"
-    )
-    text = f"how devices share a run, as data=4,fsdp=2 (axes {', '.join(AXES)}), one perhaps auto; or auto"
-    parser.add_argument("--mesh", metavar="AXIS=N,...", help=text)
-    text = f"what is split over the mesh: {', '.join(PRESETS)}, with changes as fsdp,vocab=model or mlp=none"
-    parser.add_argument("--rules", metavar="PRESET|AXIS=AXIS,...", help=text)
 
 
 def one_run_arguments(parser: argparse.ArgumentParser) -> None:
