@@ -32,11 +32,11 @@ def cells_showing(pixels: Bool[np.ndarray, "n Y X"], height: int, width: int) ->
     >>> cells_showing(np.array([[[True, False], [False, False], [False, False], [False, True]]]), 2, 1)
     array([[ True,  True]])
     """
-    rows, columns = (
-        np.arange(side) * cells // side for side, cells in zip(pixels.shape[1:], (height, width), strict=True)
-    )
-    shown = np.zeros((len(pixels), height, width), bool)
-    np.logical_or.at(shown, (slice(None), rows[:, None], columns), pixels)
+    shown: np.ndarray = pixels
+    for axis, cells in ((1, height), (2, width)):
+        # A cell begins at the first pixel that `_as_pixels` gives to it.
+        begins = -(-np.arange(cells) * pixels.shape[axis] // cells)
+        shown = np.logical_or.reduceat(shown, begins, axis=axis)
     return shown.reshape(len(pixels), -1)
 
 
