@@ -43,7 +43,7 @@ def scores_of(found: Sequence[Boxes], part: Objects) -> dict[str, float]:
     has one.
     """
     scores = coco_score(found, true_boxes(part))
-    there: np.ndarray = part.present.any(1)
+    there = np.asarray(part.present.any(1))
     if there.any() and not there.all():
         highest = np.array([one.scores.max(initial=0) for one in found])
         scores["AUROC any"] = auroc(highest, there)
