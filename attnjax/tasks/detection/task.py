@@ -41,7 +41,7 @@ DRAWN = 3
 PICTURE = "attention.png"
 
 
-class Seen(NamedTuple):
+class SetAnswers(NamedTuple):
     """The answers of a model to images.
 
     Attributes:
@@ -55,7 +55,7 @@ class Seen(NamedTuple):
     weights: Any
 
 
-class GivenImage(NamedTuple):
+class SqueezedImage(NamedTuple):
     """An image file as it is read: squeezed into a square."""
 
     pixels: UInt8[np.ndarray, "Y X C"]
@@ -171,13 +171,13 @@ class DetectionTask(ModelTask[Detr]):
         self._save_picture(params, tests[HELD_OUT], figure)
         return Evaluation(rows, figures=[figure])
 
-    def read_input(self, text: str) -> GivenImage:
+    def read_input(self, text: str) -> SqueezedImage:
         """Returns the image in a file. Raises InputError where it is none."""
         path = Path(text)
         whole = read_image(path)
-        return GivenImage(read_image(path, self._data.side, whole=True), whole.shape[:2], path.stem)
+        return SqueezedImage(read_image(path, self._data.side, whole=True), whole.shape[:2], path.stem)
 
-    def predict(self, params: Params, inputs: Sequence[GivenImage]) -> list[FoundObjects]:
+    def predict(self, params: Params, inputs: Sequence[SqueezedImage]) -> list[FoundObjects]:
         """Returns the objects of each image whose score is a half or more."""
         seen = self._seen(params, np.stack([one.pixels for one in inputs]))
         return [self._found(one, seen, row) for row, one in enumerate(inputs)]
@@ -196,11 +196,11 @@ class DetectionTask(ModelTask[Detr]):
             side = -(-side // 2)
         return side, side
 
-    def _seen(self, params: Params, images: UInt8[np.ndarray, "B Y X C"]) -> Seen:
+    def _seen(self, params: Params, images: UInt8[np.ndarray, "B Y X C"]) -> SetAnswers:
         return self._looked(params, normalised(of_unit(images)))
 
-    def _looked(self, params: Params, images: np.ndarray) -> Seen:
-        found: Seen = self.infer(_seen, params, {"images": images})
+    def _looked(self, params: Params, images: np.ndarray) -> SetAnswers:
+        found: SetAnswers = self.infer(_seen, params, {"images": images})
         return found
 
     def _score(self, params: Params, part: Objects) -> dict[str, float]:
@@ -250,7 +250,7 @@ class DetectionTask(ModelTask[Detr]):
             rows.setdefault(name, {})[f"points lost without {HIDDEN_CELLS} cells"] = fall
         return rows
 
-    def _found(self, image: GivenImage, seen: Seen, row: int) -> FoundObjects:
+    def _found(self, image: SqueezedImage, seen: SetAnswers, row: int) -> FoundObjects:
         own = boxes_of(seen.logits[row : row + 1], seen.boxes[row : row + 1])[0]
         shown = [query for query in np.argsort(-own.scores) if own.scores[query] >= SHOWN_FROM]
         objects = tuple(
@@ -270,22 +270,22 @@ class DetectionTask(ModelTask[Detr]):
         from attnjax.tasks.pictures import save
 
         images = part.images[:DRAWN]
-        given = [GivenImage(one, one.shape[:2], f"image {row + 1}") for row, one in enumerate(images)]
+        given = [SqueezedImage(one, one.shape[:2], f"image {row + 1}") for row, one in enumerate(images)]
         answers = self.predict(params, given)
         save(objects_figure(answers, [one.name for one in answers]), path)
 
 
-def _seen(model: Detr, arrays: Mapping[str, jax.Array]) -> Seen:
+def _seen(model: Detr, arrays: Mapping[str, jax.Array]) -> SetAnswers:
     output = model(arrays["images"], capture=Capture())
     layers = range(model.config.decoder_layers)
     weights = [output.weights[f"decoder.{layer}.cross_attention"].mean(1) for layer in layers]
-    return Seen(output.logits, output.boxes, jnp.stack(weights, axis=1))
+    return SetAnswers(output.logits, output.boxes, jnp.stack(weights, axis=1))
 
 
 _matched = jax.jit(matched, static_argnums=3)
 
 
-def _probability(seen: Seen, rows: np.ndarray, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _probability(seen: SetAnswers, rows: np.ndarray, queries: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Returns the probability that a query of a row gives to a label."""
     logits = seen.logits[rows, queries].astype(np.float64)
     shares = np.exp(logits - logits.max(-1, keepdims=True))
