@@ -198,12 +198,17 @@ class Detr(nnx.Module):
             )
             written.add_layer(i, y, weights)
         states = written.add("decoder_norm", self.decoder_norm(y))
+        logits, boxes = self.answers(states)
+        logits = tapped(captured.sites, "logits", logits)
+        weights, hidden = captured.weights | written.weights, captured.hidden | written.hidden
+        return Detections(logits, boxes, states, weights, hidden, captured.taps)
+
+    def answers(self, states: Float[Array, "B Q D"]) -> tuple[Float[Array, "B Q L+1"], Float[Array, "B Q 4"]]:
+        """Returns the logits and boxes of objects whose vectors, after `decoder_norm`, are given."""
         boxes = states
         for i, linear in enumerate(self.boxes):
             boxes = linear(jax.nn.relu(boxes) if i else boxes)
-        logits = tapped(captured.sites, "logits", self.head(states))
-        weights, hidden = captured.weights | written.weights, captured.hidden | written.hidden
-        return Detections(logits, jax.nn.sigmoid(boxes), states, weights, hidden, captured.taps)
+        return self.head(states), jax.nn.sigmoid(boxes)
 
 
 def _smaller(mask: Bool[Array, "B Y X"], height: int, width: int) -> Bool[Array, "B y x"]:

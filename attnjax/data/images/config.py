@@ -9,6 +9,7 @@ from attnjax.config import require, require_seed
 from attnjax.data.synthetic.config import require_whole
 
 Kind = Literal["scenes", "digits"]
+Things = Literal["shapes", "digits", "lesions"]
 CELL = 6
 """Pixels of a side of a cell."""
 
@@ -159,4 +160,51 @@ class RecognitionData:
             math.isfinite(self.mixup) and self.mixup >= 0,
             f"data.mixup is {self.mixup!r}: it must be 0 or more",
         )
+        require_seed("data.seed", self.seed)
+
+
+@dataclass(frozen=True)
+class DetectionData:
+    """Images with objects in boxes: drawn shapes or digits on a canvas, or files of your own."""
+
+    train: Path | None = None
+    """COCO's JSON (images, annotations with bbox, categories); None: objects are drawn."""
+    images: Path | None = None
+    """The folder that the names of your images are in; None: that of the JSON file."""
+    validation: Path | None = None
+    """COCO's JSON of images that choose the best checkpoint; None: held out of `train`."""
+    test: Path | None = None
+    """COCO's JSON of images of the final table; None: held out of `train`."""
+    holdout: float = 0.15
+    """Share of your images held out for each part that you do not give."""
+    leave_out_broken: bool = False
+    """Leave out images that cannot be read; else they are named and nothing starts."""
+    kind: Things = "shapes"
+    """The things that are drawn: five shapes or ten digits in one of four colours, or spots on tissue."""
+    objects: int = 3
+    """Objects that are drawn on an image at most; one at least, and of lesions none."""
+    side: int = 32
+    """Pixels of a side of all images; yours are squeezed into the square, with their boxes."""
+    noise: float = 0.05
+    """Standard deviation of what is added to each drawn pixel, which is in 0 to 1."""
+    evaluation_examples: int = 500
+    """Drawn images of each row of the final table."""
+    seed: int = 0
+    """Decides all drawn images, or the split and the order of the batches."""
+
+    def __post_init__(self) -> None:
+        kinds = get_args(Things)
+        require(self.kind in kinds, f"data.kind is {self.kind!r}: expected one of {', '.join(kinds)}")
+        for name, least in (("objects", 1), ("side", 24), ("evaluation_examples", 1)):
+            require_whole(name, getattr(self, name), least)
+        require(0 < self.holdout < 0.5, f"data.holdout is {self.holdout}: it must lie between 0 and 0.5")
+        require(
+            math.isfinite(self.noise) and self.noise >= 0,
+            f"data.noise is {self.noise!r}: it must be 0 or more",
+        )
+        for name in ("images", "validation", "test"):
+            require(
+                getattr(self, name) is None or self.train is not None,
+                f"data.{name} needs data.train: drawn images have parts of their own",
+            )
         require_seed("data.seed", self.seed)

@@ -22,7 +22,7 @@ _SIXTEEN_BITS = 257
 Pixels = UInt8[np.ndarray, "Y X C"]
 
 
-def read_image(path: Path, side: int | None = None, channels: int = 3) -> Pixels:
+def read_image(path: Path, side: int | None = None, channels: int = 3, *, whole: bool = False) -> Pixels:
     """Returns the pixels of an image file, 0 to 255: red, green and blue, or grey where channels is 1.
 
     It is turned as its camera says. Transparent pixels lie on white, 16 bits become 8, CMYK becomes RGB by
@@ -32,6 +32,7 @@ def read_image(path: Path, side: int | None = None, channels: int = 3) -> Pixels
       path: of the file.
       side: pixels of both sides: the middle of the image is cut out as a square and resized; None: as it is.
       channels: 3 or 1.
+      whole: whether all of the image is squeezed into the square, whatever its sides; else its middle is cut.
 
     Raises:
       InputError: It is no image, is broken, or has too few or too many pixels.
@@ -43,7 +44,8 @@ def read_image(path: Path, side: int | None = None, channels: int = 3) -> Pixels
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("RGB" if channels == 3 else "L")
     if side is not None:
-        image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
+        resized = Image.Image.resize if whole else ImageOps.fit
+        image = resized(image, (side, side), Image.Resampling.BICUBIC)
     return np.asarray(image, np.uint8).reshape(image.height, image.width, channels)
 
 

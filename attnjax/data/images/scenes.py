@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from attnjax.data.images.config import SceneData
 from attnjax.data.images.mosaics import stencils
@@ -125,7 +125,7 @@ Thing = tuple[int, np.ndarray, tuple[int, ...]]
 
 
 def _shapes(rng: np.random.Generator, unseen: bool) -> Iterator[tuple[tuple[Thing, Thing], tuple[str, str]]]:
-    drawn = [_stencil(shape) for shape in SHAPES]
+    drawn = [stencil(shape) for shape in SHAPES]
     while True:
         colours, shapes = rng.integers(0, len(COLOURS), 2), rng.integers(0, len(SHAPES), 2)
         counts = rng.integers(0, len(COUNTS), 2)
@@ -152,10 +152,10 @@ def _digits(rng: np.random.Generator, unseen: bool) -> Iterator[tuple[tuple[Thin
         yield (groups[0], groups[1]), (NUMBERS[first], NUMBERS[second])
 
 
-def _stencil(shape: str) -> np.ndarray:
-    """Returns the pixels of a shape.
+def stencil(shape: str, side: int = _THING) -> Bool[np.ndarray, "side side"]:
+    """Returns the pixels of one of `SHAPES`.
 
-    >>> for row in _stencil("ring"):
+    >>> for row in stencil("ring"):
     ...     print("".join("#" if pixel else "·" for pixel in row))
     ·####·
     ##··##
@@ -164,13 +164,13 @@ def _stencil(shape: str) -> np.ndarray:
     ##··##
     ·####·
     """
-    y, x = np.mgrid[:_THING, :_THING] - (_THING - 1) / 2
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
     far = np.hypot(y, x)
     made: dict[str, np.ndarray] = {
         "square": far < np.inf,
-        "disc": far <= 3,
-        "ring": (far <= 3) & (far > 1.6),
-        "triangle": np.abs(x) <= (y + _THING / 2) / 2,
-        "cross": (np.abs(x) < 1) | (np.abs(y) < 1),
+        "disc": far <= side / 2,
+        "ring": (far <= side / 2) & (far > 1.6 * side / _THING),
+        "triangle": np.abs(x) <= (y + side / 2) / 2,
+        "cross": (np.abs(x) < side / _THING) | (np.abs(y) < side / _THING),
     }
     return made[shape]

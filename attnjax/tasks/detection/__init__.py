@@ -1,0 +1,1 @@
+"""Objects in images, found by queries that attend to them."""
