@@ -128,12 +128,9 @@ def pointing(model: Any, test: Any, cohort: Any, *, count: int) -> dict[str, dic
     if not len(chosen):
         return {}
     own = cohort.chosen(chosen)
-    question = ask(
-        model,
-        *(array[chosen] for array in events),
-        target=Target(1, against=jnp.asarray(0)),
-        **{name: array[chosen] for name, array in more.items()},
-    )
+    more = {name: array[chosen] for name, array in more.items()}
+    margin = Target(1, against=jnp.asarray(0))
+    question = ask(model, *(array[chosen] for array in events), target=margin, **more)
     usual = question.with_tokens(jnp.zeros(question.tokens.shape)).vectors()
     maps = {"integrated_gradients": attribute("integrated_gradients", question, baseline=usual, steps=16)}
     for name in ("raw", "rollout"):

@@ -66,14 +66,14 @@ def series_parts(data: SeriesData) -> SeriesParts:
         return SeriesParts(cohorts, LABELS, [])
     given = {part: _read(file, data) for part in PARTS if (file := getattr(data, part)) is not None}
     data = _with_ends(data)
-    for _, table in given.values():
+    for rows, table in given.values():
+        rows.malformed.require_none(rows.total, skip=data.skip_malformed)
         _require_columns(table, data)
     _require_apart({part: rows.events() for part, (rows, _) in given.items()})
     train = given["train"][1]
     labels = label_names(train, table_settings(data))
     notes, cohorts = [], {}
     for part, (rows, _) in given.items():
-        rows.malformed.require_none(rows.total, skip=data.skip_malformed)
         if rows.malformed.lines:
             notes.append(f"left out, as data.skip_malformed says: {rows.malformed.text(rows.total)}")
         cohorts[part], left = cohort(rows.events(), _of_part(part, given, data), data, labels[1])
@@ -122,8 +122,8 @@ def _require_columns(table: Table, data: SeriesData) -> None:
     for name in (data.event, data.group):
         if name is not None:
             empty = np.flatnonzero(table.columns[name] == "")
-            row = int(empty[0]) if len(empty) else 0
-            require(not len(empty), f"{table.place(row)}: the column {name!r} is empty")
+            place = table.place(int(empty[0])) if len(empty) else ""
+            require(not place, f"{place}: the column {name!r} is empty")
 
 
 def _require_apart(parts: Mapping[str, Events]) -> None:
