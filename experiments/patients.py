@@ -39,12 +39,14 @@ from attnjax.train.config import TrainConfig
 if TYPE_CHECKING:
     from attnjax.tasks.patients.task import PatientTask
 
-MODEL = EventsConfig(dim=32, heads=4, hidden=64, layers=2, shortest_period=1.0, longest_period=32.0)
+MODEL = EventsConfig(
+    dim=32, heads=4, hidden=64, implementation="reference", shortest_period=1.0, longest_period=32.0
+)
 TRAIN = TrainConfig(
     steps=800,
-    batch_size=128,
+    batch_size=64,
     log_every=100,
-    checkpoint_every=100,
+    checkpoint_every=200,
     warmup_steps=50,
     learning_rate=3e-3,
     weight_decay=0.01,

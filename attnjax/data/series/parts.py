@@ -79,7 +79,7 @@ def series_parts(data: SeriesData) -> SeriesParts:
         cohorts[part], left = cohort(rows.events(), _of_part(part, given, data), data, labels[1])
         notes += [f"{part}: {note}" for note in left]
     if data.group is not None:
-        _require_groups_apart(cohorts, data.group)
+        _require_groups_apart(cohorts, data)
     missing = [part for part in PARTS if part not in cohorts]
     if missing:
         cohorts |= _held_out(cohorts["train"], data, missing)
@@ -119,11 +119,18 @@ def _require_columns(table: Table, data: SeriesData) -> None:
     }
     for field, names in fields.items():
         require_columns(table, [name for name in names if name is not None], field)
-    for name in (data.event, data.group):
-        if name is not None:
-            empty = np.flatnonzero(table.columns[name] == "")
-            place = table.place(int(empty[0])) if len(empty) else ""
-            require(not place, f"{place}: the column {name!r} is empty")
+    empty = np.flatnonzero(table.columns[data.event] == "")
+    place = table.place(int(empty[0])) if len(empty) else ""
+    require(not place, f"{place}: the column {data.event!r} is empty: data.event")
+
+
+def _groups(table: Table, data: SeriesData) -> np.ndarray:
+    """Returns the group of each person; one without a group is one by themselves."""
+    persons = table.columns[data.person]
+    if data.group is None:
+        return persons
+    groups = table.columns[data.group]
+    return np.where(groups == "", persons, groups + " of " + data.group)
 
 
 def _require_apart(parts: Mapping[str, Events]) -> None:
@@ -136,13 +143,13 @@ def _require_apart(parts: Mapping[str, Events]) -> None:
     require(not twice, f"{len(twice)} person(s) are in two parts, expected one: {named(twice)}")
 
 
-def _require_groups_apart(cohorts: Mapping[str, Cohort], group: str) -> None:
+def _require_groups_apart(cohorts: Mapping[str, Cohort], data: SeriesData) -> None:
     home: dict[str, str] = {}
     twice = []
     for part, own in cohorts.items():
-        for row, name in enumerate(own.table.columns[group]):
+        for row, name in enumerate(_groups(own.table, data)):
             if home.setdefault(name, part) != part:
-                twice.append(f"{own.table.place(row)}: {group} {name!r} is in data.{home[name]} too")
+                twice.append(f"{own.table.place(row)}: {name!r} is in data.{home[name]} too")
     require(not twice, f"{len(twice)} person(s) share a group with another part: {named(twice)}")
 
 
@@ -157,7 +164,7 @@ def _of_part(part: str, given: Mapping[str, tuple[Rows, Table]], data: SeriesDat
 
 
 def _held_out(whole: Cohort, data: SeriesData, missing: list[str]) -> dict[str, Cohort]:
-    names = whole.table.columns[data.person if data.group is None else data.group]
+    names = _groups(whole.table, data)
     distinct = sorted(set(names))
     order = np.random.default_rng([data.seed, 41]).permutation(len(distinct))
     count = math.ceil(data.holdout * len(distinct))
