@@ -45,6 +45,8 @@ def test_no_event_after_the_landmark_is_read_and_times_count_from_it(tmp_path: P
         # What the person has on day 12 is in no value.
         ages = own.table.columns["age"].astype(float)
         np.testing.assert_array_equal(own.values, np.stack([ages + 22, ages + 29], 1))
+    last = read(tmp_path, *persons(40), max_events=1, least_events=1).cohorts["train"]
+    np.testing.assert_array_equal(last.times, np.full((len(last), 1), -1.0))
     later = EVENTS + "".join(f"p{i},10,pulse,1\n" for i in range(40))
     assert read(tmp_path, later, persons(40)[1], least_events=1).cohorts["train"].times.max() == 0
 
@@ -149,7 +151,7 @@ def test_bad_input_is_one_line(
 def test_psv_files_have_no_row_after_the_landmark_and_the_hour_of_sepsis(tmp_path: Path) -> None:
     for i in range(24):
         sick = i % 3 == 0
-        lines = [f"{80 + h}|NaN|{60 + i}|{h}|{int(sick and h >= 7)}" for h in range(1, 10 if sick else 20)]
+        lines = [f"{80 + h}|NaN|{60 + i}|{h}|{int(sick and h >= 7)}" for h in range(1, 16 if sick else 20)]
         (tmp_path / f"s{i:02}.psv").write_text("\n".join(["HR|Temp|Age|ICULOS|SepsisLabel", *lines]))
     settings = SeriesData(train=tmp_path, landmark=4, horizon=8, holdout=0.2, subgroups=("Age",))
     parts = series_parts(settings).cohorts
@@ -234,6 +236,9 @@ def test_a_planted_drift_is_where_it_is_said_and_no_score_beats_the_rules() -> N
     # The rules are calibrated, and look at no more than what has come.
     assert calibration_error(best, right) < 0.03
     assert auroc(best, right) > 0.88
+    cut, days = own.until(np.full(len(own), -4.0)), np.full(len(own), 4.0)
+    assert calibration_error(best_shares(cut, data.drift, days), right) < 0.03
+    assert calibration_error(best_shares(cut, data.drift), right) > 0.1
     cut = own.until(np.full(len(own), -8.0))
     assert abs(auroc(best_shares(cut, data.drift, np.full(len(own), 8.0)), right) - 0.5) < 0.03
     assert cut.times.max() <= 0
