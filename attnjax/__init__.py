@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from attnjax.ops.comparing import matrix_attention as matrix_attention
     from attnjax.ops.comparing import vector_attention as vector_attention
     from attnjax.ops.comparisons import Comparison as Comparison
+    from attnjax.ops.context.attention import context_attention as context_attention
+    from attnjax.ops.context.attention import plan_context_attention as plan_context_attention
+    from attnjax.ops.context.decode import context_decode as context_decode
+    from attnjax.ops.context.layout import from_zigzag as from_zigzag
+    from attnjax.ops.context.layout import to_zigzag as to_zigzag
+    from attnjax.ops.context.recurrence import context_recurrence as context_recurrence
     from attnjax.ops.linear.attention import linear_attention as linear_attention
     from attnjax.ops.masks import Mask as Mask
     from attnjax.ops.masks import block_diagonal as block_diagonal

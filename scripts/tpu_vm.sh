@@ -13,7 +13,8 @@
 # --dry-run anywhere before EXPERIMENT only prints. RUNTIME=… is the version of the VM (chosen by TYPE), PYTHON=3.12
 # that of Python, POLL=60 how many seconds lie between two looks.
 # A host keeps ~/attnjax.log, and ~/attnjax.exit once the run has ended. A preempted slice loses its disks: give
-# the run `--runs gs://BUCKET/FOLDER`, and the next slice goes on from there. A sweep: scripts/tpu_vm_sweep.sh.
+# the run `--runs gs://BUCKET/FOLDER`, or for several hosts a folder that all of them mount, and the next slice
+# goes on from there. A sweep: scripts/tpu_vm_sweep.sh.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/commands.sh"
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

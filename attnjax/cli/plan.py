@@ -8,7 +8,8 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from attnjax.cli.runs import configured, device_argument, experiment_arguments
+from attnjax.cli.machines import device_argument
+from attnjax.cli.runs import configured, experiment_arguments
 from attnjax.runs.placement import place, wish_of
 from attnjax.runs.start import Notify
 

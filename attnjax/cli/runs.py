@@ -3,11 +3,13 @@
 import argparse
 import shlex
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from attnjax.cli import run_tables, sweeps
+from attnjax.cli.machines import device_argument, hosts_arguments
 from attnjax.cli.mechanisms import describe
-from attnjax.config import InputError
+from attnjax.config import InputError, require
 from attnjax.experiment import registry
 from attnjax.mechanisms import Choice, read, table
 from attnjax.mechanisms.describe import listing
@@ -19,7 +21,9 @@ from attnjax.runs.exit_codes import (
 )
 from attnjax.runs.start import Notify
 from attnjax.runs.weights import MEANING
-from attnjax.train.mesh import AXES, PRESETS
+
+Configured = tuple[registry.Experiment, Any]
+"""An experiment and its config."""
 
 
 def experiment_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,17 +63,7 @@ def _start_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--watch", nargs="+", default=[], metavar="LAYER", help=text)
     text = f"which weights to evaluate: {MEANING} (default: last)"
     parser.add_argument("--weights", metavar="last|best[:K]", help=text)
-
-
-def device_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds the options on devices."""
-    parser.add_argument(
-        "--devices", type=sweeps.count, metavar="N", help="devices to share a batch (default: all)"
-    )
-    text = f"how devices share a run, as data=4,fsdp=2 (axes {', '.join(AXES)}), one perhaps auto; or auto"
-    parser.add_argument("--mesh", metavar="AXIS=N,...", help=text)
-    text = f"what is split over the mesh: {', '.join(PRESETS)}, with changes as fsdp,vocab=model or mlp=none"
-    parser.add_argument("--rules", metavar="PRESET|AXIS=AXIS,...", help=text)
+    hosts_arguments(parser)
 
 
 def one_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -147,26 +141,37 @@ def show(options: argparse.Namespace, notify: Notify) -> int:
 
 def run(options: argparse.Namespace, notify: Notify) -> int:
     """Trains and evaluates an experiment; a stopped run goes on, a finished one shows its result."""
-    return _start(*configured(options), options, notify)
+    return _start(lambda: configured(options), options, notify)
 
 
 def prolong(options: argparse.Namespace, notify: Notify) -> int:
     """Continues a finished run, if its schedule allows it, to more steps in a folder of its own."""
     run = _chosen_run(options, options.run)
     from attnjax.runs.prolong import prolonged
+    from attnjax.train.distributed import hosts
 
-    return _start(*prolonged(run, options.steps, options.runs), options, notify)
+    def configured() -> Configured:
+        hosts().of_main(lambda: prolonged(run, options.steps, options.runs) and None)  # The others find it.
+        return prolonged(run, options.steps, options.runs)
+
+    return _start(configured, options, notify)
 
 
-def _start(experiment: registry.Experiment, config: Any, options: argparse.Namespace, notify: Notify) -> int:
+def _start(configured: Callable[[], Configured], options: argparse.Namespace, notify: Notify) -> int:
+    from attnjax.runs.hosts import ending
     from attnjax.runs.start import run as start
+    from attnjax.runs.working_copy import shown
+    from attnjax.train.clusters import read_cluster
+    from attnjax.train.distributed import joined
 
     again = "the same command continues from there"
+    cluster, place = read_cluster(options.coordinator, options.hosts, options.host), shown(options.runs)
+    all_see = cluster is None or place == str(options.runs)
+    require(all_see, f"--runs is {place}: expected a folder that all {cluster and cluster.hosts} hosts see")
     try:
-        with sigterm_raises():
+        with sigterm_raises(), joined(cluster, seconds=options.host_timeout, ending=ending) as hosts:
             outcome = start(
-                experiment,
-                config,
+                *configured(),
                 runs=options.runs,
                 devices=options.devices,
                 mesh=options.mesh,
@@ -187,7 +192,8 @@ def _start(experiment: registry.Experiment, config: Any, options: argparse.Names
     if outcome.result is None:
         notify(f"stopped and saved at step {outcome.step}: {again}")
         return STOPPED_BY_SIGTERM
-    run_tables.print_result(outcome.run, outcome.result, stored=outcome.stored)
+    if hosts.is_main:
+        run_tables.print_result(outcome.run, outcome.result, stored=outcome.stored)
     return 0
 
 
@@ -242,7 +248,7 @@ def _mechanism(options: argparse.Namespace) -> tuple[Choice, ...] | None:
         raise
 
 
-def configured(options: argparse.Namespace) -> tuple[registry.Experiment, Any]:
+def configured(options: argparse.Namespace) -> Configured:
     """Returns the experiment that options name and its config, or prints the help that they ask for."""
     if options.experiment is None:
         if not options.help:

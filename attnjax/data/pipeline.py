@@ -11,19 +11,23 @@ class Batches:
     """Shuffled batches of aligned arrays, as a pure function of (seed, step).
 
     Every epoch is a new permutation; a batch may span two epochs. `batches[step]` needs no batch before
-    it, so a resumed run only needs its step. On several hosts each gets its own slice of the batch.
+    it, so a resumed run only needs its step. On several hosts each gets its own slice of the batch, or with
+    `whole` all of it.
 
     >>> batches = Batches({"x": np.arange(10)}, batch_size=4, seed=0)
     >>> sorted(np.concatenate([batches[0]["x"], batches[1]["x"], batches[2]["x"]])[:10].tolist())
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     """
 
-    def __init__(self, arrays: dict[str, np.ndarray], batch_size: int, seed: int):
+    def __init__(
+        self, arrays: dict[str, np.ndarray], batch_size: int, seed: int, *, whole: bool = False
+    ) -> None:
         sizes = {name: len(array) for name, array in arrays.items()}
         if len(set(sizes.values())) != 1 or 0 in sizes.values():
             raise ValueError(f"arrays need one equal, positive length; came {sizes}")
         self._arrays = arrays
-        self._size, self._rows = batch_size, host_rows(batch_size)
+        self._size, own = batch_size, host_rows(batch_size)
+        self._rows = slice(0, batch_size) if whole else own
         self._count = count = next(iter(sizes.values()))
         # The seed and the epoch are two words of one: added up, neighbouring seeds would share orders.
         self._order = lru_cache(2)(lambda epoch: np.random.default_rng([seed, epoch]).permutation(count))

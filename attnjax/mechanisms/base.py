@@ -190,6 +190,7 @@ class Recurrence(Mechanism):
       short_convolution: the paper's layer has one before queries, keys and values.
       two_sided: how `bidirectional` joins both directions; None: causal only.
       state: the shape of the state, or of each of its parts.
+      shards: its tokens may lie in shards on a mesh axis, since it looks back through its state alone.
 
     >>> from attnjax.mechanisms import find
     >>> {name: gate.axes for name, gate in find("gated_delta_net").gates.items()}
@@ -207,6 +208,7 @@ class Recurrence(Mechanism):
     short_convolution: bool = False
     two_sided: TwoSided | None = None
     state: str | Mapping[str, str] = "*B K H V"
+    shards: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -202,6 +202,7 @@ ROWS = (
                 4096, "M, no less than any distance between tokens", "float", above=0, of_model="max_length"
             )
         },
+        shards=False,
         state="*B K 2·H V+1",
         two_sided="quotient",
     ),
@@ -230,6 +231,7 @@ ROWS = (
         gates={"decay": _HEAD_DECAY, "levels": Gate("*B T K L", "positive")},
         options={"levels": Option(12, "L, stretches: 12 are for 2048 tokens", least=1), **_SCALE},
         short_convolution=True,
+        shards=False,
         state={"levels": "*B K L H V", "seen": "*B"},
     ),
     _row(
@@ -242,6 +244,7 @@ ROWS = (
         key="unit",
         unit_query=True,
         short_convolution=True,
+        shards=False,
         state={"covariance": "*B K H H", "memory": "*B K H V"},
     ),
     _row(
@@ -251,6 +254,7 @@ ROWS = (
         cost="O(T·M·(H+V))",
         gates={"decay": Gate("*B T K M", "log_decay")},
         options={"slots": Option(None, "M; None: head_dim", least=1), **_SCALE},
+        shards=False,
         state={"keys": "*B K H M", "values": "*B K M V"},
     ),
 )

@@ -40,6 +40,12 @@ def placed(x: Float[Array, "*B T D"]) -> Float[Array, "*B T D"]:
     return jax.lax.with_sharding_constraint(x, PartitionSpec(batch, *between, sequence, None))
 
 
+def axis_of_sequences(*lengths: int) -> str | None:
+    """Returns the mesh axis over which sequences of these lengths are split; None where they stay whole."""
+    size = _automatic_axes().get(SEQUENCE_AXIS, 1)
+    return SEQUENCE_AXIS if size > 1 and all(length % size == 0 for length in lengths) else None
+
+
 def rows_whole(table: Float[Array, "V D"]) -> Float[Array, "V D"]:
     """Returns a table that rows are taken from, each of them whole on the devices that have it.
 

@@ -55,8 +55,12 @@ def make_call(
     dropout_rate: Any = 0.0,
     dropout_key: Any = None,
     precision: Any = None,
+    shards: tuple[int, int] | None = None,
 ) -> AttentionCall:
     """Returns the call in normal form; without a value the weights alone can be asked for.
+
+    With `shards`, query and key (with value) are one of so many parts of the sequences that the rest speaks
+    of, or hold their tokens in another order.
 
     Raises:
       TypeError: an argument is of another type; it is named.
@@ -67,11 +71,18 @@ def make_call(
     value = jnp.zeros((*key.shape[:-1], 0), key.dtype) if no_value else _tokens("value", value)
     shown = "" if no_value else f", value {list(value.shape)} (*B, S, K, V)"
     sizes = _sizes(query, key, value, shown, one_size=comparison is None)
+    if shards is not None:
+        sizes = sizes._replace(queries=sizes.queries * shards[0], keys=sizes.keys * shards[1])
     dtype = accumulation_dtype(query, key, value)
     precision, compared = _precision(precision), Compared(query, key, _scale(scale, query.shape[-1], dtype))
     if comparison is not None:
         given = None if scale is None else compared.scale
         compared = compare(comparison, query, key, given, dtype, precision)
+        if compared.score is not None and shards is not None:
+            raise ValueError(
+                f"comparison is {comparison!r}, with numbers of its own for each token: expected whole "
+                "sequences in their own order, outside of shard_map"
+            )
     rules = Semantics(
         mask=_mask(mask, sizes),
         scores=_scores([compared.score, score], bias, sizes, dtype),

@@ -12,14 +12,15 @@ from attnjax.ops.arguments import AttentionOptions, WeightOptions, extras, make_
 from attnjax.ops.core.explicit_axes import automatic, mesh_axes, spec
 from attnjax.ops.core.options import spelled_out
 from attnjax.ops.engines import reference
-from attnjax.ops.engines.call import AttentionCall
+from attnjax.ops.engines.call import AttentionCall, Result
 from attnjax.ops.engines.choose import Engine, choose
 from attnjax.ops.engines.noted import note
 
 
-def _spread(
+def spread(
     query: Any, key: Any, value: Any, *, return_lse: bool = False, normalize: bool = True, **_: Any
 ) -> Any:
+    """Returns how the result of a call is spread over explicit mesh axes."""
     axes = mesh_axes(query)
     out, row = spec(*axes[:-1], *mesh_axes(value)[-1:]), spec(*axes[:-3], *reversed(axes[-3:-1]))
     if not normalize:
@@ -80,7 +81,7 @@ def attention(
 
 
 @spelled_out(AttentionOptions, make_call)
-@automatic(_spread)
+@automatic(spread)
 def attention(
     query: Any,
     key: Any,
@@ -224,7 +225,12 @@ def attention_scores(
 @functools.partial(jax.jit, static_argnums=(0, 2))
 def _run(engine: Engine, call: AttentionCall, further: Literal["lse", "sums"] | None) -> tuple[Array, ...]:
     """Returns the output and what is asked for beside it, no more: an -inf would stop `debug_infs`."""
-    out, sums = engine.run(call)
+    return asked_for(engine.run(call), further)
+
+
+def asked_for(result: Result, further: Literal["lse", "sums"] | None) -> tuple[Array, ...]:
+    """Returns of a result the output, and what is asked for beside it."""
+    out, sums = result
     if further is None or sums is None:
         return (out,)
     if further == "lse":

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnjax.config import InputError, user_cache
+from attnjax.train.distributed import hosts
 from attnjax.train.mesh import MeshShape
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def cache_folder() -> Path:
 def start_jax(devices: int | None = None) -> None:
     """Turns on the compilation cache and makes the CPU's cores devices (`devices` of them, or all).
 
-    Where a backend runs already, its devices stay as they are.
+    `devices` are those of all hosts. Where a backend runs already, its devices stay as they are.
     """
     import jax
 
@@ -35,7 +36,7 @@ def start_jax(devices: int | None = None) -> None:
     if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return
     try:
-        jax.config.update("jax_num_cpu_devices", devices or cores())
+        jax.config.update("jax_num_cpu_devices", -(-devices // hosts().count) if devices else cores())
     except RuntimeError:
         return
 
@@ -47,15 +48,20 @@ def choose_devices(
 
     `devices` is what the user demands; without it a run stays on as many devices as it `began_with`, because
     their number decides the order of sums; else all are used. Raises InputError when the user demands more
-    than there are.
+    than there are. Each of several hosts has equally many of them.
     """
     import jax
 
-    available = len(jax.devices())
+    available, of = len(jax.devices()), hosts().count
+    if devices is not None and devices % of:
+        raise InputError(f"--devices is {devices}: expected a multiple of {of} hosts")
     if devices is not None and devices > available:
         raise InputError(f"--devices is {devices}: jax has {available} {jax.default_backend()} device(s)")
     wanted = devices or began_with or available
-    usable = next(n for n in range(min(wanted, available, batch_size), 0, -1) if batch_size % n == 0)
+    fitting = range(min(wanted, available, batch_size), 0, -1)
+    usable = next((n for n in fitting if batch_size % n == 0 and n % of == 0), None)
+    if usable is None:
+        raise InputError(f"a (micro-)batch of {batch_size} does not divide over {of} hosts")
     wanted = min(wanted, available)
     if usable == wanted:
         return usable, None
@@ -63,15 +69,20 @@ def choose_devices(
 
 
 def make_mesh(shape: MeshShape) -> "jax.sharding.Mesh | None":
-    """Returns the mesh of the first devices, with all axes; None for a single device."""
+    """Returns a mesh of the first devices, equally many of each host, with all axes; None for a single one.
+
+    Those of a host follow each other, so that each computes one part of the rows of a batch.
+    """
     import jax
 
     if shape.devices == 1:
         return None
-    sizes = shape.sizes
-    return jax.make_mesh(
-        tuple(sizes.values()),
-        tuple(sizes),
-        devices=jax.devices()[: shape.devices],
-        axis_types=(jax.sharding.AxisType.Auto,) * len(sizes),
-    )
+    sizes, automatic = shape.sizes, (jax.sharding.AxisType.Auto,) * len(shape.sizes)
+    if hosts().count == 1:
+        chosen = jax.devices()[: shape.devices]
+        return jax.make_mesh(tuple(sizes.values()), tuple(sizes), devices=chosen, axis_types=automatic)
+    import numpy as np
+
+    each = shape.devices // hosts().count
+    of_all = [own for host in range(hosts().count) for own in jax.local_devices(process_index=host)[:each]]
+    return jax.sharding.Mesh(np.reshape(of_all, tuple(sizes.values())), tuple(sizes), axis_types=automatic)

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from attnjax.config import BATCH_AXES, InputError
+from attnjax.config import BATCH_AXES, InputError, require
 from attnjax.runs.devices import choose_devices, make_mesh
 from attnjax.runs.provenance import Notify
+from attnjax.train.distributed import hosts
 from attnjax.train.mesh import (
     AUTO,
     REPLICATED,
@@ -131,6 +132,11 @@ def choose_placement(
         if fitting:
             note = f"a (micro-)batch of {batch_size} does not divide over {shape}: using {fitting[0]}"
             return Placement(fitting[0], wish.rules), note
+    count = hosts().count
+    require(
+        shape.batch_shards % count == 0,
+        f"mesh {shape} on {count} hosts: data · fsdp is {shape.batch_shards}, expected a multiple of {count}",
+    )
     return Placement(shape.require_batch(batch_size), wish.rules), None
 
 

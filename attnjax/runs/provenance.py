@@ -18,6 +18,7 @@ from attnjax.config import InputError
 from attnjax.experiment.registry import Experiment
 from attnjax.runs import code
 from attnjax.runs.store import Run, read_json, write_json
+from attnjax.train.distributed import hosts
 
 Notify = Callable[[str], None]
 
@@ -50,6 +51,7 @@ def collect(
         "device_kind": jax.devices()[0].device_kind,
         "devices": devices,
         **(placed or {}),
+        "hosts": hosts().count,
         "machine": platform.machine(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
@@ -130,6 +132,7 @@ def _decides_bits(record: dict[str, Any]) -> dict[str, Any]:
         **{key: record[key] for key in DECIDES_BITS},
         "mesh": record.get("mesh", f"data={record['devices']}"),
         "rules": record.get("rules", "replicated"),
+        "hosts": record.get("hosts", 1),
         "commit of attnjax": git["commit"],
         "uncommitted change of attnjax": _digest(git["diff"]) if git["diff"] else "none",
     }

@@ -1,5 +1,7 @@
-"""The entries of a run's result."""
+"""The entries of a run's result: on its training, and on the weights that are evaluated."""
 
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +9,7 @@ from attnjax.config import require
 from attnjax.runs.placement import Placement
 from attnjax.runs.store import Run
 from attnjax.runs.weights import read_weights
+from attnjax.train.distributed import hosts
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Evaluation
@@ -47,13 +50,17 @@ def of_evaluation(
             folder=this.folder,
             best=best,
             count=count,
-            mesh=placement.mesh() if placement.rules else None,
+            mesh=placement.mesh() if placement.rules and hosts().count == 1 else None,
             rules=placement.rules,
         )
-    evaluation: Evaluation = task.evaluate(params, this.folder)
-    return {
-        "weights": weights,
-        "metrics": table("evaluate", evaluation.metrics),
-        "samples": evaluation.samples,
-        "figures": [str(Path(figure).relative_to(this.folder)) for figure in evaluation.figures],
-    }
+    with ExitStack() as stack:
+        # The other hosts compute their share; what they draw is what process 0 draws.
+        other = None if hosts().is_main else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = other or this.folder
+        evaluation: Evaluation = task.evaluate(params, folder)
+        return {
+            "weights": weights,
+            "metrics": table("evaluate", evaluation.metrics),
+            "samples": evaluation.samples,
+            "figures": [str(Path(figure).relative_to(folder)) for figure in evaluation.figures],
+        }

@@ -1,6 +1,5 @@
 """One run from config to result: claim the folder, train (or go on training), evaluate, keep the result."""
 
-import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,8 @@ from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode
 from attnjax.runs import provenance, store
 from attnjax.runs.devices import start_jax
+from attnjax.runs.garbage import nothing_to_collect
+from attnjax.runs.hosts import require_same_devices, require_same_program, require_shared
 from attnjax.runs.placement import Placement, place, require_splits, wish_of
 from attnjax.runs.provenance import Notify
 from attnjax.runs.results import of_evaluation, of_training
@@ -22,7 +23,9 @@ from attnjax.runs.store import Run
 from attnjax.runs.weights import read_weights
 from attnjax.runs.working_copy import shown
 from attnjax.tasks.errors import TaskError
+from attnjax.train.distributed import hosts
 from attnjax.train.mesh import write_rules
+from attnjax.train.observers.base import Observer
 
 if TYPE_CHECKING:
     from attnjax.train.loop import FitResult
@@ -70,32 +73,42 @@ def run(
     layers that `watch` names is written at each checkpoint, for a few inputs. `notify` gets notes for the
     user: the task's `notes`, and versions and devices that differ from those of the previous start.
 
+    On several hosts (`attnjax.train.distributed.joined`) all call this with the same arguments, and `runs`
+    lies where all of them see it. Process 0 alone writes there and notifies.
+
     Raises InputError for what the user can mend: bad data, a folder that cannot be written or belongs to
     another config, a run that another process works on, one whose code has changed unless that is accepted.
     """
     read_weights(weights or "last")
     config = absolute_paths(config)
+    main = hosts().is_main
+    notify = notify if main else _unsaid
+    options = {"--devices": devices, "--mesh": mesh, "--rules": rules, "--fresh": fresh, "--weights": weights}
+    require_same_program(experiment, config, options)
     this = store.run_for(experiment, config, runs)
     this.check_owner(experiment, config)
-    going_on = this.started and not fresh
-    before, trained = None, going_on and this.trained
+    # What is there, process 0 says to all: they would not see it at one moment.
+    going_on, trained = hosts().of_main(lambda: [this.started and not fresh, this.trained and not fresh])
+    trained, before = going_on and trained, None
     if trained:
-        provenance.require_same_code(this, experiment, accept=accept_changed_code, notify=notify)
-        before = this.result()
+        if main:
+            provenance.require_same_code(this, experiment, accept=accept_changed_code, notify=notify)
+        before = hosts().of_main(this.result)
     if before is not None and weights in (None, before["weights"]):
-        show_finished(this, before, sinks)
+        if main:
+            show_finished(this, before, sinks)
         return Outcome(this, before, before["step"], stored=True)
     store.check_writable(runs)
     with ExitStack() as stack:
         stack.enter_context(_task_errors())
-        begun = stack.enter_context(_nothing_to_collect())
-        if this.started:
+        begun = stack.enter_context(nothing_to_collect())
+        if main and this.started:
             stack.enter_context(this.lock())
-        starts = provenance.starts(this)[:1] if going_on else []
-        began = starts[0] if starts else None
+        began = hosts().of_main(lambda: _first_start(this)) if going_on else None
         wish = wish_of(config, devices=devices, mesh=mesh, rules=rules, began=began)
         began_with = began["devices"] if began else None
         start_jax(wish.count or began_with)
+        require_same_devices()
         placement = place(config, wish, began_with, notify)
         from attnjax.tasks.rehearsal import rehearse
         from attnjax.train.frozen import require_matches
@@ -111,21 +124,23 @@ def run(
             notify(note)
         if begun_with := getattr(task, "begun", None):
             notify(f"from {config.train.init_from}: {begun_with}")
-        if this.started and fresh:
+        if main and this.started and fresh:
             notify(f"the run before is kept as {store.set_aside(this.folder)}")
-        if not going_on:
+        if main and not going_on:
             store.prepare_folder(this.folder)
             stack.enter_context(this.lock())
-        if not trained:
+        if main and not trained:
             task.save(this.folder)
-        # A run that began when the config had fewer fields keeps from now on the values it goes on with.
-        if not going_on or this.record()["config"] != encode(config):
-            this.write_config(experiment, config)
-        provenance.record_start(
-            this, provenance.collect(experiment, seed=config.seed, **placement.record), notify
-        )
-        shown = sinks_of(sinks, this, stack)
-        fitted = train(task, config, this.folder, placement, [*_observers(shown, begun), *watching])
+        if main:
+            # A run that began when the config had fewer fields keeps from now on the values it goes on with.
+            if not going_on or this.record()["config"] != encode(config):
+                this.write_config(experiment, config)
+            record = provenance.collect(experiment, seed=config.seed, **placement.record)
+            provenance.record_start(this, record, notify)
+        require_shared(this.config_file)
+        shown = sinks_of(sinks if main else (), this, stack)
+        observers = [*_observers(shown, begun), *watching] if main else [_Begun(begun)]
+        fitted = train(task, config, this.folder, placement, observers)
         if fitted.interrupted:
             return Outcome(this, None, fitted.step)
         if fitted.step < config.train.steps:
@@ -139,9 +154,20 @@ def run(
             **(before or {}),
             **of_evaluation(this, task, config, fitted, weights, placement),
         }
-        store.write_json(this.result_file, result)
-        show_result(this, result, shown)
-        return Outcome(this, this.result(), fitted.step)
+        if main:
+            store.write_json(this.result_file, result)
+            show_result(this, result, shown)
+        return Outcome(this, hosts().of_main(this.result), fitted.step)
+
+
+def _unsaid(message: str) -> None:
+    """Notes of the other hosts are those of process 0 again."""
+
+
+def _first_start(this: Run) -> dict[str, Any] | None:
+    """Returns what is recorded of the start that a run began with."""
+    starts = provenance.starts(this)
+    return starts[0] if starts else None
 
 
 @contextmanager
@@ -151,30 +177,6 @@ def _task_errors() -> Iterator[None]:
         yield
     except TaskError as error:
         raise error.__cause__ or InputError(str(error)) from None
-
-
-@contextmanager
-def _nothing_to_collect() -> Iterator[Callable[[], None]]:
-    """Stops the collection of garbage; goes on with it when its function is called, or after the block.
-
-    Until training has begun, modules, examples and traced programs are made, all of which stay: to look for
-    garbage among them again and again takes a sixth of the time, and once still a thirtieth. What was made
-    until then is therefore looked at again only after the block.
-    """
-    if not gc.isenabled():
-        yield lambda: None
-        return
-
-    def go_on() -> None:
-        gc.freeze()
-        gc.enable()
-
-    gc.disable()
-    try:
-        yield go_on
-    finally:
-        gc.unfreeze()
-        gc.enable()
 
 
 def _first_line(this: Run, config: Any, placement: Placement) -> str:
@@ -243,16 +245,21 @@ def absolute_paths(config: Any) -> Any:
     )
 
 
+class _Begun(Observer):
+    """Calls a function when the program is compiled."""
+
+    def __init__(self, begun: Callable[[], None]) -> None:
+        self._begun = begun
+
+    def compiled(self, seconds: float, engines: Sequence[str]) -> None:
+        self._begun()
+
+
 def _observers(sinks: "Sequence[Sink]", begun: Callable[[], None]) -> list[Any]:
     """Returns those of a run; `begun` is called when its program is compiled."""
-    from attnjax.train.observers.base import Observer
     from attnjax.train.observers.progress import ProgressBar
 
-    class Begun(Observer):
-        def compiled(self, seconds: float, engines: Sequence[str]) -> None:
-            begun()
-
-    return [ProgressBar(), Begun(), *sinks]
+    return [ProgressBar(), _Begun(begun), *sinks]
 
 
 def _watching(task: Any, paths: Sequence[str], this: Run) -> list[Any]:

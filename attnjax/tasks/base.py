@@ -50,7 +50,10 @@ class Task(Protocol):
         """Returns fresh parameters; traceable."""
 
     def batch(self, step: int) -> Arrays:
-        """Returns the training batch of a step, [batch_size, …] each; a pure function of the step."""
+        """Returns the training batch of a step, [batch_size, …] each; a pure function of the step.
+
+        On several hosts it is this one's rows of it, `attnjax.data.hosts.host_rows`.
+        """
 
     def loss(
         self,

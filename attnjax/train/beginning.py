@@ -12,6 +12,7 @@ from attnjax.tasks.rehearsal import given_params
 from attnjax.train.adapters import unmerged
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.config import TrainConfig
+from attnjax.train.distributed import hosts
 from attnjax.train.sharding import ShardingPlan, place_part
 from attnjax.train.state import TrainState, initial_state
 
@@ -63,4 +64,7 @@ def restore_or_init(
         given = place_part(given, unmerged(shardings.params))
     # Traced here, where JAX's settings are those of the caller; the thread compiles.
     lowered = jax.jit(make, out_shardings=shardings).lower(key, given)
-    return 0, placed, thread.submit(lambda: lowered.compile()(key, given))
+    made = thread.submit(lambda: lowered.compile()(key, given))
+    if hosts().count > 1:
+        made.result()  # All hosts begin what their devices do together in one order.
+    return 0, placed, made

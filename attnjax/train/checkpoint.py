@@ -14,6 +14,7 @@ import jax
 
 from attnjax.config import InputError
 from attnjax.train.abandoned_reads import silence_abandoned_reads
+from attnjax.train.distributed import hosts
 from attnjax.train.hashing import params_hash
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,9 @@ class Checkpoints:
     it, so a save that was cut off leaves no checkpoint.
 
     With `read_only` nothing in the folder is cleared away, not even what an unfinished save left.
+
+    On several hosts all make the same calls in the same order, and save together, each its part of what is
+    split over them; the folder lies where all of them see it. A save then ends before `save` returns.
 
     Use it as a context manager: leaving it waits for the save under way and raises that save's error.
     """
@@ -71,7 +75,8 @@ class Checkpoints:
     @property
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, ascending; damaged ones are among them until `restore`."""
-        if not self._folder.exists():
+        # Hosts are not asked whether they see it yet: all of them need Orbax to be there.
+        if hosts().count == 1 and not self._folder.exists():
             return []
         return [checkpoint.step for checkpoint in self._manager.checkpoints]
 
@@ -102,6 +107,9 @@ class Checkpoints:
         if score is not None:
             self._scores[step] = score
         self._pending = self._saves.submit(self._write, step, state, score, first)
+        if hosts().count > 1:
+            # What devices of several hosts do together, they begin in one order: nothing beside a save.
+            self.wait()
 
     def _write(self, step: int, state: Any, score: float | None, first: Callable[[], None] | None) -> None:
         if first:
@@ -139,24 +147,28 @@ class Checkpoints:
         found = self.newest(like)
         damaged = [step for step in self.steps if found is None or step > found[0]]
         for step in damaged:
-            shutil.rmtree(self._folder / str(step))
+            if hosts().is_main:
+                shutil.rmtree(self._folder / str(step))
             self._scores.pop(step, None)
         if damaged:
+            hosts().exchange("removed")
             self._manager.reload()
         return found
 
     def load(self, step: int, like: Any) -> Any:
         """The state saved at `step`. Raises CheckpointDamaged when it is not what was saved."""
-        path = self._folder / str(step)
         expected = self._metadata(step).get("sha256")
-        if expected is None:
-            raise CheckpointDamaged(f"checkpoint {path} is damaged: its metadata cannot be read")
+        self._require_sound(step, expected is not None, "its metadata cannot be read")
         flat = self._arrays(step, jax.tree.map(_abstract, _flatten(like)))
-        if flat is None:
-            raise CheckpointDamaged(f"checkpoint {path} is damaged: its arrays cannot be read")
-        if params_hash(flat) != expected:
-            raise CheckpointDamaged(f"checkpoint {path} is damaged: its arrays are not those that were saved")
+        self._require_sound(step, flat is not None, "its arrays cannot be read")
+        assert flat is not None
+        self._require_sound(step, params_hash(flat) == expected, "its arrays are not those that were saved")
         return jax.tree.unflatten(jax.tree.structure(like), [flat[name] for name in _flatten(like)])
+
+    def _require_sound(self, step: int, sound: bool, otherwise: str) -> None:
+        """Raises CheckpointDamaged on all hosts where one of them finds a checkpoint damaged."""
+        if hosts().any(not sound):
+            raise CheckpointDamaged(f"checkpoint {self._folder / str(step)} is damaged: {otherwise}")
 
     def __enter__(self) -> "Checkpoints":
         return self

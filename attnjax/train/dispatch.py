@@ -80,8 +80,8 @@ class Dispatcher:
         self._like, self._made = like, state
         self._config, self._plan = config, plan
         self._on_compiled, self._programs = on_compiled, dict[Shapes, Any]()
-        self._traced = jax.device_put(traced_values(config, hyper), plan.replicated)
-        self._seed_key = jax.device_put(jax.random.key(seed), plan.replicated)
+        self._traced = plan.put(traced_values(config, hyper))
+        self._seed_key = plan.put(jax.random.key(seed))
         self._chunk = jitted_chunk(task, config, like, plan)
         self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
 

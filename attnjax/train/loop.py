@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -19,6 +20,7 @@ from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.clock import Clock
 from attnjax.train.config import TrainConfig
 from attnjax.train.dispatch import Chunk, Dispatcher
+from attnjax.train.distributed import hosts
 from attnjax.train.metrics import MetricsFile, Row, train_row
 from attnjax.train.observers.base import Observer
 from attnjax.train.observers.progress import ProgressBar
@@ -92,9 +94,11 @@ def fit(
     """
     plan = ShardingPlan(mesh, config, rules)
     observers = (ProgressBar(),) if observers is None else observers
-    metrics_file = MetricsFile(folder / "metrics.jsonl")
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
+        # The rows of the other hosts are those of process 0 again.
+        rows = folder if hosts().is_main else Path(stack.enter_context(TemporaryDirectory()))
+        metrics_file = MetricsFile(rows / "metrics.jsonl")
         checkpoints = stack.enter_context(_checkpoints(task, config, folder))
         interrupt = stack.enter_context(interrupt_on_signals())
         for observer in observers:
@@ -103,7 +107,7 @@ def fit(
         thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="init"))
         first_step, like, state = restore_or_init(task, config, seed, plan, checkpoints, thread)
         metrics_file.cut_back(first_step)
-        clock = Clock(folder)
+        clock = Clock(rows)
         clock.start(first_step)
         for observer in observers:
             observer.start(first_step, config.steps, count_parameters(like.params))
@@ -127,9 +131,10 @@ def fit(
         # A signal keeps 1 from happening: the state of chunk i is then at hand, and is saved after 4.
         # Where chunk i ends the training early, what 1 has begun is dropped: its copy is the last state.
         running: Chunk | None = None
-        step, last = first_step, None
+        step, last, interrupted = first_step, None, False
         for span in spans:
-            if interrupt.is_set() or boundary.ended:
+            interrupted = hosts().any(interrupt.is_set())
+            if interrupted or boundary.ended:
                 break
             finished, running = running, dispatch(span, next(batches))
             if finished is not None:
@@ -145,7 +150,8 @@ def fit(
             checkpoints.wait()
         params = plan.readable(evaluation_params(reached))
         best = checkpoints.best
-    return FitResult(params, step, interrupt.is_set(), best, first_step, clock.seconds)
+        interrupted = hosts().any(interrupted or interrupt.is_set())
+    return FitResult(params, step, interrupted, best, first_step, clock.seconds)
 
 
 def load_params(
@@ -258,8 +264,11 @@ class _Boundary:
             self.ended = self._stops()
 
     def _stops(self) -> bool:
-        rows = self._metrics.rows() if self._config.patience > 0 else []
-        return stop_step(rows, self._monitor, self._config) is not None
+        if self._config.patience == 0:
+            return False
+        return hosts().of_main(
+            lambda: stop_step(self._metrics.rows(), self._monitor, self._config) is not None
+        )
 
     def _write(self, row: Row) -> None:
         self._metrics.append(row)

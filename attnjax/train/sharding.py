@@ -68,13 +68,17 @@ class ShardingPlan:
         """Returns the parameters that are validated, evaluated and handed on: split ones as they lie.
 
         Others lie on one local device. What runs on them then runs once, instead of on every device of the
-        mesh with the same result.
+        mesh with the same result. So do those of several hosts, each of which reads examples of its own.
         """
-        return params if self.splits else jax.tree.map(_on_one_device, params)
+        return params if self._read_as_they_lie else gather(params)
 
     def reading(self) -> AbstractContextManager[Any]:
         """Returns the context in which parameters are read that `readable` gives."""
-        return self.tracing() if self.splits else nullcontext()
+        return self.tracing() if self._read_as_they_lie else nullcontext()
+
+    @property
+    def _read_as_they_lie(self) -> bool:
+        return self.splits and self.replicated.is_fully_addressable
 
     def of(self, axes: Axes, shape: tuple[int, ...]) -> Sharding:
         """Returns the sharding of a parameter by the names of its axes."""
@@ -133,6 +137,12 @@ class ShardingPlan:
     def _along(self, split: Axes) -> Sharding:
         return self.replicated if self.mesh is None else NamedSharding(self.mesh, PartitionSpec(*split))
 
+    def put(self, values: Any) -> Any:
+        """Returns values, the same on each host, on every device."""
+        if self.replicated.is_fully_addressable:
+            return jax.device_put(values, self.replicated)
+        return jax.jit(lambda x: x, out_shardings=self.replicated)(values)
+
     def put_batches(self, batches: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         """Returns batches stacked over steps, [K, B, …], this host's share of B, on the devices."""
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self._batches, x), batches)
@@ -159,5 +169,22 @@ def place_part(part: Any, shardings: Any) -> Any:
     return jax.tree.map(jax.device_put, part, shardings)
 
 
-def _on_one_device(x: jax.Array) -> jax.Array:
-    return x.addressable_data(0) if x.is_fully_replicated else jax.device_put(x, jax.local_devices()[0])
+def gather(tree: Any) -> Any:
+    """Returns arrays on one local device: replicated ones without a copy.
+
+    All hosts call it together, for what is split over them.
+    """
+
+    def one(x: jax.Array) -> jax.Array:
+        if not (x.is_fully_addressable or x.is_fully_replicated):
+            x = replicate(x)
+        return x.addressable_data(0) if x.is_fully_replicated else jax.device_put(x, jax.local_devices()[0])
+
+    return jax.tree.map(one, tree)
+
+
+def replicate(x: jax.Array) -> jax.Array:
+    """Returns an array that is split over hosts whole on each of their devices."""
+    assert isinstance(x.sharding, NamedSharding)
+    whole = NamedSharding(x.sharding.mesh, PartitionSpec())
+    return jax.jit(lambda x: x, out_shardings=whole)(x)

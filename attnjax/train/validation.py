@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from attnjax.tasks.base import HoldsOut, Hyperparameters
+from attnjax.tasks.inference import in_turns
 from attnjax.tasks.rehearsal import validation
 from attnjax.train.metrics import Row
 
@@ -45,10 +46,11 @@ class Validation:
         """Over as many whole pieces of equal size as there are: a rest would compile another program."""
         count = len(next(iter(examples.values())))
         rows = min(ROWS, count)
-        pieces = (
-            {name: x[start : start + rows] for name, x in examples.items()}
-            for start in range(0, count - rows + 1, rows)
-        )
-        measured = [self._measure(params, piece, dict(hyper)) for piece in pieces]
-        losses, weights = np.asarray(jax.device_get(measured), np.float64).T
+
+        def measure(start: int) -> Any:
+            piece = {name: x[start : start + rows] for name, x in examples.items()}
+            return self._measure(params, piece, dict(hyper))
+
+        measured = in_turns(measure, range(0, count - rows + 1, rows))
+        losses, weights = np.asarray(measured, np.float64).T
         return float(np.sum(losses * weights) / np.sum(weights))

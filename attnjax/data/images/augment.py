@@ -1,16 +1,19 @@
 """Changes of images in training, drawn anew at every step as a pure function of (seed, step)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int
 
 from attnjax.data.images.config import AugmentConfig
 
 Batch = Float32[np.ndarray, "B Y X C"]
+Rows = Int[np.ndarray, " B"]
 
 
-def augmented(images: Batch, config: AugmentConfig, seed: int, step: int) -> Batch:
+def augmented(
+    images: Batch, config: AugmentConfig, seed: int, step: int, rows: Rows | None = None, count: int = 0
+) -> Batch:
     """Returns the images of a step's batch, each changed in its own way: cut, turned, coloured, covered.
 
     Args:
@@ -18,6 +21,8 @@ def augmented(images: Batch, config: AugmentConfig, seed: int, step: int) -> Bat
       config: what is done, and how much.
       seed: of all steps.
       step: of training; with the seed it decides what is drawn.
+      rows: of the images in the batch of all hosts; None: the images are all of it, in their order.
+      count: of the rows of that batch, where `rows` says which these are.
 
     Example:
       >>> images = np.zeros((2, 4, 4, 1), np.float32)
@@ -29,12 +34,13 @@ def augmented(images: Batch, config: AugmentConfig, seed: int, step: int) -> Bat
     if not config.any:
         return images
     rng = np.random.default_rng([seed, step])
-    count = len(images)
+    rows = np.arange(len(images)) if rows is None else rows
+    count = max(count, len(images))
     # All is drawn, whatever is used: to turn one change on leaves the draws of the others.
-    offsets = rng.integers(0, 2 * config.crop + 1, (count, 2))
-    turned = rng.random(count) < config.flip
-    gains = rng.uniform(-1, 1, (2, count, 1, 1, images.shape[-1])).astype(np.float32)
-    centres = rng.random((count, 2))
+    offsets = rng.integers(0, 2 * config.crop + 1, (count, 2))[rows]
+    turned = rng.random(count)[rows] < config.flip
+    gains = rng.uniform(-1, 1, (2, count, 1, 1, images.shape[-1])).astype(np.float32)[:, rows]
+    centres = rng.random((count, 2))[rows]
     images = _cropped(images, offsets, config.crop)
     images = np.where(turned[:, None, None, None], images[:, :, ::-1], images)
     if config.colour:
@@ -44,11 +50,21 @@ def augmented(images: Batch, config: AugmentConfig, seed: int, step: int) -> Bat
     return _covered(images, centres, config.cutout) if config.cutout else images
 
 
-def mixed(arrays: Mapping[str, np.ndarray], alpha: float, seed: int, step: int) -> dict[str, np.ndarray]:
-    """Returns a batch in which each row is λ of itself and 1 - λ of another, λ from Beta(α, α) for the batch.
+def mixed(
+    make: Callable[[Rows], Mapping[str, np.ndarray]],
+    rows: Rows,
+    count: int,
+    alpha: float,
+    seed: int,
+    step: int,
+) -> dict[str, np.ndarray]:
+    """Returns rows of a batch, each λ of itself and 1 - λ of another, λ from Beta(α, α) for the batch.
 
     Args:
-      arrays: of numbers with a row for each example: images, and one-hot labels.
+      make: returns arrays of numbers with an example for each row of the batch that it is asked for, such as
+        images and one-hot labels.
+      rows: those that are wanted; the others may be of another host.
+      count: of the rows of the batch.
       alpha: α; 0: the batch is as it was.
       seed: of all steps.
       step: of training.
@@ -57,17 +73,19 @@ def mixed(arrays: Mapping[str, np.ndarray], alpha: float, seed: int, step: int) 
       Zhang et al., mixup: Beyond Empirical Risk Minimization, 2017, arXiv:1710.09412.
 
     Example:
-      >>> made = mixed({"x": np.array([0.0, 1.0])}, 1.0, 0, 0)["x"]
+      >>> made = mixed(lambda rows: {"x": rows.astype(float)}, np.arange(2), 2, 1.0, 0, 0)["x"]
       >>> bool(((made >= 0) & (made <= 1)).all())
       True
     """
     if not alpha:
-        return dict(arrays)
+        return dict(make(rows))
     # A third word: the draws are others than those of `augmented`.
     rng = np.random.default_rng([seed, step, 1])
     share = np.float32(rng.beta(alpha, alpha))
-    other = rng.permutation(len(next(iter(arrays.values()))))
-    return {name: share * array + (1 - share) * array[other] for name, array in arrays.items()}
+    others = rng.permutation(count)[rows]
+    needed = np.union1d(rows, others)
+    own, other = np.searchsorted(needed, rows), np.searchsorted(needed, others)
+    return {name: share * array[own] + (1 - share) * array[other] for name, array in make(needed).items()}
 
 
 def _cropped(images: Batch, offsets: np.ndarray, most: int) -> Batch:

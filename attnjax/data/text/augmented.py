@@ -1,10 +1,10 @@
 """The changes that training makes to a batch at every step: other pieces of its texts, and noise on them."""
 
 import random
+from collections.abc import Iterable
 from functools import lru_cache
 
-import jax
-
+from attnjax.data.hosts import all_rows, host_rows
 from attnjax.data.text.config import TranslationData
 from attnjax.data.text.encoder import Arrays, TextEncoder
 from attnjax.data.text.noise import noised
@@ -19,26 +19,27 @@ def augmented(batch: Arrays, data: TranslationData, encoder: TextEncoder, step: 
 
 
 def resegmented(batch: Arrays, data: TranslationData, encoder: TextEncoder, step: int) -> Arrays:
-    """Returns a batch with its texts in other pieces, which the seed and the step decide.
+    """Returns a batch with its texts in other pieces, which the seed, the step and a text's row decide.
 
     The shapes stay: a text whose new pieces are too many keeps those that it has.
     """
     if not data.regularised:
         return batch
-    rng = random.Random(f"{data.seed} {step} {jax.process_index()}")
+    rows = host_rows(all_rows(len(batch["source"])))
+    dice = [random.Random(f"{data.seed} {step} {row}") for row in range(rows.start, rows.stop)]
     source = _of(encoder.source, data.bpe_dropout, data.unigram_alpha)
     target = _of(encoder.target, data.bpe_dropout, data.unigram_alpha)
     sources = [
         row[:size] for row, size in zip(batch["source"].tolist(), batch["source_lengths"], strict=True)
     ]
-    rows = Rows.of([_fitting(source, row, batch["source"].shape[1], rng) for row in sources])
+    cut = Rows.of(_fitting(source, sources, batch["source"].shape[1], dice))
     width = batch["target"].shape[1] - 2
     targets = [row[1 : row.index(EOS)] for row in batch["target"].tolist()]
-    others = Rows.of([_fitting(target, row, width, rng) for row in targets])
+    others = Rows.of(_fitting(target, targets, width, dice))
     return {
         **batch,
-        "source": rows.padded(batch["source"].shape[1], PAD),
-        "source_lengths": rows.lengths,
+        "source": cut.padded(batch["source"].shape[1], PAD),
+        "source_lengths": cut.lengths,
         "target": others.between(BOS, EOS).padded(width + 2, PAD),
     }
 
@@ -48,6 +49,9 @@ def _of(tokenizer: Tokenizer, dropout: float, alpha: float | None) -> Resegmente
     return Resegmenter(tokenizer, dropout=dropout, alpha=alpha)
 
 
-def _fitting(cut: Resegmenter, ids: list[int], width: int, rng: random.Random) -> list[int]:
-    found = cut(ids, rng)
-    return found if len(found) <= width else ids
+def _fitting(
+    cut: Resegmenter, texts: Iterable[list[int]], width: int, dice: Iterable[random.Random]
+) -> list[list[int]]:
+    """Returns each text in the pieces that its own dice say, where so many fit."""
+    found = ((cut(ids, own), ids) for ids, own in zip(texts, dice, strict=True))
+    return [pieces if len(pieces) <= width else ids for pieces, ids in found]

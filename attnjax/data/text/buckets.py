@@ -92,6 +92,8 @@ class BucketedBatches:
         self._store, self._seed, self._chunk = store, seed, chunk
         self.buckets = _buckets(store, count, batch_size, batch_tokens, weights, chunk, room, most)
         self._groups = sum(bucket.groups for bucket in self.buckets)
+        for bucket in self.buckets:
+            host_rows(bucket.rows)  # Hosts that cannot share one say so before the first step.
         few = 2 * sum(len(bucket.members) for bucket in self.buckets)
         self._plan = lru_cache(2)(self._planned)
         self._permutation = lru_cache(few)(self._permuted)

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Sequence
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 
+from attnjax.data.hosts import all_rows, host_share
 from attnjax.data.text.config import TranslationData
 from attnjax.data.text.encoder import Arrays, TextEncoder
 from attnjax.data.text.tokenizer import BOS, EOS, PAD, SPECIALS, UNK
@@ -22,7 +22,8 @@ def word_dropout(tokens: Tokens, rate: float, seed: Sequence[int]) -> Tokens:
     >>> word_dropout(np.array([[5, 6, 7, 8, 0]], np.int32), 0.5, [0, 2])
     array([[5, 3, 3, 3, 0]], dtype=int32)
     """
-    chosen = np.random.default_rng(seed).random(tokens.shape, np.float32) < rate
+    drawn = np.random.default_rng(seed).random(_all(tokens), np.float32)
+    chosen = host_share(drawn) < rate
     return np.where(chosen & (tokens != PAD), np.int32(UNK), tokens)
 
 
@@ -72,7 +73,7 @@ def switchout(
     first, others = len(SPECIALS), vocab - len(SPECIALS)
     if others < 2:
         return tokens
-    away = np.random.default_rng([*seed, 1]).integers(1, others, tokens.shape)
+    away = host_share(np.random.default_rng([*seed, 1]).integers(1, others, _all(tokens)))
     return np.where(chosen, first + (tokens - first + away) % others, tokens).astype(np.int32)
 
 
@@ -96,7 +97,7 @@ def counts(
 
 def noised(batch: Arrays, data: TranslationData, encoder: TextEncoder, step: int) -> Arrays:
     """Returns a training batch of a step with the noise of `data`; tags and marks stay."""
-    seed, noise = [data.seed, step, jax.process_index()], data.noise
+    seed, noise = [data.seed, step, 0], data.noise
     source, target = batch["source"], batch["target"]
     kept = encoder.source.tag_ids
     if data.source_noise:
@@ -120,7 +121,12 @@ def _chosen(
     """Returns some places of each row, among those of its words."""
     rng = np.random.default_rng(seed)
     free = ~np.isin(tokens, [PAD, BOS, EOS, *kept])
-    number = counts(free.sum(axis=1), temperature, rng.random(len(tokens)))
-    drawn = np.where(free, rng.random(tokens.shape), 2.0)
+    number = counts(free.sum(axis=1), temperature, host_share(rng.random(all_rows(len(tokens)))))
+    drawn = np.where(free, host_share(rng.random(_all(tokens))), 2.0)
     ranks = np.argsort(np.argsort(drawn, axis=1), axis=1)
     return ranks < number[:, None]
+
+
+def _all(tokens: Tokens) -> tuple[int, int]:
+    """Returns the shape of the tokens of all hosts."""
+    return all_rows(len(tokens)), tokens.shape[1]

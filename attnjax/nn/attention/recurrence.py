@@ -9,6 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from attnjax.mechanisms.base import Recurrence
 from attnjax.mechanisms.catalogue import recurrence
 from attnjax.nn.attention.cache import StateCache
 from attnjax.nn.attention.gates import make_gate, unit
@@ -16,8 +17,10 @@ from attnjax.nn.attention.mask_reading import MaskReading
 from attnjax.nn.attention.settings import RecurrentSettings
 from attnjax.nn.attention.sizes import Layout
 from attnjax.nn.attention.tapped import sites_of_map
+from attnjax.nn.placed import axis_of_sequences
 from attnjax.nn.short_convolution import ShortConvolution
 from attnjax.nn.taps import Sites, tapped
+from attnjax.ops.context.recurrence import context_recurrence
 from attnjax.ops.linear.members.bidirectional import bidirectional
 from attnjax.ops.linear.members.common import at_least_float32
 
@@ -112,6 +115,12 @@ class RecurrentMixer(nnx.Module):
         before = None if cache is None else cache.state
 
         def read(value: Array, state: Any) -> tuple[Array, Any]:
+            if reading.causal and state is None and _in_shards(member, value):
+                second = "log_forget" if member.keys_are_gates else "key"
+                tokens = {"query": query, second: key, "value": value}
+                tokens |= {name: arguments[name] for name in member.token_gates if name in arguments}
+                others = {name: x for name, x in arguments.items() if name not in tokens}
+                return context_recurrence(member.function, tokens, return_state=True, **others)
             if reading.causal:
                 both: Any = {"initial_state": state, "return_state": True}
                 return member.function(query, key, value, **both, **arguments)
@@ -162,6 +171,11 @@ class RecurrentMixer(nnx.Module):
         if not member.many_values and query.shape[-2] < value.shape[-2]:
             query, key = (jnp.repeat(h, value.shape[-2] // h.shape[-2], axis=-2) for h in (query, key))
         return Projected(query, key, value)
+
+
+def _in_shards(member: Recurrence, value: Float[Array, "*B T N V"]) -> bool:
+    """Returns whether a mesh splits the tokens, and the member can compute them so."""
+    return member.shards and axis_of_sequences(value.shape[-3]) is not None
 
 
 def _length(x: Array, lengths: Int[Array, "*#B"] | None, cache: StateCache | None) -> Int[Array, "*B"]:

@@ -17,6 +17,7 @@ from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.depth import Depth
 from attnjax.nn.attention.memory import Memory
 from attnjax.nn.attention.output import AttentionOutput
+from attnjax.nn.attention.over_context import over_context
 from attnjax.nn.attention.placing import (
     counted,
     filled_slots,
@@ -289,6 +290,7 @@ class SoftmaxAttention(Attention):
         """Returns what the heads read of keys and values, as they are projected or as a cache holds them."""
         attend = read(self.mechanism)[0].row.function
         keys, values = (heads.astype(query.dtype) for heads in source)
+        attend = over_context(attend, query, keys, rules)
         return attend(query, keys, values, **taken(attend, rules), **dict(self.options))
 
     def _narrowed(self, mask: Any, query: Array, source: KeysValues, given: MaskLike | None) -> Any:

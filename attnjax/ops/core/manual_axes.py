@@ -8,6 +8,14 @@ import jax
 from attnjax.ops.core.primitives import jaxprs_in_params
 
 
+def bound_axis(axis: str) -> int | None:
+    """Returns the size of a mesh axis over which a `shard_map` runs here; None where none does."""
+    try:
+        return int(jax.lax.axis_size(axis))
+    except NameError:
+        return None
+
+
 def axes_of(*arrays: Any) -> frozenset[str]:
     """The axes over which some of these vary; none where nothing is checked."""
     return frozenset().union(*(_axes(jax.typeof(x)) for x in arrays))

@@ -156,7 +156,8 @@ def varying(tree: Any, operands: Any) -> Any:
     """
     if not jax.sharding.get_abstract_mesh().manual_axes:
         return tree
-    leaves = [_numbers(x) for x in jax.tree.leaves(operands)]
+    # Without a derivative, which would keep zeros of each operand's size.
+    leaves = [_numbers(x) for x in jax.lax.stop_gradient(jax.tree.leaves(operands))]
     nothing: Any = sum(jnp.where(False, x, 0).sum().astype(jnp.float32) for x in leaves)
     return jax.tree.map(lambda x: x + nothing.astype(x.dtype), tree)
 

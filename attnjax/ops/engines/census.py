@@ -36,10 +36,13 @@ class Census(NamedTuple):
         return _joined(self.bound, self.small, tiles)
 
 
-def census(mask: Mask | None, sizes: Sizes) -> Census:
-    """The census of a bound mask. Every pair of a predicate is evaluated once, of any other mask none."""
+def census(mask: Mask | None, sizes: Sizes, typical: Mask | None = None) -> Census:
+    """The census of a bound mask. Every pair of a predicate is evaluated once, of any other mask none.
+
+    `typical`: what to guess by, where the mask is traced.
+    """
     small = Tiles(sizes, max(1, min(SMALL, sizes.queries)), max(1, min(SMALL, sizes.keys)))
-    known, most = likely(mask), likely(mask, packed=None)
+    known, most = likely(mask) if typical is None else typical, likely(mask, packed=None)
     guess = tile_kinds(known, small)
     bound = guess if most is known else tile_kinds(most, small)
     return Census(small, guess, bound, known is mask)

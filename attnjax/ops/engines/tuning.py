@@ -11,6 +11,7 @@ from attnjax.ops.engines.blocking import Blocking
 from attnjax.ops.engines.call import AttentionCall
 from attnjax.ops.engines.census import Census, census
 from attnjax.ops.engines.schedule import grouped, tile_kinds, widest
+from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.tiles import FULL, PARTIAL, Tiles
 
 
@@ -61,9 +62,12 @@ def blocking_of(
     return Blocking(tiles, call.key.shape[2], *_room(call, tiles, span), span)
 
 
-def cheapest(call: AttentionCall) -> tuple[Blocking, Any]:
-    """The blocks of least cost for what the mask leaves, and the kinds of their tiles."""
-    found = census(call.rules.mask, call.rules.sizes)
+def cheapest(call: AttentionCall, typical: Mask | None = None) -> tuple[Blocking, Any]:
+    """The blocks of least cost for what the mask leaves, and the kinds of their tiles.
+
+    Of a traced mask that is guessed; `typical`, which is known, is a better guess of the caller's.
+    """
+    found = census(call.rules.mask, call.rules.sizes, typical)
     _, blocking = min(_ways(call, found), key=lambda way: way[0])
     kinds = found.kinds(blocking.tiles) if found.exact else tile_kinds(call.rules.mask, blocking.tiles)
     return blocking, kinds

@@ -9,12 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from attnjax.ops.core.explicit_axes import automatic
+from attnjax.ops.core.manual_axes import bound_axis
 from attnjax.ops.core.options import spelled_out
 from attnjax.ops.core.pairs import surely
 from attnjax.ops.linear.call import Form, RecurrenceCall, RecurrenceOptions, check_form, make_call, spread
 from attnjax.ops.linear.chunked import chunked
 from attnjax.ops.linear.parallel import parallel
 from attnjax.ops.linear.recurrent import recurrent
+from attnjax.ops.linear.shards import begins_here, last_state, state_before
 from attnjax.ops.linear.tokens import Read, normal_form
 
 # Up to so many tokens, as in decoding, the loop is preferred.
@@ -30,6 +32,7 @@ def linear_attention(
     return_state: Literal[False] = ...,
     form: Form | None = ...,
     chunk_size: int | None = ...,
+    axis: str | None = ...,
     **options: Unpack[RecurrenceOptions],
 ) -> Float[Array, "*B T N V"]: ...
 
@@ -43,6 +46,7 @@ def linear_attention(
     return_state: Literal[True],
     form: Form | None = ...,
     chunk_size: int | None = ...,
+    axis: str | None = ...,
     **options: Unpack[RecurrenceOptions],
 ) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B K H V"]]: ...
 
@@ -56,6 +60,7 @@ def linear_attention(
     return_state: bool,
     form: Form | None = ...,
     chunk_size: int | None = ...,
+    axis: str | None = ...,
     **options: Unpack[RecurrenceOptions],
 ) -> Any: ...
 
@@ -69,6 +74,7 @@ def linear_attention(
     return_state: bool = False,
     form: Form | None = None,
     chunk_size: int | None = None,
+    axis: str | None = None,
     **options: Unpack[RecurrenceOptions],
 ) -> Any:
     """Returns attention by a state of constant size: it decays, is erased from, written to and read.
@@ -87,6 +93,9 @@ def linear_attention(
       form: "recurrent", token by token; "chunked", by matrix products over chunks of tokens; "parallel", a
         T×T matrix (without erase). They are equal; None chooses.
       chunk_size: tokens in a chunk of the chunked form; None chooses.
+      axis: inside of a `jax.shard_map` the mesh axis on whose devices the tokens lie in shards, in order. All
+        else speaks of the shard, but for the states: initial_state is that before the first shard, and what
+        is returned that after the last. `context_recurrence` takes whole arrays.
       decay: logarithm of what is kept, at most 0, -inf allowed: scalar, [K] per head, [*#B, #T, #K] per head
         and token, or [*#B, #T, #K, #H] per channel. None keeps everything.
       erase: [*B, T, K, H], reads the state before the decay. A delta rule of strength β passes key = β·k,
@@ -119,7 +128,7 @@ def linear_attention(
       >>> print(out.ravel(), state.ravel())
       [1.    1.5   1.75  1.875] [1.875]
     """
-    out, state = linear_recurrence(query, key, value, form=form, chunk_size=chunk_size, **options)
+    out, state = linear_recurrence(query, key, value, form=form, chunk_size=chunk_size, axis=axis, **options)
     return (out, state) if return_state else out
 
 
@@ -131,20 +140,30 @@ def linear_recurrence(
     *,
     form: Form | None = None,
     chunk_size: int | None = None,
+    axis: str | None = None,
     read: Read = "after",
     **arguments: Any,
 ) -> tuple[Float[Array, "*B T N V"], Float[Array, "*B K H V"]]:
     """Returns output and state; read "before" gives out_t = scale · S_{t-1}ᵀ query_t."""
     call = make_call(query, key, value, **arguments)
     check_form(form, chunk_size, call.erase is not None)
-    return _run(call, form, chunk_size, read)
+    if axis is not None and bound_axis(axis) is None:
+        raise ValueError(f"axis is {axis!r}: expected the mesh axis of a jax.shard_map that runs here")
+    return _run(call, form, chunk_size, read, axis)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _run(call: RecurrenceCall, form: Form | None, chunk_size: int | None, read: Read) -> tuple[Array, Array]:
+@functools.partial(jax.jit, static_argnums=(1, 2, 3, 4))
+def _run(
+    call: RecurrenceCall, form: Form | None, chunk_size: int | None, read: Read, axis: str | None
+) -> tuple[Array, Array]:
     *batch, length, heads, _ = call.query.shape
-    run = _choose(form, chunk_size, length)
-    out, state = jax.vmap(jax.vmap(functools.partial(run, read=read)))(*normal_form(call, read))
+    run = jax.vmap(jax.vmap(functools.partial(_choose(form, chunk_size, length), read=read)))
+    tokens, state = normal_form(call, read, None if axis is None else begins_here(call, axis))
+    if axis is None:
+        out, state = run(tokens, state)
+    else:
+        out, state = run(tokens, state_before(run, tokens, state, axis))
+        state = last_state(state, axis)
     out = jnp.moveaxis(out, 2, 1).reshape(*batch, length, heads, out.shape[-1])
     return out.astype(call.query.dtype), state.reshape(*batch, *state.shape[1:])
 

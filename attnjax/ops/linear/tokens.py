@@ -29,8 +29,12 @@ class Tokens(NamedTuple):
     write: Float[Array, "T H"] | None
 
 
-def normal_form(call: RecurrenceCall, read: Read) -> tuple[Tokens, Float[Array, "B K H V"]]:
+def normal_form(
+    call: RecurrenceCall, read: Read, begins: Bool[Array, "B 1"] | None = None
+) -> tuple[Tokens, Float[Array, "B K H V"]]:
     """The tokens of all rows and heads (axes B K in front), and the states before them.
+
+    `begins`: whether the first token begins a segment, as that of a shard may; None = it does not.
 
     Everything is in the dtype of the state: float32, or float64 when an input is.
     """
@@ -44,7 +48,9 @@ def normal_form(call: RecurrenceCall, read: Read) -> tuple[Tokens, Float[Array, 
     tokens = Tokens(*(_heads_first(x, rows, len(batch), dtype) for x in given))
     if call.segment_ids is not None:
         ids = jnp.broadcast_to(call.segment_ids, (*batch, length)).reshape(rows, length)
-        tokens = _reset(tokens, ids[:, 1:] != ids[:, :-1], read)
+        first = jnp.zeros((rows, 1), bool) if begins is None else begins
+        changes = jnp.concatenate([first, ids[:, 1:] != ids[:, :-1]], axis=1)[:, :length]
+        tokens = _reset(tokens, changes, read)
     if call.lengths is not None:
         lengths = jnp.broadcast_to(call.lengths, batch).reshape(rows, 1)
         tokens = Tokens(*(_zero(x, jnp.arange(length, dtype=jnp.int32)[None] >= lengths) for x in tokens))
@@ -77,9 +83,8 @@ def _heads_first(x: Array | None, rows: int, batch_axes: int, dtype: Any) -> Any
     return jnp.swapaxes(x.reshape(rows, *x.shape[batch_axes:]), 1, 2).astype(dtype)
 
 
-def _reset(tokens: Tokens, changes: Bool[Array, "B T-1"], read: Read) -> Tokens:
+def _reset(tokens: Tokens, begins: Bool[Array, "B T"], read: Read) -> Tokens:
     """Resets the state where a segment begins: the decay leaves nothing of it, and nothing reads it."""
-    begins = jnp.pad(changes, ((0, 0), (1, 0)))
     decay, dtype = tokens.decay, tokens.key.dtype
     if decay is None:
         decay = jnp.zeros(tokens.key.shape[:-1], dtype)

@@ -68,6 +68,7 @@ class Blocks(Mask):
         if not isinstance(array, jax.core.Tracer):  # A small array, that stays known while tracing.
             array = jax.device_get(array)
         array = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
+        array = library(array).broadcast_to(array, (*array.shape[:-2], *shape[-2:]))
         return Blocks(flatten_batch(array, sizes), self.size_q, self.size_k)
 
     def evaluate(self, at: Block) -> Array:
@@ -77,9 +78,8 @@ class Blocks(Mask):
 
     def bounds(self, tiles: Tiles) -> Bounds:
         """From how many blocks are on in a rectangle of them, of any range of positions."""
-        xp, counts = library(self.array), self._counts(tiles.sizes)
-        whole = xp.broadcast_to(self.array, (*self.array.shape[:2], *counts)).astype(np.int32)
-        sums = xp.pad(whole.cumsum(2).cumsum(3), ((0, 0), (0, 0), (1, 0), (1, 0)))
+        xp = library(self.array)
+        sums = xp.pad(self.array.astype(np.int32).cumsum(2).cumsum(3), ((0, 0), (0, 0), (1, 0), (1, 0)))
         top, bottom = (q // self.size_q + end for end, q in enumerate(tiles.q_range))
         left, right = (k // self.size_k + end for end, k in enumerate(tiles.k_range))
         batch, heads = (xp.arange(n) for n in sums.shape[:2])

@@ -1,27 +1,25 @@
 """Captioning with an encoder of images and a decoder of words: drawn scenes, or a user's own images."""
 
 import dataclasses
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float
 
-from attnjax.config import InputError, require
+from attnjax.config import require
+from attnjax.data.hosts import host_share
 from attnjax.data.images.augment import augmented
 from attnjax.data.images.config import CaptionData
-from attnjax.data.images.files import read_image
 from attnjax.data.images.pictures import (
     TRAIN,
     VALIDATION,
     Pictures,
     drawn_pictures,
-    normalised,
     of_unit,
     own_pictures,
 )
@@ -34,33 +32,23 @@ from attnjax.models.decoding.scoring import force
 from attnjax.nn import Capture
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
-from attnjax.tasks.captioning.caption import Caption
+from attnjax.tasks.captioning.answering import GivenImage, TrainedCaptioning
 from attnjax.tasks.captioning.config import CaptionLossConfig
 from attnjax.tasks.captioning.evaluation import evaluated
 from attnjax.tasks.captioning.penalty import doubly_stochastic
-from attnjax.tasks.captioning.pointing import by_word, points, words_of
+from attnjax.tasks.captioning.pointing import by_word, points
 from attnjax.tasks.captioning.texts import CaptionTexts, in_language, untagged
 from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.tasks.metrics.captions import any_exact, cider
-from attnjax.tasks.model_task import ModelTask, require_positions
+from attnjax.tasks.model_task import require_positions
 from attnjax.tasks.translation.config import GREEDY, SearchConfig
-from attnjax.tasks.translation.search import ROWS, Found, searching, weights_of
 
 VALIDATION_EXAMPLES = 256
 POINTED = 512
 """Images of a part on which the pointing game is played."""
-GREY = 128
-"""The pixels of an image that is left out."""
 
 
-class GivenImage(NamedTuple):
-    """An image to caption: its pixels, and its name for files."""
-
-    pixels: UInt8[np.ndarray, "Y X C"]
-    name: str = "image"
-
-
-class CaptioningTask(ModelTask[Captioner]):
+class CaptioningTask(TrainedCaptioning):
     """Writes what images show with a `Captioner`, trained by cross-entropy on each next token.
 
     Args:
@@ -93,7 +81,7 @@ class CaptioningTask(ModelTask[Captioner]):
             search.coverage_penalty == "none",
             f"search.coverage_penalty is {search.coverage_penalty!r}: images have none, expected none",
         )
-        self.search, self._data, self._loss, self._batch_size = search, data, loss, batch_size
+        self.search, self.data, self._loss, self._batch_size = search, data, loss, batch_size
         self.config = config if data.captions is not None else _of_scenes(config, data)
         if folder is not None and CaptionTexts.saved_in(folder):
             self.texts = CaptionTexts.load(folder)
@@ -104,7 +92,7 @@ class CaptioningTask(ModelTask[Captioner]):
     @property
     def monitor(self) -> tuple[str, Literal["max", "min"]]:
         """Exact match for drawn scenes; CIDEr-D for captions of people, which rarely match."""
-        return ("exact_match" if self._data.captions is None else "cider"), "max"
+        return ("exact_match" if self.data.captions is None else "cider"), "max"
 
     @property
     def notes(self) -> list[str]:
@@ -119,16 +107,16 @@ class CaptioningTask(ModelTask[Captioner]):
     def batch(self, step: int) -> Arrays:
         """Returns "source" (images), "source_lengths" (patches) and "target" of a step.
 
-        Of several captions of an image one is drawn, by seed, step and host.
+        Of several captions of an image one is drawn, by seed, step and row.
         """
-        part, data = self._parts[TRAIN], self._data
+        part, data = self._parts[TRAIN], self.data
         rows = self._batches[step]["row"]
-        seed = [data.seed, step, jax.process_index()]
-        draws = np.random.default_rng(seed).random(len(rows))
+        draws = host_share(np.random.default_rng([data.seed, step]).random(self._batch_size))
         captions = [part.captions[row] for row in rows]
         texts = [own[int(draw * len(own))] for own, draw in zip(captions, draws, strict=True)]
         images = of_unit(part.images(rows, self.config.image, self.config.channels))
-        images = augmented(images, data.augment, data.seed, step * jax.process_count() + jax.process_index())
+        places = host_share(np.arange(self._batch_size))
+        images = augmented(images, data.augment, data.seed, step, places, self._batch_size)
         return {**self._sources(images), "target": self.texts.arrays(texts)}
 
     def loss_of(
@@ -224,24 +212,6 @@ class CaptioningTask(ModelTask[Captioner]):
             chance += said[1]
         return {"pointing %": 100 * float(np.mean(hits)), "chance %": 100 * float(np.mean(chance))}
 
-    def read_input(self, text: str) -> GivenImage:
-        """Returns the image in a file. Raises InputError where it is none."""
-        path = Path(text)
-        return GivenImage(read_image(path, self.config.image, self.config.channels), path.stem)
-
-    def predict(self, params: Params, inputs: Sequence[GivenImage]) -> list[Caption]:
-        """Returns the caption of each image, with what each word looked at."""
-        return self._written(params, inputs, self.search)
-
-    def _written(self, params: Params, inputs: Sequence[GivenImage], search: SearchConfig) -> list[Caption]:
-        found = self._found(params, np.stack([one.pixels for one in inputs]), search)
-        rows = (jax.tree.map(lambda x, row=row: x[row], found) for row in range(len(inputs)))
-        return [self._captioned(one, row) for one, row in zip(inputs, rows, strict=True)]
-
-    def joined(self, params: Params, others: Sequence[tuple[str, Any, Params]]) -> Params:
-        """Raises InputError: there are no ensembles of captioners."""
-        raise InputError(f"{others[0][0]}: captions are written by one run alone, expected no ensemble")
-
     def save(self, folder: Path) -> None:
         """Writes the tokenizer and the width of the arrays."""
         self.texts.save(folder)
@@ -256,7 +226,7 @@ class CaptioningTask(ModelTask[Captioner]):
 
     @cached_property
     def _read(self) -> tuple[dict[str, Pictures], list[str]]:
-        return (drawn_pictures(self._data), []) if self._data.captions is None else own_pictures(self._data)
+        return (drawn_pictures(self.data), []) if self.data.captions is None else own_pictures(self.data)
 
     @property
     def _parts(self) -> dict[str, Pictures]:
@@ -268,48 +238,7 @@ class CaptioningTask(ModelTask[Captioner]):
 
     @cached_property
     def _batches(self) -> Batches:
-        return Batches({"row": np.arange(len(self._parts[TRAIN]))}, self._batch_size, self._data.seed)
-
-    def _pixels(self, part: Pictures, rows: Sequence[int]) -> UInt8[np.ndarray, "B Y X C"]:
-        return part.images(rows, self.config.image, self.config.channels)
-
-    def _sources(self, images: Float[np.ndarray, "B Y X C"]) -> Arrays:
-        """Returns what the model reads of images of 0 to 1; grey, where it is blind."""
-        images = np.full_like(images, GREY / 255) if self._data.blind else images
-        patches = (images.shape[1] // self.config.patch) * (images.shape[2] // self.config.patch)
-        return {"source": normalised(images), "source_lengths": np.full(len(images), patches, np.int32)}
-
-    def _found(self, params: Params, images: UInt8[np.ndarray, "B Y X C"], search: SearchConfig) -> Found:
-        search_for = searching(search, self.texts.tokenizer, self.texts.width - 1)
-        seeds = [zlib.crc32(image.tobytes(), search.seed) for image in images]
-        arrays = {**self._sources(of_unit(images)), "seed": np.array(seeds, np.uint32)}
-        found: Found = self.infer(search_for, params, arrays, rows=ROWS)
-        return found
-
-    def _text(self, tokens: np.ndarray, count: int) -> str:
-        return untagged(" ".join(self.texts.tokenizer.decode(tokens[:count].tolist()).split()))
-
-    def _captioned(self, shown: GivenImage, found: Found) -> Caption:
-        """Returns the best caption that was found for an image, and others in it."""
-        side = self.config.image // self.config.patch
-        ranked: dict[str, Caption] = {}
-        for tokens, count, score, logs, weights in zip(*found, strict=True):
-            text = self._text(tokens, count)
-            if ranked and (text in ranked or score == -np.inf):
-                continue
-            pieces = self.texts.tokenizer.names(tokens[:count].tolist())
-            weights = weights[:count]
-            if pieces[:1] and pieces[0] in self.texts.tags:
-                pieces, weights = pieces[1:], weights[1:]
-            maps = by_word(weights, pieces) if pieces else np.zeros((0, side * side))
-            words = ["".join(pieces[i] for i in own).replace("▁", "") for own in words_of(pieces)]
-            numbers = float(logs[: count + 1].sum()), float(score)
-            grids = maps.reshape(-1, side, side)
-            ranked[text] = Caption(
-                text, shown.pixels, words, grids, shown.name, weights_of(self.config), *numbers
-            )
-        best, *others = list(ranked.values())[: self.search.n_best]
-        return dataclasses.replace(best, others=tuple(others))
+        return Batches({"row": np.arange(len(self._parts[TRAIN]))}, self._batch_size, self.data.seed)
 
 
 def _looks(model: Captioner, arrays: Mapping[str, jax.Array]) -> Float[Array, "B L P"]:

@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import UInt8
 
 from attnjax.config import require
+from attnjax.data.hosts import host_share
 from attnjax.data.images.augment import augmented, mixed
 from attnjax.data.images.config import RecognitionData
 from attnjax.data.images.files import read_image
@@ -110,12 +111,16 @@ class RecognitionTask(ModelTask[ImageEncoder]):
         return made(config, rngs=rngs)  # type: ignore[arg-type]
 
     def batch(self, step: int) -> Arrays:
-        """Returns "images" and "labels" [B, L], shares that sum to 1, of a step."""
-        data, rows = self._data, self._batches[step]["row"]
-        train, host = self.parts["train"], step * jax.process_count() + jax.process_index()
-        images = augmented(of_unit(train.images[rows]), data.augment, data.seed, host)
-        arrays = {"images": normalised(images), "labels": self._one_hot(train.labels[rows])}
-        return mixed(arrays, data.mixup, data.seed, host)
+        """Returns this host's "images" and "labels" [B, L], shares that sum to 1, of a step."""
+        data, train, size = self._data, self.parts["train"], self._batch_size
+        rows = self._batches[step]["row"]
+
+        def made(places: np.ndarray) -> Arrays:
+            images = of_unit(train.images[rows[places]])
+            images = augmented(images, data.augment, data.seed, step, places, size)
+            return {"images": normalised(images), "labels": self._one_hot(train.labels[rows[places]])}
+
+        return mixed(made, host_share(np.arange(size)), size, data.mixup, data.seed, step)
 
     def loss_of(
         self,
@@ -191,7 +196,7 @@ class RecognitionTask(ModelTask[ImageEncoder]):
     @cached_property
     def _batches(self) -> Batches:
         rows = np.arange(len(self.parts["train"].labels))
-        return Batches({"row": rows}, self._batch_size, self._data.seed)
+        return Batches({"row": rows}, self._batch_size, self._data.seed, whole=True)
 
     def _one_hot(self, labels: np.ndarray) -> np.ndarray:
         return np.eye(len(self.names), dtype=np.float32)[labels]

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Int
 
+from attnjax.data.hosts import all_rows, host_share
 from attnjax.data.interactions.config import InteractionData
 from attnjax.data.interactions.parts import Asked, Histories, LogParts, before
 from attnjax.data.pipeline import Batches
@@ -45,13 +46,14 @@ class Examples:
         most = length + 1 if self.causal else length
         ends, starts = self.parts.ends[users], log.starts[users]
         earlier = np.maximum(ends - starts - most, 0)
-        ends = ends - np.floor(rng.random(len(users)) * (earlier + 1)).astype(np.int64)
+        ends = ends - np.floor(host_share(rng.random(all_rows(len(users)))) * (earlier + 1)).astype(np.int64)
         found = before(log, users, ends, most)
         if self.causal:
             arrays = _shifted(found)
         else:
             arrays = self._masked(found, rng)
-        return arrays | self._negatives(len(users), rng)
+        negatives = self._negatives(all_rows(len(users)), rng)
+        return arrays | {name: host_share(array) for name, array in negatives.items()}
 
     def asked(self, asked: Asked, part: Split) -> Arrays:
         """Returns the histories before events that are asked for, each with one target, the event itself.
@@ -89,8 +91,10 @@ class Examples:
         items, times, lengths = found
         place = np.arange(items.shape[1])
         last = place == lengths[:, None] - 1
-        chosen = (rng.random(items.shape) < self._loss.masked) & (place < lengths[:, None])
-        alone = (rng.random(len(items)) < LAST_ALONE) | ~chosen.any(1)
+        count = all_rows(len(items))
+        drawn = host_share(rng.random((count, items.shape[1])))
+        chosen = (drawn < self._loss.masked) & (place < lengths[:, None])
+        alone = (host_share(rng.random(count)) < LAST_ALONE) | ~chosen.any(1)
         chosen = np.where(alone[:, None], last, chosen)
         return {
             "items": np.where(chosen, self.mask, items).astype(np.int32),

@@ -25,7 +25,7 @@ from attnjax.tasks.translation.search import ROWS, consensus, row_seeds, searchi
 Translator = Transformer | RecurrentEncoderDecoder
 
 
-class AnsweringTask(ModelTask[Translator]):
+class TrainedTranslation(ModelTask[Translator]):
     """The half of a task of translation that a trained model is enough for; the other half trains it.
 
     Attributes:
@@ -140,7 +140,7 @@ class AnsweringTask(ModelTask[Translator]):
           InputError: a run has another model's shape, or other tokens.
         """
         for name, task, _ in others:
-            same = isinstance(task, AnsweringTask) and task.config == self.config
+            same = isinstance(task, TrainedTranslation) and task.config == self.config
             require(same, f"{name} is no translator of the same shape: an ensemble needs equal models")
             self.encoder.require_same_tokens(task.encoder, name)
         return [params, *(its for *_, its in others)]
@@ -148,7 +148,7 @@ class AnsweringTask(ModelTask[Translator]):
     def model(self, params: Params) -> Any:
         """Returns the model with these parameters; of a list of them, the ensemble."""
         if isinstance(params, list | tuple):
-            return Ensemble([super(AnsweringTask, self).model(each) for each in params])
+            return Ensemble([super(TrainedTranslation, self).model(each) for each in params])
         return super().model(params)
 
     @property

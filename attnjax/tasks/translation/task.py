@@ -28,7 +28,7 @@ from attnjax.models.recurrent_config import RecurrentConfig
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
 from attnjax.tasks.metrics.text import bleu, chrf, exact_match, words
-from attnjax.tasks.translation.answering import AnsweringTask, Translator
+from attnjax.tasks.translation.answering import TrainedTranslation, Translator
 from attnjax.tasks.translation.config import GREEDY, PLAIN_LOSS, SearchConfig, TranslationLoss
 from attnjax.tasks.translation.evaluation import evaluated
 from attnjax.tasks.translation.losses import require_fits, translation_loss
@@ -39,7 +39,7 @@ NGRAM = 4
 """Words in the longest runs that BLEU counts."""
 
 
-class TranslationTask(AnsweringTask):
+class TranslationTask(TrainedTranslation):
     """Translates texts with a model of an encoder and a decoder, trained to tell each next token.
 
     Args:

@@ -89,11 +89,17 @@ def test_changes_depend_on_seed_and_step_alone() -> None:
 def test_mixed_batches_mix_labels_as_images() -> None:
     labels = np.eye(4, dtype=np.float32)
     images = labels.reshape(4, 2, 2, 1)
-    made = mixed({"images": images, "labels": labels}, 1.0, 0, 3)
+
+    def of(rows: np.ndarray) -> dict[str, np.ndarray]:
+        return {"images": images[rows], "labels": labels[rows]}
+
+    made = mixed(of, np.arange(4), 4, 1.0, 0, 3)
     np.testing.assert_array_equal(made["images"].reshape(4, 4), made["labels"])
     np.testing.assert_allclose(made["labels"].sum(1), 1, rtol=1e-6)
     assert (made["labels"][made["labels"] > 0] < 1).any()
-    np.testing.assert_array_equal(mixed({"images": images}, 0.0, 0, 1)["images"], images)
+    some = mixed(of, np.array([2, 1]), 4, 1.0, 0, 3)
+    np.testing.assert_array_equal(some["images"], made["images"][[2, 1]])
+    np.testing.assert_array_equal(mixed(of, np.arange(4), 4, 0.0, 0, 1)["images"], images)
 
 
 def test_settings_that_do_not_fit_are_refused() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
+from attnjax.data.hosts import host_rows
 from attnjax.tasks.base import Evaluation
 
 
@@ -31,6 +32,7 @@ class LineTask:
         if step == int(os.environ.get("TOY_TERMINATED_IN_STEP", -1)):
             os.kill(os.getpid(), signal.SIGTERM)
         rows = np.random.default_rng(step).integers(0, len(self.x), self.batch_size)
+        rows = rows[host_rows(self.batch_size)]
         return {"x": self.x[rows], "y": self.y[rows]}
 
     def loss(self, params, batch, *, dropout, hyper):

@@ -29,6 +29,7 @@ class Passed(TypedDict, total=False):
     lengths: Any
     form: Form | None
     chunk_size: int | None
+    axis: str | None
 
 
 class Options(Passed, total=False):
@@ -89,6 +90,12 @@ def entrance(query: Any, key: Any, value: Any, options: Options) -> tuple[Array,
     problem = make_call(query, key, value, segment_ids=options.get("segment_ids"), lengths=lengths)
     batch = problem.key.ndim - 3
     return tuple(blank(x, lengths, batch) for x in problem[:3])  # type: ignore[return-value]
+
+
+def refuse_shards(options: Options, why: str) -> None:
+    """Raises ValueError for tokens in shards on a mesh axis."""
+    if options.get("axis") is not None:
+        raise ValueError(f"axis is {options['axis']!r}: expected None, {why}")
 
 
 def live(lengths: Any, batch: tuple[int, ...], length: int) -> Bool[Array, "*B T"]:

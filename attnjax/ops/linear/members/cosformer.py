@@ -15,6 +15,7 @@ from attnjax.ops.linear.members.common import (
     at_least_float32,
     entrance,
     known_arguments,
+    refuse_shards,
 )
 from attnjax.ops.linear.members.features import normalized
 
@@ -56,6 +57,7 @@ def cosformer(
       >>> print(jnp.array_str(cosformer(x, x, value, horizon=3).ravel(), precision=3))
       [1.    1.536]
     """
+    refuse_shards(options, "its features turn with positions that start anew in each shard")
     query, key, value = entrance(query, key, value, options)
     length = key.shape[-3]
     horizon = scalar_above("horizon", horizon, 0)

@@ -18,6 +18,7 @@ from attnjax.ops.linear.members.common import (
     known_arguments,
     parameter,
     passed,
+    refuse_shards,
     rows_and_heads,
     scan_chunks,
 )
@@ -75,6 +76,7 @@ def gated_slot(
       >>> print(gated_slot(x, x, value, decay=jnp.log(jnp.full((2, 1, 2), 0.5))).ravel())
       [4. 4.]
     """
+    refuse_shards(options, "what it writes to a slot is a softmax over all tokens before")
     check_form(options.get("form"), options.get("chunk_size"), False)
     query, key, value = entrance(query, key, value, options)
     slots = floats("decay", decay).shape[-1:]

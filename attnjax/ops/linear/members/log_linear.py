@@ -16,6 +16,7 @@ from attnjax.ops.linear.members.common import (
     gate,
     known_arguments,
     per_head,
+    refuse_shards,
     rows_and_heads,
     scan_chunks,
 )
@@ -77,6 +78,7 @@ def log_linear(
       >>> print(log_linear(x, x, x, decay=jnp.zeros((4, 1)), levels=far).ravel())
       [  1.  11. 201. 211.]
     """
+    refuse_shards(options, "its levels are counted from the first token of a sequence")
     check_form(options.get("form"), options.get("chunk_size"), False)
     query, key, value = entrance(query, key, value, options)
     decay = log_decay("decay", per_head("decay", decay, key, options))

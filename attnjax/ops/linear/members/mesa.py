@@ -21,6 +21,7 @@ from attnjax.ops.linear.members.common import (
     parameter,
     passed,
     per_head,
+    refuse_shards,
 )
 
 
@@ -77,6 +78,7 @@ def mesa(
       >>> print(mesa(x, x, value, decay=zeros, strength=zeros + 1, ridge=jnp.ones((1, 1))).ravel())
       [0.5  1.   2.25]
     """
+    refuse_shards(options, "every query solves for an answer to all tokens before it")
     steps = count("iterations", iterations)
     query, key, value = entrance(query, key, value, options)
     decay = log_decay("decay", per_head("decay", decay, key, options))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from attnjax.ops.core.ranks import of_rank
-from attnjax.ops.linear.members.common import Options, blank, live, passed
+from attnjax.ops.linear.members.common import Options, blank, live, passed, refuse_shards
 
 Own = Literal["once", "halves"]
 
@@ -18,6 +18,7 @@ def both_directions(run: Callable[..., Array], tokens: dict[str, Array], options
     `query` tells *B. "once": the sum of both, in which each token counts itself once; "halves": their mean.
     """
     refuse_states(options)
+    refuse_shards(options, "both directions are asked for, and only the first goes on from shard to shard")
     batch, length = tokens["query"].shape[:-3], tokens["query"].shape[-3]
     lengths, ids = options.get("lengths"), options.get("segment_ids")
     tokens = {name: blank(x, lengths, len(batch)) for name, x in tokens.items()}

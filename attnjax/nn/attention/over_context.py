@@ -1,0 +1,27 @@
+"""Softmax attention of sequences that a mesh splits: the function which computes it there."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jaxtyping import Array, Float
+
+from attnjax.nn.placed import axis_of_sequences
+from attnjax.ops.attention import attention
+from attnjax.ops.context.attention import context_attention
+
+
+def over_context(
+    attend: Callable[..., Any],
+    query: Float[Array, "*B T N H"],
+    keys: Float[Array, "*B S K H"],
+    rules: Mapping[str, Any],
+) -> Callable[..., Any]:
+    """Returns `context_attention` in place of `attention` where the mesh splits both T and S, else `attend`.
+
+    An engine that was asked for by name is left to compute whole sequences, as is a comparison other than
+    products, which shards do not have.
+    """
+    asked = rules["implementation"] is not None or rules["comparison"] is not None
+    if attend is not attention or asked or axis_of_sequences(query.shape[-3], keys.shape[-3]) is None:
+        return attend
+    return context_attention

@@ -1,0 +1,1 @@
+"""Context parallelism: a sequence whose tokens lie in shards on the devices of a mesh axis."""

@@ -1,0 +1,55 @@
+"""The function that computes attention where a mesh splits sequences; its results: test_meshes.py."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from attnjax.mechanisms import linear
+from attnjax.nn.attention.over_context import over_context
+from attnjax.nn.placed import axis_of_sequences
+from attnjax.ops import comparisons
+from attnjax.ops.attention import attention
+from attnjax.ops.context.attention import context_attention
+from tests.daily import daily
+
+PLAIN = {"implementation": None, "comparison": None}
+IN_SHARDS = [row.name for row in linear.ROWS if row.shards]
+MESH = jax.sharding.AbstractMesh((2, 2), ("data", "context"), (jax.sharding.AxisType.Auto,) * 2)
+
+
+def test_sequences_that_a_mesh_splits_are_attended_over_its_devices():
+    x, odd, one = jnp.ones((1, 4, 1, 2)), jnp.ones((1, 3, 1, 2)), jnp.ones((1, 1, 1, 2))
+    assert over_context(attention, x, x, PLAIN) is attention
+    with jax.sharding.use_abstract_mesh(MESH):
+        assert axis_of_sequences(4, 8) == "context"
+        assert over_context(attention, x, x, PLAIN) is context_attention
+        for query, keys in ((odd, x), (x, odd), (one, x)):
+            assert over_context(attention, query, keys, PLAIN) is attention
+        assert over_context(max, x, x, PLAIN) is max
+
+
+@pytest.mark.parametrize("asked", [{"implementation": "blockwise"}, {"comparison": comparisons.l2()}])
+def test_what_was_asked_for_by_name_computes_whole_sequences(asked):
+    x = jnp.ones((1, 4, 1, 2))
+    with jax.sharding.use_abstract_mesh(MESH):
+        assert over_context(attention, x, x, PLAIN | asked) is attention
+
+
+@pytest.mark.parametrize(
+    "mechanisms",
+    daily(
+        [["window(size=3)", "hgrn2"], ["softmax", "alibi", "sigmoid", "cosformer"], sorted(IN_SHARDS)],
+        [["window(size=3)", "hgrn2"]],
+    ),
+)
+def test_layers_give_what_they_give_on_one_device(mechanisms):
+    command = [sys.executable, "-m", "tests.nn.attention.on_context", *mechanisms]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"{name} {'whole' if name == 'cosformer' else 'shards'}" for name in mechanisms
+    ]
