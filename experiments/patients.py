@@ -19,7 +19,7 @@ attention (a logistic regression and, where scikit-learn is installed, gradient 
 values and means; a GRU over the same tokens), of subgroups by sex and age; of planted persons how early the
 drift is told, and what points at its sign and its events: attention, integrated gradients, chance, with what
 the probability loses as events are set to their sign's mean in that order. It is a study of methods, nothing
-for the clinic: docs/guides/patients.md says who is missing in the data, and has measured numbers.
+for the clinic: docs/guides/patients.md says who is missing in the data, and what is measured.
 """
 
 import itertools
