@@ -208,6 +208,10 @@ class PatientTask(ModelTask[EventTransformer]):
         train = self._arrays("train")
         signs, persons = self.features.signs, self.features.persons.classes
         columns = counted(train, signs), train["labels"], counted(test, signs)
+        # A sign without values, such as a diagnosis, has no last one and no mean.
+        empty = np.isnan(columns[0]).all(0)
+        for array in (columns[0], columns[2]):
+            array[:, empty] = 0
         found = table_baselines(*columns, (0,) * (columns[0].shape[1] - len(persons)) + tuple(persons))
         if self._recurrent_steps:
             parts = {"train": train, "validation": self.validation, "test": test}
