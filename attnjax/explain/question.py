@@ -13,6 +13,7 @@ from attnjax.config import require
 from attnjax.explain.target import Target
 from attnjax.models.encoder import Encoder
 from attnjax.models.encoder_decoder import Transformer
+from attnjax.models.events import EventTransformer
 from attnjax.models.graph import GraphModel
 from attnjax.models.language_model import LanguageModel
 from attnjax.models.table import TableTransformer
@@ -33,7 +34,7 @@ class Question:
       inputs, options: its arguments.
       target: the number.
       present: [B, T], True where there is a token and no padding; T counts what gets scores: tokens, the
-        patches of an image, or the columns of a table.
+        patches of an image, the columns of a table, or the events of a person.
       reader: [B, R], the weights with which the target reads the rows of the last layer; they sum to 1.
       site: the site of the vectors [B, T, W] that stand for the tokens.
       stack: the name of the layers above it.
@@ -62,7 +63,7 @@ class Question:
 
     @property
     def tokens(self) -> Int[Array, "B T"]:
-        """The ids of the tokens, or the images, or the rows of a table."""
+        """The ids of the tokens, or the images, the rows of a table, or the values of events."""
         return self.inputs[self.slot]
 
     def with_tokens(self, tokens: Int[Array, "B T"]) -> "Question":
@@ -128,10 +129,10 @@ def ask(
     """Returns the question why a model gives a number for an input.
 
     Args:
-      model: an `Encoder`, `GraphModel`, `LanguageModel`, `TableTransformer`, `Transformer` or
-        `VisionTransformer`: made, loaded by `from_pretrained`, or the `model()` of a run.
+      model: an `Encoder`, `EventTransformer`, `GraphModel`, `LanguageModel`, `TableTransformer`, `Transformer`
+        or `VisionTransformer`: made, loaded by `from_pretrained`, or the `model()` of a run.
       inputs: those of the model: tokens, images, nodes, or rows of a table; of a Transformer source, its
-        lengths, and target tokens.
+        lengths, and target tokens; of events times, signs and values.
       target: the number; None: the logit of the class, or of the next token, that the model predicts.
       of: of a Transformer, whether "source" or "target" tokens get scores.
       options: further arguments of the model, such as lengths or mask, or the edges of a graph.
@@ -148,13 +149,21 @@ def ask(
       ([2], (1,))
     """
     target = Target() if target is None else target
-    known = (Encoder, GraphModel, LanguageModel, TableTransformer, Transformer, VisionTransformer)
+    known = (
+        Encoder,
+        EventTransformer,
+        GraphModel,
+        LanguageModel,
+        TableTransformer,
+        Transformer,
+        VisionTransformer,
+    )
     require(
         isinstance(model, known),
         f"model is a {type(model).__name__}: expected one of {', '.join(kind.__name__ for kind in known)}",
     )
     require(of in ("source", "target"), f"of is {of!r}: expected 'source' or 'target'")
-    expected = 3 if isinstance(model, Transformer) else 1
+    expected = 3 if isinstance(model, EventTransformer | Transformer) else 1
     require(len(inputs) == expected, f"inputs: {len(inputs)} came, {type(model).__name__} takes {expected}")
     given = {name: x for name, x in options.items() if x is not None}
     graph, params = nnx.split(model)
@@ -208,6 +217,10 @@ def _unread(model: Any, inputs: tuple[Array, ...], options: dict[str, Any], of: 
     if isinstance(model, TableTransformer):
         place = {"site": "embedding.columns", "stack": "blocks", "layers": len(model.blocks), "first": 1}
         return fields | place | {"present": jnp.ones(inputs[0].shape, bool)}
+    if isinstance(model, EventTransformer):
+        first = 1 + model.columns
+        place = {"site": "embedding.events", "stack": "blocks", "layers": len(model.blocks), "first": first}
+        return fields | place | {"slot": 2, "present": _present(inputs[2], options.get("present"))}
     if isinstance(model, Transformer):
         source = of == "source"
         tokens, lengths = inputs[0 if source else 2], inputs[1]
@@ -247,7 +260,7 @@ def _pooled(model: Any, question: Question) -> Float[Array, "B R"]:
     """Returns the weights with which the head reads the rows of the stack, even ones of a mechanism."""
     present = question.present
     batch, rows = present.shape[0], question.first + present.shape[1]
-    if isinstance(model, TableTransformer):
+    if isinstance(model, EventTransformer | TableTransformer):
         return jax.nn.one_hot(jnp.zeros(batch, int), rows)
     if isinstance(model, VisionTransformer):
         patches = jnp.arange(rows) >= question.first

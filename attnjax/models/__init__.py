@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from attnjax.models.encoder_config import EncoderConfig as EncoderConfig
     from attnjax.models.encoder_decoder import DecoderCache as DecoderCache
     from attnjax.models.encoder_decoder import Transformer as Transformer
+    from attnjax.models.events import EventGRU as EventGRU
+    from attnjax.models.events import EventTransformer as EventTransformer
+    from attnjax.models.events_config import EventsConfig as EventsConfig
     from attnjax.models.graph import GraphModel as GraphModel
     from attnjax.models.graph_config import GraphConfig as GraphConfig
     from attnjax.models.hybrid_config import HybridConfig as HybridConfig

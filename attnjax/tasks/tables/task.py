@@ -26,6 +26,7 @@ from attnjax.tasks.losses import of_labels
 from attnjax.tasks.metrics.binary import binary_scores
 from attnjax.tasks.model_task import ModelTask
 from attnjax.tasks.tables.baselines import BOOSTING, has_boosting, table_baselines
+from attnjax.tasks.tables.subgroups import subgroups
 from attnjax.tasks.texts.label import Label
 
 PICTURE = "calibration.png"
@@ -125,7 +126,8 @@ class TableTask(ModelTask[TableTransformer]):
         given = train["values"], train["labels"], test["values"]
         baselines = table_baselines(*given, self.features.classes)
         rows |= {name: binary_scores(own, right) for name, own in baselines.items()}
-        for name, chosen in self._subgroups().items():
+        tables = self._parts["train"], self._parts["test"]
+        for name, chosen in subgroups(*tables, self._data.subgroups, self.features).items():
             rows[name] = binary_scores(shares[chosen], right[chosen])
         if self._account is not None:
             found = self._account(self.model(params), test, self.features.names)
@@ -188,25 +190,6 @@ class TableTask(ModelTask[TableTransformer]):
     def _shares(self, params: Params, values: np.ndarray) -> Float[np.ndarray, " n"]:
         shares: np.ndarray = self.infer(_share, params, {"values": values})
         return shares
-
-    def _subgroups(self) -> dict[str, np.ndarray]:
-        """Returns the rows of the test by class, or by the thirds of the numbers of training."""
-        found = {}
-        for name in self._data.subgroups:
-            train, test = (self._parts[part].columns[name] for part in ("train", "test"))
-            known = {feature.name: feature for feature in self.features.features}
-            if name in known and not known[name].classes:
-                numbers = np.array([float(text) if text else np.nan for text in test])
-                ends = np.quantile([float(text) for text in train if text], (1 / 3, 2 / 3))
-                low, high = (f"{end:.4g}" for end in ends)
-                found[f"{name} up to {low}"] = numbers <= ends[0]
-                found[f"{name} {low} to {high}"] = (numbers > ends[0]) & (numbers <= ends[1])
-                found[f"{name} above {high}"] = numbers > ends[1]
-            else:
-                found |= {f"{name} {text}": test == text for text in sorted(set(test)) if text}
-            if (test == "").any():
-                found[f"{name} missing"] = test == ""
-        return found
 
 
 def _share(model: TableTransformer, arrays: Mapping[str, jax.Array]) -> Float[Array, " B"]:

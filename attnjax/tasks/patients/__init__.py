@@ -1,0 +1,1 @@
+"""What comes to persons after a landmark, from what was measured before it at irregular times."""
