@@ -129,8 +129,8 @@ def ask(
     """Returns the question why a model gives a number for an input.
 
     Args:
-      model: an `Encoder`, `EventTransformer`, `GraphModel`, `LanguageModel`, `TableTransformer`, `Transformer`
-        or `VisionTransformer`: made, loaded by `from_pretrained`, or the `model()` of a run.
+      model: an `Encoder`, `EventTransformer`, `GraphModel`, `LanguageModel`, `TableTransformer`,
+        `Transformer` or `VisionTransformer`: made, loaded by `from_pretrained`, or the `model()` of a run.
       inputs: those of the model: tokens, images, nodes, or rows of a table; of a Transformer source, its
         lengths, and target tokens; of events times, signs and values.
       target: the number; None: the logit of the class, or of the next token, that the model predicts.

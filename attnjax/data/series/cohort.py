@@ -8,13 +8,13 @@ from jaxtyping import Bool, Float, Int
 
 from attnjax.config import require
 from attnjax.data.series.config import SeriesData
-from attnjax.data.series.events import Events, number
+from attnjax.data.series.events import PersonEvents, number
 from attnjax.data.series.malformed import Malformed, named
 from attnjax.data.tables.files import Table
 
 
-class Truth(NamedTuple):
-    """What was planted.
+class PlantedDrift(NamedTuple):
+    """A planted drift of each person.
 
     Attributes:
       signs: the number of the sign that drifts; of a person without drift, one that does not.
@@ -45,7 +45,7 @@ class Cohort:
     values: Float[np.ndarray, "n T"]
     labels: Int[np.ndarray, " n"]
     table: Table
-    truth: Truth | None = None
+    truth: PlantedDrift | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,7 +57,7 @@ class Cohort:
 
     def chosen(self, rows: np.ndarray) -> "Cohort":
         """Returns the persons of these numbers."""
-        truth = None if self.truth is None else Truth(*(array[rows] for array in self.truth))
+        truth = None if self.truth is None else PlantedDrift(*(array[rows] for array in self.truth))
         arrays = (self.times[rows], self.signs[rows], self.values[rows], self.labels[rows])
         return Cohort(self.names, *arrays, self.table.chosen(rows), truth)
 
@@ -78,7 +78,9 @@ class Cohort:
         )
 
 
-def cohort(events: Events, outcomes: Table, data: SeriesData, positive: str) -> tuple[Cohort, list[str]]:
+def cohort(
+    events: PersonEvents, outcomes: Table, data: SeriesData, positive: str
+) -> tuple[Cohort, list[str]]:
     """Returns the persons whose label is known, and notes on those who are left out.
 
     A person counts who is there after the landmark, that is whose end of follow-up, if it is known, is later.
@@ -153,7 +155,7 @@ def _ends(outcomes: Table, data: SeriesData) -> Float[np.ndarray, " n"]:
 
 
 def _padded(
-    events: Events, parts: list[tuple[slice, float]], labels: np.ndarray, table: Table, most: int
+    events: PersonEvents, parts: list[tuple[slice, float]], labels: np.ndarray, table: Table, most: int
 ) -> Cohort:
     names = tuple(sorted({sign for span, _ in parts for sign in events.signs[span]}))
     codes = {name: code for code, name in enumerate(names)}

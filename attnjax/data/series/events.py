@@ -14,7 +14,7 @@ from attnjax.data.tables.files import Table, read_table, require_columns
 TIME, SIGN, VALUE = "time", "sign", "value"
 
 
-class Events(NamedTuple):
+class PersonEvents(NamedTuple):
     """Events, person by person, each in order of time.
 
     Attributes:
@@ -36,14 +36,14 @@ class Events(NamedTuple):
     values: Float[np.ndarray, " E"]
 
 
-class Rows:
+class EventRows:
     """Collects the rows of events.
 
     Args:
       source: what they are read from.
 
     Example:
-      >>> rows = Rows("own.csv")
+      >>> rows = EventRows("own.csv")
       >>> rows.add("anna", 3.0, "pulse", 80.0, "own.csv:2")
       >>> rows.events().starts.tolist()
       [0, 1]
@@ -67,12 +67,12 @@ class Rows:
             return
         own.append((time, sign, value))
 
-    def events(self) -> Events:
+    def events(self) -> PersonEvents:
         """Returns the rows."""
         flat = [row for own in self._rows.values() for row in own]
         starts = np.cumsum([0, *(len(own) for own in self._rows.values())])
         times, signs, values = zip(*flat, strict=True) if flat else ((), (), ())
-        return Events(
+        return PersonEvents(
             self.source,
             list(self._rows),
             [self._places[person] for person in self._rows],
@@ -83,7 +83,7 @@ class Rows:
         )
 
 
-def read_events(file: Path, person: str) -> Rows:
+def read_events(file: Path, person: str) -> EventRows:
     """Returns the events of a .csv or .parquet file, and its rows that cannot be used.
 
     Args:
@@ -96,7 +96,7 @@ def read_events(file: Path, person: str) -> Rows:
     table = read_table(file)
     require_columns(table, (person,), "data.person")
     require_columns(table, (TIME, SIGN, VALUE), "data.train, validation and test")
-    rows = Rows(table.source)
+    rows = EventRows(table.source)
     rows.total = len(table)
     columns = (table.columns[name] for name in (person, TIME, SIGN, VALUE))
     for row, (who, time, sign, value) in enumerate(zip(*columns, strict=True)):

@@ -20,7 +20,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class SeriesFeatures:
-    """What a model reads of persons, as training has it.
+    """Numbers that a model reads of persons, as training has them.
 
     Attributes:
       signs: their names; their place is their code.

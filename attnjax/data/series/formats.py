@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from attnjax.config import InputError, require
-from attnjax.data.series.events import Rows, number
+from attnjax.data.series.events import EventRows, number
 from attnjax.data.tables.files import MISSING, Table
 
 HOUR, SEPSIS = "ICULOS", "SepsisLabel"
@@ -21,7 +21,7 @@ OF_STAY = ("Age", "Gender", "Unit1", "Unit2", "HospAdmTime")
 END = "end"
 
 
-def read_psv(folder: Path, person: str, event: str) -> tuple[Rows, Table]:
+def read_psv(folder: Path, person: str, event: str) -> tuple[EventRows, Table]:
     """Returns the events of a folder of .psv files, and their outcomes: sepsis and its hour, or the last one.
 
     A row is an hour, a column a sign; what was not measured is no event.
@@ -31,7 +31,7 @@ def read_psv(folder: Path, person: str, event: str) -> tuple[Rows, Table]:
     """
     files = sorted(folder.glob("*.psv"))
     require(len(files) > 0, f"{folder}: the folder has no .psv file")
-    rows = Rows(str(folder))
+    rows = EventRows(str(folder))
     columns: dict[str, list[str]] = {name: [] for name in (person, event, END, *OF_STAY)}
     for file in files:
         lines = _lines(file)
@@ -70,13 +70,13 @@ def read_psv(folder: Path, person: str, event: str) -> tuple[Rows, Table]:
     return rows, _table(str(folder), columns)
 
 
-def read_ts(file: Path, person: str, event: str) -> tuple[Rows, Table]:
+def read_ts(file: Path, person: str, event: str) -> tuple[EventRows, Table]:
     """Returns the series of a .ts file: each is a person, each dimension a sign, and times count from 0.
 
     Raises:
       InputError: the file cannot be read, its series have times of their own or no class, or there is none.
     """
-    rows = Rows(str(file))
+    rows = EventRows(str(file))
     columns: dict[str, list[str]] = {name: [] for name in (person, event)}
     header, data = {}, False
     for line, text in enumerate(_lines(file), 1):

@@ -11,7 +11,7 @@ import numpy as np
 from attnjax.config import require
 from attnjax.data.series.cohort import Cohort, cohort
 from attnjax.data.series.config import SeriesData
-from attnjax.data.series.events import Events, Rows, outcome_table, read_events
+from attnjax.data.series.events import EventRows, PersonEvents, outcome_table, read_events
 from attnjax.data.series.formats import END, read_psv, read_ts
 from attnjax.data.series.malformed import named
 from attnjax.data.series.planted import LABELS, planted
@@ -96,7 +96,7 @@ def _with_ends(data: SeriesData) -> SeriesData:
     return replace(data, end=END) if hospital and data.end is None else data
 
 
-def _read(file: Path, data: SeriesData) -> tuple[Rows, Table]:
+def _read(file: Path, data: SeriesData) -> tuple[EventRows, Table]:
     if file.is_dir():
         require(
             data.horizon is not None,
@@ -133,7 +133,7 @@ def _groups(table: Table, data: SeriesData) -> np.ndarray:
     return np.where(groups == "", persons, groups + " of " + data.group)
 
 
-def _require_apart(parts: Mapping[str, Events]) -> None:
+def _require_apart(parts: Mapping[str, PersonEvents]) -> None:
     home: dict[str, str] = {}
     twice = []
     for part, events in parts.items():
@@ -153,7 +153,7 @@ def _require_groups_apart(cohorts: Mapping[str, Cohort], data: SeriesData) -> No
     require(not twice, f"{len(twice)} person(s) share a group with another part: {named(twice)}")
 
 
-def _of_part(part: str, given: Mapping[str, tuple[Rows, Table]], data: SeriesData) -> Table:
+def _of_part(part: str, given: Mapping[str, tuple[EventRows, Table]], data: SeriesData) -> Table:
     """Returns the outcomes of a part; a person without events in any part counts to training."""
     table = given[part][1]
     persons = {name: set(rows.events().persons) for name, (rows, _) in given.items()}

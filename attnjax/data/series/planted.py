@@ -8,7 +8,7 @@ a mean says little of the label, and the course says more.
 import numpy as np
 from jaxtyping import Bool, Float
 
-from attnjax.data.series.cohort import Cohort, Truth
+from attnjax.data.series.cohort import Cohort, PlantedDrift
 from attnjax.data.series.config import SeriesData
 from attnjax.data.synthetic.questions import Split, stream
 from attnjax.data.tables.files import Table
@@ -70,7 +70,7 @@ def planted(count: int, data: SeriesData, part: Split) -> Cohort:
     }
     table = Table("planted", columns, np.arange(1, count + 1))
     arrays = (times, np.where(there, signs, -1), np.where(there, values, np.nan))
-    return Cohort(SIGNS, *arrays, labels, table, Truth(drifting, -onsets))
+    return Cohort(SIGNS, *arrays, labels, table, PlantedDrift(drifting, -onsets))
 
 
 def drift_of(times: Float[np.ndarray, "..."], onsets: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

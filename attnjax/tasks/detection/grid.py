@@ -13,7 +13,7 @@ from attnjax.models.detr_config import ResNetConfig
 from attnjax.models.resnet import ResNet
 from attnjax.tasks.base import Arrays, Params
 from attnjax.tasks.detection.config import SetLossConfig
-from attnjax.tasks.detection.losses import Truth, set_loss
+from attnjax.tasks.detection.losses import TrueObjects, set_loss
 
 LEARNING_RATE = 3e-3
 WARMUP_SHARE = 0.1
@@ -79,7 +79,7 @@ def trained_grid(
 
     def cost(params: Params, arrays: Mapping[str, Array]) -> Array:
         logits, boxes = nnx.merge(graphdef, params)(arrays["images"])
-        truth = Truth(arrays["labels"], arrays["boxes"], arrays["present"])
+        truth = TrueObjects(arrays["labels"], arrays["boxes"], arrays["present"])
         # Places without object point beyond the grid, where they change nothing.
         cells = jnp.where(truth.present, cells_of(truth.boxes, side, side), logits.shape[1])
         return set_loss(logits, boxes, truth, cells, loss).total(loss)

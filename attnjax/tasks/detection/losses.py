@@ -11,7 +11,7 @@ from attnjax.tasks.detection.config import SetLossConfig
 from attnjax.tasks.detection.matching import assigned
 
 
-class Truth(NamedTuple):
+class TrueObjects(NamedTuple):
     """The objects of images; behind those of an image stand empty places.
 
     Attributes:
@@ -44,7 +44,7 @@ class SetLoss(NamedTuple):
 
 
 def matched(
-    logits: Float[Array, "B Q L+1"], boxes: Float[Array, "B Q 4"], truth: Truth, config: SetLossConfig
+    logits: Float[Array, "B Q L+1"], boxes: Float[Array, "B Q 4"], truth: TrueObjects, config: SetLossConfig
 ) -> Int[Array, "B N"]:
     """Returns the query of each object: those of the least sum of costs; empty places get what is left.
 
@@ -65,7 +65,7 @@ def matched(
 def set_loss(
     logits: Float[Array, "B Q L+1"],
     boxes: Float[Array, "B Q 4"],
-    truth: Truth,
+    truth: TrueObjects,
     queries: Int[Array, "B N"],
     config: SetLossConfig,
 ) -> SetLoss:

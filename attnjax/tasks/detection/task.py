@@ -30,7 +30,7 @@ from attnjax.tasks.detection.config import SetLossConfig
 from attnjax.tasks.detection.found import FoundObject, FoundObjects, objects_figure
 from attnjax.tasks.detection.grid import GridDetector, trained_grid
 from attnjax.tasks.detection.looks import HIDDEN_CELLS, cell_shares, cells_showing, hidden, looks_score
-from attnjax.tasks.detection.losses import Truth, matched, set_loss
+from attnjax.tasks.detection.losses import TrueObjects, matched, set_loss
 from attnjax.tasks.model_task import ModelTask
 
 SHOWN_FROM = 0.5
@@ -133,7 +133,7 @@ class DetectionTask(ModelTask[Detr]):
         hyper: Hyperparameters,
     ) -> LossAndMetrics:
         """Returns the sum over layers of the loss of the set, a mean over images; the last layer's parts."""
-        truth = Truth(batch["labels"], batch["boxes"], batch["present"])
+        truth = TrueObjects(batch["labels"], batch["boxes"], batch["present"])
         layers = (
             range(self.config.decoder_layers) if self._loss.every_layer else [self.config.decoder_layers - 1]
         )
@@ -223,7 +223,7 @@ class DetectionTask(ModelTask[Detr]):
     def _looks(self, params: Params, part: Objects) -> dict[str, dict[str, float]]:
         """Returns rows of what matched queries attend to, and of what hiding it does to their answers."""
         seen = self._seen(params, part.images)
-        truth = Truth(*map(jnp.asarray, (part.labels, part.boxes, part.present)))
+        truth = TrueObjects(*map(jnp.asarray, (part.labels, part.boxes, part.present)))
         queries = np.asarray(_matched(seen.logits, seen.boxes, truth, self._loss))
         images, places = (found[:EXPLAINED] for found in np.nonzero(part.present))
         chosen, labels = queries[images, places], part.labels[images, places]

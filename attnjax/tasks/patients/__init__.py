@@ -1,1 +1,1 @@
-"""What comes to persons after a landmark, from what was measured before it at irregular times."""
+"""Events that come to persons after a landmark, told from what was measured before it, at irregular times."""

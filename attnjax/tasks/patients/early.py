@@ -1,4 +1,4 @@
-"""How early a planted drift is told: persons as they are some days after its onset."""
+"""Time at which a planted drift is told: persons as they are some days after its onset."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Whether scores of events find the planted drift: its sign, and its events."""
+"""Measures of whether scores of events find the planted drift: its sign, and its events."""
 
 import numpy as np
 from jaxtyping import Bool, Float

@@ -8,7 +8,7 @@ from scipy.optimize import linear_sum_assignment
 
 from attnjax.tasks.detection.boxes import corners, generalised_iou
 from attnjax.tasks.detection.config import SetLossConfig
-from attnjax.tasks.detection.losses import SetLoss, Truth, matched, set_loss
+from attnjax.tasks.detection.losses import SetLoss, TrueObjects, matched, set_loss
 from attnjax.tasks.detection.matching import assigned
 
 ASSIGNED = jax.jit(jax.vmap(assigned))
@@ -61,14 +61,14 @@ def test_the_generalised_overlap_by_hand() -> None:
 IMAGES, QUERIES, PLACES, LABELS = 16, 5, 3, 3
 
 
-def answers(seed: int = 0) -> tuple[jax.Array, jax.Array, Truth]:
+def answers(seed: int = 0) -> tuple[jax.Array, jax.Array, TrueObjects]:
     """Answers of five queries to images with up to three objects; empty places hold boxes too."""
     rng = np.random.default_rng(seed)
     logits = 2 * rng.normal(size=(IMAGES, QUERIES, LABELS + 1))
     boxes, right = (rng.uniform(0.2, 0.6, (IMAGES, many, 4)) for many in (QUERIES, PLACES))
     present = np.arange(PLACES) < rng.integers(0, PLACES + 1, (IMAGES, 1))
     labels = np.where(present, rng.integers(0, LABELS, present.shape), 0)
-    truth = Truth(*map(jnp.asarray, (labels, right, present)))
+    truth = TrueObjects(*map(jnp.asarray, (labels, right, present)))
     return jnp.asarray(logits, jnp.float32), jnp.asarray(boxes, jnp.float32), truth
 
 
@@ -96,7 +96,7 @@ def test_the_matching_and_the_loss_by_their_formulas() -> None:
 
 
 def _loss(
-    logits: jax.Array, boxes: jax.Array, truth: Truth, config: SetLossConfig
+    logits: jax.Array, boxes: jax.Array, truth: TrueObjects, config: SetLossConfig
 ) -> tuple[SetLoss, jax.Array]:
     queries = matched(logits, boxes, truth, config)
     return set_loss(logits, boxes, truth, queries, config), queries
@@ -108,11 +108,11 @@ def test_the_order_of_objects_and_of_queries_changes_nothing() -> None:
 
     total = jax.jit(lambda *given: _loss(*given, config)[0].total(config))
 
-    def loss(logits: jax.Array, boxes: jax.Array, truth: Truth) -> float:
+    def loss(logits: jax.Array, boxes: jax.Array, truth: TrueObjects) -> float:
         return float(total(logits, boxes, truth))
 
     value = loss(logits, boxes, truth)
-    turned = Truth(*(array[:, ::-1] for array in truth))
+    turned = TrueObjects(*(array[:, ::-1] for array in truth))
     assert loss(logits, boxes, turned) == pytest.approx(value, rel=1e-6)
     order = np.array([3, 1, 4, 0, 2])
     assert loss(logits[:, order], boxes[:, order], truth) == pytest.approx(value, rel=1e-6)

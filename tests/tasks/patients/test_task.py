@@ -13,7 +13,7 @@ import pytest
 from flax import nnx
 
 from attnjax.config import InputError
-from attnjax.data.series.cohort import Cohort, Truth
+from attnjax.data.series.cohort import Cohort, PlantedDrift
 from attnjax.data.series.config import SeriesData
 from attnjax.data.tables.files import Table
 from attnjax.models import EventGRU, EventsConfig, EventTransformer
@@ -156,7 +156,7 @@ def test_scores_of_events_are_judged_by_hand() -> None:
         np.zeros((1, 5)),
         np.array([1]),
         table,
-        Truth(np.array([1]), np.array([-2.5])),
+        PlantedDrift(np.array([1]), np.array([-2.5])),
     )
     np.testing.assert_array_equal(drifting(cohort), [[False, False, False, True, False]])
     found = located(np.array([[0.0, 1, 5, 3, 9]]), cohort)
