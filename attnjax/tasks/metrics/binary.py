@@ -67,21 +67,22 @@ def average_precision(scores: Float[np.ndarray, " n"], right: Bool[np.ndarray, "
     return float((np.diff(hits, prepend=0) / total * hits / chosen).sum())
 
 
-def calibration_error(
-    shares: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"] | Float[np.ndarray, " n"]
-) -> float:
+def calibration_error(shares: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"]) -> float:
     """Returns the mean distance of probability and frequency over ten groups of neighbouring probabilities.
 
-    Groups are as even as can be; it is the expected calibration error with bins of equal mass.
+    Groups are as even as can be; it is the expected calibration error with bins of equal mass. Equal
+    probabilities share their frequency, so that the order of the inputs does not part them.
 
     References:
       Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian Binning, 2015.
 
     Example:
       >>> round(calibration_error(np.array([0.2, 0.2]), np.array([True, False])), 6)
-      0.5
+      0.3
     """
-    gaps = [len(group) * abs(shares[group].mean() - right[group].mean()) for group in groups_of(shares)]
+    _, ties = np.unique(shares, return_inverse=True)
+    frequency = (np.bincount(ties, right) / np.bincount(ties))[ties]
+    gaps = [len(group) * abs(shares[group].mean() - frequency[group].mean()) for group in groups_of(shares)]
     return float(sum(gaps) / len(shares))
 
 

@@ -33,6 +33,12 @@ def test_a_calibrated_forecast_has_no_calibration_error_and_others_their_distanc
     assert calibration_error(shares + 0.05, right) == pytest.approx(0.05)
 
 
+def test_the_order_of_a_file_does_not_part_equal_probabilities() -> None:
+    right = np.arange(40) < 10
+    assert calibration_error(np.full(40, 0.25), right) == pytest.approx(0, abs=1e-12)
+    assert calibration_error(np.full(40, 0.25), right[::-1]) == pytest.approx(0, abs=1e-12)
+
+
 def test_one_label_alone_has_no_area() -> None:
     assert np.isnan(auroc(np.ones(2), np.ones(2, bool)))
     assert np.isnan(average_precision(np.ones(2), np.zeros(2, bool)))
