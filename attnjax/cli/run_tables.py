@@ -83,7 +83,7 @@ def print_result(run: "Run", result: dict[str, Any], *, stored: bool) -> None:
     console = Console()
     if stored:
         console.print("This run is finished; here is its stored result.", style="dim")
-    console.print(_scores(result["metrics"]))
+    console.print(*_scores(result["metrics"]), sep="\n")
     if result["samples"]:
         console.print(_samples(result["samples"]))
     for label, text in _account(result).items():
@@ -106,7 +106,7 @@ def print_run_report(report: "RunReport") -> None:
     _line(console, "changes", changes)
     _line(console, "time", seconds_and_speed(report.times))
     if result:
-        console.print(_scores(result["metrics"]))
+        console.print(*_scores(result["metrics"]), sep="\n")
     for split in ("train", "validation"):
         row = next((row for row in reversed(report.rows) if row["split"] == split), {})
         numbers = [
@@ -196,16 +196,25 @@ def _account(result: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def _scores(metrics: dict[str, dict[str, float]]) -> Any:
+def _scores(metrics: dict[str, dict[str, float]]) -> Iterator[Any]:
+    """A table for the rows that follow each other with mostly the same columns."""
     from rich.table import Table
 
-    columns = list(dict.fromkeys(name for row in metrics.values() for name in row))
-    table = Table("", title="evaluation", title_justify="left")
-    for name in columns:
-        table.add_column(name.replace("_", " "), justify="right")
+    groups: list[tuple[list[str], dict[str, dict[str, float]]]] = []
     for label, row in metrics.items():
-        table.add_row(label, *(_plain(row.get(name, "")) for name in columns))
-    return table
+        columns, rows = groups[-1] if groups else ([], {})
+        if not rows or 2 * len({*columns} & {*row}) < len({*columns} | {*row}):
+            columns, rows = list(row), {}
+            groups.append((columns, rows))
+        columns += [name for name in row if name not in columns]
+        rows[label] = row
+    for number, (columns, rows) in enumerate(groups):
+        table = Table("", title=None if number else "evaluation", title_justify="left")
+        for name in columns:
+            table.add_column(name.replace("_", " "), justify="right")
+        for label, row in rows.items():
+            table.add_row(label, *(_plain(row.get(name, "")) for name in columns))
+        yield table
 
 
 def _samples(samples: Iterable[dict[str, str]]) -> Any:
