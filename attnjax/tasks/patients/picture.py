@@ -36,8 +36,7 @@ def patients_figure(
     order = positive[np.argsort(-shares[positive], kind="stable")]
     for axis, row in zip(axes, (order[0], order[len(order) // 2]), strict=False):
         _course(axis, cohort, int(row), None if weights is None else weights[row])
-        axis.set_title(f"label {int(cohort.labels[row])}, probability {shares[row]:.2f}", fontsize=10)
-    axes[0].legend(fontsize=8)
+        axis.set_title(_title(cohort, row, shares[row]), fontsize=10)
     right = cohort.labels == 1
     for name, own in drawn.items():
         points = [(own[group].mean(), right[group].mean()) for group in groups_of(own)]
@@ -49,8 +48,13 @@ def patients_figure(
     return figure
 
 
+def _title(cohort: Cohort, row: int, share: float) -> str:
+    drift = "" if cohort.truth is None else f"; {cohort.names[int(cohort.truth.signs[row])]} drifts (dashed)"
+    return f"label {int(cohort.labels[row])}, probability {share:.2f}{drift}"
+
+
 def _course(axis: Axes, cohort: Cohort, row: int, weights: np.ndarray | None) -> None:
-    for code, name in enumerate(cohort.names):
+    for code in range(len(cohort.names)):
         own = (cohort.signs[row] == code) & ~np.isnan(cohort.values[row])
         if not own.any():
             continue
@@ -60,10 +64,8 @@ def _course(axis: Axes, cohort: Cohort, row: int, weights: np.ndarray | None) ->
         times = cohort.times[row][own]
         axis.plot(times, values - 5 * code, "-", lw=0.8, color=f"C{code}", alpha=0.6)
         size = 12.0 if weights is None else LARGEST_PT2 * weights[own] / weights.max()
-        axis.scatter(times, values - 5 * code, s=size, color=f"C{code}", label=name, alpha=0.8)
+        axis.scatter(times, values - 5 * code, s=size, color=f"C{code}", alpha=0.8)
     if cohort.truth is not None:
-        sign = int(cohort.truth.signs[row])
         axis.axvline(cohort.truth.onsets[row], color="0.3", ls="--", lw=1)
-        axis.text(cohort.truth.onsets[row], 3, f" {cohort.names[sign]} drifts", fontsize=8)
     axis.set_xlabel("time before the landmark")
-    axis.set_yticks([])
+    axis.set_yticks([-5 * code for code in range(len(cohort.names))], cohort.names)
