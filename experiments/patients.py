@@ -70,7 +70,7 @@ SEEDS = range(3)
 @experiment
 @dataclass(frozen=True)
 class Patients:
-    """Tell who deteriorates, or an outcome of persons of your own, from events at irregular times."""
+    """Tell who gets worse, or an outcome of persons of your own, from events at irregular times."""
 
     model: EventsConfig = MODEL
     data: SeriesData = SeriesData(subgroups=("sex", "age"))

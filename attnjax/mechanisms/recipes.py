@@ -280,6 +280,10 @@ NOT_IN_A_CONFIG = {
     "vector_attention": "weighs the keys of one query: the comparisons themselves are rows",
     "score_fn": "takes a function: register one of your own as a score",
     "pair_bias": "takes an array for all pairs, which comes with a batch",
+    "context_attention": "a mesh that splits sequences has layers call it",
+    "context_recurrence": "a mesh that splits sequences has layers call it",
+    "context_decode": "takes a cache in shards on a mesh",
+    "plan_context_attention": "tells what context_attention does",
     "merge_attention": "joins parts of one attention over devices or chunks; no mechanism",
 }
 """The reasons for which the other public primitives have no row."""

@@ -83,7 +83,7 @@ def test_defaults_are_in_their_range(name: str) -> None:
 
 def test_every_primitive_has_a_row_or_a_reason() -> None:
     functions = {"attention", "attention_weights", "plan_attention", "linear_attention"}
-    positions = {"alibi_slopes", "relative_buckets", "rope", "sinusoidal"}
+    positions = {"alibi_slopes", "relative_buckets", "rope", "sinusoidal", "to_zigzag", "from_zigzag"}
     public = {name for name in attnjax.__all__ if name.islower()} - positions
     names = {"sliding_window": "window", "softmax": "sink"}
     rows = {name for name in public if names.get(name, name) in table()}

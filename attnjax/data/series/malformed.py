@@ -39,7 +39,7 @@ def named(lines: Sequence[str]) -> str:
     """Returns the first ten lines in one, and the number of the others.
 
     Example:
-      >>> named([f"own.csv:{i}" for i in range(12)])[-33:]
+      >>> named([f"own.csv:{i}" for i in range(12)])[-32:]
       'own.csv:8; own.csv:9; and 2 more'
     """
     more = f"; and {len(lines) - NAMED} more" if len(lines) > NAMED else ""
