@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=400)
     options = parser.parse_args()
-    loop.prefetched = timed
+    loop.prefetched = timed  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
         runs.run("translation", {"train.steps": options.steps}, folder=folder)
         (result,) = Path(folder).glob("*/result.json")
