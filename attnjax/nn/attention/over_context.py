@@ -19,9 +19,16 @@ def over_context(
     """Returns `context_attention` in place of `attention` where the mesh splits both T and S, else `attend`.
 
     An engine that was asked for by name is left to compute whole sequences, as is a comparison other than
-    products, which shards do not have.
+    products, which shards do not have. So are windows and lines of an image, the tokens of which have more
+    axes before them than that of the batch: they are no sequence that the mesh splits.
     """
     asked = rules["implementation"] is not None or rules["comparison"] is not None
-    if attend is not attention or asked or axis_of_sequences(query.shape[-3], keys.shape[-3]) is None:
+    parts = query.ndim > 4
+    if (
+        attend is not attention
+        or asked
+        or parts
+        or axis_of_sequences(query.shape[-3], keys.shape[-3]) is None
+    ):
         return attend
     return context_attention

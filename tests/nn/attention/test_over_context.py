@@ -30,6 +30,8 @@ def test_sequences_that_a_mesh_splits_are_attended_over_its_devices():
         for query, keys in ((odd, x), (x, odd), (one, x)):
             assert over_context(attention, query, keys, PLAIN) is attention
         assert over_context(max, x, x, PLAIN) is max
+        windows = jnp.ones((1, 2, 4, 1, 2))
+        assert over_context(attention, windows, windows, PLAIN) is attention
 
 
 @pytest.mark.parametrize("asked", [{"implementation": "blockwise"}, {"comparison": comparisons.l2()}])
