@@ -41,8 +41,15 @@ def placed(x: Float[Array, "*B T D"]) -> Float[Array, "*B T D"]:
 
 
 def axis_of_sequences(*lengths: int) -> str | None:
-    """Returns the mesh axis over which sequences of these lengths are split; None where they stay whole."""
-    size = _automatic_axes().get(SEQUENCE_AXIS, 1)
+    """Returns the mesh axis over which layers compute sequences of these lengths in shards, or None.
+
+    On CPU that is an axis which is alone in its mesh. With others, XLA's devices there begin what they have
+    to send in orders of their own, and may wait for each other until it ends the process: the compiler then
+    gathers sequences as layers need them.
+    """
+    sizes = _automatic_axes()
+    alone = len(sizes) == 1 or jax.default_backend() != "cpu"
+    size = sizes.get(SEQUENCE_AXIS, 1) if alone else 1
     return SEQUENCE_AXIS if size > 1 and all(length % size == 0 for length in lengths) else None
 
 

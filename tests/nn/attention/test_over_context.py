@@ -18,7 +18,8 @@ from tests.daily import daily
 
 PLAIN = {"implementation": None, "comparison": None}
 IN_SHARDS = [row.name for row in linear.ROWS if row.shards]
-MESH = jax.sharding.AbstractMesh((2, 2), ("data", "context"), (jax.sharding.AxisType.Auto,) * 2)
+MESH = jax.sharding.AbstractMesh((1, 2), ("data", "context"), (jax.sharding.AxisType.Auto,) * 2)
+TWO = jax.sharding.AbstractMesh((2, 2), ("data", "context"), (jax.sharding.AxisType.Auto,) * 2)
 
 
 def test_sequences_that_a_mesh_splits_are_attended_over_its_devices():
@@ -32,6 +33,14 @@ def test_sequences_that_a_mesh_splits_are_attended_over_its_devices():
         assert over_context(max, x, x, PLAIN) is max
         windows = jnp.ones((1, 2, 4, 1, 2))
         assert over_context(attention, windows, windows, PLAIN) is attention
+
+
+def test_beside_other_axes_sequences_are_gathered_on_cpu_alone(monkeypatch):
+    with jax.sharding.use_abstract_mesh(TWO):
+        monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+        assert axis_of_sequences(4) is None
+        monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+        assert axis_of_sequences(4) == "context"
 
 
 @pytest.mark.parametrize("asked", [{"implementation": "blockwise"}, {"comparison": comparisons.l2()}])
