@@ -169,10 +169,7 @@ class PatientTask(ModelTask[EventTransformer]):
             arrays = [own[name] for own in inputs]
             rows[name] = np.stack([np.pad(array, (0, width - len(array))) for array in arrays])
         shares = self._shares(params, rows).astype(float)
-        return [
-            Label(self.names[int(share > 0.5)], dict(zip(self.names, (1 - share, share), strict=True)))
-            for share in shares.tolist()
-        ]
+        return [Label.of_two(self.names, share) for share in shares.tolist()]
 
     def save(self, folder: Path) -> None:
         """Writes features.json: signs and columns with means and scales, and the labels."""

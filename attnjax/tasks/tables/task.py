@@ -158,10 +158,7 @@ class TableTask(ModelTask[TableTransformer]):
     def predict(self, params: Params, inputs: Sequence[np.ndarray]) -> list[Label]:
         """Returns the label of each row with its probability."""
         shares = self._shares(params, np.stack(inputs)).astype(float)
-        return [
-            Label(self.names[int(share > 0.5)], dict(zip(self.names, (1 - share, share), strict=True)))
-            for share in shares.tolist()
-        ]
+        return [Label.of_two(self.names, share) for share in shares.tolist()]
 
     def save(self, folder: Path) -> None:
         """Writes features.json: the columns with their classes, means and scales, and the labels."""

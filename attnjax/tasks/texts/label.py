@@ -1,7 +1,8 @@
 """Answers of models that label texts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from attnjax.tasks.base import Prediction
 
@@ -13,6 +14,16 @@ class Label(Prediction):
     label: str
     shares: dict[str, float]
     """The probability of each class; nothing where labels are numbers."""
+
+    @classmethod
+    def of_two(cls, names: Sequence[str], share: float) -> Self:
+        """Returns the label of two classes by the probability of the second.
+
+        Example:
+          >>> Label.of_two(("no", "yes"), 0.75)
+          Label(label='yes', shares={'no': 0.25, 'yes': 0.75})
+        """
+        return cls(names[int(share > 0.5)], dict(zip(names, (1 - share, share), strict=True)))
 
     @property
     def text(self) -> str:  # type: ignore[override]
