@@ -8,11 +8,11 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from attnjax.models.class_token import ClassTokenModel
 from attnjax.models.events_config import EventsConfig
 from attnjax.models.factory import Parts
 from attnjax.models.output import Captured, EncoderOutput
 from attnjax.models.padding import key_mask, require_present
-from attnjax.models.stack import through
 from attnjax.models.table import ColumnTokens
 from attnjax.nn import Dropout, folded
 from attnjax.nn.axes import named
@@ -108,7 +108,7 @@ class EventTokens(nnx.Module):
         return tapped(taps, "events", tokens.astype(jnp.dtype(self._config.dtype)))
 
 
-class EventTransformer(nnx.Module):
+class EventTransformer(ClassTokenModel):
     """A stack of blocks over a class token, the further columns of a person, and a token for each event.
 
     Its state is `nnx.Param`s only. Order does not matter, times do; nobody sees the padding.
@@ -129,6 +129,8 @@ class EventTransformer(nnx.Module):
       (1, 2)
     """
 
+    config: EventsConfig
+
     def __init__(
         self, config: EventsConfig, signs: int, classes: Sequence[int] = (), *, rngs: nnx.Rngs
     ) -> None:
@@ -136,10 +138,7 @@ class EventTransformer(nnx.Module):
         parts = Parts(config, rngs)
         self.embedding = EventTokens(config, signs, parts, rngs=rngs)
         self.person = ColumnTokens(classes, config.dim, rngs=rngs, **parts.dtypes) if classes else None
-        self.class_token = parts.learned()
-        self.blocks = nnx.List([parts.encoder_block(i, config.layers) for i in range(config.layers)])
-        self.norm = parts.read_out()
-        self.head = parts.output(config.labels)
+        self._make_stack(parts, config.layers, config.labels)
 
     def __call__(
         self,
@@ -170,28 +169,11 @@ class EventTransformer(nnx.Module):
         present = checked(times, signs, values, persons, present, self.columns)
         captured = Captured(capture, "blocks")
         x = self.embedding(times, signs, values, present, taps=within(captured.sites, "embedding"))
-        first = jnp.broadcast_to(self.class_token[...].astype(x.dtype), (len(x), 1, x.shape[-1]))
-        rows = [first, x]
         if self.person is not None and persons is not None:
-            rows.insert(1, self.person(persons))
-        x = jnp.concatenate(rows, axis=1)
-        x = x if dropout is None else dropout.fold("embedding")(x)
+            x = jnp.concatenate([self.person(persons), x], axis=1)
         ahead = jnp.ones((len(x), 1 + self.columns), bool)
-        states = through(
-            self.blocks,
-            self.norm,
-            x,
-            mask=key_mask(jnp.concatenate([ahead, present], axis=1)),
-            dropout=dropout,
-            captured=captured,
-            remat=self.config.recomputes,
-            scan=self.config.scan_layers,
-        )
-        pooled = jax.nn.relu(states[:, 0])
-        dropout = folded(dropout, "head")
-        logits = self.head(pooled if dropout is None else dropout(pooled))
-        logits = tapped(captured.sites, "logits", logits)
-        return EncoderOutput(states, pooled, logits, None, captured.weights, captured.hidden, captured.taps)
+        mask = key_mask(jnp.concatenate([ahead, present], axis=1))
+        return self._told(x, captured, mask=mask, dropout=dropout)
 
 
 class EventGRU(nnx.Module):

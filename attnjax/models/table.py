@@ -8,11 +8,11 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from attnjax.models.class_token import ClassTokenModel
 from attnjax.models.factory import Parts
 from attnjax.models.output import Captured, EncoderOutput
-from attnjax.models.stack import through
 from attnjax.models.table_config import TableConfig
-from attnjax.nn import Dropout, folded
+from attnjax.nn import Dropout
 from attnjax.nn.axes import named
 from attnjax.nn.taps import Asked, Request, tapped, within
 
@@ -71,7 +71,7 @@ class ColumnTokens(nnx.Module):
         return tapped(taps, "columns", tokens.astype(self._dtype))
 
 
-class TableTransformer(nnx.Module):
+class TableTransformer(ClassTokenModel):
     """An FT-Transformer: a stack of blocks over a class token and a token for each column of a row.
 
     Its state is `nnx.Param`s only. What is missing is a token of its own for each column.
@@ -89,14 +89,13 @@ class TableTransformer(nnx.Module):
       (2, 2)
     """
 
+    config: TableConfig
+
     def __init__(self, config: TableConfig, classes: Sequence[int], *, rngs: nnx.Rngs) -> None:
         self.config = config
         parts = Parts(config, rngs)
         self.embedding = ColumnTokens(classes, config.dim, rngs=rngs, **parts.dtypes)
-        self.class_token = parts.learned()
-        self.blocks = nnx.List([parts.encoder_block(i, config.layers) for i in range(config.layers)])
-        self.norm = parts.read_out()
-        self.head = parts.output(config.labels)
+        self._make_stack(parts, config.layers, config.labels)
 
     def __call__(
         self,
@@ -121,20 +120,4 @@ class TableTransformer(nnx.Module):
             raise ValueError(f"values {list(values.shape)}: expected (B, {columns})")
         captured = Captured(capture, "blocks")
         x = self.embedding(values, taps=within(captured.sites, "embedding"))
-        first = jnp.broadcast_to(self.class_token[...].astype(x.dtype), (len(x), 1, x.shape[-1]))
-        x = jnp.concatenate([first, x], axis=1)
-        x = x if dropout is None else dropout.fold("embedding")(x)
-        states = through(
-            self.blocks,
-            self.norm,
-            x,
-            dropout=dropout,
-            captured=captured,
-            remat=self.config.recomputes,
-            scan=self.config.scan_layers,
-        )
-        pooled = jax.nn.relu(states[:, 0])
-        dropout = folded(dropout, "head")
-        logits = self.head(pooled if dropout is None else dropout(pooled))
-        logits = tapped(captured.sites, "logits", logits)
-        return EncoderOutput(states, pooled, logits, None, captured.weights, captured.hidden, captured.taps)
+        return self._told(x, captured, dropout=dropout)
