@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from attnjax.models.detr_config import ResNetConfig as ResNetConfig
     from attnjax.models.encoder import Encoder as Encoder
     from attnjax.models.encoder_config import EncoderConfig as EncoderConfig
-    from attnjax.models.encoder_decoder import DecoderCache as DecoderCache
     from attnjax.models.encoder_decoder import Transformer as Transformer
     from attnjax.models.events import EventGRU as EventGRU
     from attnjax.models.events import EventTransformer as EventTransformer
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
     from attnjax.models.swin_config import SwinConfig as SwinConfig
     from attnjax.models.table import TableTransformer as TableTransformer
     from attnjax.models.table_config import TableConfig as TableConfig
+    from attnjax.models.target_writer import DecoderCache as DecoderCache
     from attnjax.models.vision import VisionTransformer as VisionTransformer
     from attnjax.models.vision_config import ContrastiveConfig as ContrastiveConfig
     from attnjax.models.vision_config import VisionConfig as VisionConfig

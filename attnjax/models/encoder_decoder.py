@@ -1,11 +1,9 @@
 """The encoder-decoder Transformer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
-import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
@@ -16,6 +14,7 @@ from attnjax.models.padding import Present, key_mask, places, require_present
 from attnjax.models.pointer_generator import PointerGenerator
 from attnjax.models.scanned import scanned
 from attnjax.models.stack import through
+from attnjax.models.target_writer import DecoderCache, TargetWriter
 from attnjax.nn import Capture, Depth, Dropout, KeysValues, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
 from attnjax.nn.blocks import BlockOutput, read_out
@@ -26,30 +25,7 @@ from attnjax.nn.taps import Asked, Request, Sites, tapped, within
 from attnjax.ops import masks
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class DecoderCache:
-    """The cache of decoding.
-
-    Attributes:
-      own: the tokens so far, for each layer.
-      source: the keys and values of the encoded source, projected once for each layer.
-      source_lengths: the tokens of each source, or True where there is one.
-      copied: the source's tokens; None where none is copied.
-    """
-
-    own: tuple[KVCache | StateCache, ...]
-    source: tuple[KeysValues, ...]
-    source_lengths: Present
-    copied: Int[Array, "B S"] | None = None
-
-    @property
-    def length(self) -> Int[Array, " B"]:
-        """The number of target tokens of each row."""
-        return self.own[0].length
-
-
-class Transformer(nnx.Module):
+class Transformer(TargetWriter):
     """An encoder-decoder over token ids.
 
     Its state is `nnx.Param`s only. Where a method takes capture, it returns the weights that it asks for, by
@@ -65,6 +41,7 @@ class Transformer(nnx.Module):
       Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> model = Transformer(TransformerConfig(dim=8), source_vocab=11, target_vocab=7, rngs=nnx.Rngs(0))
       >>> source, target = jnp.ones((2, 5), int), jnp.ones((2, 3), int)
       >>> model(source, jnp.array([5, 4]), target).logits.shape
@@ -263,65 +240,6 @@ class Transformer(nnx.Module):
         logits = tapped(captured.sites, "logits", logits)
         kept_cache = None if cache is None else replace(cache, own=tuple(own))
         return ModelOutput(logits, kept_cache, captured.weights, captured.hidden, captured.taps)
-
-    def init_cache(
-        self,
-        memory: Float[Array, "B S D"],
-        source_lengths: Present,
-        length: int,
-        *,
-        source: Int[Array, "B S"] | None = None,
-    ) -> DecoderCache:
-        """Returns an empty cache for `length` target tokens, with the memory projected for every layer.
-
-        Raises:
-          ValueError: Shapes do not fit, or there are learned positions, but not so many.
-        """
-        self.target_embedding.require_rows(length)
-        require_present("source_lengths", source_lengths, memory.shape[:2])
-        own = tuple(
-            block.self_attention.empty_cache(memory.shape[:1], length, memory.dtype) for block in self.decoder
-        )
-        read = tuple(block.cross_attention.project(memory) for block in self.decoder)
-        return DecoderCache(own, read, source_lengths, None if self.copying is None else source)
-
-    def start(
-        self, source: Int[Array, "B S"], lengths: Int[Array, " B"], *, bos: Int[Array, ""] | None, room: int
-    ) -> tuple[Int[Array, " B"], DecoderCache]:
-        """Returns the begin mark for each row, and the cache of the encoded source.
-
-        Args:
-          source: the tokens, padded on the right.
-          lengths: of the sources.
-          bos: the mark that begins a target.
-          room: the number of target tokens for which the cache has slots.
-
-        Raises:
-          ValueError: There is no mark, shapes do not fit, or there are learned positions, but not so many.
-        """
-        if bos is None:
-            raise ValueError("bos None: expected the token that begins a target")
-        memory = self.encode(source, lengths).memory
-        return jnp.full(source.shape[:1], bos), self.init_cache(memory, lengths, room, source=source)
-
-    def extend(
-        self, tokens: Int[Array, "B T"], cache: DecoderCache
-    ) -> tuple[Float[Array, "B T V"], DecoderCache, Float[Array, "B T D"]]:
-        """Returns the logits of the token after each of these, the cache with them, their last vectors."""
-        capture = Capture(layers=(), hidden=True)
-        output = self.decode(tokens, None, cache.source_lengths, cache=cache, capture=capture)
-        assert output.cache is not None
-        return output.logits, output.cache, output.hidden["decoder_norm"]
-
-    def attend(
-        self, tokens: Int[Array, "B T"], cache: DecoderCache
-    ) -> tuple[Float[Array, "B T V"], DecoderCache, Float[Array, "B T S"]]:
-        """Returns as `extend` logits and cache, and the last layer's mean attention to the source."""
-        last = len(self.decoder) - 1
-        output = self.decode(tokens, None, cache.source_lengths, cache=cache, capture=Capture(layers=(last,)))
-        assert output.cache is not None
-        weights = output.weights[f"decoder.{last}.cross_attention"]
-        return output.logits, output.cache, weights.mean(axis=1)
 
     def _embedding_of_source(self, parts: Parts, source_vocab: int | None) -> Any:
         """Returns the module that makes vectors of a source."""
