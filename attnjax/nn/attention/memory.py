@@ -83,3 +83,16 @@ class Memory(nnx.Module):
         own, own_lse = attention(query, *learned, return_lse=True, dropout_key=other, **common)
         out, lse = merge_attention((given, own), (given_lse, own_lse))
         return out.astype(query.dtype), jnp.exp(given_lse - lse)
+
+
+def own_memory(size: int, layer: Any, param_dtype: DTypeLike, rngs: nnx.Rngs) -> Memory:
+    """Returns the memory of a softmax layer.
+
+    Raises:
+      ValueError: The layer has another mechanism, or a normaliser that parts of a row cannot be merged by.
+    """
+    normalizer = layer.normalizer
+    if layer.mechanism != "softmax" or (normalizer is not None and normalizer.route != "online"):
+        raise ValueError(f"memory {size} with {normalizer or layer.mechanism!r}: expected softmax")
+    sizes = {"heads": layer.kv_heads, "head_dim": layer.head_dim, "value_dim": layer.value_dim}
+    return Memory(size, **sizes, param_dtype=param_dtype, rngs=rngs)

@@ -5,10 +5,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from attnjax.nn.attention.placing import as_mask
 from attnjax.nn.attention.position_score import PositionScore
+from attnjax.nn.axes import named
 from attnjax.ops import masks, normalizers
 from attnjax.ops.normalizers import Normalizer
 
@@ -27,6 +29,23 @@ def rules_of_call(
         logits = _sink_logits(layer.sink, layer.heads)
         normalizer = layer.normalizer if logits is None else normalizers.softmax(logits)
     return {"mask": mask, "score": parts or None, "normalizer": normalizer, "scale": layer.scale}
+
+
+def own_sink(
+    sink: bool | float, normalizer: Normalizer | None, heads: int, param_dtype: DTypeLike
+) -> nnx.Param[Array] | float | None:
+    """Returns the sink of a layer: a learned logit of each head, a fixed one of all, or None.
+
+    Raises:
+      ValueError: A normaliser is given beside it.
+    """
+    if sink is False:
+        return None
+    if normalizer is not None:
+        raise ValueError(f"sink {sink} with normalizer {normalizer!r}: expected one of the two")
+    if sink is True:
+        return nnx.Param(jnp.zeros((heads,), param_dtype), **named("heads"))
+    return float(sink)
 
 
 def reach(window: int | tuple[int, int]) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar, Unpack
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
@@ -12,10 +11,10 @@ from attnjax.mechanisms import read
 from attnjax.mechanisms.base import Kind
 from attnjax.nn.attention.base import Attention, MaskLike, ScoreLike, normed, require_kind, require_width
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache
-from attnjax.nn.attention.calling import taken
+from attnjax.nn.attention.calling import require_together, taken
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.depth import Depth
-from attnjax.nn.attention.memory import Memory
+from attnjax.nn.attention.memory import own_memory
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.over_context import over_context
 from attnjax.nn.attention.placing import (
@@ -26,15 +25,13 @@ from attnjax.nn.attention.placing import (
     require_offsets,
 )
 from attnjax.nn.attention.position_score import PositionScore
-from attnjax.nn.attention.scoring import reach, require_numbers, rules_of_call
+from attnjax.nn.attention.scoring import own_sink, reach, require_numbers, rules_of_call
 from attnjax.nn.attention.settings import Settings
 from attnjax.nn.attention.sizes import require_sizes
-from attnjax.nn.attention.tapped import mixed, share_weights, sites_of_pairs, weights_of
-from attnjax.nn.axes import named
+from attnjax.nn.attention.tapped import asked_weights, mixed, shared_with_memory, sites_of_pairs
 from attnjax.nn.dropout import Dropout
 from attnjax.nn.taps import Request, Sites, tapped
 from attnjax.ops import scores
-from attnjax.ops.attention import attention_weights
 from attnjax.ops.comparisons import Comparison
 from attnjax.ops.normalizers import Normalizer
 from attnjax.ops.scores import Score
@@ -76,12 +73,9 @@ class SoftmaxAttention(Attention):
       Sukhbaatar et al., Augmenting Self-attention with Persistent Memory, 2019, arXiv:1907.01470 (memory).
 
     Example:
-      >>> from attnjax.ops import masks, normalizers
+      >>> import attnjax as aj
       >>> attention = SoftmaxAttention(8, 4, kv_heads=2, rope="halves", window=3, sink=True, rngs=nnx.Rngs(0))
-      >>> attention(jnp.ones((2, 5, 8)), mask=masks.causal()).out.shape
-      (2, 5, 8)
-      >>> sparse = SoftmaxAttention(8, 4, normalizer=normalizers.entmax(1.5), rngs=nnx.Rngs(0))
-      >>> sparse(jnp.ones((2, 5, 8))).out.shape
+      >>> attention(jnp.ones((2, 5, 8)), mask=aj.causal()).out.shape
       (2, 5, 8)
     """
 
@@ -115,8 +109,6 @@ class SoftmaxAttention(Attention):
         layout = self._make(dim, heads, mechanism=mechanism, widths=widths, rngs=rngs, **settings)
         self.options = tuple(layout.arguments.items())
         self.has_weights = read(mechanism)[0].row.has_weights
-        if sink is not False and normalizer is not None:
-            raise ValueError(f"sink {sink} with normalizer {normalizer!r}: expected one of the two")
         require_numbers("normalizer", normalizer)
         require_numbers("score", score)
         self.scale = scale
@@ -124,16 +116,9 @@ class SoftmaxAttention(Attention):
         self.score = score
         self.window = None if window is None else reach(window)
         self.normalizer = normalizer
-        self.sink: nnx.Param[Array] | float | None = nnx.data(None)
         param_dtype = settings.get("param_dtype", jnp.float32)
-        if sink is True:
-            self.sink = nnx.Param(jnp.zeros((heads,), param_dtype), **named("heads"))
-        elif sink is not False:
-            self.sink = float(sink)
-        if memory and (mechanism != "softmax" or (normalizer is not None and normalizer.route != "online")):
-            raise ValueError(f"memory {memory} with {normalizer or mechanism!r}: expected softmax")
-        sizes = {"heads": self.kv_heads, "head_dim": self.head_dim, "value_dim": self.value_dim}
-        self.memory = Memory(memory, **sizes, param_dtype=param_dtype, rngs=rngs) if memory else None
+        self.sink: nnx.Param[Array] | float | None = nnx.data(own_sink(sink, normalizer, heads, param_dtype))
+        self.memory = own_memory(memory, self, param_dtype, rngs) if memory else None
         self.implementation = implementation
 
     def __call__(
@@ -181,31 +166,23 @@ class SoftmaxAttention(Attention):
           TypeError: The cache is of another kind.
         """
         require_width("x", x, self.dim)
-        if cache is not None and context is not None:
-            raise ValueError(
-                "cache with context: a cache is for self-attention; a context can be `project`ed once"
-            )
-        for name, given in {"score": score, "dropout": dropout, "capture": capture}.items():
-            if given is not None and not (self.has_weights or isinstance(given, Sites)):
-                raise ValueError(f"{name} is given: {self.mechanism} takes none, it has no weights")
+        require_together(self, context, cache, score=score, dropout=dropout, capture=capture)
         self._require_fits(context, values, mask, cache)
-        before_call = cache if isinstance(cache, KVCache) else None
-        kept = before_call
-        before = 0 if kept is None else kept.length
+        held = cache if isinstance(cache, KVCache) else None
+        before = 0 if held is None else held.length
         if self.rope is not None:
             positions, context_positions = counted(x, context, positions, context_positions, before)
-        require_offsets(kept, mask, score)
+        require_offsets(held, mask, score)
         query = tapped(capture, "query", self._queries(x, positions))
-        if isinstance(context, KeysValues):
-            source = context
-        else:
-            source = self.project(x if context is None else context, context_positions, values=values)
+        source = x if context is None else context
+        if not isinstance(source, KeysValues):
+            source = self.project(source, context_positions, values=values)
         source = self._of_depth(source, depth)
         if isinstance(capture, Sites):
             source = source._replace(keys=capture("key", source.keys))
         rules = self._rules(mask, score, normalizer, before) | {"comparison": comparison}
-        count = None if kept is None else kept_tokens(mask, kept.length, x.shape[-2])
-        source, kept = self._remembered(x, query, source, kept, count, rules)
+        count = None if held is None else kept_tokens(mask, held.length, x.shape[-2])
+        source, kept = self._remembered(x, query, source, held, count, rules)
         rules["mask"] = self._narrowed(rules["mask"], query, source, mask)
         weights = self._weights(capture, query, source, rules) if isinstance(capture, Capture) else None
         rules |= {
@@ -213,18 +190,12 @@ class SoftmaxAttention(Attention):
             "dropout_rate": 0.0 if dropout is None else dropout.rate,
             "dropout_key": None if dropout is None else dropout.key,
         }
-        out, share = None, None
-        if isinstance(capture, Sites):
-            out = sites_of_pairs(self, capture, query, source, rules)
+        out = sites_of_pairs(self, capture, query, source, rules) if isinstance(capture, Sites) else None
         if out is None:
             out, share = self._attended(x, query, source, rules, mask)
-            if isinstance(capture, Sites) and share is not None:
-                share_weights(capture, share)
-        out = tapped(capture, "heads", out)
-        if isinstance(capture, Capture) and weights is not None and share is not None:
-            weights = weights * capture.of(share)[..., None]
-        out = self.out(self._gated(out, x))
-        return AttentionOutput(nan_where_wrong(out, before_call, kept, mask, score), kept, weights)
+            weights = shared_with_memory(capture, weights, share)
+        out = self.out(self._gated(tapped(capture, "heads", out), x))
+        return AttentionOutput(nan_where_wrong(out, held, kept, mask, score), kept, weights)
 
     def project(
         self,
@@ -326,11 +297,4 @@ class SoftmaxAttention(Attention):
     def _weights(
         self, capture: Capture | Sites, query: Array, source: KeysValues, rules: dict[str, Any]
     ) -> Float[Array, "*B N T S"]:
-        if isinstance(capture, Sites):
-            return weights_of(capture, query, source.keys, rules)
-        capture.require_within("heads", self.heads)
-        capture.require_within("rows", query.shape[-3])
-        # The barrier keeps the compiler from sharing work with the engine, which would change how it rounds.
-        query, keys = jax.lax.optimization_barrier((query, source.keys))
-        weights = attention_weights(query, keys, rows=capture.rows, **rules)
-        return weights if capture.heads is None else weights[..., jnp.array(capture.heads), :, :]
+        return asked_weights(capture, query, source.keys, rules, heads=self.heads)

@@ -68,15 +68,36 @@ def sites_of_pairs(
     return layer.mixed(weights, values).astype(query.dtype)
 
 
-def share_weights(sites: Sites, share: Float[Array, "*B N T"]) -> None:
-    """Takes from the weights that were read what a memory has of them."""
-    path = f"{sites.path}weights"
-    if path in sites.found:
-        rows = share if sites.rows is None else share[..., jnp.array(sites.rows)]
-        sites.found[path] = sites.found[path] * rows[..., None]
+def shared_with_memory(
+    asked: Request, weights: Float[Array, "*B N T S"] | None, share: Float[Array, "*B N T"] | None
+) -> Float[Array, "*B N T S"] | None:
+    """Returns the weights that were read without what a memory has of them: `share` of each row is left."""
+    if share is None:
+        return weights
+    if isinstance(asked, Capture) and weights is not None:
+        return weights * asked.of(share)[..., None]
+    path = f"{asked.path}weights" if isinstance(asked, Sites) else ""
+    if isinstance(asked, Sites) and path in asked.found:
+        rows = share if asked.rows is None else share[..., jnp.array(asked.rows)]
+        asked.found[path] = asked.found[path] * rows[..., None]
+    return weights
 
 
-def weights_of(sites: Sites, query: Array, key: Array, rules: dict[str, Any]) -> Float[Array, "*B N T S"]:
+def asked_weights(
+    asked: Capture | Sites, query: Array, keys: Array, rules: dict[str, Any], *, heads: int
+) -> Float[Array, "*B N T S"]:
+    """Returns the weights of queries and keys before dropout, of the heads and rows that are asked for."""
+    if isinstance(asked, Sites):
+        return _weights_of(asked, query, keys, rules)
+    asked.require_within("heads", heads)
+    asked.require_within("rows", query.shape[-3])
+    # The barrier keeps the compiler from sharing work with the engine, which would change how it rounds.
+    query, keys = jax.lax.optimization_barrier((query, keys))
+    weights = attention_weights(query, keys, rows=asked.rows, **rules)
+    return weights if asked.heads is None else weights[..., jnp.array(asked.heads), :, :]
+
+
+def _weights_of(sites: Sites, query: Array, key: Array, rules: dict[str, Any]) -> Float[Array, "*B N T S"]:
     """Returns the weights of queries and keys, of the scores as they are written."""
     if not sites.reads("scores") and not sites.writes("scores"):
         return attention_weights(query, key, **rules)
