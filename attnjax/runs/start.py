@@ -139,6 +139,8 @@ def run(
             provenance.record_start(this, record, notify)
         require_shared(this.config_file)
         shown = sinks_of(sinks if main else (), this, stack)
+        for watch_of_layers in watching:
+            watch_of_layers.show_in(shown)
         observers = [*_observers(shown, begun), *watching] if main else [_Begun(begun)]
         fitted = train(task, config, this.folder, placement, observers)
         if fitted.interrupted:

@@ -1,6 +1,7 @@
 """Watched layers: numbers by their formulas, files at checkpoints, a strip, unknown layers in one line."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -53,12 +54,22 @@ def test_numbers_on_heads_are_their_formulas() -> None:
 
 
 def test_maps_are_written_at_checkpoints_and_change_nothing(task: PlantedTask, tmp_path: Path) -> None:
+    class Shown:
+        """What a service is told."""
+
+        told: ClassVar[list[tuple[int, str, tuple[int, ...], float]]] = []
+
+        def watched(self, step: int, layer: str, weights: np.ndarray, numbers: dict[str, float]) -> None:
+            self.told.append((step, layer, weights.shape, numbers["entropy"]))
+
     watch = Watch(task, ["blocks.*.attention"], tmp_path / "watched")
+    watch.show_in([Shown()])
     seen = fit(task, TRAIN, seed=0, folder=tmp_path / "a", observers=[watch])
     plain = fit(task, TRAIN, seed=0, folder=tmp_path / "b", observers=[])
     jax.tree.map(np.testing.assert_array_equal, seen.params, plain.params)
     rows = MetricsFile(tmp_path / "watched" / "metrics.jsonl").rows()
     assert [(row["step"], row["layer"]) for row in rows] == [(step, "blocks.0.attention") for step in (2, 4)]
+    assert Shown.told == [(row["step"], row["layer"], (4, 2, 5, 5), row["entropy"]) for row in rows]
     maps = np.load(tmp_path / "watched" / "4.npz")["blocks.0.attention"]
     assert maps.shape == (4, 2, 5, 5)
     np.testing.assert_allclose(maps.sum(-1), 1, atol=1e-5)

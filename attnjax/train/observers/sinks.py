@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from jaxtyping import Float, Shaped
+
 from attnjax.config import InputError
 from attnjax.train.metrics import MetricsFile, Row
 from attnjax.train.observers.base import Observer
@@ -24,6 +27,10 @@ FILE, PROJECT = "sinks.json", "attnjax"
 Table = Mapping[str, Mapping[str, float]]
 """A final evaluation: row → column → value."""
 State = Literal["finished", "failed", "stopped"]
+Pixels = Shaped[np.ndarray, "rows columns 3"]
+"""A picture: bytes from 0 to 255, or numbers from 0 to 1."""
+LEAST_PIXELS = 64
+"""Of the longer side of a head's map: smaller ones are shown larger."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,8 @@ class Sink(Observer):
         self._shown = shown
         self._state: State = "stopped"
         rows = MetricsFile(shown.folder / "metrics.jsonl").rows()
-        self._seen = {(row["step"], row["split"]) for row in rows}
+        maps = MetricsFile(shown.folder / "watched" / "metrics.jsonl").rows()
+        self._seen = {(row["step"], row.get("split", row.get("layer"))) for row in [*rows, *maps]}
         known = read_known(shown.folder).get(self.service, {}).get("id")
         self._id = self._open(known)
         if known is None:
@@ -69,6 +77,17 @@ class Sink(Observer):
         cells = {f"{row}/{column}": value for row, own in metrics.items() for column, value in own.items()}
         self._result(step, {name: value for name, value in cells.items() if _known(value)}, figures)
         self._state = "finished"
+
+    def watched(
+        self, step: int, layer: str, weights: Float[np.ndarray, "B N T S"], numbers: Mapping[str, float]
+    ) -> None:
+        """Shows what a `Watch` has of a layer at a checkpoint: a map of each head, and numbers on the heads.
+
+        The maps are those of the first input. A checkpoint that a run comes to again is not shown again.
+        """
+        if (step, layer) not in self._seen:
+            self._log({f"watched/{layer}/{name}": x for name, x in numbers.items() if _known(x)}, step)
+            self._picture(f"watched/{layer}", heads_in_a_row(weights[0]), step)
 
     def failed(self) -> None:
         """The run ended without a result."""
@@ -90,6 +109,9 @@ class Sink(Observer):
         raise NotImplementedError
 
     def _log(self, numbers: Mapping[str, float], step: int) -> None:
+        raise NotImplementedError
+
+    def _picture(self, name: str, pixels: Pixels, step: int) -> None:
         raise NotImplementedError
 
     def _result(self, step: int, cells: Mapping[str, float], figures: Mapping[str, Path]) -> None:
@@ -121,7 +143,10 @@ class TensorBoardSink(Sink):
 
         self._writer.add_text("result", _table(cells), step)
         for name, file in figures.items():
-            self._writer.add_image(name, imread(file)[..., :3], step, dataformats="HWC")
+            self._picture(name, imread(file)[..., :3], step)
+
+    def _picture(self, name: str, pixels: Pixels, step: int) -> None:
+        self._writer.add_image(name, pixels, step, dataformats="HWC")
 
     def _end(self, state: State) -> None:
         self._writer.close()
@@ -147,6 +172,9 @@ class WandbSink(Sink):
 
     def _log(self, numbers: Mapping[str, float], step: int) -> None:
         self._run.log(dict(numbers), step=step)
+
+    def _picture(self, name: str, pixels: Pixels, step: int) -> None:
+        self._run.log({name: self._library.Image(pixels)}, step=step)
 
     def _result(self, step: int, cells: Mapping[str, float], figures: Mapping[str, Path]) -> None:
         pictures = {f"pictures/{name}": self._library.Image(str(file)) for name, file in figures.items()}
@@ -175,6 +203,9 @@ class MLflowSink(Sink):
     def _log(self, numbers: Mapping[str, float], step: int) -> None:
         self._library.log_metrics({_mlflow_name(name): x for name, x in numbers.items()}, step=step)
 
+    def _picture(self, name: str, pixels: Pixels, step: int) -> None:
+        self._library.log_image(pixels, artifact_file=f"{name}/{step}.png")
+
     def _result(self, step: int, cells: Mapping[str, float], figures: Mapping[str, Path]) -> None:
         self._log({f"result/{name}": value for name, value in cells.items()}, step)
         for file in figures.values():
@@ -201,6 +232,23 @@ def open_sinks(names: list[str], shown: Shown, stack: ExitStack) -> list[Sink]:
     for name in names:
         _package(SINKS[name].package)
     return [stack.enter_context(SINKS[name](shown)) for name in names]
+
+
+def heads_in_a_row(weights: Float[np.ndarray, "N T S"]) -> Pixels:
+    """Returns a picture of the heads' maps side by side, dark where the weight is large, each to its largest.
+
+    Example:
+      >>> pixels = heads_in_a_row(np.eye(32)[None].repeat(2, 0))
+      >>> pixels.shape, pixels[1, 1].tolist(), pixels[1, 9].tolist()
+      ((66, 131, 3), [0, 0, 0], [255, 255, 255])
+    """
+    sizes = np.abs(np.nan_to_num(weights))
+    shares = sizes / np.maximum(sizes.max((1, 2), keepdims=True), np.finfo(np.float32).tiny)
+    times = max(1, -(-LEAST_PIXELS // max(weights.shape[1:])))
+    large = np.kron(255 * (1 - shares), np.ones((times, times)))
+    framed = np.pad(large, ((0, 0), (1, 1), (0, 1)), constant_values=128)
+    row = np.pad(np.concatenate(list(framed), axis=1), ((0, 0), (1, 0)), constant_values=128)
+    return np.repeat(row[..., None], 3, axis=-1).round().astype(np.uint8)
 
 
 def _package(name: str) -> Any:

@@ -15,6 +15,7 @@ from attnjax.tasks.base import AS_MADE
 from attnjax.tasks.model_task import ModelTask
 from attnjax.train.metrics import MetricsFile
 from attnjax.train.observers.base import Observer
+from attnjax.train.observers.sinks import Sink
 
 INPUTS = 4
 """Examples of the validation that are watched."""
@@ -52,12 +53,17 @@ class Watch(Observer):
             return model.found
 
         self._examples, self._read = examples, jax.jit(read)
+        self._viewers: Sequence[Sink] = ()
         try:
             jax.eval_shape(read, jax.eval_shape(task.init, jax.random.key(0)), examples)
         except ValueError as error:
             if "there is no such site" not in str(error):
                 raise
             raise InputError(f"watch is {' '.join(layers)}: {error}") from None
+
+    def show_in(self, sinks: Sequence[Sink]) -> None:
+        """Shows maps and numbers in these services too."""
+        self._viewers = sinks
 
     def start(self, step: int, steps: int, parameters: int) -> None:
         """Drops the numbers of checkpoints after `step`."""
@@ -75,7 +81,10 @@ class Watch(Observer):
             np.savez_compressed(file, **found)
         os.replace(part, self._folder / f"{step}.npz")
         for path, weights in found.items():
-            self._metrics.append({"step": step, "layer": path, **numbers_of_heads(weights)})
+            numbers = numbers_of_heads(weights)
+            for sink in self._viewers:
+                sink.watched(step, path, weights, numbers)
+            self._metrics.append({"step": step, "layer": path, **numbers})
 
 
 def numbers_of_heads(weights: Float[np.ndarray, "B N T S"]) -> dict[str, float]:

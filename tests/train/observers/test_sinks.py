@@ -41,7 +41,7 @@ def _mlflow(calls: Calls) -> Any:
     def run(run_id: str | None = None, **_: Any) -> Any:
         return types.SimpleNamespace(info=types.SimpleNamespace(run_id=run_id or next(made)))
 
-    names = ("log_metrics", "log_params", "log_artifact", "set_tag", "end_run")
+    names = ("log_metrics", "log_params", "log_artifact", "log_image", "set_tag", "end_run")
     return types.SimpleNamespace(
         start_run=calls.method("start_run", run), **{name: calls.method(name) for name in names}
     )
@@ -140,6 +140,44 @@ def test_a_service_that_comes_later_gets_the_rows_before(service, tmp_path: Path
         MetricsFile(tmp_path / "metrics.jsonl").append(row)
     _train(name, tmp_path, ROWS[2:])
     assert _steps(name, calls) == [5, 10, 15]
+
+
+def test_watched_layers_are_shown_once_for_each_checkpoint(service, tmp_path: Path) -> None:
+    name, calls = service
+    weights = np.zeros((1, 2, 4, 3), np.float32)
+    weights[0, 0, 1, 2] = 0.5
+    rows = MetricsFile(tmp_path / "watched" / "metrics.jsonl")
+    (tmp_path / "watched").mkdir()
+    for steps in ((2, 4), (4, 6)):  # The checkpoint was at step 2: that of step 4 comes again.
+        with ExitStack() as stack:
+            (sink,) = open_sinks([name], Shown("toy", tmp_path, {}), stack)
+            for step in steps:
+                sink.watched(step, "decoder.0", weights, {"entropy": step / 4, "sink": float("nan")})
+                rows.append({"step": step, "layer": "decoder.0"})
+    if name == "tensorboard":
+        assert [given for given, _ in calls.of("add_scalar")] == [
+            ("watched/decoder.0/entropy", step / 4, step) for step in (2, 4, 6)
+        ]
+        pictures = [given[1] for given, _ in calls.of("add_image")]
+        assert [given[::2] for given, _ in calls.of("add_image")] == [
+            ("watched/decoder.0", step) for step in (2, 4, 6)
+        ]
+    elif name == "mlflow":
+        pictures = [given[0] for given, _ in calls.of("log_image")]
+        files = [options["artifact_file"] for _, options in calls.of("log_image")]
+        assert files == [f"watched/decoder.0/{step}.png" for step in (2, 4, 6)]
+        numbers = [given for given, _ in calls.of("log_metrics")]
+        assert numbers == [({"watched/decoder.0/entropy": step / 4},) for step in (2, 4, 6)]
+    else:
+        logged = [(*given, options["step"]) for given, options in calls.of("log")]
+        assert logged[::2] == [({"watched/decoder.0/entropy": step / 4}, step) for step in (2, 4, 6)]
+        assert [step for _, step in logged[1::2]] == [2, 4, 6]
+        return
+    first, second = np.split(pictures[0][1:-1, 1:], 2, axis=1)
+    times = len(first) // 4
+    assert (first[times : 2 * times, 2 * times : 3 * times] == 0).all()
+    assert (first[:, :-1].min(), (first[:, :-1] == 255).mean()) == (0, pytest.approx(11 / 12))
+    assert (second[:, :-1] == 255).all()
 
 
 @pytest.mark.parametrize("name", sorted(FAKES))
