@@ -27,7 +27,13 @@ from attnjax.train.state import init_state
 from attnjax.train.step import make_train_step, traced_values
 
 LAYERS = 4
-SHAPES = {"attention.out.kernel": (2, 3, 5), "up.kernel": (5, 130), "up.bias": (130,), "norm.scale": (5,)}
+SHAPES = {
+    "attention.out.kernel": (2, 3, 5),
+    "up.kernel": (5, 130),
+    "up.bias": (130,),
+    "norm.scale": (5,),
+    "sink.logits": (3,),
+}
 NAMES = [f"blocks.0:4.{name}" for name in SHAPES] + ["wide.blocks.0:4.down.kernel", "embedding.tokens"]
 
 
