@@ -104,14 +104,11 @@ def test_logits_and_gradients_are_those_of_layers_one_by_one(name: str) -> None:
 
 
 def test_parameters_begin_as_those_of_layers_one_by_one() -> None:
-    for name in ("periods and a rest", "transformer"):
-        build, fields = MODELS[name]
-        plain, model = build(**fields), build(**fields, scan_layers=True)
-        found, expected = (one_by_one(flat(nnx.to_pure_dict(nnx.state(m)))) for m in (model, plain))
-        assert found.keys() == expected.keys()
-        jax.tree.map(np.testing.assert_array_equal, found, expected)
-        again = flat(nnx.to_pure_dict(nnx.state(unstacked(model))))
-        jax.tree.map(np.testing.assert_array_equal, again, expected)
+    plain, model = transformer(), transformer(scan_layers=True)
+    found, expected, again = (flat(nnx.to_pure_dict(nnx.state(m))) for m in (model, plain, unstacked(model)))
+    for own in (one_by_one(found), again):
+        assert own.keys() == expected.keys()
+        jax.tree.map(np.testing.assert_array_equal, own, expected)
     axes = logical_axes(model)["encoder"]["0:2"]["attention"]["query"]["kernel"]
     assert axes == ("layers", "embed", "heads", "head_dim")
     assert model.encoder[-1].attention.query.kernel.get_metadata("axes") == axes[1:]
