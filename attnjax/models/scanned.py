@@ -69,8 +69,9 @@ def scanned(
             x = often(group.at(0), x, group.layers.start)
         return x
 
-    repeated = [group for group in blocks.groups if len(group.layers) > 1]
-    single = [group for group in blocks.groups if len(group.layers) == 1]
+    groups = blocks.groups
+    repeated = [group for group in groups if len(group.layers) > 1]
+    single = [group for group in groups if len(group.layers) == 1]
     if not repeated:
         return alone(x, single)
     first = repeated[0].layers

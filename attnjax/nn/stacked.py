@@ -73,13 +73,11 @@ class StackedBlocks(nnx.Module):
     @property
     def groups(self) -> list[Group]:
         """The groups, by their first block."""
-        named_so = [(layers, block) for key, block in vars(self).items() if (layers := layers_in(key))]
-        named_so.sort(key=lambda pair: pair[0].start)
-        return [Group(layers, *nnx.split(block)) for layers, block in named_so]
+        return [Group(layers, *nnx.split(block)) for layers, block in self._members]
 
     def __len__(self) -> int:
         """Returns the number of blocks."""
-        return sum(len(group.layers) for group in self.groups)
+        return sum(len(layers) for layers, _ in self._members)
 
     def __getitem__(self, number: int) -> Any:
         """Returns block 0, 1, …, or -1, -2, … from the end.
@@ -88,8 +86,8 @@ class StackedBlocks(nnx.Module):
           IndexError: There are fewer.
         """
         place = range(len(self))[number]
-        group = next(group for group in self.groups if place in group.layers)
-        return group.at(group.layers.index(place))
+        layers, block = next(member for member in self._members if place in member[0])
+        return Group(layers, *nnx.split(block)).at(layers.index(place))
 
     def __iter__(self) -> Iterator[Any]:
         """Yields the blocks in their order."""
@@ -102,6 +100,12 @@ class StackedBlocks(nnx.Module):
             for group in self.groups
         ]
         return jnp.sum(jnp.concatenate(parts))
+
+    @property
+    def _members(self) -> list[tuple[range, nnx.Module]]:
+        """The layers of each group, and a block that holds their parameters."""
+        found = [(layers, block) for key, block in vars(self).items() if (layers := layers_in(key))]
+        return sorted(found, key=lambda member: member[0].start)
 
 
 def unstacked(model: Model) -> Model:
