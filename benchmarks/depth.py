@@ -1,11 +1,12 @@
 """How long a deep language model compiles, with its layers one by one and in one loop.
 
     python benchmarks/depth.py [--layers 4 32] [--unrolled]
+    python benchmarks/depth.py --programs "initial state" --name depth_initial
 
-For the gradient of a loss, for a whole training step (AdamW) and for the initial state of a model of width
-64: seconds of the processors for tracing, lowering and compiling, without a cache, once each, and the number
-of lines of what XLA is given. `deepest / shallowest` is the ratio of the seconds with `model.scan_layers`;
-`--unrolled` measures the layers one by one too.
+For the gradient of a loss and for a whole training step (AdamW) of a model of width 64, and for its initial
+state where that is asked for: seconds of the processors for tracing, lowering and compiling, without a cache,
+once each, and the number of lines of what XLA is given. `deepest / shallowest` is the ratio of the seconds
+with `model.scan_layers`; `--unrolled` measures the layers one by one too. About 100 seconds of one core.
 """
 
 import argparse
@@ -74,16 +75,18 @@ def compiled(layers: int, scan: bool, what: str) -> tuple[float, int]:
 
 
 def main() -> None:
-    """Measures and writes results/depth.json."""
+    """Measures and writes results/NAME.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--layers", type=int, nargs="+", default=[4, 32])
     parser.add_argument("--unrolled", action="store_true")
+    parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=PROGRAMS[:2])
+    parser.add_argument("--name", default="depth", help="of the file in results/")
     options = parser.parse_args()
     jax.config.update("jax_enable_compilation_cache", False)
     compiled(1, True, "gradient")  # Whatever is done once.
     about, times, ratios = machine(), dict[str, list[float]](), dict[str, float]()
     lines: dict[str, list[int]] = {}
-    for what in PROGRAMS:
+    for what in options.programs:
         for scan in (True, False) if options.unrolled else (True,):
             name = f"{what}, {'one loop' if scan else 'one by one'}"
             own = {layers: compiled(layers, scan, what) for layers in sorted(options.layers)}
@@ -91,7 +94,7 @@ def main() -> None:
             lines[name] = [length for _, length in own.values()]
             ratios[name] = round(own[max(own)][0] / own[min(own)][0], 2)
             print(f"{name}: deepest / shallowest {ratios[name]}, lines {lines[name]}", flush=True)
-    report("depth", summary(times), about, more={"deepest / shallowest": ratios, "lines": lines})
+    report(options.name, summary(times), about, more={"deepest / shallowest": ratios, "lines": lines})
 
 
 if __name__ == "__main__":
