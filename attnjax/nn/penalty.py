@@ -20,8 +20,8 @@ def penalty(model: nnx.Module) -> Float[Array, ""] | float:
     parts: list[Any] = [module for _, module in nnx.iter_modules(model)]
     stacks = [(part, _costly(part)) for part in parts if isinstance(part, StackedBlocks)]
     inside = {id(part) for _, costly in stacks for part in costly}
-    own = sum((part.penalty() for part in _costly(model) if id(part) not in inside), 0.0)
-    return own + sum(stack.summed(penalty) for stack, costly in stacks if costly)
+    costs = [part.penalty() for part in _costly(model) if id(part) not in inside]
+    return sum([*costs, *(stack.summed(penalty) for stack, costly in stacks if costly)], 0.0)
 
 
 def _costly(model: nnx.Module) -> list[Any]:

@@ -93,7 +93,7 @@ class StackedBlocks(nnx.Module):
         """Yields the blocks in their order."""
         return (self[number] for number in range(len(self)))
 
-    def summed(self, function: Callable[[Any], Float[Array, ""]]) -> Float[Array, ""]:
+    def summed(self, function: Callable[[Any], Float[Array, ""] | float]) -> Float[Array, ""]:
         """Returns the sum over all blocks of a function of one, which is traced once for each group."""
         parts = [
             jax.vmap(lambda state, block=group.block: function(block(state)))(group.state)
