@@ -57,7 +57,7 @@ class AgentModel(nnx.Module):
         parts = Parts(config, rngs)
         self.seen = parts.dense(config.dim, width)
         self.inner = parts.dense(config.dim)
-        self.blocks = nnx.List([parts.encoder_block(i, config.layers) for i in range(config.layers)])
+        self.blocks = parts.stack(lambda i: parts.encoder_block(i, config.layers), config.layers)
         self.norm = parts.read_out()
         self.places = parts.dense(config.modes * future * 2)
         self.chances = parts.dense(config.modes)
@@ -97,7 +97,6 @@ class AgentModel(nnx.Module):
             dropout=dropout,
             captured=captured,
             remat=self.config.recomputes,
-            scan=self.config.scan_layers,
         )
         places = self.places(states).astype(jnp.float32)
         places = places.reshape(*seen.shape[:2], self.config.modes, self.future, 2)

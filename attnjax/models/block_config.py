@@ -146,7 +146,7 @@ class BlockConfig:
     remat: bool = False
     """True if gradients compute the insides of each block again, in the place of keeping them."""
     scan_layers: bool = False
-    """True if blocks that are alike are compiled once, as one loop over them; gradients are the same."""
+    """True if blocks that are alike are compiled once, as one loop, and their parameters lie stacked."""
     remat_keeps: RematKeeps = "nothing"
     """The part that remat keeps all the same: products of matrices (dots), or those by parameters alone."""
     implementation: Implementation | None = None

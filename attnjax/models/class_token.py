@@ -21,7 +21,7 @@ class ClassTokenModel(nnx.Module):
 
     def _make_stack(self, parts: Parts, layers: int, labels: int) -> None:
         self.class_token = parts.learned()
-        self.blocks = nnx.List([parts.encoder_block(i, layers) for i in range(layers)])
+        self.blocks = parts.stack(lambda i: parts.encoder_block(i, layers), layers)
         self.norm = parts.read_out()
         self.head = parts.output(labels)
 
@@ -47,7 +47,6 @@ class ClassTokenModel(nnx.Module):
             dropout=dropout,
             captured=captured,
             remat=self.config.recomputes,
-            scan=self.config.scan_layers,
         )
         pooled = jax.nn.relu(states[:, 0])
         dropout = folded(dropout, "head")

@@ -47,11 +47,9 @@ class Encoder(nnx.Module):
         distinct = config.layers if config.distinct_layers is None else config.distinct_layers
         self.embedding = parts.embedding(vocab, types=config.token_types, width=config.embedding_width)
         self.distances = parts.distances(config.distance_buckets)
-        self.blocks = nnx.List(
-            [
-                parts.encoder_block(i, distinct, disentangled=self.distances is not None)
-                for i in range(distinct)
-            ]
+        disentangled = self.distances is not None
+        self.blocks = parts.stack(
+            lambda i: parts.encoder_block(i, distinct, disentangled=disentangled), distinct
         )
         self.score = parts.position_score(bidirectional=not config.causal)
         self.norm = parts.read_out()
@@ -101,18 +99,16 @@ class Encoder(nnx.Module):
         score: Any = None if self.score is None else self.score()
         if self.distances is not None:
             score = self.distances(tokens.shape[-1])
-        repeats = self.config.layers // len(self.blocks)
-        blocks = [block for block in self.blocks for _ in range(repeats)]
         states = through(
-            blocks,
+            self.blocks,
             self.norm,
             x,
             mask=self._mask(present),
             score=score,
             dropout=dropout,
             captured=captured,
+            repeats=self.config.layers // len(self.blocks),
             remat=self.config.recomputes,
-            scan=self.config.scan_layers,
         )
         pooled = self._pooled(states, present, captured)
         logits = None

@@ -21,6 +21,7 @@ from attnjax.nn.blocks import BlockOutput, read_out
 from attnjax.nn.embedding import Embedding
 from attnjax.nn.frames import FrameEmbedding
 from attnjax.nn.recomputed import recomputed
+from attnjax.nn.stacked import StackedBlocks
 from attnjax.nn.taps import Asked, Request, Sites, tapped, within
 from attnjax.ops import masks
 
@@ -62,15 +63,9 @@ class Transformer(TargetWriter):
                 f"source_vocab {source_vocab}, target_vocab {target_vocab}: share_embeddings needs equal ones"
             )
         self.target_embedding = parts.embedding(None if shared else target_vocab)
-        self.encoder = nnx.List(
-            [parts.encoder_block(i, config.encoder_layers) for i in range(config.encoder_layers)]
-        )
-        self.decoder = nnx.List(
-            [
-                parts.decoder_block(i, config.decoder_layers, cross_mechanism=config.cross_mechanism)
-                for i in range(config.decoder_layers)
-            ]
-        )
+        layers, own, cross = config.encoder_layers, config.decoder_layers, config.cross_mechanism
+        self.encoder = parts.stack(lambda i: parts.encoder_block(i, layers), layers)
+        self.decoder = parts.stack(lambda i: parts.decoder_block(i, own, cross_mechanism=cross), own)
         self.encoder_score = parts.position_score(bidirectional=True)
         self.decoder_score = parts.position_score(bidirectional=False)
         self.encoder_norm = parts.read_out()
@@ -147,7 +142,6 @@ class Transformer(TargetWriter):
             captured=captured,
             names=("source_embedding", "encoder_norm"),
             remat=self.config.recomputes,
-            scan=self.config.scan_layers,
         )
         return Encoded(x, captured.weights, captured.hidden, captured.taps)
 
@@ -214,7 +208,7 @@ class Transformer(TargetWriter):
             )
             return output
 
-        if self.config.scan_layers and cache is None and captured.nothing:
+        if isinstance(self.decoder, StackedBlocks) and cache is None and captured.nothing:
             x = scanned(self.decoder, x, lambda block, x, i: apply(block, x, i, sources[0]).out)
         else:
             for i, block in enumerate(self.decoder):

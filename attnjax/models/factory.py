@@ -1,5 +1,6 @@
 """The parts of a model, made as its config describes them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from attnjax.mechanisms.base import Takes
 from attnjax.models.block_config import BlockConfig
 from attnjax.models.checks import PLAIN_POOLING
 from attnjax.models.rope import rope_of
+from attnjax.models.scanned import stack_of
 from attnjax.nn import (
     Attention,
     AttentionResidual,
@@ -48,7 +50,6 @@ _BIASES: dict[str | None, Any] = {
     "no_key": ("query", "value", "out"),
     "none": False,
 }
-
 
 _LAID_OUT: dict[Takes, Any] = {"image": ImageLayer, "graph": GraphLayer}
 """The modules that give a layer in a block what it is called with."""
@@ -202,6 +203,10 @@ class Parts:
             return FeedForward(config.dim, config.hidden_dim, **options)
         options |= {"experts": config.experts, "active": config.active_experts}
         return MixtureOfExperts(config.dim, config.hidden_dim, **options)
+
+    def stack(self, make: Callable[[int], nnx.Module], layers: int) -> Any:
+        """Makes the blocks of layers 0, 1, …, by a function of the layer."""
+        return stack_of([make(layer) for layer in range(layers)], self.config.scan_layers)
 
     def encoder_block(self, layer: int, layers: int, *, disentangled: bool = False) -> EncoderBlock:
         """Makes the block of layer 0, 1, … of so many; attention may be disentangled."""

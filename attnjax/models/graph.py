@@ -51,7 +51,7 @@ class GraphModel(nnx.Module):
         self.embedding = nnx.data(None if kinds is None else parts.embedding(kinds))
         features = config.node_features
         self.of_features = nnx.data(None if features is None else parts.dense(config.dim, features))
-        self.blocks = nnx.List([parts.encoder_block(i, config.layers) for i in range(config.layers)])
+        self.blocks = parts.stack(lambda i: parts.encoder_block(i, config.layers), config.layers)
         self.norm = parts.read_out()
         self.pool = parts.pool(config.pooling)
         self.head = None if config.labels is None else parts.output(config.labels)
@@ -96,7 +96,6 @@ class GraphModel(nnx.Module):
             dropout=dropout,
             captured=captured,
             remat=self.config.recomputes,
-            scan=self.config.scan_layers,
             layout=Graph(edges, edge_features, lengths),
         )
         if self.pool is None:

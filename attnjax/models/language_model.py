@@ -16,6 +16,7 @@ from attnjax.nn import Capture, Depth, Dropout, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
 from attnjax.nn.blocks import BlockOutput, read_out
 from attnjax.nn.recomputed import recomputed
+from attnjax.nn.stacked import StackedBlocks
 from attnjax.nn.taps import Asked, tapped, within
 from attnjax.ops import masks
 
@@ -70,7 +71,7 @@ class LanguageModel(nnx.Module):
         parts = parts_of(config, rngs)
         self.embedding = parts.embedding(vocab)
         self.convolution = None if config.convolution is None else parts.convolution(config.convolution)
-        self.blocks = nnx.List([parts.encoder_block(i, config.layers) for i in range(config.layers)])
+        self.blocks = parts.stack(lambda i: parts.encoder_block(i, config.layers), config.layers)
         self.score = parts.position_score(bidirectional=False)
         self.norm = parts.read_out()
         self.output = None if config.tie_embeddings else parts.output(vocab)
@@ -102,7 +103,7 @@ class LanguageModel(nnx.Module):
         Raises:
           TypeError: The tokens are not integers.
           ValueError: Shapes do not fit, the cache is full, segments come with a cache, a capture is out of
-            range, or layers are scanned (`scan_layers`) and none repeats.
+            range.
         """
         if tokens.ndim != 2:
             raise ValueError(f"tokens {list(tokens.shape)}: expected (B, T)")
@@ -133,7 +134,7 @@ class LanguageModel(nnx.Module):
             )
             return output
 
-        if self.config.scan_layers and cache is None and captured.nothing:
+        if isinstance(self.blocks, StackedBlocks) and cache is None and captured.nothing:
             x = scanned(self.blocks, x, lambda block, x, i: apply(block, x, i).out)
         else:
             for i, block in enumerate(self.blocks):

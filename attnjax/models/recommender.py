@@ -60,7 +60,7 @@ class Recommender(nnx.Module):
         self.config, self.items = config, items
         parts = Parts(config, rngs)
         self.embedding = parts.embedding(items if config.causal else items + 1)
-        self.blocks = nnx.List([parts.encoder_block(i, config.layers) for i in range(config.layers)])
+        self.blocks = parts.stack(lambda i: parts.encoder_block(i, config.layers), config.layers)
         self.score = parts.position_score(bidirectional=not config.causal)
         self.times: nnx.Param[Array] | None = nnx.data(None)
         if config.time_buckets:
@@ -104,7 +104,7 @@ class Recommender(nnx.Module):
         x = x if dropout is None else dropout.fold("embedding")(x)
         seen = key_mask(lengths)
         states = through(
-            list(self.blocks),
+            self.blocks,
             self.norm,
             x,
             mask=masks.causal() & seen if self.config.causal else seen,
@@ -112,7 +112,6 @@ class Recommender(nnx.Module):
             dropout=dropout,
             captured=captured,
             remat=self.config.recomputes,
-            scan=self.config.scan_layers,
         )
         return HistoryOutput(states, captured.weights, captured.hidden, captured.taps)
 

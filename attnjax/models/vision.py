@@ -47,7 +47,7 @@ class VisionTransformer(nnx.Module):
         self.registers = nnx.data(learned(config.registers, axes=rows) if config.registers else None)
         self.positions = nnx.data(learned(cells, axes=rows) if config.positions == "learned" else None)
         self.embedding_norm = parts.norm() if config.embedding_norm else None
-        self.blocks = nnx.List([parts.encoder_block(i, config.layers) for i in range(config.layers)])
+        self.blocks = parts.stack(lambda i: parts.encoder_block(i, config.layers), config.layers)
         self.norm = parts.read_out()
         width = config.dim * (2 if config.pooling == "both" else 1)
         self.pool = parts.pool(config.pooling)
@@ -88,7 +88,6 @@ class VisionTransformer(nnx.Module):
             dropout=dropout,
             captured=captured,
             remat=self.config.recomputes,
-            scan=self.config.scan_layers,
             layout=PatchGrid(*(side // self.config.patch for side in images.shape[1:3])),
         )
         pooled = self._pooled(states, captured)

@@ -9,12 +9,13 @@ from typing import Any
 import jax
 from flax import nnx
 
-_KEY = "axes"
+AXES = "axes"
+"""The key of the names in the metadata of a parameter."""
 
 
 def named(*names: str) -> dict[str, Any]:
     """Returns metadata that names a parameter's axes, as in `nnx.Param(value, **named("embed", "mlp"))`."""
-    return {_KEY: names}
+    return {AXES: names}
 
 
 def logical_axes(params: nnx.Module | nnx.State) -> nnx.State:
@@ -22,8 +23,8 @@ def logical_axes(params: nnx.Module | nnx.State) -> nnx.State:
 
     The names in use are embed, heads, kv_heads, head_dim, mlp, vocab, position, type, bucket, factor (of a
     narrow embedding) and common (of several models), of patches and frames height, width, channel and tap,
-    of tables column, in recurrences rank, width, writes, slots and levels, in indexers index_heads, and in
-    mixtures experts.
+    of tables column, in recurrences rank, width, writes, slots and levels, in indexers index_heads, in
+    mixtures experts, and of stacked blocks layers.
 
     Args:
       params: a module, or its `nnx.State`, of which gradients and optimiser moments are as good.
@@ -39,5 +40,5 @@ def logical_axes(params: nnx.Module | nnx.State) -> nnx.State:
     """
     state = nnx.state(params, nnx.Param) if isinstance(params, nnx.Module) else params
     return jax.tree.map(
-        lambda param: param.get_metadata(_KEY), state, is_leaf=lambda node: isinstance(node, nnx.Variable)
+        lambda param: param.get_metadata(AXES), state, is_leaf=lambda node: isinstance(node, nnx.Variable)
     )

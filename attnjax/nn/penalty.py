@@ -5,6 +5,8 @@ from typing import Any
 from flax import nnx
 from jaxtyping import Array, Float
 
+from attnjax.nn.stacked import StackedBlocks
+
 
 def penalty(model: nnx.Module) -> Float[Array, ""] | float:
     """Returns the sum of `penalty()` over the parts of a model that have one; 0.0 where none has.
@@ -16,4 +18,11 @@ def penalty(model: nnx.Module) -> Float[Array, ""] | float:
       8.00 0.0
     """
     parts: list[Any] = [module for _, module in nnx.iter_modules(model)]
-    return sum((part.penalty() for part in parts if hasattr(part, "penalty")), 0.0)
+    stacks = [(part, _costly(part)) for part in parts if isinstance(part, StackedBlocks)]
+    inside = {id(part) for _, costly in stacks for part in costly}
+    costs = [part.penalty() for part in _costly(model) if id(part) not in inside]
+    return sum([*costs, *(stack.summed(penalty) for stack, costly in stacks if costly)], 0.0)
+
+
+def _costly(model: nnx.Module) -> list[Any]:
+    return [part for _, part in nnx.iter_modules(model) if hasattr(part, "penalty")]

@@ -12,6 +12,7 @@ from flax import nnx
 from jax.sharding import Sharding
 
 from attnjax.config import InputError
+from attnjax.nn.stacked import unstacked
 from attnjax.pretrained.copying import Place, filled, written
 from attnjax.pretrained.family import Family, find
 from attnjax.pretrained.keys import Keys
@@ -143,6 +144,7 @@ def save_pretrained(model: nnx.Module, folder: str | Path, *, family: str | None
         no name for a parameter or a setting of the model; the folder holds other weights.
     """
     folder = Path(folder)
+    model = unstacked(model)
     origin = getattr(model, "origin", None)
     if family is None and origin is None:
         raise InputError("family is None, and the model came from none: expected its name, such as 'llama'")
@@ -176,7 +178,7 @@ def _config_of(family: Family, model: Any) -> dict[str, Any]:
     config, _ = family.read(Keys(raw, f"family {family.name}"), held)
     config = dataclasses.replace(config, dtype=model.config.dtype, param_dtype=model.config.param_dtype)
     given, found = model.config.filled(), config.filled()
-    unsaid = {"implementation"}
+    unsaid = {"implementation", "scan_layers"}
     if getattr(config, "tie_embeddings", False):
         unsaid.add("output_bias")  # It is of a head that is not the embedding.
     for name in [field.name for field in dataclasses.fields(config) if field.name not in unsaid]:

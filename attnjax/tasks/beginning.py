@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from attnjax.config import InputError
+from attnjax.nn.layer_names import axes_in_layer, names_of_layers, one_by_one, stacked_as
 from attnjax.tasks.base import Params
 
 
@@ -43,7 +44,7 @@ def beginning(
     fresh: Sequence[str] = (),
     unused: Sequence[str] = (),
 ) -> Beginning:
-    """Returns the given parameters in the structure of a model's.
+    """Returns the given parameters in the structure of a model's, whether or not either stacks its layers.
 
     Args:
       given: arrays by dotted name.
@@ -62,10 +63,16 @@ def beginning(
       >>> found.fresh
       ('head.kernel [3, 1]',)
     """
+    wanted = [
+        jax.tree_util.keystr(path, simple=True, separator=".")
+        for path, _ in jax.tree_util.tree_leaves_with_path(like)
+    ]
     shapes = {
-        jax.tree_util.keystr(path, simple=True, separator="."): leaf.shape
-        for path, leaf in jax.tree_util.tree_leaves_with_path(like)
+        own: leaf.shape[len(leaf.shape) - axes_in_layer(name, len(leaf.shape)) :]
+        for name, leaf in zip(wanted, jax.tree.leaves(like), strict=True)
+        for own in names_of_layers(name)
     }
+    given = one_by_one(given)
     wrong, taken, new = [], dict[str, Any](), []
     for name, shape in shapes.items():
         found = given.get(name)
@@ -77,6 +84,13 @@ def beginning(
             wrong.append(f"{name} {list(shape)}: the source has none")
         else:
             wrong.append(f"{name} {list(found.shape)}: expected {list(shape)}")
+    if not wrong:
+        held = {name: [own in taken for own in names_of_layers(name)] for name in wanted}
+        wrong += [
+            f"{name}: the source has some of its layers, which model.scan_layers keeps in one array"
+            for name, own in held.items()
+            if any(own) and not all(own)
+        ]
     left = sorted(given.keys() - shapes.keys())
     wrong += [
         f"{name} {list(given[name].shape)}: the model has none"
@@ -85,7 +99,7 @@ def beginning(
     ]
     if wrong:
         raise InputError(f"{label} does not fit the model in {len(wrong)} places: {'; '.join(wrong)}")
-    return Beginning(nested(taken), tuple(new), tuple(left))
+    return Beginning(nested(stacked_as(wanted, taken)), tuple(new), tuple(left))
 
 
 def nested(flat: Mapping[str, Any]) -> Params:

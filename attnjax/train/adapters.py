@@ -9,6 +9,7 @@ References:
 """
 
 import functools
+import math
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from attnjax.nn.layer_names import axes_in_layer, names_of_layers
 from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.train.adapter_config import AdapterConfig
 from attnjax.train.patterns import first_match, input_axes, name_of
@@ -34,6 +36,8 @@ class Adapted:
     The lengths ‖V‖ are those of the columns, over all inputs. Kernels may have several axes of inputs, or of
     outputs; the products are over all of them.
 
+    Where W holds several layers, all of them have a first axis of these.
+
     Attributes:
       base: W, which stays as it is.
       down: A, [*inputs, rank].
@@ -47,6 +51,11 @@ class Adapted:
     up: Float[Array, "r *out"]
     magnitude: Float[Array, "*out"] | None
     scale: float
+
+    @property
+    def stacked(self) -> int:
+        """The number of first axes of layers, 1 or 0: A and B have it both."""
+        return len(self.down.shape) + len(self.up.shape) - 2 - len(self.base.shape)
 
 
 def adapted(params: Any, config: AdapterConfig, key: Key[Array, ""]) -> Any:
@@ -73,16 +82,22 @@ def adapted(params: Any, config: AdapterConfig, key: Key[Array, ""]) -> Any:
         name = name_of(path)
         if not has_adapter(name, leaf, config):
             return leaf
-        inputs, dtype = input_axes(name, leaf.ndim), accumulation_dtype(leaf)
-        size = 1
-        for length in leaf.shape[:inputs]:
-            size *= length
-        own = jax.random.fold_in(key, zlib.crc32(name.encode()))
-        down = jax.random.uniform(
-            own, (*leaf.shape[:inputs], config.rank), dtype, minval=-(size**-0.5), maxval=size**-0.5
-        )
-        up = jnp.zeros((config.rank, *leaf.shape[inputs:]), dtype)
-        magnitude = _lengths(leaf.astype(dtype), inputs) if config.kind == "dora" else None
+        own = axes_in_layer(name, leaf.ndim)
+        stack, shape = leaf.shape[: leaf.ndim - own], leaf.shape[leaf.ndim - own :]
+        inputs, dtype = input_axes(name, own), accumulation_dtype(leaf)
+        bound = math.prod(shape[:inputs]) ** -0.5
+
+        def draw(number: Array) -> Array:
+            drawn = jax.random.fold_in(key, number)
+            return jax.random.uniform(
+                drawn, (*shape[:inputs], config.rank), dtype, minval=-bound, maxval=bound
+            )
+
+        numbers = jnp.array([zlib.crc32(layer.encode()) for layer in names_of_layers(name)], jnp.uint32)
+        down = jax.vmap(draw)(numbers) if stack else draw(numbers[0])
+        up = jnp.zeros((*stack, config.rank, *shape[inputs:]), dtype)
+        wide = leaf.astype(dtype)
+        magnitude = _lengths(wide, inputs, len(stack)) if config.kind == "dora" else None
         return Adapted(leaf, down, up, magnitude, config.alpha / config.rank)
 
     return jax.tree_util.tree_map_with_path(adapt, params)
@@ -90,7 +105,8 @@ def adapted(params: Any, config: AdapterConfig, key: Key[Array, ""]) -> Any:
 
 def has_adapter(name: str, leaf: Any, config: AdapterConfig) -> bool:
     """Returns True for a parameter that gets an adapter: a matrix that a pattern chooses."""
-    return config.kind != "none" and leaf.ndim >= 2 and first_match(name, config.patterns) is not None
+    is_matrix = axes_in_layer(name, leaf.ndim) >= 2
+    return config.kind != "none" and is_matrix and first_match(name, config.patterns) is not None
 
 
 def merged(params: Any) -> Any:
@@ -119,13 +135,16 @@ def is_adapted(node: Any) -> bool:
 
 def axes_of(kernel: Adapted, axes: tuple[str | None, ...]) -> list[tuple[str | None, ...]]:
     """Returns the names of the axes of each array of an adapted kernel, from those of the kernel."""
-    inputs = len(kernel.down.shape) - 1
-    found = [axes, (*axes[:inputs], None), (None, *axes[inputs:])]
-    return found if kernel.magnitude is None else [*found, axes[inputs:]]
+    stack, own = axes[: kernel.stacked], axes[kernel.stacked :]
+    inputs = len(kernel.down.shape) - kernel.stacked - 1
+    found = [axes, (*stack, *own[:inputs], None), (*stack, None, *own[inputs:])]
+    return found if kernel.magnitude is None else [*found, (*stack, *own[inputs:])]
 
 
 @jax.jit
 def _merged(kernel: Adapted) -> Array:
+    if kernel.stacked:
+        return jax.vmap(_merged)(kernel)
     inputs = kernel.down.ndim - 1
     change = jnp.tensordot(kernel.down, kernel.up, 1, precision="highest")
     whole = kernel.base.astype(change.dtype) + kernel.scale * change
@@ -135,5 +154,5 @@ def _merged(kernel: Adapted) -> Array:
     return whole.astype(kernel.base.dtype)
 
 
-def _lengths(kernel: Array, inputs: int) -> Array:
-    return jnp.sqrt(jnp.sum(kernel * kernel, axis=tuple(range(inputs))))
+def _lengths(kernel: Array, inputs: int, first: int = 0) -> Array:
+    return jnp.sqrt(jnp.sum(kernel * kernel, axis=tuple(range(first, first + inputs))))

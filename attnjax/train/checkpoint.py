@@ -3,7 +3,7 @@
 import logging
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from functools import cached_property
@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
 
 from attnjax.config import InputError
+from attnjax.nn.layer_names import layers_in, names_of_layers, stacked_as
 from attnjax.train.abandoned_reads import silence_abandoned_reads
 from attnjax.train.distributed import hosts
 from attnjax.train.hashing import params_hash
@@ -159,10 +162,16 @@ class Checkpoints:
         """The state saved at `step`. Raises CheckpointDamaged when it is not what was saved."""
         expected = self._metadata(step).get("sha256")
         self._require_sound(step, expected is not None, "its metadata cannot be read")
-        flat = self._arrays(step, jax.tree.map(_abstract, _flatten(like)))
+        shapes = jax.tree.map(_abstract, _flatten(like))
+        flat, single = self._arrays(step, shapes), _of_single_layers(shapes)
+        if hosts().any(flat is None) and single.keys() != shapes.keys():
+            flat = self._arrays(step, single)  # Saved before layers were stacked in the state.
         self._require_sound(step, flat is not None, "its arrays cannot be read")
         assert flat is not None
         self._require_sound(step, params_hash(flat) == expected, "its arrays are not those that were saved")
+        if flat.keys() != shapes.keys():
+            flat = stacked_as(shapes, flat, jnp.stack)
+            flat = {name: jax.device_put(array, shapes[name].sharding) for name, array in flat.items()}
         return jax.tree.unflatten(jax.tree.structure(like), [flat[name] for name in _flatten(like)])
 
     def _require_sound(self, step: int, sound: bool, otherwise: str) -> None:
@@ -223,6 +232,22 @@ def _flatten(tree: Any) -> dict[str, Any]:
     """Leaves by path: what is on disk does not depend on the container types of Flax and Optax."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def _of_single_layers(shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns the shapes of the same arrays where each layer has its own, whole on each device."""
+
+    def single(shape: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        whole = shape.sharding
+        if isinstance(whole, NamedSharding):
+            whole = NamedSharding(whole.mesh, PartitionSpec())
+        return jax.ShapeDtypeStruct(shape.shape[1:], shape.dtype, sharding=whole)
+
+    return {
+        own: shape if layers_in(name) is None else single(shape)
+        for name, shape in shapes.items()
+        for own in names_of_layers(name)
+    }
 
 
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:

@@ -1,6 +1,7 @@
 """The parameters that a training leaves as they are, and patterns that choose none."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import jax
 
 from attnjax.config import InputError
+from attnjax.nn.layer_names import axes_in_layer, names_of_layers
 from attnjax.train.adapters import Adapted, adapted, has_adapter, is_adapted
 from attnjax.train.config import TrainConfig
 from attnjax.train.patterns import first_match, name_of
@@ -26,7 +28,9 @@ def frozen(params: Any, config: TrainConfig) -> Any:
 
     def stays(path: tuple[Any, ...], leaf: Any) -> Any:
         if isinstance(leaf, Adapted):
-            return Adapted(True, False, False, None if leaf.magnitude is None else False, leaf.scale)  # type: ignore[arg-type]
+            flags: Any = {"base": True, "down": False, "up": False}
+            flags["magnitude"] = None if leaf.magnitude is None else False
+            return replace(leaf, **flags)
         name = name_of(path)
         beside = adapter.kind != "none" and first_match(name, adapter.trained) is None
         return beside or first_match(name, config.frozen) is not None
@@ -45,16 +49,21 @@ def require_matches(config: TrainConfig, params: Any) -> None:
       InputError: Such a pattern, with the nearest name of a parameter.
     """
     leaves = {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    names = [own for name in leaves for own in (*names_of_layers(name), name)]
     for field in PATTERN_FIELDS:
-        _require(f"train.{field}", getattr(config, field), list(leaves))
+        _require(f"train.{field}", getattr(config, field), names)
     adapter = config.adapter
     if adapter.kind != "none":
-        matrices = [name for name, leaf in leaves.items() if leaf.ndim >= 2]
+        axes = {name: axes_in_layer(name, leaf.ndim) for name, leaf in leaves.items()}
+        matrices = [own for name in leaves if axes[name] >= 2 for own in (*names_of_layers(name), name)]
         _require("train.adapter.patterns", adapter.patterns, matrices, "matrix")
-        _require("train.adapter.trained", adapter.trained, list(leaves))
+        _require("train.adapter.trained", adapter.trained, names)
         for name in [name for name, leaf in leaves.items() if has_adapter(name, leaf, adapter)]:
-            if ".feed_forward." in name and leaves[name].ndim > 2:
+            if ".feed_forward." in name and axes[name] > 2:
                 raise InputError(f"train.adapter.patterns choose {name}, which is a stack of experts")
+    for name in leaves:
+        for patterns in (config.frozen, config.undecayed):
+            first_match(name, patterns)  # Before work is done: it may tell apart what one array holds.
     shapes = jax.eval_shape(lambda key: adapted(_zeros(params), adapter, key), jax.random.key(0))
     if leaves and all(jax.tree.leaves(frozen(shapes, config))):
         raise InputError(f"train.frozen is {', '.join(config.frozen)}: nothing is left to train")

@@ -16,7 +16,8 @@ from typing import Self
 from attnjax.config import BATCH_AXES, InputError, require
 
 Rules = Mapping[str, str]
-"""The mesh axis over which a logical axis of parameters ("mlp", "heads", …) is split; "*" is any of them.
+"""The mesh axis over which a logical axis of parameters ("mlp", "heads", …) is split; "*" is any of them but
+"layers", which stacked blocks have.
 
 An array takes the rules in their order. A mesh axis splits one axis of an array, and that once.
 """

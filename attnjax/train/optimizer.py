@@ -14,15 +14,24 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import optax.contrib
 from jaxtyping import Array, Float
 
 from attnjax.config import traced_fields
+from attnjax.nn.layer_names import axes_in_layer, layers_in, names_of_layers
 from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.train.config import TrainConfig
 from attnjax.train.frozen import frozen
-from attnjax.train.patterns import depth_of, first_match, input_axes, layers_of, name_of
+from attnjax.train.patterns import (
+    depth_of,
+    first_match,
+    input_axes,
+    layers_of,
+    matches_of_layers,
+    name_of,
+)
 
 Hyperparameters = Mapping[str, Float[Array, "..."]]
 
@@ -59,7 +68,8 @@ def update_params(
     if config.rate_patterns or config.layer_decay != 1:
         layers = layers_of(params)
         updates = jax.tree_util.tree_map_with_path(
-            lambda path, update: update * _rate_factor(name_of(path), layers, hyper, config), updates
+            lambda path, update: update * _rate_factor(name_of(path), update.ndim, layers, hyper, config),
+            updates,
         )
     updates = jax.tree.map(lambda update: -learning_rate * update, trained_only(updates, config))
     return optax.apply_updates(params, updates), opt_state
@@ -88,7 +98,8 @@ def decays(params: Any, undecayed: Sequence[str] = ()) -> Any:
 
     def decay(path: tuple[Any, ...], leaf: Array) -> bool:
         name = name_of(path)
-        is_matrix = leaf.ndim >= 2 and not any(part.endswith(("bias", "scale")) for part in name.split("."))
+        is_vector = any(part.endswith(("bias", "scale")) for part in name.split("."))
+        is_matrix = axes_in_layer(name, leaf.ndim) >= 2 and not is_vector
         return is_matrix and first_match(name, undecayed) is None
 
     return jax.tree_util.tree_map_with_path(decay, params)
@@ -111,17 +122,47 @@ def _freezes(config: TrainConfig) -> bool:
     return bool(config.frozen) or config.adapter.kind != "none"
 
 
-def _rate_factor(name: str, layers: int, hyper: Hyperparameters, config: TrainConfig) -> Array | float:
-    place = first_match(name, config.rate_patterns)
-    own = 1.0 if place is None else hyper["rate_factors"][place]
+def _rate_factor(
+    name: str, axes: int, layers: int, hyper: Hyperparameters, config: TrainConfig
+) -> Array | float:
+    """Returns the factor of a parameter with so many axes: one, or one for each layer that it holds."""
+
+    def common(found: list[Any]) -> Any:
+        return found[0] if len(set(found)) == 1 else np.reshape(found, (-1, *[1] * (axes - 1)))
+
+    own: Array | float = 1.0
+    places = matches_of_layers(name, config.rate_patterns)
+    if any(place is not None for place in places):
+        factors = jnp.append(hyper["rate_factors"], 1.0)  # The last is that of layers without a pattern.
+        own = factors[common([-1 if place is None else place for place in places])]
     if config.layer_decay == 1:
         return own
-    return own * hyper["layer_decay"] ** (layers + 1 - depth_of(name, layers))
+    above = common([layers + 1 - depth_of(one, layers) for one in names_of_layers(name)])
+    return own * hyper["layer_decay"] ** above
 
 
 def _adafactor(hyper: Hyperparameters) -> optax.GradientTransformation:
-    return optax.chain(
-        optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0), optax.scale_by_param_block_rms()
+    return _each_layer(
+        optax.chain(
+            optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0), optax.scale_by_param_block_rms()
+        )
+    )
+
+
+def _each_layer(inner: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Returns the transformation that treats each layer of a stacked array as an array by itself."""
+    mapped = optax.GradientTransformation(jax.vmap(inner.init), jax.vmap(inner.update))
+
+    def whole(params: Any) -> optax.GradientTransformation:
+        counts = jax.tree_util.tree_map_with_path(lambda path, _: len(layers_in(name_of(path)) or ()), params)
+        found = sorted(set(jax.tree.leaves(counts)) - {0})
+        masks = [jax.tree.map(lambda count, n=n: count == n, counts) for n in (0, *found)]
+        own = [inner, *[mapped] * len(found)]
+        return optax.chain(*map(optax.masked, own, masks)) if found else inner
+
+    return optax.GradientTransformation(
+        lambda params: whole(params).init(params),
+        lambda updates, state, params: whole(params).update(updates, state, params),
     )
 
 
@@ -142,10 +183,11 @@ def _matrix_axes(params: Any) -> Any:
 
     def axes(path: tuple[Any, ...], leaf: Array) -> Any:
         parts = name_of(path).split(".")
-        if leaf.ndim < 2 or parts[-1] != "kernel" or parts[0] == "output":
+        own = axes_in_layer(".".join(parts), leaf.ndim)
+        if own < 2 or parts[-1] != "kernel" or parts[0] == "output":
             return None
-        inputs = input_axes(".".join(parts), leaf.ndim)
-        every = tuple(range(leaf.ndim))
+        inputs = input_axes(".".join(parts), own)
+        every = tuple(range(leaf.ndim))[leaf.ndim - own :]
         return optax.contrib.MuonDimensionNumbers(every[:inputs], every[inputs:])
 
     return jax.tree_util.tree_map_with_path(axes, params)

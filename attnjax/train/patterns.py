@@ -7,6 +7,9 @@ from typing import Any
 
 import jax
 
+from attnjax.config import InputError
+from attnjax.nn.layer_names import names_of_layers
+
 
 def name_of(path: tuple[Any, ...]) -> str:
     """Returns the name of a parameter: its path in the tree, joined by dots."""
@@ -16,11 +19,37 @@ def name_of(path: tuple[Any, ...]) -> str:
 def first_match(name: str, patterns: Sequence[str]) -> int | None:
     """Returns the place of the first pattern that a name matches, `*` standing for any text.
 
+    Raises:
+      InputError: The parameter holds several layers, of which some match and some do not.
+
     Example:
       >>> first_match("encoder.0.norm.scale", ["decoder.*", "*.scale"])
       1
     """
-    return next((i for i, pattern in enumerate(patterns) if fnmatchcase(name, pattern)), None)
+    found = matches_of_layers(name, patterns)
+    matching = [place for place in found if place is not None]
+    if matching and len(matching) < len(found):
+        raise InputError(
+            f"patterns {', '.join(patterns)}: they tell apart the layers of {name}, which "
+            "model.scan_layers keeps in one array; expected all of them or none, or no scan_layers"
+        )
+    return min(matching, default=None)
+
+
+def matches_of_layers(name: str, patterns: Sequence[str]) -> list[int | None]:
+    """Returns the place of the first match for each layer that a parameter holds, or for it alone.
+
+    Example:
+      >>> matches_of_layers("blocks.0:3.norm.scale", ["blocks.1.*", "blocks.2.norm.*"])
+      [None, 0, 1]
+    """
+
+    def first(own: str) -> int | None:
+        matching = (i for i, pattern in enumerate(patterns) if fnmatchcase(own, pattern))
+        return next(matching, None)
+
+    whole = first(name)
+    return [first(own) if whole is None else whole for own in names_of_layers(name)]
 
 
 def input_axes(name: str, axes: int) -> int:
@@ -52,7 +81,8 @@ def depth_of(name: str, layers: int) -> int:
 
 def layers_of(params: Any) -> int:
     """Returns the number of blocks of the deepest stack; 0 without any."""
-    names = [name_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    names = [own for path, _ in leaves for own in names_of_layers(name_of(path))]
     return max((int(block[1]) + 1 for block in map(_BLOCK.match, names) if block), default=0)
 
 

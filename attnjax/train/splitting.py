@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 
 from attnjax.config import InputError, require
+from attnjax.nn.layer_names import LAYERS
 from attnjax.train.adapters import Adapted, axes_of, is_adapted
 from attnjax.train.mesh import ANY, Rules
 from attnjax.train.patterns import name_of
@@ -74,7 +75,7 @@ def split_axes(rules: Rules, sizes: Mapping[str, int], axes: Axes, shape: tuple[
     for logical, axis in rules.items():
         for place, (name, length) in enumerate(zip(axes, shape, strict=True)):
             free = axis not in split and split[place] is None and sizes.get(axis, 1) > 1
-            if free and logical in (name, ANY) and length % sizes[axis] == 0:
+            if free and _named(logical, name) and length % sizes[axis] == 0:
                 split[place] = axis
     return tuple(split)
 
@@ -117,7 +118,19 @@ def left_whole(rules: Rules, sizes: Mapping[str, int], arrays: list[Named]) -> l
 def _meant(meant: list[str], array: Named, split: Axes) -> list[tuple[str | None, int]]:
     """Returns name and length of the axes of an array that rules mean by these names, and that are whole."""
     triples = zip(array.axes, array.shape, split, strict=True)
-    return [(name, n) for name, n, axis in triples if axis is None and (ANY in meant or name in meant)]
+    return [
+        (name, n)
+        for name, n, axis in triples
+        if axis is None and any(_named(logical, name) for logical in meant)
+    ]
+
+
+def _named(logical: str, name: str | None) -> bool:
+    """Returns True if a rule for a logical axis is one for an axis of this name.
+
+    "*" is not for stacked layers: a loop that reads them one by one would ask another device for each.
+    """
+    return logical == name or (logical == ANY and name != LAYERS)
 
 
 def _what(meant: list[str], arrays: list[Named]) -> str:

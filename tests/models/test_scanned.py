@@ -1,6 +1,7 @@
 """Layers in one loop: the numbers of layers one by one, in a program that does not grow with their count."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,9 +20,15 @@ from attnjax.models import (
     TransformerConfig,
     VisionConfig,
     VisionTransformer,
+    for_decoding,
 )
-from attnjax.nn import Capture, Dropout, Taps
+from attnjax.nn import Capture, Dropout, Taps, logical_axes
+from attnjax.nn.layer_names import one_by_one
+from attnjax.nn.penalty import penalty
+from attnjax.nn.stacked import unstacked
 from attnjax.nn.training import in_training
+from attnjax.pretrained import from_pretrained, save_pretrained
+from attnjax.tasks.beginning import flat
 from tests.daily import daily
 
 TOKENS = jax.random.randint(jax.random.key(2), (2, 7), 0, 11)
@@ -77,7 +84,7 @@ def cost(graph: Any, params: Any) -> tuple[jax.Array, jax.Array]:
     """A sum over what a model gives in training, with what its layers leave; and the logits."""
     with in_training() as losses:
         logits = logits_of(nnx.merge(graph, params), dropout=Dropout(0.2, jax.random.key(3)))
-    return jnp.sum(jnp.sin(logits)) + sum(x * (i + 1) for i, x in enumerate(losses)), logits
+    return jnp.sum(jnp.sin(logits)) + sum(losses), logits
 
 
 @pytest.mark.parametrize("name", daily(MODELS, ["periods and a rest", "losses, remat", "transformer"]))
@@ -89,10 +96,47 @@ def test_logits_and_gradients_are_those_of_layers_one_by_one(name: str) -> None:
             graph, params = nnx.split(build(**fields, **WIDE, scan_layers=scan))
             slope = jax.value_and_grad(lambda params, graph=graph: cost(graph, params), has_aux=True)
             assert ("scan[" in str(jax.make_jaxpr(slope)(params)).replace(" ", "")) or not scan
-            found[scan] = jax.jit(slope)(params)
+            (value, logits), slopes = jax.jit(slope)(params)
+            found[scan] = value, logits, one_by_one(flat(nnx.to_pure_dict(slopes)))
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), found[True], found[False]
         )
+
+
+def test_parameters_begin_as_those_of_layers_one_by_one() -> None:
+    plain, model = transformer(), transformer(scan_layers=True)
+    found, expected, again = (flat(nnx.to_pure_dict(nnx.state(m))) for m in (model, plain, unstacked(model)))
+    for own in (one_by_one(found), again):
+        assert own.keys() == expected.keys()
+        jax.tree.map(np.testing.assert_array_equal, own, expected)
+    axes = logical_axes(model)["encoder"]["0:2"]["attention"]["query"]["kernel"]
+    assert axes == ("layers", "embed", "heads", "head_dim")
+    assert model.encoder[-1].attention.query.kernel.get_metadata("axes") == axes[1:]
+    np.testing.assert_array_equal(
+        model.encoder[-1].attention.out.kernel[...], plain.encoder[1].attention.out.kernel[...]
+    )
+
+
+def test_the_cost_of_parameters_is_that_of_layers_one_by_one() -> None:
+    fields = {"mechanism": "adaptive_span(start=16.0, cost=0.5)"}
+    found = [float(penalty(language_model(**fields, scan_layers=scan))) for scan in (False, True)]
+    assert found == pytest.approx([24.0, 24.0])
+
+
+def test_what_is_for_decoding_and_for_others_has_lists_of_layers(tmp_path: Path) -> None:
+    plain, model = language_model(norm="rms"), language_model(norm="rms", scan_layers=True)
+    np.testing.assert_allclose(for_decoding(model)(TOKENS).logits, plain(TOKENS).logits, atol=1e-5)
+    fields = {
+        "norm": "rms",
+        "bias": False,
+        "positions": "rope",
+        "activation": "swiglu",
+        "embedding_scale": 1.0,
+    }
+    model = language_model(**fields, scan_layers=True)
+    save_pretrained(model, tmp_path, family="llama")
+    loaded: Any = from_pretrained(tmp_path)
+    np.testing.assert_allclose(loaded(TOKENS).logits, model(TOKENS).logits, atol=1e-5)
 
 
 def test_half_precision_too() -> None:

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from attnjax.nn.stacked import unstacked
+
 Model = TypeVar("Model", bound=nnx.Module)
 
 
@@ -25,7 +27,7 @@ def for_decoding(model: Model) -> Model:
       >>> bool(jnp.allclose(quick(tokens).logits, model(tokens).logits, atol=1e-5))
       True
     """
-    copy = nnx.merge(*nnx.split(model))
+    copy = unstacked(model)
     for _, module in list(nnx.iter_modules(copy)):
         for name, child in list(vars(module).items()):
             if isinstance(child, nnx.Linear | nnx.LinearGeneral):
