@@ -1,9 +1,6 @@
 """Generation: drawn by the distribution, rows that are the same in any batch, streaming, several ends."""
 
 import dataclasses
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -27,7 +24,6 @@ from attnjax.models.decoding import logits as change
 from attnjax.models.decoding.loop import proceed
 from attnjax.models.decoding.sampling import Greedy
 from attnjax.nn import Capture
-from tests.daily import daily
 
 VOCAB, PAD = 29, 0
 OPTIONS: dict[str, Any] = {"eos": [2, 3], "pad": PAD, "max_length": 12}
@@ -325,22 +321,3 @@ def test_contrastive_search_is_its_formula(model: LanguageModel) -> None:
     without = generate(model, tokens, lengths, strategy=contrastive_search(5, penalty=0.0), **OPTIONS)
     np.testing.assert_array_equal(without.tokens, alone.tokens)
     assert (given.tokens != alone.tokens).any()
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    daily(
-        [
-            ("multi-query", "384 of 3072 bytes, all-reduce"),
-            ("rotated", "1536 of 12288 bytes, all-reduce"),
-            ("windowed", "1536 of 12288 bytes, all-reduce"),
-            ("sparsemax", "1536 of 12288 bytes, all-gather all-reduce"),
-            ("encoder-decoder", "1536 of 12288 bytes, all-reduce"),
-        ],
-        [("multi-query", "384 of 3072 bytes, all-reduce")],
-    ),
-)
-def test_a_cache_over_eight_devices_gives_the_tokens_of_one(name: str, expected: str) -> None:
-    command = [sys.executable, "-m", "tests.models.on_context", name]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
-    assert done.stdout == f"{name}: {expected}\n", done.stderr
