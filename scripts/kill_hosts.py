@@ -12,8 +12,6 @@ metrics.jsonl than one of as many hosts that was never killed.
 
 import argparse
 import atexit
-import json
-import multiprocessing
 import os
 import random
 import signal
@@ -28,8 +26,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
+from kill_resume import PRELOADED, PROCESSES, TOY, Outcome, print_into  # noqa: E402
+from kill_resume import outcome as outcome_of  # noqa: E402
+
+PROCESSES.set_forkserver_preload([*PRELOADED, "attnjax.tasks.translation.task"])
 DATES = 240
 TINY = (
     "--model.dim 8 --model.heads 2 --model.encoder_layers 1 --model.decoder_layers 1 "
@@ -41,25 +43,6 @@ COMING_SECONDS = 30
 """A host that was killed before it met the others never comes: they wait so long for it."""
 LEAVING_SECONDS = 60.0
 """How long the others may take to notice that one is gone."""
-# A forked child of a process that has imported everything is a fresh process without seconds of imports.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(
-    [
-        "attnjax.cli",
-        "attnjax.experiment.overrides",
-        "attnjax.train.loop",
-        "attnjax.tasks.translation.task",
-        "tyro",
-    ]
-)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What runs of one config and topology must share."""
-
-    params_hash: str
-    metrics: bytes
 
 
 @dataclass
@@ -73,7 +56,7 @@ class Report:
 
 def toy(folder: Path) -> list[str]:
     """The command for the experiment of tests/sweeps/user_folder."""
-    return ["run", "toy", "--experiments", str(ROOT / "tests" / "sweeps" / "user_folder")]
+    return ["run", "toy", *TOY]
 
 
 def translation(folder: Path) -> list[str]:
@@ -103,9 +86,7 @@ def host(folder: Path, cache: Path, command: Sequence[str], environment: Mapping
 
     from attnjax.cli import main
 
-    log = os.open(folder / f"log-{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, sys.stdout.fileno())
-    os.dup2(log, sys.stderr.fileno())
+    print_into(folder / f"log-{os.getpid()}")
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_compilation_cache_dir", str(cache))
     code = main(command)
@@ -140,20 +121,16 @@ def start(
             where += ["--host-timeout", str(COMING_SECONDS)]
         command = [*WHAT[what](folder), *where, *more.get(number, ())]
         environment = dict(environments.get(number, {}))
-        process = _PROCESSES.Process(
-            target=host, args=(folder, folder.parent / "cache", command, environment)
-        )
+        process = PROCESSES.Process(target=host, args=(folder, folder.parent / "cache", command, environment))
         process.start()
         started.append(process)
     return started
 
 
 def outcome(folder: Path) -> Outcome:
-    """Of a finished run."""
+    """Of the only run in a folder, which is finished."""
     (run,) = folder.glob("*-*/")
-    return Outcome(
-        json.loads((run / "result.json").read_text())["params_hash"], (run / "metrics.jsonl").read_bytes()
-    )
+    return outcome_of(run)
 
 
 def run_to_the_end(folder: Path, hosts: int, what: str = "toy", **options: Any) -> Outcome:

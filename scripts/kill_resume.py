@@ -34,11 +34,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 STEPS = 48
+TOY = ("--experiments", str(ROOT / "tests" / "sweeps" / "user_folder"))
 # A forked child of a process that has imported everything is a fresh process without seconds of imports.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(
-    ["attnjax.cli", "attnjax.experiment.overrides", "attnjax.train.loop", "tyro"]
-)
+PROCESSES = multiprocessing.get_context("forkserver")
+PRELOADED = ["attnjax.cli", "attnjax.experiment.overrides", "attnjax.train.loop", "tyro"]
+PROCESSES.set_forkserver_preload(PRELOADED)
 Main = Callable[[Path, Path], None]
 """What a process does in a folder, with a compilation cache."""
 
@@ -105,12 +105,16 @@ def _command(folder: Path, cache: Path, *arguments: str) -> None:
     from attnjax.cli import main
 
     folder.mkdir(exist_ok=True)
-    log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    print_into(folder / "log")
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    sys.exit(main([*arguments, "--devices", "1", *TOY, "--runs", str(folder)]))
+
+
+def print_into(file: Path) -> None:
+    """Appends to a file all that this process prints from now on."""
+    log = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
-    jax.config.update("jax_compilation_cache_dir", str(cache))
-    where = ["--experiments", str(ROOT / "tests" / "sweeps" / "user_folder"), "--runs", str(folder)]
-    sys.exit(main([*arguments, "--devices", "1", *where]))
 
 
 MAINS: dict[str, Main] = {
@@ -161,7 +165,7 @@ def outcome(run: Path) -> Outcome:
 
 def start(run: Path, cache: Path, main: Main = train_toy) -> Any:
     """A process that trains in `run` until it ends or is killed."""
-    process = _PROCESSES.Process(target=main, args=(run, cache))
+    process = PROCESSES.Process(target=main, args=(run, cache))
     process.start()
     return process
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from attnjax.cli.machines import device_argument, reader_of
 from attnjax.config import InputError, require
 from attnjax.experiment import registry
 from attnjax.runs.start import Notify
@@ -89,6 +90,7 @@ def _arguments(parser: argparse.ArgumentParser, details: str, meaning: str) -> N
     search_arguments(group)
     _ranking_arguments(parser)
     weights_argument(parser)
+    device_argument(parser, "1")
 
 
 def search_arguments(group: Any) -> None:
@@ -142,7 +144,7 @@ def predict(options: argparse.Namespace, notify: Notify) -> int:
     run = store.resolve(options.run, options.runs)
     texts, source, total = _inputs(options)
     others = [store.resolve(name, options.runs) for name in options.ensemble]
-    given: dict[str, Any] = {"source": source, "weights": options.weights}
+    given: dict[str, Any] = {"source": source, "weights": options.weights, "on": reader_of(options)}
     answers = predictions(run, texts, search=search_changes(options), ensemble=others, **given)
     if options.parquet is not None:
         return _written(_with_progress(answers, total, notify), options.parquet, notify)

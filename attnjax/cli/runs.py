@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from attnjax.cli import run_tables, sweeps
-from attnjax.cli.machines import device_argument, hosts_arguments
+from attnjax.cli.machines import device_argument, hosts_arguments, joined_hosts
 from attnjax.cli.mechanisms import describe
-from attnjax.config import InputError, require
+from attnjax.config import InputError
 from attnjax.experiment import registry
 from attnjax.mechanisms import Choice, read, table
 from attnjax.mechanisms.describe import listing
@@ -75,6 +75,7 @@ def reproduce_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `attnjax reproduce`."""
     one_run_arguments(parser)
     device_argument(parser)
+    hosts_arguments(parser)
 
 
 def compare_arguments(parser: argparse.ArgumentParser) -> None:
@@ -158,18 +159,11 @@ def prolong(options: argparse.Namespace, notify: Notify) -> int:
 
 
 def _start(configured: Callable[[], Configured], options: argparse.Namespace, notify: Notify) -> int:
-    from attnjax.runs.hosts import ending
     from attnjax.runs.start import run as start
-    from attnjax.runs.working_copy import shown
-    from attnjax.train.clusters import read_cluster
-    from attnjax.train.distributed import joined
 
     again = "the same command continues from there"
-    cluster, place = read_cluster(options.coordinator, options.hosts, options.host), shown(options.runs)
-    all_see = cluster is None or place == str(options.runs)
-    require(all_see, f"--runs is {place}: expected a folder that all {cluster and cluster.hosts} hosts see")
     try:
-        with sigterm_raises(), joined(cluster, seconds=options.host_timeout, ending=ending) as hosts:
+        with sigterm_raises(), joined_hosts(options) as hosts:
             outcome = start(
                 *configured(),
                 runs=options.runs,
@@ -202,11 +196,12 @@ def reproduce(options: argparse.Namespace, notify: Notify) -> int:
     run = _chosen_run(options, options.run)
     from attnjax.runs.reproduce import reproduce as train_again
 
-    with sigterm_raises():
+    with sigterm_raises(), joined_hosts(options) as hosts:
         outcome = train_again(
             run, devices=options.devices, mesh=options.mesh, rules=options.rules, notify=notify
         )
-    print(run_tables.reproduction(outcome))
+    if hosts.is_main:
+        print(run_tables.reproduction(outcome))
     return 0 if outcome.same else STOPPED_BY_SIGTERM if outcome.actual is None else 1
 
 

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnjax.cli.machines import device_argument, reader_of
 from attnjax.cli.predict import search_arguments, search_changes, weights_argument
 from attnjax.config import require
 from attnjax.experiment import registry
@@ -29,6 +30,7 @@ def score_arguments(parser: argparse.ArgumentParser) -> None:
     text = "the number of the first word in --gold (default: 0)"
     parser.add_argument("--gold-first", type=int, choices=(0, 1), default=0, help=text)
     weights_argument(parser)
+    device_argument(parser, "1")
 
 
 def score(options: argparse.Namespace, notify: Notify) -> int:
@@ -46,7 +48,8 @@ def score(options: argparse.Namespace, notify: Notify) -> int:
         named = enumerate(lines, 1)
         gold = [read_gold(line, f"{options.gold}:{i}", options.gold_first) for i, line in named]
     found: list[Any] = []
-    for number, one in enumerate(scores(run, sources, targets, weights=options.weights), 1):
+    asked: dict[str, Any] = {"weights": options.weights, "on": reader_of(options)}
+    for number, one in enumerate(scores(run, sources, targets, **asked), 1):
         found.append(None if isinstance(one, str) else one)
         if isinstance(one, str):
             notify(f"{options.src}:{number}: {one}: it has no score")
@@ -78,6 +81,7 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     search_arguments(parser.add_argument_group("search (default: as the run's config has it)"))
     weights_argument(parser)
+    device_argument(parser, "1")
 
 
 def evaluate(options: argparse.Namespace, notify: Notify) -> int:
@@ -92,7 +96,8 @@ def evaluate(options: argparse.Namespace, notify: Notify) -> int:
     runs = [store.resolve(name, options.runs) for name in (options.run, *options.against)]
     parts = None if options.src is None else {options.src.name: _aligned(options.src, options.ref)}
     asked: dict[str, Any] = {"metrics": options.metrics, "samples": options.resamples}
-    found = measure(runs, parts, search=search_changes(options), weights=options.weights, **asked)
+    asked |= {"weights": options.weights, "on": reader_of(options)}
+    found = measure(runs, parts, search=search_changes(options), **asked)
     if options.json:
         rows = {
             part: {name: [one._asdict() for one in own] for name, own in systems.items()}

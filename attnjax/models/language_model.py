@@ -15,6 +15,7 @@ from attnjax.models.scanned import scanned
 from attnjax.nn import Capture, Depth, Dropout, KVCache, StateCache, folded
 from attnjax.nn.attention.placing import following
 from attnjax.nn.blocks import BlockOutput, read_out
+from attnjax.nn.placed import slots_for
 from attnjax.nn.recomputed import recomputed
 from attnjax.nn.stacked import StackedBlocks
 from attnjax.nn.taps import Asked, tapped, within
@@ -157,7 +158,8 @@ class LanguageModel(nnx.Module):
         """
         self.embedding.require_rows(length)
         dtype = jnp.dtype(self.config.dtype)
-        layers = tuple(block.attention.empty_cache((batch,), length, dtype) for block in self.blocks)
+        slots = slots_for(length)
+        layers = tuple(block.attention.empty_cache((batch,), slots, dtype) for block in self.blocks)
         width, dim = self.config.convolution, self.config.dim
         return LanguageModelCache(
             layers, None if width is None else jnp.zeros((batch, width - 1, dim), dtype)

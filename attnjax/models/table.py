@@ -14,6 +14,7 @@ from attnjax.models.output import Captured, EncoderOutput
 from attnjax.models.table_config import TableConfig
 from attnjax.nn import Dropout
 from attnjax.nn.axes import named
+from attnjax.nn.placed import rows_whole
 from attnjax.nn.taps import Asked, Request, tapped, within
 
 
@@ -61,13 +62,14 @@ class ColumnTokens(nnx.Module):
         """Returns the tokens of numbers and of codes of classes; NaN stands for a missing value."""
         known = ~jnp.isnan(values)
         values = jnp.where(known, values, 0)
-        tokens = values[..., None] * self.kernel[...]
+        kernel, bias, missing = (rows_whole(own[...]) for own in (self.kernel, self.bias, self.missing))
+        tokens = values[..., None] * kernel
         if self.table is not None:
             counts = np.asarray(self.classes)
             codes = values.astype(jnp.int32) + (np.cumsum(counts) - counts)
-            of_class = self.table[...][jnp.minimum(codes, int(counts.sum()) - 1)]
+            of_class = rows_whole(self.table[...])[jnp.minimum(codes, int(counts.sum()) - 1)]
             tokens = jnp.where((counts > 0)[:, None], of_class, tokens)
-        tokens = jnp.where(known[..., None], tokens + self.bias[...], self.missing[...])
+        tokens = jnp.where(known[..., None], tokens + bias, missing)
         return tapped(taps, "columns", tokens.astype(self._dtype))
 
 

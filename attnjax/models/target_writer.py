@@ -10,6 +10,8 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.models.padding import Present, require_present
 from attnjax.nn import Capture, KeysValues, KVCache, StateCache
+from attnjax.nn.attention.cache import SLOTS
+from attnjax.nn.placed import placed_slots, slots_for
 
 
 @jax.tree_util.register_dataclass
@@ -59,10 +61,12 @@ class TargetWriter(nnx.Module):
         """
         self.target_embedding.require_rows(length)
         require_present("source_lengths", source_lengths, memory.shape[:2])
-        own = tuple(
-            block.self_attention.empty_cache(memory.shape[:1], length, memory.dtype) for block in self.decoder
+        rows, slots = memory.shape[:1], slots_for(length)
+        own = tuple(block.self_attention.empty_cache(rows, slots, memory.dtype) for block in self.decoder)
+        read = tuple(
+            jax.tree.map(lambda x: placed_slots(x, SLOTS), block.cross_attention.project(memory))
+            for block in self.decoder
         )
-        read = tuple(block.cross_attention.project(memory) for block in self.decoder)
         return DecoderCache(own, read, source_lengths, None if self.copying is None else source)
 
     def start(

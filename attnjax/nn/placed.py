@@ -47,10 +47,31 @@ def axis_of_sequences(*lengths: int) -> str | None:
     to send in orders of their own, and may wait for each other until it ends the process: the compiler then
     gathers sequences as layers need them.
     """
-    sizes = _automatic_axes()
-    alone = len(sizes) == 1 or jax.default_backend() != "cpu"
-    size = sizes.get(SEQUENCE_AXIS, 1) if alone else 1
+    size = _devices_of_sequences()
     return SEQUENCE_AXIS if size > 1 and all(length % size == 0 for length in lengths) else None
+
+
+def slots_for(tokens: int) -> int:
+    """Returns the least number of slots for so many tokens that a mesh splits evenly.
+
+    Example:
+      >>> slots_for(5)
+      5
+    """
+    size = _devices_of_sequences()
+    return -(-tokens // size) * size
+
+
+def placed_slots(slots: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+    """Returns the slots of a cache with the axis of its tokens split as `axis_of_sequences` says.
+
+    Each device then holds its part of the cache. The split of the other axes is left to the compiler.
+    """
+    if axis_of_sequences(slots.shape[axis]) is None:
+        return slots
+    split: list[object] = [PartitionSpec.UNCONSTRAINED] * slots.ndim
+    split[axis] = SEQUENCE_AXIS
+    return jax.lax.with_sharding_constraint(slots, PartitionSpec(*split))
 
 
 def rows_whole(table: Float[Array, "V D"]) -> Float[Array, "V D"]:
@@ -62,6 +83,13 @@ def rows_whole(table: Float[Array, "V D"]) -> Float[Array, "V D"]:
     if not _automatic_axes():
         return table
     return jax.lax.with_sharding_constraint(table, PartitionSpec(PartitionSpec.UNCONSTRAINED, None))
+
+
+def _devices_of_sequences() -> int:
+    """Returns the number of devices that share a sequence in layers."""
+    sizes = _automatic_axes()
+    alone = len(sizes) == 1 or jax.default_backend() != "cpu"
+    return sizes.get(SEQUENCE_AXIS, 1) if alone else 1
 
 
 def _automatic_axes() -> dict[str, int]:

@@ -59,11 +59,11 @@ def require_same_devices() -> None:
 
 
 def require_shared(file: Path) -> None:
-    """Waits until every host sees a file that process 0 wrote. Raises InputError where one does not."""
+    """Waits until every host sees what process 0 wrote. Raises InputError where one does not."""
     if hosts().count > 1:
         hosts().exchange("written")
         until = time.monotonic() + VISIBLE_SECONDS
-        while not (seen := file.is_file()) and time.monotonic() < until:
+        while not (seen := file.exists()) and time.monotonic() < until:
             time.sleep(0.1)
         blind = [host for host, own in enumerate(hosts().exchange(seen)) if not own]
         if blind:

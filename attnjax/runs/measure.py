@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from attnjax.config import InputError, require
+from attnjax.runs.placement import ALONE, Placement
 from attnjax.runs.predict import predictions, trained_task
 from attnjax.runs.store import Run
 
@@ -23,6 +24,7 @@ def measure(
     samples: int = 1000,
     search: Mapping[str, Any] = MappingProxyType({}),
     weights: str = "last",
+    on: Placement = ALONE,
 ) -> "dict[str, dict[str, list[SystemScore]]]":
     """Returns the scores of runs, by part and run; the first run is what the others are compared with.
 
@@ -33,6 +35,7 @@ def measure(
       samples: of the bootstrap.
       search: other settings of the search.
       weights: the parameters after the "last" step, or those of the "best" validation, or a mean ("last:5").
+      on: the mesh of the devices that answer.
 
     Raises:
       InputError: a run has no answers to give, its task no references, or a run comes twice.
@@ -40,18 +43,18 @@ def measure(
     names = [run.name for run in runs]
     require(len(set(names)) == len(names), f"{names[0]} comes twice: expected different runs")
     if parts is None:
-        parts = _references(runs[0], weights)
+        parts = _references(runs[0], weights, on)
     from attnjax.tasks.metrics.text import measured
 
     found = {}
     for part, (texts, references) in parts.items():
-        outputs = {run.name: _outputs(run, texts, search, weights) for run in runs}
+        outputs = {run.name: _outputs(run, texts, search, weights, on) for run in runs}
         found[part] = measured(outputs, references, metrics, samples)
     return found
 
 
-def _references(run: Run, weights: str) -> References:
-    task, _ = trained_task(run, weights)
+def _references(run: Run, weights: str, on: Placement) -> References:
+    task, _ = trained_task(run, weights, on)
     from attnjax.tasks.base import HasReferences
 
     if not isinstance(task, HasReferences):
@@ -59,6 +62,8 @@ def _references(run: Run, weights: str) -> References:
     return task.references()
 
 
-def _outputs(run: Run, texts: Sequence[str], search: Mapping[str, Any], weights: str) -> list[str]:
-    answers = predictions(run, texts, search=search, weights=weights)
+def _outputs(
+    run: Run, texts: Sequence[str], search: Mapping[str, Any], weights: str, on: Placement
+) -> list[str]:
+    answers = predictions(run, texts, search=search, weights=weights, on=on)
     return ["" if answer is None else answer.text for _, answer in answers]

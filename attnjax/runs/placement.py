@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from attnjax.config import BATCH_AXES, InputError, require
-from attnjax.runs.devices import choose_devices, make_mesh
+from attnjax.runs.devices import choose_devices, make_mesh, start_jax
 from attnjax.runs.provenance import Notify
 from attnjax.train.distributed import hosts
 from attnjax.train.mesh import (
@@ -58,6 +59,17 @@ class Placement:
     def mesh(self) -> "jax.sharding.Mesh | None":
         """Returns the mesh of the first devices; None for a single one."""
         return make_mesh(self.shape)
+
+    def reading(self) -> AbstractContextManager[Any]:
+        """Returns the context in which a trained model answers, so that its layers know the mesh."""
+        import jax
+
+        mesh = self.mesh()
+        return nullcontext() if mesh is None else jax.set_mesh(mesh)
+
+
+ALONE = Placement(MeshShape(), REPLICATED)
+"""One device, which is where trained models answer unless somebody asks for more."""
 
 
 def wish_of(
@@ -112,18 +124,10 @@ def choose_placement(
     Raises:
       InputError: there are fewer devices, or the batch is not split evenly, with the nearest mesh that fits.
     """
-    import jax
-
     if wish.sizes is None:
         used, note = choose_devices(batch_size, wish.devices, began_with)
         return Placement(MeshShape(data=used), wish.rules), note
-    available = len(jax.devices())
-    there = f"jax has {available} {jax.default_backend()} device(s)"
-    if wish.devices is not None and wish.devices > available:
-        raise InputError(f"--devices is {wish.devices}: {there}")
-    if wish.devices is not None:
-        available, there = wish.devices, f"--devices is {wish.devices}"
-    shape = fill_mesh(wish.sizes, available, there)
+    shape = _shape_of(wish.sizes, wish.devices)
     free = [name for name, size in wish.sizes.items() if size is None and name in BATCH_AXES]
     for name in free if batch_size % shape.batch_shards else ():
         sizes = range(shape.sizes[name], 0, -1)
@@ -148,6 +152,23 @@ def place(config: Any, wish: Wish, began_with: int | None, notify: Notify) -> Pl
     return placement
 
 
+def place_reader(devices: int | None, mesh: str | None, rules: str | None) -> Placement:
+    """Returns the mesh on which a trained model answers, and starts jax on its devices.
+
+    Args:
+      devices: their number.
+      mesh: text of the command.
+      rules: text of the command; None of all of them is one device.
+
+    Raises:
+      InputError: a text is not a mesh, or no rules, or there are fewer devices.
+    """
+    wish = wish_of(None, devices=devices or (None if mesh or rules else 1), mesh=mesh, rules=rules)
+    start_jax(wish.count)
+    sizes = wish.sizes or {"data": None}
+    return Placement(_shape_of(sizes, wish.devices), wish.rules)
+
+
 def require_splits(task: Any, config: Any, params: Any, placement: Placement) -> None:
     """Raises InputError if rules split nothing along an axis of the mesh of parameters of these shapes."""
     from attnjax.train.beginning import names_of_axes
@@ -155,6 +176,19 @@ def require_splits(task: Any, config: Any, params: Any, placement: Placement) ->
 
     plan = ShardingPlan(placement.mesh(), config, placement.rules)
     plan.left_whole(params, names_of_axes(task, plan))
+
+
+def _shape_of(sizes: Mapping[str, int | None], devices: int | None) -> MeshShape:
+    """Returns the mesh of these sizes on the devices that jax has, or on so many of them."""
+    import jax
+
+    available = len(jax.devices())
+    there = f"jax has {available} {jax.default_backend()} device(s)"
+    if devices is not None and devices > available:
+        raise InputError(f"--devices is {devices}: {there}")
+    if devices is not None:
+        available, there = devices, f"--devices is {devices}"
+    return fill_mesh(sizes, available, there)
 
 
 def _shape(mesh: str) -> MeshShape:

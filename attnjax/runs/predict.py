@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnjax.config import InputError
 from attnjax.runs.devices import start_jax
+from attnjax.runs.placement import ALONE, Placement
 from attnjax.runs.store import Run
 from attnjax.runs.weights import read_weights
 
@@ -29,6 +30,7 @@ def predictions(
     weights: str = "last",
     search: Mapping[str, Any] = MappingProxyType({}),
     ensemble: Sequence[Run] = (),
+    on: Placement = ALONE,
 ) -> "Iterator[tuple[str, Prediction | None]]":
     """Yields each text with the answer to it, in order; None for an empty text.
 
@@ -42,12 +44,13 @@ def predictions(
         "best:5" are the mean of those of so many checkpoints.
       search: other settings of a run that searches for its answers.
       ensemble: other runs, which answer together with this one.
+      on: the mesh of the devices that answer.
 
     Raises:
       InputError: the run has no answers to give, has no such checkpoint, or is being trained right now; or a
         text stands for no input; or the run does not search, or makes no ensemble with the others.
     """
-    task, params = ready_task(run, weights, search, ensemble)
+    task, params = ready_task(run, weights, search, ensemble, on)
     lines = enumerate((text.rstrip("\n") for text in texts), 1)
     several = False
     while piece := list(itertools.islice(lines, PIECE)):
@@ -58,32 +61,41 @@ def predictions(
         ]
         if several:  # The last piece is filled up to the shape that is compiled already.
             inputs += inputs[-1:] * (PIECE - len(inputs))
-        answers = iter(task.predict(params, inputs) if inputs else ())
+        with on.reading():
+            answers = iter(task.predict(params, inputs) if inputs else ())
         for _, text in piece:
             yield text, next(answers) if text.strip() else None
         several = True
 
 
 def ready_task(
-    run: Run, weights: str, search: Mapping[str, Any], ensemble: Sequence[Run]
+    run: Run,
+    weights: str,
+    search: Mapping[str, Any],
+    ensemble: Sequence[Run],
+    on: Placement = ALONE,
 ) -> "tuple[Predicts, Any]":
     """Returns a run's task with other settings of its search, and parameters, also those of other runs.
 
     Raises:
       InputError: as `predictions`.
     """
-    task, params = trained_task(run, weights)
+    task, params = trained_task(run, weights, on)
     if search or ensemble:
-        others = [(other.name, *trained_task(other)) for other in ensemble]
+        others = [(other.name, *trained_task(other, on=on)) for other in ensemble]
         return _searching(run, task, params, search, others)
     return task, params
 
 
-def trained_task(run: Run, weights: str = "last") -> "tuple[Predicts, Any]":
-    """Returns a run's task and parameters. Raises InputError where it cannot predict or has no checkpoint."""
+def trained_task(run: Run, weights: str = "last", on: Placement = ALONE) -> "tuple[Predicts, Any]":
+    """Returns a run's task and its parameters, on a mesh; `on.reading()` is the context to ask them in.
+
+    Raises:
+      InputError: it cannot predict, has no checkpoint, or its rows do not divide over the mesh.
+    """
     best, count = read_weights(weights)
     _, config = run.load()
-    start_jax(1)
+    start_jax(on.shape.devices)
     from attnjax.tasks.base import Predicts
     from attnjax.train.loop import load_params
 
@@ -93,7 +105,8 @@ def trained_task(run: Run, weights: str = "last") -> "tuple[Predicts, Any]":
         if not isinstance(task, Predicts):
             raise InputError(f"{run.name} cannot predict: {type(task).__name__} has no method predict")
         try:
-            params = load_params(task, config.train, folder=run.folder, best=best, count=count)
+            where: dict[str, Any] = {"folder": run.folder, "mesh": on.mesh(), "rules": on.rules}
+            params = load_params(task, config.train, best=best, count=count, **where)
         except FileNotFoundError as error:
             raise InputError(f"{error}: train the run first") from None
     return task, params

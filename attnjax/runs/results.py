@@ -38,7 +38,9 @@ def of_evaluation(
     """Evaluates a run. Returns the entries of its result on that, among them which weights they are of."""
     from attnjax.tasks.rehearsal import table
     from attnjax.train.loop import load_params
+    from attnjax.train.sharding import ShardingPlan
 
+    plan = ShardingPlan(placement.mesh(), config.train, placement.rules)
     params, weights = fitted.params, weights or "last"
     best, count = read_weights(weights)
     if best or count > 1:
@@ -50,13 +52,14 @@ def of_evaluation(
             folder=this.folder,
             best=best,
             count=count,
-            mesh=placement.mesh() if placement.rules and hosts().count == 1 else None,
+            mesh=plan.mesh if plan.read_as_they_lie else None,
             rules=placement.rules,
         )
     with ExitStack() as stack:
         # The other hosts compute their share; what they draw is what process 0 draws.
         other = None if hosts().is_main else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = other or this.folder
+        stack.enter_context(plan.reading())
         evaluation: Evaluation = task.evaluate(params, folder)
         return {
             "weights": weights,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from attnjax.config import InputError
+from attnjax.runs.placement import ALONE, Placement
 from attnjax.runs.predict import PIECE, trained_task
 from attnjax.runs.store import Run
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def scores(
-    run: Run, texts: Sequence[str], answers: Sequence[str], *, weights: str = "last"
+    run: Run, texts: Sequence[str], answers: Sequence[str], *, weights: str = "last", on: Placement = ALONE
 ) -> "Iterator[Prediction | str]":
     """Yields each answer with its log probability; why there is none in the place of one that has none.
 
@@ -21,11 +22,12 @@ def scores(
       texts: the inputs.
       answers: one for each of them.
       weights: the parameters after the "last" step, or those of the "best" validation, or a mean ("last:5").
+      on: the mesh of the devices that score.
 
     Raises:
       InputError: the run scores no answers, or has no such checkpoint.
     """
-    task, params = trained_task(run, weights)
+    task, params = trained_task(run, weights, on)
     from attnjax.tasks.base import Scores
 
     if not isinstance(task, Scores):
@@ -35,7 +37,8 @@ def scores(
         reasons = [_reason(task, *pair) for pair in pairs]
         kept = [pair for pair, reason in zip(pairs, reasons, strict=True) if not reason]
         inputs, given = ([pair[side] for pair in kept] for side in (0, 1))
-        found = iter(task.score(params, inputs, given) if kept else ())
+        with on.reading():
+            found = iter(task.score(params, inputs, given) if kept else ())
         for reason in reasons:
             yield reason or next(found)
 

@@ -82,7 +82,7 @@ def run(
     read_weights(weights or "last")
     config = absolute_paths(config)
     main = hosts().is_main
-    notify = notify if main else _unsaid
+    notify = notify if main else unsaid
     options = {"--devices": devices, "--mesh": mesh, "--rules": rules, "--fresh": fresh, "--weights": weights}
     require_same_program(experiment, config, options)
     this = store.run_for(experiment, config, runs)
@@ -162,7 +162,7 @@ def run(
         return Outcome(this, hosts().of_main(this.result), fitted.step)
 
 
-def _unsaid(message: str) -> None:
+def unsaid(message: str) -> None:
     """Notes of the other hosts are those of process 0 again."""
 
 

@@ -47,13 +47,14 @@ def restore_or_init(
     so too, whatever mesh it was saved on. A warning names what the rules mean to split and leave whole.
 
     Raises:
-      InputError: the rules split nothing along an axis of the mesh.
+      InputError: the rules split nothing along an axis of the mesh, or a checkpoint is of another model.
     """
     make, key = functools.partial(initial_state, task, config), jax.random.key(seed)
     like = jax.eval_shape(make, key, None)  # With all arguments, as below: it is traced once.
     for line in plan.left_whole(like.params, names_of_axes(task, plan)):
         logger.warning(line)
     placed = with_shardings(like, task, plan)
+    checkpoints.require_alike(placed)
     if restored := checkpoints.restore(placed):
         state: Future[TrainState] = Future()
         state.set_result(restored[1])

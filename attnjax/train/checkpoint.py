@@ -132,6 +132,27 @@ class Checkpoints:
             reason = str(error).partition("\n")[0]
             raise InputError(f"cannot save a checkpoint in {self._folder}: {reason}") from error
 
+    def require_alike(self, like: Any) -> None:
+        """Raises InputError, on all hosts, where the newest readable checkpoint is of another model.
+
+        That is no damage, for which `restore` would remove it.
+
+        Args:
+          like: as in `newest`.
+        """
+        known = {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in _flatten(like).items()}
+        found = hosts().of_main(lambda: self._newest_arrays())
+        if found is None:
+            return
+        step, saved = found
+        for name in (*known, *saved):
+            there, here = saved.get(name, "nothing"), known.get(name, "nothing")
+            if there != here:
+                hosts().refuse(
+                    f"checkpoint {self._folder / str(step)} is of another model: {name} is {there} there and "
+                    f"{here} here; move it away, or start again with --fresh"
+                )
+
     def newest(self, like: Any) -> tuple[int, Any] | None:
         """The newest sound checkpoint as (step, state), or None without one.
 
@@ -201,6 +222,14 @@ class Checkpoints:
             return self._manager.load(step, like)
         except Exception:  # Orbax and TensorStore raise many kinds for a damaged file
             return None
+
+    def _newest_arrays(self) -> tuple[int, dict[str, str]] | None:
+        """The newest step of which it can be read which arrays it has, and dtype and shape of each."""
+        for step in reversed(self.steps):
+            with suppress(Exception):  # As below.
+                arrays = self._manager.metadata(step).metadata
+                return step, {name: f"{x.dtype}{list(x.shape)}" for name, x in arrays.items()}
+        return None
 
     def _metadata(self, step: int) -> dict[str, Any]:
         try:

@@ -179,7 +179,8 @@ def load_params(
 
     Raises:
       FileNotFoundError: the folder has no such checkpoint.
-      InputError: the best checkpoint, or one of several, is damaged; there are fewer than `count`.
+      InputError: the best checkpoint, or one of several, is damaged; there are fewer than `count`; the newest
+        one is of another model.
 
     References:
       Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762 (section 6.1: the mean).
@@ -189,6 +190,7 @@ def load_params(
     like = jax.eval_shape(functools.partial(initial_state, task, config), jax.random.key(0))
     like = with_shardings(like, task, ShardingPlan(mesh, config, rules))
     with _checkpoints(task, config, folder, read_only=True) as checkpoints:
+        checkpoints.require_alike(like)
         if count > 1:
             steps = [step for step, _ in checkpoints.ranked] if best else checkpoints.steps[::-1]
             require(

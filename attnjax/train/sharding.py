@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
 from attnjax.config import BATCH_AXES, require
+from attnjax.nn.placed import SEQUENCE_AXIS
 from attnjax.train.config import TrainConfig
 from attnjax.train.mesh import AXES, REPLICATED, MeshShape, Rules
 from attnjax.train.patterns import name_of
@@ -67,18 +68,21 @@ class ShardingPlan:
     def readable(self, params: Any) -> Any:
         """Returns the parameters that are validated, evaluated and handed on: split ones as they lie.
 
-        Others lie on one local device. What runs on them then runs once, instead of on every device of the
-        mesh with the same result. So do those of several hosts, each of which reads examples of its own.
+        So do those of a mesh that splits sequences, which one device may not hold. Others lie on one local
+        device. What runs on them then runs once, instead of on every device of the mesh with the same result.
+        So do those of several hosts, each of which reads examples of its own.
         """
-        return params if self._read_as_they_lie else gather(params)
+        return params if self.read_as_they_lie else gather(params)
 
     def reading(self) -> AbstractContextManager[Any]:
         """Returns the context in which parameters are read that `readable` gives."""
-        return self.tracing() if self._read_as_they_lie else nullcontext()
+        return self.tracing() if self.read_as_they_lie else nullcontext()
 
     @property
-    def _read_as_they_lie(self) -> bool:
-        return self.splits and self.replicated.is_fully_addressable
+    def read_as_they_lie(self) -> bool:
+        """True if parameters are read on the mesh."""
+        sequences = self.mesh is not None and self.mesh.shape.get(SEQUENCE_AXIS, 1) > 1
+        return (self.splits or sequences) and self.replicated.is_fully_addressable
 
     def of(self, axes: Axes, shape: tuple[int, ...]) -> Sharding:
         """Returns the sharding of a parameter by the names of its axes."""

@@ -115,6 +115,18 @@ def test_the_best_weights_are_evaluated_by_all(reference, folder):
     assert result["params_hash"] == kill_hosts.outcome(reference).params_hash
 
 
+def test_a_run_of_two_hosts_is_reproduced_by_two(reference, folder, monkeypatch):
+    shutil.copytree(reference, folder)
+    for log in folder.glob("log-*"):
+        log.unlink()
+    again = ["reproduce", "toy", *kill_hosts.TOY]
+    monkeypatch.setitem(kill_hosts.WHAT, "again", lambda folder: again)
+    processes = kill_hosts.start(folder, 2, "again")
+    assert kill_hosts.end(processes, 120) == [0, 0], kill_hosts.said(folder)
+    assert kill_hosts.said(folder).count("is reproduced bit for bit") == 1
+    assert [place.name for place in folder.iterdir() if place.is_dir()] == [only_run(folder).name]
+
+
 def test_a_finished_run_is_shown_by_host_0_alone(reference, folder):
     shutil.copytree(reference, folder)
     for log in folder.glob("log-*"):

@@ -255,3 +255,27 @@ def test_a_search_by_options_prints_n_best_lines_with_their_scores(runs, transla
     assert "search.beams is 0" in capsys.readouterr().err
     assert main(["predict", "recall", "1 2", "--beams", "2", "--runs", str(runs)]) == 2
     assert "has no use for beams" in capsys.readouterr().err
+
+
+ON_MESHES = """
+import sys
+from attnjax.cli import main
+for name, *rest in (
+    ("translation", "--mesh", "model=2", "--rules", "tensor", "12", "7"),
+    ("recall", "--mesh", "context=2", "k1,v7,k2,v8,k1"),
+    ("recall", "--devices", "2", "k1,v7,k2,v8,k1"),
+    ("recall", "--mesh", "data=3", "k1,v7,k2,v8,k1"),
+):
+    print(main(["predict", name, *rest, "--runs", sys.argv[1]]), flush=True)
+"""
+
+
+def test_a_mesh_answers_as_one_device_does(runs, capsys):
+    for arguments in (("translation", "12", "7"), ("recall", "k1,v7,k2,v8,k1")):
+        assert main(["predict", *arguments, "--runs", str(runs)]) == 0
+    *translated, word = capsys.readouterr().out.splitlines()
+    done = subprocess.run(
+        [sys.executable, "-c", ON_MESHES, str(runs)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == [*translated, "0", word, "0", word, "0", "2"], done.stderr
+    assert "error: mesh data=3 needs 3 devices: jax has 2 cpu device(s); data must be smaller" in done.stderr

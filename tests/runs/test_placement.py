@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from attnjax.config import InputError
-from attnjax.runs.placement import Placement, choose_placement, wish_of
+from attnjax.runs.placement import ALONE, Placement, choose_placement, place_reader, wish_of
 from attnjax.train.mesh import PRESETS, MeshShape
 
 
@@ -80,3 +80,16 @@ def test_what_cannot_be_is_refused(asked: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError) as error:
         chosen(**asked)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ((None, None, None), ALONE),
+        ((4, None, None), Placement(MeshShape(data=4), {})),
+        ((None, "fsdp=2,context=2", "fsdp"), Placement(MeshShape(fsdp=2, context=2), PRESETS["fsdp"])),
+        ((4, None, "tensor"), Placement(MeshShape(model=4), PRESETS["tensor"])),
+    ],
+)
+def test_a_trained_model_answers_on_one_device_unless_more_are_asked_for(asked: Any, expected: Any) -> None:
+    assert place_reader(*asked) == expected

@@ -37,7 +37,7 @@ from attnjax.models import (
 from attnjax.nn import logical_axes
 from attnjax.runs.devices import make_mesh
 from attnjax.train.config import TrainConfig
-from attnjax.train.mesh import PRESETS, MeshShape
+from attnjax.train.mesh import PRESETS, REPLICATED, MeshShape
 from attnjax.train.sharding import ShardingPlan
 from attnjax.train.state import init_state
 from attnjax.train.step import make_train_chunk, traced_values
@@ -50,7 +50,9 @@ MESHES = {
     "fsdp": MeshShape(data=2, fsdp=4),
     "tensor": MeshShape(data=2, model=2, context=2),
     "fsdp+tensor": MeshShape(data=2, fsdp=2, model=2),
+    "context": MeshShape(context=4),
 }
+"""By preset, and sequences in shards alone, which is how layers take them on CPU (`axis_of_sequences`)."""
 TRAIN = TrainConfig(
     steps=2,
     batch_size=ROWS,
@@ -273,12 +275,13 @@ def main(names: list[str], presets: list[str]) -> None:
         setting = setting_of(FAMILIES[name])
         alone, _ = outcome(setting, ShardingPlan(None, TRAIN))
         for preset in presets:
-            plan = ShardingPlan(make_mesh(MESHES[preset]), TRAIN, PRESETS[preset])
+            rules = PRESETS.get(preset, REPLICATED)
+            plan = ShardingPlan(make_mesh(MESHES[preset]), TRAIN, rules)
             plan.left_whole(setting.params, setting.axes)
             found, state = outcome(setting, plan)
             split = sum(not x.is_fully_replicated for x in jax.tree.leaves(state.params))
             apart = difference(alone, found)
-            bad = apart > FAMILIES[name].tolerance or (split == 0) != (preset == "replicated")
+            bad = apart > FAMILIES[name].tolerance or (split == 0) != (not rules)
             bad |= not all(x.dtype == like.dtype for x, like in pairs(state, setting.params))
             print(name, preset, f"{apart:.1e}", f"{split} split", "BAD" if bad else "good", flush=True)
 

@@ -2,11 +2,13 @@
 
 import logging
 import math
+import re
 import resource
 import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -132,6 +134,7 @@ def test_no_damage_to_any_file_restores_other_bits(
         _damage(folder / file.relative_to(two_saved), damage)
         caplog.clear()
         with caplog.at_level(logging.WARNING), _open(folder) as checkpoints:
+            checkpoints.require_alike(STATE)
             step, state = checkpoints.restore(STATE)
             _assert_same(state, _at(step))
             if step == 1:
@@ -141,6 +144,30 @@ def test_no_damage_to_any_file_restores_other_bits(
                 checkpoints.wait()
                 assert checkpoints.steps == [1, 2]
     assert fell_back >= 4
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        (
+            {"w": jnp.ones((3, 50)), "b": jnp.ones(3, jnp.bfloat16)},
+            "float32[3, 100] there and float32[3, 50]",
+        ),
+        ({"w": jnp.ones((3, 100)), "b": jnp.ones(3)}, "b is bfloat16[3] there and float32[3] here"),
+        ({"w": jnp.ones((3, 100))}, "b is float32[3] there and nothing here"),
+    ],
+)
+def test_a_checkpoint_of_another_model_is_told_from_a_damaged_one(
+    two_saved: Path, tmp_path: Path, other: Any, difference: str
+) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(two_saved, folder)
+    with _open(folder) as checkpoints:
+        checkpoints.require_alike(STATE)
+        with pytest.raises(InputError, match=re.escape(f"{folder}/2 is of another model")) as error:
+            checkpoints.require_alike(init_state(other, TrainConfig(ema_decay=0.5)))
+        assert difference in str(error.value)
+        assert checkpoints.steps == [1, 2]
 
 
 def test_arrays_that_are_not_those_saved_are_found_by_their_hash(

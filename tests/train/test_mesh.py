@@ -70,6 +70,10 @@ def test_a_batch_that_is_not_split_evenly_names_the_nearest_mesh_that_fits() -> 
         InputError, match="is 8: data=3 · fsdp=2 of the mesh must divide it; data=2,fsdp=2,model=2 fits"
     ):
         MeshShape(data=3, fsdp=2, model=2).require_batch(8)
+    with pytest.raises(
+        InputError, match="is 6: data=3 · fsdp=3 of the mesh must divide it; data=2,fsdp=3 fits"
+    ):
+        MeshShape(data=3, fsdp=3).require_batch(6)
 
 
 def test_rules_are_a_preset_with_changes_of_which_ones_own_come_first() -> None:

@@ -10,6 +10,11 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from attnjax.nn.placed import placed_slots
+
+SLOTS = -3
+"""The axis of the tokens of keys and values."""
+
 
 class KeysValues(NamedTuple):
     """The keys [*B, S, K, H] and values [*B, S, K, V] of the tokens that attention looks at."""
@@ -24,7 +29,7 @@ class KVCache:
     """A cache of keys and values; it is passed in and returned, never changed in place.
 
     Each row fills its slots from the first on: the token at position p is in slot p. Rows may hold different
-    numbers of tokens.
+    numbers of tokens. Over a mesh with an axis of sequences each device holds its part of the slots.
 
     Attributes:
       keys: [*B, L, K, H].
@@ -70,7 +75,7 @@ class KVCache:
         require_floats(dtype)
 
         def slots(size: int) -> Array:
-            return jnp.zeros((*batch, capacity, kv_heads, size), dtype)
+            return placed_slots(jnp.zeros((*batch, capacity, kv_heads, size), dtype), SLOTS)
 
         values = slots(head_dim if value_dim is None else value_dim)
         return cls(slots(head_dim), values, jnp.zeros(batch, jnp.int32))
@@ -100,7 +105,7 @@ class KVCache:
         tokens = new.keys.shape[-3]
         self._require_room(tokens, count)
         keys, values = (
-            write_rows(old, added, self.length, count=count)
+            placed_slots(write_rows(old, added, self.length, count=count), SLOTS)
             for old, added in ((self.keys, new.keys), (self.values, new.values))
         )
         kept = tokens if count is None else jnp.clip(count, 0, tokens)

@@ -14,6 +14,7 @@ from attnjax.ops.attention import asked_for, spread
 from attnjax.ops.context.layout import ShardLayout
 from attnjax.ops.context.located import located
 from attnjax.ops.context.mesh import on_shards, resolved
+from attnjax.ops.context.plan import JOINED
 from attnjax.ops.core.explicit_axes import automatic
 from attnjax.ops.core.manual_axes import bound_axis
 from attnjax.ops.core.options import spelled_out
@@ -72,7 +73,7 @@ def context_decode(
     call = make_call(query, key, value, **options, shards=None if inside is None else (1, inside))
     layout.check("S", call.rules.sizes.keys)
     normalizer = call.rules.normalizer
-    if normalizer.route not in ("online", "pairwise"):
+    if normalizer.route not in JOINED:
         name = type(normalizer).__name__.lower()
         raise ValueError(f"normalizer is {name}, which needs whole rows: parts of the keys can't be joined")
     run = _shard if inside is not None else functools.partial(_outside, mesh)

@@ -12,6 +12,8 @@ from attnjax.ops.engines.call import AttentionCall
 
 Strategy = Literal["ring", "all_gather"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+JOINED = ("online", "pairwise")
+"""The routes of normalisers whose results over parts of the keys can be joined."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +107,7 @@ def _choose(
 def _ring_refusal(call: AttentionCall) -> str | None:
     """Returns the reason why hops cannot be joined; None when they can."""
     normalizer = call.rules.normalizer
-    if normalizer.route not in ("online", "pairwise"):
+    if normalizer.route not in JOINED:
         return f"{type(normalizer).__name__.lower()} needs whole rows"
     if 0 in (*call.query.shape, *call.key.shape):
         return "there are no pairs"

@@ -14,9 +14,11 @@ from attnjax.nn.placed import axis_of_sequences
 from attnjax.ops import comparisons
 from attnjax.ops.attention import attention
 from attnjax.ops.context.attention import context_attention
+from attnjax.ops.context.decode import context_decode
+from attnjax.ops.normalizers import sparsemax
 from tests.daily import daily
 
-PLAIN = {"implementation": None, "comparison": None}
+PLAIN = {"implementation": None, "comparison": None, "normalizer": None}
 IN_SHARDS = [row.name for row in linear.ROWS if row.shards]
 MESH = jax.sharding.AbstractMesh((1, 2), ("data", "context"), (jax.sharding.AxisType.Auto,) * 2)
 TWO = jax.sharding.AbstractMesh((2, 2), ("data", "context"), (jax.sharding.AxisType.Auto,) * 2)
@@ -28,7 +30,11 @@ def test_sequences_that_a_mesh_splits_are_attended_over_its_devices():
     with jax.sharding.use_abstract_mesh(MESH):
         assert axis_of_sequences(4, 8) == "context"
         assert over_context(attention, x, x, PLAIN) is context_attention
-        for query, keys in ((odd, x), (x, odd), (one, x)):
+        for query in (odd, one):
+            assert over_context(attention, query, x, PLAIN) is context_decode
+            assert over_context(attention, query, x, PLAIN | {"normalizer": sparsemax()}) is attention
+        many = jnp.ones((1, 5, 1, 2))
+        for query, keys in ((x, odd), (odd, odd), (many, x)):
             assert over_context(attention, query, keys, PLAIN) is attention
         assert over_context(max, x, x, PLAIN) is max
         windows = jnp.ones((1, 2, 4, 1, 2))

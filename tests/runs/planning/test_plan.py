@@ -38,7 +38,9 @@ from attnjax.experiment import overrides, registry
 from attnjax.runs.placement import choose_placement, wish_of
 from attnjax.runs.planning.plan import plan_training
 from attnjax.train.described import describe_chunk
+from attnjax.runs.planning.products import product_flops
 from attnjax.train.sharding import ShardingPlan
+from attnjax.train.step import make_train_step
 
 registry.discover()
 rules, mesh = sys.argv[1:]
@@ -64,6 +66,9 @@ live = jax.tree.map(lambda x: jax.device_put(np.zeros(x.shape, x.dtype), x.shard
 held = lambda tree: sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(tree))
 assert sum(x.parameter for x in found.arrays) == held(live.params)
 assert memory.state == held(live), (memory.state, held(live))
+one = {name: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for name, x in chunk.batches.items()}
+step = jax.make_jaxpr(make_train_step(task.loss, config.train))(chunk.state, one, *chunk.arguments[2:])
+assert found.flops == product_flops(step) > 0, found.flops
 assert found.arrays[-1].optimizer < 100, found.arrays[-1]  # Counters; moments belong to their parameters.
 assert found.parameters == sum(np.prod(x.shape, dtype=int) for x in found.arrays[:-1]), found.parameters
 moved = sum(x.wire for x in found.collectives)
@@ -102,6 +107,29 @@ def test_collectives_count_as_often_as_their_loops_run() -> None:
     wire = (5 * 2 * 3 / 4 * inner + 2 * 7 / 8 * 4) / 2
     assert reduced == Collective("all-reduce", 6 / 2, (5 * inner + 4) / 2, wire)
     assert gathered == Collective("all-gather", 0.5, 16, 8)
+
+
+@pytest.mark.parametrize(
+    ("operation", "size", "wire"),
+    [
+        ("f32[4]{0} reduce-scatter(%x), replica_groups={{0,1,2,3}}, to_apply=%add", 16, 3 / 4 * 64),
+        ("f32[16]{0} all-to-all(%x), replica_groups={{0,1,2,3}}", 64, 3 / 4 * 64),
+        ("f32[16]{0} collective-permute(%x), source_target_pairs={{0,1},{1,0}}", 64, 64),
+    ],
+)
+def test_a_device_sends_what_its_ring_needs(operation: str, size: float, wire: float) -> None:
+    text = (
+        f"HloModule step, num_partitions=4\nENTRY %main (p: f32[16]) -> f32[16] {{\n  %r = {operation}\n}}\n"
+    )
+    (found,) = collectives(text)
+    assert (found.count, found.size, found.wire) == (1, size, wire)
+
+
+def test_what_each_device_computes_counts_for_all_of_them() -> None:
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    x, rows = jnp.ones((2, 3)), jax.P("data")
+    shared = jax.shard_map(lambda x: x @ x.T, mesh=mesh, in_specs=rows, out_specs=rows)
+    assert product_flops(jax.make_jaxpr(shared)(x), devices=4) == 4 * (2 * 2 * 2 * 3)
 
 
 def test_products_count_loops_branches_and_what_is_computed_again() -> None:
