@@ -75,7 +75,7 @@ FIELDS = (
         "test/bits per byte",
         "min",
         ("Kneser–Ney*", "tokens by themselves"),
-        quick=short(300, explained=0) | {"data.evaluation_tokens": 16384, "data.ngram_tokens": 500_000},
+        quick=short(200, explained=0) | {"data.evaluation_tokens": 16384, "data.ngram_tokens": 500_000},
     ),
     Field(
         "death in hospital",
@@ -84,7 +84,7 @@ FIELDS = (
         "max",
         COLUMNS_ALONE,
         corpora=("support2",),
-        quick=short(300, explained=0),
+        quick=short(200, explained=0),
     ),
     Field(
         "heart disease in ten years",
@@ -93,7 +93,7 @@ FIELDS = (
         "max",
         COLUMNS_ALONE,
         corpora=("framingham",),
-        quick=short(300, explained=0),
+        quick=short(200, explained=0),
     ),
     Field(
         "a planted deterioration of patients",
@@ -102,7 +102,7 @@ FIELDS = (
         "max",
         EVENTS_ALONE,
         best="best possible (the rules are known)",
-        quick=short(400, explained=0, recurrent_steps=0),
+        quick=short(300, explained=0, recurrent_steps=0),
     ),
     Field(
         "death in five years, from dated measurements",
@@ -111,7 +111,7 @@ FIELDS = (
         "max",
         EVENTS_ALONE,
         corpora=("nafld",),
-        quick=short(300, recurrent_steps=0),
+        quick=short(200, recurrent_steps=0),
     ),
     Field(
         "solubility of molecules",
@@ -120,7 +120,7 @@ FIELDS = (
         "min",
         ("ridge regression*", "gradient boosting*", "the mean of training"),
         corpora=("solubility",),
-        quick=short(400, explained=0),
+        quick=short(300, explained=0),
     ),
     Field(
         "where moving cars will be, in metres",
@@ -128,7 +128,7 @@ FIELDS = (
         "model: moving/minADE m",
         "min",
         KEEP_GOING,
-        quick=short(400),
+        quick=short(300),
     ),
     Field(
         "shapes in drawn images",
@@ -137,7 +137,7 @@ FIELDS = (
         "max",
         GRID,
         best=100.0,
-        quick=short(300, baseline_steps=150),
+        quick=short(250, baseline_steps=100),
     ),
     Field(
         "rendered lesions, a toy",
@@ -146,7 +146,7 @@ FIELDS = (
         "max",
         GRID,
         best=100.0,
-        quick=short(300, baseline_steps=150),
+        quick=short(250, baseline_steps=100),
     ),
     Field(
         "handwritten digits",
@@ -154,6 +154,6 @@ FIELDS = (
         "model/right %",
         "max",
         ("SVC of *", "the commonest label"),
-        quick=short(500),
+        quick=short(300),
     ),
 )

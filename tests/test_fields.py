@@ -58,7 +58,7 @@ def driving(ours: float) -> dict:
 def test_a_line_has_mean_and_spread_over_seeds_and_the_best_baseline() -> None:
     cells = fields.line(row("driving"), [driving(0.5), driving(0.7)], True)
     assert cells[1:5] == ("minADE m", "0.60 ± 0.14", "1.5, constant acceleration", "–")
-    assert cells[5] == "`attnjax run driving --train.steps 400 --train.checkpoint_every 400`"
+    assert cells[5] == "`attnjax run driving --train.steps 300 --train.checkpoint_every 300`"
     best = {"as trained": 97.0, "TF-IDF, logistic regression": 75.0, "the best possible": 100.0}
     metrics = {name: {"right %": value} for name, value in best.items()}
     assert fields.line(row("negation"), [metrics], False)[2:] == (
