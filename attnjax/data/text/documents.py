@@ -6,7 +6,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,9 @@ from attnjax.experiment.identity import content_hash
 
 PARTS = ("train", "validation", "test")
 OPEN = 64
-"""Files that stay mapped."""
+"""Files that stay open."""
+PIECE_BYTES = 1 << 20
+"""Bytes of a document that a tokenizer reads at once, about: what it makes of them takes far more memory."""
 
 
 class Documents:
@@ -47,20 +49,21 @@ class Documents:
         self.files, self.bytes = list(files), bytes
         self.sizes: Int[np.ndarray, " n"] = np.asarray(sizes, np.int64)
         self._starts = list(starts)
-        kind = np.uint8 if of_bytes else np.int32
-        self._mapped = functools.lru_cache(OPEN)(lambda file: np.memmap(file, kind, "r"))
+        self._kind = np.dtype(np.uint8 if of_bytes else np.int32)
+        # Read and not mapped: the pages of a map count as memory of the process, and few are ever given back.
+        self._opened = functools.lru_cache(OPEN)(lambda file: file.open("rb"))
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     def read(self, document: int, start: int, stop: int) -> Int32[np.ndarray, " n"]:
         """Returns the tokens of a document from one place to another; no others are read."""
-        first = self._starts[document]
-        found = self._mapped(self.files[document])[first + start : first + stop]
-        require(
-            len(found) == stop - start, f"{self.files[document]} has changed while it was read: it is shorter"
-        )
-        return np.asarray(found, np.int32)
+        file, size = self._opened(self.files[document]), self._kind.itemsize
+        first = self._starts[document] + start
+        found = os.pread(file.fileno(), (stop - start) * size, first * size)
+        whole = len(found) == (stop - start) * size
+        require(whole, f"{self.files[document]} has changed while it was read: it is shorter")
+        return np.frombuffer(found, self._kind).astype(np.int32)
 
 
 def document_parts(data: DocumentsData) -> dict[str, list[Path]]:
@@ -107,7 +110,8 @@ def of_bytes(files: Sequence[Path]) -> Documents:
 def of_tokens(files: Sequence[Path], tokenizer: PretrainedTokenizer, name: str) -> Documents:
     """Returns UTF-8 files as documents of tokens, which are made once and kept in the user's cache.
 
-    One document at a time is in memory.
+    At most a piece of a document is in memory. One of more than `PIECE_BYTES` is cut where a line begins, a
+    word if its lines are longer, and the tokens of a cut word or of its spaces may be others than in one go.
 
     Args:
       files: of the documents.
@@ -134,10 +138,13 @@ def _keep(files: Sequence[Path], tokenizer: PretrainedTokenizer, place: Path) ->
     sizes = []
     with tempfile.NamedTemporaryFile(dir=place, delete=False) as file:
         for document in files:
-            ids = tokenizer.encode(_decoded(document), special=False)
-            require(len(ids) > 0, f"{document} has no tokens")
-            sizes.append(len(ids))
-            file.write(np.asarray(ids, np.int32).tobytes())
+            size = 0
+            for text in _pieces(document):
+                ids = tokenizer.encode(text, special=False)
+                size += len(ids)
+                file.write(np.asarray(ids, np.int32).tobytes())
+            require(size > 0, f"{document} has no tokens")
+            sizes.append(size)
         file.flush()
         os.fsync(file.fileno())
     Path(file.name).replace(place / "tokens")
@@ -146,16 +153,38 @@ def _keep(files: Sequence[Path], tokenizer: PretrainedTokenizer, place: Path) ->
     (place / "sizes.new").replace(place / "sizes.json")
 
 
-def _decoded(file: Path) -> str:
-    content = file.read_bytes()
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{file}:{line}: not UTF-8 (byte 0x{content[error.start]:02x}); without data.tokenizer "
-            "any bytes do"
-        ) from error
+def _pieces(file: Path) -> Iterator[str]:
+    """Returns the text of a file, piece by piece. Raises InputError where it is not UTF-8."""
+    line, left = 1, b""
+    with file.open("rb") as opened:
+        while True:
+            read = opened.read(PIECE_BYTES)
+            content = left + read
+            # At the end of the file nothing comes that could belong to what is there.
+            end = _cut(content) if len(read) == PIECE_BYTES else len(content)
+            piece, left = content[:end], content[end:]
+            try:
+                yield piece.decode("utf-8")
+            except UnicodeDecodeError as error:
+                line += piece.count(b"\n", 0, error.start)
+                raise InputError(
+                    f"{file}:{line}: not UTF-8 (byte 0x{piece[error.start]:02x}); without data.tokenizer "
+                    "any bytes do"
+                ) from error
+            line += piece.count(b"\n")
+            if len(read) < PIECE_BYTES:
+                return
+
+
+def _cut(content: bytes) -> int:
+    """Returns where the last line begins, or the last word, or the last character where there is one word."""
+    for sign in (b"\n", b" "):
+        if (place := content.rfind(sign)) >= 0:
+            return place + 1
+    place = len(content) - 1
+    while place > 0 and content[place] & 0xC0 == 0x80:  # A byte within a character.
+        place -= 1
+    return place or len(content)
 
 
 def _files(part: str, paths: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from attnjax.config import InputError
+from attnjax.data.text import documents as documents_module
 from attnjax.data.text.documents import document_parts, of_bytes, of_tokens
 from attnjax.data.text.documents_config import DocumentsData
 from attnjax.data.text.packed import Packed, shuffled
@@ -77,6 +78,53 @@ def test_tokens_are_made_once_and_read_from_the_disk(tmp_path: Path, monkeypatch
     documents = of_tokens(files, tokenizer, "x")
     assert (documents.sizes.tolist(), documents.bytes) == ([7, 1, 7], 15)
     assert tokenizer.decode(documents.read(2, 3, 7).tolist()) == "abab"
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("one\ntwo\nthree four\n\nfive", ["one\ntwo\n", "three ", "four\n\n", "five"]),
+        ("aaaaaaaaaaaaaaaaaaa", None),
+        ("ääääääääää äää\nä€𝄞€𝄞€𝄞€𝄞", None),
+        ("12345678", ["1234567", "8"]),
+    ],
+)
+def test_a_long_document_is_read_in_pieces_that_begin_with_lines_or_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, pieces: list[str] | None
+) -> None:
+    monkeypatch.setattr(documents_module, "PIECE_BYTES", 8)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file = tmp_path / "long.txt"
+    file.write_text(text, encoding="utf-8")
+    found = list(documents_module._pieces(file))
+    assert "".join(found) == text
+    assert len(found) > 1
+    assert max(len(piece.encode()) for piece in found) <= 16
+    assert pieces is None or [piece for piece in found if piece] == pieces
+    Tokenizer.train([text], "characters").save(tmp_path / "tokenizer.json")
+    tokenizer = PretrainedTokenizer(tmp_path / "tokenizer.json")
+    documents = of_tokens([file], tokenizer, "x")
+    assert documents.read(0, 0, len(text)).tolist() == tokenizer.encode(text, special=False)
+
+
+def test_what_is_no_utf8_in_a_later_piece_is_named_by_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents_module, "PIECE_BYTES", 8)
+    (tmp_path / "a.txt").write_bytes(b"fine\n" * 5 + b"b\xffd\n" + b"fine\n" * 5)
+    with pytest.raises(InputError, match=r"a\.txt:6: not UTF-8 \(byte 0xff\)"):
+        list(documents_module._pieces(tmp_path / "a.txt"))
+
+
+def test_no_page_of_a_document_stays_in_memory(files: list[Path]) -> None:
+    documents = of_bytes(files)
+    assert documents.read(2, 0, 20).tolist() == list(files[2].read_bytes())
+    maps = Path("/proc/self/maps")
+    if maps.is_file():
+        assert str(files[2]) not in maps.read_text()
+    files[2].write_bytes(b"short")
+    with pytest.raises(InputError, match=r"2\.txt has changed while it was read: it is shorter"):
+        documents.read(2, 0, 20)
 
 
 def test_parts_share_no_file_and_the_library_has_its_own(tmp_path: Path) -> None:
