@@ -6,9 +6,10 @@
 
 Each page has a folder of its own: an empty one with the small files that its commands name, or a clone of
 the last commit where it speaks of scripts or of an installation. Names such as RUN are those of a tiny run.
-A training has --seconds, then it gets SIGTERM and has to end with 143, saved at a step: "began". All else has
-to end, with 0. What this machine cannot run is listed with what it needs (scripts/page_commands.py). At the
-end stands a table; if a command failed, its last lines are printed and the exit code is 1.
+A training has --seconds (on a busy machine as many times more as its load is above its cores), then it gets
+SIGTERM and has to end with 143, saved at a step: "began". All else has to end, with 0. What this machine
+cannot run is listed with what it needs (scripts/page_commands.py). At the end stands a table; if a command
+failed, its last lines are printed and the exit code is 1.
 """
 
 import argparse
@@ -37,8 +38,8 @@ SAVED = re.compile(r"stopped and saved(?: at step (\d+))?")
 STOPPED_BY_SIGTERM = 143
 LONGEST = 10
 """What has to end has this many times --seconds."""
-GRACE_SECONDS = 120
-"""After SIGTERM, on a machine that others use too."""
+GRACE_SECONDS = 60
+"""After SIGTERM."""
 LAST_LINES = 15
 ENDED, BEGAN, NOT_HERE, FAILED = "ended", "began", "not here", "failed"
 
@@ -82,14 +83,15 @@ class Page:
         if not self.tools.exists():
             self._prepare(text)
         page_files.write(self.folder, self.name, text)
-        for language, title, body in self.found:
-            if title:
-                (self.folder / title).write_text(body, encoding="utf-8")
-            for command in lines(body) if language == "sh" else ():
-                yield self._outcome(command)
-        for server in self.servers:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait()
+        try:
+            for language, title, body in self.found:
+                if title:
+                    (self.folder / title).write_text(body, encoding="utf-8")
+                for command in lines(body) if language == "sh" else ():
+                    yield self._outcome(command)
+        finally:
+            for server in self.servers:
+                _kill(server)
 
     def _prepare(self, text: str) -> None:
         """Makes the folder, and commands named attnjax, python and pip."""
@@ -174,17 +176,17 @@ class Page:
         trains = bool(TRAINS.search(command)) and not to_the_end
         printed = self.tools / "output"
         before, process = time.time(), self._start(command, printed)
-        limit = time.monotonic() + self.seconds * (1 if trains else LONGEST)
-        while process.poll() is None and time.monotonic() < limit and not (trains and self._far(before)):
-            time.sleep(0.2)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
+        limit = time.monotonic() + self.seconds * busy() * (1 if trains else LONGEST)
         try:
-            code = process.wait(GRACE_SECONDS)
+            while process.poll() is None and time.monotonic() < limit and not (trains and self._far(before)):
+                time.sleep(0.2)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+            code = process.wait(GRACE_SECONDS * busy())
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
             return None, _text(printed)
+        finally:
+            _kill(process)
         return STOPPED_BY_SIGTERM if code == -signal.SIGTERM else code, _text(printed)
 
     def _far(self, before: float) -> bool:
@@ -200,14 +202,25 @@ class Page:
         assert match is not None
         printed = self.tools / "server"
         process = self._start(command, printed)
-        limit = time.monotonic() + self.seconds * LONGEST
+        self.servers.append(process)
+        limit = time.monotonic() + self.seconds * busy() * LONGEST
         while process.poll() is None and time.monotonic() < limit:
             with socket.socket() as asked:
                 if asked.connect_ex(("127.0.0.1", int(match[1]))) == 0:
-                    self.servers.append(process)
                     return 0, ""
             time.sleep(0.2)
         return process.poll(), _text(printed)
+
+
+def busy() -> float:
+    """Returns how many times as long as alone a command takes beside all else that this machine does."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _text(file: Path) -> str:
@@ -227,29 +240,33 @@ def main(arguments: list[str] | None = None) -> int:
         "--steps", type=int, default=0, help="stop a training once it has made so many (default: do not)"
     )
     options = parser.parse_args(arguments)
-    chosen = [page.resolve() for page in options.pages] or PAGES
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED_BY_SIGTERM))
     found: list[Outcome] = []
+    try:
+        for outcome in outcomes([page.resolve() for page in options.pages] or PAGES, options):
+            found.append(outcome)
+            print("  ".join(outcome.cells()), flush=True)
+            if outcome.state == FAILED:
+                last = outcome.output.splitlines()[-LAST_LINES:]
+                print("\n".join(f"    {line}" for line in last), flush=True)
+    finally:
+        print("\n| page | command | state | time |\n|---|---|---|---|")
+        for outcome in found:
+            print("|", " | ".join(cell.replace("|", "\\|") for cell in outcome.cells()), "|")
+        totals = Counter(outcome.state for outcome in found)
+        print("\n" + ", ".join(f"{totals[state]} {state}" for state in (ENDED, BEGAN, NOT_HERE, FAILED)))
+    return 1 if totals[FAILED] else 0
+
+
+def outcomes(pages: list[Path], options: argparse.Namespace) -> Iterator[Outcome]:
+    """Yields what became of each command of the pages; a page that goes on in another's folder follows it."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        for page in chosen:
+        for page in pages:
             name = str(page.relative_to(ROOT)) if page.is_relative_to(ROOT) else page.name
             first = GOES_ON.get(name, name)
             folder = Path(scratch) / first.replace("/", "-")
-            if first != name and not folder.exists():
-                found += Page(ROOT / first, folder, options.seconds, options.steps).run()
-            for outcome in Page(page, folder, options.seconds, options.steps).run():
-                print("  ".join(outcome.cells()), flush=True)
-                if outcome.state == FAILED:
-                    print(
-                        "\n".join(f"    {line}" for line in outcome.output.splitlines()[-LAST_LINES:]),
-                        flush=True,
-                    )
-                found.append(outcome)
-    print("\n| page | command | state | time |\n|---|---|---|---|")
-    for outcome in found:
-        print("|", " | ".join(cell.replace("|", "\\|") for cell in outcome.cells()), "|")
-    totals = Counter(outcome.state for outcome in found)
-    print("\n" + ", ".join(f"{totals[state]} {state}" for state in (ENDED, BEGAN, NOT_HERE, FAILED)))
-    return 1 if totals[FAILED] else 0
+            for one in [ROOT / first, page] if first != name and not folder.exists() else [page]:
+                yield from Page(one, folder, options.seconds, options.steps).run()
 
 
 if __name__ == "__main__":
