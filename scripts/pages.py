@@ -75,6 +75,7 @@ class Page:
             **{name: value for name, value in os.environ.items() if name != "ATTNJAX_RUNS"},
             "PATH": f"{self.tools / 'bin'}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # What runs once need not be fast.
         }
 
     def run(self) -> Iterator[Outcome]:
@@ -99,17 +100,18 @@ class Page:
             subprocess.run(["git", "clone", "--quiet", ROOT, self.folder], check=True)
         else:
             self.folder.mkdir()
-        programs = self.tools / "bin"
+        programs, python = self.tools / "bin", sys.executable
         if re.search(r"^pip ", text, re.MULTILINE):
             # What is installed here already is seen there: pip installs what is missing.
             subprocess.run([sys.executable, "-m", "venv", self.tools], check=True)
             (packages,) = self.tools.glob("lib/python*/site-packages")
             (packages / "here.pth").write_text(next(p for p in sys.path if p.endswith("site-packages")))
+            python = str(programs / "python")
         else:
             programs.mkdir(parents=True)
         for name, arguments in {"python": "", "attnjax": " -m attnjax"}.items():
             if not (programs / name).exists():
-                (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}"{arguments} "$@"\n')
+                (programs / name).write_text(f'#!/bin/sh\nexec "{python}"{arguments} "$@"\n')
                 (programs / name).chmod(0o755)
 
     def _outcome(self, command: str) -> Outcome:

@@ -36,7 +36,7 @@ def finetune(attnjax: Run, given: Path, *options: str, source: str | None = None
 
 def texts(given: Path) -> list[str]:
     """The data in the place of the experiment's own, which not every machine has."""
-    return ["--data.train", str(given / "mine.tsv"), "--data.tokenizer", str(given / "bert")]
+    return ["--data.train", str(given / "mine.tsv")]
 
 
 def test_a_folder_and_a_run_are_gone_on_from_and_a_changed_source_is_noticed(
