@@ -75,7 +75,6 @@ class Page:
             **{name: value for name, value in os.environ.items() if name != "ATTNJAX_RUNS"},
             "PATH": f"{self.tools / 'bin'}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # What runs once need not be fast.
         }
 
     def run(self) -> Iterator[Outcome]:

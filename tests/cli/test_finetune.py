@@ -119,7 +119,7 @@ def test_texts_are_found_by_their_cosine_and_written_as_an_array(attnjax: Run, g
         (["embed", "{bert}", "x", "--query", "y", "--out", "z.npy"], "--query comes with --out"),
         (["embed", "{bert}", "x", "--out", "z.txt"], "--out is 'z.txt': expected a name that ends in .npy"),
         (["embed", "{bert}", "--passages", "gone.md"], "--passages is 'gone.md': it cannot be read"),
-        (["run", "finetune", "--init-from", "gone"], "'gone' is no folder, and there is no run 'gone' in runs"),
+        (["run", "finetune", "--init-from", "gone"], "'gone' is no folder, and there is no run"),
         (["run", "recall", "--init-from", "{bert}", "--train.steps", "1"], "does not fit the model in"),
         (["run", "translation", "--init-from", "{bert}", "--train.steps", "1"], "does not fit the model in"),
         (["run", "finetune", "{texts}", "--train.init_from", "gone"], "gone': there is no such file"),
