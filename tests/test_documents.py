@@ -95,6 +95,14 @@ def test_what_a_command_names_is_there_for_scripts_pages_py(page: Path) -> None:
             assert set(found) <= of_reader, command
 
 
+def test_no_word_but_a_path_is_a_pattern_of_files() -> None:
+    """zsh refuses a command with a pattern that fits no file."""
+    shown = [body for page in PAGES for language, _, body in blocks(page) if language == "sh"]
+    for command in (line.partition(" #")[0] for body in shown for line in lines(body)):
+        unquoted = re.sub(r"'[^']*'|\"[^\"]*\"", "", command).split()
+        assert not [word for word in unquoted if re.search(r"[*?\[(]", word) and "/" not in word], command
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_scripts_that_a_page_names_are_there(page: Path) -> None:
     for name in re.findall(
