@@ -31,7 +31,7 @@ from page_commands import GOES_ON, PAGES, ROOT, STANDS_FOR, blocks, lines, needs
 
 sys.path.insert(0, str(ROOT))
 
-TRAINS = re.compile(r"attnjax (run|sweep|prolong|resume)\b")
+TRAINS = re.compile(r"attnjax (run|sweep|prolong|resume)\b(?!.*--dry-run)")
 SERVES = re.compile(r"attnjax serve\b.*--port (\d+)")
 OF_A_CLONE = re.compile(r"scripts/|benchmarks/|docs/|\bpip ")
 SAVED = re.compile(r"stopped and saved(?: at step (\d+))?")

@@ -51,6 +51,7 @@ def test_commands_end_begin_or_are_not_for_this_machine(tmp_path: Path) -> None:
     [
         ("python -c 'raise SystemExit(3)'", "failed (exit code 3)"),
         ("sleep 60", "failed (exit code 143)"),
+        ("attnjax sweep toy --dry-run --experiments nowhere", "failed (exit code 2)"),
         (f"attnjax run toy --experiments {TOY.parent}", "failed (no step in its time)"),
     ],
 )
