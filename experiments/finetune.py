@@ -41,7 +41,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "train.learning_rate": 1e-3,
     },
     "full": {"train.learning_rate": 5e-5},
-    "scratch": {"train.init_from": None, "train.learning_rate": 1e-3},
+    "scratch": {"train.init_from": None, "data.tokenizer": MINILM, "train.learning_rate": 1e-3},
 }
 """The changes of each way to train."""
 
@@ -54,7 +54,7 @@ class Finetune:
     model: EncoderConfig = EncoderConfig(
         dim=64, heads=4, layers=2, positions="learned", max_length=64, pooling="mean"
     )
-    data: LabelledData = LabelledData(train=FILM, tokenizer=MINILM, max_length=32)
+    data: LabelledData = LabelledData(train=FILM, max_length=32)
     train: TrainConfig = TrainConfig(
         init_from=MINILM,
         steps=530,

@@ -3,7 +3,6 @@
 import glob
 import pkgutil
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -15,10 +14,9 @@ import attnjax
 from attnjax.cli import main
 from attnjax.cli.command_line import COMMANDS, _parser
 from attnjax.pretrained import family
+from scripts.page_commands import BLOCK, PAGES, ROOT, STANDS_FOR, blocks, commands, lines, needs
+from scripts.page_files import FILES
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
-BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 SHIPPED = (
     *("captioning", "copying", "faithfulness", "mechanisms", "mosaic", "nearest", "recall", "recognition"),
     *("show_attend_tell", "translation", "translation_rnn", "turning"),
@@ -27,19 +25,13 @@ CORPORA = ("pairs.tsv", "train.de", "train.en", "test.de", "test.en")
 OF_TUTORIALS = {"sorting", "sorters", "."}
 
 
-def commands(text: str) -> list[list[str]]:
-    """Returns the arguments of each line that calls attnjax."""
-    lines = text.replace("\\\n", " ").splitlines()
-    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("attnjax ")]
-
-
 def of_page(page: Path) -> list[list[str]]:
     """Returns all commands of a page: those of its blocks, and those inside its sentences."""
     text = page.read_text(encoding="utf-8")
-    blocks = [body for language, _, body in BLOCK.findall(text) if language == "sh"]
+    shown = [body for language, _, body in blocks(page) if language == "sh"]
     inside = re.findall(r"`(attnjax [^`]+)`", BLOCK.sub("", text))
     return [
-        found for part in [*blocks, *(" ".join(part.split()) for part in inside)] for found in commands(part)
+        found for part in [*shown, *(" ".join(part.split()) for part in inside)] for found in commands(part)
     ]
 
 
@@ -89,6 +81,29 @@ def test_a_wrong_command_is_found(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_command_names_is_there_for_scripts_pages_py(page: Path) -> None:
+    """A run, and a file of the reader's."""
+    stands_for = STANDS_FOR.get(str(page.relative_to(ROOT)), {})
+    of_reader = FILES.keys() | {"docs.npy", "dog.html", "found.parquet", "1f600.png"}
+    shown = [body for language, _, body in blocks(page) if language == "sh"]
+    for command in (line.partition(" #")[0] for body in shown for line in lines(body) if not needs(line)):
+        assert set(re.findall(r"\b(?:RUN\d?|SWEEP|EXPERIMENT|DIR)\b", command)) <= stands_for.keys(), command
+        if not command.startswith(("python ", "scripts/")):
+            found = re.findall(
+                r"(?<![\w/.*-])[\w-]+\.(?:csv|tsv|json|txt|png|de|en|gz|links)(?![\w.])", command
+            )
+            assert set(found) <= of_reader, command
+
+
+def test_no_word_but_a_path_is_a_pattern_of_files() -> None:
+    """zsh refuses a command with a pattern that fits no file."""
+    shown = [body for page in PAGES for language, _, body in blocks(page) if language == "sh"]
+    for command in (line.partition(" #")[0] for body in shown for line in lines(body)):
+        unquoted = re.sub(r"'[^']*'|\"[^\"]*\"", "", command).split()
+        assert not [word for word in unquoted if re.search(r"[*?\[(]", word) and "/" not in word], command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_scripts_that_a_page_names_are_there(page: Path) -> None:
     for name in re.findall(
         r"(?:scripts|benchmarks|tests|findings)/[\w./]*\w", page.read_text(encoding="utf-8")
@@ -134,7 +149,7 @@ def test_the_commands_of_a_tutorial_run_one_after_another(
 ) -> None:
     """In an empty folder with the pages' files. Estimates (--dry-run), which take longest, are left out."""
     for page in pages:
-        for language, title, body in BLOCK.findall((ROOT / "docs/tutorials" / f"{page}.md").read_text()):
+        for language, title, body in blocks(ROOT / "docs/tutorials" / f"{page}.md"):
             if title:
                 Path(title).write_text(body)
             for arguments in commands(body) if language == "sh" else ():

@@ -34,9 +34,10 @@ def trained(name: str, options: argparse.Namespace, weights: str = "last") -> tu
       InputError: There is no such run, or it cannot predict.
     """
     from attnjax.experiment import registry
-    from attnjax.runs import store
     from attnjax.runs.predict import trained_task
+    from attnjax.runs.sources import source_folder
+    from attnjax.runs.store import Run
 
     registry.discover(options.experiments)
-    run = store.resolve(name, options.runs)
+    run = Run(source_folder(name, options.runs).resolve())
     return run.name, *trained_task(run, weights)

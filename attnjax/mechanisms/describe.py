@@ -50,7 +50,7 @@ A config names a mechanism by `model.mechanism`, on the command line, in a grid 
 ```
 attnjax run recall --model.mechanism gla
 attnjax run recall --model.mechanism "window(size=16) & entmax(alpha=1.25)"
-attnjax run recall --model.mechanism kda*3+softmax
+attnjax run recall --model.mechanism "kda*3+softmax"
 attnjax sweep recall --grid "model.mechanism=gla,window(size=8),longformer(size=8, tokens=2)"
 ```
 

@@ -106,7 +106,7 @@ def open_folder(folder: str | Path, *, dtype: Any = None) -> Opened:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder")
+        raise InputError(f"{folder} is no folder: nothing is downloaded, expected one of Hugging Face")
     raw = read_json(folder / CONFIG)
     label = str(folder / CONFIG)
     family = find(raw.get("model_type", ""), label)

@@ -54,7 +54,10 @@ def source_folder(text: str, runs: Path) -> Path:
             f"{folder} has no config.json: expected a folder of a pretrained model, or a run",
         )
         return folder
-    return store.resolve(text, runs).folder
+    try:
+        return store.resolve(text, runs).folder
+    except InputError as error:
+        raise InputError(f"{text!r} is no folder, and {error}") from None
 
 
 def is_run(folder: Path) -> bool:

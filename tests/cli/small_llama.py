@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -18,7 +19,7 @@ TEMPLATE = (
 )
 
 
-def write_small_llama(folder: Path) -> None:
+def write_small_llama(folder: Path, *, layers: int = 1, max_length: int = 64) -> None:
     """Writes config.json, weights, and a tokenizer with a chat template."""
     alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
     known = {piece: i for i, piece in enumerate(["<s>", "</s>", *alphabet])}
@@ -26,8 +27,14 @@ def write_small_llama(folder: Path) -> None:
     tokenizer.add_special_tokens(["<s>", "</s>"])
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = tokenizers.decoders.ByteLevel()
-    shape = {"norm": "rms", "activation": "swiglu", "bias": False, "max_length": 64, "embedding_scale": 1.0}
-    config = LanguageModelConfig(dim=16, heads=2, layers=1, hidden=24, **shape)
+    shape: dict[str, Any] = {
+        "norm": "rms",
+        "activation": "swiglu",
+        "bias": False,
+        "max_length": max_length,
+        "embedding_scale": 1.0,
+    }
+    config = LanguageModelConfig(dim=16, heads=2, layers=layers, hidden=24, **shape)
     model = LanguageModel(config, vocab=len(known), rngs=nnx.Rngs(0))
     state = nnx.state(model, nnx.Param)
     nnx.update(model, jax.tree.map(lambda leaf: 4.0 * leaf if leaf.ndim > 1 else leaf, state))

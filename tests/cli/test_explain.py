@@ -73,7 +73,7 @@ def test_misuse_is_one_line_and_no_page(
 
 
 def test_of_another_folder_or_run_it_says_what_it_expected(attnjax: Run, tmp_path: Path) -> None:
-    assert "there is no run 'nothing'" in attnjax("explain", "nothing", "x")[2]
+    assert "'nothing' is no folder, and there is no run 'nothing'" in attnjax("explain", "nothing", "x")[2]
     (tmp_path / "empty").mkdir()
     assert (
         "expected a folder of a pretrained model, or a run"

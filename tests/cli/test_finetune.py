@@ -36,7 +36,7 @@ def finetune(attnjax: Run, given: Path, *options: str, source: str | None = None
 
 def texts(given: Path) -> list[str]:
     """The data in the place of the experiment's own, which not every machine has."""
-    return ["--data.train", str(given / "mine.tsv"), "--data.tokenizer", str(given / "bert")]
+    return ["--data.train", str(given / "mine.tsv")]
 
 
 def test_a_folder_and_a_run_are_gone_on_from_and_a_changed_source_is_noticed(
@@ -114,12 +114,12 @@ def test_texts_are_found_by_their_cosine_and_written_as_an_array(attnjax: Run, g
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["embed", "nowhere", "x"], "there is no run 'nowhere' in runs"),
+        (["embed", "nowhere", "x"], "'nowhere' is no folder, and there is no run 'nowhere' in runs"),
         (["embed", "{bert}", "x", "--top", "0"], "--top is 0: expected 1 or more"),
         (["embed", "{bert}", "x", "--query", "y", "--out", "z.npy"], "--query comes with --out"),
         (["embed", "{bert}", "x", "--out", "z.txt"], "--out is 'z.txt': expected a name that ends in .npy"),
         (["embed", "{bert}", "--passages", "gone.md"], "--passages is 'gone.md': it cannot be read"),
-        (["run", "finetune", "--init-from", "gone"], "there is no run 'gone' in runs"),
+        (["run", "finetune", "--init-from", "gone"], "'gone' is no folder, and there is no run"),
         (["run", "recall", "--init-from", "{bert}", "--train.steps", "1"], "does not fit the model in"),
         (["run", "translation", "--init-from", "{bert}", "--train.steps", "1"], "does not fit the model in"),
         (["run", "finetune", "{texts}", "--train.init_from", "gone"], "gone': there is no such file"),

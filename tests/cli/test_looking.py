@@ -63,6 +63,16 @@ def test_the_report_of_a_run_is_one_page_with_its_curves(attnjax, monkeypatch):
     assert "--mode is for a sweep" in err
 
 
+def test_the_report_of_a_stopped_run_says_how_it_goes_on_and_has_no_empty_table(attnjax, monkeypatch):
+    monkeypatch.setenv("TOY_TERMINATED_IN_STEP", "3")
+    assert attnjax(*RUN, "--train.log_every", "2", "--train.checkpoint_every", "10")[0] == 143
+    assert attnjax("report", "toy", *WHERE)[0] == 0
+    page = (only_run() / "report" / "report.html").read_text()
+    assert f"Not finished: step {_last_step(only_run())} of 20" in page
+    assert "The same command goes on." in page
+    assert "Validations" not in page
+
+
 def test_compare_shows_what_differs_and_the_results_side_by_side(attnjax):
     attnjax(*RUN)
     attnjax(*RUN, "--line.slope", "3")

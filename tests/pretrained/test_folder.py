@@ -145,7 +145,7 @@ def test_a_key_with_no_values_may_not_be_there() -> None:
 
 
 def test_a_folder_that_is_none(tmp_path) -> None:
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is no folder: nothing is downloaded"):
         from_pretrained(tmp_path / "none")
     with pytest.raises(InputError, match=r"has no config\.json"):
         from_pretrained(tmp_path)

@@ -94,8 +94,7 @@ def _page(found: RunReport, pictures: Mapping[Path, str]) -> str:
             *([_scores(result["metrics"])] if result else []),
             *shown,
             *(_samples(result["samples"]) if result else []),
-            "<h2>Validations</h2>",
-            _validations(found.rows),
+            *_validations(found.rows),
             "<h2>Config</h2>",
             _config(record["config"], found.changes or {}),
             "<h2>How it was computed</h2>",
@@ -108,7 +107,7 @@ def _state(found: RunReport) -> str:
     step, steps = found.rows[-1]["step"], found.record["config"]["train"]["steps"]
     speed = seconds_and_speed(found.times)
     if found.result is None:
-        return f"Not finished: step {step} of {steps}, {speed}."
+        return f"Not finished: step {step} of {steps}, {speed}. The same command goes on."
     result = found.result
     count = result.get("parameters")
     parameters = f"{count:,} parameters, " if count else ""
@@ -122,13 +121,13 @@ def _scores(metrics: Mapping[str, Mapping[str, float]]) -> str:
     return table(["evaluation", *columns], rows)
 
 
-def _validations(rows: list[Row]) -> str:
+def _validations(rows: list[Row]) -> list[str]:
+    """Nothing before the first one."""
     found = [row for row in rows if row["split"] == "validation"]
     columns = list(dict.fromkeys(name for row in found for name in row if name not in ("step", "split")))
-    return table(
-        ["step", *(name.replace("_", " ") for name in columns)],
-        [[str(row["step"]), *(_number(row.get(name)) for name in columns)] for row in found],
-    )
+    heads = ["step", *(name.replace("_", " ") for name in columns)]
+    cells = [[str(row["step"]), *(_number(row.get(name)) for name in columns)] for row in found]
+    return ["<h2>Validations</h2>", table(heads, cells)] if found else []
 
 
 def _samples(samples: list[dict[str, str]]) -> list[str]:
