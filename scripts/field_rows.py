@@ -1,4 +1,4 @@
-"""The rows of the table of scripts/fields.py: an experiment, its small preset, and the numbers compared."""
+"""The rows of the table of scripts/field_table.py: experiment, small preset, and the numbers compared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -3,7 +3,7 @@
 #   scripts/fields.sh --quick                    a small preset of each, two seeds, at most 25 minutes
 #   scripts/fields.sh --quick negation driving   some of them
 #   scripts/fields.sh                            as the experiments are, three seeds: hours
-# After Ctrl-C the same command continues. scripts/fields.py says more (--help).
+# After Ctrl-C the same command continues. scripts/field_table.py says more (--help).
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$ROOT/scripts/environment.sh"
@@ -11,4 +11,4 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=$(find_python)
 ensure_environment "$ROOT/.venv" "$python" molecules,baselines
 export ATTNJAX_RUNS="${ATTNJAX_RUNS:-$ROOT/runs}"
-exec "$ROOT/.venv/bin/python" "$ROOT/scripts/fields.py" "$@"
+exec "$ROOT/.venv/bin/python" "$ROOT/scripts/field_table.py" "$@"

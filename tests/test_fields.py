@@ -1,4 +1,4 @@
-"""The table of scripts/fields.py: its rows name what there is, and it says what the runs found."""
+"""The table of scripts/field_table.py: its rows name what there is, and it says what the runs found."""
 
 import importlib.util
 import sys
@@ -18,10 +18,10 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
 def script() -> ModuleType:
-    """Returns scripts/fields.py, which imports its neighbours."""
+    """Returns scripts/field_table.py, which imports its neighbours."""
     sys.path.insert(0, str(SCRIPTS))
     try:
-        spec = importlib.util.spec_from_file_location("fields_script", SCRIPTS / "fields.py")
+        spec = importlib.util.spec_from_file_location("field_table_script", SCRIPTS / "field_table.py")
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
