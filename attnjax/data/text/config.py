@@ -66,6 +66,9 @@ class TranslationData:
     """Shapes of batches, at most: texts of like lengths share one."""
     batch_tokens: int | None = None
     """Tokens of a batch, of both sides and with their padding; None: train.batch_size pairs."""
+    packing: int | None = None
+    """Tokens of a row, on each side, in which several pairs stand one after the other and do not see each
+    other; a batch then has train.batch_size such rows. None: a row has one pair."""
     on_disk: bool = False
     """True for corpora that are larger than memory: their tokens are kept in files."""
     alignment: Path | None = None
@@ -133,7 +136,8 @@ class TranslationData:
     @property
     def by_length(self) -> bool:
         """True if batches are drawn by lengths, or by corpora."""
-        return self.on_disk or self.buckets > 1 or self.batch_tokens is not None or len(self.weights) > 0
+        given = (self.batch_tokens, self.packing)
+        return self.on_disk or self.buckets > 1 or len(self.weights) > 0 or given != (None, None)
 
     @property
     def regularised(self) -> bool:
@@ -190,6 +194,19 @@ class TranslationData:
         for tag in self.tags:
             require(tag.split() == [tag], f"data.tags has {tag!r}: expected one word")
 
+        others = {
+            "buckets": self.buckets > 1,
+            "weights": len(self.weights) > 0,
+            "bpe_dropout": self.bpe_dropout > 0,
+            "unigram_alpha": self.unigram_alpha is not None,
+            "noise": self.noise != NO_NOISE,
+        }
+        for name, given in others.items():
+            require(
+                self.packing is None or not given,
+                f"data.packing is {self.packing}: it comes with no data.{name}, which is of rows of one pair",
+            )
+
     def _check_side(self, side: str) -> None:
         source, target = getattr(self, side), getattr(self, f"{side}_target")
         require(
@@ -209,4 +226,5 @@ _LEAST = {
     "evaluation_examples": 1,
     "buckets": 1,
     "batch_tokens": 1,
+    "packing": 4,
 }

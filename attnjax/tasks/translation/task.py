@@ -19,6 +19,7 @@ from attnjax.data.text.encoder import TextEncoder
 from attnjax.data.text.example import Example
 from attnjax.data.text.kept import kept_corpus
 from attnjax.data.text.on_disk import disk_corpus
+from attnjax.data.text.packed_pairs import PackedPairs
 from attnjax.data.text.tokenizer import BOS, EOS, PAD
 from attnjax.models.config import TransformerConfig
 from attnjax.models.decoding.generate import generate
@@ -198,7 +199,7 @@ class TranslationTask(TrainedTranslation):
         return read(self.data, self.encoder)
 
     @cached_property
-    def _batches(self) -> Batches | BucketedBatches:
+    def _batches(self) -> Batches | BucketedBatches | PackedPairs:
         numbered = bool(self._loss.lambda_align)
         return training_batches(self._corpus, self.data, self._batch_size, self._chunk, numbered=numbered)
 
