@@ -44,6 +44,9 @@ class TranslationData:
     """Pairs of the final table; None: held out of `train`."""
     test_target: Path | None = None
     """The target side of `test`."""
+    tests: tuple[Path, ...] = ()
+    """Further files of test pairs, each a row of the final table by the file's name; with any, and without
+    `test`, none are held out of `train` for tests."""
     source_language: str | None = None
     """The language of the sources, as a translation memory names it: "de" finds "de-AT" too."""
     target_language: str | None = None
@@ -119,12 +122,34 @@ class TranslationData:
         require(len(set(self.locales)) == len(self.locales), "data.locales names a locale twice")
         for side in ("train", "validation", "test"):
             self._check_side(side)
+        names = [_part(path) for path in self.tests]
+        require(
+            len({*names, "train", "validation", "test"}) == len(names) + 3,
+            f"data.tests has {', '.join(names)}: expected different names, and not those of other parts",
+        )
+        require(self.train is not None or not names, "data.tests needs data.train: the dates bring their own")
         self._check_corpora()
 
         require(
             self.alignment is None or self.train is not None,
             "data.alignment needs data.train: the embedded dates know their alignment",
         )
+
+    @property
+    def given(self) -> dict[str, tuple[Path, Path | None]]:
+        """The files of the parts that are not trained on, where they are given, with their target sides."""
+        found = {}
+        for part in ("validation", "test"):
+            source: Path | None = getattr(self, part)
+            if source is not None:
+                found[part] = source, getattr(self, f"{part}_target")
+        return found | {_part(path): (path, None) for path in self.tests}
+
+    @property
+    def missing(self) -> list[str]:
+        """The parts that are held out of the training pairs."""
+        enough = {*self.given, *(["test"] if self.tests else [])}
+        return [part for part in ("validation", "test") if part not in enough]
 
     @property
     def source_noise(self) -> float:
@@ -216,6 +241,15 @@ class TranslationData:
             source is None or self.train is not None,
             f"data.{side} needs data.train: the embedded dates bring their own held-out parts",
         )
+
+
+def _part(path: Path) -> str:
+    """Returns the name of the part that a file is.
+
+    >>> _part(Path("news.2014.tsv.gz"))
+    'news.2014'
+    """
+    return path.name.removesuffix(".gz").rpartition(".")[0] or path.name
 
 
 _LEAST = {
