@@ -117,6 +117,8 @@ def fetched_by(path: Path) -> str | None:
         return f"scripts/assets.sh {path.relative_to(assets()).parts[0]}"
     if path.is_relative_to(user_cache() / "corpora" / "emoji"):
         return "python scripts/emoji.py"
+    if path.parent.parent == user_cache() / "corpora":
+        return f"python scripts/translations.py {path.parent.name}"
     if path.parent == user_cache() / "corpora":
         return f"python scripts/corpora.py {path.stem}"
     return None

@@ -53,6 +53,9 @@ Measure = Callable[[], float]
 class Setting:
     """What all cases share: the experiment's config, its data, the devices."""
 
+    first = 0
+    """The step whose batch a timed loop by hand begins with."""
+
     def __init__(self, steps: int) -> None:
         start_jax()
         registry.discover()
@@ -188,7 +191,7 @@ def pytorch(setting: Setting) -> Measure:
     criterion = torch.nn.CrossEntropyLoss(ignore_index=PAD, label_smoothing=setting.loss.label_smoothing)
 
     def run(steps: int) -> None:
-        for number in range(steps):
+        for number in range(setting.first, setting.first + steps):
             batch = {
                 name: torch.from_numpy(array).long() for name, array in setting.task.batch(number).items()
             }

@@ -86,6 +86,8 @@ def _arguments(parser: argparse.ArgumentParser, details: str, meaning: str) -> N
     parser.add_argument("--alignments", action="store_true", help=text)
     more = "another run of the same shape and tokens; together they answer as an ensemble"
     parser.add_argument("--ensemble", action="append", default=[], metavar="RUN", help=more)
+    text = "phrases that the answers have to have: a line for each input, with tabs between them"
+    parser.add_argument("--constraints", type=Path, metavar="FILE", help=text)
     group = parser.add_argument_group("search, of runs that translate (default: as the run's config has it)")
     search_arguments(group)
     _ranking_arguments(parser)
@@ -145,6 +147,8 @@ def predict(options: argparse.Namespace, notify: Notify) -> int:
     texts, source, total = _inputs(options)
     others = [store.resolve(name, options.runs) for name in options.ensemble]
     given: dict[str, Any] = {"source": source, "weights": options.weights, "on": reader_of(options)}
+    if options.constraints is not None:
+        given |= _constraints(options.constraints, total)
     answers = predictions(run, texts, search=search_changes(options), ensemble=others, **given)
     if options.parquet is not None:
         return _written(_with_progress(answers, total, notify), options.parquet, notify)
@@ -189,6 +193,19 @@ def _inputs(options: argparse.Namespace) -> tuple[Iterable[str], str | None, int
         raise InputError(f"--file is {str(file)!r}: it cannot be read ({error.strerror})") from None
     total = sum(1 for _ in _lines(file))
     return decoded_lines(_lines(file), str(file)), str(file), total
+
+
+def _constraints(file: Path, total: int | None) -> dict[str, Any]:
+    """The phrases of each input, and the name of their file."""
+    from attnjax.data.text.lines import content, decoded_lines
+
+    lines = decoded_lines(content(file).removesuffix(b"\n").split(b"\n"), str(file))
+    phrases = [[phrase.strip() for phrase in line.split("\t") if phrase.strip()] for line in lines]
+    require(
+        total in (None, len(phrases)),
+        f"--constraints is {str(file)!r}: it has {len(phrases)} lines, expected one for each input, {total}",
+    )
+    return {"constraints": phrases, "constraints_source": str(file)}
 
 
 def _lines(file: Path) -> Iterator[bytes]:

@@ -82,11 +82,13 @@ class Transformer(TargetWriter):
         source_lengths: Present,
         target: Int[Array, "B T"],
         *,
+        segments: Int[Array, "B T"] | None = None,
         dropout: Dropout | None = None,
         capture: Asked = None,
     ) -> ModelOutput[DecoderCache]:
         """Returns the logits of the token after each target token, given those up to it (teacher forcing).
 
+        Where rows hold several pairs, `source_lengths` and `segments` have the number of each token's pair.
         One capture is for both stacks: a layer or a row that only one of them has is left out of the other.
 
         Raises:
@@ -100,7 +102,8 @@ class Transformer(TargetWriter):
             encoder, decoder = self._captures(capture, self._vectors(source), target.shape[-1])
         memory, weights, hidden, _ = self.encode(source, source_lengths, dropout=dropout, capture=encoder)
         copied = None if self.copying is None else source
-        decoded = self.decode(target, memory, source_lengths, source=copied, dropout=dropout, capture=decoder)
+        more: dict[str, Any] = {"segments": segments, "dropout": dropout, "capture": decoder}
+        decoded = self.decode(target, memory, source_lengths, source=copied, **more)
         if sites is not None:
             sites.require_known()
             return decoded._replace(taps=sites.found)
@@ -132,10 +135,11 @@ class Transformer(TargetWriter):
         captured = Captured(capture, "encoder")
         tokens = isinstance(self.source_embedding, Embedding)
         inner = {"taps": within(captured.sites, "source_embedding")} if tokens else {}
+        x = self.source_embedding(source, places(source_lengths), **inner)
         x = through(
             self.encoder,
             self.encoder_norm,
-            _drop(self.source_embedding(source, places(source_lengths), **inner), dropout),
+            x if dropout is None else dropout.fold("embedding")(x),
             mask=key_mask(source_lengths),
             score=None if self.encoder_score is None else self.encoder_score(),
             dropout=dropout,
@@ -153,6 +157,7 @@ class Transformer(TargetWriter):
         *,
         source: Int[Array, "B S"] | None = None,
         whole: Present | None = None,
+        segments: Int[Array, "B T"] | None = None,
         cache: DecoderCache | None = None,
         dropout: Dropout | None = None,
         capture: Asked = None,
@@ -166,6 +171,7 @@ class Transformer(TargetWriter):
           source: its tokens, where these are copied and there is no cache.
           whole: tokens of each target, all of which a token then sees, also those after it; None: it sees
             those up to it.
+          segments: the number of each token's pair, where rows hold several; without a cache.
           cache: earlier tokens of the target, to which these are appended.
           dropout: of embeddings, weights and layers; None: there is none.
           capture: the weights of the decoder to return.
@@ -183,10 +189,13 @@ class Transformer(TargetWriter):
         shared = self.source_embedding if self.config.share_embeddings else None
         captured = Captured(capture, "decoder")
         taps = within(captured.sites, "target_embedding")
-        x = self.target_embedding(target, following(offset, target.shape[-1]), shared=shared, taps=taps)
-        x = _drop(x, dropout)
+        at = following(offset, target.shape[-1]) if segments is None else places(segments)
+        x = self.target_embedding(target, at, shared=shared, taps=taps)
+        x = x if dropout is None else dropout.fold("embedding")(x)
         score = None if self.decoder_score is None else self.decoder_score(offset)
         mask = masks.causal(offset) if whole is None else key_mask(whole)
+        mask = mask if segments is None else mask & masks.segments(segments)
+        seen = key_mask(source_lengths, segments)
         if self.copying is not None and captured.sites is not None:
             raise ValueError("taps: the attention of a model that copies is read by Capture(…)")
         looked: Array | None = None
@@ -200,7 +209,7 @@ class Transformer(TargetWriter):
                 x,
                 read,
                 mask=mask,
-                context_mask=key_mask(source_lengths),
+                context_mask=seen,
                 score=score,
                 dropout=folded(dropout, i),
                 depth=depth,
@@ -283,7 +292,3 @@ class Transformer(TargetWriter):
 def _of(asked: Request, weights: Mapping[str, Array]) -> dict[str, Array]:
     """Returns those of all weights of a layer that it was asked for."""
     return {name: asked.of_weights(w) for name, w in weights.items()} if isinstance(asked, Capture) else {}
-
-
-def _drop(x: Array, dropout: Dropout | None) -> Array:
-    return x if dropout is None else dropout.fold("embedding")(x)

@@ -31,6 +31,8 @@ def predictions(
     search: Mapping[str, Any] = MappingProxyType({}),
     ensemble: Sequence[Run] = (),
     on: Placement = ALONE,
+    constraints: Iterable[Sequence[str]] | None = None,
+    constraints_source: str = "constraints",
 ) -> "Iterator[tuple[str, Prediction | None]]":
     """Yields each text with the answer to it, in order; None for an empty text.
 
@@ -45,18 +47,28 @@ def predictions(
       search: other settings of a run that searches for its answers.
       ensemble: other runs, which answer together with this one.
       on: the mesh of the devices that answer.
+      constraints: for each text the phrases that its answer has to have; None for none.
+      constraints_source: the name of the file that these are lines of, for errors.
 
     Raises:
       InputError: the run has no answers to give, has no such checkpoint, or is being trained right now; or a
-        text stands for no input; or the run does not search, or makes no ensemble with the others.
+        text stands for no input; or the run does not search, or makes no ensemble with the others; or no
+        answer can have its phrases.
     """
     task, params = ready_task(run, weights, search, ensemble, on)
-    lines = enumerate((text.rstrip("\n") for text in texts), 1)
+    given = (text.rstrip("\n") for text in texts)
+    lines = enumerate(_with_phrases(given, constraints, constraints_source), 1)
     several = False
-    while piece := list(itertools.islice(lines, PIECE)):
+    while numbered := list(itertools.islice(lines, PIECE)):
+        piece = [(number, text) for number, (text, _) in numbered]
         inputs = [
-            _input(task, text, f"{source}:{number}: " if source else "")
-            for number, text in piece
+            constrained_input(
+                task,
+                _input(task, text, f"{source}:{number}: " if source else ""),
+                phrases,
+                f"{constraints_source}:{number}: ",
+            )
+            for number, (text, phrases) in numbered
             if text.strip()
         ]
         if several:  # The last piece is filled up to the shape that is compiled already.
@@ -66,6 +78,37 @@ def predictions(
         for _, text in piece:
             yield text, next(answers) if text.strip() else None
         several = True
+
+
+def _with_phrases(
+    texts: Iterable[str], constraints: Iterable[Sequence[str]] | None, name: str
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yields texts with their phrases. Raises InputError where there are not as many of both."""
+    if constraints is None:
+        yield from ((text, ()) for text in texts)
+        return
+    for number, (text, phrases) in enumerate(itertools.zip_longest(texts, constraints), 1):
+        if text is None or phrases is None:
+            more = "inputs" if text is None else "lines of constraints"
+            raise InputError(f"{name}: the {more} end at {number - 1}, expected as many of both")
+        if phrases and not text.strip():
+            raise InputError(f"{name}:{number}: constraints of an empty text")
+        yield text, phrases
+
+
+def constrained_input(task: Any, given: Any, phrases: Sequence[str], place: str) -> Any:
+    """Returns an input of a task, to which the answer has to have phrases.
+
+    Raises:
+      InputError: there are phrases, and the answers of the task can have none.
+    """
+    from attnjax.tasks.base import Constrains
+
+    if not phrases:
+        return given
+    if not isinstance(task, Constrains):
+        raise InputError(f"{place}{type(task).__name__} takes no constraints")
+    return task.constrained(given, phrases, place)
 
 
 def ready_task(
@@ -83,7 +126,7 @@ def ready_task(
     task, params = trained_task(run, weights, on)
     if search or ensemble:
         others = [(other.name, *trained_task(other, on=on)) for other in ensemble]
-        return _searching(run, task, params, search, others)
+        return searching_task(run, task, params, search, others)
     return task, params
 
 
@@ -112,9 +155,14 @@ def trained_task(run: Run, weights: str = "last", on: Placement = ALONE) -> "tup
     return task, params
 
 
-def _searching(
+def searching_task(
     run: Run, task: Any, params: Any, search: Mapping[str, Any], others: Sequence[tuple[str, Any, Any]]
 ) -> tuple[Any, Any]:
+    """Returns a task with other settings of its search, and parameters, also those of others.
+
+    Raises:
+      InputError: the task does not search, has other settings, or makes no ensemble with the others.
+    """
     from attnjax.tasks.base import Searches
 
     if not isinstance(task, Searches):

@@ -1,17 +1,19 @@
 """Runs from Python, as a notebook wants them: started, loaded, asked. Folders are those of `attnjax run`."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from attnjax.config import InputError
+from attnjax.config import InputError, require
 from attnjax.experiment import registry
 from attnjax.experiment.changes import with_changes
 from attnjax.experiment.words import changes_text
 from attnjax.runs.listing import changed_fields
-from attnjax.runs.predict import trained_task
+from attnjax.runs.predict import constrained_input, searching_task, trained_task
 from attnjax.runs.report import document
 from attnjax.runs.report.digits import shown
 from attnjax.runs.start import Notify
@@ -56,19 +58,38 @@ class TrainedRun:
         timed = [{**row, "seconds": times.get(row["step"], {}).get("seconds")} for row in rows]
         return polars.from_dicts(timed, infer_schema_length=None) if timed else polars.DataFrame()
 
-    def predict(self, inputs: Sequence[Any], *, weights: str = "last") -> "list[Prediction]":
+    def predict(
+        self,
+        inputs: Sequence[Any],
+        *,
+        weights: str = "last",
+        search: Mapping[str, Any] = MappingProxyType({}),
+        constraints: Sequence[Sequence[str]] | None = None,
+    ) -> "list[Prediction]":
         """Returns the model's answer to each input, in order.
 
         Args:
           inputs: texts as `attnjax predict` takes them, or what the task's `predict` takes.
           weights: the parameters after the "last" step, or those of the "best" validation; "last:5" and
             "best:5" are the mean of those of so many checkpoints.
+          search: other settings of a run that searches for its answers, as {"beams": 5}.
+          constraints: for each input the phrases that its answer has to have; None for none.
 
         Raises:
-          InputError: the run cannot predict, has no checkpoint, or an input is none.
+          InputError: the run cannot predict, has no checkpoint, or an input is none; it does not search; or
+            no answer can have its phrases.
         """
         task, params = self._trained(weights)
+        if search:
+            task, params = searching_task(self._run, copy(task), params, search, ())
         read = [task.read_input(item) if isinstance(item, str) else item for item in inputs]
+        if constraints is not None:
+            require(
+                len(constraints) == len(read),
+                f"constraints has {len(constraints)} entries: expected one for each input, {len(read)}",
+            )
+            each = enumerate(zip(read, constraints, strict=True))
+            read = [constrained_input(task, one, own, f"constraints[{i}]: ") for i, (one, own) in each]
         return list(task.predict(params, read)) if read else []
 
     def attention(self, inputs: Sequence[Any], *, weights: str = "last") -> "list[polars.DataFrame]":

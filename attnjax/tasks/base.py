@@ -177,6 +177,14 @@ class Searches(Predicts, Protocol):
 
 
 @runtime_checkable
+class Constrains(Searches, Protocol):
+    """A task whose answers can be made to have given phrases."""
+
+    def constrained(self, given: Any, phrases: Sequence[str], place: str = "") -> Any:
+        """Returns an input, the answer to which has to have phrases; errors begin with the place."""
+
+
+@runtime_checkable
 class Shortens(Predicts, Protocol):
     """A task that can answer the beginning of an input that is too long for it."""
 

@@ -279,3 +279,28 @@ def test_a_mesh_answers_as_one_device_does(runs, capsys):
     )
     assert done.stdout.splitlines() == [*translated, "0", word, "0", word, "0", "2"], done.stderr
     assert "error: mesh data=3 needs 3 devices: jax has 2 cpu device(s); data must be smaller" in done.stderr
+
+
+def test_constraints_stand_in_the_answers_and_are_named_where_they_cannot(runs, predicted, refused, tmp_path):
+    source, phrases = tmp_path / "lines.txt", tmp_path / "phrases.txt"
+    source.write_text("12\n7\n\n3\n")
+    phrases.write_text("7\n\n\n1\t3\n")
+    given = ["translation", "--src", str(source), "--beam", "2", "--constraints", str(phrases)]
+    first, second, empty, last = predicted(*given)
+    assert "7" in first
+    assert empty == ""
+    assert {"1", "3"} <= set(last)
+    assert predicted("translation", "7", "--beams", "2") == [second]
+    (name,) = (path.name for path in runs.glob("translation-*"))
+    asked = {"search": {"beams": 2}, "constraints": [["7"], [], ["1", "3"]]}
+    answers = load(runs / name).predict(["12", "7", "3"], **asked)
+    assert [one.text for one in answers] == [first, second, last]
+    with pytest.raises(InputError, match=r"constraints has 1 entries: expected one for each input, 2"):
+        load(runs / name).predict(["12", "7"], constraints=[["7"]])
+    phrases.write_text("7\n\n\n123\n")
+    assert f"{phrases}:4: the constraints side by side make 3 tokens, a translation" in refused(*given)
+    phrases.write_text("7\n\n1\n\n")
+    assert f"{phrases}:3: constraints of an empty text" in refused(*given)
+    phrases.write_text("7\n")
+    assert "it has 1 lines, expected one for each input, 4" in refused(*given)
+    assert "takes no constraints" in refused("recall", "1 7", "--constraints", str(phrases))

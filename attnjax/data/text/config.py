@@ -44,6 +44,9 @@ class TranslationData:
     """Pairs of the final table; None: held out of `train`."""
     test_target: Path | None = None
     """The target side of `test`."""
+    tests: tuple[Path, ...] = ()
+    """Further files of test pairs, each a row of the final table by the file's name; with any, and without
+    `test`, none are held out of `train` for tests."""
     source_language: str | None = None
     """The language of the sources, as a translation memory names it: "de" finds "de-AT" too."""
     target_language: str | None = None
@@ -66,6 +69,9 @@ class TranslationData:
     """Shapes of batches, at most: texts of like lengths share one."""
     batch_tokens: int | None = None
     """Tokens of a batch, of both sides and with their padding; None: train.batch_size pairs."""
+    packing: int | None = None
+    """Tokens of a row, on each side, in which several pairs stand one after the other and do not see each
+    other; a batch then has train.batch_size such rows. None: a row has one pair."""
     on_disk: bool = False
     """True for corpora that are larger than memory: their tokens are kept in files."""
     alignment: Path | None = None
@@ -116,12 +122,34 @@ class TranslationData:
         require(len(set(self.locales)) == len(self.locales), "data.locales names a locale twice")
         for side in ("train", "validation", "test"):
             self._check_side(side)
+        names = [_part(path) for path in self.tests]
+        require(
+            len({*names, "train", "validation", "test"}) == len(names) + 3,
+            f"data.tests has {', '.join(names)}: expected different names, and not those of other parts",
+        )
+        require(self.train is not None or not names, "data.tests needs data.train: the dates bring their own")
         self._check_corpora()
 
         require(
             self.alignment is None or self.train is not None,
             "data.alignment needs data.train: the embedded dates know their alignment",
         )
+
+    @property
+    def given(self) -> dict[str, tuple[Path, Path | None]]:
+        """The files of the parts that are not trained on, where they are given, with their target sides."""
+        found = {}
+        for part in ("validation", "test"):
+            source: Path | None = getattr(self, part)
+            if source is not None:
+                found[part] = source, getattr(self, f"{part}_target")
+        return found | {_part(path): (path, None) for path in self.tests}
+
+    @property
+    def missing(self) -> list[str]:
+        """The parts that are held out of the training pairs."""
+        enough = {*self.given, *(["test"] if self.tests else [])}
+        return [part for part in ("validation", "test") if part not in enough]
 
     @property
     def source_noise(self) -> float:
@@ -133,7 +161,8 @@ class TranslationData:
     @property
     def by_length(self) -> bool:
         """True if batches are drawn by lengths, or by corpora."""
-        return self.on_disk or self.buckets > 1 or self.batch_tokens is not None or len(self.weights) > 0
+        given = (self.batch_tokens, self.packing)
+        return self.on_disk or self.buckets > 1 or len(self.weights) > 0 or given != (None, None)
 
     @property
     def regularised(self) -> bool:
@@ -190,6 +219,19 @@ class TranslationData:
         for tag in self.tags:
             require(tag.split() == [tag], f"data.tags has {tag!r}: expected one word")
 
+        others = {
+            "buckets": self.buckets > 1,
+            "weights": len(self.weights) > 0,
+            "bpe_dropout": self.bpe_dropout > 0,
+            "unigram_alpha": self.unigram_alpha is not None,
+            "noise": self.noise != NO_NOISE,
+        }
+        for name, given in others.items():
+            require(
+                self.packing is None or not given,
+                f"data.packing is {self.packing}: it comes with no data.{name}, which is of rows of one pair",
+            )
+
     def _check_side(self, side: str) -> None:
         source, target = getattr(self, side), getattr(self, f"{side}_target")
         require(
@@ -201,6 +243,15 @@ class TranslationData:
         )
 
 
+def _part(path: Path) -> str:
+    """Returns the name of the part that a file is.
+
+    >>> _part(Path("news.2014.tsv.gz"))
+    'news.2014'
+    """
+    return path.name.removesuffix(".gz").rpartition(".")[0] or path.name
+
+
 _LEAST = {
     "vocab_size": 16,
     "max_source_length": 1,
@@ -209,4 +260,5 @@ _LEAST = {
     "evaluation_examples": 1,
     "buckets": 1,
     "batch_tokens": 1,
+    "packing": 4,
 }

@@ -29,7 +29,10 @@ WORTH_KEEPING = 50_000
 """Examples. Fewer are made as fast as they are read."""
 MOST = 8
 """Folders: the ones that were used last. Each takes some 50 MB."""
-LATER = ("word_dropout", "noise", "bpe_dropout", "unigram_alpha", "weights", "buckets", "batch_tokens")
+LATER = (
+    *("word_dropout", "noise", "bpe_dropout", "unigram_alpha"),
+    *("weights", "buckets", "batch_tokens", "packing"),
+)
 """Settings of what becomes of a corpus in training."""
 LIBRARIES = ("babel", "numpy", "tokenizers")
 

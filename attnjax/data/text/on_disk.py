@@ -82,13 +82,11 @@ class _Builder:
         self._parts: dict[str, list[Example]] = {}
         self._left_out: list[str] = []
         self._unusable = self._lines = 0
-        for part in ("validation", "test"):
-            source, target = getattr(data, part), getattr(data, f"{part}_target")
-            if source is not None:
-                self._parts[part], found = read_parallel_text(source, target, group=part, languages=languages)
-                self._leave_out(found)
-                self._lines += len(self._parts[part]) + len(found)
-        self._missing = [part for part in ("validation", "test") if part not in self._parts]
+        for part, (source, target) in data.given.items():
+            self._parts[part], found = read_parallel_text(source, target, group=part, languages=languages)
+            self._leave_out(found)
+            self._lines += len(self._parts[part]) + len(found)
+        self._missing = data.missing
         self._parts |= {part: [] for part in self._missing}
         self._firsts = PairFilters(data.filters)
         """Of the parts that are held out, which are small."""

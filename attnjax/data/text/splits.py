@@ -20,9 +20,9 @@ def translation_splits(
 ) -> tuple[dict[str, list[Example]], list[str]]:
     """Returns the examples by part ("train", "validation", the test parts), and the lines that are malformed.
 
-    The embedded dates have two test parts, "dates" and "pairs" (see `date_splits`); a user's corpus has one,
-    "test". Of a malformed line "file:line: why" is told, as by `read_parallel_text`. The parts that are held
-    out are those of filtered pairs.
+    The embedded dates have two test parts, "dates" and "pairs" (see `date_splits`); a user's corpus has
+    "test", or those of `data.tests` by their names. Of a malformed line "file:line: why" is told, as by
+    `read_parallel_text`. The parts that are held out are those of filtered pairs.
 
     Args:
       data: the settings.
@@ -40,13 +40,11 @@ def translation_splits(
         parts["train"].append(found) if isinstance(found, Example) else malformed.append(found)
     _require_some(parts["train"], malformed)
     languages = data.source_language, data.target_language
-    for part in ("validation", "test"):
-        source, target = getattr(data, part), getattr(data, f"{part}_target")
-        if source is not None:
-            parts[part], left = read_parallel_text(source, target, group=part, languages=languages)
-            malformed += left
-            _require_some(parts[part], left)
-    missing = [part for part in ("validation", "test") if part not in parts]
+    for part, (source, target) in data.given.items():
+        parts[part], left = read_parallel_text(source, target, group=part, languages=languages)
+        malformed += left
+        _require_some(parts[part], left)
+    missing = data.missing
     sources = {example.source for example in parts["train"]}
     if len(sources) <= len(missing):
         count, part = len(sources), missing[0]
@@ -58,7 +56,8 @@ def translation_splits(
     for part in missing:
         group = None if data.more else part
         parts[part], parts["train"] = _hold_out(parts["train"], data.holdout, group, rng)
-    return {part: parts[part] for part in ("train", "validation", "test")}, malformed
+    order = dict.fromkeys(("train", "validation", "test", *parts))
+    return {part: parts[part] for part in order if part in parts}, malformed
 
 
 def training_pairs(data: TranslationData, filters: PairFilters) -> Iterator[Example | str]:

@@ -6,13 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from attnjax.models.decoding.candidates import NEVER, banked, likeliest
 from attnjax.models.decoding.loop import Decodable, Emitted, Marks, Start, ends
 from attnjax.models.decoding.penalties import CoverageForm, LengthForm, coverage_penalty, length_penalty
+from attnjax.models.decoding.required import Progress, chosen
 from attnjax.models.decoding.rules import Bound
 from attnjax.ops.core.node import PytreeNode, static
-
-NEVER = -jnp.inf
-"""The score of a beam that does not count."""
 
 
 def beams(
@@ -94,6 +93,7 @@ class BeamState(NamedTuple):
       ended: [B, N, L], sequences that have ended, the best first.
       ended_scores: [B, N].
       bound: the rules of the beams that run; None for none.
+      progress: in the phrases that the beams have to have; None for none.
       coverage: [B·K, S], how much of each source position they have read; None where nobody asks.
       present: [B·K, S], the positions that are no padding; None likewise.
     """
@@ -105,6 +105,7 @@ class BeamState(NamedTuple):
     ended: Int[Array, "B N L"]
     ended_scores: Float[Array, "B N"]
     bound: Bound | None
+    progress: Progress | None
     coverage: Float[Array, "B*K S"] | None
     present: Bool[Array, "B*K S"] | None
 
@@ -139,6 +140,7 @@ class Beams(PytreeNode):
             width = start.inputs.shape[1]
             present = jnp.repeat(jnp.arange(width)[None] < start.lengths[:, None], beams, axis=0)
             coverage = jnp.zeros(present.shape, jnp.float32)
+        bound = None if start.bound is None else start.bound.repeated(beams)
         return BeamState(
             Emitted.none(batch * beams, start.length, start.marks),
             jnp.broadcast_to(scores, (batch, beams)),
@@ -146,7 +148,8 @@ class Beams(PytreeNode):
             cache,
             jnp.full((batch, self.kept, start.length), start.marks.pad),
             jnp.full((batch, self.kept), NEVER),
-            None if start.bound is None else start.bound.repeated(beams),
+            bound,
+            None if bound is None or bound.required is None else Progress.none(bound.required),
             coverage,
             present,
         )
@@ -157,48 +160,60 @@ class Beams(PytreeNode):
         logits, cache, coverage = self._extended(model, state)
         vocab = logits.shape[-1]
         scores = jax.nn.log_softmax(logits.astype(jnp.float32))
-        if state.bound is not None:
-            scores = state.bound.applied(scores, state.emitted.tokens, state.emitted.length, marks)
-        scores = (scores.reshape(batch, beams, vocab) + state.scores[..., None]).reshape(batch, beams * vocab)
-        # So many that even where each beam could end by any mark, enough are left that go on.
-        scores, chosen = jax.lax.top_k(scores, min(beams * (1 + max(1, len(marks.eos))), beams * vocab))
-        parent, token = chosen // vocab, (chosen % vocab).astype(jnp.int32)
+        bound, progress = state.bound, state.progress
+        if bound is not None:
+            given = state.emitted.tokens, state.emitted.length
+            scores = bound.applied(scores, *given, marks, progress=progress)
+        scores = scores.reshape(batch, beams, vocab) + state.scores[..., None]
+        if progress is None:
+            found = likeliest(scores, marks)
+        else:
+            assert bound is not None
+            assert bound.required is not None
+            found = banked(scores, marks, bound.required, progress)
         step = state.emitted.length.reshape(batch, beams)[:, 0]
         most = state.ended.shape[-1]
-        texts = _rows(state.emitted.tokens.reshape(batch, beams, most), parent)
-        texts = jnp.where(jnp.arange(most)[None, None] == step[:, None, None], token[..., None], texts)
-        done = state.emitted.done.reshape(batch, beams)[:, :1]
-        ended = ends(token, marks) | (step[:, None] + 1 >= most)
+        before = state.emitted.tokens.reshape(batch, beams, most)
 
-        counts = ended & (jnp.arange(scores.shape[1]) < beams)[None] & ~done
-        ranks = scores / self._penalty(step[:, None] + 1)
+        def texts(places: Array) -> Array:
+            own, token = _rows(before, _rows(found.parent, places)), _rows(found.token, places)
+            return jnp.where(jnp.arange(most)[None, None] == step[:, None, None], token[..., None], own)
+
+        done = state.emitted.done.reshape(batch, beams)[:, :1]
+        ended = ends(found.token, marks) | (step[:, None] + 1 >= most)
+        ranks = found.scores / self._penalty(step[:, None] + 1)
         if coverage is not None:
             assert state.present is not None
             assert self.coverage is not None
             lacking = coverage_penalty(coverage, state.present, self.coverage).reshape(batch, beams)
-            ranks = ranks - self.beta * _rows(lacking, parent)
-        finished = jnp.where(counts, ranks, NEVER)
-        finished = jnp.concatenate([state.ended_scores, finished], axis=1)
+            ranks = ranks - self.beta * _rows(lacking, found.parent)
+        ranks, best = jax.lax.top_k(jnp.where(ended & found.high & ~done, ranks, NEVER), beams)
+        finished = jnp.concatenate([state.ended_scores, ranks], axis=1)
+        candidates = jnp.concatenate([state.ended, texts(best)], axis=1)
         ended_scores, best = jax.lax.top_k(finished, self.kept)
-        ended_texts = _rows(jnp.concatenate([state.ended, texts], axis=1), best)
+        ended_texts = _rows(candidates, best)
 
-        running, best = jax.lax.top_k(jnp.where(ended, NEVER, scores), beams)
-        parent, token = _rows(parent, best), _rows(token, best)
-        rows = (jnp.arange(batch)[:, None] * beams + parent).reshape(-1)
+        _, best = jax.lax.top_k(jnp.where(ended, NEVER, found.preference), beams)
+        running = _rows(jnp.where(ended, NEVER, found.scores), best)
+        rows = (jnp.arange(batch)[:, None] * beams + _rows(found.parent, best)).reshape(-1)
+        token = _rows(found.token, best).reshape(-1)
         # A row that is done stays as it is; its beams go on, and nobody looks at them.
         emitted = Emitted(
-            _rows(texts, best).reshape(-1, most),
+            texts(best).reshape(-1, most),
             state.emitted.length + (~state.emitted.done).astype(jnp.int32),
             jnp.repeat(done[:, 0] | self._over(running, ended_scores, step + 1, most), beams),
         )
-        cache, coverage = jax.tree.map(lambda x: x[rows], (cache, coverage))
+        if progress is not None and bound is not None and bound.required is not None:
+            progress = chosen(progress, rows).after(bound.required, token)
+        cache, coverage = chosen((cache, coverage), rows)
         return state._replace(
             emitted=emitted,
             scores=running,
-            last=token.reshape(-1),
+            last=token,
             cache=cache,
             ended=ended_texts,
             ended_scores=ended_scores,
+            progress=progress,
             coverage=coverage,
         )
 
@@ -230,9 +245,10 @@ class Beams(PytreeNode):
             # A beam only loses probability, and coverage costs something or nothing. By its length the
             # penalty grows or falls, so that it is greatest at the one end or the other.
             penalty = jnp.maximum(self._penalty(step + 1), self._penalty(most))
-        hope = running[:, 0] / penalty
+        best = running.max(axis=1)
+        hope = best / penalty
         over = full & ((hope <= ended[:, -1]) | (self.early is True))
-        return over | (step >= most) | (running[:, 0] == NEVER)
+        return over | (step >= most) | (best == NEVER)
 
 
 def _rows(x: Array, index: Int[Array, "B J"]) -> Array:

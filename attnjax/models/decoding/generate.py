@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from attnjax.models.decoding.alignment import forced
 from attnjax.models.decoding.beams import Beams, Ranked
 from attnjax.models.decoding.loop import Decodable, Marks, Strategy, begin, ends, proceed
+from attnjax.models.decoding.required import Required
 from attnjax.models.decoding.rules import Bound, Rules, bounded
 from attnjax.models.decoding.rules import rules as no_rules
 from attnjax.models.decoding.sampling import greedy
@@ -54,6 +55,7 @@ def generate(
     capture: Capture | None = None,
     rules: Rules | None = None,
     prefix: Int[Array, "B P"] | None = None,
+    required: Required | None = None,
 ) -> Decoded:
     """Emits tokens until every row has ended, in one compiled loop.
 
@@ -80,11 +82,13 @@ def generate(
         token t.
       rules: of what may be emitted, for a strategy that keeps them, as greedy, sampling and beams do.
       prefix: tokens that a row begins with, -1 where any may stand; for such a strategy.
+      required: phrases that rows have to have, for beams; a row for which the search finds no such sequence
+        has the score -inf, and its tokens mean nothing.
 
     Raises:
       ValueError: max_length is not positive, or more than there are learned positions; the capture is out of
         range, or the model has no encoder; there is no bos or key where one is needed; shapes do not fit;
-        the strategy keeps no rules.
+        the strategy keeps no rules, or no phrases.
 
     Example:
       >>> from attnjax.models import LanguageModel, LanguageModelConfig, sampling
@@ -97,7 +101,8 @@ def generate(
       >>> generate(model, prompts, lengths, strategy=drawn, **options).tokens.shape
       (2, 3)
     """
-    run = _Run(model, inputs, lengths, strategy, bos, eos, pad, max_length, padding, key, rules, prefix)
+    given = strategy, bos, eos, pad, max_length, padding, key, rules, prefix, required
+    run = _Run(model, inputs, lengths, *given)
     if capture is not None and not hasattr(model, "attend"):
         raise ValueError(f"capture {capture}: expected None, {type(model).__name__} has no encoder")
     tokens, scores, ranked = run.whole() if tile is None else run.by_tiles(*tile)
@@ -178,6 +183,7 @@ class _Run:
         key: Array | None,
         rules: Rules | None = None,
         prefix: Array | None = None,
+        required: Required | None = None,
     ) -> None:
         self.strategy: Strategy = greedy() if strategy is None else strategy
         if max_length < 1:
@@ -200,6 +206,10 @@ class _Run:
             raise ValueError(f"rules {rules!r}: {self.strategy!r} keeps none")
         if prefix is not None and (prefix.ndim != 2 or len(prefix) != len(inputs)):
             raise ValueError(f"prefix {list(prefix.shape)}: expected ({len(inputs)}, P)")
+        if required is not None and not isinstance(self.strategy, Beams):
+            raise ValueError(f"required: {self.strategy!r} keeps no phrases, expected beams(…)")
+        if required is not None and len(required.tokens) != len(inputs):
+            raise ValueError(f"required: it has {len(required.tokens)} rows, expected {len(inputs)}")
         if padding == "left":
             inputs = shifted(inputs[..., None], inputs.shape[1] - lengths)[..., 0]
         self.inputs, self.lengths, self.length = inputs, lengths, max_length
@@ -209,8 +219,9 @@ class _Run:
         self.marks = Marks(jnp.asarray(several), jnp.int32(pad))
         self.keys = _row_keys(key, inputs.shape[0]) if self.strategy.random else None
         self.bound: Bound | None = None
-        if rules is not None or prefix is not None:
-            self.bound = bounded(no_rules() if rules is None else rules, lengths, prefix, max_length)
+        if any(given is not None for given in (rules, prefix, required)):
+            kept = no_rules() if rules is None else rules
+            self.bound = bounded(kept, lengths, prefix, max_length, required)
 
     def whole(self) -> Finished:
         """Returns tokens, scores and the best sequences of all rows together."""

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from attnjax.models.decoding.loop import Marks, ends
+from attnjax.models.decoding.required import Progress, Required, begun, chosen
 from attnjax.ops.core.node import PytreeNode, static
 
 FREE = -1
@@ -83,25 +84,36 @@ class Bound(NamedTuple):
       rules: for all.
       least, most: [B], tokens of a row without its end mark.
       prefix: [B, P], tokens that a row begins with; `FREE` where any may stand.
+      required: the phrases that rows have to have; None for none.
     """
 
     rules: Rules
     least: Int[Array, " B"]
     most: Int[Array, " B"]
     prefix: Int[Array, "B P"]
+    required: Required | None = None
 
     def of(self, row: Any) -> "Bound":
         """Returns the rules for chosen rows."""
-        return Bound(self.rules, self.least[row], self.most[row], self.prefix[row])
+        return Bound(self.rules, *chosen(self[1:], row))
 
     def repeated(self, count: int) -> "Bound":
         """Returns the rules for `count` rows in the place of each."""
         return self.of(jnp.repeat(jnp.arange(len(self.least)), count))
 
     def allowed(
-        self, tokens: Int[Array, "B L"], length: Int[Array, " B"], vocab: int, marks: Marks
+        self,
+        tokens: Int[Array, "B L"],
+        length: Int[Array, " B"],
+        vocab: int,
+        marks: Marks,
+        *,
+        progress: Progress | None = None,
     ) -> Bool[Array, "B V"]:
-        """Returns the tokens that may come after the first `length` tokens of each row."""
+        """Returns the tokens that may come after the first `length` tokens of each row.
+
+        What goes on in a phrase that a row lacks is not blocked where it repeats an n-gram.
+        """
         each = jnp.arange(vocab)[None]
         ending = ends(each, marks)
         full = (length >= self.most)[:, None]
@@ -111,7 +123,8 @@ class Bound(NamedTuple):
             *before, last = sequence
             taken |= _ends_in(tokens, length, before)[:, None] & (each == last)
         if self.rules.block:
-            taken |= _repeating(tokens, length, vocab, self.rules.block, self.rules.exempt)
+            again = _repeating(tokens, length, vocab, self.rules.block, self.rules.exempt)
+            taken |= again if progress is None else again & ~self._needed(progress, vocab)
         left = ~taken & jnp.where(ending, ~early, ~full)
         left = jnp.where(left.any(axis=1, keepdims=True), left, ending)
         width = self.prefix.shape[1]
@@ -122,13 +135,33 @@ class Bound(NamedTuple):
         return jnp.where(forced == FREE, left, each == forced)
 
     def applied(
-        self, scores: Float[Array, "B V"], tokens: Int[Array, "B L"], length: Int[Array, " B"], marks: Marks
+        self,
+        scores: Float[Array, "B V"],
+        tokens: Int[Array, "B L"],
+        length: Int[Array, " B"],
+        marks: Marks,
+        *,
+        progress: Progress | None = None,
     ) -> Float[Array, "B V"]:
         """Returns the scores of the next tokens, -inf where one is ruled out."""
-        return jnp.where(self.allowed(tokens, length, scores.shape[1], marks), scores, -jnp.inf)
+        allowed = self.allowed(tokens, length, scores.shape[1], marks, progress=progress)
+        return jnp.where(allowed, scores, -jnp.inf)
+
+    def _needed(self, progress: Progress, vocab: int) -> Bool[Array, "B V"]:
+        """Returns the tokens that begin a phrase which a row lacks, or go on in one."""
+        assert self.required is not None
+        needed = begun(self.required, progress.inside) & ~progress.met
+        row, at = jnp.arange(len(needed))[:, None], jnp.where(needed, self.required.tokens, vocab)
+        return jnp.zeros((len(needed), vocab), bool).at[row, at].set(True, mode="drop")
 
 
-def bounded(given: Rules, lengths: Int[Array, " B"], prefix: Int[Array, "B P"] | None, room: int) -> Bound:
+def bounded(
+    given: Rules,
+    lengths: Int[Array, " B"],
+    prefix: Int[Array, "B P"] | None,
+    room: int,
+    required: Required | None = None,
+) -> Bound:
     """Returns the rules for rows whose inputs have these lengths and for whose tokens there is this room."""
 
     def by_ratio(ratio: Any) -> Array:
@@ -142,7 +175,7 @@ def bounded(given: Rules, lengths: Int[Array, " B"], prefix: Int[Array, "B P"] |
     if given.max_ratio is not None:
         most = jnp.minimum(most, jnp.maximum(1, by_ratio(given.max_ratio)))
     prefix = jnp.full((len(lengths), 0), FREE, jnp.int32) if prefix is None else prefix
-    return Bound(given, least.astype(jnp.int32), most, prefix.astype(jnp.int32))
+    return Bound(given, least.astype(jnp.int32), most, prefix.astype(jnp.int32), required)
 
 
 def _ends_in(tokens: Int[Array, "B L"], length: Int[Array, " B"], suffix: Sequence[Any]) -> Bool[Array, " B"]:

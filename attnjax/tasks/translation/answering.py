@@ -1,8 +1,10 @@
 """Answers of a trained translator: translations, scores of given ones, and texts to write."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from attnjax.config import require
 from attnjax.data.text.config import TranslationData
@@ -18,6 +20,13 @@ from attnjax.tasks.base import Params
 from attnjax.tasks.model_task import ModelTask
 from attnjax.tasks.translation.alignment import Translation
 from attnjax.tasks.translation.config import SearchConfig
+from attnjax.tasks.translation.constraints import (
+    ConstrainedText,
+    arrays_of,
+    constrained,
+    phrases_of,
+    room_of,
+)
 from attnjax.tasks.translation.forcing import forced, given_translation, rows_of, target_arrays
 from attnjax.tasks.translation.room import Room
 from attnjax.tasks.translation.search import ROWS, consensus, row_seeds, searching, translation, weights_of
@@ -45,9 +54,13 @@ class TrainedTranslation(ModelTask[Translator]):
         self._room.require([text])
         return text
 
-    def predict(self, params: Params, inputs: Sequence[str]) -> list[Translation]:
+    def predict(self, params: Params, inputs: Sequence[str | ConstrainedText]) -> list[Translation]:
         """Returns the translation of each text, as `translate` does."""
         return self.translate(params, inputs)
+
+    def constrained(self, given: str, phrases: Sequence[str], place: str = "") -> ConstrainedText:
+        """Returns a text whose translation has to have phrases; errors about them begin with the place."""
+        return ConstrainedText(given, tuple(phrases), place)
 
     def beginning(self, text: str) -> str:
         """Returns as much of a text as there is room for."""
@@ -92,7 +105,11 @@ class TrainedTranslation(ModelTask[Translator]):
         return self.encoder.source.encode([text])[0]
 
     def translate(
-        self, params: Params, texts: Sequence[str], *, search: SearchConfig | None = None
+        self,
+        params: Params,
+        texts: Sequence[str | ConstrainedText],
+        *,
+        search: SearchConfig | None = None,
     ) -> list[Translation]:
         """Returns the translation of each text, with the attention of each emitted token over its pieces.
 
@@ -101,11 +118,11 @@ class TrainedTranslation(ModelTask[Translator]):
 
         Args:
           params: of the model, or a list of those of several, which translate as an ensemble.
-          texts: to translate.
+          texts: to translate, some of them with phrases that their translations have to have.
           search: the settings; None: those of the task.
 
         Raises:
-          InputError: a text is longer than `data.max_source_length`.
+          InputError: a text is longer than `data.max_source_length`, or phrases cannot be had.
         """
         search = self.search if search is None else search
         if search.samples == 1:
@@ -114,20 +131,36 @@ class TrainedTranslation(ModelTask[Translator]):
         return [row[consensus([one.text for one in row])] for row in zip(*drawn, strict=True)]
 
     def _translated(
-        self, params: Params, texts: Sequence[str], search: SearchConfig, sample: int
+        self, params: Params, given: Sequence[str | ConstrainedText], search: SearchConfig, sample: int
     ) -> list[Translation]:
-        self._room.require(list(texts))
+        constraints = [constrained(one) for one in given]
+        texts = [one.text for one in constraints]
+        self._room.require(texts)
         self._require_attention(search)
         self._room.require_prefix(search.prefix)
-        search_for = searching(search, self.encoder.target, self.encoder.target_width - 1)
+        target, most = self.encoder.target, self.encoder.target_width - 1
+        rows = self.encoder.source.encode(texts)
+        phrases = phrases_of(constraints, np.array([len(row) for row in rows]), search, target, most)
+        search_for, seeds = searching(search, target, most), row_seeds(rows, search.seed, sample)
         translations: dict[int, Translation] = {}
-        seeds = row_seeds(self.encoder.source.encode(texts), search.seed, sample)
-        for places in self.encoder.by_width(texts, most=self._room.positions):
+        for places, room in self._tiles(texts, [room_of(own) for own in phrases]):
             arrays = self.encoder.sources([texts[i] for i in places], most=self._room.positions)
-            found = self.infer(search_for, params, {**arrays, "seed": seeds[places]}, rows=ROWS)
+            arrays |= {"seed": seeds[places], **arrays_of([phrases[i] for i in places], room)}
+            found = self.infer(search_for, params, arrays, rows=ROWS)
             for place, one in zip(places, rows_of(found, len(places)), strict=True):
+                require(
+                    not room or one.scores[0] > -np.inf,
+                    f"{constraints[place].place}the search found no translation with these constraints: "
+                    "other rules of it leave them no place",
+                )
                 translations[place] = translation(texts[place], one, self.encoder, search, self._weights_of)
         return [translations[place] for place in range(len(texts))]
+
+    def _tiles(self, texts: Sequence[str], rooms: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+        """Yields the places of texts that share a program, and their room for the tokens of phrases."""
+        for places in self.encoder.by_width(texts, most=self._room.positions):
+            for room in dict.fromkeys(rooms[place] for place in places):
+                yield [place for place in places if rooms[place] == room], room
 
     def joined(self, params: Params, others: Sequence[tuple[str, Any, Params]]) -> list[Params]:
         """Returns the parameters of this task's model and of other runs', which translate as an ensemble.

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from attnjax.data.text.example import Example
 from attnjax.tasks.base import Evaluation
-from attnjax.tasks.metrics.text import exact_match
+from attnjax.tasks.metrics.text import exact_match, sentence_chrf
 from attnjax.tasks.translation.alignment import Translation, draw_alignments, drawable
 
 SAMPLES = 12
 DRAWN = 6
+WRONG = 200
+"""Rows of the table of wrong answers, of each part."""
 
 Metric = Callable[[Sequence[str], Sequence[str]], float]
 
@@ -22,17 +24,24 @@ def evaluated(
     columns: Mapping[str, Metric],
     translate: Callable[[Sequence[str]], list[Translation]] | None,
     folder: Path,
+    untagged: Callable[[str], str] | None = None,
 ) -> Evaluation:
-    """Returns the scores of each part's outputs; writes alignment.png and breakdown.tsv into the folder.
+    """Returns the scores of each part's outputs; writes alignment.png and tables into the folder.
 
-    Where `translate` is None, there is no attention to draw.
+    They are breakdown.tsv, by groups, and wrong.tsv, the worst answers of each part. Where `translate` is
+    None, there is no attention to draw. Where `untagged` returns what of a source is text, it is counted how
+    often an output copies it.
     """
     metrics = {}
     for label, examples in parts.items():
         references = [example.target for example in examples]
         metrics[label] = {name: metric(outputs[label], references) for name, metric in columns.items()}
+        if untagged is not None:
+            copied = exact_match(outputs[label], [untagged(example.source) for example in examples])
+            metrics[label]["copies of the source %"] = copied
         metrics[label]["examples"] = len(examples)
     _write_breakdown(parts, outputs, folder / "breakdown.tsv")
+    _write_wrong(parts, outputs, folder / "wrong.tsv")
     samples = []
     for label, examples in parts.items():
         samples += _samples(label, examples, outputs[label], max(1, SAMPLES // len(parts)))
@@ -83,6 +92,24 @@ def _write_breakdown(
             groups[example.group][1].append(example.target)
         scores = sorted((exact_match(*texts), group, len(texts[0])) for group, texts in groups.items())
         lines += [f"{label}\t{group}\t{count}\t{score:.1f}" for score, group, count in scores]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _write_wrong(
+    parts: Mapping[str, Sequence[Example]], outputs: Mapping[str, Sequence[str]], path: Path
+) -> None:
+    """A line for each of the worst answers of a part, by their chrF, the worst first."""
+    lines = ["part\tchrF\tsource\ttranslation\treference"]
+    for label, examples in parts.items():
+        wrong = [
+            (sentence_chrf(output, example.target), i, output)
+            for i, (example, output) in enumerate(zip(examples, outputs[label], strict=True))
+            if output != example.target
+        ]
+        lines += [
+            f"{label}\t{score:.1f}\t{examples[i].source}\t{output}\t{examples[i].target}"
+            for score, i, output in sorted(wrong)[:WRONG]
+        ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

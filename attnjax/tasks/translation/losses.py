@@ -46,9 +46,14 @@ def translation_loss(
     """
     source, lengths = batch["source"], batch["source_lengths"]
     target, labels = batch["target"][:, :-1], batch["target"][:, 1:]
-    counted = labels != PAD
+    counted, more = labels != PAD, {}
+    if "target_segments" in batch:
+        segments = batch["target_segments"]
+        # After the end of one pair comes the beginning of the next.
+        counted &= segments[:, :-1] == segments[:, 1:]
+        more = {"segments": segments[:, :-1]}
     asked = Capture() if loss.lambda_align or loss.lambda_coverage else None
-    output = model(source, lengths, target, dropout=dropout, capture=asked)
+    output = model(source, lengths, target, dropout=dropout, capture=asked, **more)
     total, metrics = smoothed_cross_entropy(output.logits, labels, counted, label_smoothing)
     if loss.lambda_coverage:
         metrics["coverage_loss"] = coverage_loss(_attention(output.weights, None), mask=counted)
@@ -57,8 +62,8 @@ def translation_loss(
         if loss.full_context:
             memory = model.encode(source, lengths, dropout=dropout).memory
             whole = jnp.sum(target != PAD, axis=-1)
-            more = {"source": source, "whole": whole, "dropout": dropout, "capture": Capture()}
-            output = model.decode(target, memory, lengths, **more)
+            given = {"source": source, "whole": whole, "dropout": dropout, "capture": Capture()}
+            output = model.decode(target, memory, lengths, **given)
         weights = _attention(output.weights, loss.align_layer)
         weights = weights.mean(1) if loss.align_head is None else weights[:, loss.align_head]
         metrics["alignment_loss"] = alignment_loss(weights, batch["alignment"], counted)
@@ -133,13 +138,37 @@ def require_fits(
         "prefixes": len(data.prefixes) > 0,
         "noise.tokendrop": data.noise.tokendrop > 0,
         "bpe_dropout or data.unigram_alpha": data.regularised,
-        "buckets, data.batch_tokens, data.weights or data.on_disk": data.by_length,
+        "buckets, data.batch_tokens, data.packing, data.weights or data.on_disk": data.by_length,
     }
+    if data.packing is not None:
+        require_packs(config, data.packing)
     moved = [name for name, given in moves.items() if given]
     require(
         not loss.lambda_align or not moved,
         f"loss.lambda_align is {loss.lambda_align}: it comes with no data.{(moved or [''])[0]}, which "
         "puts tokens at other places than the alignment says",
+    )
+
+
+def require_packs(config: TransformerConfig | RecurrentConfig, width: int) -> None:
+    """Raises InputError where a model cannot keep the pairs of a row of this width apart."""
+    label = f"data.packing is {width}"
+    require(
+        isinstance(config, TransformerConfig),
+        f"{label}: a recurrent model reads a row as one text, expected a Transformer",
+    )
+    assert isinstance(config, TransformerConfig)
+    for name in ("mechanism", "cross_mechanism"):
+        for part in (part for choice in read(getattr(config, name)) for part in choice.parts):
+            apart = part.row.packs and not (name == "cross_mechanism" and part.row.kind == "layer")
+            require(
+                apart,
+                f"{label}: model.{name} is {getattr(config, name)!r}, and {part.row.name} cannot keep pairs "
+                "of one row apart",
+            )
+    require(
+        config.positions != "learned" or width <= config.max_length,
+        f"{label}: model.max_length is {config.max_length}, expected as many learned positions",
     )
 
 

@@ -17,6 +17,7 @@ from attnjax.models.config import TransformerConfig
 from attnjax.models.decoding.beams import beams
 from attnjax.models.decoding.generate import generate
 from attnjax.models.decoding.loop import Strategy
+from attnjax.models.decoding.required import Required
 from attnjax.models.decoding.rules import Rules, rules
 from attnjax.models.decoding.sampling import greedy, sampling
 from attnjax.models.decoding.scoring import force
@@ -51,14 +52,15 @@ def searching(
 ) -> Callable[[Any, Mapping[str, Array]], Found]:
     """Returns the function of a model and arrays that searches for translations, one for equal arguments.
 
-    The arrays are "source" [B, S], "source_lengths" [B] and "seed" [B], of which a row's draws depend.
+    The arrays are "source" [B, S], "source_lengths" [B] and "seed" [B], of which a row's draws depend; and,
+    where rows have constraints, "required_…" of `Required`.
 
     Args:
       search: the settings.
       tokenizer: of the target.
       max_length: of the tokens to emit, the end mark included.
     """
-    strategy, kept = _strategy(search), _rules(search, tokenizer)
+    strategy, kept = strategy_of(search), rules_of(search, tokenizer)
     prefix = _ids(tokenizer, search.prefix)
 
     def found(model: Any, arrays: Mapping[str, Array]) -> Found:
@@ -76,6 +78,7 @@ def searching(
             eos=EOS,
             pad=PAD,
             max_length=max_length,
+            required=_required(arrays),
         )
         ranked = decoded.ranked
         tokens = decoded.tokens[:, None] if ranked is None else ranked.tokens
@@ -157,7 +160,8 @@ def consensus(texts: Sequence[str]) -> int:
     return texts.index(distinct[int(np.argmax(gains))])
 
 
-def _strategy(search: SearchConfig) -> Strategy:
+def strategy_of(search: SearchConfig) -> Strategy:
+    """Returns the strategy of a search."""
     if search.temperature is not None:
         return sampling(temperature=search.temperature)
     if search.beams == 1:
@@ -176,10 +180,16 @@ def _strategy(search: SearchConfig) -> Strategy:
     )
 
 
-def _rules(search: SearchConfig, tokenizer: Tokenizer) -> Rules:
+def _required(arrays: Mapping[str, Array]) -> Required | None:
+    names = [f"required_{name}" for name in Required._fields]
+    return Required(*(arrays[name] for name in names)) if names[0] in arrays else None
+
+
+def rules_of(search: SearchConfig, tokenizer: Tokenizer) -> Rules:
+    """Returns the rules of a search."""
     banned = [[PAD], [BOS], *([[UNK]] if search.ban_unknown else [])]
-    banned += [ids for text in search.ban for ids in _forms(tokenizer, text)]
-    exempt = {token for text in search.block_except for ids in _forms(tokenizer, text) for token in ids}
+    banned += [ids for text in search.ban for ids in forms_of(tokenizer, text)]
+    exempt = {token for text in search.block_except for ids in forms_of(tokenizer, text) for token in ids}
     return rules(
         min_length=search.min_length,
         max_length=search.max_length,
@@ -191,7 +201,7 @@ def _rules(search: SearchConfig, tokenizer: Tokenizer) -> Rules:
     )
 
 
-def _forms(tokenizer: Tokenizer, text: str) -> list[list[int]]:
+def forms_of(tokenizer: Tokenizer, text: str) -> list[list[int]]:
     """Returns the tokens of a text as it stands alone and behind a space, where these differ."""
     alone, behind = tokenizer.encode([text, f" {text}"])
     space = tokenizer.encode([" "])[0]

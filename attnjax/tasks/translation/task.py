@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 from flax import nnx
@@ -19,6 +19,7 @@ from attnjax.data.text.encoder import TextEncoder
 from attnjax.data.text.example import Example
 from attnjax.data.text.kept import kept_corpus
 from attnjax.data.text.on_disk import disk_corpus
+from attnjax.data.text.packed_pairs import PackedPairs
 from attnjax.data.text.tokenizer import BOS, EOS, PAD
 from attnjax.models.config import TransformerConfig
 from attnjax.models.decoding.generate import generate
@@ -34,7 +35,6 @@ from attnjax.tasks.translation.evaluation import evaluated
 from attnjax.tasks.translation.losses import require_fits, translation_loss
 
 VALIDATION_EXAMPLES = 512
-HELD_OUT = ("validation", "test")
 NGRAM = 4
 """Words in the longest runs that BLEU counts."""
 
@@ -138,7 +138,10 @@ class TranslationTask(TrainedTranslation):
             for label, examples in parts.items()
         }
         translate = partial(self.translate, params) if self._attends else None
-        return evaluated(parts, outputs, columns=columns, translate=translate, folder=folder)
+        shown: dict[str, Any] = {"columns": columns, "translate": translate, "folder": folder}
+        if self.data.train is not None:
+            shown["untagged"] = self._untagged
+        return evaluated(parts, outputs, **shown)
 
     def references(self) -> dict[str, tuple[list[str], list[str]]]:
         """Returns the sources and targets of the parts that `evaluate` has a row for."""
@@ -156,7 +159,7 @@ class TranslationTask(TrainedTranslation):
         """Those of the corpus, and one where BLEU says nothing of its targets."""
         if self.data.train is None:
             return self._corpus.notes
-        targets = [example.target for part in HELD_OUT for example in self._splits[part]]
+        targets = [e.target for part, own in self._splits.items() if part != "train" for e in own]
         short = sum(words(target) < NGRAM for target in targets)
         if 2 * short <= len(targets):
             return self._corpus.notes
@@ -164,12 +167,17 @@ class TranslationTask(TrainedTranslation):
         reason = f"BLEU counts runs of {NGRAM} words and is 0 without any: look at chrF and exact match"
         return [*self._corpus.notes, f"{share}. {reason}"]
 
+    def _untagged(self, source: str) -> str:
+        """Returns a source without the tag in front of it."""
+        tag, _, rest = source.partition(" ")
+        return rest if tag in self.data.tags else source
+
     @property
     def _tested(self) -> dict[str, list[Example]]:
         """The parts of the final table by their names there."""
         labels = {"dates": "held-out dates", "pairs": "unseen locale×format pairs"}
         if self.data.train is not None:
-            labels = {"validation": "validation", "test": "test"}
+            labels = {part: part for part in self._splits if part != "train"}
         return {label: self._splits[part] for part, label in labels.items() if self._splits[part]}
 
     @property
@@ -198,7 +206,7 @@ class TranslationTask(TrainedTranslation):
         return read(self.data, self.encoder)
 
     @cached_property
-    def _batches(self) -> Batches | BucketedBatches:
+    def _batches(self) -> Batches | BucketedBatches | PackedPairs:
         numbered = bool(self._loss.lambda_align)
         return training_batches(self._corpus, self.data, self._batch_size, self._chunk, numbered=numbered)
 

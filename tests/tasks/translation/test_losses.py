@@ -122,6 +122,19 @@ def test_a_recurrent_task_translates_and_says_where_it_looked(mechanism: str | N
         (RNN, {"lambda_align": 0.1}, {"train": Path("pairs.tsv")}, "data.alignment is None, expected a file"),
         (RNN, {"lambda_align": 0.1}, {"buckets": 2}, "it comes with no data.buckets, data.batch_tokens"),
         (RNN, {}, {"alignment": Path("pairs.txt")}, "data.alignment needs data.train"),
+        (RNN, {}, {"packing": 64}, "data.packing is 64: a recurrent model reads a row as one text"),
+        (
+            TransformerConfig(cross_mechanism="local_p(size=2)"),
+            {},
+            {"packing": 64},
+            "local_p cannot keep pairs of one row apart",
+        ),
+        (
+            TransformerConfig(positions="learned", max_length=32),
+            {},
+            {"packing": 64},
+            "data.packing is 64: model.max_length is 32, expected as many",
+        ),
         (
             RNN,
             {"full_context": True},

@@ -11,8 +11,9 @@ from attnjax.config import InputError
 from attnjax.data.text.config import TranslationData
 from attnjax.data.text.tokenizer import UNK, Tokenizer
 from attnjax.models.config import TransformerConfig
+from attnjax.tasks.translation import constraints
 from attnjax.tasks.translation.config import SearchConfig
-from attnjax.tasks.translation.search import replaced, row_seeds
+from attnjax.tasks.translation.search import replaced, row_seeds, searching
 from attnjax.tasks.translation.task import TranslationTask
 
 BEAMS = SearchConfig(beams=3, n_best=2, length_penalty="gnmt", coverage_penalty="wu", block_ngrams=2)
@@ -135,3 +136,56 @@ def test_seeds_are_of_the_text_and_the_number_of_the_sample() -> None:
 def test_settings_out_of_range_are_named(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         SearchConfig(**fields)
+
+
+def with_phrases(task: TranslationTask) -> list[Any]:
+    """Texts whose constraints need programs with other room, and some without any."""
+    phrases = [("GA",), ("B", "FED"), (), ("CCC", "AB"), ("ABCD", "GG")]
+    return [task.constrained(text, own) for text, own in zip(texts(), phrases * 7, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("count", "programs"), [(3, 2), pytest.param(7, 3, marks=[pytest.mark.slow, pytest.mark.optimised])]
+)
+def test_constraints_are_kept_and_a_row_does_not_depend_on_its_batch(
+    task, params, monkeypatch, count, programs
+) -> None:
+    monkeypatch.setattr(constraints, "ROOM", 4)
+    given = with_phrases(task)[:count]
+    # A setting of its own, so that programs are counted from none.
+    task.search = SearchConfig(beams=3, alpha=count / 10)
+    together = task.predict(params, given)
+    for one, asked in zip(together, given, strict=True):
+        assert all(phrase in one.text for phrase in asked.phrases), (one.text, asked)
+        assert one.log_prob == pytest.approx(sum(one.piece_log_probs), rel=1e-5)
+    expected = [bits([one]) for one in together]
+    order = np.random.default_rng(2).permutation(count)
+    for size in {1, 3, count}:
+        for first in range(0, count, size):
+            places = order[first : first + size]
+            some = task.predict(params, [given[i] for i in places])
+            assert [bits([one]) for one in some] == [expected[i] for i in places], (size, first)
+    (plain,) = task.predict(params, [given[2].text])
+    assert bits([plain]) == expected[2]
+    assert task._compiled[searching(task.search, task.encoder.target, 7)]._cache_size() == programs
+
+
+@pytest.mark.parametrize(
+    ("phrases", "fields", "message"),
+    [
+        (["AB"], {"beams": 1}, "c:3: search.beams is 1: constraints need 2 or more"),
+        (["A", "ß"], {}, "c:3: the constraint 'ß' has tokens that the run does not know"),
+        (["DAB"], {"ban": ("X", "AB")}, "c:3: the constraint 'DAB' has what search.ban forbids: AB"),
+        (
+            ["ABCD", "DCBA"],
+            {},
+            "c:3: the constraints side by side make 8 tokens, .* at most 6",
+        ),
+        (["ABC"], {"max_ratio": 1.0}, "c:3: the constraints side by side make 3 tokens, a .* at most 2"),
+        (["AB"], {"prefix": "ABCDE", "max_length": 4}, "make 5 tokens, a translation has at most 4"),
+    ],
+)
+def test_constraints_that_cannot_be_are_named(task, params, phrases, fields, message) -> None:
+    task.search = SearchConfig(**{"beams": 2, **fields})
+    with pytest.raises(InputError, match=message):
+        task.predict(params, [task.constrained("ab", phrases, "c:3: ")])

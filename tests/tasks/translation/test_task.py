@@ -179,7 +179,9 @@ def test_the_alignment_is_that_of_the_last_decoder_layer(corpus):
 def test_the_evaluation_of_a_corpus_has_rows_for_validation_and_test(task, trained, tmp_path):
     evaluation = task.evaluate(trained, tmp_path)
     assert list(evaluation.metrics) == ["validation", "test"]
-    assert list(evaluation.metrics["test"]) == ["chrF", "exact match %", "BLEU", "examples"]
+    assert list(evaluation.metrics["test"]) == [
+        *("chrF", "exact match %", "BLEU", "copies of the source %", "examples")
+    ]
     assert evaluation.metrics["test"]["exact match %"] > 90
     assert evaluation.figures == [tmp_path / "alignment.png"]
     assert evaluation.figures[0].is_file()
@@ -259,3 +261,27 @@ def test_parameters_are_nested_dicts_of_arrays(task):
         leaf.size for leaf in jax.tree.leaves(nnx.state(task.build(nnx.Rngs(0)), nnx.Param))
     )
     assert jnp.issubdtype(jax.tree.leaves(params)[0].dtype, jnp.floating)
+
+
+def test_further_tests_are_rows_and_the_worst_answers_are_kept(tmp_path):
+    words = [f"{a}{b}{c}" for a in "abc" for b in "abc" for c in "abc"]
+    files = {"train": words[:20], "news": words[20:23], "talks": words[23:]}
+    for name, own in files.items():
+        tagged = "" if name == "train" else "<2x> "
+        lines = "".join(f"{tagged}{word}\t{word.upper()}\n" for word in own)
+        (tmp_path / f"{name}.tsv").write_text(lines)
+    tests = tmp_path / "news.tsv", tmp_path / "talks.tsv"
+    data = TranslationData(train=tmp_path / "train.tsv", tests=tests, tags=("<2x>",), holdout=0.1)
+    task = TranslationTask(data, MODEL, batch_size=8)
+    evaluation = task.evaluate(jax.jit(task.init)(jax.random.key(0)), tmp_path)
+    rows = evaluation.metrics
+    assert {name: row["examples"] for name, row in rows.items()} == {"validation": 2, "news": 3, "talks": 4}
+    assert len(task.batch(0)["source"]) == 8
+    header, *lines = (tmp_path / "wrong.tsv").read_text().splitlines()
+    assert header == "part\tchrF\tsource\ttranslation\treference"
+    wrong = sum(row["examples"] * (1 - row["exact match %"] / 100) for row in rows.values())
+    assert len(lines) == pytest.approx(wrong)
+    assert task._untagged("<2x> abc") == "abc"
+    for others in ((tests[0], tests[0]), (tmp_path / "train.tsv",)):
+        with pytest.raises(InputError, match=r"data\.tests has .*: expected different names"):
+            dataclasses.replace(data, tests=others)
