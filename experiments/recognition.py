@@ -6,6 +6,7 @@
     attnjax run recognition --data.path /usr/share/datasets/fashion-mnist --model.patch 7
     attnjax run recognition --data.path photos --data.side 64 --model.patch 8
     attnjax predict RUN picture.png
+    attnjax explain RUN picture.png                 # what each layer and head sees of it, as a page
     attnjax sweep recognition_encoders
 
 The digits of 8 × 8 pixels are scikit-learn's, which has to be installed for them and for the baseline. With

@@ -22,7 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "model", metavar="RUN|DIR", help="a run's id, its start or its folder, or a pretrained model's folder"
     )
-    add("texts", metavar="INPUT", nargs="*", help="a text, or token ids in quotes; the page has all inputs")
+    text = "a text, token ids in quotes, or the file of an image; the page has all inputs"
+    add("texts", metavar="INPUT", nargs="*", help=text)
     place = Path("explanation.html")
     add("--out", type=Path, metavar="FILE", default=place, help=f"the page (default: {place})")
     add("--layers", metavar="N,…", help="their numbers, as 0,3-5 (default: all)")
@@ -37,21 +38,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def explain(options: argparse.Namespace, notify: Notify) -> int:
     """Writes a page that shows what a model attends to: one file, which any browser opens offline."""
-    require(len(options.texts) > 0, "there is no INPUT: expected one text or more")
+    require(len(options.texts) > 0, "there is no INPUT: expected a text, or the file of an image")
     require(options.max_tokens >= 0, f"--max-tokens is {options.max_tokens}: expected 0 or more")
     layers, heads = (numbers(f"--{name}", getattr(options, name)) for name in ("layers", "heads"))
     _check_output(options.out)
     from attnjax.runs.devices import start_jax
 
     start_jax(1)
+    from attnjax.explain.of_image import explained_image
     from attnjax.explain.of_text import explained
     from attnjax.explain.viewer import page
+    from attnjax.models.recogniser import Recogniser
     from attnjax.nn import Capture
 
     reader, written, subtitle = _reader(options)
-    asked: dict[str, Any] = {"capture": Capture(layers, heads), "max_tokens": written, "subtitle": subtitle}
+    asked: dict[str, Any] = {"capture": Capture(layers, heads), "subtitle": subtitle}
     asked |= {"methods": _methods(options.methods), "notify": notify}
-    explanations = [explained(reader, text, **asked) for text in options.texts]
+    if isinstance(reader, Recogniser):
+        explanations = [explained_image(reader, file, **asked) for file in options.texts]
+    else:
+        explanations = [explained(reader, text, max_tokens=written, **asked) for text in options.texts]
     if asked["methods"] != () and not any(each.saliencies for each in explanations):
         notify("no attributions: the model has neither classes nor tokens to choose")
     html = page(explanations).encode()
@@ -103,13 +109,21 @@ def _reader(options: argparse.Namespace) -> tuple[Any, int, str]:
         reader, family = _of_folder(folder)
         return reader, options.max_tokens, f"{folder.absolute().name} · {family}"
     name, task, params = trained(options.model, options, options.weights)
-    from attnjax.tasks.base import NamesTokens, Writes
+    from attnjax.tasks.base import NamesTokens, Predicts, Recognises, Writes
 
     if isinstance(task, Writes):
         return task.writer(params), options.max_tokens, name
     if isinstance(task, NamesTokens):
         return task.reader(params), 0, name
-    raise InputError(f"{name} has no tokens to show: {type(task).__name__} has neither writer nor reader")
+    if isinstance(task, Recognises):
+        return task.recogniser(params), 0, name
+    other = (
+        "; `attnjax predict` with --details and --to FOLDER writes where it looked, in so far as it says so"
+    )
+    raise InputError(
+        f"{name}: {type(task).__name__} has neither tokens nor patches to show"
+        f"{other if isinstance(task, Predicts) else ''}"
+    )
 
 
 def _of_folder(folder: Path) -> tuple[Any, str]:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from attnjax.models.decoding.text import TextModel
+from attnjax.models.recogniser import Recogniser
 from attnjax.models.sentences import SentenceEncoder
 from attnjax.nn.dropout import Dropout
 
@@ -233,6 +234,14 @@ class NamesTokens(Task, Protocol):
 
     def reader(self, params: Params) -> TextModel:
         """Returns the model with the way from an input to its tokens, and to their names."""
+
+
+@runtime_checkable
+class Recognises(Task, Protocol):
+    """A task whose trained runs tell the labels of images."""
+
+    def recogniser(self, params: Params) -> Recogniser:
+        """Returns the model with the way from an image file to its input, and the names of the labels."""
 
 
 @runtime_checkable

@@ -31,6 +31,9 @@ def test_a_trained_run_captions_an_image_and_writes_what_it_looked_at(
     assert f"<h1>{out.strip()}</h1>" in page
     assert (tmp_path / "grey.caption.png").is_file()
     assert "grey.caption.png" in errors
+    assert main(["explain", "captioning", str(tmp_path / "grey.png"), *runs]) == 2
+    hint = "CaptioningTask has neither tokens nor patches to show; `attnjax predict` with --details"
+    assert hint in capsys.readouterr().err
     for arguments, message in (
         ([str(tmp_path / "text.png")], "text.png: it is no image that Pillow reads"),
         ([str(tmp_path / "grey.png"), "--to", str(tmp_path / "none")], "there is no such folder"),

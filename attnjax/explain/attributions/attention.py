@@ -62,8 +62,11 @@ def flow(question: Question) -> Attribution:
         [max_flow(maps[:, b], reader[b], token) for token in range(maps.shape[-1])]
         for b in range(maps.shape[1])
     ]
-    scores = question.mapped(jnp.asarray(rows, jnp.float32))
+    scores = _of_tokens(question, jnp.asarray(rows, jnp.float32))
     return Attribution(scores, question.present, "flow")
+
+
+_of_tokens = jax.jit(Question.mapped)
 
 
 @jax.jit

@@ -21,6 +21,7 @@ from attnjax.data.images.pictures import normalised, of_unit
 from attnjax.data.images.recognition import Parts, recognition_parts
 from attnjax.data.pipeline import Batches
 from attnjax.data.scikit_learn import svc_labels
+from attnjax.models.recogniser import Recogniser
 from attnjax.models.swin import SwinTransformer
 from attnjax.models.swin_config import SwinConfig
 from attnjax.models.vision import VisionTransformer
@@ -186,6 +187,11 @@ class RecognitionTask(ModelTask[ImageEncoder]):
             Label(self.names[int(row.argmax())], dict(zip(self.names, row.tolist(), strict=True)))
             for row in shares
         ]
+
+    def recogniser(self, params: Params) -> Recogniser:
+        """Returns the encoder with the way from an image file to its input, and the names of the labels."""
+        prepare = lambda pixels: normalised(of_unit(pixels))  # noqa: E731
+        return Recogniser(self.model(params), self.read_input, prepare, self.names)
 
     @cached_property
     def validation(self) -> Arrays:
