@@ -10,9 +10,9 @@ from jaxtyping import Array, Float
 
 from attnjax.data.text.tokenizer import BOS, UNK
 from attnjax.nn import Capture
-from attnjax.tasks.summaries.summary import WrittenWord
+from attnjax.tasks.summaries.summary import COPIED, WrittenWord
 from attnjax.tasks.translation.losses import attention_to_source
-from attnjax.tasks.translation.words import word_links, words_of
+from attnjax.tasks.translation.words import word_weights, words_of
 
 
 class Traced(NamedTuple):
@@ -66,6 +66,8 @@ def written_words(
 ) -> tuple[WrittenWord, ...]:
     """Returns the words of a summary, each as likely a copy as its pieces are in the mean.
 
+    A word that was copied names, of the equal words of the text, the one with the greatest weight.
+
     Args:
       weights: of each piece on the text.
       copied: of each piece; None: the model cannot copy.
@@ -77,14 +79,16 @@ def written_words(
       >>> written_words(weights, copied, [" a", " socket"], [" sock", "et"])
       (WrittenWord(word='socket', share=0.75, place=1, source='socket'),)
     """
-    texts = "".join(source).split(), "".join(target).split()
-    looked = {word: place for place, word in word_links(weights, source, target)}
-    members = np.array(words_of(target))
+    text, summary = "".join(source).split(), "".join(target).split()
+    looked, members = word_weights(weights, source, target), np.array(words_of(target))
     found = []
-    for number, word in enumerate(texts[1]):
+    for number, word in enumerate(summary):
         share = None if copied is None else float(copied[members == number].mean())
-        place = looked.get(number, -1)
-        found.append(WrittenWord(word, share, place, texts[0][place] if place >= 0 else ""))
+        own = looked[number]
+        if share is not None and share > COPIED and word in text:  # It was copied from one of these.
+            own = np.where(np.array(text) == word, own, -1.0)
+        place = int(own.argmax()) if text else -1
+        found.append(WrittenWord(word, share, place, text[place] if text else ""))
     return tuple(found)
 
 

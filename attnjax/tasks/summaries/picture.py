@@ -46,10 +46,10 @@ def summaries_figure(
 
 
 def _chosen(written: Sequence[Summary]) -> list[int]:
-    """Returns the places of summaries of other words, those with most copied words first."""
-    counts = {i: sum(word.copied for word in one.words) for i, one in enumerate(written)}
-    ranked = sorted(counts, key=lambda i: -counts[i])
-    return list({written[i].text: i for i in reversed(ranked)}.values())[::-1][:TEXTS]
+    """Returns places evenly from all summaries in which a word was copied; of all, where none was."""
+    copies = [i for i, one in enumerate(written) if any(word.copied for word in one.words)]
+    places = copies or list(range(len(written)))
+    return [places[i * len(places) // TEXTS] for i in range(TEXTS)] if len(places) > TEXTS else places
 
 
 def _write(axes: Axes, chosen: Sequence[tuple[Example, Summary]]) -> None:

@@ -16,7 +16,8 @@ class WrittenWord(NamedTuple):
     Attributes:
       word: as it is written.
       share: the probability that it was copied, from 0 to 1; None where the model cannot copy.
-      place: the number, from 0, of the word of the text that the model looked at most.
+      place: the number, from 0, of the word of the text that it was copied from, or that the model looked at
+        most; -1 where there is none.
       source: that word; empty where there is none.
     """
 

@@ -126,6 +126,10 @@ def test_words_are_made_of_pieces_and_name_the_word_of_the_text() -> None:
         ("name", 1, "name", True),
     ]
     assert words[1].share == pytest.approx(0.8)
+    # A word that was copied is from an equal one, even where another has a greater weight.
+    more = np.array([[0.6, 0.3, 0.1]])
+    (word,) = written_words(more, np.array([0.9]), [" a", " name", " name"], [" name"])
+    assert (word.place, word.source) == (1, "name")
     shown = Summary(" the name", [], [], weights, words=words)
     assert shown.record()["copied"] == ["name"]
     assert shown.picture().splitlines() == ["      the   looks at word 1, a", "80 %  name  copied, word 2"]
