@@ -17,7 +17,7 @@ nearest, of the summary's words that the text has, and of the commonest summary 
 text. "copied %" is the share of words that are likelier copied than not; masking the token that a word looks
 at says what the attention counts for.
 
-Expect little: two thousand texts, of one half of whose summaries' words the texts have nothing.
+Expect LEAD-1 to win: there are two thousand texts, which have less than half of the words of their summaries.
 `docs/guides/summarisation.md` has measured numbers.
 """
 

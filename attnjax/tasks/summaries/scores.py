@@ -37,7 +37,7 @@ def nearest_sentences(examples: Sequence[Example]) -> list[str]:
 
 
 def words_in_text(example: Example) -> str:
-    """Returns the words of the summary that the text has: no one who only copies words writes more of it.
+    """Returns the words of the summary that the text has, what copying just these would write.
 
     >>> words_in_text(Example(" a list of names", " the list of all names"))
     'list of names'
