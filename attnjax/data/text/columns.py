@@ -12,7 +12,7 @@ from attnjax.data.text.parallel_text import parallel_text
 
 
 class ColumnRow(NamedTuple):
-    """What a row has in the columns that were asked for, none of it empty, and its file and row."""
+    """The values of a row in the columns that were asked for, none of them empty, and its file and row."""
 
     values: tuple[str, ...]
     place: str

@@ -67,7 +67,7 @@ class SummaryData:
 
     @property
     def pairs(self) -> TranslationData:
-        """What a translator has to know of such texts."""
+        """The settings that a translator of such texts has."""
         return TranslationData(
             tokenizer=self.tokenizer,
             vocab_size=self.vocab_size,

@@ -1,4 +1,4 @@
-"""Where the words of a summary are from: the probability of a copy, and what masking the text changes."""
+"""The origin of a summary's words: the probability of a copy, and what masking the text changes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple

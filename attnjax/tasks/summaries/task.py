@@ -79,7 +79,7 @@ class SummaryTask(TranslationTask):
 
     def read_input(self, text: str) -> str:
         """Returns the words of a text. Raises InputError where there is none, or too many."""
-        require(spaced(text) != "", f"the text {text[:40]!r} has no word")
+        require(any(map(str.isalnum, text)), f"the text {text[:40]!r} has no word")
         return super().read_input(spaced(text))
 
     def beginning(self, text: str) -> str:
