@@ -38,7 +38,7 @@ def read_rows(file: Path, text: str, label: str) -> list[LabelledRow]:
         found = list(_of_folder(file))
     else:
         found = [
-            row if isinstance(row, str) else LabelledRow(*row.values, row.place)
+            row if isinstance(row, str) else LabelledRow._make((*row.values, row.place))
             for row in read_columns(file, {"text": text, "label": label})
         ]
     refuse([row for row in found if isinstance(row, str)], len(found))

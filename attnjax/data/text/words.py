@@ -42,5 +42,5 @@ def sentences(text: str) -> list[str]:
 def beginning(text: str, tokenizer: Tokenizer, most: int) -> str:
     """Returns as many of the words of a `spaced` text as have no more than `most` tokens together."""
     words = [f" {word}" for word in text.split()]
-    fitting = np.cumsum(tokenizer.rows(words).lengths) <= most if words else []
-    return "".join(words[: int(np.sum(fitting))])
+    ends = np.cumsum(tokenizer.rows(words).lengths)
+    return "".join(words[: int(np.sum(ends <= most))])
