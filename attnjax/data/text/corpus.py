@@ -96,9 +96,15 @@ def encoded_corpus(
     data: TranslationData,
     encoder: TextEncoder | None = None,
     malformed: Sequence[str] = (),
+    tokenizers: tuple[Tokenizer, Tokenizer] | None = None,
 ) -> Corpus:
-    """Returns what `read_corpus` does, of parts that are at hand and lines that were left out of them."""
-    tokenizers = (encoder.source, encoder.target) if encoder else trained_tokenizers(parts["train"], data)
+    """Returns what `read_corpus` does, of parts that are at hand and lines that were left out of them.
+
+    A new encoder has the tokenizers that are given, or else those that learn from the "train" part.
+    """
+    if encoder is not None:
+        tokenizers = encoder.source, encoder.target
+    tokenizers = tokenizers or trained_tokenizers(parts["train"], data)
     left_out = list(malformed)
     kept: dict[str, list[Example]] = {}
     rows: dict[str, tuple[Rows, Rows]] = {}

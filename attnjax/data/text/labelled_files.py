@@ -1,14 +1,12 @@
 """Files of texts with labels: TSV, CSV, Parquet, JSON lines, folders. Errors name file and row."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from attnjax.config import InputError, require
-from attnjax.data.tables.files import read_table, require_columns
-from attnjax.data.text.lines import decoded, lines_of
-from attnjax.data.text.parallel_text import parallel_text
+from attnjax.data.text.columns import read_columns
+from attnjax.data.text.lines import decoded
 
 SHOWN = 10
 """Rows that an error names."""
@@ -38,12 +36,11 @@ def read_rows(file: Path, text: str, label: str) -> list[LabelledRow]:
     """
     if file.is_dir():
         found = list(_of_folder(file))
-    elif file.suffix in (".csv", ".parquet"):
-        found = list(_of_table(file, text, label))
-    elif file.suffix in (".jsonl", ".json"):
-        found = list(_of_json_lines(file, text, label))
     else:
-        found = list(_of_tsv(file))
+        found = [
+            row if isinstance(row, str) else LabelledRow._make((*row.values, row.place))
+            for row in read_columns(file, {"text": text, "label": label})
+        ]
     refuse([row for row in found if isinstance(row, str)], len(found))
     return [row for row in found if isinstance(row, LabelledRow)]
 
@@ -59,47 +56,6 @@ def refuse(malformed: Sequence[str], count: int | None = None) -> None:
         more = f"; and {len(malformed) - SHOWN} more" if len(malformed) > SHOWN else ""
         of = "" if len(malformed) == 1 or count is None else f"{len(malformed)} of {count} rows: "
         raise InputError(of + "; ".join(malformed[:SHOWN]) + more)
-
-
-def _of_tsv(file: Path) -> Iterator[LabelledRow | str]:
-    for pair in parallel_text(file, group=""):
-        if isinstance(pair, str):
-            named = pair.replace("source<TAB>target", "text<TAB>label")
-            yield named.replace("the target text", "the label").replace("the source text", "the text")
-        else:
-            yield LabelledRow(pair.source, pair.target, pair.place)
-
-
-def _of_table(file: Path, text: str, label: str) -> Iterator[LabelledRow | str]:
-    table = read_table(file)
-    require_columns(table, (text,), "data.text_column")
-    require_columns(table, (label,), "data.label_column")
-    columns = zip(table.columns[text], table.columns[label], strict=True)
-    for row, (own, other) in enumerate(columns):
-        yield _row(own, other, table.place(row))
-
-
-def _of_json_lines(file: Path, text: str, label: str) -> Iterator[LabelledRow | str]:
-    for number, line in enumerate(lines_of(file), 1):
-        place = f"{file}:{number}"
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(decoded(line, place))
-        except InputError as error:
-            yield str(error)
-            continue
-        except json.JSONDecodeError as error:
-            yield f"{place}: no JSON ({error.msg})"
-            continue
-        lacks = text if not isinstance(record, dict) or text not in record else label
-        if not isinstance(record, dict) or lacks not in record:
-            has = ", ".join(record) if isinstance(record, dict) else type(record).__name__
-            yield f"{place}: expected an object with {text!r} and {label!r}, got {has or 'an empty one'}"
-        elif not isinstance(record[text], str) or not isinstance(record[label], str | int | float):
-            yield f"{place}: expected a text in {text!r} and a text or a number in {label!r}"
-        else:
-            yield _row(" ".join(record[text].split()), str(record[label]).strip(), place)
 
 
 def _of_folder(folder: Path) -> Iterator[LabelledRow | str]:

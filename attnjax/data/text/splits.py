@@ -1,6 +1,7 @@
 """The parts of a translation task's data: for training, for choosing the best model, and for tests."""
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def translation_splits(
     rng = np.random.default_rng([data.seed, 1])
     for part in missing:
         group = None if data.more else part
-        parts[part], parts["train"] = _hold_out(parts["train"], data.holdout, group, rng)
+        parts[part], parts["train"] = hold_out(parts["train"], data.holdout, rng, group=group)
     order = dict.fromkeys(("train", "validation", "test", *parts))
     return {part: parts[part] for part in order if part in parts}, malformed
 
@@ -104,15 +105,20 @@ def unusable(places: Sequence[str], total: int, count: int | None = None) -> str
     return f"{count} of {total} lines cannot be used: {'; '.join(places[:NAMED])}{more}"
 
 
-def _hold_out(
-    examples: Sequence[Example], share: float, group: str | None, rng: np.random.Generator
+def hold_out(
+    examples: Sequence[Example],
+    share: float,
+    rng: np.random.Generator,
+    *,
+    group: str | None = None,
+    by: Literal["source", "group"] = "source",
 ) -> tuple[list[Example], list[Example]]:
-    """Returns a share of the distinct source texts with all their lines: no held-out text is trained on.
+    """Returns a share of the distinct source texts, or groups, with all their lines, and the other lines.
 
-    They get the group, if one is given.
+    Those that are held out get the group, if one is given.
     """
-    sources = list(dict.fromkeys(example.source for example in examples))
-    count = max(1, round(share * len(sources)))
-    chosen = {sources[i] for i in rng.permutation(len(sources))[:count].tolist()}
-    held_out = [e._replace(group=group or e.group) for e in examples if e.source in chosen]
-    return held_out, [example for example in examples if example.source not in chosen]
+    units = list(dict.fromkeys(getattr(example, by) for example in examples))
+    count = max(1, round(share * len(units)))
+    chosen = {units[i] for i in rng.permutation(len(units))[:count].tolist()}
+    held_out = [e._replace(group=group or e.group) for e in examples if getattr(e, by) in chosen]
+    return held_out, [example for example in examples if getattr(example, by) not in chosen]

@@ -56,7 +56,7 @@ def translation_loss(
     output = model(source, lengths, target, dropout=dropout, capture=asked, **more)
     total, metrics = smoothed_cross_entropy(output.logits, labels, counted, label_smoothing)
     if loss.lambda_coverage:
-        metrics["coverage_loss"] = coverage_loss(_attention(output.weights, None), mask=counted)
+        metrics["coverage_loss"] = coverage_loss(attention_to_source(output.weights, None), mask=counted)
         total = total + loss.lambda_coverage * metrics["coverage_loss"]
     if loss.lambda_align:
         if loss.full_context:
@@ -64,7 +64,7 @@ def translation_loss(
             whole = jnp.sum(target != PAD, axis=-1)
             given = {"source": source, "whole": whole, "dropout": dropout, "capture": Capture()}
             output = model.decode(target, memory, lengths, **given)
-        weights = _attention(output.weights, loss.align_layer)
+        weights = attention_to_source(output.weights, loss.align_layer)
         weights = weights.mean(1) if loss.align_head is None else weights[:, loss.align_head]
         metrics["alignment_loss"] = alignment_loss(weights, batch["alignment"], counted)
         total = total + loss.lambda_align * metrics["alignment_loss"]
@@ -172,7 +172,7 @@ def require_packs(config: TransformerConfig | RecurrentConfig, width: int) -> No
     )
 
 
-def _attention(weights: Mapping[str, Array], layer: int | None) -> Float[Array, "B N T S"]:
+def attention_to_source(weights: Mapping[str, Array], layer: int | None) -> Float[Array, "B N T S"]:
     """Returns the attention to the source of one of the decoder's layers, of the last one for None."""
     found = [w for path, w in weights.items() if path.endswith("cross_attention")]
     return found[-1 if layer is None else layer]

@@ -45,12 +45,21 @@ def word_links(weights: Float[np.ndarray, "T S"], source: Sequence[str], target:
       >>> word_links(weights, ["▁ein", "▁Ha", "us"], ["▁a", "▁ho", "use"])
       [(1, 0), (1, 1)]
     """
+    summed = word_weights(weights, source, target)
+    if not summed.size:
+        return []
+    return sorted((int(place), word) for word, place in enumerate(summed.argmax(axis=1)))
+
+
+def word_weights(
+    weights: Float[np.ndarray, "T S"], source: Sequence[str], target: Sequence[str]
+) -> Float[np.ndarray, "V W"]:
+    """Returns the weight of each target word, a row, on each source word, as `word_links` has it."""
     columns, rows = _members(words_of(source)), _members(words_of(target))
     if not len(columns) or not len(rows):
-        return []
-    summed = rows @ np.asarray(weights, np.float64) @ columns.T
-    best = (summed / rows.sum(axis=1, keepdims=True)).argmax(axis=1)
-    return sorted((int(place), word) for word, place in enumerate(best))
+        return np.zeros((len(rows), len(columns)))
+    summed: Float[np.ndarray, "V W"] = rows @ np.asarray(weights, np.float64) @ columns.T
+    return summed / rows.sum(axis=1, keepdims=True)
 
 
 def pharaoh(links: Sequence[Link]) -> str:
