@@ -13,6 +13,9 @@ from torch.nn import functional
 class Convolved(nn.Module):
     """A convolution under a norm with frozen statistics."""
 
+    gain: torch.Tensor
+    bias: torch.Tensor
+
     def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)

@@ -20,6 +20,9 @@ NORM_EPS = 1e-6
 class Attention(nn.Module):
     """Softmax attention through PyTorch's own kernel, with rotated positions or without."""
 
+    cos: torch.Tensor
+    sin: torch.Tensor
+
     def __init__(self, dim: int, heads: int, dropout: float = 0.0, rope: int = 0) -> None:
         super().__init__()
         self.heads, self.rate = heads, dropout
@@ -149,6 +152,9 @@ def language_model(model: dict[str, Any], sizes: dict[str, Any], dropout: float,
 
 class Columns(nn.Module):
     """A token for each column: of a number, a class, or nothing."""
+
+    offsets: torch.Tensor
+    of_class: torch.Tensor
 
     def __init__(self, classes: list[int], dim: int) -> None:
         super().__init__()
