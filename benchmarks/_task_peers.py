@@ -50,7 +50,7 @@ class Attention(nn.Module):
 
     def _rotated(self, x: torch.Tensor) -> torch.Tensor:
         first, second = x.chunk(2, -1)
-        cos, sin = self.cos[: x.shape[-2]], self.sin[: x.shape[-2]]
+        cos, sin = self.get_buffer("cos")[: x.shape[-2]], self.get_buffer("sin")[: x.shape[-2]]
         return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
 
 
@@ -171,8 +171,8 @@ class Columns(nn.Module):
         values = values.nan_to_num()
         tokens = values[..., None] * self.kernel
         if self.table is not None:
-            codes = (values.long() + self.offsets).clamp(0, self.table.num_embeddings - 1)
-            tokens = torch.where(self.of_class[:, None], self.table(codes), tokens)
+            codes = (values.long() + self.get_buffer("offsets")).clamp(0, self.table.num_embeddings - 1)
+            tokens = torch.where(self.get_buffer("of_class")[:, None], self.table(codes), tokens)
         return torch.where(known[..., None], tokens + self.bias, self.missing)
 
 

@@ -95,7 +95,7 @@ def torch_peer(pipe: Any, threads: int, spec: Spec) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    about = json.loads(Path(spec["about"]).read_text())
+    about = json.loads(about.read_text())
     given = {name: torch.from_numpy(own) for name, own in np.load(spec["batch"]).items()}
     make = getattr(_detr_peer if spec["case"] == "detection" else _task_peers, spec["case"])
     train = about["train"]
@@ -123,13 +123,14 @@ def torch_peer(pipe: Any, threads: int, spec: Spec) -> None:
 def compared(case: str, rounds: int, steps: int) -> dict[str, dict[str, Any]]:
     """Returns the rows of both sides, with examples per second, and the speed of ours."""
     with tempfile.TemporaryDirectory() as folder:
-        spec = {"case": case, "steps": steps, "batch": f"{folder}/batch.npz", "about": f"{folder}/about.json"}
+        about = Path(folder) / "about.json"
+        spec = {"case": case, "steps": steps, "batch": f"{folder}/batch.npz", "about": str(about)}
         # Ours first: it leaves what the peer reads.
         sides = {"attnjax": Case(ours, spec), "torch": Case(torch_peer, spec)}
         table = summary(alternate({name: side.seconds for name, side in sides.items()}, rounds, 2), "torch")
         for side in sides.values():
             side.close()
-        train = json.loads(Path(spec["about"]).read_text())["train"]
+        train = json.loads(about.read_text())["train"]
     for row in table.values():
         row["examples_per_second"] = round(steps * train["batch_size"] / row["median_s"], 1)
     table["attnjax"]["speed"] = round(1 / table["attnjax"]["ratio"], 3)

@@ -70,6 +70,14 @@ FIELDS = (
         quick={"explained": 8},
     ),
     Field(
+        "first lines of docstrings",
+        "summarisation",
+        "test/ROUGE-1",
+        "max",
+        ("LEAD-1", "the nearest sentence", "the commonest"),
+        quick=short(150),
+    ),
+    Field(
         "next byte of Python's standard library",
         "language_model",
         "test/bits per byte",

@@ -1,5 +1,6 @@
 """Summaries by an encoder-decoder that may copy: docstrings and their first lines, or texts of one's own."""
 
+import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from attnjax.tasks.summaries.copies import masked_where_it_looks, traced, writte
 from attnjax.tasks.summaries.scores import commonest, lead, nearest_sentences, summary_scores, words_in_text
 from attnjax.tasks.summaries.summary import Summary
 from attnjax.tasks.translation.config import SearchConfig, TranslationLoss
+from attnjax.tasks.translation.constraints import ConstrainedText, constrained
 from attnjax.tasks.translation.forcing import target_arrays
 from attnjax.tasks.translation.search import ROWS
 from attnjax.tasks.translation.task import TranslationTask
@@ -95,16 +97,16 @@ class SummaryTask(TranslationTask):
         return list(super().score(params, list(map(spaced, inputs)), list(map(spaced, answers))))
 
     def translate(
-        self, params: Params, texts: Sequence[str], *, search: SearchConfig | None = None
+        self, params: Params, texts: Sequence[str | ConstrainedText], *, search: SearchConfig | None = None
     ) -> list[Any]:
         """Returns the summary of each text, with the words that were copied; an ensemble tells none."""
-        texts = list(map(spaced, texts))
-        written = super().translate(params, texts, search=search)
+        given = [_spaced(constrained(text)) for text in texts]
+        written = super().translate(params, given, search=search)
         if isinstance(params, list | tuple) or not self._attends:
             return [Summary.of(one, ()) for one in written]
         outputs = [again_spaced(one.text) for one in written]
-        found = self._traced(params, self._arrays(texts, outputs))
-        pieces = [self.encoder.source.pieces(text) for text in texts]
+        found = self._traced(params, self._arrays([own.text for own in given], outputs))
+        pieces = [self.encoder.source.pieces(own.text) for own in given]
         targets = [self.encoder.target.pieces(text) for text in outputs]
         summaries = []
         for one, source, target, weights, copied in zip(
@@ -201,3 +203,9 @@ def _samples(examples: Sequence[Example], written: Sequence[Summary]) -> list[di
         }
         for i in chosen
     ]
+
+
+def _spaced(given: ConstrainedText) -> ConstrainedText:
+    """Returns a text and its phrases with words apart, as the model knows them."""
+    phrases = tuple(spaced(phrase).strip() for phrase in given.phrases)
+    return dataclasses.replace(given, text=spaced(given.text), phrases=phrases)

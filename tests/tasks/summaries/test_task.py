@@ -198,6 +198,9 @@ def test_a_saved_run_summarises_without_the_texts(
     assert found[0].record()["summary"] == found[0].text
     with pytest.raises(InputError, match="has no word"):
         again.read_input(" — ")
+    required = again.constrained(inputs[0], ["Lamp"])
+    (written,) = again.translate(trained[0], [required], search=SearchConfig(beams=2, max_length=8))
+    assert "lamp" in written.text
     scored = again.score(trained[0], ["The Fig!"], ["Return it."])[0]
     assert np.isfinite(scored.log_prob)
 
