@@ -95,7 +95,7 @@ def torch_peer(pipe: Any, threads: int, spec: Spec) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    about = json.loads(about.read_text())
+    about = json.loads(Path(spec["about"]).read_text())
     given = {name: torch.from_numpy(own) for name, own in np.load(spec["batch"]).items()}
     make = getattr(_detr_peer if spec["case"] == "detection" else _task_peers, spec["case"])
     train = about["train"]
