@@ -18,6 +18,7 @@ STANDS_FOR: dict[str, dict[str, str]] = {
         "RUN": f"run translation {TINY}",
         "SWEEP": f"sweep recall --grid train.learning_rate=1e-3,3e-3 {TINY}",
     },
+    "docs/concepts/context.md": {"RUN": f"run recall {TINY}"},
     "docs/guides/captioning.md": {"RUN": f"run captioning {TINY}"},
     "docs/guides/detection.md": {"RUN": f"run detection {TINY}"},
     "docs/guides/driving.md": {"RUN": f"run driving {TINY}"},
@@ -39,6 +40,7 @@ STANDS_FOR: dict[str, dict[str, str]] = {
         "RUN2": f"run translation {TINY} --train.schedule constant --seed 1",
     },
     "docs/guides/sentiment.md": {"RUN": f"run sentiment {TINY}"},
+    "docs/guides/summarisation.md": {"RUN": f"run summarisation {TINY}"},
     "docs/guides/sweeps.md": {
         "SWEEP": f"sweep recall --grid train.learning_rate=1e-3,3e-3 {TINY}",
     },
@@ -46,7 +48,10 @@ STANDS_FOR: dict[str, dict[str, str]] = {
         name: f"run translation --data.train train.de --data.train_target train.en --seed {seed} {TINY}"
         for seed, name in enumerate(("RUN", "RUN2", "RUN3"))
     },
-    "docs/guides/viewer.md": {"runs/translation-1a2b3c4d": f"run translation {TINY}"},
+    "docs/guides/viewer.md": {
+        "runs/translation-1a2b3c4d": f"run translation {TINY}",
+        "runs/recognition-1a2b3c4d": f"run recognition {TINY}",
+    },
 }
 """For each page the names of what is the reader's: a word in their place, or what makes a tiny run of it."""
 

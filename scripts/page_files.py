@@ -172,6 +172,12 @@ def labelled(file: Path) -> None:
     tiny.labelled(file, numbers=file.name == "ratings.tsv")
 
 
+def summarised(file: Path) -> None:
+    """Texts, their titles and authors, an object in a line."""
+    found = ({"text": f"{one}, in German {other}.", "title": one, "author": one[0]} for other, one in pairs())
+    _lines(file, map(json.dumps, found))
+
+
 def packed(file: Path) -> None:
     """The lines of corpus.de."""
     file.write_bytes(gzip.compress("".join(f"{source}\n" for source, _ in pairs()[:HELD_OUT]).encode()))
@@ -195,6 +201,10 @@ FILES: dict[str, Callable[[Path], None]] = {
     "reviews.csv": reviews,
     "my_texts": texts,
     "tokenizer.json": tokenizer,
+    "lines.txt": side(0, slice(HELD_OUT)),
+    "phrases.txt": lambda file: _lines(file, [""] * HELD_OUT),
+    "texts.txt": lambda file: _lines(file, ["Returns the greatest of all given numbers, or none of them."]),
+    "mine.jsonl": summarised,
     "prompts.txt": lambda file: _lines(file, ["Once upon a time", "The end"]),
     "mine.csv": persons,
     "events.csv": events,
@@ -203,6 +213,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     "users.txt": lambda file: _lines(file, ["196", "22"]),
     "tracks.csv": tracks,
     "picture.png": picture,
+    "digit.png": picture,
     "train.json": boxes,
     "my-bert": bert,
     "my-minilm": bert,

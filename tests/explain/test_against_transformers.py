@@ -22,13 +22,11 @@ from attnjax.explain import (
     patch_paths,
     reduce_input,
 )
-from attnjax.pretrained import from_pretrained
+from tests.explain.peers import CLASS, MASK, TOKENS, pair, same, value, words
 from tests.pretrained.peers import Case, torch
 from tests.pretrained.test_encoders import BERT
 from tests.pretrained.test_seq2seq import CASES
 
-TOLERANCE, MASK, CLASS = 1e-4, 4, 1
-TOKENS = np.array([[7, 3, 19, 11, 23]])
 STEPS = 6
 MARIAN = CASES["marian"]
 
@@ -37,13 +35,6 @@ MARIAN = CASES["marian"]
 def _single_precision() -> Iterator[None]:
     with jax.enable_x64(False):
         yield
-
-
-def pair(case: Case, folder: Path) -> tuple[Any, Any]:
-    """The model of transformers, and ours of the same weights."""
-    theirs = case.theirs()
-    theirs.save_pretrained(folder)
-    return theirs, from_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
@@ -62,20 +53,6 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
 
 def asked(ours: Any, target: int = CLASS) -> Question:
     return ask(ours, jnp.asarray(TOKENS), target=Target(target))
-
-
-def same(found: Any, expected: Any) -> bool:
-    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    return bool(np.abs(found - expected).max() <= TOLERANCE * np.abs(expected).max())
-
-
-def words(theirs: Any) -> Any:
-    return theirs.get_input_embeddings().weight.detach()
-
-
-def value(theirs: Any, vectors: Any, target: int = CLASS) -> Any:
-    logits = theirs(inputs_embeds=vectors).logits
-    return logits[:, target] if logits.ndim == 2 else logits[:, -1, target]
 
 
 def gradient(theirs: Any, vectors: Any, of: Callable[[Any], Any] | None = None) -> Any:

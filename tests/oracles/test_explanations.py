@@ -13,7 +13,7 @@ from attnjax.explain import Question, Target, ask, attribute, of_masks
 from attnjax.explain.adapters import CaptumStyle
 from attnjax.explain.attributions import perturbation
 from attnjax.explain.attributions.gradients import quadrature
-from tests.explain.test_against_transformers import CLASS, MASK, TOKENS, TOLERANCE, pair, same, value, words
+from tests.explain.peers import CLASS, MASK, TOKENS, TOLERANCE, pair, same, value, words
 from tests.pretrained.peers import Case, torch
 from tests.pretrained.test_encoders import BERT
 
