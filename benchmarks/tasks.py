@@ -91,13 +91,15 @@ def sizes_of(case: str, model: Any) -> dict[str, Any]:
 def torch_peer(pipe: Any, threads: int, spec: Spec) -> None:
     """Serves as many steps of PyTorch on the same batch."""
     import _detr_peer
+    import _graph_peer
     import _task_peers
     import torch
 
     torch.set_num_threads(threads)
     about = json.loads(Path(spec["about"]).read_text())
     given = {name: torch.from_numpy(own) for name, own in np.load(spec["batch"]).items()}
-    make = getattr(_detr_peer if spec["case"] == "detection" else _task_peers, spec["case"])
+    others: dict[str, Any] = {"detection": _detr_peer, "solubility": _graph_peer}
+    make = getattr(others.get(spec["case"], _task_peers), spec["case"])
     train = about["train"]
     model, loss = make(about["model"], about["sizes"], train["dropout"], given)
     count = sum(own.numel() for own in model.parameters())

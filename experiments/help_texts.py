@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 HELP = user_cache() / "corpora" / "help_texts"
 MANY = user_cache() / "corpora" / "many_languages"
 LANGUAGES = ("cs", "de", "es", "fr", "it", "ja", "ko", "pl", "pt-br", "ru", "tr", "zh-cn", "zh-tw")
+MODEL = TransformerConfig(
+    dim=128, heads=4, encoder_layers=2, decoder_layers=2, share_embeddings=True, tie_embeddings=True
+)
+TRAIN = TrainConfig(steps=2400, log_every=50, checkpoint_every=400, warmup_steps=300, learning_rate=2e-3)
 LOSS = TranslationLoss(label_smoothing=0.1)
 
 
@@ -54,9 +58,7 @@ class HelpTexts:
 
     architecture: Literal["transformer", "rnn"] = "transformer"
     """Which of the two models it is."""
-    transformer: TransformerConfig = TransformerConfig(
-        dim=128, heads=4, encoder_layers=2, decoder_layers=2, share_embeddings=True, tie_embeddings=True
-    )
+    transformer: TransformerConfig = MODEL
     rnn: RecurrentConfig = RecurrentConfig(dim=128, cross_mechanism="general")
     data: TranslationData = TranslationData(
         train=HELP / "train.tsv",
@@ -68,9 +70,7 @@ class HelpTexts:
         buckets=6,
         batch_tokens=4096,
     )
-    train: TrainConfig = TrainConfig(
-        steps=2400, log_every=50, checkpoint_every=400, warmup_steps=300, learning_rate=2e-3
-    )
+    train: TrainConfig = TRAIN
     loss: TranslationLoss = LOSS
     search: SearchConfig = SearchConfig()
     seed: int = 0
@@ -86,9 +86,7 @@ class HelpTexts:
 class ManyLanguages:
     """Translate a compiler's messages from English to thirteen languages with one Transformer."""
 
-    model: TransformerConfig = TransformerConfig(
-        dim=128, heads=4, encoder_layers=2, decoder_layers=2, share_embeddings=True, tie_embeddings=True
-    )
+    model: TransformerConfig = MODEL
     data: TranslationData = TranslationData(
         train=MANY / f"{LANGUAGES[0]}.tsv",
         more=tuple(MANY / f"{language}.tsv" for language in LANGUAGES[1:]),
@@ -101,9 +99,7 @@ class ManyLanguages:
         buckets=6,
         batch_tokens=4096,
     )
-    train: TrainConfig = TrainConfig(
-        steps=2400, log_every=50, checkpoint_every=400, warmup_steps=300, learning_rate=2e-3
-    )
+    train: TrainConfig = TRAIN
     loss: TranslationLoss = LOSS
     search: SearchConfig = SearchConfig()
     seed: int = 0
