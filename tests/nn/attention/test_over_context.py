@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from attnjax.mechanisms import linear
+from attnjax.nn.attention.cache import KeysValues, KVCache
 from attnjax.nn.attention.over_context import over_context
 from attnjax.nn.placed import axis_of_sequences
 from attnjax.ops import comparisons
@@ -39,6 +40,22 @@ def test_sequences_that_a_mesh_splits_are_attended_over_its_devices():
         assert over_context(max, x, x, PLAIN) is max
         windows = jnp.ones((1, 2, 4, 1, 2))
         assert over_context(attention, windows, windows, PLAIN) is attention
+
+
+def test_the_slots_of_a_cache_are_laid_out_where_it_is_made_and_where_it_grows():
+    """What XLA would propagate from the query is not relied on: each cache says itself where its slots lie."""
+    one = jnp.ones((1, 1, 1, 2))
+    new = KeysValues(one, one)
+
+    def made() -> KVCache:
+        return KVCache.empty((1,), 4, kv_heads=1, head_dim=2, dtype=jnp.float32)
+
+    with jax.sharding.use_abstract_mesh(MESH):
+        cache = jax.eval_shape(made)
+        programs = [jax.make_jaxpr(made)(), jax.make_jaxpr(lambda held: held.append(new))(cache)]
+    for program in programs:
+        laid = [eqn.params["sharding"].spec for eqn in program.eqns if "sharding_constraint" in str(eqn)]
+        assert [spec[1] for spec in laid] == ["context"] * 2  # Of keys, and of values.
 
 
 def test_beside_other_axes_sequences_are_gathered_on_cpu_alone(monkeypatch):
