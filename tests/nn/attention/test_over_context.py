@@ -43,7 +43,7 @@ def test_sequences_that_a_mesh_splits_are_attended_over_its_devices():
 
 
 def test_the_slots_of_a_cache_are_laid_out_where_it_is_made_and_where_it_grows():
-    """What XLA would propagate from the query is not relied on: each cache says itself where its slots lie."""
+    """What XLA would propagate from a query is not relied on."""
     one = jnp.ones((1, 1, 1, 2))
     new = KeysValues(one, one)
 
