@@ -27,7 +27,7 @@ figure { margin: 1.6rem 0; counter-increment: figure; break-inside: avoid }
 img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 4px }
 figcaption { font: 13px/1.5 system-ui, sans-serif; opacity: .75; margin-top: .4rem }
 figcaption::before { content: "Figure " counter(figure) ". "; font-weight: 600 }
-pre { overflow-x: auto; font-size: 13px } li { overflow-wrap: anywhere }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px } li { overflow-wrap: anywhere }
 """
 SORT = """
 document.querySelectorAll('th').forEach(head => head.onclick = () => {
