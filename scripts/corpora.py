@@ -272,18 +272,22 @@ def written(name: str, pairs: Iterable[Pair]) -> tuple[Path, int]:
     return file, len(distinct)
 
 
-MADE = (coreutils, languages, territories, libreoffice, film, film_ratings)
+PAIRS = (coreutils, languages, territories, libreoffice, film, film_ratings)
+FILES = (ml_100k, support2, framingham, nafld, solubility, help_pages)
 CORPORA: dict[str, Callable[[], tuple[Path, int]]] = {
-    made.__name__: functools.partial(lambda made: written(made.__name__, made()), made) for made in MADE
-}
-CORPORA |= {"ml_100k": ml_100k, "support2": support2, "framingham": framingham, "nafld": nafld}
-CORPORA |= {"solubility": solubility, "help_pages": help_pages}
+    made.__name__: functools.partial(lambda made: written(made.__name__, made()), made) for made in PAIRS
+} | {made.__name__: made for made in FILES}
+
+
+def corpus(name: str) -> str:
+    """The name of a corpus, given it or the name of one of its files: nafld makes nafld_events."""
+    return name if name in CORPORA else name.rpartition("_")[0] or name
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", metavar="NAME", nargs="*", help=f"of {', '.join(CORPORA)} (default: all)")
-    names = parser.parse_args().names or list(CORPORA)
+    names = [corpus(name) for name in parser.parse_args().names or CORPORA]
     if unknown := set(names) - CORPORA.keys():
         parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(CORPORA)}")
     failed = False

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from babel import Locale
 from attnjax.data.text.config import TranslationData
 from attnjax.data.text.splits import translation_splits
 
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SMALL = """
     --model.dim 16 --model.encoder_layers 1 --model.decoder_layers 1
     --train.steps 4 --train.log_every 2 --train.checkpoint_every 2 --train.warmup_steps 1
@@ -30,6 +32,12 @@ def corpora() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_command_that_fetches_a_missing_file_names_a_corpus(corpora):
+    files = re.findall(r'"corpora" / "(\w+)\.\w+"', "".join(f.read_text() for f in EXPERIMENTS.glob("*.py")))
+    assert {"nafld_events", "film"} <= set(files)
+    assert {corpora.corpus(name) for name in files} <= corpora.CORPORA.keys()
 
 
 def attnjax(*arguments: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
