@@ -66,7 +66,11 @@ class Caption(Prediction):
 
     def details(self) -> dict[str, Any]:
         """Returns the words and their weights, rounded to four digits."""
-        return {"words": self.words, "maps": np.round(self.maps, 4).tolist(), "weights_of": self.weights_of}
+        return {
+            "words": self.words,
+            "maps": self.maps.astype(float).round(4).tolist(),
+            "weights_of": self.weights_of,
+        }
 
     def picture(self) -> str:
         """Returns for each word the patch that it looks at most."""

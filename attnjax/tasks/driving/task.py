@@ -152,7 +152,8 @@ class DrivingTask(ModelTask[AgentModel]):
             order = np.argsort(-logits[row, 0], kind="stable")
             chances = np.exp(logits[row, 0] - logits[row, 0].max())
             chances = (chances / chances.sum())[order]
-            futures = tuple(tuple(map(tuple, modes[row, 0, i].round(3).tolist())) for i in order)
+            ways = modes[row, 0].astype(float).round(3)
+            futures = tuple(tuple(map(tuple, ways[i].tolist())) for i in order)
             attended = () if weights is None else tuple(weights[row, : len(own)].tolist())
             answers.append(Future(self._data.seconds, tuple(chances.tolist()), futures, attended))
         return answers

@@ -70,7 +70,7 @@ class Translation(Prediction):
         return {
             "source_pieces": self.source_pieces,
             "target_pieces": self.target_pieces,
-            "alignment": np.round(self.alignment, 4).tolist(),
+            "alignment": self.alignment.astype(float).round(4).tolist(),
             "weights_of": self.weights_of,
         }
 

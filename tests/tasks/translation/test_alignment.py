@@ -25,6 +25,11 @@ def test_the_png_has_a_panel_for_each_translation(tmp_path, count):
     assert {file.suffix for file in tmp_path.iterdir()} == {".png", ".svg", ".pdf"}
 
 
+def test_weights_are_written_with_four_digits():
+    rounded = Translation("b", ["x", "y"], ["b"], np.float32([[2 / 3, 1 / 3]])).details()
+    assert rounded["alignment"] == [[0.6667, 0.3333]]
+
+
 def test_a_heat_map_has_the_source_across_and_the_translation_down(monkeypatch):
     figures = []
     monkeypatch.setattr(pictures, "save", lambda figure, path: figures.append(figure))
