@@ -5,7 +5,8 @@ The sentences of films come with labels, for `attnjax run finetune`; ml_100k is 
 The tables support2 and framingham are of persons, for `attnjax run support2` and `attnjax run framingham`;
 nafld is dated measurements and diagnoses of persons, for `attnjax run nafld`.
 The pages of help_pages have a heading each, for `attnjax run summarisation`, in JSON lines.
-The molecules of solubility are for `attnjax run solubility`, in two files: those of its test are given.
+The molecules of solubility are for `attnjax run solubility`, in two files: those of its test are given. Those
+of qm9 (104 MB to fetch) are for `attnjax run qm9`.
 
     python scripts/corpora.py                    # all of them: prints each file and its number of lines
     python scripts/corpora.py coreutils          # some of them
@@ -37,6 +38,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attn
 WORDS = range(4, 31)
 """In an English paragraph of LibreOffice's help."""
 TEN_YEARS_DAYS = 3652
+EV_OF_HARTREE = 27.211386
 LATER = {
     *("PREVCHD", "PREVAP", "PREVMI", "TIME", "DEATH", "ANGINA", "HOSPMI", "MI_FCHD", "ANYCHD", "STROKE"),
     *("CVD", "HYPERTEN", "TIMEAP", "TIMEMI", "TIMEMIFC", "TIMECHD", "TIMESTRK", "TIMECVD", "TIMEDTH"),
@@ -183,6 +185,19 @@ def solubility() -> tuple[Path, int]:
     return file, count
 
 
+def qm9() -> tuple[Path, int]:
+    """QM9, molecules of up to nine atoms and what quantum chemistry says of them, as qm9pack has it (MIT)."""
+    folder, rows = wheel("qm9pack==1.0.3") / "qm9pack" / "data", []
+    csv.field_size_limit(sys.maxsize)
+    for part in (1, 2, 3):
+        with (folder / f"qm9_part{part}.csv").open(encoding="utf-8", newline="") as opened:
+            for row in csv.DictReader(opened):
+                energies = {n.lower(): row[f"{n}_au"] for n in ("HOMO", "LUMO", "HOMO_LUMO_gap")}
+                in_ev = {name: f"{float(energy) * EV_OF_HARTREE:.4f}" for name, energy in energies.items()}
+                rows.append({"smiles": row["SMILES"], **in_ev, "dipole": row["Dipole_debye"]})
+    return table("qm9", rows)
+
+
 def nafld() -> tuple[Path, int]:
     """Dated measurements and diagnoses of adults of Olmsted County, and who died (r-cran-survival, GPL-2)."""
     from r_data import r_frame
@@ -273,7 +288,7 @@ def written(name: str, pairs: Iterable[Pair]) -> tuple[Path, int]:
 
 
 PAIRS = (coreutils, languages, territories, libreoffice, film, film_ratings)
-FILES = (ml_100k, support2, framingham, nafld, solubility, help_pages)
+FILES = (ml_100k, support2, framingham, nafld, solubility, qm9, help_pages)
 CORPORA: dict[str, Callable[[], tuple[Path, int]]] = {
     made.__name__: functools.partial(lambda made: written(made.__name__, made()), made) for made in PAIRS
 } | {made.__name__: made for made in FILES}
