@@ -22,7 +22,7 @@ from attnjax.nn.embedding import Embedding
 from attnjax.nn.frames import FrameEmbedding
 from attnjax.nn.recomputed import recomputed
 from attnjax.nn.stacked import StackedBlocks
-from attnjax.nn.taps import Asked, Request, Sites, tapped, within
+from attnjax.nn.taps import Asked, NoSite, Request, Sites, tapped, within
 from attnjax.ops import masks
 
 
@@ -197,7 +197,7 @@ class Transformer(TargetWriter):
         mask = mask if segments is None else mask & masks.segments(segments)
         seen = key_mask(source_lengths, segments)
         if self.copying is not None and captured.sites is not None:
-            raise ValueError("taps: the attention of a model that copies is read by Capture(…)")
+            raise NoSite("taps: the attention of a model that copies is read by Capture(…)")
         looked: Array | None = None
         own: list[KVCache | StateCache] = []
         x = captured.add("target_embedding", x)

@@ -15,7 +15,7 @@ from attnjax.models.recurrent_config import RecurrentConfig
 from attnjax.models.recurrent_decoder import Carry, RecurrentDecoder, linear
 from attnjax.nn import Capture, Dropout, Embedding, KeysValues, folded
 from attnjax.nn.cells import CELLS
-from attnjax.nn.taps import Asked
+from attnjax.nn.taps import Asked, NoSite
 
 ATTENTION = "decoder.cross_attention"
 """The path of the attention's weights."""
@@ -157,7 +157,7 @@ class RecurrentEncoderDecoder(nnx.Module):
           ValueError: Shapes do not fit; the capture is none of weights, or out of range.
         """
         if capture is not None and not isinstance(capture, Capture):
-            raise ValueError(f"capture {capture!r}: a recurrent network has no taps, expected Capture(…)")
+            raise NoSite(f"capture {capture!r}: a recurrent network has no taps, expected Capture(…)")
         begun = cache
         if begun is None:
             if memory is None:

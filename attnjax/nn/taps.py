@@ -13,6 +13,11 @@ from jaxtyping import Array, Bool, Float
 
 from attnjax.nn.attention.capture import Capture, Indices
 
+
+class NoSite(ValueError):
+    """A model has no sites, or none of the name that `Taps` ask for."""
+
+
 Edit = Callable[[Array], Array]
 """A function from the array of a site to the one that the model goes on with; a `Partial` holds arrays."""
 
@@ -180,12 +185,12 @@ class Sites:
         self.found[self.path + name] = x
 
     def require_known(self) -> None:
-        """Raises ValueError for a pattern that none of the sites so far has, with the nearest."""
+        """Raises NoSite for a pattern that none of the sites so far has, with the nearest."""
         for name, patterns in {"read": self.taps.read, "write": self.taps.write}.items():
             for pattern in patterns:
                 if not any(fnmatchcase(path, pattern) for path in self._offered):
                     near = difflib.get_close_matches(pattern, self._offered, 3, 0.4)
-                    raise ValueError(
+                    raise NoSite(
                         f"capture.{name} {pattern!r}: there is no such site; "
                         f"the nearest are {', '.join(near or list(self._offered)[:3])}"
                     )

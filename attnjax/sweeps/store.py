@@ -152,20 +152,22 @@ def write_result(
     parameters: int | None = None,
     validation: dict[str, float] | None = None,
     metrics: dict[str, dict[str, float]] | None = None,
+    heads: dict[str, dict[str, float]] | None = None,
     best: dict[str, float] | None = None,
 ) -> None:
     """Ends a trial. Holds nothing that differs between two sweeps of the same trials: no times, no paths.
 
     `reason`: why it failed or was pruned. `parameters`: how many there are.
-    `validation`: the values of the last validation. `metrics`: the
-    final evaluation, row → column → value. `best`: step and monitor of the best validation, if that is what
-    was evaluated; `validation` is then that one.
+    `validation`: the values of the last validation. `metrics`: the final evaluation, row → column → value.
+    `heads`: numbers on the heads of each layer. `best`: step and monitor of the best validation, if that is
+    what was evaluated; `validation` is then that one.
     """
     result: dict[str, Any] = {"status": status, "step": step, "reason": reason, "params_hash": params_hash}
     result["parameters"] = parameters
     if best is not None:
         result |= {"weights": "best", "best": best}
-    write_json(run.result_file, {**result, "validation": validation or {}, "metrics": metrics or {}})
+    result |= {"validation": validation or {}, "metrics": metrics or {}, "heads": heads or {}}
+    write_json(run.result_file, result)
 
 
 def write_failure(

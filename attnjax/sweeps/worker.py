@@ -142,6 +142,7 @@ class Worker:
         from attnjax.tasks.rehearsal import table
         from attnjax.train.adapters import merged
         from attnjax.train.hashing import params_hash
+        from attnjax.train.heads import heads_of
         from attnjax.train.state import count_parameters
 
         params, found = end.params, dict[str, Any](validation=end.validation)
@@ -155,7 +156,7 @@ class Worker:
             metrics = table("evaluate", task.evaluate(params, run.folder).metrics)
         if self._keeper.best() is None:
             _check_metric(self.spec.metric, metrics)
-        found["metrics"] = metrics
+        found |= {"metrics": metrics, "heads": heads_of(task, params)}
         value = metric_value(found, self.spec.metric, self.plan.monitor[0])
         self._keeper.before_result(task, end, value)
         digest, count = params_hash(end.params), count_parameters(end.params)

@@ -5,7 +5,8 @@ import os
 import re
 from pathlib import Path
 
-from tests.toy_runs import RUN, WHERE, only_run, result
+from attnjax.train.head_numbers import NUMBERS
+from tests.toy_runs import RUN, WHERE, edit, only_run, result
 
 
 def test_the_list_of_runs_has_the_newest_first(attnjax, monkeypatch):
@@ -54,6 +55,10 @@ def test_the_report_of_a_run_is_one_page_with_its_curves(attnjax, monkeypatch):
     page = (report / "report.html").read_text()
     for text in (only_run().name, "seed=1", "2 parameters", "all points", "nan", "name='viewport'", "<img "):
         assert text in page
+    assert "Heads of attention" not in page
+    edit(only_run() / "result.json", "heads", value={"blocks.0.attention": dict.fromkeys(NUMBERS, 0.25)})
+    assert attnjax("report", "toy", *WHERE)[0] == 0
+    assert "<td>blocks.0.attention</td><td>0.25</td>" in (report / "report.html").read_text()
     assert "http" not in page, "a page that needs nothing else"
     code, _, err = attnjax("report", "other", *WHERE)
     assert code == 2

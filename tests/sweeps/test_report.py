@@ -15,6 +15,7 @@ from attnjax.config import InputError
 from attnjax.sweeps.report.table import findings, pooled
 from attnjax.sweeps.report.write import write_report
 from attnjax.sweeps.store import Sweep
+from attnjax.train.head_numbers import NUMBERS
 
 HEADS, DIMS, SEEDS = (2, 4), (16, 32, 64), (0, 1, 2)
 PNG = b"\x89PNG\r\n"
@@ -57,11 +58,12 @@ def done(value: float) -> dict:
         "params_hash": "ab",
         "validation": {"loss": -value},
         "metrics": metrics,
+        "heads": {f"blocks.{i}.attention": dict.fromkeys(NUMBERS, value + i) for i in (0, 1)},
     }
 
 
 def failed(reason: str) -> dict:
-    return {**done(0), "status": "failed", "reason": reason, "metrics": {}, "validation": {}}
+    return {**done(0), "status": "failed", "reason": reason, "metrics": {}, "validation": {}, "heads": {}}
 
 
 @pytest.fixture
@@ -90,6 +92,21 @@ def test_settings_have_mean_sample_sd_and_count_over_seeds(sweep: Sweep) -> None
     assert means == sorted(means, reverse=True)
     assert found.counts == {"done": 17, "failed": 1}
     assert found.axes == {"model.heads": [2, 4], "model.dim": [16, 32, 64]}
+
+
+def test_numbers_on_heads_are_means_over_layers_and_trials(sweep: Sweep) -> None:
+    found = findings(sweep)
+    best, (broken,) = found.best, [s for s in found.settings if s.failed]
+    assert best.heads == pytest.approx(dict.fromkeys(NUMBERS, best.mean + 0.5))
+    assert broken.heads == pytest.approx(dict.fromkeys(NUMBERS, broken.mean + 0.5))
+    write_report(sweep)
+    page = (sweep.folder / "report" / "report.html").read_text()
+    cells = page.partition("<h2>Heads of attention</h2>")[2].partition("</table>")[0]
+    assert f"<td>{best.mean + 0.5:.4g}</td>" in cells
+    (row,) = (
+        polars.read_csv(sweep.folder / "report" / "trials.csv").filter(polars.col("number") == 0).to_dicts()
+    )
+    assert row["heads/sink"] == score(2, 16, 0) + 0.5
 
 
 @pytest.mark.parametrize("nothing", [float("nan"), float("inf"), None])
@@ -158,7 +175,7 @@ def test_a_phone_shows_the_page_and_no_value_has_more_digits_than_it_means(tmp_p
     page = (sweep.folder / "report" / "report.html").read_text()
     assert "<meta name='viewport' content='width=device-width, initial-scale=1'>" in page
     wide = re.findall(r"(.{18})<(?:table|img)", page)
-    assert len(wide) == 3
+    assert len(wide) == 4
     assert set(wide) == {"<div class='wide'>"}  # A box of its own, which scrolls.
     shown = re.sub(r"<style>.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL)
     assert not re.search(r"\d\.\d{5}", shown)

@@ -13,9 +13,10 @@ from attnjax.models.encoder_config import EncoderConfig
 from attnjax.runs.report.strip import strips
 from attnjax.tasks.planted import PlantedTask
 from attnjax.train.config import TrainConfig
+from attnjax.train.head_numbers import numbers_of_heads
 from attnjax.train.loop import fit
 from attnjax.train.metrics import MetricsFile
-from attnjax.train.observers.watch import Watch, numbers_of_heads
+from attnjax.train.observers.watch import Watch
 from tests.train.toy import ToyTask
 
 MODEL = EncoderConfig(dim=8, heads=2, hidden=8, layers=1, head="labels", implementation="reference")

@@ -13,6 +13,7 @@ from attnjax.runs import provenance, store
 from attnjax.runs.listing import changed_fields
 from attnjax.runs.report.document import document, figure, table, text
 from attnjax.runs.store import Run
+from attnjax.train.head_numbers import NUMBERS
 from attnjax.train.metrics import MetricsFile, Row
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif"}
@@ -78,7 +79,7 @@ def seconds_and_speed(times: list[Row]) -> str:
 def _result(run: Run) -> dict[str, Any] | None:
     """Of a run or of a sweep's trial."""
     result = run.outcome()
-    return result and {"samples": [], "figures": [], **result}
+    return result and {"samples": [], "figures": [], "heads": {}, **result}
 
 
 def _page(found: RunReport, pictures: Mapping[Path, str]) -> str:
@@ -95,6 +96,7 @@ def _page(found: RunReport, pictures: Mapping[Path, str]) -> str:
             *shown,
             *(_samples(result["samples"]) if result else []),
             *_validations(found.rows),
+            *_heads(result["heads"] if result else {}),
             "<h2>Config</h2>",
             _config(record["config"], found.changes or {}),
             "<h2>How it was computed</h2>",
@@ -136,6 +138,15 @@ def _samples(samples: list[dict[str, str]]) -> list[str]:
         return []
     items = ("<br>".join(f"<b>{text(name)}</b> {text(x)}" for name, x in row.items()) for row in samples)
     return ["<h2>Samples</h2>", f"<ul>{''.join(f'<li><p>{item}</p></li>' for item in items)}</ul>"]
+
+
+def _heads(layers: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Nothing for a model whose weights are not those of tokens among tokens."""
+    if not layers:
+        return []
+    rows = [[layer, *(_number(row[name]) for name in NUMBERS)] for layer, row in layers.items()]
+    note = "Means over heads, rows and a few held-out inputs, whose padding counts as other tokens do."
+    return ["<h2>Heads of attention</h2>", table(["layer", *NUMBERS], rows), f"<p>{note}</p>"]
 
 
 def _config(config: dict[str, Any], changes: Mapping[str, Any]) -> str:

@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from attnjax.runs.report.plot_axes import ACCENT, DPI, plain
+from attnjax.train.head_numbers import NUMBERS
 from attnjax.train.metrics import MetricsFile
 
 MOST_STEPS, MOST_HEADS = 8, 4
 """Columns and rows of a strip."""
-NUMBERS = ("entropy", "sink", "distance", "agreement", "dormant")
 
 
 def strips(folder: Path) -> dict[str, Figure]:

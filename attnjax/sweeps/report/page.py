@@ -6,8 +6,9 @@ from typing import Any
 
 from attnjax.runs.report.digits import labels, shown, with_spread
 from attnjax.runs.report.document import document, figure, table, text
-from attnjax.sweeps.report.table import Findings, changes_text, counted, mean_and_sd, reason_of
+from attnjax.sweeps.report.table import Findings, Setting, changes_text, counted, mean_and_sd, reason_of
 from attnjax.sweeps.store import read_plan
+from attnjax.train.head_numbers import NUMBERS
 
 
 def page(found: Findings, figures: Mapping[str, tuple[bytes, str]]) -> str:
@@ -25,6 +26,7 @@ def page(found: Findings, figures: Mapping[str, tuple[bytes, str]]) -> str:
         *_unexplained(found),
         "<h2>Settings</h2>",
         _table(found),
+        *_heads(found),
         *_unfinished(found),
         "<h2>How it was computed</h2>",
         f"<pre>{text(_provenance(found))}</pre>",
@@ -46,19 +48,37 @@ def _best(found: Findings) -> str:
 
 
 def _table(found: Findings) -> str:
-    names = list(found.axes)
+    rows: list[list[Any]] = []
+    for setting in found.settings:
+        mean, sd = mean_and_sd(setting)
+        counts = [len(setting.values), setting.failed, setting.pruned]
+        rows.append([*_changed(found, setting), (mean, setting.mean), (sd, setting.sd), *counts])
+    heads = [*found.axes, found.metric, "± sd", "n", "failed", "pruned"]
+    return table(heads, rows, first_is_best=True)
+
+
+def _heads(found: Findings) -> list[str]:
+    """Nothing for models whose weights are not those of tokens among tokens."""
+    rows = [
+        [*_changed(found, setting), *((f"{x:.4g}", x) for x in setting.heads.values())]
+        for setting in found.settings
+        if setting.heads
+    ]
+    if not rows:
+        return []
+    note = (
+        "Means over trials, layers, heads, rows and a few held-out inputs, whose padding counts as others do."
+    )
+    return ["<h2>Heads of attention</h2>", table([*found.axes, *NUMBERS], rows), f"<p>{note}</p>"]
+
+
+def _changed(found: Findings, setting: Setting) -> list[tuple[str, Any]]:
+    """Returns the cells of a setting's fields."""
     few = {
         name: dict(zip(map(str, v), labels(v), strict=True)) for name, v in found.axes.items() if len(v) <= 12
     }
-    rows: list[list[Any]] = []
-    for setting in found.settings:
-        values = [setting.changes.get(name, "") for name in names]
-        row = [(few.get(n, {}).get(str(v), shown(v)), v) for n, v in zip(names, values, strict=True)]
-        mean, sd = mean_and_sd(setting)
-        counts = [len(setting.values), setting.failed, setting.pruned]
-        rows.append([*row, (mean, setting.mean), (sd, setting.sd), *counts])
-    heads = [*names, found.metric, "± sd", "n", "failed", "pruned"]
-    return table(heads, rows, first_is_best=True)
+    values = {name: setting.changes.get(name, "") for name in found.axes}
+    return [(few.get(name, {}).get(str(v), shown(v)), v) for name, v in values.items()]
 
 
 def _unexplained(found: Findings) -> list[str]:

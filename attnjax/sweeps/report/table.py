@@ -6,13 +6,14 @@ import operator
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from attnjax.config import InputError
 from attnjax.runs.report.digits import numeric, pair, shown
 from attnjax.sweeps.report.importance import importance
 from attnjax.sweeps.store import Changes, Sweep, TrialRecord, metric_value, read_plan
+from attnjax.train.head_numbers import mean_of_layers
 
 SEED = "seed"
 
@@ -29,13 +30,15 @@ def is_seed(name: str) -> bool:
 class Setting:
     """The trials that differ in their seed alone, each once however often a search drew it.
 
-    `sd`: of the sample, None for fewer than two values.
+    `sd`: of the sample, None for fewer than two values. `heads`: numbers on the heads of attention, each the
+    mean over layers and trials; empty where there are none.
     """
 
     changes: Changes
     values: list[float]
     failed: int
     pruned: int
+    heads: dict[str, float] = field(default_factory=dict)
 
     @property
     def mean(self) -> float | None:
@@ -256,10 +259,16 @@ def _settings(trials: Sequence[TrialRecord], values: dict[int, float], mode: str
             [values[trial.number] for trial in group if trial.number in values],
             sum(trial.status == "failed" for trial in group),
             sum(trial.status == "pruned" for trial in group),
+            mean_of_layers([layer for trial in group for layer in heads_in(trial)]),
         )
         for group in groups.values()
     ]
     return sorted(settings, key=lambda s: (s.mean is None, sign * (s.mean or 0)))
+
+
+def heads_in(trial: TrialRecord) -> list[dict[str, float]]:
+    """Returns the numbers on the heads of each layer of a trial that has some."""
+    return list((trial.result or {}).get("heads", {}).values())
 
 
 def _distinct(trials: Sequence[TrialRecord], values: dict[int, float]) -> list[TrialRecord]:

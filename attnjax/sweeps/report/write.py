@@ -10,8 +10,9 @@ from typing import Any
 from attnjax.config import InputError
 from attnjax.experiment.registry import nearest
 from attnjax.runs import store
-from attnjax.sweeps.report.table import Findings, findings
+from attnjax.sweeps.report.table import Findings, findings, heads_in
 from attnjax.sweeps.store import Sweep
+from attnjax.train.head_numbers import mean_of_layers
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def frames(found: Findings) -> tuple[Any, Any]:
         cells = {f"{r}/{c}": v for r, row in result.get("metrics", {}).items() for c, v in row.items()}
         row = {"number": trial.number, **trial.changes, "status": trial.status, "step": result.get("step")}
         row |= {"metric": found.values.get(trial.number), "reason": result.get("reason")}
+        cells |= {f"heads/{name}": x for name, x in mean_of_layers(heads_in(trial)).items()}
         trials.append({**row, "params_hash": result.get("params_hash"), **cells})
     frames = [polars.from_dicts(rows, infer_schema_length=None) for rows in (settings, trials)]
     return frames[0], frames[1]

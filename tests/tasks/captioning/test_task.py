@@ -144,7 +144,10 @@ def test_words_of_a_page_are_escaped_and_the_heat_lies_where_weights_are(tmp_pat
     image = np.full((4, 4, 1), 100, np.uint8)
     maps = np.array([[[1.0, 0.0], [0.0, 0.0]]])
     page = Caption("<b>", image, ["<b>"], maps, "a&b")
-    assert dataclasses.replace(page, maps=maps.astype(np.float32) / 3).details()["maps"][0][0] == [0.3333, 0.0]
+    assert dataclasses.replace(page, maps=maps.astype(np.float32) / 3).details()["maps"][0][0] == [
+        0.3333,
+        0.0,
+    ]
     assert "<h1>&lt;b&gt;</h1>" in page.save(tmp_path)[1].read_text()
     heat = blended(image, maps[0])
     assert (heat[:2, :2] == heat[0, 0]).all()

@@ -1,0 +1,100 @@
+"""The attention weights of a model on a few held-out examples."""
+
+import functools
+import inspect
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from attnjax.nn.taps import NoSite, Taps
+from attnjax.tasks.base import AS_MADE
+from attnjax.tasks.model_task import ModelTask
+from attnjax.train.head_numbers import numbers_of_heads
+
+INPUTS = 4
+"""Examples of the validation whose weights are read."""
+MOST_WEIGHTS = 2**26
+"""Weights of a layer that has numbers in the table of a run: more would take gigabytes."""
+
+
+class WeightsReader:
+    """Reads the weights of attention layers, while a task's loss reads the first examples of the validation.
+
+    Args:
+      task: whose model is read.
+      sites: their names or patterns, as `Taps` has them.
+
+    Attributes:
+      shapes: of the weights, by the path of their layer.
+
+    Raises:
+      NoSite: The model has none of such a name.
+    """
+
+    def __init__(self, task: ModelTask[Any], sites: Sequence[str]) -> None:
+        examples = {name: array[:INPUTS] for name, array in task.held_out().items()}
+        taps = Taps(read=tuple(sites))
+
+        def read(params: Any, examples: Any) -> dict[str, jax.Array]:
+            model = _Tapped(task.model(params), taps)
+            task.loss_of(model, examples, dropout=None, hyper=AS_MADE)
+            return {path.removesuffix(".weights"): x for path, x in model.found.items()}
+
+        self._examples, self._read = examples, jax.jit(read)
+        found = self._read.eval_shape(jax.eval_shape(task.init, jax.random.key(0)), examples)
+        self.shapes: dict[str, tuple[int, ...]] = {path: x.shape for path, x in found.items()}
+
+    def __call__(self, params: Any) -> dict[str, Float[np.ndarray, "B N T S"]]:
+        """Returns the weights of each layer, by its path."""
+        found = jax.device_get(self._read(params, jax.device_put(self._examples)))
+        return {path: np.asarray(x, np.float32) for path, x in found.items()}
+
+
+def heads_of(task: Any, params: Any) -> dict[str, dict[str, float]]:
+    """Returns `numbers_of_heads` of each layer whose weights are those of tokens among tokens, by its path.
+
+    There are none for a task without a model of its own, and for a model that cannot be read.
+    """
+    reader = _reader(task)
+    return {} if reader is None else {path: numbers_of_heads(x) for path, x in reader(params).items()}
+
+
+@functools.lru_cache(1)  # The trials of a pack share a task, and so the program.
+def _reader(task: Any) -> WeightsReader | None:
+    if not isinstance(task, ModelTask):
+        return None
+    model = task.model(jax.eval_shape(task.init, jax.random.key(0)))
+    if "capture" not in inspect.signature(model.__call__).parameters:
+        return None
+    try:
+        reader = WeightsReader(task, ["*.weights"])
+    except NoSite:
+        return None
+    fit = [
+        path for path, x in reader.shapes.items() if len(x) == len("BNTS") and math.prod(x) <= MOST_WEIGHTS
+    ]
+    if not fit:
+        return None
+    whole = len(fit) == len(reader.shapes)
+    return reader if whole else WeightsReader(task, [f"{path}.weights" for path in fit])
+
+
+class _Tapped:
+    """A model that is asked for some of its sites whenever it is called, and otherwise is itself."""
+
+    def __init__(self, model: Any, taps: Taps) -> None:
+        self._model, self._taps = model, taps
+        self.found: dict[str, jax.Array] = {}
+
+    def __call__(self, *arguments: Any, capture: Any = None, **options: Any) -> Any:
+        read = self._model(*arguments, **options, capture=self._taps)
+        self.found = read.taps
+        # A loss that asks for weights itself gets its own; the compiler computes what is the same once.
+        return read if capture is None else self._model(*arguments, **options, capture=capture)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
