@@ -99,11 +99,16 @@ def test_a_sweep_that_is_killed_ends_in_the_same_table(whole: list, kills: int) 
     assert table(only_sweep()) == whole
 
 
+def run_until_sigterm(*arguments: str) -> None:
+    """The signal comes in step 7."""
+    with pytest.MonkeyPatch.context() as terminated:
+        terminated.setenv("TOY_TERMINATED_IN_STEP", "7")
+        assert run(*arguments) == 143
+
+
 def test_sigterm_stops_cleanly_and_resume_goes_on(whole: list, capsys: pytest.CaptureFixture) -> None:
-    env = {**os.environ, "TOY_TERMINATED_IN_STEP": "7"}
-    done = subprocess.run(command(*GRID, *FAST), env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 143
-    assert "stopped and saved" in done.stderr
+    run_until_sigterm(*GRID, *FAST)
+    assert "stopped and saved" in capsys.readouterr().err
     assert run("status") == 0
     assert "12 waiting" not in capsys.readouterr().out
     assert run("resume", "toy") == 0
@@ -207,6 +212,16 @@ def test_services_get_each_trial_as_a_run_of_the_sweeps_group_once(monkeypatch) 
     assert len(inits) == 2
 
 
+def test_a_sweep_that_another_process_works_on_is_left_alone(capsys) -> None:
+    run_until_sigterm(*GRID, *FAST)
+    before = table(only_sweep())
+    with Run(only_sweep().folder).lock():
+        assert run(*GRID, *FAST) == 2
+    assert "another process is working on" in capsys.readouterr().err
+    assert table(only_sweep()) == before
+
+
+@pytest.mark.slow
 def test_two_processes_on_one_sweep_do_no_harm(whole: list) -> None:
     hold = Path("hold")
     first = subprocess.Popen(command(*GRID, *FAST), env=held(7, hold), stderr=subprocess.DEVNULL)
@@ -219,11 +234,12 @@ def test_two_processes_on_one_sweep_do_no_harm(whole: list) -> None:
     assert table(only_sweep()) == whole
 
 
-def test_64_trials_of_4_shapes_compile_as_many_programs_as_4_do() -> None:
+@pytest.mark.parametrize(("rates", "sizes"), daily([(8, "4,6"), (16, "4,6,8,10")], [(8, "4,6")]))
+def test_many_trials_compile_as_many_programs_as_there_are_shapes(rates: int, sizes: str) -> None:
     """Each count is that of a process of its own, without a cache of compiled programs."""
-    rates = [",".join(f"{0.1 + i / 10000:.4f}" for i in range(n)) for n in (1, 16)]
+    values_of = [",".join(f"{0.1 + i / 10000:.4f}" for i in range(n)) for n in (1, rates)]
     counts = []
-    for values in rates:
+    for values in values_of:
         code = (
             "import sys, jax\n"
             "found = []\n"
@@ -233,13 +249,14 @@ def test_64_trials_of_4_shapes_compile_as_many_programs_as_4_do() -> None:
             "code = main(sys.argv[1:])\n"
             "print('compiled', len(found)); sys.exit(code)\n"
         )
-        axes = ["--grid", f"train.learning_rate={values}", "train.batch_size=4,6,8,10", "--train.steps", "5"]
+        axes = ["--grid", f"train.learning_rate={values}", f"train.batch_size={sizes}", "--train.steps", "5"]
         pack = [*FAST[:2], "--width", "4", "--devices", "1"]
         start = [sys.executable, "-c", code, "sweep", "toy", *axes, *pack, *WHERE]
         done = subprocess.run(start, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         counts.append(int(done.stdout.split()[-1]))
-    assert len(only_trials()) == 4 + 64
+    shapes = len(sizes.split(","))
+    assert len(only_trials()) == shapes + shapes * rates
     assert counts[1] <= counts[0] + 8
 
 
@@ -266,26 +283,28 @@ def test_a_full_disk_is_one_line_and_loses_nothing(whole: list) -> None:
     assert table(only_sweep()) == whole
 
 
-def test_a_disk_that_is_full_in_the_middle_is_one_line_and_loses_nothing(whole: list) -> None:
+def test_a_disk_that_is_full_in_the_middle_is_one_line_and_loses_nothing(
+    whole: list, capsys, monkeypatch
+) -> None:
     """No checkpoint finds room, and Orbax says so again when it is closed."""
-    code = (
-        "import sys; from orbax.checkpoint import v1 as ocp\n"
-        "def full(*_, **__): raise ValueError('RESOURCE_EXHAUSTED: Failed writing')\n"
-        "ocp.training.Checkpointer.save = ocp.training.Checkpointer.close = full\n"
-        "from attnjax.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
-    start = [sys.executable, "-c", code, *GRID, *FAST, *WHERE]
-    done = subprocess.run(start, capture_output=True, text=True, check=False)
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "RESOURCE_EXHAUSTED" in done.stderr.splitlines()[-1]
+    from orbax.checkpoint import v1 as ocp
+
+    def full(*_, **__):
+        raise ValueError("RESOURCE_EXHAUSTED: Failed writing")
+
+    with monkeypatch.context() as exhausted:
+        for name in ("save", "close"):
+            exhausted.setattr(ocp.training.Checkpointer, name, full)
+        assert run(*GRID, *FAST) == 2
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert "RESOURCE_EXHAUSTED" in error.splitlines()[-1]
     assert run(*GRID, *FAST) == 0
     assert table(only_sweep()) == whole
 
 
 def test_a_folder_that_lies_elsewhere_is_gone_on_with(whole: list) -> None:
-    env = {**os.environ, "TOY_TERMINATED_IN_STEP": "7"}
-    assert subprocess.run(command(*GRID, *FAST), env=env, capture_output=True, check=False).returncode == 143
+    run_until_sigterm(*GRID, *FAST)
     Path("elsewhere").mkdir()
     moved = only_sweep().folder.rename("elsewhere/mine")
     assert run("resume", str(moved)) == 0

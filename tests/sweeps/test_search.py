@@ -111,9 +111,23 @@ def test_a_search_round_trips_through_its_record() -> None:
     assert Search.from_record(search.record()) == search
 
 
+def test_a_search_that_is_terminated_ends_in_the_same_table(monkeypatch) -> None:
+    """It stops where the first of its trials has ended."""
+    hunt = [*HUNT, "--trials", "8", "--width", "2", "--train.steps", "20", "--train.checkpoint_every", "5"]
+    assert run(*hunt, "--runs", "never_stopped") == 0
+    with monkeypatch.context() as terminated:
+        terminated.setenv("TOY_TERMINATED_IN_EVALUATION", "1")
+        assert run(*hunt) == 143
+    assert "done" in {trial.status for trial in only_sweep().trials()}
+    assert run("resume", "toy") == 0
+    assert table(only_sweep()) == table(only_sweep("never_stopped"))
+    assert {trial.status for trial in only_sweep().trials()} == {"done", "pruned"}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shapes", "count"),
-    [([], 14), pytest.param([*SHAPES, "--trials", "24"], 24, marks=pytest.mark.slow)],
+    [([], 14), ([*SHAPES, "--trials", "24"], 24)],
     ids=["of one shape", "over several shapes"],
 )
 def test_a_search_that_is_killed_ends_in_the_same_table(shapes: list[str], count: int) -> None:
