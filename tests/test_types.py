@@ -59,8 +59,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
     """What mypy says of each line of the user's file, without the packages' names."""
     file = tmp_path_factory.mktemp("user") / "user.py"
     file.write_text(USER)
-    # What a user gets by default, but for two options of the repository, which change no type that is asked for
-    # here: with them the cache of the repository has all of jax and attnjax.
+    # What a user gets by default, but for two options of the repository, which change no type that is asked
+    # for here: with them the cache of the repository has all of jax and attnjax.
     same = ["--check-untyped-defs", "--ignore-missing-imports"]
     command = [
         sys.executable,

@@ -92,13 +92,13 @@ def test_a_run_is_gone_on_from_reproduced_and_written_as_a_folder(
     model = load(folder).model()
 
     # A run is a source too: its head fits, and its parameters are where training begins.
-    code, out, err = finetune(attnjax, given, "--train.learning_rate", "0", source=folder.name)
+    code, _, err = finetune(attnjax, given, "--train.learning_rate", "0", source=folder.name)
     assert code == 0, err
     assert "made new" not in err
     (second,) = (path for path in Path("runs").iterdir() if path != folder)
     hashes = [json.loads((run / "result.json").read_text())["params_hash"] for run in (folder, second)]
     assert hashes[0] == hashes[1]
-    code, out, err = attnjax("reproduce", second.name, "--devices", "1")
+    code, _, err = attnjax("reproduce", second.name, "--devices", "1")
     assert code == 0, err
 
     # The encoder goes back into a folder for transformers; the merged kernels are in it.

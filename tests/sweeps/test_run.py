@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
 import pytest
 
 from attnjax.cli import main
@@ -234,27 +236,26 @@ def test_two_processes_on_one_sweep_do_no_harm(whole: list) -> None:
     assert table(only_sweep()) == whole
 
 
-@pytest.mark.parametrize(("rates", "sizes"), daily([(8, "4,6"), (16, "4,6,8,10")], [(8, "4,6")]))
-def test_many_trials_compile_as_many_programs_as_there_are_shapes(rates: int, sizes: str) -> None:
-    """Each count is that of a process of its own, without a cache of compiled programs."""
-    values_of = [",".join(f"{0.1 + i / 10000:.4f}" for i in range(n)) for n in (1, rates)]
+@pytest.mark.parametrize(("rates", "sizes"), daily([(8, "6"), (16, "4,6,8,10")], [(8, "6")]))
+def test_many_trials_compile_as_many_programs_as_there_are_shapes(
+    rates: int, sizes: str, request: pytest.FixtureRequest
+) -> None:
+    compiled: list[str] = []
+
+    def listen(name: str, *_: object, **__: object) -> None:
+        compiled.append(name)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    request.addfinalizer(lambda: jax.monitoring.unregister_event_duration_listener(listen))
     counts = []
-    for values in values_of:
-        code = (
-            "import sys, jax\n"
-            "found = []\n"
-            "jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: "
-            "found.append(1) if name.endswith('backend_compile_duration') else None)\n"
-            "from attnjax.cli import main\n"
-            "code = main(sys.argv[1:])\n"
-            "print('compiled', len(found)); sys.exit(code)\n"
-        )
-        axes = ["--grid", f"train.learning_rate={values}", f"train.batch_size={sizes}", "--train.steps", "5"]
+    for number in (1, rates):
+        jax.clear_caches()
+        compiled.clear()
+        values = ",".join(f"{0.1 + i / 10000:.4f}" for i in range(number))
+        axes = ["--grid", f"train.learning_rate={values}", f"train.batch_size={sizes}"]
         pack = [*FAST[:2], "--width", "4", "--devices", "1"]
-        start = [sys.executable, "-c", code, "sweep", "toy", *axes, *pack, *WHERE]
-        done = subprocess.run(start, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        counts.append(int(done.stdout.split()[-1]))
+        assert run("sweep", "toy", *axes, "--train.steps", "5", *pack) == 0
+        counts.append(sum(name.endswith("backend_compile_duration") for name in compiled))
     shapes = len(sizes.split(","))
     assert len(only_trials()) == shapes + shapes * rates
     assert counts[1] <= counts[0] + 8
@@ -266,19 +267,18 @@ def only_trials() -> list:
     ]
 
 
-def test_a_full_disk_is_one_line_and_loses_nothing(whole: list) -> None:
+def test_a_full_disk_is_one_line_and_loses_nothing(whole: list, capsys) -> None:
     """A file may grow to 600 bytes: too little for sweep.json, and for compiled programs."""
-    limited = (
-        "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600)); "
-        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-    )
-    start = [sys.executable, "-c", limited, *command(*GRID, *FAST)[1:]]
-    no_cache = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
-    done = subprocess.run(start, env=no_cache, capture_output=True, text=True, check=False)
-    assert done.returncode == 2, done.stderr
-    error = [line for line in done.stderr.splitlines() if line.startswith("attnjax: ")]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600, before[1]))
+    try:
+        assert run(*GRID, *FAST) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    said = capsys.readouterr().err
+    error = [line for line in said.splitlines() if line.startswith("attnjax: ")]
     assert "File too large" in error[-1]
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in said
     assert run(*GRID, *FAST) == 0
     assert table(only_sweep()) == whole
 

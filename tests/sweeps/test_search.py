@@ -165,7 +165,7 @@ def test_a_combination_that_cannot_be_is_a_failed_trial_of_the_search() -> None:
     ("space", "width", "per_pack"),
     [
         ("train.learning_rate=0.1..0.2 seed=0..9 train.dropout=0.1..0.3", 4, 32),
-        ("line.slope=1..3", 1, 2),
+        pytest.param("line.slope=1..3", 1, 2, marks=pytest.mark.slow),
         # The base config cannot be with any of these.
         ("train.batch_size=25,35 train.accumulate=5,7", 1, 2),
     ],
