@@ -18,8 +18,9 @@ def run(*command: str) -> None:
     assert done.returncode == 0, done.stdout[-500:] + done.stderr
 
 
-def test_every_engine_mask_score_normaliser_and_member_traces_without_transfers():
-    run("tests.contracts.under_a_guard")
+@pytest.mark.parametrize("engines", daily(["blockwise", "blockwise reference"], ["blockwise"]))
+def test_every_engine_mask_score_normaliser_and_member_traces_without_transfers(engines):
+    run("tests.contracts.under_a_guard", *engines.split())
 
 
 @pytest.mark.parametrize("arguments", daily(["2", "2 recall", "1 translation"], ["2 recall"]))

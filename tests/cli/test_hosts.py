@@ -74,6 +74,7 @@ def test_one_host_trains_as_two(reference, folder):
     assert_alike(folder, reference)
 
 
+@pytest.mark.slow
 def test_sigterm_on_one_host_saves_on_all(reference, folder):
     processes = kill_hosts.start(folder, 2, environments={1: {STEP: "7"}})
     assert kill_hosts.end(processes, 60) == [143, 143]

@@ -16,7 +16,6 @@ from attnjax.cli import main, predict
 from attnjax.config import InputError
 from attnjax.runs import load
 from attnjax.runs.store import resolve
-from tests.daily import daily
 
 
 @pytest.fixture
@@ -150,6 +149,9 @@ def test_ids_and_words_of_a_sequence_get_the_answer_at_its_end(predicted):
 
 
 def test_what_cannot_be_answered_is_one_line(refused, runs, tmp_path):
+    assert "error: search.beams is 0" in refused("translation", "12", "--beams", "0")
+    assert "has no use for beams" in refused("recall", "1 2", "--beams", "2")
+    assert "error: mesh data=99 needs 99 devices" in refused("recall", "1 2", "--mesh", "data=99")
     file = tmp_path / "ids.txt"
     file.write_text("1 7\n\n1 99\n")
     assert f"{file}:3: '99' is no token: expected ids from 0 to 11" in refused("recall", "--file", str(file))
@@ -225,6 +227,7 @@ def test_a_run_that_translates_generates(attnjax, runs: Path) -> None:
     assert "writes no text" in attnjax("generate", str(other), "3")[2]
 
 
+@pytest.mark.slow
 def test_runs_explain_what_they_attend_to(attnjax, runs: Path) -> None:
     translation, recall = (
         next(path for path in sorted(runs.iterdir()) if path.name.startswith(name))
@@ -245,6 +248,7 @@ def test_runs_explain_what_they_attend_to(attnjax, runs: Path) -> None:
     assert "'zzz' is no token" in attnjax("explain", str(recall), "zzz")[2]
 
 
+@pytest.mark.slow
 def test_a_search_by_options_prints_n_best_lines_with_their_scores(runs, translate, capsys):
     lines = translate("12", "7", "--beams", "3", "--n-best", "2", "--scores", "--length-penalty", "gnmt")
     assert len(lines) == 4
@@ -266,15 +270,13 @@ for line in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "placed"),
-    daily(
-        [
-            ("translation 12 7", ("--mesh model=2 --rules tensor",)),
-            ("recall k1,v7,k2,v8,k1", ("--mesh context=2", "--devices 2")),
-        ],
-        [("recall k1,v7,k2,v8,k1", ("--mesh context=2", "--devices 2"))],
-    ),
+    [
+        ("translation 12 7", ("--mesh model=2 --rules tensor",)),
+        ("recall k1,v7,k2,v8,k1", ("--mesh context=2", "--devices 2")),
+    ],
 )
 def test_a_mesh_answers_as_one_device_does(runs, capsys, given, placed):
     assert main(["predict", *given.split(), "--runs", str(runs)]) == 0

@@ -99,6 +99,7 @@ def test_sigterm_in_the_evaluation_leaves_it_to_the_next_start(attnjax, monkeypa
     assert result(only_run())["resumed_from"] == 20
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_leaves_with_130(attnjax, tmp_path):
     hold = tmp_path / "hold"
     with start(*RUN, **held(12, hold)) as process:
