@@ -1,6 +1,6 @@
 """Every engine, mask, score, normaliser and member, traced where no transfer to a device is allowed.
 
-python -m tests.contracts.under_a_guard [ENGINE…]: nothing has run before, whose constants JAX might find again.
+python -m tests.contracts.under_a_guard [ENGINE…]: nothing ran before, whose constants JAX might find again.
 """
 
 import sys
