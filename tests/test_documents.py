@@ -143,7 +143,9 @@ def test_the_drawings_are_what_their_script_draws(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("shipped")
-@pytest.mark.parametrize("pages", [("mechanism",), ("experiment", "sweep")], ids=" ".join)
+@pytest.mark.parametrize(
+    "pages", [("mechanism",), pytest.param(("experiment", "sweep"), marks=pytest.mark.slow)], ids=" ".join
+)
 def test_the_commands_of_a_tutorial_run_one_after_another(
     pages: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests import eager
+from tests.daily import daily
 from tests.eager import by_numpy
 from tests.random_numbers import DRAWS, drawn_in_few_sizes
 
@@ -83,8 +84,13 @@ def assert_same_bits(operation: Callable[[Any, Any, Any], Any], double: bool) ->
         assert np.asarray(got).tobytes() == np.asarray(expected).tobytes(), (got, expected)
 
 
-@pytest.mark.parametrize("number", range(len(OPERATIONS)))
-@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize(
+    ("number", "double"),
+    daily(
+        [(number, double) for double in (False, True) for number in range(len(OPERATIONS))],
+        [*((number, False) for number in range(len(OPERATIONS))), (0, True), (7, True)],
+    ),
+)
 def test_operations_outside_of_jit_have_the_bits_of_programs(number: int, double: bool) -> None:
     assert_same_bits(OPERATIONS[number], double)
 

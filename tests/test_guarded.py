@@ -18,13 +18,12 @@ def run(*command: str) -> None:
     assert done.returncode == 0, done.stdout[-500:] + done.stderr
 
 
-def test_every_engine_mask_score_normaliser_and_member_traces_without_transfers():
-    run("tests.contracts.under_a_guard")
+@pytest.mark.parametrize("engines", daily(["blockwise", "blockwise reference"], ["blockwise"]))
+def test_every_engine_mask_score_normaliser_and_member_traces_without_transfers(engines):
+    run("tests.contracts.under_a_guard", *engines.split())
 
 
-@pytest.mark.parametrize(
-    "arguments", daily(["2", "2 recall translation", "1 translation"], ["2 recall translation"])
-)
+@pytest.mark.parametrize("arguments", daily(["2", "2 recall", "1 translation"], ["2 recall"]))
 def test_every_experiment_trains_on_inputs_long_enough_for_blocks(arguments, tmp_path):
-    """On two devices each, every day one of each kind of model; on one the experiment that does most."""
+    """On two devices each, every day the smallest; on one the experiment that does most."""
     run("tests.long_inputs", str(tmp_path), *arguments.split())

@@ -1,6 +1,8 @@
 """Trained runs as small as they get, which several modules use as they are: their answers mean nothing."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +15,23 @@ SMALL = """
 """
 
 
+def read_once(runs: Path, load_params: Callable[..., Any]) -> Callable[..., Any]:
+    """Reads the parameters of `runs`, which stay as they are, once in a process: that takes a second."""
+    kept: dict[Any, Any] = {}
+
+    def load(task: Any, config: Any, *, folder: Path, mesh: Any = None, **which: Any) -> Any:
+        if folder.parent != runs or mesh is not None:
+            return load_params(task, config, folder=folder, mesh=mesh, **which)
+        key = (folder, *(str(which[name]) for name in sorted(which)))
+        if key not in kept:
+            kept[key] = load_params(task, config, folder=folder, **which)
+        return kept[key]
+
+    return load
+
+
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory) -> Path:
+def runs(tmp_path_factory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("translate")
     corpus = folder / "corpus.tsv"
     corpus.write_text("".join(f"{n}\t{n + 1}\n" for n in range(20)))
@@ -44,4 +61,8 @@ def runs(tmp_path_factory) -> Path:
     ]
     assert main([*recall, "--runs", str(folder / "runs")]) == 0
     corpus.unlink()  # A trained run is enough: translating needs no corpus.
-    return folder / "runs"
+    from attnjax.train import loop
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "load_params", read_once(folder / "runs", loop.load_params))
+        yield folder / "runs"

@@ -15,6 +15,7 @@ SMALL = """
 """
 
 
+@pytest.mark.slow
 def test_a_trained_run_captions_an_image_and_writes_what_it_looked_at(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

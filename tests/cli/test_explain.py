@@ -90,6 +90,7 @@ SMALL = """
 """
 
 
+@pytest.mark.slow
 def test_a_run_of_images_has_a_page_with_each_image(attnjax: Run, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8)
     np.savez(tmp_path / "grey.npz", images=images, labels=np.arange(20) % 2)

@@ -39,10 +39,13 @@ def texts(given: Path) -> list[str]:
     return ["--data.train", str(given / "mine.tsv")]
 
 
-def test_a_folder_and_a_run_are_gone_on_from_and_a_changed_source_is_noticed(
-    attnjax: Run, given: Path, tmp_path: Path
-) -> None:
-    own = shutil.copytree(given / "bert", tmp_path / "bert")
+@pytest.fixture
+def own(given: Path, tmp_path: Path) -> Path:
+    """A folder of a model that one test may change."""
+    return shutil.copytree(given / "bert", tmp_path / "bert")
+
+
+def test_a_folder_is_gone_on_from_and_a_changed_one_is_noticed(attnjax: Run, given: Path, own: Path) -> None:
     code, out, err = finetune(attnjax, given, *LORA, source=str(own))
     assert code == 0, err
     assert "made new: head.output.bias [2], head.output.kernel [16, 2]; left out: pooler" in err
@@ -60,16 +63,13 @@ def test_a_folder_and_a_run_are_gone_on_from_and_a_changed_source_is_noticed(
     )
     change = change.reshape(16, 16)
     assert np.linalg.matrix_rank(change, tol=1e-3 * np.abs(change).max()) == 2
-
-    # A run is a source too: its head fits, and its parameters are where training begins.
-    code, out, err = finetune(attnjax, given, "--train.learning_rate", "0", source=folder.name)
-    assert code == 0, err
-    assert "made new" not in err
-    (second,) = (path for path in Path("runs").iterdir() if path != folder)
-    hashes = [json.loads((run / "result.json").read_text())["params_hash"] for run in (folder, second)]
-    assert hashes[0] == hashes[1]
-    code, out, err = attnjax("reproduce", second.name, "--devices", "1")
-    assert code == 0, err
+    vectors = attnjax("embed", folder.name, "good film", "bad film")
+    assert vectors[0] == 0, vectors[2]
+    rows = [json.loads(line) for line in vectors[1].splitlines()]
+    assert [row["text"] for row in rows] == ["good film", "bad film"]
+    assert sum(x * x for x in rows[0]["vector"]) == pytest.approx(1, rel=1e-5)
+    answer = attnjax("predict", folder.name, "good film", "--json")
+    assert json.loads(answer[1])["label"] in ("positive", "negative")
 
     # Another seed of the weights: the run is another, and the one before cannot be reproduced.
     shutil.rmtree(own)
@@ -80,6 +80,26 @@ def test_a_folder_and_a_run_are_gone_on_from_and_a_changed_source_is_noticed(
     shown = attnjax("show", "finetune", "--init-from", str(own), *texts(given), *SMALL[:-2])
     assert shown[0] == 0, shown[2]
     assert folder.name not in shown[1]
+
+
+@pytest.mark.slow
+def test_a_run_is_gone_on_from_reproduced_and_written_as_a_folder(
+    attnjax: Run, given: Path, own: Path, tmp_path: Path
+) -> None:
+    code, _, err = finetune(attnjax, given, *LORA, source=str(own))
+    assert code == 0, err
+    (folder,) = Path("runs").iterdir()
+    model = load(folder).model()
+
+    # A run is a source too: its head fits, and its parameters are where training begins.
+    code, _, err = finetune(attnjax, given, "--train.learning_rate", "0", source=folder.name)
+    assert code == 0, err
+    assert "made new" not in err
+    (second,) = (path for path in Path("runs").iterdir() if path != folder)
+    hashes = [json.loads((run / "result.json").read_text())["params_hash"] for run in (folder, second)]
+    assert hashes[0] == hashes[1]
+    code, _, err = attnjax("reproduce", second.name, "--devices", "1")
+    assert code == 0, err
 
     # The encoder goes back into a folder for transformers; the merged kernels are in it.
     model.head = None
@@ -92,14 +112,6 @@ def test_a_folder_and_a_run_are_gone_on_from_and_a_changed_source_is_noticed(
     np.testing.assert_array_equal(
         np.asarray(saved[name]), np.asarray(model.blocks[0].attention.query.kernel[...]).reshape(16, 16).T
     )
-
-    vectors = attnjax("embed", folder.name, "good film", "bad film")
-    assert vectors[0] == 0, vectors[2]
-    rows = [json.loads(line) for line in vectors[1].splitlines()]
-    assert [row["text"] for row in rows] == ["good film", "bad film"]
-    assert sum(x * x for x in rows[0]["vector"]) == pytest.approx(1, rel=1e-5)
-    answer = attnjax("predict", folder.name, "good film", "--json")
-    assert json.loads(answer[1])["label"] in ("positive", "negative")
 
 
 def test_texts_are_found_by_their_cosine_and_written_as_an_array(attnjax: Run, given: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from scripts import kill_hosts
+from tests.daily import daily
 
 STEP = "TOY_TERMINATED_IN_STEP"
 
@@ -54,7 +55,7 @@ def assert_alike(some: Path, others: Path) -> None:
                 assert value == other[name]
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", daily([0, 1], [1]))
 def test_a_host_killed_in_mid_run_ends_the_others_and_all_end_in_the_same_bits(reference, folder, victim):
     hold = reference.parent / f"hold-{victim}"
     hold.touch()
@@ -73,6 +74,7 @@ def test_one_host_trains_as_two(reference, folder):
     assert_alike(folder, reference)
 
 
+@pytest.mark.slow
 def test_sigterm_on_one_host_saves_on_all(reference, folder):
     processes = kill_hosts.start(folder, 2, environments={1: {STEP: "7"}})
     assert kill_hosts.end(processes, 60) == [143, 143]
@@ -106,6 +108,7 @@ def test_a_damaged_checkpoint_is_passed_over_by_all(reference, folder):
     assert kill_hosts.outcome(folder) == kill_hosts.outcome(reference)
 
 
+@pytest.mark.slow
 def test_the_best_weights_are_evaluated_by_all(reference, folder):
     shutil.copytree(reference, folder)
     best = {host: ["--weights", "best"] for host in (0, 1)}
@@ -115,6 +118,7 @@ def test_the_best_weights_are_evaluated_by_all(reference, folder):
     assert result["params_hash"] == kill_hosts.outcome(reference).params_hash
 
 
+@pytest.mark.slow
 def test_a_run_of_two_hosts_is_reproduced_by_two(reference, folder, monkeypatch):
     shutil.copytree(reference, folder)
     for log in folder.glob("log-*"):

@@ -84,17 +84,17 @@ def test_the_weights_of_the_best_validation_can_be_asked_for(runs, translate, tm
     assert "is damaged" in capsys.readouterr().err
 
 
-def test_a_damaged_newest_checkpoint_is_passed_over_in_one_line_and_stays(runs, tmp_path):
+def test_a_damaged_newest_checkpoint_is_passed_over_in_one_line_and_stays(runs, tmp_path, capfd):
     shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
     (checkpoints,) = tmp_path.glob("translation-*/checkpoints")
     damage(checkpoints / "4")
     (checkpoints / "6.orbax-checkpoint-tmp-0").mkdir()  # What a save that was cut off leaves.
     before = sorted(tmp_path.rglob("*"))
-    command = ["-m", "attnjax", "translate", "translation", "12", "--runs", str(tmp_path)]
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
-    assert done.stdout.count("\n") == 1
-    assert done.stderr.startswith(f"attnjax: warning: checkpoint {checkpoints}/4 is damaged: its arrays")
-    assert done.stderr.count("\n") == 1, done.stderr
+    assert main(["translate", "translation", "12", "--runs", str(tmp_path)]) == 0
+    out, err = capfd.readouterr()
+    assert out.count("\n") == 1
+    assert err.startswith(f"attnjax: warning: checkpoint {checkpoints}/4 is damaged: its arrays")
+    assert err.count("\n") == 1, err
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -149,6 +149,9 @@ def test_ids_and_words_of_a_sequence_get_the_answer_at_its_end(predicted):
 
 
 def test_what_cannot_be_answered_is_one_line(refused, runs, tmp_path):
+    assert "error: search.beams is 0" in refused("translation", "12", "--beams", "0")
+    assert "has no use for beams" in refused("recall", "1 2", "--beams", "2")
+    assert "error: mesh data=99 needs 99 devices" in refused("recall", "1 2", "--mesh", "data=99")
     file = tmp_path / "ids.txt"
     file.write_text("1 7\n\n1 99\n")
     assert f"{file}:3: '99' is no token: expected ids from 0 to 11" in refused("recall", "--file", str(file))
@@ -224,6 +227,7 @@ def test_a_run_that_translates_generates(attnjax, runs: Path) -> None:
     assert "writes no text" in attnjax("generate", str(other), "3")[2]
 
 
+@pytest.mark.slow
 def test_runs_explain_what_they_attend_to(attnjax, runs: Path) -> None:
     translation, recall = (
         next(path for path in sorted(runs.iterdir()) if path.name.startswith(name))
@@ -244,6 +248,7 @@ def test_runs_explain_what_they_attend_to(attnjax, runs: Path) -> None:
     assert "'zzz' is no token" in attnjax("explain", str(recall), "zzz")[2]
 
 
+@pytest.mark.slow
 def test_a_search_by_options_prints_n_best_lines_with_their_scores(runs, translate, capsys):
     lines = translate("12", "7", "--beams", "3", "--n-best", "2", "--scores", "--length-penalty", "gnmt")
     assert len(lines) == 4
@@ -260,24 +265,27 @@ def test_a_search_by_options_prints_n_best_lines_with_their_scores(runs, transla
 ON_MESHES = """
 import sys
 from attnjax.cli import main
-for name, *rest in (
-    ("translation", "--mesh", "model=2", "--rules", "tensor", "12", "7"),
-    ("recall", "--mesh", "context=2", "k1,v7,k2,v8,k1"),
-    ("recall", "--devices", "2", "k1,v7,k2,v8,k1"),
-    ("recall", "--mesh", "data=3", "k1,v7,k2,v8,k1"),
-):
-    print(main(["predict", name, *rest, "--runs", sys.argv[1]]), flush=True)
+for line in sys.argv[2:]:
+    print(main(["predict", *line.split(), "--runs", sys.argv[1]]), flush=True)
 """
 
 
-def test_a_mesh_answers_as_one_device_does(runs, capsys):
-    for arguments in (("translation", "12", "7"), ("recall", "k1,v7,k2,v8,k1")):
-        assert main(["predict", *arguments, "--runs", str(runs)]) == 0
-    *translated, word = capsys.readouterr().out.splitlines()
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("given", "placed"),
+    [
+        ("translation 12 7", ("--mesh model=2 --rules tensor",)),
+        ("recall k1,v7,k2,v8,k1", ("--mesh context=2", "--devices 2")),
+    ],
+)
+def test_a_mesh_answers_as_one_device_does(runs, capsys, given, placed):
+    assert main(["predict", *given.split(), "--runs", str(runs)]) == 0
+    answers = capsys.readouterr().out.splitlines()
+    commands = [f"{given} {where}" for where in (*placed, "--mesh data=3")]
     done = subprocess.run(
-        [sys.executable, "-c", ON_MESHES, str(runs)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", ON_MESHES, str(runs), *commands], capture_output=True, text=True, check=False
     )
-    assert done.stdout.splitlines() == [*translated, "0", word, "0", word, "0", "2"], done.stderr
+    assert done.stdout.splitlines() == [*answers, "0"] * len(placed) + ["2"], done.stderr
     assert "error: mesh data=3 needs 3 devices: jax has 2 cpu device(s); data must be smaller" in done.stderr
 
 
@@ -286,17 +294,10 @@ def test_constraints_stand_in_the_answers_and_are_named_where_they_cannot(runs, 
     source.write_text("12\n7\n\n3\n")
     phrases.write_text("7\n\n\n1\t3\n")
     given = ["translation", "--src", str(source), "--beam", "2", "--constraints", str(phrases)]
-    first, second, empty, last = predicted(*given)
+    first, _, empty, last = predicted(*given)
     assert "7" in first
     assert empty == ""
     assert {"1", "3"} <= set(last)
-    assert predicted("translation", "7", "--beams", "2") == [second]
-    (name,) = (path.name for path in runs.glob("translation-*"))
-    asked = {"search": {"beams": 2}, "constraints": [["7"], [], ["1", "3"]]}
-    answers = load(runs / name).predict(["12", "7", "3"], **asked)
-    assert [one.text for one in answers] == [first, second, last]
-    with pytest.raises(InputError, match=r"constraints has 1 entries: expected one for each input, 2"):
-        load(runs / name).predict(["12", "7"], constraints=[["7"]])
     phrases.write_text("7\n\n\n123\n")
     assert f"{phrases}:4: the constraints side by side make 3 tokens, a translation" in refused(*given)
     phrases.write_text("7\n\n1\n\n")
@@ -304,3 +305,19 @@ def test_constraints_stand_in_the_answers_and_are_named_where_they_cannot(runs, 
     phrases.write_text("7\n")
     assert "it has 1 lines, expected one for each input, 4" in refused(*given)
     assert "takes no constraints" in refused("recall", "1 7", "--constraints", str(phrases))
+
+
+@pytest.mark.slow
+def test_constraints_in_a_notebook_are_those_of_the_command_line(runs, predicted, tmp_path):
+    source, phrases = tmp_path / "lines.txt", tmp_path / "phrases.txt"
+    source.write_text("12\n7\n3\n")
+    phrases.write_text("7\n\n1\t3\n")
+    given = ["translation", "--src", str(source), "--beam", "2", "--constraints", str(phrases)]
+    first, second, last = predicted(*given)
+    assert predicted("translation", "7", "--beams", "2") == [second]
+    (name,) = (path.name for path in runs.glob("translation-*"))
+    asked = {"search": {"beams": 2}, "constraints": [["7"], [], ["1", "3"]]}
+    answers = load(runs / name).predict(["12", "7", "3"], **asked)
+    assert [one.text for one in answers] == [first, second, last]
+    with pytest.raises(InputError, match=r"constraints has 1 entries: expected one for each input, 2"):
+        load(runs / name).predict(["12", "7"], constraints=[["7"]])

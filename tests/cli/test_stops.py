@@ -75,11 +75,11 @@ def test_kill_9_costs_neither_bits_nor_rows(attnjax, tmp_path, kills):
     (reference,) = Path("reference").iterdir()
     dice = random.Random(0)
     for starts in range(1, kills + 1):
-        with start(*RUN, TOY_SECONDS_PER_STEP="0.3", **held(18, tmp_path / "hold")) as process:
+        with start(*RUN, TOY_SECONDS_PER_STEP="0.1", **held(18, tmp_path / "hold")) as process:
             folder = wait_for_rows(tmp_path / "runs", process)
             while process.poll() is None and len(provenance(folder)) < starts:
                 time.sleep(0.02)
-            time.sleep(dice.uniform(0, 2))
+            time.sleep(dice.uniform(0, 0.7))
             process.kill()
         assert process.returncode == -signal.SIGKILL, "the run ended before it was killed"
     code, _, err = attnjax(*RUN)
@@ -99,6 +99,7 @@ def test_sigterm_in_the_evaluation_leaves_it_to_the_next_start(attnjax, monkeypa
     assert result(only_run())["resumed_from"] == 20
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_leaves_with_130(attnjax, tmp_path):
     hold = tmp_path / "hold"
     with start(*RUN, **held(12, hold)) as process:

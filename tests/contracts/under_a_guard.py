@@ -1,7 +1,9 @@
 """Every engine, mask, score, normaliser and member, traced where no transfer to a device is allowed.
 
-python -m tests.contracts.under_a_guard: nothing has run before, whose constants JAX might find again.
+python -m tests.contracts.under_a_guard [ENGINE…]: nothing ran before, whose constants JAX might find again.
 """
+
+import sys
 
 import jax
 import numpy as np
@@ -69,7 +71,7 @@ def main() -> None:
     x, long = (jax.device_put(np.ones(s, np.float32)) for s in ((B, T, N, H), (1, LONG, 1, 2)))
     members = {name: on_device(draw(name)) for name in MEMBERS}
     with jax.transfer_guard("disallow"):
-        for engine in ("blockwise", "reference"):
+        for engine in sys.argv[1:] or ("blockwise", "reference"):
             for name, mask in MASKS.items():
                 tried(f"{engine}: {name}", x, mask=mask, implementation=engine)
             for name, score in SCORES.items():

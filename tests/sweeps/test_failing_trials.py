@@ -15,7 +15,8 @@ from tests.toy_runs import TOY
 pytestmark = pytest.mark.usefixtures("on_one_core_in_an_empty_directory")
 
 SLOPES = ["--grid", "line.slope=1,2,3"]
-BROKEN = "if self.y[-1] == 14: raise RuntimeError('two is too\\nmuch')"  # A slope of 2.
+PLACES = {"__init__": 0, "loss": 0, "batch": 0, "validate": 10, "evaluate": 20, "save": 20}
+"""The task's methods, and the step at which a trial ends whose own one raises."""
 
 
 @pytest.fixture
@@ -41,26 +42,24 @@ def broken(line_task: type, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
     return put
 
 
-@pytest.mark.parametrize(
-    ("method", "step"),
-    [("__init__", 0), ("loss", 0), ("batch", 0), ("validate", 10), ("evaluate", 20), ("save", 20)],
-)
-def test_it_fails_alone_and_no_later_start_ends_there(method, step, broken, capsys) -> None:
-    broken(
-        method,
-        BROKEN
-        if method != "__init__"
-        else "if arguments[0][-1] == 14: raise RuntimeError('two is too much')",
-    )
-    keep = ["--keep-params", "all"] if method == "save" else []
-    assert run("sweep", "toy", *SLOPES, *FAST, *keep) == 0
-    part = "task" if method == "__init__" else method
-    first, failed, last = only_sweep().trials()
-    assert failed.result["reason"].startswith(f"RuntimeError in {part}: two is too")
-    assert (first.status, failed.status, last.status) == ("done", "failed", "done")
-    assert failed.result["step"] == step
-    assert "two is too" in (failed.folder / "error.txt").read_text()
-    assert f"trial 1 (slope=2) failed: RuntimeError in {part}" in capsys.readouterr().out
+def test_each_fails_alone_and_no_later_start_ends_there(broken, capsys) -> None:
+    """One trial for each method that raises, between two that do not."""
+    for number, method in enumerate(PLACES, 1):
+        points = "arguments[0]" if method == "__init__" else "self.y"
+        slope = number + 1
+        broken(method, f"if {points}[-1] == {7 * slope}: raise RuntimeError('{slope} is too\\nmuch')")
+    slopes = ["--grid", f"line.slope={','.join(str(slope) for slope in range(1, 9))}"]
+    assert run("sweep", "toy", *slopes, *FAST, "--keep-params", "all") == 0
+    first, *failed, last = only_sweep().trials()
+    assert (first.status, last.status) == ("done", "done")
+    out = capsys.readouterr().out
+    for trial, (method, step) in zip(failed, PLACES.items(), strict=True):
+        part, slope = "task" if method == "__init__" else method, trial.number + 1
+        assert trial.status == "failed"
+        assert trial.result["reason"].startswith(f"RuntimeError in {part}: {slope} is too")
+        assert trial.result["step"] == step
+        assert f"{slope} is too" in (trial.folder / "error.txt").read_text()
+        assert f"trial {trial.number} (slope={slope}) failed: RuntimeError in {part}" in out
     assert run("resume", "toy") == 0
     assert run("report", "toy") == 0
     assert "RuntimeError" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
 import pytest
 
 from attnjax.cli import main
@@ -99,11 +101,16 @@ def test_a_sweep_that_is_killed_ends_in_the_same_table(whole: list, kills: int) 
     assert table(only_sweep()) == whole
 
 
+def run_until_sigterm(*arguments: str) -> None:
+    """The signal comes in step 7."""
+    with pytest.MonkeyPatch.context() as terminated:
+        terminated.setenv("TOY_TERMINATED_IN_STEP", "7")
+        assert run(*arguments) == 143
+
+
 def test_sigterm_stops_cleanly_and_resume_goes_on(whole: list, capsys: pytest.CaptureFixture) -> None:
-    env = {**os.environ, "TOY_TERMINATED_IN_STEP": "7"}
-    done = subprocess.run(command(*GRID, *FAST), env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 143
-    assert "stopped and saved" in done.stderr
+    run_until_sigterm(*GRID, *FAST)
+    assert "stopped and saved" in capsys.readouterr().err
     assert run("status") == 0
     assert "12 waiting" not in capsys.readouterr().out
     assert run("resume", "toy") == 0
@@ -207,6 +214,16 @@ def test_services_get_each_trial_as_a_run_of_the_sweeps_group_once(monkeypatch) 
     assert len(inits) == 2
 
 
+def test_a_sweep_that_another_process_works_on_is_left_alone(capsys) -> None:
+    run_until_sigterm(*GRID, *FAST)
+    before = table(only_sweep())
+    with Run(only_sweep().folder).lock():
+        assert run(*GRID, *FAST) == 2
+    assert "another process is working on" in capsys.readouterr().err
+    assert table(only_sweep()) == before
+
+
+@pytest.mark.slow
 def test_two_processes_on_one_sweep_do_no_harm(whole: list) -> None:
     hold = Path("hold")
     first = subprocess.Popen(command(*GRID, *FAST), env=held(7, hold), stderr=subprocess.DEVNULL)
@@ -219,27 +236,28 @@ def test_two_processes_on_one_sweep_do_no_harm(whole: list) -> None:
     assert table(only_sweep()) == whole
 
 
-def test_64_trials_of_4_shapes_compile_as_many_programs_as_4_do() -> None:
-    """Each count is that of a process of its own, without a cache of compiled programs."""
-    rates = [",".join(f"{0.1 + i / 10000:.4f}" for i in range(n)) for n in (1, 16)]
+@pytest.mark.parametrize(("rates", "sizes"), daily([(8, "6"), (16, "4,6,8,10")], [(8, "6")]))
+def test_many_trials_compile_as_many_programs_as_there_are_shapes(
+    rates: int, sizes: str, request: pytest.FixtureRequest
+) -> None:
+    compiled: list[str] = []
+
+    def listen(name: str, *_: object, **__: object) -> None:
+        compiled.append(name)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    request.addfinalizer(lambda: jax.monitoring.unregister_event_duration_listener(listen))
     counts = []
-    for values in rates:
-        code = (
-            "import sys, jax\n"
-            "found = []\n"
-            "jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: "
-            "found.append(1) if name.endswith('backend_compile_duration') else None)\n"
-            "from attnjax.cli import main\n"
-            "code = main(sys.argv[1:])\n"
-            "print('compiled', len(found)); sys.exit(code)\n"
-        )
-        axes = ["--grid", f"train.learning_rate={values}", "train.batch_size=4,6,8,10", "--train.steps", "5"]
+    for number in (1, rates):
+        jax.clear_caches()
+        compiled.clear()
+        values = ",".join(f"{0.1 + i / 10000:.4f}" for i in range(number))
+        axes = ["--grid", f"train.learning_rate={values}", f"train.batch_size={sizes}"]
         pack = [*FAST[:2], "--width", "4", "--devices", "1"]
-        start = [sys.executable, "-c", code, "sweep", "toy", *axes, *pack, *WHERE]
-        done = subprocess.run(start, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        counts.append(int(done.stdout.split()[-1]))
-    assert len(only_trials()) == 4 + 64
+        assert run("sweep", "toy", *axes, "--train.steps", "5", *pack) == 0
+        counts.append(sum(name.endswith("backend_compile_duration") for name in compiled))
+    shapes = len(sizes.split(","))
+    assert len(only_trials()) == shapes + shapes * rates
     assert counts[1] <= counts[0] + 8
 
 
@@ -249,43 +267,44 @@ def only_trials() -> list:
     ]
 
 
-def test_a_full_disk_is_one_line_and_loses_nothing(whole: list) -> None:
+def test_a_full_disk_is_one_line_and_loses_nothing(whole: list, capsys) -> None:
     """A file may grow to 600 bytes: too little for sweep.json, and for compiled programs."""
-    limited = (
-        "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600)); "
-        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-    )
-    start = [sys.executable, "-c", limited, *command(*GRID, *FAST)[1:]]
-    no_cache = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
-    done = subprocess.run(start, env=no_cache, capture_output=True, text=True, check=False)
-    assert done.returncode == 2, done.stderr
-    error = [line for line in done.stderr.splitlines() if line.startswith("attnjax: ")]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600, before[1]))
+    try:
+        assert run(*GRID, *FAST) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    said = capsys.readouterr().err
+    error = [line for line in said.splitlines() if line.startswith("attnjax: ")]
     assert "File too large" in error[-1]
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in said
     assert run(*GRID, *FAST) == 0
     assert table(only_sweep()) == whole
 
 
-def test_a_disk_that_is_full_in_the_middle_is_one_line_and_loses_nothing(whole: list) -> None:
+def test_a_disk_that_is_full_in_the_middle_is_one_line_and_loses_nothing(
+    whole: list, capsys, monkeypatch
+) -> None:
     """No checkpoint finds room, and Orbax says so again when it is closed."""
-    code = (
-        "import sys; from orbax.checkpoint import v1 as ocp\n"
-        "def full(*_, **__): raise ValueError('RESOURCE_EXHAUSTED: Failed writing')\n"
-        "ocp.training.Checkpointer.save = ocp.training.Checkpointer.close = full\n"
-        "from attnjax.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
-    start = [sys.executable, "-c", code, *GRID, *FAST, *WHERE]
-    done = subprocess.run(start, capture_output=True, text=True, check=False)
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "RESOURCE_EXHAUSTED" in done.stderr.splitlines()[-1]
+    from orbax.checkpoint import v1 as ocp
+
+    def full(*_, **__):
+        raise ValueError("RESOURCE_EXHAUSTED: Failed writing")
+
+    with monkeypatch.context() as exhausted:
+        for name in ("save", "close"):
+            exhausted.setattr(ocp.training.Checkpointer, name, full)
+        assert run(*GRID, *FAST) == 2
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert "RESOURCE_EXHAUSTED" in error.splitlines()[-1]
     assert run(*GRID, *FAST) == 0
     assert table(only_sweep()) == whole
 
 
 def test_a_folder_that_lies_elsewhere_is_gone_on_with(whole: list) -> None:
-    env = {**os.environ, "TOY_TERMINATED_IN_STEP": "7"}
-    assert subprocess.run(command(*GRID, *FAST), env=env, capture_output=True, check=False).returncode == 143
+    run_until_sigterm(*GRID, *FAST)
     Path("elsewhere").mkdir()
     moved = only_sweep().folder.rename("elsewhere/mine")
     assert run("resume", str(moved)) == 0

@@ -111,9 +111,23 @@ def test_a_search_round_trips_through_its_record() -> None:
     assert Search.from_record(search.record()) == search
 
 
+def test_a_search_that_is_terminated_ends_in_the_same_table(monkeypatch) -> None:
+    """It stops where the first of its trials has ended."""
+    hunt = [*HUNT, "--trials", "8", "--width", "2", "--train.steps", "20", "--train.checkpoint_every", "5"]
+    assert run(*hunt, "--runs", "never_stopped") == 0
+    with monkeypatch.context() as terminated:
+        terminated.setenv("TOY_TERMINATED_IN_EVALUATION", "1")
+        assert run(*hunt) == 143
+    assert "done" in {trial.status for trial in only_sweep().trials()}
+    assert run("resume", "toy") == 0
+    assert table(only_sweep()) == table(only_sweep("never_stopped"))
+    assert {trial.status for trial in only_sweep().trials()} == {"done", "pruned"}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shapes", "count"),
-    [([], 14), pytest.param([*SHAPES, "--trials", "24"], 24, marks=pytest.mark.slow)],
+    [([], 14), ([*SHAPES, "--trials", "24"], 24)],
     ids=["of one shape", "over several shapes"],
 )
 def test_a_search_that_is_killed_ends_in_the_same_table(shapes: list[str], count: int) -> None:
@@ -151,7 +165,7 @@ def test_a_combination_that_cannot_be_is_a_failed_trial_of_the_search() -> None:
     ("space", "width", "per_pack"),
     [
         ("train.learning_rate=0.1..0.2 seed=0..9 train.dropout=0.1..0.3", 4, 32),
-        ("line.slope=1..3", 1, 2),
+        pytest.param("line.slope=1..3", 1, 2, marks=pytest.mark.slow),
         # The base config cannot be with any of these.
         ("train.batch_size=25,35 train.accumulate=5,7", 1, 2),
     ],
