@@ -32,7 +32,7 @@ POOLS = (
 )
 
 
-SLOPES = (READERS[2], POOLS[2])
+SLOPES = (READERS[2], READERS[3], POOLS[2])
 
 
 @pytest.mark.parametrize("text", READERS + POOLS)
