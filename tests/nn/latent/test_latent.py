@@ -90,7 +90,11 @@ STREAMING = [text for text in LITERAL if read(text)[0].row.streaming]
 
 
 @pytest.mark.parametrize(
-    "text", daily(STREAMING, [text for text in STREAMING if text.startswith(("mla", "path", "deltaformer"))])
+    "text",
+    daily(
+        STREAMING,
+        [text for text in STREAMING if text.startswith(("mla", "selective", "path", "deltaformer"))],
+    ),
 )
 def test_a_padded_prefill_and_steps_are_one_pass(text: str) -> None:
     """Rows of 4 and 3 tokens in one prefill, then two more tokens for each."""
