@@ -169,7 +169,7 @@ def test_order_matters_where_positions_are_known(variant: str) -> None:
     assert np.allclose(memory[:, order], moved, atol=1e-4) == (variant == "none")
 
 
-@some_variants
+@pytest.mark.parametrize("variant", daily(VARIANTS, ["learned, rms, tied", "retention"]))
 def test_parameters_are_all_there_is_and_all_are_used_and_named(variant: str) -> None:
     (model, _, _), (source, lengths, target) = of_variant(variant), inputs()
     graphdef, params = nnx.split(model, nnx.Param)  # raises if any other state is left over
@@ -337,7 +337,7 @@ def test_tied_embeddings_share_one_table() -> None:
 def test_works_under_a_mesh() -> None:
     model = build()
     with jax.set_mesh(jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))):
-        assert jnp.isfinite(jax.jit(lambda *a: model(*a).logits)(*inputs())).all()
+        assert jax.eval_shape(lambda *a: model(*a).logits, *inputs()).shape == (B, T, 9)
 
 
 def test_what_does_not_fit_is_named() -> None:

@@ -119,7 +119,7 @@ def literal(fields: dict[str, Any], p: dict[str, Any], source: Any, target: Any)
     return np.array(logits), np.array(weights)
 
 
-@pytest.mark.parametrize("name", daily(CONFIGS, [*list(CONFIGS)[:2], "monotonic"]))
+@pytest.mark.parametrize("name", daily(CONFIGS, list(CONFIGS)[:2]))
 def test_it_is_its_formulas_and_step_by_step_what_it_is_at_once(name: str) -> None:
     """Logits and weights, whatever the padding holds, and token after token with a cache."""
     model, plain = made(CONFIGS[name])

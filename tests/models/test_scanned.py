@@ -145,6 +145,12 @@ def test_what_is_for_decoding_and_for_others_has_lists_of_layers(tmp_path: Path)
     np.testing.assert_allclose(read, expected, atol=1e-5)
 
 
+def test_a_loop_carries_half_precision() -> None:
+    model = language_model(layers=2, dtype="bfloat16", scan_layers=True)
+    assert jax.eval_shape(lambda: logits_of(model, dropout=Dropout(0.2, jax.random.key(3)))).shape[-1] == 11
+
+
+@pytest.mark.slow
 def test_half_precision_too() -> None:
     found = [
         nnx.jit(logits_of)(
