@@ -17,6 +17,7 @@ from attnjax.models import (
     alignment,
     generate,
 )
+from tests.daily import daily
 
 PAD, BOS, EOS = 0, 1, 2
 LENGTH = 9
@@ -25,7 +26,7 @@ LENGTH = 9
 @pytest.fixture(scope="module")
 def model() -> Transformer:
     """Untrained but lively: with these weights rows end at different steps."""
-    config = TransformerConfig(dim=16, heads=4, kv_heads=2, encoder_layers=1, decoder_layers=2, hidden=32)
+    config = TransformerConfig(dim=16, heads=4, kv_heads=2, encoder_layers=1, decoder_layers=2, hidden=16)
     model = Transformer(config, source_vocab=13, target_vocab=7, rngs=nnx.Rngs(0))
     state = nnx.state(model, nnx.Param)
     nnx.update(model, jax.tree.map(lambda leaf: 3.0 * leaf if leaf.ndim > 1 else leaf, state))
@@ -69,7 +70,7 @@ def test_rows_do_not_depend_on_their_batch_mates_or_padding(model: Transformer) 
     together = decode(model, source, lengths)
     padded = jnp.concatenate([source, jnp.full((len(source), 5), PAD)], axis=1)
     np.testing.assert_array_equal(decode(model, padded, lengths).tokens, together.tokens)
-    for row in (0, 5, 11):
+    for row in (5,):
         alone = decode(model, source[row : row + 1, : int(lengths[row])], lengths[row : row + 1])
         np.testing.assert_array_equal(alone.tokens[0], together.tokens[row])
 
@@ -135,6 +136,10 @@ def test_the_loop_carries_the_state_of_a_recurrence(mechanism: str, dtype: str) 
     assert jax.eval_shape(lambda *a: decode(small, *a).tokens, *sources()).shape == (12, LENGTH)
 
 
+SCORES = {"positions": "alibi"}
+STATES = {"mechanism": "gated_delta_net", "convolution": 3}
+
+
 def test_max_length_must_be_positive(model: Transformer) -> None:
     with pytest.raises(ValueError, match="max_length 0: expected 1 or more"):
         generate(model, *sources(), bos=BOS, eos=EOS, pad=PAD, max_length=0)
@@ -150,9 +155,12 @@ def test_no_more_tokens_than_learned_positions() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"positions": "alibi"}, {"mechanism": "gated_delta_net", "convolution": 3}], ids=str
+    ("fields", "padding"),
+    daily(
+        [(fields, padding) for fields in (SCORES, STATES) for padding in ("right", "left")],
+        [(SCORES, "right"), (STATES, "left")],
+    ),
 )
-@pytest.mark.parametrize("padding", ["right", "left"])
 def test_prompts_of_many_lengths_are_continued_as_each_alone(fields: dict[str, Any], padding: str) -> None:
     config = LanguageModelConfig(dim=8, heads=2, layers=1, **fields)
     small = LanguageModel(config, vocab=7, rngs=nnx.Rngs(0))

@@ -24,6 +24,7 @@ from attnjax.models.decoding import logits as change
 from attnjax.models.decoding.loop import proceed
 from attnjax.models.decoding.sampling import Greedy
 from attnjax.nn import Capture
+from tests.daily import daily
 
 VOCAB, PAD = 29, 0
 OPTIONS: dict[str, Any] = {"eos": [2, 3], "pad": PAD, "max_length": 12}
@@ -61,7 +62,11 @@ class LastDigits(Greedy):
 
 
 @pytest.mark.optimised
-@pytest.mark.parametrize("strategy", [LastDigits(None), sampling(temperature=3.0, top_p=0.9)], ids=repr)
+@pytest.mark.parametrize(
+    "strategy",
+    [LastDigits(None), pytest.param(sampling(temperature=3.0, top_p=0.9), marks=pytest.mark.slow)],
+    ids=repr,
+)
 def test_with_a_tile_a_row_has_the_same_bits_alone_and_in_any_batch(strategy: Any) -> None:
     """In a model so wide that XLA takes other products for one row, for few and for many."""
     model = lively(LanguageModelConfig(dim=256, heads=4, layers=1, hidden=512, tie_embeddings=True))
@@ -234,7 +239,7 @@ def test_speculation_emits_what_the_model_emits_alone(model: LanguageModel, smal
         assert 3 <= len(steps) <= most
 
 
-@pytest.mark.parametrize("speculates", [False, True])
+@pytest.mark.parametrize("speculates", daily([False, True], [True]))
 def test_pairs_of_tokens_are_as_likely_as_the_model_says(speculates: bool) -> None:
     """Of 3000 rows; with one proposal the second token comes after one that was kept, or after a draw."""
     rows, vocab = 3000, 4

@@ -16,15 +16,16 @@ from attnjax.models import Transformer, TransformerConfig
 from attnjax.models.padding import key_mask
 from attnjax.tasks.translation.config import TranslationLoss
 from attnjax.tasks.translation.losses import translation_loss
+from tests.daily import daily
 
 VOCAB, WIDTH = 13, 16
-SIZES = {"dim": 8, "heads": 2, "encoder_layers": 2, "decoder_layers": 2, "max_length": WIDTH}
+SIZES = {"dim": 8, "heads": 2, "encoder_layers": 1, "decoder_layers": 1, "max_length": WIDTH}
 DOUBLE = {"dtype": "float64", "param_dtype": "float64"}
 CONFIGS: dict[str, dict[str, Any]] = {
     "sinusoidal": {"positions": "sinusoidal", "implementation": "reference"},
     "learned, copy": {"positions": "learned", "copy": True},
     "rope": {"positions": "rope"},
-    "t5": {"positions": "t5", "scan_layers": True},
+    "t5": {"positions": "t5", "scan_layers": True, "encoder_layers": 2, "decoder_layers": 2},
 }
 
 
@@ -44,7 +45,7 @@ def packed() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", daily(CONFIGS, ["learned, copy", "t5"]))
 def test_the_loss_and_its_gradient_are_those_of_pairs_in_rows_of_their_own(name: str) -> None:
     config = TransformerConfig(**{**SIZES, **DOUBLE, **CONFIGS[name]})
     model = Transformer(config, source_vocab=VOCAB, target_vocab=VOCAB, rngs=nnx.Rngs(0))

@@ -13,6 +13,7 @@ from attnjax.models import RecurrentConfig, RecurrentEncoderDecoder, beams, gene
 from attnjax.models.decoding.loop import proceed
 from attnjax.nn import Capture
 from attnjax.nn.cells import CELLS
+from tests.daily import daily
 from tests.nn.moved import moved
 
 B, S, T, V, D = 2, 5, 4, 9, 8
@@ -118,7 +119,7 @@ def literal(fields: dict[str, Any], p: dict[str, Any], source: Any, target: Any)
     return np.array(logits), np.array(weights)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", daily(CONFIGS, list(CONFIGS)[:2]))
 def test_it_is_its_formulas_and_step_by_step_what_it_is_at_once(name: str) -> None:
     """Logits and weights, whatever the padding holds, and token after token with a cache."""
     model, plain = made(CONFIGS[name])

@@ -11,6 +11,7 @@ from flax import nnx
 
 from attnjax.models import Transformer, TransformerConfig, beams, force, generate, greedy, required, rules
 from attnjax.models.decoding.required import Progress, lacking
+from tests.daily import daily
 
 PAD, BOS, EOS = 0, 1, 2
 VOCAB, LENGTH = 6, 4
@@ -75,7 +76,7 @@ def test_with_beams_enough_the_search_is_exhaustive(model: Transformer) -> None:
     assert len(fitting) == kept > len([t for t in texts if has_all(t, PHRASES[2])])
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("count", daily([1, 2, 5], [2]))
 def test_few_beams_keep_every_phrase(model: Transformer, count: int) -> None:
     source, lengths = sources()
     phrases = [[[[4, 4, 5]], [[3]], [[5, 5, 5]]], [[[5, 3, 5, 3]]], [[[0, 4]], [[0, 4, 0], [3, 0]]], []]
@@ -115,6 +116,7 @@ def test_what_is_lacking_is_what_a_literal_loop_says() -> None:
     progress = Progress.none(of)
     for n in range(texts.shape[1]):
         progress = progress.after(of, jnp.asarray(texts[:, n]))
+        found = np.asarray(lacking(of, progress))
         for row, phrases in enumerate(rows):
             text, expected = texts[row, : n + 1].tolist(), 0
             for forms in phrases:
@@ -125,7 +127,7 @@ def test_what_is_lacking_is_what_a_literal_loop_says() -> None:
                         for k in range(len(form))
                         if text[len(text) - k :] == form[:k]
                     )
-            assert int(lacking(of, progress)[row]) == expected, (text, phrases)
+            assert found[row] == expected, (text, phrases)
 
 
 def test_phrases_out_of_range_are_named(model: Transformer) -> None:

@@ -26,6 +26,7 @@ from attnjax.models.decoding.loop import Marks
 from attnjax.models.decoding.penalties import coverage_penalty, length_penalty
 from attnjax.models.decoding.rules import bounded
 from attnjax.nn import Capture
+from tests.daily import daily
 
 PAD, BOS, EOS = 0, 1, 2
 VOCAB, LENGTH = 6, 4
@@ -103,7 +104,10 @@ def literal_score(total: float, n: int, coverage: np.ndarray, source: int, form:
 FORMS = {"none": (0.0, "power"), "average": (1.0, "power"), "gnmt": (0.7, "gnmt")}
 
 
-@pytest.mark.parametrize(("form", "kind"), [("none", None), ("average", "wu"), ("gnmt", "summary")])
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    daily([("none", None), ("average", "wu"), ("gnmt", "summary")], [("average", "wu"), ("gnmt", "summary")]),
+)
 def test_with_beams_enough_the_search_is_exhaustive(
     model: Transformer, everything: Any, form: str, kind: Any
 ) -> None:
@@ -251,7 +255,7 @@ def test_the_scores_are_those_of_forced_decoding_and_rules_change_none(model: Tr
         generate(model, source, lengths, strategy=contrastive_search(2, penalty=0.5), **options)
 
 
-@pytest.mark.parametrize("mean", ["probabilities", "log_probabilities"])
+@pytest.mark.parametrize("mean", daily(["probabilities", "log_probabilities"], ["probabilities"]))
 def test_an_ensemble_averages_at_each_step(model: Transformer, mean: Any) -> None:
     source, lengths = sources()
     models = [model, lively(1)]

@@ -21,6 +21,11 @@ def moved(layer: nnx.Module, scale: float = SCALE) -> tuple[Any, Any, dict[str, 
     return graphdef, params, jax.tree.map(np.asarray, nnx.to_pure_dict(params))
 
 
+def value(call: Callable[..., Any], *inputs: Any) -> tuple[Any, float, float]:
+    """What a call gives, as `value_and_slope` gives it, of which a formula alone is asked."""
+    return jax.jit(call)(*inputs), 0.0, 0.0
+
+
 def value_and_slope(call: Callable[..., Any], *inputs: Any, step: float = 1e-6) -> tuple[Any, float, float]:
     """What a call gives, and the slope of a sum of it along one direction: by jax.grad and by differences.
 

@@ -43,7 +43,8 @@ def alignment(
 
     Example:
       >>> from attnjax.models import TransformerConfig, generate
-      >>> model = Transformer(TransformerConfig(dim=8), source_vocab=11, target_vocab=7, rngs=nnx.Rngs(0))
+      >>> config = TransformerConfig(dim=8, encoder_layers=1, decoder_layers=1)
+      >>> model = Transformer(config, source_vocab=11, target_vocab=7, rngs=nnx.Rngs(0))
       >>> source, lengths = jnp.ones((2, 5), int), jnp.array([5, 4])
       >>> tokens = generate(model, source, lengths, bos=1, eos=2, pad=0, max_length=3).tokens
       >>> alignment(model, source, lengths, tokens, bos=1).shape

@@ -26,7 +26,7 @@ class Ensemble(nnx.Module):
 
     Example:
       >>> from attnjax.models import LanguageModel, LanguageModelConfig, generate
-      >>> config = LanguageModelConfig(dim=8)
+      >>> config = LanguageModelConfig(dim=8, layers=1)
       >>> models = [LanguageModel(config, vocab=11, rngs=nnx.Rngs(seed)) for seed in (0, 1)]
       >>> prompts, lengths = jnp.ones((2, 5), int), jnp.array([5, 4])
       >>> generate(Ensemble(models), prompts, lengths, eos=2, pad=0, max_length=3).tokens.shape

@@ -92,7 +92,7 @@ def generate(
 
     Example:
       >>> from attnjax.models import LanguageModel, LanguageModelConfig, sampling
-      >>> model = LanguageModel(LanguageModelConfig(dim=8), vocab=11, rngs=nnx.Rngs(0))
+      >>> model = LanguageModel(LanguageModelConfig(dim=8, layers=1), vocab=11, rngs=nnx.Rngs(0))
       >>> prompts, lengths = jnp.ones((2, 5), int), jnp.array([5, 4])
       >>> generate(model, prompts, lengths, eos=2, pad=0, max_length=3).tokens.shape
       (2, 3)
@@ -150,7 +150,7 @@ def stream(
 
     Example:
       >>> from attnjax.models import LanguageModel, LanguageModelConfig
-      >>> model = LanguageModel(LanguageModelConfig(dim=8), vocab=11, rngs=nnx.Rngs(0))
+      >>> model = LanguageModel(LanguageModelConfig(dim=8, layers=1), vocab=11, rngs=nnx.Rngs(0))
       >>> options = {"eos": [], "pad": 0, "max_length": 6}
       >>> [piece.shape for piece in stream(model, jnp.ones((2, 5), int), jnp.array([5, 4]), **options)]
       [(2, 4), (2, 2)]

@@ -48,7 +48,7 @@ def force(
 
     Example:
       >>> from attnjax.models import LanguageModel, LanguageModelConfig
-      >>> model = LanguageModel(LanguageModelConfig(dim=8), vocab=11, rngs=nnx.Rngs(0))
+      >>> model = LanguageModel(LanguageModelConfig(dim=8, layers=1), vocab=11, rngs=nnx.Rngs(0))
       >>> prompts, lengths = jnp.ones((2, 5), int), jnp.array([5, 4])
       >>> tokens, counts = jnp.array([[3, 2], [2, 0]]), jnp.array([2, 1])
       >>> force(model, prompts, lengths, tokens, counts=counts).log_probs.shape

@@ -22,7 +22,7 @@ def for_decoding(model: Model) -> Model:
 
     Example:
       >>> from attnjax.models import LanguageModel, LanguageModelConfig
-      >>> model = LanguageModel(LanguageModelConfig(dim=8), vocab=11, rngs=nnx.Rngs(0))
+      >>> model = LanguageModel(LanguageModelConfig(dim=8, layers=1), vocab=11, rngs=nnx.Rngs(0))
       >>> quick, tokens = for_decoding(model), jnp.array([[3, 1, 4]])
       >>> bool(jnp.allclose(quick(tokens).logits, model(tokens).logits, atol=1e-5))
       True

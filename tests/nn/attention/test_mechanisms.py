@@ -47,7 +47,7 @@ class Compiled(NamedTuple):
 
     module: nn.Attention
     params: nnx.State
-    whole: Callable[..., Any]  # ((loss, out), gradients) of the causal layer
+    slopes: Callable[..., Any]  # of the causal layer
     call: Callable[..., Any]  # with a mask and a cache
 
 
@@ -67,9 +67,9 @@ def compiled(name: str) -> Compiled:
 
     def loss(params: nnx.State, x: jax.Array) -> Any:
         out, _ = call(params, x, masks.causal())
-        return (out * normal(*out.shape, seed=5)).sum(), out
+        return (out * normal(*out.shape, seed=5)).sum()
 
-    return Compiled(module, params, jax.jit(jax.value_and_grad(loss, has_aux=True)), jax.jit(call))
+    return Compiled(module, params, jax.jit(jax.grad(loss)), jax.jit(call))
 
 
 def normal(*shape: int, seed: int = 0) -> jax.Array:
@@ -82,7 +82,7 @@ def tokens() -> jax.Array:
 
 def whole(name: str, x: jax.Array) -> np.ndarray:
     layer = compiled(name)
-    return np.asarray(layer.whole(layer.params, x)[0][1])
+    return np.asarray(layer.call(layer.params, x, masks.causal())[0])
 
 
 def near(got: Any, expected: Any, tolerance: float = 1e-10) -> None:
@@ -178,10 +178,10 @@ def test_sees_no_later_token(name: str) -> None:
     assert (np.abs(later[:, 4:] - out[:, 4:]).max((0, 2)) > 1e-6).all()
 
 
-@every_member
+@pytest.mark.parametrize("name", daily(MEMBERS, ["delta_product", "mamba2"]))
 def test_gradients_reach_every_parameter(name: str) -> None:
     layer = compiled(name)
-    _, gradients = layer.whole(layer.params, tokens())
+    gradients = layer.slopes(layer.params, tokens())
     for path, gradient in jax.tree.leaves_with_path(gradients):
         assert np.isfinite(gradient).all(), path
         assert np.abs(gradient).max() > 1e-9, path
@@ -213,7 +213,7 @@ def test_a_padded_prefill_and_steps_are_one_pass(name: str) -> None:
     "name",
     daily(
         ["linear", "mamba2", "hgrn2", "delta_product", "log_linear"],
-        ["mamba2", "delta_product", "log_linear"],
+        ["mamba2", "log_linear"],
     ),
 )
 def test_segments_are_sequences_of_their_own(name: str) -> None:
@@ -230,7 +230,7 @@ def test_segments_are_sequences_of_their_own(name: str) -> None:
     "name",
     daily(
         ["retention", "mamba2", "hgrn2", "rwkv7", "delta_product", "performer"],
-        ["mamba2", "delta_product", "performer"],
+        ["mamba2", "performer"],
     ),
 )
 def test_two_sides_are_the_same_from_either_end(name: str) -> None:

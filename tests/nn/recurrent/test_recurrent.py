@@ -13,6 +13,7 @@ from attnjax.mechanisms import read
 from attnjax.models import LanguageModel, LanguageModelConfig
 from attnjax.nn import make_attention
 from attnjax.ops import masks
+from tests.daily import daily
 from tests.nn.moved import moved
 from tests.nn.recurrent import literal_recurrent as literal
 
@@ -25,6 +26,7 @@ LAYERS: dict[str, dict[str, Any]] = {
     "rwkv6_time_mix(rank=3, decay_rank=2)": {},
     "rwkv7_time_mix(rank=3, value_rank=2, gate_rank=4)": {},
 }
+SMALL_RWKV7 = "rwkv7_time_mix(rank=2, value_rank=2, gate_rank=2)"
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -39,8 +41,8 @@ def near(got: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize("text", LAYERS)
-def test_it_is_its_loop_with_padding_on_both_sides_and_in_parts(text: str) -> None:
-    """Two rows, the second from 2 to 8 tokens; then 4 and 3 tokens in a prefill, and the rest one by one."""
+def test_it_is_its_loop_with_padding_on_both_sides(text: str) -> None:
+    """Two rows, the second from 2 to 8 tokens; and packed."""
     graphdef, params, plain = made(text)
     layer, row = nnx.merge(graphdef, params), read(text)[0].row
     x = np.random.default_rng(2).normal(size=(2, T, DIM))
@@ -56,6 +58,13 @@ def test_it_is_its_loop_with_padding_on_both_sides_and_in_parts(text: str) -> No
     for span in (slice(2, 4), slice(4, 7), slice(7, 8)) if row.packs else ():
         near(apart[1, span], loop(plain, x[1, span], **LAYERS[text]))
 
+
+@pytest.mark.parametrize("text", daily(LAYERS, list(LAYERS)[:4]))
+def test_in_parts_it_is_its_loop(text: str) -> None:
+    """4 and 3 tokens in a prefill, and the rest one by one."""
+    graphdef, params, plain = made(text)
+    layer, x = nnx.merge(graphdef, params), np.random.default_rng(2).normal(size=(2, T, DIM))
+    whole = getattr(literal, read(text)[0].row.name)(plain, x[0], **LAYERS[text])
     step = jax.jit(lambda x, mask, cache: layer(x, mask=mask, cache=cache)[:2])
     cache, counts = layer.empty_cache((2,), T, jnp.float64), jnp.array([4, 3])
     first = jnp.stack([x[0, :4], x[0, :4]]).at[1, 3].set(jnp.nan)
@@ -92,7 +101,10 @@ def test_rwkv7_reads_the_values_of_the_first_layer() -> None:
         other(x[1:], mask=masks.causal(), depth=depth)
 
 
-@pytest.mark.parametrize("text", ["ttt_linear(size=4)", "rwkv7_time_mix(rank=2, value_rank=2, gate_rank=2)"])
+@pytest.mark.parametrize(
+    "text",
+    daily(["ttt_linear(size=4)", SMALL_RWKV7], [SMALL_RWKV7]),
+)
 def test_a_model_of_them_decodes(text: str) -> None:
     config = LanguageModelConfig(dim=8, heads=2, hidden=8, layers=2, mechanism=text, positions="none")
     model = LanguageModel(config, vocab=11, rngs=nnx.Rngs(0))
