@@ -21,7 +21,7 @@ def daily(cases: Iterable[Any], kept: Collection[Any]) -> list[Any]:
 
 
 def swept(names: Iterable[Any], whole: Any, *axes: Sequence[Any]) -> list[Any]:
-    """All products of names and axes: each day those of one name, of the others that with the last of each axis."""
+    """All products; each day those of one name, and of the others the one with the last of each axis."""
     cases = list(itertools.product(names, *axes))
     last = tuple(axis[-1] for axis in axes)
     return daily(cases, [case for case in cases if case[0] == whole or case[1:] == last])

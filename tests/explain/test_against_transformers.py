@@ -22,6 +22,7 @@ from attnjax.explain import (
     patch_paths,
     reduce_input,
 )
+from tests.daily import daily
 from tests.explain.peers import CLASS, MASK, TOKENS, pair, same, value, words
 from tests.pretrained.peers import Case, torch
 from tests.pretrained.test_encoders import BERT
@@ -128,7 +129,9 @@ DEFINITIONS: dict[str, tuple[Callable[[Any], Any], dict[str, Any], dict[str, Any
 """Method -> its definition, our options, and changes of them that are bugs."""
 
 
-@pytest.mark.parametrize("name", DEFINITIONS)
+@pytest.mark.parametrize(
+    "name", daily(DEFINITIONS, ["integrated_gradients", "occlusion", "kernel_shap", "chefer"])
+)
 def test_bert_by_definition(bert: tuple[Any, Any], name: str) -> None:
     theirs, ours = bert
     definition, options, bug = DEFINITIONS[name]
@@ -276,4 +279,4 @@ def test_relevance_across_an_encoder_and_a_decoder(tmp_path: Path) -> None:
     assert same(attribute("chefer", question).scores, r_qi[-1:])
     own_tokens = ask(ours, *inputs, target=Target(CLASS), of="target")
     assert same(attribute("chefer", own_tokens).scores, r_qq[-1:])
-    assert not same(attribute("raw", question).scores, r_qi[-1:])
+    assert not same(attribute("chefer", question).scores, r_qi[:1])

@@ -22,6 +22,7 @@ from attnjax.models import (
     VisionConfig,
     VisionTransformer,
 )
+from tests.daily import daily
 
 LENGTHS = jnp.array([4, 3])
 TOKENS = jnp.array([[3, 1, 4, 1], [2, 7, 1, 5]])
@@ -65,7 +66,20 @@ PROGRAMS = {"flow": 2}
 """Of a method, where they are not one: the largest flow is found on the host, between two."""
 
 
-@pytest.mark.parametrize("name", METHODS)
+# The others are computed by the tests of their definitions, here or in `test_against_transformers`.
+FORMS = (
+    "rollout",
+    "flow",
+    "integrated_gradients",
+    "occlusion",
+    "kernel_shap",
+    "lime",
+    "chefer",
+    "norm_weighted",
+)
+
+
+@pytest.mark.parametrize("name", daily(METHODS, FORMS))
 def test_a_method_is_one_program_and_padding_gets_no_credit(question: Question, name: str) -> None:
     """Other contents of the padding change no score, and compile nothing."""
     elsewhere = question.with_tokens(TOKENS.at[1, 3].set(8))

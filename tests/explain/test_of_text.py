@@ -144,9 +144,12 @@ def test_a_tokenizer_of_a_model_names_its_tokens_and_adds_none(tmp_path: Path) -
     assert tokenizer.names([1, 2, 3, 0]) == ["jump", "##s", " high", "[PAD]"]
 
 
-def test_each_written_token_has_scores_by_every_method_that_fits(decoder: TextModel, both: TextModel) -> None:
-    found = explained(decoder, "abc", max_tokens=2, methods=None)
-    assert [each.method for each in found.saliencies] == list(USUAL)
+@pytest.mark.parametrize(
+    "methods", [("gradient_x_input", "occlusion"), pytest.param(None, marks=pytest.mark.slow)]
+)
+def test_each_written_token_has_scores_by_every_method_that_fits(decoder: TextModel, methods) -> None:
+    found = explained(decoder, "abc", max_tokens=2, methods=methods)
+    assert [each.method for each in found.saliencies] == list(methods or USUAL)
     for each in found.saliencies:
         assert "".join(each.tokens) == "abc" + found.written[0]
         assert each.scores.shape == (2, 4)
@@ -157,7 +160,11 @@ def test_each_written_token_has_scores_by_every_method_that_fits(decoder: TextMo
     fed = [*ids("abc"), *ids(found.written[0])]
     place = Target(ids(found.written[1])[0], "probability", 3)
     alone = attribute("occlusion", ask(decoder.model, jnp.array([fed]), target=place)).scores
-    assert np.allclose(found.saliencies[2].scores[1], alone[0], atol=1e-6)
+    (occlusion,) = (each for each in found.saliencies if each.method == "occlusion")
+    assert np.allclose(occlusion.scores[1], alone[0], atol=1e-6)
+
+
+def test_tokens_of_an_encoder_decoder_have_scores_of_the_source(both: TextModel) -> None:
     found = explained(both, "hgf", max_tokens=2, methods=("gradient_x_input",))
     (only,) = found.saliencies
     assert ("".join(only.tokens), only.scores.shape) == ("hgf", (len(found.written), 3))

@@ -1,5 +1,6 @@
 """Metrics of a real model: deletion, agreement, what attention and parameters matter, by what is known."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -73,13 +74,24 @@ def test_deletion_is_the_question_about_the_shorter_text(question: Question) -> 
     np.testing.assert_allclose(run(deleted(text, kept)), run(few), atol=1e-5)
 
 
-def test_all_metrics_stand_in_one_table(question: Question) -> None:
+# Of the others each has a test of its own here or in `test_orders`.
+SOME = ("comprehensiveness", "deletion_auc", "naopc", "auprc", "pointing_game", "uniform_attention")
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        SOME,
+        pytest.param([x for x in METRICS if x != "adversarial_attention"], marks=pytest.mark.slow, id="all"),
+    ],
+)
+def test_all_metrics_stand_in_one_table(question: Question, metrics: Sequence[str]) -> None:
     other = ask(encoder(1), TOKENS, lengths=LENGTHS, target=Target(1, "probability"))
     right = np.array([[0, 1, 0, 0, 0], [0, 0, 1, 0, 1]], bool)
     found = faithfulness(
         question,
         {"attention": "raw", "occlusion": "occlusion"},
-        [name for name in METRICS if name not in ("adversarial_attention",)],
+        metrics,
         rationale=right,
         protected=FIRST,
         removal="delete",
@@ -89,7 +101,7 @@ def test_all_metrics_stand_in_one_table(question: Question) -> None:
     table = found.table
     assert list(table) == ["attention", "occlusion", "random order", "best order", "rationale", "model"]
     assert all(np.isfinite(list(row.values())).all() for row in table.values())
-    assert set(table["attention"]) | set(table["model"]) == set(METRICS) - {"adversarial_attention"}
+    assert set(table["attention"]) | set(table["model"]) == set(metrics)
     assert table["rationale"]["auprc"] == table["rationale"]["pointing_game"] == 1
     assert table["best order"]["naopc"] == 1
     assert 0 < table["random order"]["auprc"] < 1

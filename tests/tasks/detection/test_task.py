@@ -61,17 +61,26 @@ def test_its_loss_is_that_of_every_layer_and_of_the_last(task: DetectionTask, pa
         DATA, dataclasses.replace(MODEL, decoder_layers=1), loss=SetLossConfig(), batch_size=16
     )
     one_layer = params | {"decoder": {0: params["decoder"][0]}}
-    values = [
-        float(jax.jit(lambda p, own=own: own.loss(p, batch, dropout=None)[0])(given))
-        for own, given in ((task, params), (last, params), (first, one_layer))
-    ]
+
+    @jax.jit
+    def found(params: Any, one_layer: Any) -> Any:
+        pairs = (task, params), (last, params), (first, one_layer)
+        output = task.model(params)(batch["images"])
+        losses = [own.loss(given, batch, dropout=None)[0] for own, given in pairs]
+        return losses, output, task.model(params).answers(output.states)
+
+    values, output, (logits, boxes) = found(params, one_layer)
     assert values[0] == pytest.approx(values[1] + values[2], rel=1e-5)
-    output = task.model(params)(batch["images"])
-    logits, boxes = task.model(params).answers(output.states)
     np.testing.assert_allclose(logits, output.logits, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(boxes, output.boxes, rtol=1e-5)
 
 
+def test_its_loss_falls(task: DetectionTask, params: Any) -> None:
+    loss = jax.jit(lambda p: task.loss(p, task.batch(0), dropout=None)[0])
+    assert loss(trained(task, params, 25)) < 0.85 * loss(params)
+
+
+@pytest.mark.slow
 def test_it_learns_more_than_the_mean_box(task: DetectionTask, params: Any) -> None:
     after = trained(task, params, 150)
     batch = task.validation

@@ -232,7 +232,7 @@ def test_a_text_that_is_too_long_is_refused(corpus, tmp_path):
 
 
 def test_texts_beyond_the_learned_positions_are_refused(corpus):
-    model = TransformerConfig(dim=32, heads=2, positions="learned", max_length=4)
+    model = dataclasses.replace(MODEL, max_length=4)
     with pytest.raises(InputError, match=r"model.max_length is 4: the texts need 8 learned positions"):
         TranslationTask(corpus, model, batch_size=8)
     task = TranslationTask(corpus, dataclasses.replace(model, max_length=8), batch_size=8)
