@@ -1,5 +1,9 @@
-"""Attributions of BERT, GPT-2 and Marian by their literal definitions in torch, on the same weights."""
+"""Attributions of BERT, GPT-2 and Marian by their literal definitions in torch, on the same weights.
 
+Heads, paths, attacks and what is left out have definitions in jax too, which run every day.
+"""
+
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -29,7 +33,7 @@ from tests.pretrained.test_encoders import BERT
 from tests.pretrained.test_seq2seq import CASES
 
 STEPS = 6
-MARIAN = CASES["marian"]
+MARIAN = dataclasses.replace(CASES["marian"], fields=CASES["marian"].fields | {"encoder_layers": 1})
 
 
 @pytest.fixture(autouse=True)
@@ -129,9 +133,7 @@ DEFINITIONS: dict[str, tuple[Callable[[Any], Any], dict[str, Any], dict[str, Any
 """Method -> its definition, our options, and changes of them that are bugs."""
 
 
-@pytest.mark.parametrize(
-    "name", daily(DEFINITIONS, ["integrated_gradients", "occlusion", "kernel_shap", "chefer"])
-)
+@pytest.mark.parametrize("name", daily(DEFINITIONS, ["integrated_gradients", "chefer"]))
 def test_bert_by_definition(bert: tuple[Any, Any], name: str) -> None:
     theirs, ours = bert
     definition, options, bug = DEFINITIONS[name]
@@ -187,6 +189,7 @@ def put(head: int, other: Any) -> Callable[[Any], Any]:
     return lambda x: torch.where(there, torch.as_tensor(other, dtype=x.dtype), x)
 
 
+@pytest.mark.slow
 def test_heads_and_paths_against_hooks(bert: tuple[Any, Any]) -> None:
     theirs, ours = bert
     plain = hooked(theirs, {})
@@ -210,6 +213,7 @@ def test_heads_and_paths_against_hooks(bert: tuple[Any, Any]) -> None:
     assert not same(found[0], total)
 
 
+@pytest.mark.slow
 def test_attacks_as_in_allennlp(bert: tuple[Any, Any]) -> None:
     theirs, ours = bert
     question = ask(ours, jnp.asarray(TOKENS))

@@ -64,7 +64,9 @@ def test_a_row_of_a_decoder_only_model_chose_the_token_after_it(decoder: TextMod
         assert (np.triu(shown.weights, 1) == 0).all()
         assert shown.first_written == 2
     model: LanguageModel = decoder.model
-    logits = model(jnp.array([ids("".join(found.maps[0].rows))])).logits[0]
+    logits = nnx.jit(lambda model, tokens: model(tokens).logits[0])(
+        model, jnp.array([ids("".join(found.maps[0].rows))])
+    )
     assert letters(jnp.argmax(logits, axis=-1)[2:].tolist()) == "".join(found.written)
     only_read = explained(decoder, "abc")
     assert (only_read.written, only_read.maps[0].first_written) == ([], None)
@@ -85,7 +87,8 @@ def test_a_row_of_an_encoder_decoder_has_the_name_of_the_token_that_it_chose(bot
     assert ("".join(cross.columns), cross.first_written) == ("hgfe", 0)
     assert maps["encoder.0.attention"].first_written is None
     tokens = jnp.array([ids(wrote.lower())])
-    mean = alignment(both.model, jnp.array([ids("hgfe")]), jnp.array([4]), tokens, bos=0, layers=(1,))
+    aligned = nnx.jit(lambda model, *asked: alignment(model, *asked, bos=0, layers=(1,)))
+    mean = aligned(both.model, jnp.array([ids("hgfe")]), jnp.array([4]), tokens)
     assert np.allclose(cross.weights.mean(0), mean[0], atol=1e-6)
 
 
