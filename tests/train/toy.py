@@ -80,4 +80,4 @@ class ToyTask:
 @partial(jax.jit, static_argnums=0)
 def _metrics(kind: type[ToyTask], params, batch):
     """One program for all toys: a loss reads nothing of the task that it is of."""
-    return kind.loss(kind, params, batch, dropout=None, hyper={})[1]
+    return kind.loss(object.__new__(kind), params, batch, dropout=None, hyper={})[1]
