@@ -69,7 +69,7 @@ def test_it_learns_an_interaction_that_no_linear_model_has(task: TableTask, tmp_
     logits = np.asarray(forward(params, batch["values"]), np.float64)
     expected = np.log(np.exp(logits).sum(-1)) - logits[np.arange(64), batch["labels"]]
     np.testing.assert_allclose(loss, expected.mean(), rtol=1e-5)
-    optimizer = optax.adam(0.02)
+    optimizer = optax.sgd(0.03, momentum=0.9)
 
     @jax.jit
     def update(params: Any, state: Any, batch: Any) -> Any:
@@ -78,7 +78,7 @@ def test_it_learns_an_interaction_that_no_linear_model_has(task: TableTask, tmp_
         return optax.apply_updates(params, change), state
 
     state = optimizer.init(params)
-    for step in range(120):
+    for step in range(200):
         params, state = update(params, state, task.batch(step))
     table = task.evaluate(params, tmp_path).metrics
     assert table["test"]["AUROC"] > 0.85

@@ -89,6 +89,10 @@ def test_n_best_lists_have_no_text_twice_and_scores_of_forced_decoding(task, par
             grams = list(zip(one.target_pieces, one.target_pieces[1:], strict=False))
             assert len(set(grams)) == len(grams)
         assert best.record()["n_best"][1]["translation"] == ranked[1].text
+
+
+@pytest.mark.slow
+def test_a_prefix_banned_letters_and_a_least_length_are_kept(task, params) -> None:
     kept = dataclasses.replace(BEAMS, prefix="AB", ban=("C",), min_length=4, coverage_penalty="none")
     for one in task.translate(params, texts()[:5], search=kept):
         assert one.text.startswith("AB")
