@@ -126,7 +126,7 @@ def assert_within_bfloat16(got, inputs, allowed):
     assert (np.abs(got - want) <= BFLOAT16_ROUNDOFF * (np.abs(want) + mixed) + 1e-5).all()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", daily(ENGINES, ["blockwise"]))
 @pytest.mark.optimised
 def test_bfloat16_output_is_within_its_rounding(engine):
     inputs, case = rounded(draw(SQUARE), "bfloat16"), CASES["causal"]

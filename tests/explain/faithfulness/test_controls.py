@@ -67,6 +67,11 @@ def test_deletion_is_the_question_about_the_shorter_text(question: Question) -> 
     run = jax.jit(lambda asked: asked.value())
     np.testing.assert_allclose(run(deleted(question, kept)), run(shorter), atol=1e-6)
     assert np.abs(run(deleted(question, kept.at[0, 1].set(True))) - run(shorter))[0] > 1e-4
+
+
+@pytest.mark.slow
+def test_deletion_from_a_text_of_a_language_model_is_the_question_about_the_shorter_one() -> None:
+    run = jax.jit(lambda asked: asked.value())
     model = LanguageModel(LanguageModelConfig(dim=8, heads=2, layers=1), vocab=11, rngs=nnx.Rngs(0))
     text = ask(model, TOKENS, lengths=LENGTHS, target=Target(2))
     few = ask(model, jnp.array([[3, 1, 5], [2, 7, 5]]), target=Target(2))
@@ -170,6 +175,11 @@ def test_attention_that_does_not_matter_is_found_out(question: Question, alike: 
         assert np.abs(apart[row] - both).min() < 5e-3
         assert 0.85 * both.max() < apart[row] < both.max() + 1e-5
     assert change.max() <= 1e-2
+
+
+@pytest.mark.slow
+def test_an_adversary_that_may_change_less_ends_nearer(question: Question, alike: Question) -> None:
+    apart, _ = adversarial_attention(alike, steps=200)
     strict, kept = adversarial_attention(question, epsilon=1e-4, steps=200)
     assert kept.max() <= 1e-4
     assert strict.max() < apart.min()
