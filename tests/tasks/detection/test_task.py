@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from attnjax.models.detr_config import DetrConfig, ResNetConfig
 from attnjax.tasks.detection.answers import mean_boxes, scores_of
 from attnjax.tasks.detection.config import SetLossConfig
 from attnjax.tasks.detection.looks import cell_shares, cells_showing, hidden, looks_score
+from attnjax.tasks.detection.losses import TrueObjects, matched, set_loss
 from attnjax.tasks.detection.task import DetectionTask
 from attnjax.tasks.metrics.detection import Boxes
 
@@ -57,6 +59,39 @@ def trained(task: DetectionTask, params: Any, steps: int) -> tuple[Any, list[flo
     return params, losses
 
 
+def test_its_loss_is_the_sum_over_what_each_layer_answers(task: DetectionTask) -> None:
+    batch = task.batch(3)
+    states = np.random.default_rng(0).normal(size=(2, 16, 4, task.config.labels + 5)).astype(np.float32)
+
+    class Known:
+        """Answers with what it was given, whatever it sees."""
+
+        def __call__(self, images: Any, *, dropout: Any, capture: Any) -> Any:
+            assert images.shape[0] == 16
+            return SimpleNamespace(taps={f"decoder.{i}.residual": x for i, x in enumerate(states)})
+
+        def decoder_norm(self, x: Any) -> Any:
+            return 2 * x
+
+        def answers(self, x: Any) -> Any:
+            return x[..., :-4], jax.nn.sigmoid(x[..., -4:])
+
+    @jax.jit
+    def found() -> Any:
+        truth = TrueObjects(batch["labels"], batch["boxes"], batch["present"])
+        config, own = SetLossConfig(), []
+        for state in states:
+            answers = Known().answers(2 * state)
+            own.append(set_loss(*answers, truth, matched(*answers, truth, config), config).total(config))
+        last = DetectionTask(DATA, MODEL, loss=SetLossConfig(every_layer=False), batch_size=16)
+        asked: Any = {"model": Known(), "batch": batch, "dropout": None, "hyper": {}}
+        return own, task.loss_of(**asked)[0], last.loss_of(**asked)[0]
+
+    own, every, last = found()
+    np.testing.assert_allclose([every, last], [own[0] + own[1], own[1]], rtol=1e-5)
+
+
+@pytest.mark.slow
 def test_its_loss_is_that_of_every_layer_and_of_the_last(task: DetectionTask, params: Any) -> None:
     batch = task.batch(3)
     last = DetectionTask(DATA, MODEL, loss=SetLossConfig(every_layer=False), batch_size=16)

@@ -147,6 +147,7 @@ def test_what_is_left_out_is_counted_and_the_file_has_all(task: MoleculeTask, tm
     assert [f"  {line}" for line in lines] == notes[2:4]
 
 
+@pytest.mark.slow
 def test_integrated_gradients_of_atoms_are_complete(task: MoleculeTask, trained: Any) -> None:
     arrays = padded([chain("COOC"), chain("OCC")])
     given = {name: jnp.asarray(array) for name, array in arrays.items()}

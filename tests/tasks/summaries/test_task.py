@@ -80,7 +80,9 @@ def test_the_loss_of_copies_falls(trained: tuple[Any, list[float]]) -> None:
     assert last < 0.6 * first
 
 
-@pytest.mark.parametrize("model", [MODEL, POINTER], ids=["transformer", "recurrent"])
+@pytest.mark.parametrize(
+    "model", [MODEL, pytest.param(POINTER, marks=pytest.mark.slow)], ids=["transformer", "recurrent"]
+)
 def test_a_copied_share_is_that_of_the_pointer_in_the_mix(data: SummaryData, model: Any) -> None:
     task = made(data, model)
     params = jax.jit(task.init)(jax.random.key(2))
