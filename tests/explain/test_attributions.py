@@ -67,16 +67,7 @@ PROGRAMS = {"flow": 2}
 
 
 # The others are computed by the tests of their definitions, here or in `test_against_transformers`.
-FORMS = (
-    "rollout",
-    "flow",
-    "integrated_gradients",
-    "occlusion",
-    "kernel_shap",
-    "lime",
-    "chefer",
-    "norm_weighted",
-)
+FORMS = ("rollout", "flow", "integrated_gradients", "occlusion", "lime")
 
 
 @pytest.mark.parametrize("name", daily(METHODS, FORMS))
@@ -226,12 +217,17 @@ def test_images_get_a_score_for_each_patch() -> None:
     assert attribute("raw", asked).scores.shape == (1, 4)
 
 
-def test_a_recurrence_has_attributions_too_and_what_does_not_fit_is_named() -> None:
-    def asked(mechanism: str, **options: Any) -> Question:
-        config = LanguageModelConfig(dim=8, heads=2, layers=1, mechanism=mechanism, positions="none")
-        return ask(LanguageModel(config, vocab=11, rngs=nnx.Rngs(0)), TOKENS[:1], target=Target(3), **options)
+def asked(mechanism: str) -> Question:
+    config = LanguageModelConfig(dim=8, heads=2, layers=1, mechanism=mechanism, positions="none")
+    return ask(LanguageModel(config, vocab=11, rngs=nnx.Rngs(0)), TOKENS[:1], target=Target(3))
 
+
+@pytest.mark.slow
+def test_a_recurrence_has_attributions_too() -> None:
     assert (np.abs(attribute("chefer", asked("gla")).scores) > 0).sum() >= 3
+
+
+def test_what_does_not_fit_a_mechanism_is_named() -> None:
     for mechanism in ("gdn2", "nsa"):
         with pytest.raises(
             InputError, match=r"method is 'rollout': it needs weights of attention, and blocks.0"

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import attnjax as aj
+from tests.daily import daily
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: oracles)")
 gated_delta = pytest.importorskip(
