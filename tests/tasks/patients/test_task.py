@@ -96,31 +96,28 @@ def test_nobody_sees_padding_and_bad_shapes_are_named(kind: Any) -> None:
         model(own["times"], own["signs"][:, 1:], own["values"], persons=persons)
 
 
-def trained(task: PatientTask, steps: int) -> tuple[Any, list[float]]:
-    """The parameters after some steps, and the loss of each."""
-    params, losses, optimizer = jax.jit(task.init)(jax.random.key(0)), [], optax.adam(5e-3)
+def trained(task: PatientTask, steps: int) -> Any:
+    params, optimizer = jax.jit(task.init)(jax.random.key(0)), optax.adam(5e-3)
 
     @jax.jit
     def step(params: Any, state: Any, batch: Any) -> Any:
-        loss, gradient = jax.value_and_grad(lambda p: task.loss(p, batch, dropout=None)[0])(params)
+        gradient = jax.grad(lambda p: task.loss(p, batch, dropout=None)[0])(params)
         updates, state = optimizer.update(gradient, state)
-        return optax.apply_updates(params, updates), state, loss
+        return optax.apply_updates(params, updates), state
 
     state = optimizer.init(params)
     for number in range(steps):
-        params, state, loss = step(params, state, task.batch(number))
-        losses.append(float(loss))
-    return params, losses
+        params, state = step(params, state, task.batch(number))
+    return params
 
 
-def test_its_loss_falls_and_a_saved_run_answers_texts(tmp_path: Path) -> None:
+def test_it_learns_and_a_saved_run_answers_texts(tmp_path: Path) -> None:
     task = PatientTask(DATA, MODEL, batch_size=32, recurrent_steps=0)
     np.testing.assert_array_equal(task.batch(3)["values"], task.batch(3)["values"])
-    params, losses = trained(task, 40)
-    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:5])
+    params = trained(task, 160)
     table = task.evaluate(params, tmp_path).metrics
     assert table["sex female"]["inputs"] + table["sex male"]["inputs"] == table["test"]["inputs"] == 120
-    assert table[BEST_ROW]["AUROC"] > table["test"]["AUROC"]
+    assert table[BEST_ROW]["AUROC"] > table["test"]["AUROC"] > 0.7
     assert GRU_ROW not in table
     assert (tmp_path / "patients.png").is_file()
     task.save(tmp_path)
@@ -143,7 +140,7 @@ def test_it_learns_a_drift_and_points_at_it(tmp_path: Path, study: ModuleType) -
         recurrent_steps=4,
         account=lambda m, t, c: study.pointing(m, t, c, count=8),
     )
-    params, _ = trained(task, 160)
+    params = trained(task, 160)
     table = task.evaluate(params, tmp_path).metrics
     rows = ("test", GRU_ROW, BEST_ROW)
     ours, gru, best = (table[row]["AUROC"] for row in rows)
