@@ -1,6 +1,7 @@
 """Which of many cases run every day; the others are marked slow, and scripts/test.sh --slow runs them."""
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
+import itertools
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -17,6 +18,13 @@ def daily(cases: Iterable[Any], kept: Collection[Any]) -> list[Any]:
         else pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow)
         for case in cases
     ]
+
+
+def swept(names: Iterable[Any], whole: Any, *axes: Sequence[Any]) -> list[Any]:
+    """All products; each day those of one name, and of the others the one with the last of each axis."""
+    cases = list(itertools.product(names, *axes))
+    last = tuple(axis[-1] for axis in axes)
+    return daily(cases, [case for case in cases if case[0] == whole or case[1:] == last])
 
 
 def covering(features: Mapping[str, Iterable[Hashable]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.daily import covering, daily
+from tests.daily import covering, daily, swept
 
 
 def test_all_but_what_is_kept_is_marked_slow() -> None:
@@ -18,6 +18,15 @@ def test_all_but_what_is_kept_is_marked_slow() -> None:
 def test_what_is_kept_must_be_there(kept: list[str]) -> None:
     with pytest.raises(ValueError, match=r"expected some of \['a', 'b', 'c'\]"):
         daily("abc", kept)
+
+
+def test_a_sweep_keeps_all_of_one_name_and_one_of_each_other() -> None:
+    cases = swept("ab", "b", [1, 2], [3, 4])
+    assert [case for case in cases if isinstance(case, tuple) and not hasattr(case, "marks")] == [
+        ("a", 2, 4),
+        *[("b", i, j) for i in (1, 2) for j in (3, 4)],
+    ]
+    assert len(cases) == 8
 
 
 def test_few_names_have_every_feature() -> None:

@@ -53,6 +53,7 @@ def test_a_planted_head_is_found(monkeypatch) -> None:
     assert np.sort(scores.ravel())[-2] < 1
 
 
+@pytest.mark.slow
 def test_the_head_of_rxnmapper_is_found_by_elements() -> None:
     """Head 5 of the upper layers, which its authors chose, and none of another number comes near."""
     pytest.importorskip("torch", reason="torch is not installed (extra: oracles)")  # The weights are a .bin.

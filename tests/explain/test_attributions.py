@@ -22,6 +22,7 @@ from attnjax.models import (
     VisionConfig,
     VisionTransformer,
 )
+from tests.daily import daily
 
 LENGTHS = jnp.array([4, 3])
 TOKENS = jnp.array([[3, 1, 4, 1], [2, 7, 1, 5]])
@@ -65,7 +66,11 @@ PROGRAMS = {"flow": 2}
 """Of a method, where they are not one: the largest flow is found on the host, between two."""
 
 
-@pytest.mark.parametrize("name", METHODS)
+# The others are computed by the tests of their definitions, here or in `test_against_transformers`.
+FORMS = ("rollout", "flow", "integrated_gradients", "occlusion", "lime")
+
+
+@pytest.mark.parametrize("name", daily(METHODS, FORMS))
 def test_a_method_is_one_program_and_padding_gets_no_credit(question: Question, name: str) -> None:
     """Other contents of the padding change no score, and compile nothing."""
     elsewhere = question.with_tokens(TOKENS.at[1, 3].set(8))
@@ -212,12 +217,17 @@ def test_images_get_a_score_for_each_patch() -> None:
     assert attribute("raw", asked).scores.shape == (1, 4)
 
 
-def test_a_recurrence_has_attributions_too_and_what_does_not_fit_is_named() -> None:
-    def asked(mechanism: str, **options: Any) -> Question:
-        config = LanguageModelConfig(dim=8, heads=2, layers=1, mechanism=mechanism, positions="none")
-        return ask(LanguageModel(config, vocab=11, rngs=nnx.Rngs(0)), TOKENS[:1], target=Target(3), **options)
+def asked(mechanism: str) -> Question:
+    config = LanguageModelConfig(dim=8, heads=2, layers=1, mechanism=mechanism, positions="none")
+    return ask(LanguageModel(config, vocab=11, rngs=nnx.Rngs(0)), TOKENS[:1], target=Target(3))
 
+
+@pytest.mark.slow
+def test_a_recurrence_has_attributions_too() -> None:
     assert (np.abs(attribute("chefer", asked("gla")).scores) > 0).sum() >= 3
+
+
+def test_what_does_not_fit_a_mechanism_is_named() -> None:
     for mechanism in ("gdn2", "nsa"):
         with pytest.raises(
             InputError, match=r"method is 'rollout': it needs weights of attention, and blocks.0"

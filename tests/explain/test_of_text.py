@@ -64,7 +64,9 @@ def test_a_row_of_a_decoder_only_model_chose_the_token_after_it(decoder: TextMod
         assert (np.triu(shown.weights, 1) == 0).all()
         assert shown.first_written == 2
     model: LanguageModel = decoder.model
-    logits = model(jnp.array([ids("".join(found.maps[0].rows))])).logits[0]
+    logits = nnx.jit(lambda model, tokens: model(tokens).logits[0])(
+        model, jnp.array([ids("".join(found.maps[0].rows))])
+    )
     assert letters(jnp.argmax(logits, axis=-1)[2:].tolist()) == "".join(found.written)
     only_read = explained(decoder, "abc")
     assert (only_read.written, only_read.maps[0].first_written) == ([], None)
@@ -85,7 +87,8 @@ def test_a_row_of_an_encoder_decoder_has_the_name_of_the_token_that_it_chose(bot
     assert ("".join(cross.columns), cross.first_written) == ("hgfe", 0)
     assert maps["encoder.0.attention"].first_written is None
     tokens = jnp.array([ids(wrote.lower())])
-    mean = alignment(both.model, jnp.array([ids("hgfe")]), jnp.array([4]), tokens, bos=0, layers=(1,))
+    aligned = nnx.jit(lambda model, *asked: alignment(model, *asked, bos=0, layers=(1,)))
+    mean = aligned(both.model, jnp.array([ids("hgfe")]), jnp.array([4]), tokens)
     assert np.allclose(cross.weights.mean(0), mean[0], atol=1e-6)
 
 
@@ -144,9 +147,10 @@ def test_a_tokenizer_of_a_model_names_its_tokens_and_adds_none(tmp_path: Path) -
     assert tokenizer.names([1, 2, 3, 0]) == ["jump", "##s", " high", "[PAD]"]
 
 
-def test_each_written_token_has_scores_by_every_method_that_fits(decoder: TextModel, both: TextModel) -> None:
-    found = explained(decoder, "abc", max_tokens=2, methods=None)
-    assert [each.method for each in found.saliencies] == list(USUAL)
+@pytest.mark.parametrize("methods", [("occlusion",), pytest.param(None, marks=pytest.mark.slow)])
+def test_each_written_token_has_scores_by_every_method_that_fits(decoder: TextModel, methods) -> None:
+    found = explained(decoder, "abc", max_tokens=2, methods=methods)
+    assert [each.method for each in found.saliencies] == list(methods or USUAL)
     for each in found.saliencies:
         assert "".join(each.tokens) == "abc" + found.written[0]
         assert each.scores.shape == (2, 4)
@@ -157,7 +161,12 @@ def test_each_written_token_has_scores_by_every_method_that_fits(decoder: TextMo
     fed = [*ids("abc"), *ids(found.written[0])]
     place = Target(ids(found.written[1])[0], "probability", 3)
     alone = attribute("occlusion", ask(decoder.model, jnp.array([fed]), target=place)).scores
-    assert np.allclose(found.saliencies[2].scores[1], alone[0], atol=1e-6)
+    (occlusion,) = (each for each in found.saliencies if each.method == "occlusion")
+    assert np.allclose(occlusion.scores[1], alone[0], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_tokens_of_an_encoder_decoder_have_scores_of_the_source(both: TextModel) -> None:
     found = explained(both, "hgf", max_tokens=2, methods=("gradient_x_input",))
     (only,) = found.saliencies
     assert ("".join(only.tokens), only.scores.shape) == ("hgf", (len(found.written), 3))

@@ -130,6 +130,7 @@ def test_gradients_times_the_input(bert: tuple[Any, Any], rows: Question) -> Non
     assert not same(attribute("gradient_x_input", rows.with_target(Target(2))).scores, expected)
 
 
+@pytest.mark.slow
 def test_occlusion_of_a_token_at_a_time(bert: tuple[Any, Any], rows: Question) -> None:
     theirs, _ = bert
     given = of_vectors(theirs)
@@ -158,6 +159,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, method: Any, question: Question, **op
     return found[0], np.asarray(found[1])
 
 
+@pytest.mark.slow
 def test_kernel_shap_of_drawn_coalitions(
     bert: tuple[Any, Any], text: Question, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from attnjax.ops.linear.hgrn import hgrn
 from attnjax.ops.linear.ttt import ttt_linear
+from tests.daily import daily
 from tests.ops.linear.member_cases import MEMBERS
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: oracles)")
@@ -176,7 +177,11 @@ PEERS = {
 }
 
 
-@pytest.mark.parametrize("name", PEERS)
+# One of each form of the recurrence; `tests/ops/linear` compares all with loops of its own.
+FORMS = ("linear", "gla", "mamba2", "delta_product", "rwkv7", "log_linear", "mesa", "gated_slot")
+
+
+@pytest.mark.parametrize("name", daily(PEERS, FORMS))
 def test_a_member(name):
     theirs, gates, options = PEERS[name]
     x = draw()

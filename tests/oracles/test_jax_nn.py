@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import attnjax as aj
+from tests.daily import daily, swept
 from tests.oracles.oracle_support import (
     CASES,
     ENGINES,
@@ -47,10 +48,12 @@ def compare(inputs, engine, ours, theirs, allowed=None):
     assert_rows_close(got, peer(inputs, **theirs), allowed, "float32")
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("sizes", [z for z in SIZES.values() if z.H == z.V], ids=str)
+ALIKE = [name for name, sizes in SIZES.items() if sizes.H == sizes.V]
+
+
+@pytest.mark.parametrize(("sizes", "engine"), swept(ALIKE, "square, grouped", ENGINES))
 def test_unmasked_output(engine, sizes):
-    compare(draw(sizes), engine, {}, {})
+    compare(draw(SIZES[sizes]), engine, {}, {})
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -59,8 +62,7 @@ def test_its_causal_mask_is_ours_at_offset_zero(engine, sizes):
     compare(draw(sizes), engine, {"mask": aj.causal()}, {"is_causal": True})
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("window", [(3, 0), (0, 4), (5, 2)])
+@pytest.mark.parametrize(("window", "engine"), swept([(3, 0), (0, 4), (5, 2)], (5, 2), ENGINES))
 def test_its_local_window_is_ours(engine, window):
     compare(draw(SQUARE), engine, {"mask": aj.sliding_window(*window)}, {"local_window_size": window})
 
@@ -76,8 +78,9 @@ def test_its_sequence_lengths_are_ours(engine):
     compare(draw(NARROW), engine, {"mask": aj.lengths(queries, keys)}, theirs, allowed)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("case", ["dense", "causal segments", "global and window"])
+@pytest.mark.parametrize(
+    ("case", "engine"), swept(["dense", "causal segments", "global and window"], "dense", ENGINES)
+)
 def test_masked_output(engine, case):
     case = CASES[case]
     allowed = case.literal(NARROW)
@@ -91,7 +94,7 @@ def test_bias_scale_and_mask_together(engine):
     compare(draw(NARROW), engine, shared | {"mask": aj.causal()}, shared | {"is_causal": True})
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", daily(ENGINES, ["blockwise"]))
 def test_gradients(engine):
     inputs, cotangent = rounded(draw(NARROW), "float32"), draw(NARROW, seed=9).query
     got = attend_gradients(inputs, cotangent, engine, "float32", mask=aj.causal())
@@ -99,7 +102,7 @@ def test_gradients(engine):
         assert_close(ours, theirs, "float32")
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", daily(ENGINES, ["blockwise"]))
 def test_gradient_of_the_bias(engine):
     inputs, cotangent = rounded(draw(SQUARE), "float32"), draw(SQUARE, seed=9).query.astype(np.float32)
     arrays = [jnp.asarray(x, jnp.float32) for x in inputs]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import attnjax as aj
+from tests.daily import daily, swept
 from tests.oracles.oracle_support import ENGINES, MUTATIONS, Inputs, Sizes, assert_close, attend, key_lengths
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -56,8 +57,9 @@ def ours(inputs, last, engine="reference", **kwargs):
     return np.einsum("btnv,nvd->btd", attend(inputs, engine, **kwargs), last)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("layer", [grouped_layer, multi_head_layer])
+@pytest.mark.parametrize(
+    ("layer", "engine"), swept([grouped_layer, multi_head_layer], grouped_layer, ENGINES)
+)
 def test_self_attention_with_its_causal_mask(layer, engine):
     x, _ = streams()
     out, weights, inputs, last = run(layer(), x, x, use_causal_mask=True)
@@ -66,8 +68,9 @@ def test_self_attention_with_its_causal_mask(layer, engine):
     assert_close(np.asarray(got), weights)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("layer", [grouped_layer, multi_head_layer])
+@pytest.mark.parametrize(
+    ("layer", "engine"), swept([grouped_layer, multi_head_layer], grouped_layer, ENGINES)
+)
 def test_cross_attention_with_its_padding_mask(layer, engine):
     x, context = streams()
     lengths = key_lengths(SIZES)
@@ -79,7 +82,7 @@ def test_cross_attention_with_its_padding_mask(layer, engine):
     assert_close(np.asarray(got), weights)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", daily(ENGINES, ["blockwise"]))
 def test_the_dot_product_layer_of_luong(engine):
     """keras.layers.Attention has one head and no scale."""
     x, context = (0.5 * s for s in streams())

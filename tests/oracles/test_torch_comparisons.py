@@ -7,6 +7,7 @@ import pytest
 
 import attnjax as aj
 from attnjax.ops import comparisons
+from tests.daily import swept
 from tests.oracles.oracle_support import ENGINES, assert_close
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: oracles)")
@@ -51,8 +52,8 @@ PEERS = {
 }
 
 
-@pytest.mark.parametrize("name", PEERS)
-def test_values_and_gradients_are_those_of_torch(name):
+@pytest.mark.parametrize(("name", "engine"), swept(PEERS, "concat", ENGINES))
+def test_values_and_gradients_are_those_of_torch(name, engine):
     score, parameters = PEERS[name]
     inputs = [draw(7, T, H), draw(8, S, H), draw(9, S, 4), *parameters]
     tensors = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in inputs]
@@ -62,7 +63,8 @@ def test_values_and_gradients_are_those_of_torch(name):
     out = torch.softmax(scores, -1) @ value
     torch.sin(out).sum().backward()
 
-    def both(engine, planted, query, key, value, *own):
+    @jax.jit
+    def both(planted, query, key, value, *own):
         def loss(query, key, value, *own):
             comparison = getattr(comparisons, name)(*own)
             heads = (x[:, None] for x in (query, planted * key, value))
@@ -71,12 +73,10 @@ def test_values_and_gradients_are_those_of_torch(name):
 
         return jax.value_and_grad(loss, argnums=range(len(inputs)), has_aux=True)(query, key, value, *own)
 
-    run = jax.jit(both, static_argnums=0)
-    for engine in ENGINES:
-        (_, got), gradients = run(engine, 1.0, *inputs)
-        assert_close(np.asarray(got), out.detach().numpy())
-        for gradient, tensor in zip(gradients, tensors, strict=True):
-            assert_close(np.asarray(gradient), tensor.grad.numpy())
-    (_, got), _ = run("blockwise", -1.0, *inputs)
+    (_, got), gradients = both(1.0, *inputs)
+    assert_close(np.asarray(got), out.detach().numpy())
+    for gradient, tensor in zip(gradients, tensors, strict=True):
+        assert_close(np.asarray(gradient), tensor.grad.numpy())
+    (_, got), _ = both(-1.0, *inputs)
     with pytest.raises(AssertionError):
         assert_close(np.asarray(got), out.detach().numpy())

@@ -5,6 +5,7 @@ import pytest
 
 import attnjax as aj
 from attnjax.ops.positions import alibi_slopes
+from tests.daily import swept
 from tests.oracles.oracle_support import (
     CASES,
     ENGINES,
@@ -72,9 +73,10 @@ MASK_MODS = {
 }
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("sizes", ["square, grouped", "more keys, V≠H"])
-@pytest.mark.parametrize("name", MASK_MODS)
+@pytest.mark.parametrize(
+    ("name", "sizes", "engine"),
+    swept(MASK_MODS, "causal window, offset", ["square, grouped", "more keys, V≠H"], ENGINES),
+)
 def test_masked_output_and_lse(engine, name, sizes):
     sizes = SIZES[sizes]
     inputs, case = draw(sizes), CASES[name]
@@ -131,8 +133,7 @@ SCORES = {
 }
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize(("name", "engine"), swept(SCORES, "alibi", ENGINES))
 def test_modified_scores(engine, name):
     inputs = draw(SQUARE)
     ours, theirs = SCORES[name]

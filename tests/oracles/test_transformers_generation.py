@@ -11,12 +11,15 @@ from flax import nnx
 from attnjax.data.text.chat import chat_text
 from attnjax.models import LanguageModel, LanguageModelConfig, beams, generate, greedy
 from attnjax.models.decoding import logits as change
+from tests.daily import daily
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: oracles)")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed (extra: oracles)")
 
 
 VOCAB = 29
+EARLY = beams(2, length_penalty=2.0, early=True)
+EARLY_OF_THEIRS = {"num_beams": 2, "length_penalty": 2.0, "early_stopping": True}
 
 
 def drawn() -> np.ndarray:
@@ -102,17 +105,17 @@ def pair() -> tuple[LanguageModel, Any]:
 
 @pytest.mark.parametrize(
     ("strategy", "options"),
-    [
-        (greedy(), {}),
-        (greedy(repetition_penalty=1.8), {"repetition_penalty": 1.8}),
-        (beams(3), {"num_beams": 3}),
-        (beams(4, length_penalty=0.3), {"num_beams": 4, "length_penalty": 0.3}),
-        (
-            beams(2, length_penalty=2.0, early=True),
-            {"num_beams": 2, "length_penalty": 2.0, "early_stopping": True},
-        ),
-        (beams(3, length_penalty=-1.0), {"num_beams": 3, "length_penalty": -1.0}),
-    ],
+    daily(
+        [
+            (greedy(), {}),
+            (greedy(repetition_penalty=1.8), {"repetition_penalty": 1.8}),
+            (beams(3), {"num_beams": 3}),
+            (beams(4, length_penalty=0.3), {"num_beams": 4, "length_penalty": 0.3}),
+            (EARLY, EARLY_OF_THEIRS),
+            (beams(3, length_penalty=-1.0), {"num_beams": 3, "length_penalty": -1.0}),
+        ],
+        [(greedy(), {}), (EARLY, EARLY_OF_THEIRS)],
+    ),
     ids=repr,
 )
 def test_tokens_are_those_of_transformers(pair: Any, strategy: Any, options: dict[str, Any]) -> None:

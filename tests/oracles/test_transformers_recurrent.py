@@ -90,6 +90,7 @@ def test_gated_delta_net() -> None:
     assert_equal(layer, module)
 
 
+@pytest.mark.slow
 def test_gated_delta_net_with_negative_eigenvalues() -> None:
     """OLMo Hybrid's layer: strengths up to 2, values of another size than keys."""
     sizes = {"linear_num_key_heads": N, "linear_num_value_heads": N}

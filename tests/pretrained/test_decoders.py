@@ -9,6 +9,7 @@ import pytest
 
 from attnjax.models.config import LanguageModelConfig
 from attnjax.pretrained import from_pretrained
+from tests.daily import daily
 from tests.pretrained.bugs import BIASED, BUGS, GATED, Bug, Values, every, turned
 from tests.pretrained.peers import (
     LENGTHS,
@@ -256,7 +257,12 @@ class Decoder(Ours):
         return {name: of_tokens(x) for name, x in found.items()}
 
 
-@pytest.mark.parametrize("name", CASES)
+# What has code of its own: learned positions, two norms in one, biases, windows and caps, experts, sinks, and
+# tensors that hold several parameters.
+FORMS = ("gpt2", "gpt_neox", "llama", "gemma2", "mixtral", "gpt_oss", "phi3")
+
+
+@pytest.mark.parametrize("name", daily(CASES, FORMS))
 def test_family(name: str, tmp_path) -> None:
     """Logits, attention and vectors of ragged rows, every bug, and the way back bit for bit."""
     case = CASES[name]

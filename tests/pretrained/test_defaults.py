@@ -49,17 +49,18 @@ def read(name: str, raw: Mapping[str, Any]) -> Any:
 
 def unlike(name: str, raw: dict[str, Any], default: Mapping[str, Any]) -> list[str]:
     """The keys of which leaving them out is not what their default is; it may be an error that names them."""
-    wrong = []
+    wrong, whole = [], read(name, raw)
     for key in raw.keys() & default.keys():
         without = {other: x for other, x in raw.items() if other != key}
-        found, expected = read(name, without), read(name, raw | {key: default[key]})
+        expected = whole if raw[key] == default[key] else read(name, raw | {key: default[key]})
+        found = read(name, without)
         if found != expected and found != f"config.json has no {key}":
             wrong.append(f"{key}: {found if isinstance(found, str) else 'differs'}")
         if key not in PARTS:
             continue
         for inner in default[key]:
             part = {other: x for other, x in raw[key].items() if other != inner}
-            if read(name, raw | {key: part}) != read(name, raw):
+            if read(name, raw | {key: part}) != whole:
                 wrong.append(f"{key}.{inner}")
     return wrong
 

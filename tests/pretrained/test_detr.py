@@ -9,6 +9,7 @@ import pytest
 from attnjax.pretrained import from_pretrained
 from attnjax.pretrained.family import find
 from attnjax.pretrained.verify import first_of, verify
+from tests.daily import daily
 from tests.pretrained import peers
 from tests.pretrained.bugs import Bug, Values, every, exchanged, turned
 from tests.pretrained.peers import TOLERANCE, Case, Ours, difference, loaded, saved, torch, uncaught
@@ -89,7 +90,7 @@ class OurDetector(Ours):
         return self.told(bug, IMAGES, mask=REAL)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", daily(CASES, ["bottleneck"]))
 def test_family(name: str, tmp_path) -> None:
     """Labels, boxes, attention and vectors of images of two sizes, every bug, and the way back."""
     case = CASES[name]

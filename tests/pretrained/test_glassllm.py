@@ -67,6 +67,7 @@ def as_llama(file: Path, folder: Path, *, permuted: bool = True) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
+@pytest.mark.slow
 def test_the_package_and_transformers_say_the_same(tmp_path, monkeypatch) -> None:
     package = asset(PACKAGE)
     monkeypatch.syspath_prepend(str(package))

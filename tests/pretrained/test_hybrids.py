@@ -10,6 +10,7 @@ import pytest
 from attnjax.pretrained import from_pretrained
 from attnjax.pretrained.folder import open_folder
 from attnjax.pretrained.verify import first_of, verify
+from tests.daily import daily
 from tests.pretrained import peers
 from tests.pretrained.bugs import Bug, Values, every, exchanged, turned
 from tests.pretrained.peers import (
@@ -200,7 +201,7 @@ def with_published_names(folder: Path) -> None:
     save_file({dense[name]: x for name, x in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", daily(CASES, ["deepseek_v3", "qwen3_next"]))
 def test_family(name: str, tmp_path) -> None:
     """Logits, attention and vectors of ragged rows, every bug, and the way back bit for bit."""
     case = CASES[name]

@@ -30,6 +30,7 @@ def folder() -> Path:
     return models / "albert_heads_8_uspto_all_1310k"
 
 
+@pytest.mark.slow
 def test_it_fills_in_masked_tokens_and_maps_atoms(folder) -> None:
     model = from_pretrained(folder)
     numbers = {token: i for i, token in enumerate((folder / "vocab.txt").read_text().split())}

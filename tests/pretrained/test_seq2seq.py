@@ -9,6 +9,7 @@ import pytest
 
 from attnjax.pretrained import from_pretrained
 from attnjax.pretrained.verify import first_of, verify
+from tests.daily import daily
 from tests.pretrained import peers
 from tests.pretrained.bugs import Bug, Values, every, exchanged, turned
 from tests.pretrained.peers import (
@@ -197,7 +198,7 @@ class Pair(Ours):
         return {name: of_tokens(name, x, given[1]) for name, x in self.told(bug, *given).items()}
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", daily(CASES, ["marian", "whisper", "t5"]))
 def test_family(name: str, tmp_path) -> None:
     """Logits, attention and vectors of ragged rows, every bug, and the way back bit for bit."""
     case = CASES[name]

@@ -1,6 +1,7 @@
 """Planted rationales: labels read word by word, the task's loss by hand, that a small model learns it."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -108,13 +109,19 @@ def test_it_learns_and_its_table_has_the_rows_of_the_account(task: PlantedTask, 
     batch = task.batch(0)
     run = jax.jit(jax.value_and_grad(lambda p, batch: task.loss(p, batch, dropout=None), has_aux=True))
     (loss, metrics), _ = run(params, batch)
-    logits = np.asarray(task.model(params)(batch["tokens"], lengths=batch["lengths"]).logits, np.float64)
+    forward = jax.jit(lambda p: task.model(p)(batch["tokens"], lengths=batch["lengths"]).logits)
+    logits = np.asarray(forward(params), np.float64)
     expected = np.log(np.exp(logits).sum(-1)) - logits[np.arange(32), batch["labels"]]
     np.testing.assert_allclose(loss, expected.mean(), rtol=1e-5)
     assert metrics["weight"] == 32
+
+    @jax.jit
+    def update(params: Any, batch: Any) -> Any:
+        _, gradient = run(params, batch)
+        return jax.tree.map(lambda p, g: p - 0.5 * g, params, gradient)
+
     for step in range(60):
-        (_, _), gradient = run(params, task.batch(step))
-        params = jax.tree.map(lambda p, g: p - 0.5 * g, params, gradient)
+        params = update(params, task.batch(step))
     found = task.evaluate(params, tmp_path).metrics
     assert list(found) == ["as trained", "twice as long", "own"]
     assert found["own"] == {"n": 64}

@@ -107,7 +107,7 @@ def of_images(model: Any, batch: Any, **options: Any) -> Any:
 FAMILIES = {
     "language model": Family(
         lambda rngs: LanguageModel(
-            LanguageModelConfig(**SMALL, layers=2, kv_heads=2, activation="swiglu"), vocab=VOCAB, rngs=rngs
+            LanguageModelConfig(**SMALL, layers=1, kv_heads=2, activation="swiglu"), vocab=VOCAB, rngs=rngs
         ),
         of_text,
         a_text,
@@ -218,9 +218,11 @@ def setting_of(family: Family) -> Setting:
     """Returns the functions, the parameters off their initial values, and the batches [1, B, …]."""
     model = family.make(nnx.Rngs(0))
     graph, params = nnx.split(model, nnx.Param)
-    leaves, tree = jax.tree.flatten(nnx.to_pure_dict(params))
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    moved = [x + 0.1 * jax.random.normal(key, x.shape, x.dtype) for x, key in zip(leaves, keys, strict=True)]
+    draw = np.random.default_rng(1)
+    moved = jax.tree.map(
+        lambda x: jnp.asarray(x + 0.1 * draw.normal(size=x.shape), x.dtype),
+        jax.tree.map(np.asarray, nnx.to_pure_dict(params)),
+    )
 
     def forward(params: Any, batch: Any, **options: Any) -> Any:
         return family.call(nnx.merge(graph, params), batch, **options)
@@ -232,7 +234,7 @@ def setting_of(family: Family) -> Setting:
 
     drawn = family.batch(np.random.default_rng(0))
     batches = {name: x[None] for name, x in drawn.items()}
-    return Setting(forward, loss, jax.tree.unflatten(tree, moved), logical_axes(model), batches)
+    return Setting(forward, loss, moved, logical_axes(model), batches)
 
 
 def outcome(setting: Setting, plan: ShardingPlan, config: TrainConfig = TRAIN) -> tuple[Any, Any]:

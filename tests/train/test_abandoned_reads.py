@@ -23,7 +23,7 @@ def abandon(loop: asyncio.AbstractEventLoop, error: str, *, in_a_task: bool) -> 
     else:
         loop.create_future().set_exception(ValueError(error))
     task = None
-    gc.collect()
+    gc.collect(1)  # It is young; the whole heap takes seconds.
 
 
 @pytest.mark.parametrize("in_a_task", [True, False], ids=["task", "future"])

@@ -77,8 +77,15 @@ def test_logits_gradients_and_a_step_are_those_of_one_device(family: str, preset
     assert said.endswith(" good\n"), said
 
 
+@pytest.mark.slow
 def test_states_lie_in_parts_have_the_same_bits_and_move_between_meshes(tmp_path: Path) -> None:
     assert run("on_meshes", str(tmp_path)) == SAID
+
+
+def test_an_initial_state_is_made_in_parts_and_what_is_left_whole_is_said(tmp_path: Path) -> None:
+    """A run that goes on on another mesh is in `test_sharding`."""
+    made = "an_initial_state_has_the_same_bits_and_is_made_in_parts"
+    assert run("on_meshes", str(tmp_path), made, "what_is_left_whole_is_said") == SAID
 
 
 def test_without_a_mesh_the_program_is_that_of_blocks_that_know_none(monkeypatch: pytest.MonkeyPatch) -> None:

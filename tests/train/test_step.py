@@ -136,16 +136,16 @@ def test_the_average_of_bfloat16_parameters_moves_as_that_of_float32_ones() -> N
 
 @pytest.mark.parametrize("accumulate", [1, 512])
 def test_sums_over_leaves_and_micro_batches_of_bfloat16_do_not_stand_still(accumulate: int) -> None:
-    # Each example has gradient 1 in each of 512 leaves. 256 + 1 is 256 in bfloat16.
+    # Each example has gradient 16 in one leaf, and 1 in each of 24 after it. 256 + 1 is 256 in bfloat16.
     def loss(params, batch, *, dropout, hyper):
-        value = sum(params.values()) * jnp.mean(batch["x"])
+        value = (15 * params["00"] + sum(params.values())) * jnp.mean(batch["x"])
         return value, {"loss": value, "weight": jnp.bfloat16(batch["x"].size)}
 
     config = dataclasses.replace(CONFIG, batch_size=512, accumulate=accumulate, clip_norm=1e9)
-    state = init_state({str(i): jnp.bfloat16(1 / 512) for i in range(512)}, config)
+    state = init_state({f"{i:02}": jnp.bfloat16(1 / 40) for i in range(25)}, config)
     batch = {"x": jnp.ones(512, jnp.bfloat16)}
     _, metrics = make_train_step(loss, config)(state, batch, traced_values(config, {}), KEY)
-    np.testing.assert_allclose(metrics["grad_norm"], 512**0.5, rtol=1e-3)
+    np.testing.assert_allclose(metrics["grad_norm"], (256 + 24) ** 0.5, rtol=1e-3)
     assert metrics["weight"] == 512
 
 

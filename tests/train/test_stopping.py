@@ -13,6 +13,7 @@ from attnjax.train.loop import fit, load_params
 from attnjax.train.packs.fit import fit_pack
 from attnjax.train.packs.program import PackLayout, PackProgram, PackTrial
 from attnjax.train.stopping import stop_step
+from tests.daily import daily
 from tests.train.toy import ToyTask
 
 CONFIG = TrainConfig(
@@ -86,7 +87,7 @@ def test_the_parameters_are_those_of_the_step_at_which_it_ended(whole: Any, tmp_
     assert [json.loads(x)["step"] for x in (folder / "metrics.jsonl").read_text().splitlines()][-1] == 16
 
 
-@pytest.mark.parametrize("dies_at", [10, 19])
+@pytest.mark.parametrize("dies_at", daily([10, 19], [19]))
 def test_a_killed_run_ends_at_the_same_step_with_the_same_bits(
     whole: Any, tmp_path: Path, dies_at: int
 ) -> None:

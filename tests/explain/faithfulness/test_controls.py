@@ -1,5 +1,6 @@
 """Metrics of a real model: deletion, agreement, what attention and parameters matter, by what is known."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -66,6 +67,11 @@ def test_deletion_is_the_question_about_the_shorter_text(question: Question) -> 
     run = jax.jit(lambda asked: asked.value())
     np.testing.assert_allclose(run(deleted(question, kept)), run(shorter), atol=1e-6)
     assert np.abs(run(deleted(question, kept.at[0, 1].set(True))) - run(shorter))[0] > 1e-4
+
+
+@pytest.mark.slow
+def test_deletion_from_a_text_of_a_language_model_is_the_question_about_the_shorter_one() -> None:
+    run = jax.jit(lambda asked: asked.value())
     model = LanguageModel(LanguageModelConfig(dim=8, heads=2, layers=1), vocab=11, rngs=nnx.Rngs(0))
     text = ask(model, TOKENS, lengths=LENGTHS, target=Target(2))
     few = ask(model, jnp.array([[3, 1, 5], [2, 7, 5]]), target=Target(2))
@@ -73,13 +79,24 @@ def test_deletion_is_the_question_about_the_shorter_text(question: Question) -> 
     np.testing.assert_allclose(run(deleted(text, kept)), run(few), atol=1e-5)
 
 
-def test_all_metrics_stand_in_one_table(question: Question) -> None:
+# Of the others each has a test of its own here or in `test_orders`.
+SOME = ("comprehensiveness", "deletion_auc", "naopc", "auprc", "pointing_game", "uniform_attention")
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        SOME,
+        pytest.param([x for x in METRICS if x != "adversarial_attention"], marks=pytest.mark.slow, id="all"),
+    ],
+)
+def test_all_metrics_stand_in_one_table(question: Question, metrics: Sequence[str]) -> None:
     other = ask(encoder(1), TOKENS, lengths=LENGTHS, target=Target(1, "probability"))
     right = np.array([[0, 1, 0, 0, 0], [0, 0, 1, 0, 1]], bool)
     found = faithfulness(
         question,
         {"attention": "raw", "occlusion": "occlusion"},
-        [name for name in METRICS if name not in ("adversarial_attention",)],
+        metrics,
         rationale=right,
         protected=FIRST,
         removal="delete",
@@ -89,7 +106,7 @@ def test_all_metrics_stand_in_one_table(question: Question) -> None:
     table = found.table
     assert list(table) == ["attention", "occlusion", "random order", "best order", "rationale", "model"]
     assert all(np.isfinite(list(row.values())).all() for row in table.values())
-    assert set(table["attention"]) | set(table["model"]) == set(METRICS) - {"adversarial_attention"}
+    assert set(table["attention"]) | set(table["model"]) == set(metrics)
     assert table["rationale"]["auprc"] == table["rationale"]["pointing_game"] == 1
     assert table["best order"]["naopc"] == 1
     assert 0 < table["random order"]["auprc"] < 1
@@ -158,6 +175,11 @@ def test_attention_that_does_not_matter_is_found_out(question: Question, alike: 
         assert np.abs(apart[row] - both).min() < 5e-3
         assert 0.85 * both.max() < apart[row] < both.max() + 1e-5
     assert change.max() <= 1e-2
+
+
+@pytest.mark.slow
+def test_an_adversary_that_may_change_less_ends_nearer(question: Question, alike: Question) -> None:
+    apart, _ = adversarial_attention(alike, steps=200)
     strict, kept = adversarial_attention(question, epsilon=1e-4, steps=200)
     assert kept.max() <= 1e-4
     assert strict.max() < apart.min()

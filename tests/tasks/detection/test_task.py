@@ -3,9 +3,11 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -19,6 +21,7 @@ from attnjax.models.detr_config import DetrConfig, ResNetConfig
 from attnjax.tasks.detection.answers import mean_boxes, scores_of
 from attnjax.tasks.detection.config import SetLossConfig
 from attnjax.tasks.detection.looks import cell_shares, cells_showing, hidden, looks_score
+from attnjax.tasks.detection.losses import TrueObjects, matched, set_loss
 from attnjax.tasks.detection.task import DetectionTask
 from attnjax.tasks.metrics.detection import Boxes
 
@@ -39,21 +42,56 @@ def params(task: DetectionTask) -> Any:
     return jax.jit(task.init)(jax.random.key(0))
 
 
-def trained(task: DetectionTask, params: Any, steps: int) -> Any:
+def trained(task: DetectionTask, params: Any, steps: int) -> tuple[Any, list[float]]:
+    """The parameters after some steps, and the loss of each."""
     optimizer = optax.adam(optax.warmup_cosine_decay_schedule(0, 2e-3, 20, steps))
 
     @jax.jit
     def train(params: Any, state: Any, batch: Any) -> Any:
-        gradient = jax.grad(lambda p: task.loss(p, batch, dropout=None)[0])(params)
+        loss, gradient = jax.value_and_grad(lambda p: task.loss(p, batch, dropout=None)[0])(params)
         change, state = optimizer.update(gradient, state)
-        return optax.apply_updates(params, change), state
+        return optax.apply_updates(params, change), state, loss
 
-    state = optimizer.init(params)
+    state, losses = optimizer.init(params), []
     for step in range(steps):
-        params, state = train(params, state, task.batch(step))
-    return params
+        params, state, loss = train(params, state, task.batch(step))
+        losses.append(float(loss))
+    return params, losses
 
 
+def test_its_loss_is_the_sum_over_what_each_layer_answers(task: DetectionTask) -> None:
+    batch = task.batch(3)
+    states = np.random.default_rng(0).normal(size=(2, 16, 4, task.config.labels + 5)).astype(np.float32)
+
+    class Known:
+        """Answers with what it was given, whatever it sees."""
+
+        def __call__(self, images: Any, *, dropout: Any, capture: Any) -> Any:
+            assert images.shape[0] == 16
+            return SimpleNamespace(taps={f"decoder.{i}.residual": x for i, x in enumerate(states)})
+
+        def decoder_norm(self, x: Any) -> Any:
+            return 2 * x
+
+        def answers(self, x: Any) -> Any:
+            return x[..., :-4], jax.nn.sigmoid(x[..., -4:])
+
+    @jax.jit
+    def found() -> Any:
+        truth = TrueObjects(batch["labels"], batch["boxes"], batch["present"])
+        config, own = SetLossConfig(), []
+        for state in states:
+            answers = Known().answers(2 * state)
+            own.append(set_loss(*answers, truth, matched(*answers, truth, config), config).total(config))
+        last = DetectionTask(DATA, MODEL, loss=SetLossConfig(every_layer=False), batch_size=16)
+        asked: Any = {"model": Known(), "batch": batch, "dropout": None, "hyper": {}}
+        return own, task.loss_of(**asked)[0], last.loss_of(**asked)[0]
+
+    own, every, last = found()
+    np.testing.assert_allclose([every, last], [own[0] + own[1], own[1]], rtol=1e-5)
+
+
+@pytest.mark.slow
 def test_its_loss_is_that_of_every_layer_and_of_the_last(task: DetectionTask, params: Any) -> None:
     batch = task.batch(3)
     last = DetectionTask(DATA, MODEL, loss=SetLossConfig(every_layer=False), batch_size=16)
@@ -61,19 +99,28 @@ def test_its_loss_is_that_of_every_layer_and_of_the_last(task: DetectionTask, pa
         DATA, dataclasses.replace(MODEL, decoder_layers=1), loss=SetLossConfig(), batch_size=16
     )
     one_layer = params | {"decoder": {0: params["decoder"][0]}}
-    values = [
-        float(jax.jit(lambda p, own=own: own.loss(p, batch, dropout=None)[0])(given))
-        for own, given in ((task, params), (last, params), (first, one_layer))
-    ]
-    assert values[0] == pytest.approx(values[1] + values[2], rel=1e-5)
-    output = task.model(params)(batch["images"])
-    logits, boxes = task.model(params).answers(output.states)
+
+    @jax.jit
+    def found(params: Any, one_layer: Any) -> Any:
+        pairs = (task, params), (last, params), (first, one_layer)
+        output = task.model(params)(batch["images"])
+        losses = [own.loss(given, batch, dropout=None)[0] for own, given in pairs]
+        return jnp.stack(losses), output, task.model(params).answers(output.states)
+
+    values, output, (logits, boxes) = found(params, one_layer)
+    np.testing.assert_allclose(values[0], values[1] + values[2], rtol=1e-5)
     np.testing.assert_allclose(logits, output.logits, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(boxes, output.boxes, rtol=1e-5)
 
 
+def test_its_loss_falls(task: DetectionTask, params: Any) -> None:
+    _, losses = trained(task, params, 25)
+    assert np.mean(losses[-3:]) < 0.85 * np.mean(losses[:3])
+
+
+@pytest.mark.slow
 def test_it_learns_more_than_the_mean_box(task: DetectionTask, params: Any) -> None:
-    after = trained(task, params, 150)
+    after, _ = trained(task, params, 150)
     batch = task.validation
     before, later = (float(task.loss(p, batch, dropout=None)[0]) for p in (params, after))
     assert later < 0.6 * before
@@ -87,7 +134,7 @@ def test_it_learns_more_than_the_mean_box(task: DetectionTask, params: Any) -> N
 @pytest.mark.slow
 def test_it_finds_most_of_what_there_is(tmp_path: Path) -> None:
     task = DetectionTask(DATA, dataclasses.replace(MODEL, dim=64), baseline_steps=300, batch_size=32)
-    params = trained(task, jax.jit(task.init)(jax.random.key(0)), 1000)
+    params, _ = trained(task, jax.jit(task.init)(jax.random.key(0)), 1000)
     table = task.evaluate(params, tmp_path).metrics
     ours = table[f"model: {HELD_OUT}"]["AP50"]
     assert ours > 60

@@ -32,9 +32,13 @@ def test_the_loss_is_of_the_best_future_and_no_car_sees_padding(task: DrivingTas
     np.testing.assert_array_equal(batch["seen"], task.batch(2)["seen"])
     batch["present"] = batch["present"].copy()
     batch["present"][:, 3] = False
-    loss = jax.jit(lambda p, b: task.loss(p, b, dropout=None))
+    both = jax.jit(jax.value_and_grad(lambda p, b: task.loss(p, b, dropout=None), has_aux=True))
+
+    def loss(params: Any, batch: Any) -> Any:
+        return both(params, batch)[0]
+
     value, metrics = loss(params, batch)
-    given = task.model(params)(jnp.asarray(batch["seen"]), present=jnp.asarray(batch["present"]))
+    given = jax.jit(lambda p: task.model(p)(batch["seen"], present=batch["present"]))(params)
     places = batch["base"][:, :, None] + np.asarray(given.places)
     logits = np.asarray(given.logits, np.float64)
     far = np.linalg.norm(places - batch["future"][:, :, None], axis=-1).mean(-1)[:, :3]
@@ -43,7 +47,7 @@ def test_the_loss_is_of_the_best_future_and_no_car_sees_padding(task: DrivingTas
     expected = np.take_along_axis(far, best, -1).mean() - np.take_along_axis(log_p, best, -1).mean()
     np.testing.assert_allclose(value, expected, rtol=1e-3)
     assert metrics["weight"] == 32 * 3
-    gradient = jax.jit(jax.grad(lambda p, b: task.loss(p, b, dropout=None)[0]))(params, batch)
+    gradient = both(params, batch)[1]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
     other = dict(batch, seen=batch["seen"].copy())
     other["seen"][:, 3] += 5

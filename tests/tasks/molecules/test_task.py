@@ -22,6 +22,7 @@ from attnjax.tasks.molecules import task as of_task
 from attnjax.tasks.molecules.baselines import counted
 from attnjax.tasks.molecules.scores import deletion_score, without
 from attnjax.tasks.molecules.task import MoleculeTask
+from tests.daily import daily
 
 MODEL = GraphConfig(dim=16, heads=2, hidden=16, layers=2, pooling="sum")
 VALENCE = {"C": 4, "O": 2}
@@ -53,7 +54,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Any:
         for module in (files, of_task):
             patched.setattr(module, "molecule_of", chain)
         data = MoleculeData(train=file, holdout=0.2, split="random")
-        yield MoleculeTask(data, MODEL, batch_size=32, explained=16, maps=atom_scores)
+        yield MoleculeTask(data, MODEL, batch_size=32, explained=16)
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +106,8 @@ def test_it_learns_what_counts_cannot_tell_and_says_which_atoms(
     assert abs(table["the mean of training"]["R²"]) < 0.1
     assert task.validate(trained)["r2"] > 0.8
     gaps = {row: columns["gap"] for row, columns in table.items() if "gap" in columns}
-    assert set(gaps) == {
-        "order by integrated gradients",
-        "order by attention",
-        "order by taking out each atom alone",
-        "random order",
-    }
-    for name in ("integrated gradients", "taking out each atom alone"):
-        assert gaps[f"order by {name}"] > gaps["random order"] + 1
+    assert set(gaps) == {"order by taking out each atom alone", "random order"}
+    assert gaps["order by taking out each atom alone"] > gaps["random order"] + 1
     assert (tmp_path / "atoms.png").stat().st_size > 5000
 
     task.save(tmp_path)
@@ -133,6 +128,15 @@ def test_it_learns_what_counts_cannot_tell_and_says_which_atoms(
         again.read_input("N")
 
 
+@pytest.mark.slow
+def test_maps_of_atoms_order_them(task: MoleculeTask, trained: Any, tmp_path: Path, monkeypatch) -> None:
+    own = MoleculeTask(task._data, MODEL, batch_size=32, explained=16, maps=atom_scores)
+    monkeypatch.setattr(own, "_picture", lambda *_: tmp_path)
+    table = own.evaluate(trained, tmp_path).metrics
+    assert "order by attention" in table
+    assert table["order by integrated gradients"]["gap"] > table["random order"]["gap"] + 1
+
+
 def test_what_is_left_out_is_counted_and_the_file_has_all(task: MoleculeTask, tmp_path: Path) -> None:
     notes = task.notes
     assert notes[1] == "2 row(s) cannot be used and are left out (left_out.txt has all):"
@@ -143,6 +147,7 @@ def test_what_is_left_out_is_counted_and_the_file_has_all(task: MoleculeTask, tm
     assert [f"  {line}" for line in lines] == notes[2:4]
 
 
+@pytest.mark.slow
 def test_integrated_gradients_of_atoms_are_complete(task: MoleculeTask, trained: Any) -> None:
     arrays = padded([chain("COOC"), chain("OCC")])
     given = {name: jnp.asarray(array) for name, array in arrays.items()}
@@ -197,7 +202,7 @@ def test_the_score_of_an_order_by_hand() -> None:
     assert counted(arrays)[0].tolist() == [-1, 2, 3]
 
 
-@pytest.mark.parametrize("mechanism", ["graphormer", "window(size=1)"])
+@pytest.mark.parametrize("mechanism", daily(["graphormer", "window(size=1)"], ["graphormer"]))
 def test_mechanisms_without_edges_read_no_bonds(task: MoleculeTask, mechanism: str) -> None:
     from dataclasses import replace
 

@@ -21,6 +21,7 @@ from attnjax.tasks.summaries.scores import commonest, lead, nearest_sentences, w
 from attnjax.tasks.summaries.summary import Summary
 from attnjax.tasks.summaries.task import SummaryTask
 from attnjax.tasks.translation.config import SearchConfig, TranslationLoss
+from attnjax.tasks.translation.task import TranslationTask
 from tests.tasks.summaries.modules import write_modules
 
 MODEL = TransformerConfig(
@@ -79,12 +80,15 @@ def test_the_loss_of_copies_falls(trained: tuple[Any, list[float]]) -> None:
     assert last < 0.6 * first
 
 
-@pytest.mark.parametrize("model", [MODEL, POINTER], ids=["transformer", "recurrent"])
+@pytest.mark.parametrize(
+    "model", [MODEL, pytest.param(POINTER, marks=pytest.mark.slow)], ids=["transformer", "recurrent"]
+)
 def test_a_copied_share_is_that_of_the_pointer_in_the_mix(data: SummaryData, model: Any) -> None:
     task = made(data, model)
-    built = task.model(jax.jit(task.init)(jax.random.key(2)))
+    params = jax.jit(task.init)(jax.random.key(2))
+    built = task.model(params)
     arrays = task._arrays([" the fig is sold", " a lamp"], [" the fig", " lamp of fig"])
-    found = traced(built, arrays)
+    found = jax.jit(lambda: traced(built, arrays))()
     target = arrays["target"]
     fed = np.concatenate([np.full((2, 1), BOS, target.dtype), target[:, :-1]], axis=1)
     gates: list[Any] = []
@@ -95,13 +99,18 @@ def test_a_copied_share_is_that_of_the_pointer_in_the_mix(data: SummaryData, mod
             gates.append(inner(x))
             return gates[-1]
 
-    built.copying.gate = Watched()
-    logits = built(arrays["source"], arrays["source_lengths"], fed).logits
+    @jax.jit
+    def watched() -> Any:
+        built = task.model(params)
+        built.copying.gate = Watched()
+        return built(arrays["source"], arrays["source_lengths"], fed).logits, gates[0]
+
+    logits, gate = watched()
     probabilities = np.take_along_axis(jax.nn.softmax(logits), target[..., None], -1)[..., 0]
     np.testing.assert_allclose(np.exp(found.log_probs), probabilities, rtol=1e-4)
     nothing = np.full(logits.shape, -1e9, np.float32)
     nothing[..., UNK] = 0  # All that is written is the unknown token: what is left are copies.
-    copies = pointer_distribution(nothing, found.weights, gates[0], arrays["source"], size=logits.shape[-1])
+    copies = pointer_distribution(nothing, found.weights, gate, arrays["source"], size=logits.shape[-1])
     expected = np.take_along_axis(np.asarray(copies), target[..., None], -1)[..., 0] / probabilities
     inside = np.arange(target.shape[1]) < arrays["counts"][:, None]
     np.testing.assert_allclose(found.copied[inside], expected[inside], rtol=1e-3, atol=1e-5)
@@ -109,13 +118,20 @@ def test_a_copied_share_is_that_of_the_pointer_in_the_mix(data: SummaryData, mod
     assert found.copied[0, arrays["counts"][0] - 1] == 0.0  # the end mark is not.
 
 
-def test_a_model_that_cannot_copy_has_no_shares_but_looks(data: SummaryData) -> None:
+def test_a_model_that_cannot_copy_has_no_shares(data: SummaryData) -> None:
+    task = made(data, replace(MODEL, copy=False))
+    params = jax.jit(task.init)(jax.random.key(0))
+    arrays = task._arrays([" the fig"], [" the fig"])
+    assert not jax.jit(lambda: traced(task.model(params), arrays).copied)().any()
+
+
+@pytest.mark.slow
+def test_a_summary_without_copies_still_says_where_it_looked(data: SummaryData) -> None:
     task = made(data, replace(MODEL, copy=False))
     params = jax.jit(task.init)(jax.random.key(0))
     summary = task.predict(params, [task.read_input("The fig is sold.")])[0]
     assert all(word.share is None for word in summary.words)
     assert "copied" not in summary.record()
-    assert not traced(task.model(params), task._arrays([" the fig"], [" the fig"])).copied.any()
 
 
 def test_words_are_made_of_pieces_and_name_the_word_of_the_text() -> None:
@@ -183,7 +199,11 @@ def test_the_table_has_the_model_and_all_it_has_to_pass(
 
 
 def test_a_saved_run_summarises_without_the_texts(
-    data: SummaryData, task: SummaryTask, trained: tuple[Any, list[float]], tmp_path: Path
+    data: SummaryData,
+    task: SummaryTask,
+    trained: tuple[Any, list[float]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     task.save(tmp_path)
     again = made(replace(data, modules=tmp_path / "gone"), folder=tmp_path)
@@ -198,11 +218,20 @@ def test_a_saved_run_summarises_without_the_texts(
     assert found[0].record()["summary"] == found[0].text
     with pytest.raises(InputError, match="has no word"):
         again.read_input(" — ")
-    required = again.constrained(inputs[0], ["Lamp"])
-    (written,) = again.translate(trained[0], [required], search=SearchConfig(beams=2, max_length=8))
-    assert "lamp" in written.text
     scored = again.score(trained[0], ["The Fig!"], ["Return it."])[0]
     assert np.isfinite(scored.log_prob)
+    asked: list[Any] = []
+    monkeypatch.setattr(TranslationTask, "translate", lambda self, params, given, **_: asked.extend(given))
+    with pytest.raises(TypeError):  # Nothing was written.
+        again.translate(trained[0], [again.constrained(inputs[0], ["Lamp"])])
+    assert asked[0].phrases == ("lamp",)
+
+
+@pytest.mark.slow
+def test_a_required_word_is_in_the_summary(task: SummaryTask, trained: tuple[Any, list[float]]) -> None:
+    required = task.constrained(task.read_input("The Fig is sold, in the SHOP."), ["Lamp"])
+    (written,) = task.translate(trained[0], [required], search=SearchConfig(beams=2, max_length=8))
+    assert "lamp" in written.text
 
 
 def test_the_monitor_is_what_validate_returns(task: SummaryTask, trained: tuple[Any, list[float]]) -> None:

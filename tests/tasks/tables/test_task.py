@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
@@ -64,14 +65,21 @@ def test_it_learns_an_interaction_that_no_linear_model_has(task: TableTask, tmp_
     np.testing.assert_array_equal(batch["values"], task.batch(0)["values"])
     run = jax.jit(jax.value_and_grad(lambda p, b: task.loss(p, b, dropout=None), has_aux=True))
     (loss, _), _ = run(params, batch)
-    logits = np.asarray(task.model(params)(jnp.asarray(batch["values"])).logits, np.float64)
+    forward = jax.jit(lambda params, values: task.model(params)(values).logits)
+    logits = np.asarray(forward(params, batch["values"]), np.float64)
     expected = np.log(np.exp(logits).sum(-1)) - logits[np.arange(64), batch["labels"]]
     np.testing.assert_allclose(loss, expected.mean(), rtol=1e-5)
-    moment = jax.tree.map(jnp.zeros_like, params)
+    optimizer = optax.sgd(0.03, momentum=0.9)
+
+    @jax.jit
+    def update(params: Any, state: Any, batch: Any) -> Any:
+        (_, _), gradient = run(params, batch)
+        change, state = optimizer.update(gradient, state)
+        return optax.apply_updates(params, change), state
+
+    state = optimizer.init(params)
     for step in range(200):
-        (_, _), gradient = run(params, task.batch(step))
-        moment = jax.tree.map(lambda m, g: 0.9 * m + g, moment, gradient)
-        params = jax.tree.map(lambda p, m: p - 0.03 * m, params, moment)
+        params, state = update(params, state, task.batch(step))
     table = task.evaluate(params, tmp_path).metrics
     assert table["test"]["AUROC"] > 0.85
     assert table["logistic regression"]["AUROC"] < 0.7
@@ -98,7 +106,7 @@ def test_it_learns_an_interaction_that_no_linear_model_has(task: TableTask, tmp_
     label = question.target.index
     margin = question.with_target(Target(label, against=1 - label))
     found = attribute("integrated_gradients", margin, baseline=nothing, steps=32)
-    without = task.model(params)(jnp.full((1, 3), jnp.nan)).logits[0]
+    without = forward(params, jnp.full((1, 3), jnp.nan))[0]
     expected = [without[i] - without[1 - i] for i in np.asarray(label)]
     np.testing.assert_allclose(found.baseline, expected, rtol=1e-4, atol=1e-5)
     # What is missing is the baseline itself.

@@ -164,7 +164,13 @@ def test_the_final_table_has_calibration_the_account_and_a_picture(place: Path, 
         assert {"right %", "macro F1 %", "calibration error"} <= found.metrics[row].keys()
     assert [file.name for file in found.figures] == ["calibration.png"]
     assert (tmp_path / "calibration.png").stat().st_size > 1000
-    reader = task.reader(params)
+
+
+@pytest.mark.slow
+def test_a_run_is_read_by_explanations(place: Path) -> None:
+    model = replace(MODEL, pooling="self_attentive_pooling")
+    task = TextTask(data(place, tokenizer=None, vocab_size=60), model, batch_size=8)
+    reader = task.reader(jax.jit(task.init)(jax.random.key(0)))
     assert reader.names is not None
     assert reader.names(reader.encode("good"))[0] == "[CLS]"
     shown = explained(reader, "good film", methods=("occlusion",))

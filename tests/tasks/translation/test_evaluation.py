@@ -15,7 +15,15 @@ def translate(texts):
 
 
 @pytest.fixture
-def parts():
+def undrawn(monkeypatch):
+    """What a picture would show: the titles of its panels."""
+    drawn = []
+    monkeypatch.setattr(evaluation_module, "draw_alignments", lambda _, titles, path: drawn.extend(titles))
+    return drawn
+
+
+@pytest.fixture
+def parts(undrawn):
     groups = {"de/long": "Mai", "ja/long": "年", "fr/long": "mai", "de/short": "."}
     names = 10 * list(groups)
     return {
@@ -54,7 +62,7 @@ def test_samples_show_right_and_wrong_ones_of_each_part(parts, tmp_path):
     assert len(samples) == 6 + 3
 
 
-def test_samples_come_from_as_many_groups_as_there_are(tmp_path):
+def test_samples_come_from_as_many_groups_as_there_are(undrawn, tmp_path):
     parts = {"a": [Example(f"{i}", f"{i}", f"group {i // 5}") for i in range(25)]}
     samples = run(parts, outputs_of(parts), tmp_path).samples
     assert [sample["source"] for sample in samples[:6]] == ["0", "5", "10", "15", "20", "1"]
@@ -79,13 +87,11 @@ def test_the_breakdown_lists_groups_worst_first(parts, tmp_path):
     ]
 
 
-def test_only_right_and_drawable_translations_are_drawn(parts, tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(evaluation_module, "draw_alignments", lambda _, titles, path: drawn.extend(titles))
+def test_only_right_and_drawable_translations_are_drawn(parts, tmp_path, undrawn):
     wrong = {("a", i) for i in range(0, 40, 4)}
     assert run(parts, outputs_of(parts, wrong), tmp_path).figures == [tmp_path / "alignment.png"]
-    assert sorted(set(drawn)) == ["de/short", "fr/long"]
-    assert len(drawn) == 6
+    assert sorted(set(undrawn)) == ["de/short", "fr/long"]
+    assert len(undrawn) == 6
 
 
 def test_the_longest_texts_that_fit_are_drawn_of_each_locale_first(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from attnjax.tasks.translation.config import SearchConfig, TranslationLoss
 from attnjax.tasks.translation.losses import alignment_loss
 from attnjax.tasks.translation.strings import StringsTask
 from attnjax.tasks.translation.task import TranslationTask
+from tests.daily import daily
 
 DATES = TranslationData(examples=30, evaluation_examples=4, locales=("es",))
 SMALL = TransformerConfig(
@@ -70,7 +71,7 @@ def test_the_whole_loss_is_the_sum_of_its_parts() -> None:
     np.testing.assert_allclose(of_full["coverage_loss"], covered, rtol=1e-5)
 
 
-@pytest.mark.parametrize("mechanism", ["general", None])
+@pytest.mark.parametrize("mechanism", daily(["general", None], ["general"]))
 def test_a_recurrent_task_translates_and_says_where_it_looked(mechanism: str | None, tmp_path: Path) -> None:
     config = RecurrentConfig(dim=8, cell="gru", cross_mechanism=mechanism)
     strings = StringsData(letters=3, longest=3, beyond=4, examples=8, evaluation_examples=2)
