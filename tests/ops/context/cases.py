@@ -60,7 +60,15 @@ def masks() -> dict[str, Any]:
         "prefix": aj.causal() | aj.prefix(jnp.array([4, 40])),
         "all of it": ~(aj.causal(9) & aj.segments(IDS, KEY_IDS)) | aj.sliding_window(3, 3, 8),
         "nothing": aj.lengths(key=0),
+        "each kind": each_kind(),
     }
+
+
+def each_kind() -> Any:
+    """Positions, ids, arrays of pairs, boxes, and a function: each has a path of its own."""
+    table = jnp.array(TABLE)
+    some = aj.causal(16) & aj.dense(_some(3, B, N, T, S)) | aj.segments(IDS, KEY_IDS)
+    return some & (aj.blocks(_some(6, B, N, 8, 12), 4) | aj.predicate(lambda b, n, i, j: table[b, j] > n / 4))
 
 
 def options() -> dict[str, dict[str, Any]]:
@@ -84,6 +92,13 @@ def options() -> dict[str, dict[str, Any]]:
         "cosine": {"comparison": comparisons.cosine(temperature=0.3), "mask": aj.causal(16)},
         "rbf": {"comparison": comparisons.rbf(0.2), "mask": aj.causal(16)},
         "far": {"scale": 1e6, "mask": aj.causal(16)},
+        "each kind": {
+            "score": aj.forget_gate(-(normal(24, B, S, N) ** 2), 4) >> aj.score_fn(score, normal(23, N)),
+            "normalizer": aj.softmax(normal(27, N)),
+            "bias": normal(25, N, T, S),
+            "mask": each_kind(),
+        }
+        | dropout,
     }
 
 

@@ -1,6 +1,6 @@
 """Attention and recurrences over 8 CPU devices against the same on one, in float64.
 
-python -m tests.ops.context.on_devices CHECK [NAME…]
+python -m tests.ops.context.on_devices CHECK [NAME…] [+ CHECK [NAME…]]…
 """
 
 import functools
@@ -120,17 +120,18 @@ def all_options(strategy: str, shards: str, order: str, *names: str) -> None:
 REFUSING = ("cosformer", "gated_slot", "log_linear", "mesa")
 
 
-def all_members(shards: str, *names: str) -> None:
-    """Members of the linear family, with segments, lengths, states and all gradients."""
+def all_members(shards: str, derivatives: str, *names: str) -> None:
+    """Members of the linear family with states; of the names alone with segments and lengths at once."""
     mesh = mesh_of(int(shards))
     ids = np.array([[3] * 5 + [1] * 3 + [3] * 8, [0] * 16])
+    rests = [{"segment_ids": ids, "lengths": np.array([16, 11])}, *([] if names else [{}])]
     for name in MEMBERS:
         if (not names or name in names) and name not in REFUSING:
-            for rest in ({}, {"segment_ids": ids, "lengths": np.array([16, 11])}):
-                tried(name, one_member, name, mesh, rest)
+            for rest in rests:
+                tried(name, one_member, name, mesh, rest, gradients=derivatives == "gradients")
 
 
-def one_member(name: str, mesh: Any, rest: dict[str, Any]) -> None:
+def one_member(name: str, mesh: Any, rest: dict[str, Any], *, gradients: bool) -> None:
     case, member = draw(name, length=16), MEMBERS[name].function
     first, second, third = list(inspect.signature(member).parameters)[:3]
     named = {first: case.tokens["query"], second: case.tokens["key"], third: case.tokens["value"]}
@@ -148,7 +149,8 @@ def one_member(name: str, mesh: Any, rest: dict[str, Any]) -> None:
 
     def both(sharded: bool) -> Any:
         of = functools.partial(loss, sharded)
-        return jax.jit(jax.value_and_grad(of, argnums=(0, 1), has_aux=True))(tokens, start)
+        run = jax.value_and_grad(of, argnums=(0, 1), has_aux=True) if gradients else of
+        return jax.jit(run)(tokens, start)
 
     close(both(True), both(False))
 
@@ -319,5 +321,8 @@ CHECKS = {
 if __name__ == "__main__":
     jax.config.update("jax_num_cpu_devices", 8)
     jax.config.update("jax_enable_x64", True)
-    CHECKS[sys.argv[1]](*sys.argv[2:])
+    for is_end, words in itertools.groupby(sys.argv[1:], "+".__eq__):
+        if not is_end:
+            check, *names = words
+            tried(check, CHECKS[check], *names)
     sys.exit(f"failed: {', '.join(FAILED)}" if FAILED else 0)

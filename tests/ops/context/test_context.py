@@ -1,6 +1,6 @@
 """Attention and recurrences over the shards of 8 CPU devices are those of whole sequences, to 1e-10.
 
-Each in a process of its own, since jax counts its devices once: tests/ops/context/on_devices.py.
+In processes of their own, since jax counts its devices once: tests/ops/context/on_devices.py.
 """
 
 import subprocess
@@ -23,50 +23,55 @@ def on_devices(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
 
 
-# Each with a path of its own: positions alone, ids of queries and keys, arrays of pairs, boxes, functions.
-DAILY = ("square causal", "segments", "dense", "blocks", "predicate", "all of it")
+# A program for all kinds of masks, scores and the like at once; slow tests have each on its own.
+DAILY = [
+    ("masks", "ring", "4", "contiguous", "values", "square causal"),
+    ("masks", "all_gather", "8", "zigzag", "gradients", "each kind"),
+    ("options", "ring", "4", "zigzag", "each kind"),
+    ("options", "all_gather", "4", "contiguous", "dropout", "stick breaking"),
+    ("members", "8", "gradients", "gated_delta_net"),
+    ("members", "8", "values", "gla"),
+    ("hops",),
+    ("kept",),
+]
 
 
+def test_in_one_process_all_kinds_are_those_of_whole_sequences():
+    """Nor is a hop taken that the mask leaves empty, nor are keys of other devices kept."""
+    on_devices(*(word for check in DAILY for word in (*check, "+")))
+
+
+@slow
 @pytest.mark.parametrize(
-    ("way", "names"),
+    "way",
     [
-        (("ring", "4", "contiguous", "gradients"), DAILY),
-        pytest.param(("ring", "8", "contiguous", "gradients"), (), marks=slow),
-        pytest.param(("ring", "4", "zigzag", "gradients"), (), marks=slow),
-        pytest.param(("all_gather", "8", "contiguous", "gradients"), (), marks=slow),
-        pytest.param(("all_gather", "2", "zigzag", "gradients"), (), marks=slow),
+        ("ring", "8", "contiguous", "gradients"),
+        ("ring", "4", "zigzag", "gradients"),
+        ("all_gather", "8", "contiguous", "gradients"),
+        ("all_gather", "2", "zigzag", "gradients"),
     ],
 )
-def test_every_mask_is_that_of_whole_sequences(way, names):
-    on_devices("masks", *way, *names)
+def test_every_mask_is_that_of_whole_sequences(way):
+    on_devices("masks", *way)
 
 
+@slow
 @pytest.mark.parametrize(
-    ("way", "names"),
+    "way",
     [
-        (("ring", "2", "zigzag"), ("sink", "score_fn", "forget", "bias")),
-        (("all_gather", "4", "contiguous"), ("dropout", "stick breaking")),
-        pytest.param(("ring", "4", "contiguous"), (), marks=slow),
-        pytest.param(("ring", "8", "zigzag"), (), marks=slow),
-        pytest.param(("all_gather", "8", "contiguous"), (), marks=slow),
-        pytest.param(("all_gather", "4", "zigzag"), (), marks=slow),
+        ("ring", "4", "contiguous"),
+        ("ring", "8", "zigzag"),
+        ("all_gather", "8", "contiguous"),
+        ("all_gather", "4", "zigzag"),
     ],
 )
-def test_scores_biases_normalisers_and_dropout_are_those_of_whole_sequences(way, names):
-    on_devices("options", *way, *names)
+def test_scores_biases_normalisers_and_dropout_are_those_of_whole_sequences(way):
+    on_devices("options", *way)
 
 
-@pytest.mark.parametrize("names", [("gla", "delta_net"), pytest.param((), marks=slow)])
-def test_states_go_from_shard_to_shard_of_the_linear_family(names):
-    on_devices("members", "8", *names)
-
-
-def test_a_hop_is_left_out_where_the_mask_leaves_it_empty():
-    on_devices("hops")
-
-
-def test_a_gradient_keeps_no_keys_of_other_devices():
-    on_devices("kept")
+@slow
+def test_states_go_from_shard_to_shard_of_the_linear_family():
+    on_devices("members", "8", "gradients")
 
 
 @slow
