@@ -16,35 +16,16 @@ from tests.contracts.attention_cases import SHAPES, close, inputs, normal, small
 
 
 def compose(engine: str) -> None:
+    """What rules close over varies over other axes than the queries, the rest over the same or none."""
     print(engine, flush=True)  # The last name says what failed.
     mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
     args, bias = inputs(SHAPES[0]), normal(12, 4, 7, 10)
-    p = jax.sharding.PartitionSpec
-
-    def loss(query, key, value, bias):
-        out = aj.attention(query, key, value, bias=bias, mask=aj.causal(3), implementation=engine)
-        return jnp.sum(jnp.sin(out)).reshape(1, 1)
-
-    spec = p("data", None, "model", None)
-    specs = (spec, spec, spec, p("model"))
-    sharded = jax.shard_map(loss, mesh=mesh, in_specs=specs, out_specs=p("data", "model"))
-    got, expected = (
-        jax.jit(jax.grad(lambda *a, fn=fn: fn(*a).sum(), argnums=(0, 1, 2, 3)))(*args, bias)
-        for fn in (sharded, loss)
-    )
-    jax.tree.map(close, got, expected)
-    if engine in ("reference", "blockwise"):  # The third is the blockwise one, with the same rules.
-        closures(engine, mesh, args)
-
-
-def closures(engine: str, mesh: jax.sharding.Mesh, args: tuple[jax.Array, ...]) -> None:
-    """What rules close over varies over other axes than the queries, the rest over the same or none."""
     p = jax.sharding.PartitionSpec
     (batch, length, heads, _), keys = args[0].shape, args[1].shape[1]
     ids = jnp.arange(batch * length).reshape(batch, length) % 5
     table, gain, shared = normal(20, batch, keys), 1 + normal(21, heads) ** 2, normal(22, length)
 
-    def loss(query, key, value, ids, table, gain, shared):
+    def loss(query, key, value, bias, ids, table, gain, shared):
         same = aj.predicate(lambda b, n, t, s: (ids[b, t] < s) | (t == s))
 
         def score(x, b, n, t, s):
@@ -53,13 +34,13 @@ def closures(engine: str, mesh: jax.sharding.Mesh, args: tuple[jax.Array, ...]) 
             return jnp.where(t > 3, 2 * own * shared[t], own + gain[n]) + jnp.sin(table[b, s])
 
         mask, rule = aj.causal(3) & same, aj.score_fn(score)
-        out = aj.attention(query, key, value, mask=mask, score=rule, implementation=engine)
+        out = aj.attention(query, key, value, bias=bias, mask=mask, score=rule, implementation=engine)
         return jnp.sum(jnp.sin(out)).reshape(1, 1)
 
     spec = p("data", None, "model", None)
-    specs = (spec, spec, spec, p("data"), p("data"), p("model"), p())
+    specs = (spec, spec, spec, p("model"), p("data"), p("data"), p("model"), p())
     sharded = jax.shard_map(loss, mesh=mesh, in_specs=specs, out_specs=p("data", "model"))
-    operands, floats = (*args, ids, table, gain, shared), (0, 1, 2, 4, 5, 6)
+    operands, floats = (*args, bias, ids, table, gain, shared), (0, 1, 2, 3, 5, 6, 7)
     got, expected = (
         jax.jit(jax.grad(lambda *a, fn=fn: fn(*a).sum(), argnums=floats))(*operands) for fn in (sharded, loss)
     )

@@ -9,8 +9,9 @@ import pytest
 pytestmark = pytest.mark.versions
 
 
-def test_everything_is_as_without_a_mesh():
+@pytest.mark.parametrize("words", [(), pytest.param(("every",), marks=pytest.mark.slow)])
+def test_everything_is_as_without_a_mesh(words):
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "tests.contracts.explicit_meshes"]
+    command = [sys.executable, "-m", "tests.contracts.explicit_meshes", *words]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.stdout == "as without a mesh\n", done.stderr[-3000:]

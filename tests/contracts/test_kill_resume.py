@@ -17,16 +17,24 @@ from scripts import kill_resume
 def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, kill_resume.Report]:
     """A folder with runs that were killed, a reference that was not, and a cache of their programs."""
     folder = tmp_path_factory.mktemp("killed")
-    return folder, kill_resume.kill_repeatedly(6, seed=1, folder=folder)
+    return folder, kill_resume.kill_repeatedly(3, seed=1, folder=folder)
 
 
 def test_a_killed_run_ends_in_the_bits_of_one_never_killed(killed: tuple[Path, kill_resume.Report]) -> None:
     _, report = killed
     assert report.different == []
+    assert report.kills.total() > report.kills["after the end"]
+
+
+@pytest.mark.slow
+def test_one_killed_inside_a_save_does_too(tmp_path: Path) -> None:
+    report = kill_resume.kill_repeatedly(6, seed=1, folder=tmp_path)
+    assert report.different == []
     assert report.kills.total() - report.kills["after the end"] >= 4
     assert report.kills["inside a save"] >= 1
 
 
+@pytest.mark.slow
 def test_the_command_killed_at_any_moment_ends_in_the_bits_of_one_never_killed(tmp_path: Path) -> None:
     report = kill_resume.kill_repeatedly(5, seed=2, folder=tmp_path, main=kill_resume.run_command)
     assert report.different == []

@@ -20,12 +20,7 @@ pytestmark = pytest.mark.usefixtures("x64")
             *(("per channel", terms) for terms in TERMS),
             *((decay, terms) for decay in DECAYS[:-1] for terms in ("nothing", "erased elsewhere")),
         ],
-        [
-            *(("per channel", terms) for terms in TERMS),
-            ("none", "nothing"),
-            ("per head", "nothing"),
-            ("per token", "erased elsewhere"),
-        ],
+        [("per channel", "nothing"), ("per token", "erased elsewhere")],
     ),
 )
 def test_gradients_of_chunks_equal_those_of_the_loop(decay, terms):
@@ -64,8 +59,9 @@ def test_nothing_in_padding_reaches_anything(form):
         out, state = linear_recurrence(**args, scale=scale, lengths=LENGTHS, form=form)
         return (out**2).sum() + (state**2).sum(), (out, state)
 
-    (_, clean_out), clean = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(args, 0.5)
-    (_, out), gradients = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(dirty, 0.5)
+    run = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
+    (_, clean_out), clean = run(args, 0.5)
+    (_, out), gradients = run(dirty, 0.5)
     jax.tree.map(np.testing.assert_array_equal, (out, gradients), (clean_out, clean))
     assert not np.asarray(out[0])[np.asarray(padding)].any()
 

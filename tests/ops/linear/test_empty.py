@@ -1,5 +1,6 @@
 """No tokens, or no rows: nothing comes out, and the state is what it was."""
 
+import itertools
 from typing import Any
 
 import jax
@@ -9,12 +10,18 @@ import pytest
 
 import attnjax as aj
 from tests.daily import daily
-from tests.ops.linear.member_cases import MEMBERS, both, draw
+from tests.ops.linear.member_cases import A_FEW, MEMBERS, both, draw
+
+FORMS = ("recurrent", "chunked", "parallel")
 
 
-@pytest.mark.parametrize("axis", ["T", "B"])
-@pytest.mark.parametrize("form", ["recurrent", "chunked", "parallel"])
-@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize(
+    ("axis", "form", "per_channel"),
+    daily(
+        list(itertools.product("TB", FORMS, (False, True))),
+        [*(("T", form, True) for form in FORMS), ("B", "chunked", False)],
+    ),
+)
 def test_the_recurrence(axis: str, form: Any, per_channel: bool) -> None:
     rows, length = (0, 3) if axis == "B" else (2, 0)
     x, state = jnp.ones((rows, length, 2, 3)), jnp.ones((rows, 2, 3, 3))
@@ -35,7 +42,7 @@ def test_the_recurrence(axis: str, form: Any, per_channel: bool) -> None:
 
 
 @pytest.mark.parametrize(("axis", "padded"), daily([("T", False), ("T", True), ("B", True)], [("T", True)]))
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", daily(MEMBERS, A_FEW))
 def test_a_member(name: str, axis: str, padded: bool) -> None:
     case, member = draw(name), MEMBERS[name]
     rows, length = (0, 9) if axis == "B" else (2, 0)

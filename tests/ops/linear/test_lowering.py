@@ -6,6 +6,7 @@ import pytest
 from jax import export
 
 import attnjax as aj
+from tests.daily import daily
 
 pytestmark = pytest.mark.versions
 
@@ -15,8 +16,13 @@ def test_chunks_composed_in_pairs_lower_for_every_platform():
     test_lowers_for_every_platform("chunked", "per token")
 
 
-@pytest.mark.parametrize("form", ["recurrent", "chunked"])
-@pytest.mark.parametrize("decay", ["per token", "per channel"])
+@pytest.mark.parametrize(
+    ("form", "decay"),
+    daily(
+        [(form, decay) for form in ("recurrent", "chunked") for decay in ("per token", "per channel")],
+        [("recurrent", "per token"), ("chunked", "per channel")],
+    ),
+)
 def test_lowers_for_every_platform(form, decay):
     x = jax.ShapeDtypeStruct((1, 256, 2, 64), jnp.bfloat16)
     log = jax.ShapeDtypeStruct(x.shape if decay == "per channel" else x.shape[:-1], jnp.float32)

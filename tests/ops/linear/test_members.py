@@ -6,11 +6,15 @@ import jax
 import numpy as np
 import pytest
 
-from tests.ops.linear.member_cases import MEMBERS, answer, call, draw
+from tests.daily import daily
+from tests.ops.linear.member_cases import A_FEW, MEMBERS, OWN_FORM, answer, call, draw
 
 # The first row has segments, the second none.
 IDS = np.array([[3, 3, 3, 1, 1, 1, 1, 3, 3], [0] * 9])
 NO_ERASE = [name for name, member in MEMBERS.items() if member.two_sided != "mean"]
+# Each member is its loop every day: by all pairs at once, where nothing else is its own, or in chunks.
+BY_PAIRS = [name for name in NO_ERASE if name in OWN_FORM or name not in A_FEW]
+BY_CHUNKS = [name for name in MEMBERS if name in A_FEW or name not in NO_ERASE]
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -27,7 +31,7 @@ def assert_states(name: str, state: Any, states: dict[tuple[int, int], Any]) -> 
             assert_same(got, jax.tree.leaves(last))
 
 
-@pytest.mark.parametrize("name", NO_ERASE)
+@pytest.mark.parametrize("name", daily(NO_ERASE, BY_PAIRS))
 def test_all_pairs_at_once_equal_the_loop(name):
     case = draw(name)
     out, state = call(name, case, return_state=True, form="parallel")
@@ -36,7 +40,7 @@ def test_all_pairs_at_once_equal_the_loop(name):
     assert_states(name, state, states)
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", daily(MEMBERS, BY_CHUNKS))
 def test_chunks_and_then_token_by_token_are_the_loop_in_one_pass(name):
     """A prefill of 6 and of 5 tokens in chunks of 4, NaN behind, then three more in which a segment ends."""
     case = draw(name)

@@ -9,22 +9,24 @@ import pytest
 
 from attnjax.ops.linear.members.performer import orthogonal_features, performer
 from tests.daily import daily
-from tests.ops.linear.member_cases import A_FEW, MEMBERS, OWN_FORM, Case, answer, call, draw
+from tests.ops.linear.member_cases import A_FEW, MEMBERS, OWN_FORM, Case, answer, draw
 
 FORGETTING = [name for name, member in MEMBERS.items() if "decay" in member.gates or name == "hgrn2"]
 
 
-def loss(name: str, case: Case, arrays: dict[str, Any], **options: Any) -> Any:
+def loss(name: str, case: Case, arrays: dict[str, Any], **options: Any) -> tuple[Any, Any]:
+    """Returns it, and beside it the member's output."""
     arrays = dict(arrays)
     q, k, v = (arrays.pop(n) for n in ("query", "key", "value"))
     out, state = MEMBERS[name].function(q, k, v, **arrays, **case.fixed, **options, return_state=True)
     # Every entry on its own: their plain sums have less to tell apart.
     leaves = [x for x in (out, *jax.tree.leaves(state)) if jnp.issubdtype(x.dtype, jnp.floating)]
-    return sum((x * jnp.cos(jnp.arange(x.size).reshape(x.shape))).sum() for x in leaves)
+    return sum((x * jnp.cos(jnp.arange(x.size).reshape(x.shape))).sum() for x in leaves), out
 
 
-def gradient(name: str, case: Case, **options: Any) -> dict[str, Any]:
-    run = jax.jit(jax.grad(lambda arrays: loss(name, case, arrays, **options)))
+def gradient(name: str, case: Case, **options: Any) -> tuple[dict[str, Any], Any]:
+    """Returns it, and beside it the member's output."""
+    run = jax.jit(jax.grad(lambda arrays: loss(name, case, arrays, **options), has_aux=True))
     return run(case.tokens | case.parameters)
 
 
@@ -34,9 +36,8 @@ def test_chunks_have_the_gradients_of_the_loop(name):
     """And their answers: several chunks of each size, the last one filled up."""
     case = draw(name, length=37)
     options = {"segment_ids": np.tile(np.arange(37) // 15, (2, 1))}
-    got = gradient(name, case, form="chunked", chunk_size=8, **options)
-    expected = gradient(name, case, form="recurrent", **options)
-    chunks = call(name, case, form="chunked", chunk_size=8, **options)
+    got, chunks = gradient(name, case, form="chunked", chunk_size=8, **options)
+    expected, _ = gradient(name, case, form="recurrent", **options)
     np.testing.assert_allclose(chunks, answer(name, case, **options)[0], rtol=1e-10, atol=1e-10)
     for argument, x in expected.items():
         np.testing.assert_allclose(got[argument], x, rtol=1e-8, atol=1e-9, err_msg=argument)
@@ -48,9 +49,9 @@ def test_the_solution_of_mesa_has_its_derivative():
     arrays = case.tokens | case.parameters
     rng = np.random.default_rng(1)
     direction = {n: rng.normal(size=x.shape) for n, x in arrays.items()}
-    run = jax.jit(lambda arrays: loss("mesa", case, arrays))
+    run = jax.jit(lambda arrays: loss("mesa", case, arrays)[0])
     ahead, behind = (run({n: x + side * 1e-5 * direction[n] for n, x in arrays.items()}) for side in (1, -1))
-    slope = sum((g * direction[n]).sum() for n, g in gradient("mesa", case).items())
+    slope = sum((g * direction[n]).sum() for n, g in gradient("mesa", case)[0].items())
     np.testing.assert_allclose(slope, (ahead - behind) / 2e-5, rtol=1e-6)
 
 
@@ -63,7 +64,7 @@ def test_neither_nan_in_padding_nor_a_gate_that_closes_reaches_a_gradient(name):
         for row, length in enumerate(lengths):
             x[row, length:] = np.nan
     form = "chunked" if name in OWN_FORM else "recurrent"
-    for argument, x in gradient(name, case, lengths=lengths, form=form).items():
+    for argument, x in gradient(name, case, lengths=lengths, form=form)[0].items():
         assert np.isfinite(x).all(), argument
 
 
