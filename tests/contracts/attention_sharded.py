@@ -25,7 +25,7 @@ def compose(engine: str) -> None:
     ids = jnp.arange(batch * length).reshape(batch, length) % 5
     table, gain, shared = normal(20, batch, keys), 1 + normal(21, heads) ** 2, normal(22, length)
 
-    def loss(query, key, value, bias, ids, table, gain, shared):
+    def loss(query, key, value, bias, ids, table, gain, shared, engine=engine):
         same = aj.predicate(lambda b, n, t, s: (ids[b, t] < s) | (t == s))
 
         def score(x, b, n, t, s):
@@ -41,8 +41,10 @@ def compose(engine: str) -> None:
     specs = (spec, spec, spec, p("model"), p("data"), p("data"), p("model"), p())
     sharded = jax.shard_map(loss, mesh=mesh, in_specs=specs, out_specs=p("data", "model"))
     operands, floats = (*args, bias, ids, table, gain, shared), (0, 1, 2, 3, 5, 6, 7)
+    whole = functools.partial(loss, engine="reference")
     got, expected = (
-        jax.jit(jax.grad(lambda *a, fn=fn: fn(*a).sum(), argnums=floats))(*operands) for fn in (sharded, loss)
+        jax.jit(jax.grad(lambda *a, fn=fn: fn(*a).sum(), argnums=floats))(*operands)
+        for fn in (sharded, whole)
     )
     jax.tree.map(lambda a, b: close(a, b, 1e-4), got, expected)
     branches(engine, mesh, args[0], table, gain)

@@ -69,11 +69,14 @@ def run(devices: int, *, every: bool) -> None:
     holds(mesh, HEADS, partial(attend, implementation="blockwise"), *heads)
     layer = nn.Attention(16, 4, rope="halves", qk_norm=True, rngs=nnx.Rngs(0))
     holds(mesh, BATCH, lambda x: layer(x, mask=MASK).out, normal(2, 5, 16))
-    holds(mesh, BATCH, language_model, np.arange(10).reshape(2, 5) % 5)
+    tokens = np.arange(10).reshape(2, 5) % 5
+    with jax.set_mesh(mesh):
+        jax.eval_shape(language_model, jax.device_put(tokens, NamedSharding(mesh, BATCH)))
     # Eagerly, and where no mesh is set: the arrays say what they lie on.
     spread = [jax.device_put(x, NamedSharding(mesh, HEADS)) for x in heads]
     np.testing.assert_allclose(attend(*spread), attend(*heads), atol=2e-5)
     if every:
+        holds(mesh, BATCH, language_model, tokens)
         holds(mesh, HEADS, attend, *heads)
         holds(mesh, BATCH, partial(attend, implementation="blockwise"), *heads)
         for spec in (BATCH, HEADS):

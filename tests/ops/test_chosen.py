@@ -28,7 +28,9 @@ def inputs(case):
     return (*map(jnp.asarray, tokens), jnp.asarray(draw.normal(size=(n, t, s))), jnp.ones(n)), index
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[pytest.mark.slow] * (i in (1, 3))) for i, c in enumerate(CASES)]
+)
 def test_values_and_gradients_are_the_formula_over_whatever_is_listed(case, x64, monkeypatch):
     """Blocks listed twice, by several queries, for no one, past the end; under masks, scores and a sink."""
     monkeypatch.setattr(chosen, "serves", lambda *_: case[8] == "keys")

@@ -53,7 +53,6 @@ def largest(run, length):
     return max(sizes_of(jaxpr.jaxpr))
 
 
-@pytest.mark.optimised
 def test_blockwise_never_builds_an_array_over_all_pairs_forward_or_backward():
     def run(call):
         return blockwise.run(call, blocking_of(call, 16, 16))
@@ -131,7 +130,6 @@ def test_no_loop_copies_a_whole_array_where_blocks_lie_in_it():
     ]
 
 
-@pytest.mark.optimised
 def test_the_measure_of_memory_sees_the_pairs_of_the_reference():
     from attnjax.ops.engines import reference
 

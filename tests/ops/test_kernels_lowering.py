@@ -14,6 +14,7 @@ from attnjax.ops.arguments import make_call
 from attnjax.ops.engines import choose
 from attnjax.ops.engines.by_platform import Route, by_platform
 from attnjax.ops.engines.kernel import pattern_of
+from tests.daily import daily
 
 pytestmark = pytest.mark.versions
 
@@ -129,7 +130,7 @@ def test_inside_a_shard_map_the_kernel_runs_on_each_device():
     assert on_two_devices(gradient).count(CALLS["tpu"]) == 3
 
 
-@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("gradient", daily([False, True], [True]))
 def test_the_program_for_a_cpu_is_the_one_without_kernels(gradient, monkeypatch):
     def compiled():
         built = program(gradient=gradient, mask=aj.causal()).lower(*LARGE).compile()

@@ -73,7 +73,7 @@ def test_entmax_of_each_head_is_that_of_its_alpha(x64):
     loss = jax.jit(lambda a: jnp.sin(aj.attention(3 * x, x, x, normalizer=aj.entmax(a))).sum())
     step = 1e-5 * jnp.eye(2)
     differences = [(loss(alphas + d) - loss(alphas - d)) / 2e-5 for d in step]
-    np.testing.assert_allclose(jax.grad(loss)(alphas), differences, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.grad(loss))(alphas), differences, rtol=1e-6)
     with pytest.raises(ValueError, match=r"alpha has shape \[3\]: expected \[\] or \[2\] \(N\)"):
         aj.attention(x, x, x, normalizer=aj.entmax(jnp.full(3, 1.5)))
     with pytest.raises(ValueError, match=r"alpha is 1\.0: expected a number above 1"):
@@ -104,7 +104,7 @@ def test_masked_pairs_weigh_nothing_and_rows_without_keys_have_zero_gradients(no
     def loss(query, key):
         return jnp.sum(jnp.sin(aj.attention(query, key, key, mask=mask, normalizer=normalizer)))
 
-    gradient = jax.grad(loss)(x, dirty)
+    gradient = jax.jit(jax.grad(loss))(x, dirty)
     assert np.isfinite(gradient).all()
     assert not np.any(gradient[0])
 

@@ -155,7 +155,7 @@ def test_a_composition_equals_its_literal_array(cases):
     np.testing.assert_array_equal(cases[0].array, cases[0].literal)
 
 
-@settings(quick, max_examples=5)
+@settings(quick, max_examples=3)
 @given(masks(2))
 def test_the_algebra_is_boolean(cases):
     (a, b), shape = (c.mask for c in cases), cases[0].literal
@@ -200,7 +200,7 @@ def test_a_class_never_lies(cases, tile_size):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(quick, max_examples=4)
+@settings(quick, max_examples=3)
 @given(st.data(), st.sampled_from(TILES[1:]))
 def test_any_kind_equals_its_literal_array_and_its_classes_never_lie(kind, data, tile_size):
     case = data.draw(leaves(12, 12, kind))

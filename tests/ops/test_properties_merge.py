@@ -146,7 +146,7 @@ def blocks_result(inputs, block_q, block_k):
     return *outputs, *gradients
 
 
-@pytest.mark.parametrize(("block_q", "block_k"), daily([(1, 1), (2, 5), (4, 12), (3, 4)], [(1, 1), (2, 5)]))
+@pytest.mark.parametrize(("block_q", "block_k"), daily([(1, 1), (2, 5), (4, 12), (3, 4)], [(2, 5)]))
 def test_the_size_of_blocks_changes_nothing(block_q, block_k):
     inputs = draw(3)
     assert_same(blocks_result(inputs, block_q, block_k), blocks_result(inputs, T, S))

@@ -51,9 +51,13 @@ def test_a_gate_of_zero_is_a_border_that_no_weight_crosses(log_of_zero):
     query, key, value = jax.random.normal(jax.random.key(0), (3, 6, 1, 4))
     log_f = jnp.asarray(gates, jnp.float32)[:, None]
 
-    def out(log_f, implementation="reference"):
+    def out(log_f, implementation):
         score, mask = aj.forget_gate(log_f), aj.causal(-1) | aj.dense(jnp.eye(6) > 0) & ~aj.global_tokens([3])
         return aj.attention(query, key, value, score=score, mask=mask, implementation=implementation)
+
+    def loss(log_f, implementation):
+        found = out(log_f, implementation)
+        return jnp.sum(jnp.sin(found)), found
 
     # Row 3 attends keys 0 to 2 alone, all behind the gate of 0 at 3: as if they were masked.
     scores = np.einsum("tnh,snh->ts", query, key) / 2
@@ -64,8 +68,9 @@ def test_a_gate_of_zero_is_a_border_that_no_weight_crosses(log_of_zero):
         weights[i, list(keys)] = row / row.sum()
     expected = weights @ np.asarray(value[:, 0])
     for implementation in ("reference", "blockwise"):
-        np.testing.assert_allclose(out(log_f, implementation)[:, 0], expected, rtol=1e-5, atol=1e-6)
-        gradient = jax.grad(lambda x, i=implementation: jnp.sum(jnp.sin(out(x, i))))(log_f)
+        run = jax.jit(jax.grad(lambda x, i=implementation: loss(x, i), has_aux=True))
+        gradient, found = run(log_f)
+        np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5, atol=1e-6)
         assert np.isfinite(gradient).all()
         np.testing.assert_array_equal(np.flatnonzero(gradient), [1, 2, 4, 5])
 

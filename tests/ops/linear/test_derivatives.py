@@ -42,9 +42,15 @@ def test_gradients_of_chunks_equal_those_of_the_loop(decay, terms):
 
 
 @pytest.mark.usefixtures("as_on_accelerators")
-@pytest.mark.parametrize("terms", daily(TERMS, ["erased elsewhere"]))
-def test_gradients_of_chunks_composed_in_pairs_equal_those_of_the_loop(terms):
-    test_gradients_of_chunks_equal_those_of_the_loop("per channel", terms)
+@pytest.mark.parametrize(
+    ("decay", "terms"),
+    daily(
+        [*(("per channel", terms) for terms in TERMS), ("per token", "erased elsewhere")],
+        [("per token", "erased elsewhere")],
+    ),
+)
+def test_gradients_of_chunks_composed_in_pairs_equal_those_of_the_loop(decay, terms):
+    test_gradients_of_chunks_equal_those_of_the_loop(decay, terms)
 
 
 @pytest.mark.parametrize("form", ["recurrent", "chunked", "parallel"])
