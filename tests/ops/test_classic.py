@@ -7,6 +7,7 @@ import pytest
 
 import attnjax as aj
 from attnjax.ops import classic
+from tests.daily import daily
 from tests.ops import literal_classic
 
 B, T, S, N, K, H = 2, 4, 6, 4, 2, 3
@@ -82,7 +83,7 @@ def test_coverage_is_its_loop_and_padding_that_is_not_finite_reaches_nothing():
     np.testing.assert_allclose(got, slope, rtol=1e-6)
 
 
-@pytest.mark.parametrize("implementation", ["reference", "blockwise"])
+@pytest.mark.parametrize("implementation", daily(["reference", "blockwise"], ["blockwise"]))
 def test_local_attention_is_its_loop_on_both_engines(implementation):
     expected, out = by_head(
         lambda b, n, q, k, seen: literal_classic.local_p(q, k, POSITION[b, :, n], 2.5, seen)

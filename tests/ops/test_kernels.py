@@ -140,8 +140,14 @@ def test_nan_in_a_key_reaches_the_query_heads_that_share_it_alone(name, on_cpu):
     assert np.isfinite(out[0, :, :2]).all()
 
 
-@pytest.mark.parametrize("name", daily(INTERPRETED, ["splash"]))
-def test_forward_mode_second_order_and_vmap_work_although_the_kernel_has_none(name, on_cpu):
+WAYS = ("forward", "reverse twice", "vmap")
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    daily([(name, way) for name in INTERPRETED for way in WAYS], [("splash", "forward"), ("splash", "vmap")]),
+)
+def test_forward_mode_second_order_and_vmap_work_although_the_kernel_has_none(name, way, on_cpu):
     args = inputs(8, heads=1, groups=1, batch=())
     direction = tuple(jnp.cos(x) for x in args)
 
@@ -150,22 +156,17 @@ def test_forward_mode_second_order_and_vmap_work_although_the_kernel_has_none(na
 
     ours, reference = (functools.partial(loss, n) for n in (name, "reference"))
 
-    def twice(f):
-        """Forward mode of the value, and of the gradient."""
-        both = jax.value_and_grad(f, argnums=(0, 1, 2))
-        return jax.jit(lambda a, d: jax.jvp(both, a, d))(args, direction)
+    def derivatives(f):
+        gradient = jax.grad(f, argnums=(0, 1, 2))
+        if way == "vmap":
+            return jax.jit(jax.vmap(gradient))(*inputs(8, heads=1, groups=1, batch=(3,)))
+        if way == "forward":  # Of the value, and of the gradient.
+            both = jax.value_and_grad(f, argnums=(0, 1, 2))
+            return jax.jit(lambda a, d: jax.jvp(both, a, d))(args, direction)
+        along = lambda *a: sum(jnp.vdot(x, d) for x, d in zip(gradient(*a), direction, strict=True))  # noqa: E731
+        return jax.jit(jax.grad(along))(*args)
 
-    def reverse_twice(f):
-        g = jax.grad(f, argnums=(0, 1, 2))
-        return jax.jit(
-            jax.grad(lambda *a: sum(jnp.vdot(x, d) for x, d in zip(g(*a), direction, strict=True)))
-        )(*args)
-
-    jax.tree.map(close, twice(ours), twice(reference))
-    close(reverse_twice(ours), reverse_twice(reference))
-    many = inputs(8, heads=1, groups=1, batch=(3,))
-    mapped, expected = (jax.jit(jax.vmap(jax.grad(f, argnums=(0, 1, 2))))(*many) for f in (ours, reference))
-    jax.tree.map(close, mapped, expected)
+    jax.tree.map(close, derivatives(ours), derivatives(reference))
 
 
 @pytest.mark.parametrize("name", INTERPRETED)

@@ -149,7 +149,7 @@ def masks(count: int) -> Any:
     return st.sampled_from(SIZES).flatmap(lambda size: st.tuples(*[compositions(*size)] * count))
 
 
-@settings(quick, max_examples=10)
+@settings(quick, max_examples=6)
 @given(masks(1))
 def test_a_composition_equals_its_literal_array(cases):
     np.testing.assert_array_equal(cases[0].array, cases[0].literal)
@@ -174,7 +174,7 @@ def test_the_algebra_is_boolean(cases):
     assert Case(a | ~a, shape).array.all()
 
 
-@settings(quick, max_examples=8)
+@settings(quick, max_examples=5)
 @given(masks(1), st.sampled_from(SLICES), st.sampled_from(SLICES))
 def test_a_block_is_a_slice_of_the_whole(cases, rows, columns):
     (case,) = cases

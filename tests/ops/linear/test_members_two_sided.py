@@ -34,12 +34,13 @@ def both_ways(name: str, case: Case, ids: np.ndarray) -> np.ndarray:
 
 
 TWO_SIDED = {name: member for name, member in MEMBERS.items() if member.two_sided}
-# What `bidirectional` sees of a member: how it joins, what it turns, and which axes that has.
+# What `bidirectional` sees of a member: how it joins, and what it turns.
 EVERY_DAY = covering(
     {
         name: {
-            (member.two_sided, member.key, member.many_values),
-            *((gate.axes, gate.per_token) for gate in member.gates.values()),
+            (member.two_sided, member.many_values),
+            member.key,
+            *(gate.per_token for gate in member.gates.values()),
         }
         for name, member in TWO_SIDED.items()
     }
