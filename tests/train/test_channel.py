@@ -10,6 +10,7 @@ import pytest
 from attnjax.config import InputError
 from attnjax.train import channel as channels
 from attnjax.train.channel import Channel
+from attnjax.train.distributed import Hosts
 
 
 @pytest.fixture
@@ -50,6 +51,18 @@ def test_all_hear_what_all_say_in_order(address):
     expected = [[[host, place] for host in range(4)] for place in range(50)]
     assert results == [expected] * 4
     assert not any(lost.values())
+
+
+def test_a_flag_on_one_host_is_set_on_all(address):
+    """As where SIGTERM came to one: all save at the same step."""
+
+    def work(channel):
+        present = Hosts(channel)
+        said = [present.any(channel.host == 2), present.any(False)]
+        channel.close()
+        return said
+
+    assert together(address, 4, work)[0] == [[True, False]] * 4
 
 
 def test_a_host_that_never_comes_is_named_on_all_others(address):
