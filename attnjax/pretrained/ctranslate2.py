@@ -3,12 +3,14 @@
 import json
 import shutil
 import struct
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from attnjax.config import InputError, require
+from attnjax.data.text.tokenizer import PretrainedTokenizer
 from attnjax.pretrained.folder import CONFIG
 from attnjax.pretrained.safetensors_file import Written, write_safetensors
 from attnjax.pretrained.tensors import SAFETENSORS, read_json
@@ -16,6 +18,10 @@ from attnjax.pretrained.tensors import SAFETENSORS, read_json
 VERSION, SPEC = 6, "WhisperSpec"
 KINDS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
 """What the last part of a name becomes."""
+MARKS = {
+    **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), "<|endoftext|>"),
+    "decoder_start_token_id": "<|startoftranscript|>",
+}
 _DTYPES = ("float32", "int8", "int16", "int32", "float16")
 
 
@@ -80,12 +86,13 @@ def convert_whisper(source: Path, folder: Path) -> None:
     arrays = read_ctranslate2(source / "model.bin")
     scaled = next((name for name in arrays if name.endswith("_scale")), None)
     require(scaled is None, f"{source} has whole numbers ({scaled}): expected float16 or float32")
-    tensors = _tensors(arrays)
+    tensors, tokenizer = _tensors(arrays), PretrainedTokenizer(source / "tokenizer.json")
+    marks = {name: tokenizer.id(text) for name, text in MARKS.items()}
     folder.mkdir(parents=True)
-    _write_json(folder / CONFIG, _config(arrays))
+    _write_json(folder / CONFIG, _config(arrays) | marks)
     _write_json(folder / "generation_config.json", _generation(settings))
     shutil.copyfile(source / "tokenizer.json", folder / "tokenizer.json")
-    written = [Written(name, x.dtype, x.shape, lambda x=x: x) for name, x in tensors.items()]
+    written = [Written(name, x.dtype, x.shape, partial(np.asarray, x)) for name, x in tensors.items()]
     write_safetensors(folder / SAFETENSORS, written)
 
 

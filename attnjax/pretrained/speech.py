@@ -39,7 +39,7 @@ ENGLISH_VOCAB = 51_864
 
 
 class Word(NamedTuple):
-    """A word, with the punctuation at it, and when it is said."""
+    """A word, with the punctuation at it, and when it is said; a pause that a mark stands for is no part."""
 
     text: str
     begin_s: float
@@ -137,7 +137,7 @@ class SpeechModel:
         width = min(tokens.shape[1], -(-(int(ends.max()) + 1) // WIDTH) * WIDTH)
         weights = self._weights(frames, lengths, tokens[:, :width])
         return [
-            self._timed(text, weights[:, row, begin : ends[row] + 1], len(sounds[row]))
+            self.timed(text, weights[:, row, begin : ends[row] + 1], len(sounds[row]))
             for row, text in enumerate(texts)
         ]
 
@@ -150,7 +150,7 @@ class SpeechModel:
         of_layer = {i: np.asarray(found[f"decoder.{i}.cross_attention"], np.float32) for i in layers}
         return np.stack([of_layer[layer][:, head] for layer, head in self.heads])
 
-    def _timed(self, text: list[int], weights: Float[np.ndarray, "H L S"], samples: int) -> Transcript:
+    def timed(self, text: list[int], weights: Float[np.ndarray, "H L S"], samples: int) -> Transcript:
         """Returns a transcript with times, of the weights of its tokens and of the end mark."""
         written = self.tokenizer.decode(text).strip()
         if not text:
@@ -159,18 +159,18 @@ class SpeechModel:
         gain = gains(weights[..., :vectors])
         path = monotonic_path(gain)
         # A token is said from the first vector on its part of the path to the first one of the next token.
-        begins = [float(path[1, np.argmax(path[0] == i)]) for i in range(len(gain))]
-        begins += [float(vectors)] * (len(text) + 1 - len(begins))
-        seconds = np.array(begins) * VECTOR_SAMPLES / RATE_HZ
+        begins = np.array([path[1, np.argmax(path[0] == i)] for i in range(len(gain))])
+        seconds = begins * VECTOR_SAMPLES / RATE_HZ
         names = self.tokenizer.names(text)
         # "Ġ" is the space in the name of a token that is a part of a character.
         starts = [i for i, name in enumerate(names) if i == 0 or name.startswith((" ", "Ġ"))]
-        words = tuple(
-            Word(said, float(seconds[i]), float(seconds[j]))
-            for i, j in zip(starts, [*starts[1:], len(text)], strict=True)
-            if (said := self.tokenizer.decode(text[i:j]).strip())
-        )
-        return Transcript(written, words, (*names, "(end)")[: len(gain)], gain, path)
+        words = []
+        for i, j in zip(starts, [*starts[1:], len(text)], strict=True):
+            said, end = self.tokenizer.decode(text[i:j]).strip(), j
+            while end > i + 1 and not any(map(str.isalnum, names[end - 1])):
+                end -= 1
+            words += [Word(said, float(seconds[i]), float(seconds[end]))] if said else []
+        return Transcript(written, tuple(words), (*names, "(end)"), gain, path)
 
 
 def gains(weights: Float[np.ndarray, "H L S"]) -> Float[np.ndarray, "L S"]:
@@ -184,7 +184,7 @@ def gains(weights: Float[np.ndarray, "H L S"]) -> Float[np.ndarray, "L S"]:
     """
     from scipy.ndimage import median_filter
 
-    x = weights / weights.sum(-1, keepdims=True)
+    x = weights / np.maximum(weights.sum(-1, keepdims=True), np.finfo(np.float32).tiny)
     x = (x - x.mean(1, keepdims=True)) / np.maximum(x.std(1, keepdims=True), 1e-12)
     if x.shape[-1] > MEDIAN_VECTORS // 2:
         x = median_filter(x, (1, 1, MEDIAN_VECTORS), mode="mirror")

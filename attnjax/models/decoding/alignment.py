@@ -89,7 +89,7 @@ def monotonic_path(gain: Float[np.ndarray, "L S"]) -> Int[np.ndarray, "2 n"]:
       Sakoe & Chiba, Dynamic Programming Algorithm Optimization for Spoken Word Recognition, 1978.
 
     Example:
-      >>> monotonic_path(np.array([[1.0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])).tolist()
+      >>> monotonic_path(np.array([[1, 1, -1, -1], [-1, -1, 1, -1], [-1, -1, -1, 1]])).tolist()
       [[0, 0, 1, 2], [0, 1, 2, 3]]
     """
     rows, columns = gain.shape
