@@ -75,6 +75,7 @@ def plain(text: str) -> str:
     """
     text = re.sub(r"\[[^\]]*\]|\([^)]*\)", " ", text.lower())
     text = re.sub(r"(?<=\b[a-z])\.(?=[a-z]\b)", "", text)
+    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
     text = re.sub(r"\d{1,6}(?!\d)", lambda found: f" {spelled(int(found[0]))} ", text)
     return " ".join(re.sub(r"[^a-z]", " ", re.sub("['’]", "", text)).split())
 
