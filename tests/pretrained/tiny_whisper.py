@@ -60,7 +60,7 @@ def tiny_whisper(folder: Path, *, seed: int = 3) -> Path:
     generation = {
         "alignment_heads": [[0, 1], [1, 0]],
         "suppress_tokens": [i for text, i in inner.get_vocab(False).items() if not letters.issuperset(text)],
-        "begin_suppress_tokens": [inner.token_to_id("Ġ")],
+        "begin_suppress_tokens": [inner.token_to_id(text) for text in ("Ġ", "odby")],
     }
     (folder / "generation_config.json").write_text(json.dumps(generation))
     return folder
