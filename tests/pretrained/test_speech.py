@@ -78,7 +78,6 @@ def test_words_begin_and_end_where_the_weights_say(model: SpeechModel) -> None:
     edges = np.linspace(0, 48, len(text) + 2).astype(int)
     for token, (begin, end) in enumerate(itertools.pairwise(edges)):
         weights[:, token, begin:end] = 1
-    weights *= np.logspace(0, 4, len(text) + 1)[:, None]  # What a token gives the clip in all does not count.
     found = model.timed(text, weights, 48 * 320)
     assert found.text == "goodbye. thank you"
     assert [word.text for word in found.words] == ["goodbye.", "thank", "you"]
@@ -89,6 +88,11 @@ def test_words_begin_and_end_where_the_weights_say(model: SpeechModel) -> None:
     expected = [0, seconds[point], seconds[thank], seconds[you], seconds[you], seconds[len(text)]]
     np.testing.assert_allclose(times, expected, atol=0.021)
     assert found.pieces == (*names, "(end)")
+
+
+def test_what_a_token_gives_the_silence_after_a_clip_does_not_count() -> None:
+    weights = np.random.default_rng(0).random((2, 4, 20))
+    np.testing.assert_allclose(gains(weights * np.array([1, 9, 0.1, 3])[:, None]), gains(weights))
 
 
 def test_a_text_without_tokens_has_no_words(model: SpeechModel) -> None:
