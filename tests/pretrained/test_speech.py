@@ -6,11 +6,14 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from attnjax.config import InputError
 from attnjax.data.sound import log_mel
+from attnjax.models import LanguageModel, LanguageModelConfig, generate
 from attnjax.models.decoding.alignment import monotonic_path
 from attnjax.pretrained.ctranslate2 import convert_whisper
 from attnjax.pretrained.speech import SpeechModel, gains, speech_model
@@ -68,6 +71,16 @@ def test_a_sound_says_alone_what_it_says_among_others(
     apart = list(model.transcripts(SOUNDS, words=True))
     assert [(one.text, one.words) for one in apart] == [(one.text, one.words) for one in together]
     assert list(model.transcripts([])) == []
+
+
+def test_frames_are_for_models_that_read_them_and_have_no_padding(model: SpeechModel) -> None:
+    frames, lengths = jnp.zeros((2, 100, 80)), jnp.full(2, 50)
+    options = {"bos": 1, "eos": 2, "pad": 0, "max_length": 3}
+    with pytest.raises(ValueError, match=r"padding 'left': frames \[2, 100, 80\] have none"):
+        generate(model.model, frames, lengths, padding="left", **options)
+    writer = LanguageModel(LanguageModelConfig(dim=8, layers=1), vocab=11, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"inputs \[2, 100, 80\], lengths \[2\]: expected \(B, S\)"):
+        generate(writer, frames, lengths, **options)
 
 
 def test_words_begin_and_end_where_the_weights_say(model: SpeechModel) -> None:

@@ -191,14 +191,13 @@ class _Run:
             raise ValueError(f"max_length {max_length}: expected 1 or more")
         if padding not in ("right", "left"):
             raise ValueError(f"padding {padding!r}: expected 'right' or 'left'")
-        images, sound = inputs.ndim == 4, inputs.ndim == 3
-        if inputs.ndim not in (2, 3, 4) or lengths.shape != inputs.shape[:1]:
+        kind = {2: "tokens", 4: "images", **({} if model.continues else {3: "frames"})}.get(inputs.ndim)
+        if kind is None or lengths.shape != inputs.shape[:1]:
             shapes = f"inputs {list(inputs.shape)}, lengths {list(lengths.shape)}"
             raise ValueError(f"{shapes}: expected (B, S), (B,)")
-        if (images or sound) and padding == "left":
-            what = "images" if images else "frames"
-            raise ValueError(f"padding {padding!r}: {what} {list(inputs.shape)} have none, expected 'right'")
-        if not isinstance(lengths, jax.core.Tracer) and not (images or sound):
+        if kind != "tokens" and padding == "left":
+            raise ValueError(f"padding {padding!r}: {kind} {list(inputs.shape)} have none, expected 'right'")
+        if not isinstance(lengths, jax.core.Tracer) and kind == "tokens":
             counts, least = jax.device_get(lengths), int(model.continues)
             if ((counts < least) | (counts > inputs.shape[1])).any():
                 raise ValueError(f"lengths {counts.tolist()}: expected {least} to {inputs.shape[1]} tokens")
