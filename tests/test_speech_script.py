@@ -36,6 +36,7 @@ def speech() -> ModuleType:
         ("Press 1, or 21: don't [beep]", "press one or twenty one dont"),
         ("At 9 a.m. (pause) e-mail: 305", "at nine am e mail three hundred five"),
         ("1,200 and 12000", "one thousand two hundred and twelve thousand"),
+        ("Press * or #.", "press star or pound"),
         ("[ascending tones]", ""),
     ],
 )

@@ -21,8 +21,9 @@ HOP = 160
 WINDOW = 400
 """Samples of a frame: 25 ms."""
 LEAST_ENERGY = 1e-10
-"""What is below counts as so much, and so does what is 80 dB below the loudest."""
+"""Of a band in a frame: what is below counts as so much."""
 DECADES = 8.0
+"""Of energy that are kept below the loudest: 80 dB."""
 _LINEAR_MELS, _LINEAR_HZ = 15.0, 1000.0
 _LOG_STEP = math.log(6.4) / 27
 
