@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.pretrained.test_speech import as_ctranslate2
 from tests.pretrained.tiny_whisper import tiny_whisper, tones, write_wav
 
 Run = Callable[..., tuple[int, str, str]]
@@ -56,5 +57,26 @@ def test_misuse_is_told_in_one_line(attnjax: Run, folder: Path, clips: list[str]
         ((str(folder / "config.json"),), "config.json is no WAV file"),
     ):
         code, out, err = attnjax("transcribe", str(folder), *arguments)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert message in err
+
+
+def test_a_model_of_ctranslate2_is_converted_and_read(
+    attnjax: Run, folder: Path, clips: list[str], tmp_path: Path
+) -> None:
+    as_ctranslate2(folder, tmp_path / "binary")
+    new = str(tmp_path / "converted")
+    assert attnjax("pretrained", "convert", str(tmp_path / "binary"), "--out", new) == (0, "", "")
+    assert attnjax("transcribe", new, *clips) == attnjax("transcribe", str(folder), *clips)
+    for arguments, message in (
+        (
+            ("convert", str(tmp_path / "binary")),
+            "--out is None: expected a new folder with convert, none else",
+        ),
+        (("convert", str(tmp_path / "binary"), "--out", new), f"{new} exists: expected the name of a new"),
+        (("show", new, "--out", new), "expected a new folder with convert, none else"),
+        (("show", new, "--boosted"), "--boosted: it is for verify"),
+    ):
+        code, out, err = attnjax("pretrained", *arguments)
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert message in err
