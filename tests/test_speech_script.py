@@ -37,6 +37,7 @@ def speech() -> ModuleType:
         ("At 9 a.m. (pause) e-mail: 305", "at nine am e mail three hundred five"),
         ("1,200 and 12000", "one thousand two hundred and twelve thousand"),
         ("Press * or #.", "press star or pound"),
+        ("the 1st, 12th, 70th and 93rd", "the first twelfth seventieth and ninety third"),
         ("[ascending tones]", ""),
     ],
 )
