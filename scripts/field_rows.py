@@ -19,6 +19,7 @@ class Field:
       best: the row of the best possible score, or that score; None: nobody knows it.
       corpora: those of scripts/corpora.py that the experiment reads.
       quick: what the small preset changes.
+      script: what scores it in the place of an experiment, without training; --out names its final table.
     """
 
     task: str
@@ -29,6 +30,7 @@ class Field:
     best: str | float | None = None
     corpora: tuple[str, ...] = ()
     quick: Mapping[str, Any] = field(default_factory=dict)
+    script: str | None = None
 
     def changes(self, quick: bool) -> Mapping[str, Any]:
         """Returns what the config of a run has other than the experiment's."""
@@ -37,7 +39,8 @@ class Field:
     def command(self, quick: bool, *more: str) -> list[str]:
         """Returns the command of a run, as one types it."""
         words = [word for name, value in self.changes(quick).items() for word in (f"--{name}", str(value))]
-        return ["attnjax", "run", self.experiment, *words, *more]
+        begin = ["attnjax", "run", self.experiment] if self.script is None else ["python", self.script]
+        return [*begin, *words, *more]
 
 
 def short(steps: int, **more: Any) -> dict[str, Any]:
@@ -163,5 +166,14 @@ FIELDS = (
         "max",
         ("SVC of *", "the commonest label"),
         quick=short(300),
+    ),
+    Field(
+        "telephone prompts, written down by Whisper tiny.en",
+        "speech",
+        "Whisper/WER %",
+        "min",
+        ("the commonest transcript", "no words at all"),
+        quick={"clips": 16},
+        script="scripts/speech.py",
     ),
 )

@@ -12,6 +12,7 @@ a row of scripts/field_rows.py.
 """
 
 import argparse
+import json
 import os
 import resource
 import shlex
@@ -42,6 +43,7 @@ Metrics = Mapping[str, Mapping[str, float]]
 Cells = tuple[str, ...]
 COLUMNS = ("task", "metric", "ours ± sd", "baseline", "best possible", "command")
 SEEDS, SEEDS_OF_QUICK = 3, 2
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,18 @@ def configured(own: Field, quick: bool, seed: int) -> tuple[registry.Experiment,
 
 def finished(own: Field, quick: bool, seed: int, runs: Path) -> Metrics | None:
     """Returns the final table of a run, or None where it is not finished."""
+    if own.script is not None:
+        file = scored_by_script(own, quick, seed, runs)
+        return json.loads(file.read_text(encoding="utf-8"))["metrics"] if file.is_file() else None
     experiment, config = configured(own, quick, seed)
     result = run_for(experiment, absolute_paths(config), runs).outcome()
     return None if result is None else result["metrics"]
+
+
+def scored_by_script(own: Field, quick: bool, seed: int, runs: Path) -> Path:
+    """Returns the file into which the script of a field writes its final table."""
+    changes = (f"{name}-{value}" for name, value in own.changes(quick).items())
+    return runs / "-".join([own.experiment, *changes, f"seed-{seed}.json"])
 
 
 def read_by(config: Any) -> list[Path]:
@@ -153,7 +164,13 @@ def train(own: Field, quick: bool, seed: int, runs: Path) -> None:
     """
     runs.mkdir(parents=True, exist_ok=True)
     log = runs / f"{own.experiment}-{seed}.log"
-    command = [sys.executable, "-m", *own.command(quick, "--seed", str(seed), "--runs", str(runs))]
+    place = ("--runs", runs) if own.script is None else ("--out", scored_by_script(own, quick, seed, runs))
+    words = own.command(quick, "--seed", str(seed), *map(str, place))
+    command = (
+        [sys.executable, "-m", *words]
+        if own.script is None
+        else [sys.executable, str(ROOT / words[1]), *words[2:]]
+    )
     with log.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
         try:
@@ -194,7 +211,7 @@ def tables_of(
             continue
         label, began = f"{number} of {len(turns)}: {own.experiment}, seed {seed}", time.monotonic()
         try:
-            if run is not None:
+            if run is not None and own.script is None:
                 fetch(own, configured(own, quick, seed)[1])
             metrics = finished(own, quick, seed, runs)
             if metrics is None and run is not None:

@@ -138,6 +138,13 @@ def picture(file: Path) -> None:
     Image.fromarray(image).save(file)
 
 
+def clip(file: Path) -> None:
+    """A second of two tones."""
+    from tests.pretrained.tiny_whisper import tones, write_wav
+
+    write_wav(file, tones(1.0))
+
+
 def boxes(file: Path) -> None:
     """COCO's JSON of 60 pictures with a box each, in the folder photos."""
     folder = file.parent / "photos"
@@ -215,6 +222,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     "picture.png": picture,
     "digit.png": picture,
     "train.json": boxes,
+    "clip.wav": clip,
     "my-bert": bert,
     "my-minilm": bert,
     "models/all-MiniLM-L6-v2": bert,

@@ -116,6 +116,22 @@ def test_a_run_that_fails_is_told_with_its_last_line(tmp_path: Path) -> None:
         fields.train(own, True, 0, tmp_path)
 
 
+def test_a_script_scores_in_the_place_of_an_experiment(tmp_path: Path) -> None:
+    written = "import json, sys; seed, out = sys.argv[4], sys.argv[6]; "
+    written += "open(out, 'w').write(json.dumps({'metrics': {'Whisper': {'WER %': float(seed)}}}))"
+    (tmp_path / "scores.py").write_text(written)
+    own = replace(row("speech"), script=str(tmp_path / "scores.py"))
+    tables, failed = fields.tables_of([own], (4, 5), True, tmp_path / "runs")
+    assert failed == {"speech": "speech: no row of the commonest transcript, no words at all: it has Whisper"}
+    (tmp_path / "scores.py").write_text(written.replace("}}}", "}, 'no words at all': {'WER %': 100}}}"))
+    tables, failed = fields.tables_of([own], (5, 6), True, tmp_path / "runs")
+    assert failed == {}
+    assert fields.line(row("speech"), tables["speech"], True)[1:] == (
+        *("WER %", "5.5 ± 0.7", "100, no words at all", "–", "`python scripts/speech.py --clips 16`"),
+    )
+    assert fields.finished(own, False, 5, tmp_path / "runs") is None  # That of all clips is another file.
+
+
 def test_the_command_prints_the_table_and_fails_where_a_field_did(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,8 +157,9 @@ def test_each_row_names_an_experiment_and_changes_that_it_has() -> None:
     names = [own.experiment for own in fields.FIELDS]
     assert len(set(names)) == len(names)
     for own in fields.FIELDS:
-        for quick in (True, False):
+        for quick in (True, False) if own.script is None else ():
             fields.configured(own, quick, 0)
+        assert own.script is None or (SCRIPTS.parent / own.script).is_file()
         assert set(own.corpora) <= fields.CORPORA.keys()
         assert all(part.strip() for part in own.metric.rpartition("/"))
         assert own.baselines
@@ -154,9 +171,13 @@ def test_the_final_table_of_each_experiment_has_the_rows_that_are_compared(own: 
     small = {"train.steps": 2, "train.checkpoint_every": 2, "train.warmup_steps": 1}
     less = {"baseline_steps": 1, "data.ngram_tokens": 1000, "data.evaluation_tokens": 512}
     quick = {name: less.get(name, value) for name, value in own.quick.items()} | small
+    if own.script is not None:
+        pytest.importorskip("jiwer", reason="jiwer is not installed (extra: speech)")
+        quick = {"clips": 2}
     own = replace(own, quick=quick)
-    config = fields.configured(own, True, 0)[1]
-    if not all(path.exists() for path in fields.read_by(config)):
+    if own.script is None and not all(
+        path.exists() for path in fields.read_by(fields.configured(own, True, 0)[1])
+    ):
         pytest.skip(f"scripts/corpora.py {' '.join(own.corpora)} has not been run")
     if own.experiment == "recognition":
         pytest.importorskip("sklearn")

@@ -25,6 +25,7 @@ from attnjax.cli import (
     score,
     serve,
     sweeps,
+    transcribe,
 )
 from attnjax.cli.launching import launching, with_launcher
 from attnjax.config import InputError, RunFailed
@@ -144,6 +145,7 @@ COMMANDS = {
     "generate": (generate.generate, generate.arguments),
     "explain": (explain.explain, explain.arguments),
     "embed": (embed.embed, embed.arguments),
+    "transcribe": (transcribe.transcribe, transcribe.arguments),
     "translate": (predict.translate, predict.translate_arguments),
     "score": (score.score, score.score_arguments),
     "evaluate": (score.evaluate, score.evaluate_arguments),

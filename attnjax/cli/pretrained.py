@@ -1,4 +1,4 @@
-"""`attnjax pretrained`: what a folder holds, and whether it computes what transformers computes."""
+"""`attnjax pretrained`: what a folder holds, what transformers computes of it, and other formats."""
 
 import argparse
 import os
@@ -8,25 +8,38 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from attnjax.config import InputError
+from attnjax.config import require
 from attnjax.runs.provenance import Notify
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
-    parser.add_argument("action", metavar="ACTION", choices=("show", "verify"), help="show or verify")
-    parser.add_argument("folder", type=Path, metavar="DIR", help="with config.json and model.safetensors")
+    actions = ("show", "verify", "convert")
+    parser.add_argument("action", metavar="ACTION", choices=actions, help="show, verify or convert")
+    what = "with config.json and model.safetensors; convert: with the model.bin of a Whisper of CTranslate2"
+    parser.add_argument("folder", type=Path, metavar="DIR", help=what)
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="convert: a new folder with Hugging Face's names"
+    )
     boosted = "verify with weights drawn anew, so large that every part of the model shows in the result"
     parser.add_argument("--boosted", action="store_true", help=boosted)
 
 
 def pretrained(options: argparse.Namespace, notify: Notify) -> int:
-    """Shows the model in a folder and the names of its tensors, or compares it with transformers."""
+    """Shows a model and the names of its tensors, compares it with transformers, or converts it."""
     if "jax" not in sys.modules:  # Accelerators round products in other ways.
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    require(not options.boosted or options.action == "verify", "--boosted: it is for verify")
+    require(
+        (options.out is None) == (options.action != "convert"),
+        f"--out is {options.out}: expected a new folder with convert, none else",
+    )
+    if options.action == "convert":
+        from attnjax.pretrained.ctranslate2 import convert_whisper
+
+        convert_whisper(options.folder, options.out)
+        return 0
     if options.action == "show":
-        if options.boosted:
-            raise InputError("--boosted: it is for verify")
         return _show(options.folder)
     return _verify(options.folder, boosted=options.boosted)
 

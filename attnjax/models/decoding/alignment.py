@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
@@ -74,3 +75,38 @@ def forced(
     memory = model.encode(source, source_lengths).memory
     fed = jnp.concatenate([begin, tokens[:, :-1]], axis=1)
     return model.decode(fed, memory, source_lengths, source=source, capture=capture).weights
+
+
+def monotonic_path(gain: Float[np.ndarray, "L S"]) -> Int[np.ndarray, "2 n"]:
+    """Returns the tokens and the source positions of the best path from the first pair to the last.
+
+    A step of dynamic time warping goes to the next token, the next position, or both; the path has the
+    greatest sum of gains.
+
+    Args:
+      gain: of each pair.
+
+    References:
+      Sakoe & Chiba, Dynamic Programming Algorithm Optimization for Spoken Word Recognition, 1978.
+
+    Example:
+      >>> monotonic_path(np.array([[1, 1, -1, -1], [-1, -1, 1, -1], [-1, -1, -1, 1]])).tolist()
+      [[0, 0, 1, 2], [0, 1, 2, 3]]
+    """
+    rows, columns = gain.shape
+    best = np.full((rows + 1, columns + 1), -np.inf)
+    best[0, 0] = 0
+    came = np.zeros((rows, columns), np.int8)
+    for i in range(rows):
+        for j in range(columns):
+            both, down, right = best[i, j], best[i, j + 1], best[i + 1, j]
+            # Of equal ones the position goes on: a token lasts rather than two begin at once.
+            step = 0 if both > max(down, right) else 1 if down > max(both, right) else 2
+            came[i, j] = step
+            best[i + 1, j + 1] = gain[i, j] + (both, down, right)[step]
+    i, j, path = rows - 1, columns - 1, []
+    while i >= 0 and j >= 0:
+        path.append((i, j))
+        step = came[i, j] if i and j else 2 if j else 1
+        i, j = i - (step != 2), j - (step != 1)
+    return np.array(path[::-1]).T

@@ -66,8 +66,9 @@ def generate(
 
     Args:
       model: an encoder-decoder, which reads the inputs, or a decoder-only model, which continues them.
-      inputs: sources or prompts; images [B, Y, X, C] for a model that reads such.
-      lengths: the tokens of each of them, without padding, or the patches of each image; 1 or more.
+      inputs: sources or prompts; images [B, Y, X, C] or frames of sound [B, S, F] for models of such.
+      lengths: the tokens of each of them, without padding, or the patches of each image, or the vectors of
+        its frames; 1 or more.
       strategy: `greedy()`, `sampling(…)`, `beams(…)`, …; None: greedy.
       bos: the token that begins a row; a decoder-only model needs none.
       eos: the token that ends a row, or several.
@@ -190,13 +191,13 @@ class _Run:
             raise ValueError(f"max_length {max_length}: expected 1 or more")
         if padding not in ("right", "left"):
             raise ValueError(f"padding {padding!r}: expected 'right' or 'left'")
-        images = inputs.ndim == 4
-        if (inputs.ndim != 2 and not images) or lengths.shape != inputs.shape[:1]:
+        kind = {2: "tokens", 4: "images", **({} if model.continues else {3: "frames"})}.get(inputs.ndim)
+        if kind is None or lengths.shape != inputs.shape[:1]:
             shapes = f"inputs {list(inputs.shape)}, lengths {list(lengths.shape)}"
             raise ValueError(f"{shapes}: expected (B, S), (B,)")
-        if images and padding == "left":
-            raise ValueError(f"padding {padding!r}: images {list(inputs.shape)} have none, expected 'right'")
-        if not isinstance(lengths, jax.core.Tracer) and not images:
+        if kind != "tokens" and padding == "left":
+            raise ValueError(f"padding {padding!r}: {kind} {list(inputs.shape)} have none, expected 'right'")
+        if not isinstance(lengths, jax.core.Tracer) and kind == "tokens":
             counts, least = jax.device_get(lengths), int(model.continues)
             if ((counts < least) | (counts > inputs.shape[1])).any():
                 raise ValueError(f"lengths {counts.tolist()}: expected {least} to {inputs.shape[1]} tokens")

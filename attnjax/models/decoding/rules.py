@@ -119,8 +119,10 @@ class Bound(NamedTuple):
         full = (length >= self.most)[:, None]
         early = (length < self.least)[:, None] & ~full
         taken = jnp.zeros((tokens.shape[0], vocab), bool)
-        for sequence in self.rules.banned:
-            *before, last = sequence
+        alone = [sequence[0] for sequence in self.rules.banned if len(sequence) == 1]
+        if alone:  # Whisper bans some ninety: one operation for all.
+            taken = taken.at[:, jnp.stack([jnp.asarray(token) for token in alone])].set(True)
+        for *before, last in (sequence for sequence in self.rules.banned if len(sequence) > 1):
             taken |= _ends_in(tokens, length, before)[:, None] & (each == last)
         if self.rules.block:
             again = _repeating(tokens, length, vocab, self.rules.block, self.rules.exempt)
