@@ -77,7 +77,8 @@ def convert_whisper(source: Path, folder: Path) -> None:
       folder: a new one.
 
     Raises:
-      InputError: As in `read_ctranslate2`; a file is missing, weights are whole numbers, the folder exists.
+      InputError: As in `read_ctranslate2`; a file or an array is missing, weights are whole numbers, or the
+        folder exists.
     """
     for name in ("model.bin", CONFIG, "tokenizer.json"):
         require((source / name).is_file(), f"{source} has no {name}: expected a Whisper of CTranslate2")
@@ -86,10 +87,14 @@ def convert_whisper(source: Path, folder: Path) -> None:
     arrays = read_ctranslate2(source / "model.bin")
     scaled = next((name for name in arrays if name.endswith("_scale")), None)
     require(scaled is None, f"{source} has whole numbers ({scaled}): expected float16 or float32")
-    tensors, tokenizer = _tensors(arrays), PretrainedTokenizer(source / "tokenizer.json")
-    marks = {name: tokenizer.id(text) for name, text in MARKS.items()}
+    try:
+        tensors, config = _tensors(arrays), _config(arrays)
+    except KeyError as error:
+        raise InputError(f"{source / 'model.bin'} has no {error.args[0]}: expected all of Whisper") from None
+    tokenizer = PretrainedTokenizer(source / "tokenizer.json")
+    config |= {name: tokenizer.id(text) for name, text in MARKS.items()}
     folder.mkdir(parents=True)
-    _write_json(folder / CONFIG, _config(arrays) | marks)
+    _write_json(folder / CONFIG, config)
     _write_json(folder / "generation_config.json", _generation(settings))
     shutil.copyfile(source / "tokenizer.json", folder / "tokenizer.json")
     written = [Written(name, x.dtype, x.shape, partial(np.asarray, x)) for name, x in tensors.items()]
@@ -134,7 +139,7 @@ def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     put("model.encoder.conv1", "encoder/conv1")
     put("model.encoder.conv2", "encoder/conv2")
     put("model.decoder.embed_tokens", "decoder/embeddings")
-    require(not left, f"model.bin has {', '.join(sorted(left)[:3])}: nothing of Whisper's stands for it")
+    require(not left, f"the file has {', '.join(sorted(left)[:3])}: nothing of Whisper's stands for it")
     return tensors
 
 

@@ -279,6 +279,8 @@ def test_other_files_are_refused_in_one_line(folder: Path, tmp_path: Path) -> No
     refused("model.bin is version 5, WhisperSpec: expected 6, WhisperSpec")
     write_model(source, {"decoder/embeddings/weight_scale": np.ones(3, np.float32)})
     refused(r"whole numbers \(decoder/embeddings/weight_scale\): expected float16 or float32")
+    write_model(source, {})
+    refused("model.bin has no encoder/position_encodings/encodings: expected all of Whisper")
     (source / "model.bin").unlink()
     refused("has no model.bin: expected a Whisper of CTranslate2")
     as_ctranslate2(folder, source)
