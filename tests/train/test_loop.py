@@ -163,6 +163,20 @@ def test_a_finished_run_is_not_trained_again(whole: tuple[FitResult, Path]) -> N
     assert again.best == whole[0].best
 
 
+def test_a_run_of_another_model_is_refused_and_stays_as_it_is(
+    tmp_path: Path, whole: tuple[FitResult, Path]
+) -> None:
+    class Wider(ToyTask):
+        def init(self, key: jax.Array) -> dict:
+            return {**super().init(key), "more": np.zeros(3, np.float32)}
+
+    shutil.copytree(whole[1], tmp_path, dirs_exist_ok=True)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=r"14 is of another model: .*more"):
+        _fit(tmp_path, task=Wider())
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_rows_are_on_the_disk_before_the_checkpoint_that_sigterm_leaves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

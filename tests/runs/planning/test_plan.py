@@ -36,7 +36,7 @@ jax.config.update("jax_num_cpu_devices", 64)
 from attnjax.config import loss_fields
 from attnjax.experiment import overrides, registry
 from attnjax.runs.placement import choose_placement, wish_of
-from attnjax.runs.planning.plan import plan_training
+from attnjax.runs.planning import plan as planning
 from attnjax.train.described import describe_chunk
 from attnjax.runs.planning.products import product_flops
 from attnjax.train.sharding import ShardingPlan
@@ -48,7 +48,10 @@ sizes = ["--model.dim", "32", "--model.hidden", "64", "--model.layers", "1", "--
 config = overrides.apply(registry.default_config(registry.find("copying")), sizes, program="copying")
 task = config.task(None)
 placement, _ = choose_placement(wish_of(config, mesh=mesh, rules=rules), config.train.batch_size)
-found = plan_training(task, config, placement)
+asked = []
+planning.product_flops = lambda jaxpr, devices: asked.append(devices) or product_flops(jaxpr, devices)
+found = planning.plan_training(task, config, placement)
+assert asked == [64], asked  # What shard_map describes for one device is done on all of them.
 
 plan = ShardingPlan(placement.mesh(), config.train, placement.rules)
 chunk = describe_chunk(task, config.train, loss_fields(config), plan)
