@@ -47,15 +47,17 @@ def test_commands_end_begin_or_are_not_for_this_machine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "state"),
+    ("command", "seconds", "state"),
     [
-        ("python -c 'raise SystemExit(3)'", "failed (exit code 3)"),
-        ("sleep 60", "failed (exit code 143)"),
-        ("attnjax sweep toy --dry-run --experiments nowhere", "failed (exit code 2)"),
-        (f"attnjax run toy --experiments {TOY.parent}", "failed (no step in its time)"),
+        ("python -c 'raise SystemExit(3)'", "60", "failed (exit code 3)"),
+        ("sleep 60", "0.3", "failed (exit code 143)"),
+        ("attnjax sweep toy --dry-run --experiments nowhere", "60", "failed (exit code 2)"),
+        (f"attnjax run toy --experiments {TOY.parent}", "0.3", "failed (no step in its time)"),
     ],
 )
-def test_a_command_that_fails_or_does_not_end_fails(tmp_path: Path, command: str, state: str) -> None:
-    code, found = run(tmp_path / "page.md", f"```sh\n{command}\n```\n", "--seconds", "0.3")
+def test_a_command_that_fails_or_does_not_end_fails(
+    tmp_path: Path, command: str, seconds: str, state: str
+) -> None:
+    code, found = run(tmp_path / "page.md", f"```sh\n{command}\n```\n", "--seconds", seconds)
     assert found == [state, "0 ended, 0 began, 0 not here, 1 failed"]
     assert code == 1
