@@ -16,12 +16,19 @@ class Terminated(BaseException):
 @contextmanager
 def sigterm_raises() -> Iterator[None]:
     """SIGTERM raises Terminated in the main thread while this is open."""
+    came = False
 
     def stop(*_: object) -> None:
+        nonlocal came
+        came = True
         raise Terminated
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
+    except Exception as error:
+        if came:  # A library that is written in C, on being imported, makes an ImportError of it.
+            raise Terminated from error
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from attnjax.runs.exit_codes import Terminated, sigterm_raises
 from tests.daily import daily
 from tests.toy_runs import RUN, WHERE, held, only_run, provenance, result
 
@@ -24,6 +25,16 @@ from attnjax.cli import main
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(main())
 """
+
+
+@pytest.mark.parametrize("came", [True, False])
+def test_sigterm_while_a_library_in_c_is_imported_is_sigterm(came: bool) -> None:
+    with pytest.raises(Terminated if came else ImportError), sigterm_raises():
+        try:
+            if came:
+                os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            raise ImportError("an error while initializing the extension")
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen:
