@@ -29,12 +29,15 @@ sys.exit(main())
 
 @pytest.mark.parametrize("came", [True, False])
 def test_sigterm_while_a_library_in_c_is_imported_is_sigterm(came: bool) -> None:
-    with pytest.raises(Terminated if came else ImportError), sigterm_raises():
+    def imported() -> None:
         try:
             if came:
                 os.kill(os.getpid(), signal.SIGTERM)
         finally:
             raise ImportError("an error while initializing the extension")
+
+    with pytest.raises(Terminated if came else ImportError), sigterm_raises():
+        imported()
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen:
