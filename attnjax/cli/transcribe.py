@@ -54,9 +54,10 @@ def transcribe(options: argparse.Namespace, notify: Notify) -> int:
             print(transcript.text, flush=True)
         if options.pictures is not None and transcript.words:
             from attnjax.explain.of_speech import speech_figure
+            from attnjax.tasks.pictures import encoded
 
             options.pictures.mkdir(parents=True, exist_ok=True)
             file = options.pictures / f"{clip.stem}.png"
-            speech_figure(sound, transcript, transcript.text).savefig(file, dpi=120)
+            file.write_bytes(encoded(speech_figure(sound, transcript, transcript.text)))
             notify(f"{file}")
     return 0

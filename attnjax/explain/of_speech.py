@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from attnjax.data.sound import HOP, RATE_HZ, log_mel
 from attnjax.pretrained.speech import VECTOR_SAMPLES, Transcript
+from attnjax.runs.report.plot_axes import DPI
 
 
 def speech_figure(samples: Float[np.ndarray, " n"], transcript: Transcript, title: str = "") -> Figure:
@@ -24,7 +25,7 @@ def speech_figure(samples: Float[np.ndarray, " n"], transcript: Transcript, titl
     frames = max(1, -(-len(samples) // HOP))
     seconds, rows = len(samples) / RATE_HZ, len(transcript.pieces)
     size = (max(6.0, min(16.0, 2.5 * seconds)), 3.0 + 0.22 * rows)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 0.3 + 0.22 * rows))
     spectrum = log_mel(samples, frames=frames).T
     above.imshow(spectrum, origin="lower", aspect="auto", extent=(0, frames * HOP / RATE_HZ, 0, 80))

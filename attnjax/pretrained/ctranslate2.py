@@ -93,12 +93,15 @@ def convert_whisper(source: Path, folder: Path) -> None:
         raise InputError(f"{source / 'model.bin'} has no {error.args[0]}: expected all of Whisper") from None
     tokenizer = PretrainedTokenizer(source / "tokenizer.json")
     config |= {name: tokenizer.id(text) for name, text in MARKS.items()}
-    folder.mkdir(parents=True)
-    _write_json(folder / CONFIG, config)
-    _write_json(folder / "generation_config.json", _generation(settings))
-    shutil.copyfile(source / "tokenizer.json", folder / "tokenizer.json")
+    part = folder.with_name(f".{folder.name}.part")  # The folder is there when it is whole.
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    _write_json(part / CONFIG, config)
+    _write_json(part / "generation_config.json", _generation(settings))
+    shutil.copyfile(source / "tokenizer.json", part / "tokenizer.json")
     written = [Written(name, x.dtype, x.shape, partial(np.asarray, x)) for name, x in tensors.items()]
-    write_safetensors(folder / SAFETENSORS, written)
+    write_safetensors(part / SAFETENSORS, written)
+    part.rename(folder)
 
 
 def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -14,21 +14,32 @@ class Terminated(BaseException):
 
 
 @contextmanager
+def stops_of_imports() -> Iterator[None]:
+    """Raises the Terminated or KeyboardInterrupt that came while a library in C was imported.
+
+    Such a library makes an ImportError of what is raised within it.
+    """
+    try:
+        yield
+    except ImportError as error:
+        behind: BaseException | None = error
+        while behind is not None and not isinstance(behind, Terminated | KeyboardInterrupt):
+            behind = behind.__cause__ or behind.__context__
+        if behind is None:
+            raise
+        raise behind from None
+
+
+@contextmanager
 def sigterm_raises() -> Iterator[None]:
     """SIGTERM raises Terminated in the main thread while this is open."""
-    came = False
 
     def stop(*_: object) -> None:
-        nonlocal came
-        came = True
         raise Terminated
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
-    except Exception as error:
-        if came:  # A library that is written in C, on being imported, makes an ImportError of it.
-            raise Terminated from error
-        raise
+        with stops_of_imports():
+            yield
     finally:
         signal.signal(signal.SIGTERM, before)

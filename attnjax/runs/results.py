@@ -37,7 +37,7 @@ def of_evaluation(
 ) -> dict[str, Any]:
     """Evaluates a run. Returns the entries of its result on that, among them which weights they are of."""
     from attnjax.tasks.rehearsal import table
-    from attnjax.train.heads import heads_of
+    from attnjax.train.heads import HeadNumbers
     from attnjax.train.loop import load_params
     from attnjax.train.sharding import ShardingPlan
 
@@ -65,7 +65,7 @@ def of_evaluation(
         return {
             "weights": weights,
             "metrics": table("evaluate", evaluation.metrics),
-            "heads": heads_of(task, params),
+            "heads": HeadNumbers(task)(params),
             "samples": evaluation.samples,
             "figures": [str(Path(figure).relative_to(folder)) for figure in evaluation.figures],
         }

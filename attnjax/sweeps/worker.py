@@ -20,7 +20,6 @@ from attnjax.sweeps.watcher import Watcher
 from attnjax.tasks.errors import TaskError, task_code
 
 if TYPE_CHECKING:
-    from attnjax.tasks.base import Task
     from attnjax.train.packs.program import PackProgram, PackTrial
     from attnjax.train.packs.round import Ended
 
@@ -126,7 +125,7 @@ class Worker:
         value = None
         if end.status == "done":
             try:
-                value = self._finish(run, program.task, end)
+                value = self._finish(run, program, end)
             except TaskError as error:
                 end = replace(end, status="failed", reason=str(error), details=error.details)
         if end.status == "failed":
@@ -137,15 +136,14 @@ class Worker:
         self.watcher.computed(trial.config.train.steps - end.step)  # Those that it has left will not be.
         self.watcher.ended(trial, end.status, value, end.reason)
 
-    def _finish(self, run: Run, task: "Task", end: "Ended") -> float | None:
+    def _finish(self, run: Run, program: "PackProgram", end: "Ended") -> float | None:
         """Evaluates a trial that came to its last step; its metric."""
         from attnjax.tasks.rehearsal import table
         from attnjax.train.adapters import merged
         from attnjax.train.hashing import params_hash
-        from attnjax.train.heads import heads_of
         from attnjax.train.state import count_parameters
 
-        params, found = end.params, dict[str, Any](validation=end.validation)
+        task, params, found = program.task, end.params, dict[str, Any](validation=end.validation)
         if self.plan.weights == "best":
             name = self.plan.monitor[0]
             if end.best is None:
@@ -156,7 +154,7 @@ class Worker:
             metrics = table("evaluate", task.evaluate(params, run.folder).metrics)
         if self._keeper.best() is None:
             _check_metric(self.spec.metric, metrics)
-        found |= {"metrics": metrics, "heads": heads_of(task, params)}
+        found |= {"metrics": metrics, "heads": program.heads(params)}
         value = metric_value(found, self.spec.metric, self.plan.monitor[0])
         self._keeper.before_result(task, end, value)
         digest, count = params_hash(end.params), count_parameters(end.params)

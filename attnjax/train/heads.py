@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -17,8 +18,11 @@ from attnjax.train.head_numbers import numbers_of_heads
 
 INPUTS = 4
 """Examples of the validation whose weights are read."""
-MOST_WEIGHTS = 2**26
-"""Weights of a layer that has numbers in the table of a run: more would take gigabytes."""
+MOST_WEIGHTS = 2**23
+"""Weights of a layer that has numbers in the table of a run: more would take gigabytes, and minutes."""
+MOST_LETTERS = 200
+"""Of an error in a warning; a model may stand in it whole."""
+logger = logging.getLogger(__name__)
 
 
 class WeightsReader:
@@ -54,33 +58,48 @@ class WeightsReader:
         return {path: np.asarray(x, np.float32) for path, x in found.items()}
 
 
-def heads_of(task: Any, params: Any) -> dict[str, dict[str, float]]:
-    """Returns `numbers_of_heads` of each layer whose weights are those of tokens among tokens, by its path.
+class HeadNumbers:
+    """Gives `numbers_of_heads` of each layer whose weights are those of tokens among tokens, by its path.
 
-    There are none for a task without a model of its own, and for a model that cannot be read.
+    There are none for a task without a model of its own, nor for a model that cannot be read: a training is
+    over then, and its result is not lost for them. The program is compiled once.
+
+    Args:
+      task: whose model has the parameters.
     """
-    reader = _reader(task)
-    return {} if reader is None else {path: numbers_of_heads(x) for path, x in reader(params).items()}
 
+    def __init__(self, task: Any) -> None:
+        self._task = task
 
-@functools.lru_cache(1)  # The trials of a pack share a task, and so the program.
-def _reader(task: Any) -> WeightsReader | None:
-    if not isinstance(task, ModelTask):
-        return None
-    model = task.model(jax.eval_shape(task.init, jax.random.key(0)))
-    if "capture" not in inspect.signature(model.__call__).parameters:
-        return None
-    try:
-        reader = WeightsReader(task, ["*.weights"])
-    except NoSite:
-        return None
-    fit = [
-        path for path, x in reader.shapes.items() if len(x) == len("BNTS") and math.prod(x) <= MOST_WEIGHTS
-    ]
-    if not fit:
-        return None
-    whole = len(fit) == len(reader.shapes)
-    return reader if whole else WeightsReader(task, [f"{path}.weights" for path in fit])
+    def __call__(self, params: Any) -> dict[str, dict[str, float]]:
+        """Returns the numbers for these parameters."""
+        reader = self._reader
+        return {} if reader is None else {path: numbers_of_heads(x) for path, x in reader(params).items()}
+
+    @functools.cached_property
+    def _reader(self) -> WeightsReader | None:
+        task = self._task
+        if not isinstance(task, ModelTask):
+            return None
+        model = task.model(jax.eval_shape(task.init, jax.random.key(0)))
+        if "capture" not in inspect.signature(model.__call__).parameters:
+            return None
+        try:
+            reader = WeightsReader(task, ["*.weights"])
+        except NoSite:
+            return None
+        except Exception as error:  # The model and its loss are a user's, and need not be ready for taps.
+            logger.warning("no numbers on heads: %s: %s", type(error).__name__, str(error)[:MOST_LETTERS])
+            return None
+        fit = [
+            path
+            for path, x in reader.shapes.items()
+            if len(x) == len("BNTS") and math.prod(x) <= MOST_WEIGHTS
+        ]
+        if not fit:
+            return None
+        whole = len(fit) == len(reader.shapes)
+        return reader if whole else WeightsReader(task, [f"{path}.weights" for path in fit])
 
 
 class _Tapped:

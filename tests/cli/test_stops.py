@@ -27,17 +27,23 @@ sys.exit(main())
 """
 
 
-@pytest.mark.parametrize("came", [True, False])
-def test_sigterm_while_a_library_in_c_is_imported_is_sigterm(came: bool) -> None:
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt), (0, ImportError)]
+)
+def test_a_signal_while_a_library_in_c_is_imported_is_that_signal(number: int, error: type) -> None:
     def imported() -> None:
         try:
-            if came:
-                os.kill(os.getpid(), signal.SIGTERM)
-        finally:
-            raise ImportError("an error while initializing the extension")
+            os.kill(os.getpid(), number)
+        except BaseException as stop:
+            raise ImportError("multiarray failed to import") from stop
+        raise ImportError("no such module")
 
-    with pytest.raises(Terminated if came else ImportError), sigterm_raises():
-        imported()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(error), sigterm_raises():
+            imported()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen:

@@ -15,6 +15,7 @@ from attnjax.config import InputError
 from attnjax.data.sound import log_mel
 from attnjax.models import LanguageModel, LanguageModelConfig, generate
 from attnjax.models.decoding.alignment import monotonic_path
+from attnjax.pretrained import ctranslate2
 from attnjax.pretrained.ctranslate2 import convert_whisper
 from attnjax.pretrained.speech import SpeechModel, gains, speech_model
 from attnjax.pretrained.tensors import open_tensors
@@ -258,6 +259,23 @@ def test_a_converted_model_computes_what_transformers_computes(folder: Path, tmp
         given = torch.tensor(frames.swapaxes(1, 2)), torch.tensor(tokens)
         expected = peer(input_features=given[0], decoder_input_ids=given[1]).logits.numpy()
     assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_a_conversion_that_is_cut_short_leaves_no_folder_and_can_be_made_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_ctranslate2(folder, tmp_path / "binary")
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr(ctranslate2, "write_safetensors", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            convert_whisper(tmp_path / "binary", tmp_path / "converted")
+    assert not (tmp_path / "converted").exists()
+    convert_whisper(tmp_path / "binary", tmp_path / "converted")
+    assert {file.name for file in tmp_path.iterdir()} == {"binary", "converted"}
 
 
 def test_other_files_are_refused_in_one_line(folder: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Numbers on the heads of a trained model: those of its weights; none where a model shows none."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
@@ -11,6 +11,7 @@ from attnjax.config import InputError
 from attnjax.data.synthetic.planted import PlantedData, make_planted
 from attnjax.data.text.config import TranslationData
 from attnjax.models.config import TransformerConfig
+from attnjax.models.encoder import Encoder
 from attnjax.models.encoder_config import EncoderConfig
 from attnjax.models.recurrent_config import RecurrentConfig
 from attnjax.nn.taps import Taps
@@ -19,7 +20,7 @@ from attnjax.tasks.translation.config import TranslationLoss
 from attnjax.tasks.translation.task import TranslationTask
 from attnjax.train import heads
 from attnjax.train.head_numbers import numbers_of_heads
-from attnjax.train.heads import heads_of
+from attnjax.train.heads import HeadNumbers
 from attnjax.train.observers.watch import Watch
 from tests.train.toy import ToyTask
 
@@ -40,10 +41,10 @@ def test_numbers_are_those_of_the_weights_of_the_first_held_out_examples(monkeyp
         first["tokens"], lengths=first["lengths"], capture=Taps(read=f"{site}.weights")
     )
     expected = numbers_of_heads(np.asarray(output.taps[f"{site}.weights"]))
-    assert heads_of(task, params) == {site: pytest.approx(expected, rel=1e-5)}
+    assert HeadNumbers(task)(params) == {site: pytest.approx(expected, rel=1e-5)}
 
     monkeypatch.setattr(heads, "MOST_WEIGHTS", 10)
-    assert heads_of(PlantedTask(data, ENCODER, batch_size=8), params) == {}
+    assert HeadNumbers(PlantedTask(data, ENCODER, batch_size=8))(params) == {}
 
 
 def test_a_loss_that_asks_for_weights_itself_has_numbers_too() -> None:
@@ -51,7 +52,7 @@ def test_a_loss_that_asks_for_weights_itself_has_numbers_too() -> None:
     found = []
     for loss in (TranslationLoss(), guided):
         task = TranslationTask(DATES, TRANSLATOR, loss=loss, batch_size=4)
-        found.append(heads_of(task, task.init(jax.random.key(0))))
+        found.append(HeadNumbers(task)(task.init(jax.random.key(0))))
     assert list(found[0]) == ["decoder.0.cross_attention", "decoder.0.self_attention", "encoder.0.attention"]
     assert {name: pytest.approx(numbers) for name, numbers in found[0].items()} == found[1]
 
@@ -60,10 +61,24 @@ def test_a_loss_that_asks_for_weights_itself_has_numbers_too() -> None:
 def test_a_model_without_sites_has_none_and_cannot_be_watched(config, tmp_path: Path) -> None:
     data = replace(DATES, share_vocabulary=True)
     task = TranslationTask(data, config, loss=TranslationLoss(), batch_size=4)
-    assert heads_of(task, task.init(jax.random.key(0))) == {}
+    assert HeadNumbers(task)(task.init(jax.random.key(0))) == {}
     with pytest.raises(InputError, match=r"^watch is decoder\.0\.cross_attention: .*taps"):
         Watch(task, ["decoder.0.cross_attention"], tmp_path)
 
 
+def test_a_model_that_is_not_ready_for_taps_costs_a_warning_and_no_result(caplog) -> None:
+    @dataclass  # Without a hash.
+    class Own(PlantedTask):
+        def loss_of(self, model, batch, **options):
+            assert isinstance(model, Encoder), "not the model that was built"
+            return super().loss_of(model, batch, **options)
+
+        __init__ = PlantedTask.__init__
+
+    task = Own(make_planted(PlantedData("causes", length=4, evaluation_examples=8)), ENCODER, batch_size=8)
+    assert HeadNumbers(task)(task.init(jax.random.key(0))) == {}
+    assert "no numbers on heads: AssertionError: not the model" in caplog.text
+
+
 def test_a_task_without_a_model_of_its_own_has_none() -> None:
-    assert heads_of(ToyTask(), None) == {}
+    assert HeadNumbers(ToyTask())(None) == {}

@@ -17,6 +17,7 @@ from attnjax.config import require, traced_fields
 from attnjax.tasks.base import AS_MADE
 from attnjax.tasks.rehearsal import given_params
 from attnjax.train.config import TrainConfig
+from attnjax.train.heads import HeadNumbers
 from attnjax.train.loop import stacked_batches
 from attnjax.train.rows import Touched, touched_by
 from attnjax.train.spans import Span, next_span
@@ -126,7 +127,7 @@ class PackProgram:
         hyper: Mapping[str, float] = AS_MADE,
     ) -> None:
         self.task, self.config, self.layout, self._hyper = task, config, layout, dict(hyper)
-        self.validation = Validation(task)
+        self.validation, self.heads = Validation(task), HeadNumbers(task)
         self.chunk = make_pack_chunk(task.loss, config, layout, touched_by(task))
         self.copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
         self._compiled = False
