@@ -30,7 +30,7 @@ from attnjax.cli import (
 from attnjax.cli.launching import launching, with_launcher
 from attnjax.config import InputError, RunFailed
 from attnjax.experiment import registry
-from attnjax.runs.exit_codes import STOPPED_BY_CTRL_C, STOPPED_BY_SIGTERM, Terminated, stops_of_imports
+from attnjax.runs.exit_codes import STOPPED_BY_CTRL_C, STOPPED_BY_SIGTERM, Terminated
 from attnjax.runs.storage import is_url
 from attnjax.runs.working_copy import working_copy
 from attnjax.tasks.errors import UNWRITABLE
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0 done, 1 failed, 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with run_tables.warnings_to(_note), stops_of_imports():
+        with run_tables.warnings_to(_note):
             options, overrides = _parser().parse_known_args(arguments)
             if hasattr(options, "texts") and not any(text.startswith("-") for text in overrides):
                 # argparse takes texts that stand behind an option for strangers.

@@ -14,32 +14,27 @@ class Terminated(BaseException):
 
 
 @contextmanager
-def stops_of_imports() -> Iterator[None]:
-    """Raises the Terminated or KeyboardInterrupt that came while a library in C was imported.
+def sigterm_raises() -> Iterator[None]:
+    """SIGTERM raises Terminated in the main thread while this is open, and Ctrl-C KeyboardInterrupt.
 
-    Such a library makes an ImportError of what is raised within it.
+    A library in C, while it is imported, makes an ImportError of either, which says nothing of it any more.
     """
+    came: BaseException | None = None
+
+    def stop(number: int, _: object) -> None:
+        nonlocal came
+        came = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
+        raise came
+
+    heeds_ctrl_c = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    numbers = (signal.SIGTERM, signal.SIGINT) if heeds_ctrl_c else (signal.SIGTERM,)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
-    except ImportError as error:
-        behind: BaseException | None = error
-        while behind is not None and not isinstance(behind, Terminated | KeyboardInterrupt):
-            behind = behind.__cause__ or behind.__context__
-        if behind is None:
-            raise
-        raise behind from None
-
-
-@contextmanager
-def sigterm_raises() -> Iterator[None]:
-    """SIGTERM raises Terminated in the main thread while this is open."""
-
-    def stop(*_: object) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        with stops_of_imports():
-            yield
+    except ImportError:
+        if came is not None:
+            raise came from None
+        raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

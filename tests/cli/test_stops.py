@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,11 +33,9 @@ sys.exit(main())
 )
 def test_a_signal_while_a_library_in_c_is_imported_is_that_signal(number: int, error: type) -> None:
     def imported() -> None:
-        try:
+        with suppress(BaseException):  # As NumPy does: it prints and forgets.
             os.kill(os.getpid(), number)
-        except BaseException as stop:
-            raise ImportError("multiarray failed to import") from stop
-        raise ImportError("no such module")
+        raise ImportError("multiarray failed to import")
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
