@@ -97,7 +97,7 @@ class Emoji(Captioning):
     data: CaptionData = CaptionData(
         captions=EMOJI / "captions.json", images=EMOJI / "images", vocab_size=3000
     )
-    train: TrainConfig = dataclasses.replace(TRAIN, dropout=0.1)
+    train: TrainConfig = dataclasses.replace(TRAIN, dropout=0.1, log_every=10)
     loss: CaptionLossConfig = CaptionLossConfig(label_smoothing=0.1)
 
 
