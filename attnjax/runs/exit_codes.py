@@ -47,7 +47,7 @@ def sigterm_raises() -> Iterator[None]:
 
 
 def _within_an_import_in_c(frame: FrameType | None) -> bool:
-    """Whether Python code runs that a library in C calls while it is being imported."""
+    """Returns True while a library in C that is being imported calls Python code."""
     while frame is not None:
         if frame.f_code in (
             ExtensionFileLoader.create_module.__code__,
