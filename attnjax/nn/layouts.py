@@ -37,7 +37,7 @@ class Graph(NamedTuple):
 
 
 _OF_ALL_NODES = ("lengths", "segments")
-"""What a layer takes in which nodes see others than those that an edge leads from."""
+"""The arguments of a layer in which nodes see others than those that an edge leads from."""
 Layout = PatchGrid | Graph | None
 """The places of tokens beyond their order; None: there is nothing else."""
 

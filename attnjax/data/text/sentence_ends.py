@@ -1,4 +1,4 @@
-"""Which tokens of a tokenizer end a sentence, by their text."""
+"""The tokens of a tokenizer that end a sentence, by their text."""
 
 from collections.abc import Sequence
 
