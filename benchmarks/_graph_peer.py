@@ -33,15 +33,14 @@ class GATv2(nn.Module):
 
 def solubility(model: dict[str, Any], sizes: dict[str, Any], dropout: float, given: Given) -> Peer:
     """Three blocks of GATv2 over atoms, whose vectors are added up; padding is left out by the loader."""
-    lengths, values = given["lengths"].long(), given["values"].float()
-    real = torch.arange(given["atoms"].shape[1]) < lengths[:, None]
+    segments, values = given["segments"].long(), given["values"].float()
+    rows, (real, there) = torch.arange(len(segments))[:, None], (segments > 0, (given["edges"] >= 0).all(1))
     number = torch.full(real.shape, -1)
     number[real] = torch.arange(int(real.sum()))
-    there = (given["edges"] >= 0).all(1)
-    graph = torch.arange(len(lengths))[:, None].expand_as(there)[there]
-    edges = torch.stack([number[graph, given["edges"][:, i][there].long()] for i in (0, 1)])
+    row = rows.expand_as(there)[there]
+    edges = torch.stack([number[row, given["edges"][:, i][there].long()] for i in (0, 1)])
     atoms, bonds = given["atoms"][real].float(), given["bonds"][there].float()
-    of_graph = torch.arange(len(lengths))[:, None].expand_as(real)[real]
+    of_graph, values = (rows * values.shape[1] + segments - 1)[real], values.flatten()
     dim = model["dim"]
 
     class GraphBlock(nn.Module):
@@ -66,7 +65,7 @@ def solubility(model: dict[str, Any], sizes: dict[str, Any], dropout: float, giv
             x = self.of_atoms(atoms)
             for block in self.blocks:
                 x = block(x)
-            pooled = torch.zeros(len(lengths), dim).index_add(0, of_graph, self.norm(x))
+            pooled = torch.zeros(len(values), dim).index_add(0, of_graph, self.norm(x))
             return self.head(pooled)[:, 0]
 
     return Molecules(), lambda model: ((model() - values) ** 2).mean()

@@ -81,6 +81,8 @@ class Solubility:
             self.data,
             self.model,
             batch_size=self.train.batch_size,
+            steps=self.train.steps,
+            accumulate=self.train.accumulate,
             explained=self.explained,
             folder=folder,
             maps=atom_scores,

@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 import numpy as np
+from jaxtyping import Int
 
 from attnjax.data.hosts import host_rows
 
@@ -33,7 +34,11 @@ class Batches:
         self._order = lru_cache(2)(lambda epoch: np.random.default_rng([seed, epoch]).permutation(count))
 
     def __getitem__(self, step: int) -> dict[str, np.ndarray]:
-        epochs, places = np.divmod(np.arange(step * self._size, (step + 1) * self._size), self._count)
+        (chosen,) = self.numbers(step, step + 1)
+        return {name: array[chosen[self._rows]] for name, array in self._arrays.items()}
+
+    def numbers(self, start: int, end: int) -> Int[np.ndarray, "steps B"]:
+        """Returns the rows of the arrays that steps [start, end) read, over all hosts."""
+        epochs, places = np.divmod(np.arange(start * self._size, end * self._size), self._count)
         orders = [self._order(epoch)[places[epochs == epoch]] for epoch in range(epochs[0], epochs[-1] + 1)]
-        chosen = np.concatenate(orders)[self._rows]
-        return {name: array[chosen] for name, array in self._arrays.items()}
+        return np.concatenate(orders).reshape(-1, self._size)

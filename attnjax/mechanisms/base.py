@@ -36,6 +36,8 @@ NO_POOL: Mapping[str, str] = {
     "pointer": "writes words, and a vector is expected",
 }
 """The reasons why mechanisms that take a set, or a context, cannot pool."""
+SENTENCES = "hierarchical"
+"""The one of them that pools in an encoder of texts, whose tokens say where sentences end."""
 
 
 @dataclass(frozen=True)

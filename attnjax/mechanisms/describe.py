@@ -2,7 +2,17 @@
 
 from collections.abc import Callable, Iterator
 
-from attnjax.mechanisms.base import NO_POOL, TAKES, Layer, Mechanism, Paper, Recipe, Recurrence, Takes
+from attnjax.mechanisms.base import (
+    NO_POOL,
+    SENTENCES,
+    TAKES,
+    Layer,
+    Mechanism,
+    Paper,
+    Recipe,
+    Recurrence,
+    Takes,
+)
 from attnjax.mechanisms.catalogue import table
 from attnjax.mechanisms.recipes import NOT_IN_A_CONFIG
 
@@ -120,6 +130,8 @@ def _facts(row: Mechanism) -> Iterator[tuple[str, str]]:
         used = _USED.get(row.takes, "")
         if used and row.name not in NO_POOL:
             yield "models", used
+        elif row.name == SENTENCES:
+            yield "models", "`model.pooling` of the `EncoderConfig` of a task whose tokens end sentences"
     if row.takes == "tokens":
         yield "reads", _order(row) + ("" if row.packs else "; no packed sequences")
         yield "decodes", _decoding(row)

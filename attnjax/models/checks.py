@@ -5,7 +5,7 @@ from typing import Any
 
 from attnjax.config import InputError, require
 from attnjax.mechanisms import Layer, read
-from attnjax.mechanisms.base import NO_POOL
+from attnjax.mechanisms.base import NO_POOL, SENTENCES
 
 
 def require_heads_fit(config: Any) -> None:
@@ -131,7 +131,8 @@ def require_pooling(config: Any, places: tuple[str, ...]) -> None:
     (choice,) = choices
     row, options = choice.row, choice.options
     row.require_takes(("pool", "context"), label)
-    require(row.name not in NO_POOL, f"{label}: {row.name} {NO_POOL.get(row.name)}")
+    of_text = row.name == SENTENCES and getattr(config, "has_sentences", False)
+    require(of_text or row.name not in NO_POOL, f"{label}: {row.name} {NO_POOL.get(row.name)}")
     require(
         row.name != "slot_attention" or options.get("learned", False),
         f"{label}: its slots start at random, and a model has no such draw; expected learned=True",

@@ -6,11 +6,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from attnjax.config import require
 from attnjax.models.encoder_config import EncoderConfig
 from attnjax.models.factory import Parts
 from attnjax.models.output import Captured, EncoderOutput
 from attnjax.models.padding import Present, key_mask, places, require_present
 from attnjax.models.pooling import mean, pooled
+from attnjax.models.sentence_marks import SentenceMarks
 from attnjax.models.stack import through
 from attnjax.nn import Dropout, Embedding, folded
 from attnjax.nn.activation import ACTIVATIONS
@@ -28,6 +30,10 @@ class Encoder(nnx.Module):
     Args:
       config: its shape.
       vocab: the number of tokens.
+      sentences: the tokens at which sentences end; for pooling `hierarchical`, which needs them.
+
+    Raises:
+      InputError: the pooling is `hierarchical`, and no token ends a sentence.
 
     References:
       Devlin et al., BERT, 2018, arXiv:1810.04805.
@@ -41,8 +47,21 @@ class Encoder(nnx.Module):
       ((2, 5, 8), (2, 5, 11))
     """
 
-    def __init__(self, config: EncoderConfig, *, vocab: int, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self,
+        config: EncoderConfig,
+        *,
+        vocab: int,
+        sentences: SentenceMarks | None = None,
+        rngs: nnx.Rngs,
+    ) -> None:
         self.config = config
+        self.sentences = sentences if config.pools_sentences else None
+        require(
+            not config.pools_sentences or (sentences is not None and bool(sentences.ends)),
+            f"model.pooling is {config.pooling!r}: no token is known to end a sentence, expected mean or "
+            "self_attentive_pooling",
+        )
         parts = Parts(config, rngs)
         distinct = config.layers if config.distinct_layers is None else config.distinct_layers
         self.embedding = parts.embedding(vocab, types=config.token_types, width=config.embedding_width)
@@ -110,7 +129,7 @@ class Encoder(nnx.Module):
             repeats=self.config.layers // len(self.blocks),
             remat=self.config.recomputes,
         )
-        pooled = self._pooled(states, present, captured)
+        pooled = self._pooled(states, present, captured, tokens)
         logits = None
         if self.head is not None:
             of_text = self.config.head == "labels"
@@ -126,11 +145,16 @@ class Encoder(nnx.Module):
         return masks.causal() if seen is None else masks.causal() & seen
 
     def _pooled(
-        self, states: Float[Array, "B T D"], present: Present | None, captured: Captured
+        self,
+        states: Float[Array, "B T D"],
+        present: Present | None,
+        captured: Captured,
+        tokens: Int[Array, "B T"],
     ) -> Float[Array, "B D"]:
         place = _end(present, states.shape[1], last=self.config.pooling == "last")
         if self.pool is not None:
-            read = pooled(self.pool, states, present, captured)
+            numbers = None if self.sentences is None else self.sentences.numbers(tokens)
+            read = pooled(self.pool, states, present, captured, sentences=numbers)
         elif self.config.pooling == "mean":
             read = mean(states, present)
         elif isinstance(place, int):

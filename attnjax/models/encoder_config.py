@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from attnjax.config import require
 from attnjax.mechanisms import read
+from attnjax.mechanisms.base import SENTENCES
 from attnjax.models.block_config import BlockConfig, Ungated
 from attnjax.models.checks import require_choice, require_pooling, require_positive
 
@@ -38,7 +39,9 @@ class EncoderConfig(BlockConfig):
     causal: bool = False
     """True if a token sees none after it, as in CLIP."""
     pooling: str = "first"
-    """The vector of a text: that of its first or last token, their mean, or what a mechanism pools: pma."""
+    """The vector of a text: that of its first or last token, their mean, or what a mechanism pools: pma.
+
+    hierarchical pools words to sentences, and these to the text."""
     pooler: Ungated | None = None
     """Activation of a layer over that vector; None: there is no such layer."""
     head: Head | None = None
@@ -52,6 +55,13 @@ class EncoderConfig(BlockConfig):
     """Labels that the head tells apart."""
     pair_head: bool = False
     """True if another layer tells from the vector of a text whether its two sentences belong together."""
+
+    has_sentences = True
+
+    @property
+    def pools_sentences(self) -> bool:
+        """True if the pool needs to know where sentences end."""
+        return self.pooling not in POOLING and read(self.pooling)[0].row.name == SENTENCES
 
     def __post_init__(self) -> None:
         super().__post_init__()

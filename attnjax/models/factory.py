@@ -9,7 +9,7 @@ from flax import nnx
 
 from attnjax.config import require
 from attnjax.mechanisms import Choice, over_layers, read
-from attnjax.mechanisms.base import Takes
+from attnjax.mechanisms.base import SENTENCES, Takes
 from attnjax.models.block_config import BlockConfig
 from attnjax.models.checks import PLAIN_POOLING
 from attnjax.models.rope import rope_of
@@ -188,9 +188,9 @@ class Parts:
         """Makes the pool of tokens; None where the pooling is no mechanism, but a token or the mean."""
         if pooling in PLAIN_POOLING:
             return None
-        (choice,) = read(pooling)
-        choice = choice.of_model(layer=0, layers=1, max_length=self.config.max_length)
-        layer = make_attention(choice, self.config.dim, self.config.heads, rngs=self.rngs, **self.dtypes)
+        choice = read(pooling)[0].of_model(layer=0, layers=1, max_length=self.config.max_length)
+        heads = 1 if choice.row.name == SENTENCES else self.config.heads  # One query in the paper.
+        layer = make_attention(choice, self.config.dim, heads, rngs=self.rngs, **self.dtypes)
         param_dtype, reads = self.dtypes["param_dtype"], choice.row.takes == "context"
         return Pool(layer, self.config.dim, reads=reads, param_dtype=param_dtype, rngs=self.rngs)
 

@@ -8,7 +8,7 @@ from attnjax.config import require
 from attnjax.models.factory import Parts
 from attnjax.models.graph_config import GraphConfig
 from attnjax.models.output import Captured, EncoderOutput
-from attnjax.models.padding import key_mask, require_present
+from attnjax.models.padding import Present, key_mask, require_present
 from attnjax.models.pooling import mean, pooled, total
 from attnjax.models.stack import through
 from attnjax.nn import Dropout, folded
@@ -20,7 +20,8 @@ class GraphModel(nnx.Module):
     """A stack of blocks over the nodes of a graph.
 
     Its state is `nnx.Param`s only. The padding of a batch does not matter: nodes after the `lengths` of their
-    graph, and edges with a negative end.
+    graph, and edges with a negative end. Small graphs may share a row (`segments`), so that there is little
+    of it.
 
     Args:
       config: its shape.
@@ -63,10 +64,15 @@ class GraphModel(nnx.Module):
         *,
         edge_features: Float[Array, "B E F"] | None = None,
         lengths: Int[Array, " B"] | None = None,
+        segments: Int[Array, "B V"] | None = None,
+        graphs: int = 1,
         dropout: Dropout | None = None,
         capture: Asked = None,
     ) -> EncoderOutput:
         """Returns the vectors of the nodes, that of the graph, and what the head makes of them.
+
+        Where several graphs stand in a row, edges have the places of their nodes there, and `pooled` is
+        [B, G, D]: a vector for each graph, 0 of one without nodes.
 
         Args:
           nodes: the kinds of the nodes, or what they hold.
@@ -74,17 +80,23 @@ class GraphModel(nnx.Module):
             padding.
           edge_features: what the edges hold, where the config says so.
           lengths: the number of each graph's nodes, after which there is padding; None: all.
+          segments: where several graphs stand in a row, the number from 1 of the one that each node is of, 0
+            for padding; in the place of lengths.
+          graphs: G, in a row with segments.
           dropout: of embeddings, weights and layers.
           capture: the weights to return, by the path of their layer ("blocks.1.attention"; of edges
             [B, N, E]), and the vectors ("embedding", "blocks.1", "norm"); or `Taps`.
 
         Raises:
           TypeError: The edges are not integers.
-          ValueError: Shapes do not fit, or a capture is out of range.
+          ValueError: Shapes do not fit, a capture is out of range, or both lengths and segments are given.
         """
         self._require_fit(nodes, edges, edge_features)
-        if lengths is not None:
-            require_present("lengths", lengths, nodes.shape[:2])
+        if lengths is not None and segments is not None:
+            raise ValueError("lengths and segments: expected one of the two")
+        present = lengths if segments is None else segments
+        if present is not None:
+            require_present("lengths" if segments is None else "segments", present, nodes.shape[:2])
         captured = Captured(capture, "blocks")
         x = self._embedded(nodes, captured)
         x = x if dropout is None else dropout.fold("embedding")(x)
@@ -92,16 +104,20 @@ class GraphModel(nnx.Module):
             self.blocks,
             self.norm,
             x,
-            mask=None if lengths is None else key_mask(lengths),
+            mask=None if present is None else key_mask(present),
             dropout=dropout,
             captured=captured,
             remat=self.config.recomputes,
-            layout=Graph(edges, edge_features, lengths),
+            layout=Graph(edges, edge_features, lengths, segments),
         )
-        if self.pool is None:
-            of_graph = (total if self.config.pooling == "sum" else mean)(states, lengths)
+        if segments is None:
+            of_graph = self._pooled(states, lengths, captured)
         else:
-            of_graph = pooled(self.pool, states, lengths, captured)
+            # A row for each graph, in which all nodes but its own are padding.
+            own = segments[:, None] == jnp.arange(1, graphs + 1)[:, None]
+            rows = jnp.repeat(states, graphs, axis=0)
+            of_graph = self._pooled(rows, own.reshape(rows.shape[:2]), captured)
+            of_graph = of_graph.reshape(len(states), graphs, -1)
         logits = None
         if self.head is not None:
             read = of_graph if self.config.head == "graph" else states
@@ -109,6 +125,13 @@ class GraphModel(nnx.Module):
             logits = self.head(read if dropout is None else dropout(read))
             logits = tapped(captured.sites, "logits", logits)
         return EncoderOutput(states, of_graph, logits, None, captured.weights, captured.hidden, captured.taps)
+
+    def _pooled(
+        self, states: Float[Array, "R V D"], present: Present | None, captured: Captured
+    ) -> Float[Array, "R D"]:
+        if self.pool is None:
+            return (total if self.config.pooling == "sum" else mean)(states, present)
+        return pooled(self.pool, states, present, captured)
 
     def _embedded(self, nodes: Array, captured: Captured) -> Float[Array, "B V D"]:
         if self.embedding is not None:

@@ -1,7 +1,7 @@
 """One vector of the tokens of a stack: their mean or sum, or what a mechanism makes of them."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from attnjax.models.output import Captured
 from attnjax.models.padding import Present, inside
@@ -11,16 +11,23 @@ from attnjax.ops.core.dtypes import accumulation_dtype
 
 
 def pooled(
-    pool: Pool, states: Float[Array, "B T D"], present: Present | None, captured: Captured
+    pool: Pool,
+    states: Float[Array, "B T D"],
+    present: Present | None,
+    captured: Captured,
+    *,
+    sentences: Int[Array, "B T"] | None = None,
 ) -> Float[Array, "B D"]:
     """Returns what a pool makes of each row's tokens; `captured` takes in its weights under "pool".
 
-    A capture of some layers leaves the pool out.
+    A capture of some layers leaves the pool out. `sentences` are the numbers of the tokens' sentences, for a
+    pool that reads them.
     """
     asked = captured.asked
     asked = None if asked is None or asked.layers is not None else asked
     there = None if present is None else inside(present, states.shape[1])
-    own = pool(states, present=there, capture=asked or within(captured.sites, "pool"))
+    request = asked or within(captured.sites, "pool")
+    own = pool(states, present=there, sentences=sentences, capture=request)
     if own.weights is not None:
         captured.weights["pool"] = own.weights
     return own.out

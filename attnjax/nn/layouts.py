@@ -26,13 +26,18 @@ class Graph(NamedTuple):
         padding.
       edge_features: what the edges hold; None: nothing.
       lengths: nodes of each graph, after which there is padding; None: all are nodes.
+      segments: where several graphs stand in a row, the number from 1 of the one that each node is of, 0 for
+        padding.
     """
 
     edges: Int[Array, "B 2 E"]
     edge_features: Float[Array, "B E F"] | None = None
     lengths: Int[Array, " B"] | None = None
+    segments: Int[Array, "B V"] | None = None
 
 
+_OF_ALL_NODES = ("lengths", "segments")
+"""The arguments of a layer in which nodes see others than those that an edge leads from."""
 Layout = PatchGrid | Graph | None
 """The places of tokens beyond their order; None: there is nothing else."""
 
@@ -122,7 +127,7 @@ class GraphLayer(nnx.Module):
 
         Args:
           x: the nodes.
-          layout: their edges and, of padded batches, lengths.
+          layout: their edges and, of padded batches, lengths or segments.
           mask: not used: padding has no edges.
           cache: None, as a graph is whole.
           score: None, as nodes have no order.
@@ -130,14 +135,17 @@ class GraphLayer(nnx.Module):
           capture: the weights to return: of edges [B, N, E], or [B, N, V, V] of a layer of all nodes.
 
         Raises:
-          ValueError: There is another layout, a cache or a score.
+          ValueError: There is another layout, a cache or a score; or segments, and the layer reads lengths
+            alone, so that nodes would see those of other graphs.
         """
         _require_none(self.layer, cache=cache, score=score)
         if not isinstance(layout, Graph):
             raise ValueError(f"layout {layout}: expected the edges of a graph")
-        known: dict[str, Any] = {"edge_features": layout.edge_features, "lengths": layout.lengths}
-        known |= {"dropout": dropout, "capture": capture}
-        own: AttentionOutput = self.layer(x, layout.edges, **taken(self.layer.__call__, known))
+        known: dict[str, Any] = {name: getattr(layout, name) for name in ("edge_features", *_OF_ALL_NODES)}
+        given = taken(self.layer.__call__, known | {"dropout": dropout, "capture": capture})
+        if layout.segments is not None and "lengths" in given and "segments" not in given:
+            raise ValueError(f"segments are given: {type(self.layer).__name__} reads lengths, expected None")
+        own: AttentionOutput = self.layer(x, layout.edges, **given)
         return own
 
 

@@ -1,18 +1,19 @@
 """One vector of a set, by a mechanism that pools sets or reads a context."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from attnjax.nn.attention.calling import taken
 from attnjax.nn.attention.capture import Capture
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.axes import named
-from attnjax.nn.classic.pooling import AttentivePooling
+from attnjax.nn.classic.pooling import AttentivePooling, HierarchicalPooling, TextPooling
 from attnjax.nn.taps import Request, Sites, tapped
 from attnjax.ops import masks
 
@@ -55,6 +56,7 @@ class Pool(nnx.Module):
         x: Float[Array, "B S D"],
         *,
         present: Bool[Array, "B S"] | None = None,
+        sentences: Int[Array, "B S"] | None = None,
         capture: Request = None,
     ) -> AttentionOutput:
         """Returns the vectors [B, D] of sets and the weights [B, N, K, S] of the K vectors that they are of.
@@ -62,14 +64,27 @@ class Pool(nnx.Module):
         Args:
           x: the sets.
           present: False for padding; None: there is none.
+          sentences: the number of each word's sentence; for `HierarchicalPooling`, which alone needs it.
           capture: the heads and rows of the weights to return; of `AttentivePooling` its hops are the heads.
             There are none where the layer gives none.
+
+        Raises:
+          ValueError: Sentences are missing, or given to another layer.
         """
+        is_hierarchical = isinstance(self.layer, HierarchicalPooling)
+        if is_hierarchical != (sentences is not None):
+            given = "missing" if sentences is None else "given"
+            raise ValueError(f"sentences are {given}: the pool is of {type(self.layer).__name__}")
+        if sentences is not None:
+            text: TextPooling = self.layer.of_text(x, sentences, mask=present)
+            parts = {"words": text.of_words[:, None], "sentences": text.of_sentences}
+            return self._finished(text.out, text.weights[..., None, :], capture, parts)
         mask: Any = present
         if present is not None and not isinstance(self.layer, AttentivePooling):
             mask = masks.dense(present[:, None, None, :])
-        asked = Capture(rows=capture.rows) if isinstance(capture, Sites) else capture
-        more = taken(self.layer.__call__, {"mask": mask} | ({} if asked is None else {"capture": Capture()}))
+        more = taken(
+            self.layer.__call__, {"mask": mask} | ({} if capture is None else {"capture": Capture()})
+        )
         if self.query is None:
             own = self.layer(x, **more)
         else:
@@ -78,17 +93,29 @@ class Pool(nnx.Module):
         weights = own.weights
         if isinstance(self.layer, AttentivePooling):
             weights = weights[..., None, :]
+        return self._finished(own.out, weights, capture, {})
+
+    def _finished(
+        self,
+        vectors: Float[Array, "B K D"],
+        weights: Float[Array, "B N K S"] | None,
+        capture: Request,
+        parts: Mapping[str, Array],
+    ) -> AttentionOutput:
+        """Returns the mean of the vectors, and of the weights, and the parts of these, what is asked for."""
         if isinstance(capture, Sites) and weights is not None:
-            capture.offer("weights", writable=False)
-        out = tapped(capture, "out", own.out.mean(-2))
-        if asked is None or weights is None:
+            capture.offer("weights", *parts, writable=False)
+        out = tapped(capture, "out", vectors.mean(-2))
+        if capture is None or weights is None:
             return AttentionOutput(out)
-        weights = _of(weights, asked)
-        if isinstance(capture, Sites):
-            if capture.reads("weights"):
-                capture.note("weights", weights)
-            return AttentionOutput(out)
-        return AttentionOutput(out, None, weights)
+        if not isinstance(capture, Sites):
+            return AttentionOutput(out, None, _of(weights, capture))
+        if capture.reads("weights"):
+            capture.note("weights", _of(weights, Capture(rows=capture.rows)))
+        for name, part in parts.items():
+            if capture.reads(name):
+                capture.note(name, part)
+        return AttentionOutput(out)
 
 
 def _of(weights: Float[Array, "B N K S"], asked: Capture) -> Float[Array, "B n k S"]:

@@ -11,7 +11,9 @@ from flax import nnx
 from attnjax.config import InputError
 from attnjax.models import Encoder, EncoderConfig, GraphConfig, GraphModel, VisionConfig, VisionTransformer
 from attnjax.nn import Capture, Taps, make_attention
+from attnjax.nn.layouts import Graph, GraphLayer
 from attnjax.nn.pooling import Pool
+from tests.daily import daily
 
 SMALL: dict[str, Any] = {"dim": 8, "heads": 2, "hidden": 4}
 IMAGE_LAYERS = (
@@ -175,6 +177,47 @@ def test_neither_the_order_nor_the_padding_of_graphs_matters(mechanism: str, wid
     np.testing.assert_allclose(again.logits, plain.logits, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("mechanism", "pooling"),
+    daily(
+        [("gat", "sum"), ("gatv2+graphormer+softmax", "mean"), ("graph_transformer", "pma")],
+        [("gatv2+graphormer+softmax", "mean")],
+    ),
+)
+def test_graphs_that_share_a_row_are_what_they_are_alone(mechanism: str, pooling: str) -> None:
+    config = GraphConfig(
+        **SMALL, layers=mechanism.count("+") + 1, mechanism=mechanism, labels=3, pooling=pooling
+    )
+    model = moved(GraphModel(config, kinds=4, rngs=nnx.Rngs(0)))
+    alone = jax.jit(lambda nodes, edges: model(nodes, edges, lengths=jnp.asarray(LENGTHS)))(NODES, EDGES)
+    # Padding, then the second graph, and the first one behind it; a third has no nodes.
+    nodes = np.array([[3, 2, 0, 1, 2, 3, 0, 3]])
+    edges = np.array([[[5, 1, 3, -1, 2, 4, 3], [3, 2, 4, 2, 1, 5, 6]]])
+    segments = np.array([[0, 1, 1, 2, 2, 2, 2, 0]])
+    packed = jax.jit(lambda *given: model(given[0], given[1], segments=given[2], graphs=3))
+    found = packed(nodes, edges, segments)
+    assert found.logits.shape == (1, 3, 3)
+    # Edges of the first graph by hand: 0 → 1 → 2 → 0 and 0 → 3.
+    np.testing.assert_allclose(found.states[0, 3:7], alone.states[0], atol=1e-4)
+    np.testing.assert_allclose(found.states[0, 1:3], alone.states[1, :2], atol=1e-4)
+    np.testing.assert_allclose(found.logits[0, :2], alone.logits[::-1], atol=1e-4)
+    assert np.isfinite(found.logits).all()
+    other = packed(np.where(segments > 0, nodes, 1), edges, segments)
+    np.testing.assert_allclose(other.logits, found.logits, atol=1e-5)
+
+
+def test_a_layer_that_reads_lengths_alone_refuses_segments() -> None:
+    class OfAllNodes(nnx.Module):
+        has_weights = False
+
+        def __call__(self, x: Any, edges: Any, *, lengths: Any = None) -> Any:
+            raise AssertionError("nodes would see those of other graphs")
+
+    layout = Graph(jnp.asarray(EDGES), segments=jnp.asarray(NODES))
+    with pytest.raises(ValueError, match=r"^segments are given: .* reads lengths, expected None$"):
+        GraphLayer(OfAllNodes())(jnp.ones((2, 4, 8)), layout=layout)
+
+
 def test_along_an_edge_its_target_reads_and_weights_are_of_the_callers_edges() -> None:
     config = GraphConfig(**SMALL, layers=1, mechanism="gat", head="nodes", labels=2, node_features=3)
     model = moved(GraphModel(config, rngs=nnx.Rngs(0)))
@@ -237,6 +280,8 @@ def test_graphs_of_other_shapes_are_refused() -> None:
         ((NODES, EDGES[0]), {}, r"^edges \[2, 4\]: expected \(2, 2, edges\)"),
         ((NODES, EDGES), {"edge_features": np.ones((2, 4, 1))}, r"^edge_features \(2, 4, 1\): expected None"),
         ((NODES, EDGES), {"lengths": np.array([1])}, r"^lengths \[1\]: expected \[2\]"),
+        ((NODES, EDGES), {"segments": NODES[:, :3]}, r"^segments \[2, 3\]: expected \[2, 4\]"),
+        ((NODES, EDGES), {"segments": NODES, "lengths": LENGTHS}, r"^lengths and segments: expected one"),
     ):
         with pytest.raises(ValueError, match=message):
             model(*map(jnp.asarray, given), **{name: jnp.asarray(x) for name, x in more.items()})

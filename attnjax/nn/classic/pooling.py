@@ -2,16 +2,19 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from attnjax.nn.attention.base import require_width
 from attnjax.nn.attention.sizes import require_sizes
 from attnjax.nn.axes import named
 from attnjax.nn.dot import flat_dot_general
 from attnjax.ops.classic import attentive_pooling
+from attnjax.ops.core.dtypes import accumulation_dtype
+from attnjax.ops.graph import segment_softmax
 
 
 class Pooling(NamedTuple):
@@ -19,6 +22,22 @@ class Pooling(NamedTuple):
 
     out: Float[Array, "*B R D"]
     weights: Float[Array, "*B R S"]
+
+
+class TextPooling(NamedTuple):
+    """A text pooled by its sentences.
+
+    Attributes:
+      out: the vectors of texts.
+      weights: of each token in them, the product of the two below: that of its sentence, and its own there.
+      of_sentences: the weights of sentences, of which there are as many as tokens; 0 where there is none.
+      of_words: the weights of tokens among those of their sentence.
+    """
+
+    out: Float[Array, "B R D"]
+    weights: Float[Array, "B R T"]
+    of_sentences: Float[Array, "B R T"]
+    of_words: Float[Array, "B T"]
 
 
 class AttentivePooling(nnx.Module):
@@ -119,7 +138,7 @@ class HierarchicalPooling(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         options: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        self.words, self.sentences = words, sentences
+        self.dim, self.words, self.sentences = dim, words, sentences
         self.of_words = AttentivePooling(dim, 1, hidden=hidden, bias=True, **options)
         self.of_sentences = AttentivePooling(dim, heads, hidden=hidden, bias=True, **options)
 
@@ -139,3 +158,37 @@ class HierarchicalPooling(nnx.Module):
         if self.sentences is not None:
             sentences = self.sentences(sentences, there)
         return self.of_sentences(sentences, mask=there)
+
+    def of_text(
+        self, x: Float[Array, "B T D"], numbers: Int[Array, "B T"], *, mask: Bool[Array, "B T"] | None = None
+    ) -> TextPooling:
+        """Pools texts whose sentences stand one behind the other: the same without padding of sentences.
+
+        Args:
+          x: the words.
+          numbers: in [0, T), of each word's sentence in its text.
+          mask: the words that take part; None: all.
+
+        Raises:
+          ValueError: x has another width; there are modules for words or sentences, which read whole ones.
+        """
+        require_width("x", x, self.dim)
+        if self.words is not None or self.sentences is not None:
+            raise ValueError("words or sentences are given: they read padded sentences, expected None")
+        count = x.shape[1]
+        there = jnp.ones(numbers.shape, bool) if mask is None else mask
+        x = jnp.where(there[..., None], x, 0)
+        features = jnp.tanh(self.of_words.features(x))
+        query = self.of_words.queries[...].astype(features.dtype)
+        scores = jnp.einsum("bta,ra->btr", features, query, preferred_element_type=accumulation_dtype(query))
+
+        def of_one(x: Array, scores: Array, numbers: Array, there: Array) -> tuple[Array, Array, Array]:
+            weights = segment_softmax(scores, numbers, count, mask=there)[:, 0]
+            sentences = jax.ops.segment_sum(weights[:, None] * x, numbers, count)
+            filled = jax.ops.segment_max(there.astype(jnp.int32), numbers, count) > 0
+            return sentences.astype(x.dtype), weights, filled
+
+        sentences, of_words, filled = jax.vmap(of_one)(x, scores, numbers, there)
+        out, of_sentences = self.of_sentences(sentences, mask=filled)
+        of_own = jnp.take_along_axis(of_sentences, numbers[:, None], axis=-1)
+        return TextPooling(out, of_own * of_words[:, None], of_sentences, of_words)

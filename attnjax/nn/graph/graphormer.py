@@ -16,6 +16,7 @@ from attnjax.nn.dropout import Dropout
 from attnjax.ops import masks, scores
 from attnjax.ops.core.checks import count
 from attnjax.ops.graph import adjacency, path_lengths
+from attnjax.ops.masks import Mask
 
 
 class Graphormer(nnx.Module):
@@ -78,6 +79,7 @@ class Graphormer(nnx.Module):
         edges: Int[Array, "*B 2 E"],
         *,
         lengths: Int[Array, "*B"] | None = None,
+        segments: Int[Array, "*B V"] | None = None,
         mask: Bool[Array, "*B E"] | None = None,
         dropout: Dropout | None = None,
         capture: Capture | None = None,
@@ -89,6 +91,8 @@ class Graphormer(nnx.Module):
           edges: for each edge the node that is read and the node that reads; those with a negative end are
             padding.
           lengths: nodes of each graph; those after them are padding. None: all.
+          segments: where several graphs stand in a row, the number of the one that each node is of; in the
+            place of lengths.
           mask: False for edges that are left out.
           dropout: on the weights.
           capture: the heads and rows of the weights [*B, N, V, V] to return.
@@ -103,5 +107,8 @@ class Graphormer(nnx.Module):
                 rows = self.degrees[name][...].astype(x.dtype)
                 x = x + rows[jnp.minimum(joined.sum(axis), len(rows) - 1)]
         bias = jnp.moveaxis(self.bias[...][path_lengths(joined, self.distance)], -1, -3)
-        kept = None if lengths is None else masks.lengths(key=lengths)
+        if segments is not None:
+            kept: Mask | None = masks.segments(segments)
+        else:
+            kept = None if lengths is None else masks.lengths(key=lengths)
         return self.attention(x, mask=kept, score=scores.pair_bias(bias), dropout=dropout, capture=capture)

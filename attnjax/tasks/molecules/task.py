@@ -17,12 +17,13 @@ from attnjax.data.molecules.chemistry import molecule_of
 from attnjax.data.molecules.config import MoleculeData
 from attnjax.data.molecules.files import MeasuredMolecules
 from attnjax.data.molecules.molecule import BOND_FEATURES, FEATURES, Molecule, padded
+from attnjax.data.molecules.packed import PackedBatches
 from attnjax.data.molecules.parts import MoleculeParts, molecule_parts
 from attnjax.data.pipeline import Batches
 from attnjax.data.scikit_learn import has_boosting
 from attnjax.mechanisms import read
 from attnjax.models.graph import GraphModel
-from attnjax.models.graph_config import GraphConfig
+from attnjax.models.graph_config import POOLING, GraphConfig
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
 from attnjax.tasks.model_task import ModelTask
@@ -58,6 +59,8 @@ class MoleculeTask(ModelTask[GraphModel]):
       data: the molecules.
       model: the shape of the model; what it reads of atoms and bonds is that of the task.
       batch_size: of all hosts together.
+      steps: of the training: the shape of its batches is the one that all of them need.
+      accumulate: micro-batches of a batch.
       explained: molecules of the test from which atoms are taken out, for rows of the final table.
       folder: of a trained run, which has the mean and the scale itself.
       maps: further scores of atoms, for rows of the final table.
@@ -72,11 +75,14 @@ class MoleculeTask(ModelTask[GraphModel]):
         model: GraphConfig,
         *,
         batch_size: int,
+        steps: int,
+        accumulate: int = 1,
         explained: int = 64,
         folder: Path | None = None,
         maps: Maps | None = None,
     ) -> None:
         self._data, self._batch_size, self._explained, self._maps = data, batch_size, explained, maps
+        self._steps, self._accumulate = steps, accumulate
         self.config = _of_molecules(model)
         if folder is not None and (folder / VALUES).is_file():
             record = json.loads((folder / VALUES).read_text(encoding="utf-8"))
@@ -114,7 +120,11 @@ class MoleculeTask(ModelTask[GraphModel]):
         return model
 
     def batch(self, step: int) -> Arrays:
-        """Returns this host's arrays of `padded` and "values" [B], standardised, of a step."""
+        """Returns this host's arrays of a step, with standardised "values".
+
+        Where the model looks along edges alone, several molecules share a row, as `PackedBatches` has them;
+        otherwise they are those of `padded`.
+        """
         return self._batches[step]
 
     def loss_of(
@@ -127,7 +137,7 @@ class MoleculeTask(ModelTask[GraphModel]):
     ) -> LossAndMetrics:
         """Returns the mean square error of the standardised numbers."""
         loss = ((_value(model, batch, dropout) - batch["values"]) ** 2).mean()
-        return loss, {"loss": loss, "weight": jnp.float32(len(batch["values"]))}
+        return loss, {"loss": loss, "weight": jnp.float32(batch["values"].size)}
 
     def validate(self, params: Params) -> dict[str, float]:
         """Returns the root mean square error and R² of the validation part."""
@@ -191,8 +201,13 @@ class MoleculeTask(ModelTask[GraphModel]):
         return molecule_parts(self._data)
 
     @cached_property
-    def _batches(self) -> Batches:
-        return Batches(self._arrays("train"), self._batch_size, self._data.seed)
+    def _batches(self) -> Batches | PackedBatches:
+        train, seed = self._arrays("train"), self._data.seed
+        if not _along_edges(self.config):
+            return Batches(train, self._batch_size, seed)
+        return PackedBatches(
+            train, batch_size=self._batch_size, seed=seed, steps=self._steps, accumulate=self._accumulate
+        )
 
     def _arrays(self, part: str) -> Arrays:
         measured: MeasuredMolecules = self._read.parts[part]
@@ -247,16 +262,26 @@ def _of_molecules(model: GraphConfig) -> GraphConfig:
     return replace(model, node_features=len(FEATURES), edge_features=held, labels=1, head="graph")
 
 
+def _along_edges(model: GraphConfig) -> bool:
+    """Returns True if nodes see those alone from which an edge leads, whatever else stands in their row."""
+    rows = [choice.row for choice in read(model.mechanism)]
+    along = all(row.takes == "graph" and "edge_dim" in row.options for row in rows)
+    return along and model.pooling in POOLING
+
+
 def _value(
     model: GraphModel, arrays: Mapping[str, jax.Array], dropout: Dropout | None = None
-) -> Float[Array, " B"]:
-    """Returns the standardised number of each molecule."""
+) -> Float[Array, " *R G"]:
+    """Returns the standardised number of each molecule, [B], or [R, G] of packed rows."""
+    alone = "lengths" in arrays
     logits = model(
         arrays["atoms"],
         arrays["edges"],
         edge_features=None if model.config.edge_features is None else arrays["bonds"],
-        lengths=arrays["lengths"],
+        lengths=arrays["lengths"] if alone else None,
+        segments=None if alone else arrays["segments"],
+        graphs=1 if alone else arrays["values"].shape[1],
         dropout=dropout,
     ).logits
     assert logits is not None
-    return logits[:, 0].astype(jnp.float32)
+    return logits[..., 0].astype(jnp.float32)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from attnjax.config import InputError
 from attnjax.data.text.labelled_config import LabelledData
+from attnjax.data.text.sentence_ends import sentence_ends
 from attnjax.data.text.tokenizer import PretrainedTokenizer
 from attnjax.experiment.serialize import decode
 from attnjax.models.encoder import Encoder
 from attnjax.models.encoder_config import EncoderConfig
+from attnjax.models.sentence_marks import SentenceMarks
 from attnjax.pretrained.folder import open_folder
 
 LABELS, TOKENIZER = "labels.json", "tokenizer.json"
@@ -56,6 +58,12 @@ def text_start(
             "texts"
         )
     return TextStart(found.config, found.embedding.tokens.num_embeddings, _tokenizer(data, source))
+
+
+def sentence_marks(tokenizer: PretrainedTokenizer) -> SentenceMarks:
+    """Returns the tokens at which sentences end, by their text; the mark behind a text begins none."""
+    ends, closing = sentence_ends(tokenizer.names(range(tokenizer.size)))
+    return SentenceMarks(ends, closing + tuple(tokenizer.encode("")[-1:]))
 
 
 def _tokenizer(data: LabelledData, source: Path) -> PretrainedTokenizer:

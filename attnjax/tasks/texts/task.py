@@ -31,7 +31,7 @@ from attnjax.tasks.texts.baselines import text_baselines
 from attnjax.tasks.texts.label import Label
 from attnjax.tasks.texts.masked import masked
 from attnjax.tasks.texts.scores import numbers_score, shares_score
-from attnjax.tasks.texts.start import LABELS, TOKENIZER, text_start
+from attnjax.tasks.texts.start import LABELS, TOKENIZER, sentence_marks, text_start
 
 COMPARED = 1000
 """Texts of training that are scored too, to see how much better they are known than others."""
@@ -122,7 +122,8 @@ class TextTask(ModelTask[Encoder]):
 
     def build(self, rngs: nnx.Rngs) -> Encoder:
         """Returns an encoder of the tokenizer's vocabulary with a head of the labels."""
-        return Encoder(self.config, vocab=self.vocab, rngs=rngs)
+        sentences = sentence_marks(self._tokenizer) if self.config.pools_sentences else None
+        return Encoder(self.config, vocab=self.vocab, sentences=sentences, rngs=rngs)
 
     def batch(self, step: int) -> Arrays:
         """Returns this host's "tokens" [B, T], "lengths" [B] and "labels" [B] of a step."""

@@ -15,6 +15,7 @@ from attnjax.config import InputError
 from attnjax.data.molecules import files
 from attnjax.data.molecules.config import MoleculeData
 from attnjax.data.molecules.molecule import Molecule, padded
+from attnjax.data.pipeline import Batches
 from attnjax.explain import ask, attribute
 from attnjax.explain.of_molecule import atom_scores
 from attnjax.models import GraphConfig, GraphModel
@@ -54,7 +55,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Any:
         for module in (files, of_task):
             patched.setattr(module, "molecule_of", chain)
         data = MoleculeData(train=file, holdout=0.2, split="random")
-        yield MoleculeTask(data, MODEL, batch_size=32, explained=16)
+        yield MoleculeTask(data, MODEL, batch_size=32, steps=250, explained=16)
 
 
 @pytest.fixture(scope="module")
@@ -77,20 +78,26 @@ def trained(task: MoleculeTask) -> Any:
 def test_the_loss_is_of_standardised_numbers_and_padding_does_not_matter(
     task: MoleculeTask, trained: Any
 ) -> None:
-    batch = task.batch(3)
+    batch, alone = task.batch(3), Batches(task._arrays("train"), 32, seed=0)[3]
     np.testing.assert_array_equal(batch["atoms"], task.batch(3)["atoms"])
-    loss = jax.jit(lambda p, b: task.loss(p, b, dropout=None))
-    value, metrics = loss(trained, batch)
-    given = (task.values(trained, batch) - task.mean) / task.scale
-    np.testing.assert_allclose(value, np.mean((given - batch["values"]) ** 2), rtol=1e-4)
+    loss = jax.jit(jax.value_and_grad(lambda p, b: task.loss(p, b, dropout=None), has_aux=True))
+    (value, metrics), gradient = loss(trained, batch)
+    given = (task.values(trained, alone) - task.mean) / task.scale
+    np.testing.assert_allclose(value, np.mean((given - alone["values"]) ** 2), rtol=1e-4)
     assert metrics["weight"] == 32
-    short = int(batch["lengths"].argmin())
     other = dict(batch, atoms=batch["atoms"].copy(), bonds=batch["bonds"].copy())
-    other["atoms"][short, batch["lengths"][short] :] = 7
-    other["bonds"][short, 2 * (batch["lengths"][short] - 1) :] = 7
-    np.testing.assert_allclose(loss(trained, other)[0], value, rtol=1e-5)
-    other["bonds"][short, 0] = 7
-    assert abs(loss(trained, other)[0] - value) > 1e-3 * value
+    other["atoms"][batch["segments"] == 0] = 7
+    other["bonds"][batch["edges"][:, 0] < 0] = 7
+    np.testing.assert_allclose(loss(trained, other)[0][0], value, rtol=1e-5)
+    other["bonds"][0, 0] = 7
+    assert abs(loss(trained, other)[0][0] - value) > 1e-3 * value
+    # One molecule a row gives the same, as it does in validation.
+    (value_alone, metrics), gradient_alone = loss(trained, alone)
+    np.testing.assert_allclose(value_alone, value, rtol=1e-5)
+    assert metrics["weight"] == 32
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), gradient_alone, gradient
+    )
 
 
 def test_it_learns_what_counts_cannot_tell_and_says_which_atoms(
@@ -111,7 +118,7 @@ def test_it_learns_what_counts_cannot_tell_and_says_which_atoms(
     assert (tmp_path / "atoms.png").stat().st_size > 5000
 
     task.save(tmp_path)
-    again = MoleculeTask(MoleculeData(train=tmp_path / "gone"), MODEL, batch_size=1, folder=tmp_path)
+    again = MoleculeTask(MoleculeData(train=tmp_path / "gone"), MODEL, batch_size=1, steps=1, folder=tmp_path)
     inputs = [again.read_input("COOC"), again.read_input("OCCCOCO")]
     answers = again.predict(trained, inputs)
     assert abs(answers[0].value - 12) < 1
@@ -130,7 +137,7 @@ def test_it_learns_what_counts_cannot_tell_and_says_which_atoms(
 
 @pytest.mark.slow
 def test_maps_of_atoms_order_them(task: MoleculeTask, trained: Any, tmp_path: Path, monkeypatch) -> None:
-    own = MoleculeTask(task._data, MODEL, batch_size=32, explained=16, maps=atom_scores)
+    own = MoleculeTask(task._data, MODEL, batch_size=32, steps=250, explained=16, maps=atom_scores)
     monkeypatch.setattr(own, "_picture", lambda *_: tmp_path)
     table = own.evaluate(trained, tmp_path).metrics
     assert "order by attention" in table
@@ -207,7 +214,8 @@ def test_mechanisms_without_edges_read_no_bonds(task: MoleculeTask, mechanism: s
     from dataclasses import replace
 
     config = replace(MODEL, mechanism=mechanism, layers=1)
-    other = MoleculeTask(task._data, config, batch_size=4, maps=atom_scores)
+    other = MoleculeTask(task._data, config, batch_size=4, steps=1, maps=atom_scores)
+    assert "segments" not in other.batch(0)  # Such a molecule stands alone.
     assert (other.config.edge_features is None) == (mechanism == "graphormer")
     params = jax.jit(other.init)(jax.random.key(0))
     assert set(atom_scores(other.model(params), padded([chain("COC")]))) == {"integrated gradients"}

@@ -8,13 +8,16 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 from attnjax.config import InputError
 from attnjax.data.text.labelled import Labelled, labelled_parts
 from attnjax.data.text.labelled_config import LabelledData
 from attnjax.data.text.labelled_files import read_rows
+from attnjax.explain import ask, attribute
 from attnjax.explain.of_text import explained
 from attnjax.models import EncoderConfig
+from attnjax.nn import Capture
 from attnjax.pretrained import from_pretrained
 from attnjax.tasks.beginning import flat
 from attnjax.tasks.texts.account import Account
@@ -237,3 +240,31 @@ def test_a_constant_probability_is_calibrated_in_whatever_order_the_labels_stand
     scores = shares_score(labels, np.tile([0.5, 0.5], (100, 1)))
     assert scores["calibration error"] == pytest.approx(0, abs=1e-9)
     assert scores["macro F1 %"] == pytest.approx(100 / 3)
+
+
+def test_sentences_of_a_text_are_pooled_and_explained_and_a_run_knows_them_again(tmp_path: Path) -> None:
+    lines = [
+        f"it was a {word} film. the plot? {word} {i}!\t{word}" for word in ("good", "bad") for i in range(9)
+    ]
+    (tmp_path / "own.tsv").write_text("\n".join(lines))
+    given = LabelledData(train=tmp_path / "own.tsv", vocab_size=60, max_length=40, holdout=0.2)
+    own = TextTask(given, replace(MODEL, pooling="hierarchical", max_length=40), batch_size=4)
+    params = jax.jit(own.init)(jax.random.key(0))
+    reader = own.reader(params)
+    text = "it was a good film. the plot? bad 1!"
+    ids = reader.encode(text)
+    marks = own.build(nnx.Rngs(0)).sentences
+    numbers = marks.numbers(np.array([ids]))[0].tolist()
+    cut = ["".join(reader.names([i for i, n in zip(ids, numbers, strict=True) if n == m])) for m in range(3)]
+    assert [part.replace(" ", "") for part in cut] == ["[CLS]itwasagoodfilm.", "theplot?", "bad1![SEP]"]
+    model = own.model(params)
+    question = ask(model, np.array([ids]))
+    found = attribute("integrated_gradients", question, steps=2)
+    assert np.isfinite(found.scores).all()
+    weights = model(np.array([ids]), capture=Capture()).weights["pool"]
+    np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
+    own.save(tmp_path)
+    again = TextTask(
+        given, replace(MODEL, pooling="hierarchical", max_length=40), batch_size=4, folder=tmp_path
+    )
+    assert again.predict(params, [text]) == own.predict(params, [text])
