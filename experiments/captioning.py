@@ -74,7 +74,7 @@ class Captioning:
 @experiment(name="show_attend_tell")
 @dataclass(frozen=True)
 class ShowAttendTell(Captioning):
-    """Caption images with convolutions, an LSTM and additive attention, whose weights are to cover the image."""
+    """Caption images with convolutions and an LSTM, whose additive attention is to cover the image."""
 
     model: CaptionerConfig = CaptionerConfig(
         dim=64,

@@ -51,12 +51,15 @@ class CaptionerConfig(TransformerConfig):
         require_choice("decoder", self.decoder, get_args(Decoder))
         if self.recurrent is None:
             return
-        label = f"model.decoder is {self.decoder!r}"
-        require(not self.cross_gate, f"{label}: it has a gate of its own, expected cross_gate False")
-        require(not self.tie_embeddings, f"{label}: its output is its own, expected tie_embeddings False")
+        for name, part in (("cross_gate", "a gate"), ("tie_embeddings", "an output")):
+            require(
+                not getattr(self, name),
+                f"model.{name} is True: the decoder {self.decoder} has {part} of its own, expected False",
+            )
         require(
             self.positions not in ABSOLUTE,
-            f"{label}: a state knows what came before it, expected no model.positions {self.positions!r}",
+            f"model.positions is {self.positions!r}: the decoder {self.decoder} adds none to tokens, "
+            "expected none or rope (of blocks over the image)",
         )
 
     @property
