@@ -32,7 +32,7 @@ class CaptionerConfig(TransformerConfig):
     stem: Stem = "patches"
     """Vectors of patches by a linear map, or by convolutions, whose channels may be gated."""
     decoder: Decoder = "blocks"
-    """What writes: blocks, or decoder_layers of a recurrent network with one head (Show, Attend and Tell)."""
+    """The writer: blocks, or decoder_layers of a recurrent network with one head (Show, Attend and Tell)."""
 
     def __post_init__(self) -> None:
         require(
