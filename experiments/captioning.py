@@ -3,8 +3,10 @@
     attnjax run captioning
     attnjax run captioning --data.kind digits
     attnjax run captioning --data.blind True
+    attnjax run captioning --model.decoder lstm
     attnjax run show_attend_tell --search.beams 5
     attnjax sweep captioning_attention
+    attnjax sweep captioning_decoders
     python scripts/emoji.py
     attnjax run emoji
     attnjax run captioning --data.captions coco.json --data.images photos --model.image 128 --model.patch 16
@@ -72,7 +74,7 @@ class Captioning:
 @experiment(name="show_attend_tell")
 @dataclass(frozen=True)
 class ShowAttendTell(Captioning):
-    """Caption images with convolutions and additive attention, whose weights are to cover the image."""
+    """Caption images with convolutions and an LSTM, whose additive attention is to cover the image."""
 
     model: CaptionerConfig = CaptionerConfig(
         dim=64,
@@ -82,6 +84,7 @@ class ShowAttendTell(Captioning):
         patch=8,
         stem="convolution",
         cross_mechanism="additive",
+        decoder="lstm",
     )
     loss: CaptionLossConfig = CaptionLossConfig(doubly_stochastic=0.1)
 
@@ -112,6 +115,21 @@ def captioning_attention() -> Iterator[dict[str, Any]]:
         "model.dim": (32, 64),
         "train.dropout": (0.0, 0.1),
         "model.cross_mechanism": ("softmax", "additive"),
+        "seed": (0, 1),
+    }
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+@sweep(ShowAttendTell, metric="unseen combinations/exact match %", mode="max", base={"train.steps": 600})
+def captioning_decoders() -> Iterator[dict[str, Any]]:
+    """Blocks, an LSTM or a GRU behind the same convolutions, with the doubly stochastic penalty or without.
+
+    3 × 2 settings with 2 seeds each, 600 steps.
+    """
+    axes = {
+        "model.decoder": ("blocks", "lstm", "gru"),
+        "loss.doubly_stochastic": (0.0, 0.1),
         "seed": (0, 1),
     }
     for values in itertools.product(*axes.values()):

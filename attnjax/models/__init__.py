@@ -53,9 +53,10 @@ if TYPE_CHECKING:
     from attnjax.models.recommender import Recommender as Recommender
     from attnjax.models.recommender_config import InterestConfig as InterestConfig
     from attnjax.models.recommender_config import RecommenderConfig as RecommenderConfig
-    from attnjax.models.recurrent import RecurrentCache as RecurrentCache
     from attnjax.models.recurrent import RecurrentEncoderDecoder as RecurrentEncoderDecoder
     from attnjax.models.recurrent_config import RecurrentConfig as RecurrentConfig
+    from attnjax.models.recurrent_writer import RecurrentCache as RecurrentCache
+    from attnjax.models.show_attend_tell import RecurrentCaptioner as RecurrentCaptioner
     from attnjax.models.swin import SwinTransformer as SwinTransformer
     from attnjax.models.swin_config import SwinConfig as SwinConfig
     from attnjax.models.table import TableTransformer as TableTransformer

@@ -25,6 +25,8 @@ from attnjax.models.checks import (
 Positions = Literal[
     "sinusoidal", "sinusoidal_halves", "learned", "rope", "rope_interleaved", "alibi", "t5", "none"
 ]
+ABSOLUTE: tuple[Positions, ...] = ("sinusoidal", "sinusoidal_halves", "learned")
+"""Positions that are added to the embeddings of tokens."""
 Norm = Literal["layer", "rms", "rms_offset"]
 NormPlacement = Literal["pre", "post", "inner", "sandwich"]
 ResidualKind = Literal["sum", "attention"]

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from attnjax.models.captioner_config import CaptionerConfig
 from attnjax.models.encoder_decoder import Transformer
 from attnjax.models.factory import Parts
+from attnjax.models.source_reader import SourceReader
 from attnjax.nn.patches import resized
 
 
@@ -34,19 +35,34 @@ class ImageEmbedding(nnx.Module):
         return (grid + table).reshape(batch, height * width, dim)
 
 
-class Captioner(Transformer):
+class ImageReader(SourceReader):
+    """The half of a captioner that reads: blocks over the vectors of an image."""
+
+    config: CaptionerConfig
+
+    def _embedding_of_source(self, parts: Parts, source_vocab: int | None) -> ImageEmbedding:
+        return ImageEmbedding(self.config, parts)
+
+    def _require_source(self, source: Array) -> None:
+        if source.ndim != 4:
+            raise ValueError(f"source {list(source.shape)}: expected (B, height, width, channels)")
+
+    def _vectors(self, source: Array) -> int:
+        size = self.config.patch
+        return (source.shape[1] // size) * (source.shape[2] // size)
+
+
+class Captioner(ImageReader, Transformer):
     """An encoder-decoder whose source is images: blocks over patches or convolutions, and a decoder.
 
     All that a `Transformer` decodes with, beams too, is the same; `source_lengths` are the patches of each
-    image. With `encoder_layers=0`, convolutions and `cross_mechanism="additive"` the decoder reads the image
-    as Show, Attend and Tell has it, through blocks in the place of an LSTM.
+    image. Its decoder is blocks; `RecurrentCaptioner` has an LSTM or GRU, as Show, Attend and Tell.
 
     Args:
       config: its shape.
       target_vocab: the number of tokens of captions.
 
     References:
-      Xu et al., Show, Attend and Tell, 2015, arXiv:1502.03044.
       Dosovitskiy et al., An Image is Worth 16x16 Words, 2020, arXiv:2010.11929.
 
     Example:
@@ -62,14 +78,3 @@ class Captioner(Transformer):
 
     def __init__(self, config: CaptionerConfig, *, target_vocab: int, rngs: nnx.Rngs) -> None:
         super().__init__(config, source_vocab=None, target_vocab=target_vocab, rngs=rngs)
-
-    def _embedding_of_source(self, parts: Parts, source_vocab: int | None) -> ImageEmbedding:
-        return ImageEmbedding(self.config, parts)
-
-    def _require_source(self, source: Array) -> None:
-        if source.ndim != 4:
-            raise ValueError(f"source {list(source.shape)}: expected (B, height, width, channels)")
-
-    def _vectors(self, source: Array) -> int:
-        size = self.config.patch
-        return (source.shape[1] // size) * (source.shape[2] // size)

@@ -1,16 +1,21 @@
 """The config of models that write what an image shows, free of jax.
 
 References:
-  Xu et al., Show, Attend and Tell, 2015, arXiv:1502.03044 (convolutions, additive attention).
+  Xu et al., Show, Attend and Tell, 2015, arXiv:1502.03044 (convolutions, additive attention, LSTM).
   Alayrac et al., Flamingo, 2022, arXiv:2204.14198 (gated cross-attention).
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from attnjax.config import require
+from attnjax.models.block_config import ABSOLUTE
 from attnjax.models.checks import require_choice, require_positive
 from attnjax.models.config import TransformerConfig
+from attnjax.models.recurrent_config import Cells, RecurrentConfig
 from attnjax.models.vision_config import STEMS, Stem, require_stem
+
+Decoder = Literal["blocks", Cells]
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,8 @@ class CaptionerConfig(TransformerConfig):
     """Numbers of a pixel."""
     stem: Stem = "patches"
     """Vectors of patches by a linear map, or by convolutions, whose channels may be gated."""
+    decoder: Decoder = "blocks"
+    """The writer: blocks, or decoder_layers of a recurrent network with one head (Show, Attend and Tell)."""
 
     def __post_init__(self) -> None:
         require(
@@ -41,3 +48,29 @@ class CaptionerConfig(TransformerConfig):
         for name in ("share_embeddings", "copy"):
             given = getattr(self, name)
             require(not given, f"model.{name} is True: images have no tokens, expected False")
+        require_choice("decoder", self.decoder, get_args(Decoder))
+        if self.recurrent is None:
+            return
+        for name, part in (("cross_gate", "a gate"), ("tie_embeddings", "an output")):
+            require(
+                not getattr(self, name),
+                f"model.{name} is True: the decoder {self.decoder} has {part} of its own, expected False",
+            )
+        require(
+            self.positions not in ABSOLUTE,
+            f"model.positions is {self.positions!r}: the decoder {self.decoder} adds none to tokens, "
+            "expected none or rope (of blocks over the image)",
+        )
+
+    @property
+    def recurrent(self) -> RecurrentConfig | None:
+        """The config of the recurrent network that writes; None where blocks do."""
+        if self.decoder == "blocks":
+            return None
+        return RecurrentConfig(
+            dim=self.dim,
+            layers=self.decoder_layers,
+            cell=self.decoder,
+            cross_mechanism=self.cross_mechanism,
+            order="bahdanau",
+        )

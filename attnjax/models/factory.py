@@ -10,7 +10,7 @@ from flax import nnx
 from attnjax.config import require
 from attnjax.mechanisms import Choice, over_layers, read
 from attnjax.mechanisms.base import SENTENCES, Takes
-from attnjax.models.block_config import BlockConfig
+from attnjax.models.block_config import ABSOLUTE, BlockConfig
 from attnjax.models.checks import PLAIN_POOLING
 from attnjax.models.rope import rope_of
 from attnjax.models.scanned import stack_of
@@ -42,7 +42,6 @@ from attnjax.nn.patches import Patches
 from attnjax.nn.pooling import Pool
 from attnjax.ops.core.dtypes import accumulation_dtype
 
-_ABSOLUTE = ("sinusoidal", "sinusoidal_halves", "learned")
 _BIASES: dict[str | None, Any] = {
     "all": True,
     "qkv": ("query", "key", "value"),
@@ -80,7 +79,7 @@ class Parts:
     def embedding(self, vocab: int | None, *, types: int = 0, width: int | None = None) -> Embedding:
         """Makes the embedding of a vocabulary, with absolute positions where the config has them."""
         config = self.config
-        absolute: Any = config.positions if config.positions in _ABSOLUTE else None
+        absolute: Any = config.positions if config.positions in ABSOLUTE else None
         return Embedding(
             vocab,
             config.dim,

@@ -13,6 +13,7 @@ from attnjax.nn.attention.capture import Capture
 from attnjax.nn.cells import CELLS, State
 from attnjax.nn.classic.global_attention import GlobalAttention
 from attnjax.nn.joining import Linear
+from attnjax.ops.core.dtypes import accumulation_dtype
 
 
 class Carry(NamedTuple):
@@ -49,17 +50,15 @@ class RecurrentDecoder(nnx.Module):
         self.joined = linear(2 * dim if attends else dim, dim, use_bias=False, **options)
 
     def begin(self, memory: Float[Array, "B S D"], there: Bool[Array, "B S"]) -> Carry:
-        """Returns the state before the first token: of each direction of the encoder the last state."""
-        half = memory.shape[-1] // 2
-        last = jnp.maximum(there.sum(-1) - 1, 0)[:, None, None]
-        read_on = jnp.take_along_axis(memory[..., :half], last, axis=1)[:, 0]
-        ends = jnp.concatenate([read_on, memory[:, 0, half:]], axis=-1)
+        """Returns the state before the first token."""
+        starts = self._starts(memory, there)
         states = tuple(
-            tuple(jnp.split(bridge(ends), cell.kept, axis=-1))
-            for bridge, cell in zip(self.bridge, self.cells, strict=True)
+            tuple(jnp.split(start, cell.kept, axis=-1))
+            for start, cell in zip(starts, self.cells, strict=True)
         )
-        read = jnp.zeros((memory.shape[0], 1, memory.shape[1]), jnp.float32)
-        return Carry(states, jnp.zeros_like(ends), read.at[..., 0].set(1) if self.moves_on else read)
+        read = jnp.zeros((memory.shape[0], 1, memory.shape[1]), accumulation_dtype(memory))
+        fed = jnp.zeros_like(states[-1][0])
+        return Carry(states, fed, read.at[..., 0].set(1) if self.moves_on else read)
 
     def project(self, memory: Float[Array, "B S D"]) -> KeysValues | None:
         """Returns the keys and values of the encoded source; None without attention."""
@@ -85,7 +84,7 @@ class RecurrentDecoder(nnx.Module):
             states, fed, read = carry
             if source is None:
                 states = self._moved(states, x)
-                fed = jnp.tanh(self.joined(states[-1][0]))
+                fed = self._given(x, states[-1][0])
                 return Carry(states, fed, read), (fed, None)
             if self.asks_first:
                 context, weights = self._read(states[-1][0], source, there, read)
@@ -93,12 +92,26 @@ class RecurrentDecoder(nnx.Module):
             else:
                 states = self._moved(states, jnp.concatenate([x, fed], axis=-1) if self.feeds else x)
                 context, weights = self._read(states[-1][0], source, there, read)
-            fed = jnp.tanh(self.joined(jnp.concatenate([context, states[-1][0]], axis=-1)))
+            fed = self._given(x, jnp.concatenate([context, states[-1][0]], axis=-1))
             read = weights if self.moves_on else read + weights
             return Carry(states, fed, read), (fed, weights)
 
         carry, (fed, weights) = jax.lax.scan(step, carry, jnp.moveaxis(x, 1, 0))
         return jnp.moveaxis(fed, 0, 1), None if weights is None else jnp.moveaxis(weights, 0, 2), carry
+
+    def _starts(
+        self, memory: Float[Array, "B S D"], there: Bool[Array, "B S"]
+    ) -> list[Float[Array, "B kept*D"]]:
+        """Returns the state that each layer begins with, of the encoder's last ones in both directions."""
+        half = memory.shape[-1] // 2
+        last = jnp.maximum(there.sum(-1) - 1, 0)[:, None, None]
+        read_on = jnp.take_along_axis(memory[..., :half], last, axis=1)[:, 0]
+        ends = jnp.concatenate([read_on, memory[:, 0, half:]], axis=-1)
+        return [bridge(ends) for bridge in self.bridge]
+
+    def _given(self, x: Float[Array, "B D"], known: Float[Array, "B K"]) -> Float[Array, "B D"]:
+        """Returns h̃ of the token's embedding x and of what is read and the last state, side by side."""
+        return jnp.tanh(self.joined(known))
 
     def _moved(self, states: tuple[State, ...], x: Float[Array, "B I"]) -> tuple[State, ...]:
         """Returns the states of all layers after an input of the first one."""
@@ -117,7 +130,7 @@ class RecurrentDecoder(nnx.Module):
             more = {"capture": Capture()} | ({"before": read} if self.moves_on else {})
         found = self.attention(state[:, None], source, mask=there, **more)
         assert found.weights is not None
-        return found.out[:, 0], found.weights[:, :, 0].astype(jnp.float32)
+        return found.out[:, 0], found.weights[:, :, 0].astype(read.dtype)
 
 
 def linear(inputs: int, outputs: int, *, axis: str = "width", **options: Any) -> Linear:

@@ -49,7 +49,7 @@ def test_the_source_is_patches_with_positions_in_any_size() -> None:
         model.encode(IMAGES, jnp.array([4, 4, 4]))
 
 
-def test_show_attend_and_tell_has_additive_weights_of_each_patch_for_each_word() -> None:
+def test_additive_blocks_over_convolutions_have_weights_of_each_patch_for_each_word() -> None:
     model = build(encoder_layers=0, heads=1, stem="convolution", cross_mechanism="additive")
     output = jax.jit(lambda *x: model(*x, capture=Capture()))(IMAGES, PATCHES, TARGET)
     weights = output.weights["decoder.0.cross_attention"]

@@ -22,6 +22,7 @@ from attnjax.sweeps.trials import make_trials, shape_groups
         ("nearest_mechanisms", 21, 7),
         ("heads_dims_dropout", 24, 4),
         ("captioning_attention", 32, 8),
+        ("captioning_decoders", 12, 6),
         ("film_finetuning", 12, 4),
         ("attention_or_not", 12, 4),
     ],

@@ -11,12 +11,12 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.models.encoder_decoder import Transformer
 from attnjax.models.output import Weights
-from attnjax.models.recurrent import RecurrentEncoderDecoder
+from attnjax.models.recurrent_writer import RecurrentWriter
 from attnjax.nn import Capture
 
 
 def alignment(
-    model: Transformer | RecurrentEncoderDecoder,
+    model: Transformer | RecurrentWriter,
     source: Int[Array, "B S"],
     source_lengths: Int[Array, " B"],
     tokens: Int[Array, "B L"],

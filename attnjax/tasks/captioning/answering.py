@@ -16,6 +16,7 @@ from attnjax.data.images.files import read_image
 from attnjax.data.images.pictures import Pictures, normalised, of_unit
 from attnjax.models.captioner import Captioner
 from attnjax.models.captioner_config import CaptionerConfig
+from attnjax.models.show_attend_tell import RecurrentCaptioner
 from attnjax.tasks.base import Arrays, Params
 from attnjax.tasks.captioning.caption import Caption
 from attnjax.tasks.captioning.pointing import by_word, words_of
@@ -24,6 +25,7 @@ from attnjax.tasks.model_task import ModelTask
 from attnjax.tasks.translation.config import SearchConfig
 from attnjax.tasks.translation.search import ROWS, Found, searching, weights_of
 
+AnyCaptioner = Captioner | RecurrentCaptioner
 GREY = 128
 """The pixels of an image that is left out."""
 
@@ -35,7 +37,7 @@ class GivenImage(NamedTuple):
     name: str = "image"
 
 
-class TrainedCaptioning(ModelTask[Captioner]):
+class TrainedCaptioning(ModelTask[AnyCaptioner]):
     """The half of a captioning task that a trained model is enough for; the other half trains it.
 
     Attributes:
@@ -67,6 +69,12 @@ class TrainedCaptioning(ModelTask[Captioner]):
     def joined(self, params: Params, others: Sequence[tuple[str, Any, Params]]) -> Params:
         """Raises InputError: there are no ensembles of captioners."""
         raise InputError(f"{others[0][0]}: captions are written by one run alone, expected no ensemble")
+
+    @property
+    def _weights_of(self) -> str:
+        """The layer and the heads whose weights captions come with, in words."""
+        recurrent = self.config.recurrent
+        return weights_of(self.config) if recurrent is None else str(recurrent.weights_of)
 
     def _pixels(self, part: Pictures, rows: Sequence[int]) -> UInt8[np.ndarray, "B Y X C"]:
         return part.images(rows, self.config.image, self.config.channels)
@@ -103,8 +111,6 @@ class TrainedCaptioning(ModelTask[Captioner]):
             words = ["".join(pieces[i] for i in own).replace("▁", "") for own in words_of(pieces)]
             numbers = float(logs[: count + 1].sum()), float(score)
             grids = maps.reshape(-1, side, side)
-            ranked[text] = Caption(
-                text, shown.pixels, words, grids, shown.name, weights_of(self.config), *numbers
-            )
+            ranked[text] = Caption(text, shown.pixels, words, grids, shown.name, self._weights_of, *numbers)
         best, *others = list(ranked.values())[: self.search.n_best]
         return dataclasses.replace(best, others=tuple(others))

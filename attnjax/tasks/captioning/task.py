@@ -29,10 +29,11 @@ from attnjax.data.text.tokenizer import BOS, EOS, PAD
 from attnjax.models.captioner import Captioner
 from attnjax.models.captioner_config import CaptionerConfig
 from attnjax.models.decoding.scoring import force
+from attnjax.models.show_attend_tell import RecurrentCaptioner
 from attnjax.nn import Capture
 from attnjax.nn.dropout import Dropout
 from attnjax.tasks.base import Arrays, Evaluation, Hyperparameters, LossAndMetrics, Params
-from attnjax.tasks.captioning.answering import GivenImage, TrainedCaptioning
+from attnjax.tasks.captioning.answering import AnyCaptioner, GivenImage, TrainedCaptioning
 from attnjax.tasks.captioning.config import CaptionLossConfig
 from attnjax.tasks.captioning.evaluation import evaluated
 from attnjax.tasks.captioning.penalty import doubly_stochastic
@@ -42,6 +43,7 @@ from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.tasks.metrics.captions import any_exact, cider
 from attnjax.tasks.model_task import require_positions
 from attnjax.tasks.translation.config import GREEDY, SearchConfig
+from attnjax.tasks.translation.losses import attention_to_source
 
 VALIDATION_EXAMPLES = 256
 POINTED = 512
@@ -49,7 +51,7 @@ POINTED = 512
 
 
 class CaptioningTask(TrainedCaptioning):
-    """Writes what images show with a `Captioner`, trained by cross-entropy on each next token.
+    """Writes what images show with a `Captioner` or `RecurrentCaptioner`, trained by the next tokens.
 
     Args:
       data: the images and captions.
@@ -100,9 +102,10 @@ class CaptioningTask(TrainedCaptioning):
         sizes = ", ".join(f"{len(part)} {name}" for name, part in self._parts.items())
         return [f"images: {sizes}; a vocabulary of {self.texts.tokenizer.size} pieces", *self._read[1]]
 
-    def build(self, rngs: nnx.Rngs) -> Captioner:
+    def build(self, rngs: nnx.Rngs) -> AnyCaptioner:
         """Returns a model over the vocabulary of captions."""
-        return Captioner(self.config, target_vocab=self.texts.tokenizer.size, rngs=rngs)
+        make = Captioner if self.config.recurrent is None else RecurrentCaptioner
+        return make(self.config, target_vocab=self.texts.tokenizer.size, rngs=rngs)
 
     def batch(self, step: int) -> Arrays:
         """Returns "source" (images), "source_lengths" (patches) and "target" of a step.
@@ -121,7 +124,7 @@ class CaptioningTask(TrainedCaptioning):
 
     def loss_of(
         self,
-        model: Captioner,
+        model: AnyCaptioner,
         batch: Mapping[str, jax.Array],
         *,
         dropout: Dropout | None,
@@ -139,12 +142,12 @@ class CaptioningTask(TrainedCaptioning):
         if weight == 0:
             output = model(*given, dropout=dropout)
             return smoothed_cross_entropy(output.logits, labels, counted, smoothing)
-        last = self.config.decoder_layers - 1
+        last = 0 if self.config.recurrent is not None else self.config.decoder_layers - 1
         asked = Capture(layers=(last,))
         memory = model.encode(*given[:2], dropout=dropout).memory
         output = model.decode(target, memory, given[1], dropout=dropout, capture=asked)
         loss, metrics = smoothed_cross_entropy(output.logits, labels, counted, smoothing)
-        looks = output.weights[f"decoder.{last}.cross_attention"].mean(axis=1)
+        looks = attention_to_source(output.weights, None).mean(axis=1)
         extra = doubly_stochastic(looks, counted)
         return loss + weight * extra, {**metrics, "doubly_stochastic": extra}
 
@@ -241,7 +244,7 @@ class CaptioningTask(TrainedCaptioning):
         return Batches({"row": np.arange(len(self._parts[TRAIN]))}, self._batch_size, self.data.seed)
 
 
-def _looks(model: Captioner, arrays: Mapping[str, jax.Array]) -> Float[Array, "B L P"]:
+def _looks(model: AnyCaptioner, arrays: Mapping[str, jax.Array]) -> Float[Array, "B L P"]:
     """Returns the weights of captions that are fed back."""
     tokens = arrays["tokens"]
     counts = (tokens != PAD).sum(axis=1)
