@@ -31,7 +31,7 @@ STANDS_FOR: dict[str, dict[str, str]] = {
     },
     "docs/guides/health_tables.md": {"RUN": f"run support2 {TINY}"},
     "docs/guides/language_model.md": {"RUN": f"run language_model {TINY}"},
-    "docs/guides/meshes.md": {"RUN": f"run recall --mesh fsdp=2 --rules fsdp {TINY}"},
+    "docs/guides/meshes.md": {"RUN": f"run translation --mesh fsdp=2 --rules fsdp {TINY}"},
     "docs/guides/molecules.md": {"RUN": f"run solubility {TINY}"},
     "docs/guides/patients.md": {"RUN": f"run patients {TINY}"},
     "docs/guides/recommendation.md": {"RUN": f"run movielens {TINY}"},
