@@ -3,9 +3,6 @@
     attnjax run faithfulness --model.mechanism linear
     attnjax sweep faithful_maps
     attnjax report faithful_maps
-    attnjax run remove_and_retrain --order raw --removed 0.5
-    attnjax sweep roar
-    attnjax report roar
 
 A small encoder learns to label sequences whose deciding tokens are planted: sentences with an opinion in one
 of their clauses, which may be negated there ("the film was not loud and the plot was never dull"), or letters
@@ -21,22 +18,15 @@ Expect occlusion, integrated gradients and KernelSHAP to be far above a random o
 a wide spread over seeds, and gradient × input at a random order. A run takes about a minute on two CPU cores,
 most of which compiles the methods once for all trials of one shape; the sweep 10 minutes: an estimate, which
 `--dry-run` replaces by a measurement on your machine.
-
-`roar` asks the same by training anew (ROAR, "remove and retrain"): the model of `faithfulness` is trained,
-an attribution of it ranks the tokens of each sequence, of training and test alike, the first of them become
-the mask token, and a fresh model learns what is left. The order whose removal costs most accuracy names the
-tokens that count, however the first model would have read a sequence with holes. Beside the methods are a
-random order and that of the planted rationale.
 """
 
-import functools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from attnjax.config import InputError, require, require_seed, traced, traced_fields
+from attnjax.config import InputError, require
 from attnjax.data.synthetic.planted_config import PlantedData
 from attnjax.experiment.registry import experiment
 from attnjax.models.encoder_config import EncoderConfig
@@ -44,7 +34,6 @@ from attnjax.sweeps.registry import sweep
 from attnjax.train.config import TrainConfig
 
 if TYPE_CHECKING:
-    from attnjax.explain.faithfulness import RetrainedTask
     from attnjax.tasks.planted import PlantedTask
 
 MODEL = EncoderConfig(dim=32, heads=2, hidden=64, layers=2, head="labels", max_length=64)
@@ -77,11 +66,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "kernel_shap": {"samples": 128, "baseline": True},
 }
 """The methods that are asked, with their options; a baseline that is True is the mask token."""
-RANDOM, RATIONALE = "random", "rationale"
-"""Orders beside those of methods."""
-REMOVED = (0.1, 0.3, 0.5)
-AT_A_TIME = 256
-"""Sequences that a method ranks together."""
 
 
 @experiment
@@ -147,132 +131,17 @@ def measured(model: Any, test: Any, *, examples: int) -> dict[str, dict[str, flo
 
 def _maps(question: Any) -> dict[str, Any]:
     """Returns the attributions of the methods that fit."""
-    found = {}
-    for name in OPTIONS:
-        try:
-            found[name] = _map(name, question)
-        except InputError:  # It is not defined for such a mechanism, and has no row.
-            continue
-    return found
-
-
-def _map(name: str, question: Any) -> Any:
     from attnjax.data.synthetic.planted import MASK
     from attnjax.explain import attribute
 
-    given = {key: MASK if key == "baseline" else value for key, value in OPTIONS[name].items()}
-    return attribute(name, question, **given)
-
-
-@experiment(name="remove_and_retrain")
-@dataclass(frozen=True)
-class Roar:
-    """Label sequences anew without the tokens that an order names first."""
-
-    model: EncoderConfig = MODEL
-    data: PlantedData = PlantedData(clauses=2, length=12)
-    train: TrainConfig = TRAIN
-    order: str = "integrated_gradients"
-    """A method of attribution, or "random", or "rationale", the tokens that are known to decide."""
-    removed: float = traced(0.3)
-    """The share of the tokens of each sequence that is removed, in training and in tests."""
-    removal: Literal["replace", "delete"] = "replace"
-    """Removed tokens become the mask token, or the others move together."""
-    examples: int = 4096
-    """Sequences of training."""
-    ranker: int = 0
-    """Seed of the model whose attributions rank the tokens: that of `faithfulness`, trained for as long."""
-    seed: int = 0
-    """Decides the initial parameters and the dropout of the model that is trained anew."""
-
-    def __post_init__(self) -> None:
-        require(self.model.head == "labels", f"model.head is {self.model.head!r}: it must be 'labels'")
-        orders = (*OPTIONS, RANDOM, RATIONALE)
-        require(self.order in orders, f"order is {self.order!r}: it must be one of {', '.join(orders)}")
-        share = isinstance(self.removed, int | float) and 0 <= self.removed <= 1
-        require(share, f"removed is {self.removed!r}: it must be a share in [0, 1]")
-        require(self.examples >= 1, f"examples is {self.examples}: it must be 1 or more")
-        require_seed("ranker", self.ranker)
-
-    def task(self, folder: Path | None = None) -> "RetrainedTask":
-        from attnjax.data.synthetic.planted import MASK, make_planted
-        from attnjax.explain.faithfulness import RetrainedTask
-
-        # Trials that differ in traced fields share a task, and with it the model that ranks.
-        train = replace(self.train, **traced_fields(TRAIN))
-        asked = (
-            None if self.order in (RANDOM, RATIONALE) else _ranker(self.model, self.data, train, self.ranker)
-        )
-        return RetrainedTask(
-            _ranked(self.order, asked, self.data, self.examples),
-            self.model,
-            vocab=make_planted(self.data).vocab,
-            batch_size=self.train.batch_size,
-            removed=self.removed,
-            removal=self.removal,
-            baseline=MASK,
-            seed=self.data.seed,
-        )
-
-
-@functools.lru_cache(maxsize=4)
-def _ranker(model: EncoderConfig, data: PlantedData, train: TrainConfig, seed: int) -> Any:
-    """Returns the trained model of `faithfulness`."""
-    from tempfile import TemporaryDirectory
-
-    from attnjax.train.loop import fit
-
-    task = Faithfulness(model=model, data=data, train=train).task()
-    with TemporaryDirectory() as folder:
-        fitted = fit(task, train, seed=seed, folder=Path(folder), observers=())
-    if fitted.interrupted:
-        raise KeyboardInterrupt
-    return task.model(fitted.params)
-
-
-def _ranked(order: str, model: Any, data: PlantedData, examples: int) -> dict[str, dict[str, Any]]:
-    """Returns the sequences of training, validation and test with the ranks of their tokens."""
-    import numpy as np
-
-    from attnjax.data.synthetic.planted import START, make_planted
-    from attnjax.data.synthetic.questions import Split, stream
-    from attnjax.explain.faithfulness import ranks_of
-
-    source, parts = make_planted(data), {}
-    counts = {
-        Split.TRAIN: examples,
-        Split.VALIDATION: data.evaluation_examples,
-        Split.TEST: data.evaluation_examples,
-    }
-    for part, count in counts.items():
-        made = source.rows(count, stream(data.seed, part))
-        there = np.arange(made["tokens"].shape[1]) < made["lengths"][:, None]
-        if order == RATIONALE:
-            scores = made["rationale"].astype(float)
-        elif order == RANDOM:
-            scores = np.zeros(there.shape)  # All ties.
-        else:
-            scores = _scores(order, model, made)
-        ranks = ranks_of(scores, there & (made["tokens"] != START), seed=data.seed + part)
-        parts[part.name.lower()] = made | {"ranks": ranks.astype(np.int32)}
-    return parts
-
-
-def _scores(order: str, model: Any, made: Any) -> Any:
-    """Returns the scores of a method for the label that the model predicts, and against the other."""
-    import jax.numpy as jnp
-    import numpy as np
-
-    from attnjax.explain import Target, ask
-
-    found = []
-    for start in range(0, len(made["labels"]), AT_A_TIME):
-        rows = slice(start, start + AT_A_TIME)
-        tokens, lengths = (jnp.asarray(made[name][rows]) for name in ("tokens", "lengths"))
-        question = ask(model, tokens, lengths=lengths)
-        told = question.target.index
-        found.append(_map(order, question.with_target(Target(told, against=1 - told))).scores)
-    return np.concatenate(found)
+    found = {}
+    for name, options in OPTIONS.items():
+        given = {key: MASK if key == "baseline" else value for key, value in options.items()}
+        try:
+            found[name] = attribute(name, question, **given)
+        except InputError:  # It is not defined for such a mechanism, and has no row.
+            continue
+    return found
 
 
 @sweep(Faithfulness, metric="integrated_gradients/auprc", mode="max")
@@ -285,20 +154,6 @@ def faithful_maps() -> Iterator[dict[str, Any]]:
         for setting in SETTINGS:
             for seed in SEEDS:
                 yield {"data.source": source, **setting, "seed": seed}
-
-
-@sweep(Roar, metric="test/right %", mode="min")
-def roar() -> Iterator[dict[str, Any]]:
-    """Without the first tokens of which order can the label no longer be learned?
-
-    6 orders × 3 shares × 3 seeds and nothing removed, 400 steps; the shares and seeds of an order are a pack.
-    """
-    for seed in SEEDS:
-        yield {"order": RANDOM, "removed": 0.0, "seed": seed}
-    for order in (RANDOM, "gradient_x_input", "raw", "integrated_gradients", "occlusion", RATIONALE):
-        for removed in REMOVED:
-            for seed in SEEDS:
-                yield {"order": order, "removed": removed, "seed": seed}
 
 
 if __name__ == "__main__":

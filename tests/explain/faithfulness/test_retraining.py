@@ -18,7 +18,7 @@ from attnjax.models.encoder_config import EncoderConfig
 from attnjax.sweeps.finished import sweep
 from attnjax.tasks.planted import probabilities
 
-FILE = Path(__file__).parents[3] / "experiments" / "faithfulness.py"
+FILE = Path(__file__).parents[3] / "experiments" / "retraining.py"
 MODEL = EncoderConfig(dim=16, heads=2, hidden=16, layers=1, head="labels", implementation="reference")
 SOURCE = make_planted(PlantedData("causes", causes=1, length=6))
 COUNTS = {Split.TRAIN: 512, Split.VALIDATION: 32, Split.TEST: 256}
