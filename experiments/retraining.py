@@ -7,10 +7,10 @@
 
 ROAR, "remove and retrain" (Hooker et al., 2019): a small encoder is trained on sequences whose deciding
 tokens are planted, as in `faithfulness`; an attribution of it ranks the tokens of each sequence, of training
-and test alike; the first of them become the mask token, or go; and a fresh model learns what is left. The final
-table has its percentage of right labels and that of the commonest label. The order whose removal costs most
-accuracy names the tokens that count, however the first model would have read a sequence with holes. Beside
-methods of attribution there are a random order and that of the planted rationale.
+and test alike; the first of them become the mask token, or go; and a fresh model learns what is left. The
+final table has its percentage of right labels and that of the commonest label. The order whose removal costs
+most accuracy names the tokens that count, however the first model would have read a sequence with holes.
+Beside methods of attribution there are a random order and that of the planted rationale.
 
 Expect the rationale to leave a guess, and a random order most of what can be known.
 `docs/guides/faithfulness.md` has measured numbers.
