@@ -51,4 +51,3 @@ def test_held_out_examples_may_follow_the_traced_fields_of_a_trial(tmp_path: Pat
     row = Validation(task).row(7, params, train_loss=1.5, hyper=hyper)
     assert row == {"step": 7, "split": "validation", "accuracy": 0.3}
     assert evaluation(task, params, tmp_path, hyper) == {"test": {"own": 0.3}}
-    assert evaluation(ToyTask(), params, tmp_path, hyper) == ToyTask().evaluate(params, tmp_path).metrics
