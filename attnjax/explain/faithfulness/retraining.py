@@ -1,6 +1,6 @@
 """ROAR: a model trained anew on inputs without the tokens that an order names first.
 
-    parts = {"train": …, "validation": …, "test": …}  # each tokens, lengths, labels and ranks
+    parts = {"train": train, "validation": validation, "test": test}  # tokens, lengths, labels, ranks
     task = RetrainedTask(parts, config, vocab=vocab, batch_size=64, removed=0.3, baseline=mask_id)
 
 The training never sees what is removed, so that what falls is what the tokens told, and not what a model
