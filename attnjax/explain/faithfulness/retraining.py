@@ -123,7 +123,7 @@ class RetrainedTask(ModelTask[Encoder]):
         baseline: int = 0,
         seed: int = 0,
     ) -> None:
-        require_share("removed", removed)
+        _require_share("removed", removed)
         choices = get_args(Removal)
         require(removal in choices, f"removal is {removal!r}: expected {' or '.join(map(repr, choices))}")
         for name in _PARTS:
@@ -131,7 +131,8 @@ class RetrainedTask(ModelTask[Encoder]):
         require_positions(config, parts["train"]["tokens"].shape[1], "the inputs")
         self.config, self._vocab, self._seed = config, vocab, seed
         self._parts = {name: {key: np.asarray(parts[name][key]) for key in _ARRAYS} for name in _PARTS}
-        self._removed, self._how = removed, {"removal": removal, "baseline": baseline}
+        self._removed = removed
+        self._how: dict[str, Any] = {"removal": removal, "baseline": baseline}
         self._slice, self._batch_size = host_rows(batch_size), batch_size
 
     @property
@@ -187,7 +188,7 @@ class RetrainedTask(ModelTask[Encoder]):
         right = self._right(params, "test", hyper)
         return Evaluation({"test": {RIGHT: right}, "the commonest label": {RIGHT: blind}})
 
-    def reduced(self, part: str, removed: float | None = None) -> Arrays:
+    def reduced(self, part: str, removed: float | Float[Array, ""] | None = None) -> Arrays:
         """Returns the "tokens" and "lengths" of a part without what is removed.
 
         Args:
@@ -198,15 +199,18 @@ class RetrainedTask(ModelTask[Encoder]):
         return {"tokens": np.asarray(tokens), "lengths": np.asarray(lengths)}
 
     def _left(self, arrays: Mapping[str, Any], share: Any) -> tuple[Any, Any]:
-        return without_first(arrays["tokens"], arrays["lengths"], arrays["ranks"], share, **self._how)  # type: ignore[no-any-return]
+        left: tuple[Any, Any] = without_first(
+            arrays["tokens"], arrays["lengths"], arrays["ranks"], share, **self._how
+        )
+        return left
 
     def _right(self, params: Params, part: str, hyper: Hyperparameters) -> float:
-        given = self.reduced(part, hyper.get("removed"))  # type: ignore[arg-type]
+        given = self.reduced(part, hyper.get("removed"))
         found = self.infer(probabilities, params, given).argmax(-1)
         return 100 * float((found == self._parts[part]["labels"]).mean())
 
 
-def require_share(name: str, value: Any) -> None:
+def _require_share(name: str, value: Any) -> None:
     """Raises InputError unless the value is a share in [0, 1]."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     require(number and 0 <= value <= 1, f"{name} is {value!r}: expected a share in [0, 1]")
