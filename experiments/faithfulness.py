@@ -3,6 +3,7 @@
     attnjax run faithfulness --model.mechanism linear
     attnjax sweep faithful_maps
     attnjax report faithful_maps
+    attnjax run mosaic_maps
 
 A small encoder learns to label sequences whose deciding tokens are planted: sentences with an opinion in one
 of their clauses, which may be negated there ("the film was not loud and the plot was never dull"), or letters
@@ -12,7 +13,9 @@ beside the planted rationale (auprc), whether the top token is in it (pointing_g
 of the label does when tokens are removed in that order (comprehensiveness, sufficiency, naopc, …). Removed
 tokens become the mask token, which stood for one in ten of training. Methods explain the difference of the
 two logits; the class token is never removed. Below them are the rows of random orders, of the best order that
-the model has, and of the rationale itself.
+the model has, and of the rationale itself. `mosaic_maps` does so for images: mosaics of digits, of which the
+one beside the mark is asked for, with a patch for each cell; the rationale is both cells, and a blank one
+stands for one that is removed.
 
 Expect occlusion, integrated gradients and KernelSHAP to be far above a random order, attention too but with
 a wide spread over seeds, and gradient × input at a random order. A run takes about a minute on two CPU cores,
@@ -21,19 +24,22 @@ most of which compiles the methods once for all trials of one shape; the sweep 1
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnjax.config import InputError, require
+from attnjax.data.images.config import CELL, MosaicData
 from attnjax.data.synthetic.planted_config import PlantedData
 from attnjax.experiment.registry import experiment
 from attnjax.models.encoder_config import EncoderConfig
+from attnjax.models.vision_config import VisionConfig
 from attnjax.sweeps.registry import sweep
 from attnjax.train.config import TrainConfig
 
 if TYPE_CHECKING:
+    from attnjax.tasks.laid_out import MosaicTask
     from attnjax.tasks.planted import PlantedTask
 
 MODEL = EncoderConfig(dim=32, heads=2, hidden=64, layers=2, head="labels", max_length=64)
@@ -65,7 +71,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "occlusion": {"baseline": True},
     "kernel_shap": {"samples": 128, "baseline": True},
 }
-"""The methods that are asked, with their options; a baseline that is True is the mask token."""
+"""The methods that are asked, with their options; a baseline that is True is what stands for nothing."""
 
 
 @experiment
@@ -97,6 +103,34 @@ class Faithfulness:
         )
 
 
+@experiment(name="mosaic_maps")
+@dataclass(frozen=True)
+class MosaicMaps:
+    """Tell the digit beside the mark in a mosaic, and measure attributions of the model."""
+
+    model: VisionConfig = VisionConfig(
+        dim=32, heads=2, hidden=64, layers=2, image=18, patch=CELL, class_token=False, pooling="mean"
+    )
+    data: MosaicData = MosaicData(rows=3, columns=3)
+    train: TrainConfig = replace(TRAIN, steps=2000)
+    examples: int = 32
+    """Images of the test, all of which the model labels right, that are explained."""
+    seed: int = 0
+    """Decides the initial parameters and the dropout; the data has a seed of its own."""
+
+    def __post_init__(self) -> None:
+        require(self.model.patch == CELL, f"model.patch is {self.model.patch}: it must be a cell, {CELL}")
+        require(self.examples >= 1, f"examples is {self.examples}: it must be 1 or more")
+
+    def task(self, folder: Path | None = None) -> "MosaicTask":
+        from attnjax.data.images.mosaics import Mosaics
+        from attnjax.tasks.laid_out import MosaicTask
+
+        account = partial(measured_images, examples=self.examples)
+        source = Mosaics(self.data)
+        return MosaicTask(source, self.model, batch_size=self.train.batch_size, account=account)
+
+
 def measured(model: Any, test: Any, *, examples: int) -> dict[str, dict[str, float]]:
     """Returns the table of the methods that fit the model, on test sequences that it labels right."""
     import jax.numpy as jnp
@@ -104,7 +138,6 @@ def measured(model: Any, test: Any, *, examples: int) -> dict[str, dict[str, flo
 
     from attnjax.data.synthetic.planted import MASK, START
     from attnjax.explain import Target, ask
-    from attnjax.explain.faithfulness import faithfulness
 
     tokens, lengths = jnp.asarray(test["tokens"]), jnp.asarray(test["lengths"])
     every = ask(model, tokens, lengths=lengths)
@@ -113,14 +146,46 @@ def measured(model: Any, test: Any, *, examples: int) -> dict[str, dict[str, flo
         return {}
     labels = test["labels"][right]
     question = ask(model, tokens[right], lengths=lengths[right], target=Target(labels, "probability"))
-    margin = Target(labels, against=jnp.asarray(1 - labels))
+    return _table(
+        question,
+        Target(labels, against=jnp.asarray(1 - labels)),
+        test["rationale"][right],
+        test["tokens"][right] == START,
+        jnp.int32(MASK),
+    )
+
+
+def measured_images(model: Any, test: Any, *, examples: int) -> dict[str, dict[str, float]]:
+    """Returns the same for the cells of images; methods explain the logit of the label."""
+    import jax.numpy as jnp
+    import numpy as np
+
+    from attnjax.explain import Target, ask
+
+    images = jnp.asarray(test["images"])
+    told = np.asarray(ask(model, images).target.index)
+    right = np.flatnonzero(told == test["answers"])[:examples]
+    if not len(right):
+        return {}
+    labels = test["answers"][right]
+    question = ask(model, images[right], target=Target(labels, "probability"))
+    blank = question.with_tokens(jnp.zeros_like(images[right])).vectors()
+    return _table(question, Target(labels), test["rationale"][right], None, blank)
+
+
+def _table(
+    question: Any, explained: Any, rationale: Any, protected: Any, baseline: Any
+) -> dict[str, dict[str, float]]:
+    """Returns the table of the methods that fit, which explain another number than that which falls."""
+    from attnjax.explain.faithfulness import faithfulness
+
     found = faithfulness(
         question,
-        _maps(question.with_target(margin)),
+        _maps(question.with_target(explained), baseline),
         (*METRICS, *CONTROLS),
-        rationale=test["rationale"][right],
-        protected=test["tokens"][right] == START,
-        baseline=jnp.int32(MASK),
+        rationale=rationale,
+        protected=protected,
+        baseline=baseline,
         beam=3,
     )
     spread = {f"{name} sd": value for name, value in found.spread.items()}
@@ -129,14 +194,13 @@ def measured(model: Any, test: Any, *, examples: int) -> dict[str, dict[str, flo
     return table
 
 
-def _maps(question: Any) -> dict[str, Any]:
+def _maps(question: Any, baseline: Any) -> dict[str, Any]:
     """Returns the attributions of the methods that fit."""
-    from attnjax.data.synthetic.planted import MASK
     from attnjax.explain import attribute
 
     found = {}
     for name, options in OPTIONS.items():
-        given = {key: MASK if key == "baseline" else value for key, value in options.items()}
+        given = {key: baseline if key == "baseline" else value for key, value in options.items()}
         try:
             found[name] = attribute(name, question, **given)
         except InputError:  # It is not defined for such a mechanism, and has no row.

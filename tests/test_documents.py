@@ -18,8 +18,8 @@ from scripts.page_commands import BLOCK, PAGES, ROOT, STANDS_FOR, blocks, comman
 from scripts.page_files import FILES
 
 SHIPPED = (
-    *("captioning", "copying", "faithfulness", "mechanisms", "mosaic", "nearest", "recall", "recognition"),
-    *("show_attend_tell", "translation", "translation_rnn", "turning"),
+    *("captioning", "copying", "faithfulness", "mechanisms", "mosaic", "mosaic_maps", "nearest", "recall"),
+    *("recognition", "remove_and_retrain", "show_attend_tell", "translation", "translation_rnn", "turning"),
 )
 CORPORA = ("pairs.tsv", "train.de", "train.en", "test.de", "test.en")
 OF_EXPERIMENTS = re.compile(r"--(model|train|data|loss)\.|--(seed|explained|baseline_steps|recurrent_steps)$")

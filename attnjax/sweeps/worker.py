@@ -138,7 +138,7 @@ class Worker:
 
     def _finish(self, run: Run, program: "PackProgram", end: "Ended") -> float | None:
         """Evaluates a trial that came to its last step; its metric."""
-        from attnjax.tasks.rehearsal import table
+        from attnjax.tasks.rehearsal import evaluation
         from attnjax.train.adapters import merged
         from attnjax.train.hashing import params_hash
         from attnjax.train.state import count_parameters
@@ -151,7 +151,7 @@ class Worker:
             best = {"step": end.best.step, name: end.best.values[name]}
             params, found = merged(end.best.params), {"validation": end.best.values, "best": best}
         with task_code("evaluate"):
-            metrics = table("evaluate", task.evaluate(params, run.folder).metrics)
+            metrics = evaluation(task, params, run.folder, program.hyper(end.trial))
         if self._keeper.best() is None:
             _check_metric(self.spec.metric, metrics)
         found |= {"metrics": metrics, "heads": program.heads(params)}

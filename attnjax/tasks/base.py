@@ -39,8 +39,8 @@ class Task(Protocol):
     """A data source, a model, a loss and metrics, bound together.
 
     A task may have `notes` too: lines that a user should read before training begins. What else it may offer
-    are the protocols `HoldsOut`, `NamesAxes`, `ReadsRows`, `StartsFrom`, `BeginsFrom`, `Predicts`, `Embeds`.
-    `ModelTask` has the common parts.
+    are the protocols `HoldsOut`, `HoldsOutByTrial`, `NamesAxes`, `ReadsRows`, `StartsFrom`, `BeginsFrom`,
+    `Predicts`, `Embeds`. `ModelTask` has the common parts.
     """
 
     @property
@@ -92,6 +92,20 @@ class HoldsOut(Protocol):
 
     def held_out(self) -> Mapping[str, np.ndarray]:
         """Returns held-out examples, in the form of `Task.batch`; the same ones at every call."""
+
+
+@runtime_checkable
+class HoldsOutByTrial(Protocol):
+    """A task in which traced fields change held-out examples too, such as how much of each is removed.
+
+    Trials of a sweep share one task: these methods are then called in place of those without `hyper`.
+    """
+
+    def validate_trial(self, params: Params, hyper: Hyperparameters) -> dict[str, float]:
+        """Returns what `Task.validate` does, with these values of the traced fields."""
+
+    def evaluate_trial(self, params: Params, folder: Path, hyper: Hyperparameters) -> Evaluation:
+        """Returns what `Task.evaluate` does, with these values of the traced fields."""
 
 
 @runtime_checkable

@@ -1,6 +1,7 @@
 """Checks that a task is what training needs: before training, and in one line."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 
 from attnjax.config import InputError
 from attnjax.nn.dropout import Dropout
-from attnjax.tasks.base import Params, StartsFrom, Task
+from attnjax.tasks.base import HoldsOutByTrial, Hyperparameters, Params, StartsFrom, Task
 from attnjax.tasks.errors import TaskError, task_code
 
 METHODS = ("init", "batch", "loss", "validate", "evaluate", "save")
@@ -84,12 +85,20 @@ def given_params(task: Task) -> Params | None:
     return _fitting(given, like, "")
 
 
-def validation(task: Task, params: Any) -> dict[str, float]:
+def validation(task: Task, params: Any, hyper: Hyperparameters) -> dict[str, float]:
     """Returns what the task's validation finds. Raises TaskError where that is not as training needs it."""
-    values = numbers("validate", task.validate(params))
+    by_trial = isinstance(task, HoldsOutByTrial)
+    values = numbers("validate", task.validate_trial(params, hyper) if by_trial else task.validate(params))
     if (name := task.monitor[0]) not in values:
         raise TaskError(f"validate returns {_names(values)}: expected {name!r} too, which monitor names")
     return values
+
+
+def evaluation(task: Task, params: Any, folder: Path, hyper: Hyperparameters) -> dict[str, dict[str, float]]:
+    """Returns the table of a trial's evaluation. Raises TaskError where that is none."""
+    by_trial = isinstance(task, HoldsOutByTrial)
+    found = task.evaluate_trial(params, folder, hyper) if by_trial else task.evaluate(params, folder)
+    return table("evaluate", found.metrics)
 
 
 def numbers(what: str, values: Any) -> dict[str, float]:

@@ -36,7 +36,7 @@ class Validation:
         It holds what `task.validate` finds and, for a task that `HoldsOut` examples, "loss", the training's
         loss of them without dropout, and "gap", by how much it is above `train_loss`.
         """
-        row: Row = {"step": step, "split": "validation", **validation(self._task, params)}
+        row: Row = {"step": step, "split": "validation", **validation(self._task, params, hyper)}
         if not isinstance(self._task, HoldsOut):
             return row
         loss = self._loss(params, self._task.held_out(), hyper)

@@ -25,6 +25,7 @@ from attnjax.sweeps.trials import make_trials, shape_groups
         ("captioning_decoders", 12, 6),
         ("film_finetuning", 12, 4),
         ("attention_or_not", 12, 4),
+        ("roar", 39, 6),
     ],
 )
 def test_a_named_sweep_has_no_impossible_trial(name: str, trials: int, shapes: int) -> None:

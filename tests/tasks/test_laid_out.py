@@ -44,6 +44,21 @@ def test_the_answer_is_the_digit_that_one_reads_beside_the_mark(setting: str) ->
         assert read[row, column + 2] == answer
 
 
+@pytest.mark.parametrize("setting", [AS_TRAINED, WIDER])
+def test_the_rationale_is_the_mark_and_the_digit_that_is_asked_for(setting: str) -> None:
+    source = Mosaics(MosaicData(rows=2, columns=3, apart=2, noise=0.0))
+    made = source.planted(40, np.random.default_rng(3), setting)
+    rows = source.rows(40, np.random.default_rng(3), setting)
+    np.testing.assert_array_equal(made["images"], rows["images"])
+    columns = made["images"].shape[2] // CELL
+    ink = [sum(line.count("#") for line in digit) for digit in _DIGITS]
+    for image, answer, right in zip(made["images"][..., 0], rows["answers"], made["rationale"], strict=True):
+        cells = image.reshape(2, CELL, columns, CELL).sum((1, 3)).reshape(-1)
+        mark, digit = np.flatnonzero(right)
+        assert digit == mark + 2
+        assert [cells[mark], cells[digit]] == [ink[MARK], ink[answer]]
+
+
 @pytest.mark.parametrize("setting", [AS_TRAINED, LARGER])
 def test_the_answer_is_the_only_nearest_colour(setting: str) -> None:
     data = NearestData(nodes=12, edges=12, colours=3, reach=2)

@@ -54,6 +54,11 @@ class Mosaics:
         self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED, part: Split = Split.TRAIN
     ) -> Arrays:
         """Returns "images" [count, Y, X, 1] and "answers" [count], int32."""
+        made = self.planted(count, rng, setting)
+        return {name: made[name] for name in ("images", "answers")}
+
+    def planted(self, count: int, rng: np.random.Generator, setting: str = AS_TRAINED) -> Arrays:
+        """Returns the same with the "rationale" [count, cells], True for the mark's and the digit's."""
         config = self.config
         columns = config.columns + (2 if setting == WIDER else 0)
         shape = (count, config.rows, columns)
@@ -64,7 +69,13 @@ class Mosaics:
         kinds[each, row, column] = MARK
         images = _drawn(kinds, rng.integers(0, 2, (*shape, 2)))
         images += config.noise * rng.standard_normal(images.shape, np.float32)
-        return {"images": images[..., None], "answers": answers}
+        rationale = np.zeros(shape, bool)
+        rationale[each, row, column] = rationale[each, row, column + config.apart] = True
+        return {
+            "images": images[..., None],
+            "answers": answers,
+            "rationale": rationale.reshape(count, config.rows * columns),
+        }
 
 
 def stencils() -> Float32[np.ndarray, "11 5 3"]:

@@ -16,8 +16,9 @@ from attnjax.explain.faithfulness.controls import (
 )
 from attnjax.explain.faithfulness.measure import faithfulness
 from attnjax.explain.faithfulness.metrics import METRICS, Metric
-from attnjax.explain.faithfulness.orders import curves, extreme_ranks
+from attnjax.explain.faithfulness.orders import curves, extreme_ranks, ranks_of
 from attnjax.explain.faithfulness.removal import removed_values
+from attnjax.explain.faithfulness.retraining import RetrainedTask, without_first
 from attnjax.explain.faithfulness.stability import (
     max_sensitivity,
     model_randomisation,
@@ -30,6 +31,7 @@ __all__ = [
     "METRICS",
     "Faithfulness",
     "Metric",
+    "RetrainedTask",
     "adversarial_attention",
     "attention_permutation",
     "curves",
@@ -38,7 +40,9 @@ __all__ = [
     "max_sensitivity",
     "model_randomisation",
     "rank_stability",
+    "ranks_of",
     "removed_values",
     "seed_variance",
     "uniform_attention",
+    "without_first",
 ]

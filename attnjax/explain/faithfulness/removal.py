@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Shaped
 
 from attnjax.config import require
 from attnjax.explain.attributions.perturbation import values_of
@@ -62,23 +62,23 @@ def _values(question: Question, kept: Array, baseline: Any, removal: str, at_onc
 def deleted(question: Question, kept: Bool[Array, "B T"]) -> Question:
     """Returns the question about the kept tokens alone, in their order; positions count anew."""
     there = kept & question.present
-    order = jnp.argsort(~there, axis=1, stable=True)
     count = there.sum(1)
     of_source = question.stack == "decoder"
-    tokens = jnp.take_along_axis(question.tokens, order, axis=1)
+    tokens = closed_up(question.tokens, there)
     inputs = tuple(tokens if i == question.slot else x for i, x in enumerate(question.inputs))
     if of_source:
         return replace(question, inputs=(tokens, count, *inputs[2:]))
-    moved = {
-        name: jnp.take_along_axis(question.options[name], order, axis=1)
-        for name in _MOVED
-        if name in question.options
-    }
+    moved = {name: closed_up(question.options[name], there) for name in _MOVED if name in question.options}
     target = question.target
     if target.place is not None:
         place = jnp.take_along_axis(jnp.cumsum(there, axis=1) - 1, target.place[:, None], axis=1)[:, 0]
         target = replace(target, place=place)
     return replace(question, inputs=inputs, options={**moved, "lengths": count}, target=target)
+
+
+def closed_up(x: Shaped[Array, "B T"], there: Bool[Array, "B T"]) -> Shaped[Array, "B T"]:
+    """Returns rows in which the entries that are there come first, in their order, and then the others."""
+    return jnp.take_along_axis(x, jnp.argsort(~there, axis=1, stable=True), axis=1)
 
 
 def require_removable(question: Question, protected: Bool[np.ndarray, "B T"], removal: str) -> None:
