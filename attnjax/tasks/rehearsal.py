@@ -87,8 +87,8 @@ def given_params(task: Task) -> Params | None:
 
 def validation(task: Task, params: Any, hyper: Hyperparameters) -> dict[str, float]:
     """Returns what the task's validation finds. Raises TaskError where that is not as training needs it."""
-    by_trial = isinstance(task, HoldsOutByTrial)
-    values = numbers("validate", task.validate_trial(params, hyper) if by_trial else task.validate(params))
+    own = task.validate_trial(params, hyper) if isinstance(task, HoldsOutByTrial) else task.validate(params)
+    values = numbers("validate", own)
     if (name := task.monitor[0]) not in values:
         raise TaskError(f"validate returns {_names(values)}: expected {name!r} too, which monitor names")
     return values
@@ -96,9 +96,9 @@ def validation(task: Task, params: Any, hyper: Hyperparameters) -> dict[str, flo
 
 def evaluation(task: Task, params: Any, folder: Path, hyper: Hyperparameters) -> dict[str, dict[str, float]]:
     """Returns the table of a trial's evaluation. Raises TaskError where that is none."""
-    by_trial = isinstance(task, HoldsOutByTrial)
-    found = task.evaluate_trial(params, folder, hyper) if by_trial else task.evaluate(params, folder)
-    return table("evaluate", found.metrics)
+    if isinstance(task, HoldsOutByTrial):
+        return table("evaluate", task.evaluate_trial(params, folder, hyper).metrics)
+    return table("evaluate", task.evaluate(params, folder).metrics)
 
 
 def numbers(what: str, values: Any) -> dict[str, float]:
