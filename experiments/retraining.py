@@ -110,6 +110,7 @@ def ranker(model: EncoderConfig, data: PlantedData, train: TrainConfig, seed: in
     from tempfile import TemporaryDirectory
 
     from attnjax.data.synthetic.planted import make_planted
+    from attnjax.runs.exit_codes import Terminated
     from attnjax.tasks.planted import PlantedTask
     from attnjax.train.loop import fit
 
@@ -117,7 +118,7 @@ def ranker(model: EncoderConfig, data: PlantedData, train: TrainConfig, seed: in
     with TemporaryDirectory() as folder:
         fitted = fit(task, train, seed=seed, folder=Path(folder), observers=())
     if fitted.interrupted:
-        raise KeyboardInterrupt
+        raise Terminated  # Ctrl-C raises by itself.
     return task.model(fitted.params)
 
 
