@@ -1,7 +1,5 @@
 """`python -m attnjax …` is `attnjax …`."""
 
-import sys
+from attnjax.cli import program
 
-from attnjax.cli import main
-
-sys.exit(main())
+program()

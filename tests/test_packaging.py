@@ -48,7 +48,7 @@ def test_type_checkers_read_its_types(wheel):
 def test_it_carries_the_licence_and_declares_the_command(wheel):
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = (name for name in archive.namelist() if name.endswith("/entry_points.txt"))
-        assert "attnjax = attnjax.cli:main" in archive.read(metadata).decode()
+        assert "attnjax = attnjax.cli:program" in archive.read(metadata).decode()
     assert any(name.endswith("licenses/LICENSE") for name in contents(wheel))
 
 

@@ -1,11 +1,12 @@
 """`attnjax …`: reads the command line, calls the command and turns its errors into exit codes."""
 
 import argparse
+import atexit
 import os
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -74,12 +75,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+def program(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs one command and ends the process with its exit code.
+
+    A command that did not end well may have left XLA computing. Taken down while it does, by what runs after
+    the exit handlers, XLA can end the process by SIGSEGV: it is not taken down then.
+    """
+    code = 0
+
+    def leave() -> None:
+        if code:
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError):  # Its reader has left.
+                    stream.flush()
+            os._exit(code)
+
+    atexit.register(leave)  # Before jax is imported, and so called after all that jax and others leave to do.
+    code = main(arguments)
+    sys.exit(code)
+
+
 def run_file(file: str) -> NoReturn:
     """For the last lines of an experiment file: `python FILE …` does what `attnjax run NAME …` does."""
     path = Path(file).resolve()
     names = [experiment.name for experiment in registry.known() if experiment.file == path]
     name = path.stem if path.stem in names or not names else names[0]
-    sys.exit(main(["run", name, "--experiments", str(path.parent), *sys.argv[1:]]))
+    program(["run", name, "--experiments", str(path.parent), *sys.argv[1:]])
 
 
 def _fail(code: int, message: str) -> int:

@@ -19,10 +19,10 @@ pytestmark = pytest.mark.usefixtures("in_an_empty_directory")
 
 # A shell's background jobs, CI's too, are started with SIGINT ignored; these are to heed it.
 COMMAND = """
-import signal, sys
-from attnjax.cli import main
+import signal
+from attnjax.cli import program
 signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.exit(main())
+program()
 """
 
 
@@ -58,6 +58,30 @@ def test_a_signal_waits_for_the_end_of_an_import_of_a_library_in_c(number: str, 
     command = [sys.executable, "-c", IN_AN_IMPORT.replace("NUMBER", f"signal.{number}")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == f"{error} False\n", done.stderr
+
+
+# What is registered before stands for what Python and XLA do after all exit handlers.
+PROGRAM = """
+import atexit
+atexit.register(print, "taken down", flush=True)
+from attnjax.cli import command_line, program
+
+def main(_):
+    atexit.register(print, "handled")
+    print("begun", end=" ")
+    return CODE
+
+command_line.main = main
+program()
+"""
+
+
+@pytest.mark.parametrize(("code", "down"), [(0, "taken down\n"), (1, ""), (130, ""), (143, "")])
+def test_xla_is_not_taken_down_in_the_midst_of_a_computation(code: int, down: str) -> None:
+    """SIGTERM while a sweep measured a step ended with -11, after all was said, in two of three cases."""
+    command = [sys.executable, "-c", PROGRAM.replace("CODE", str(code))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (code, f"begun handled\n{down}"), done.stderr
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen:
