@@ -241,7 +241,7 @@ def test_along_an_edge_its_target_reads_and_weights_are_of_the_callers_edges() -
         (VisionConfig, {**PATCHES, "mechanism": "deformable(levels=2)"}, "reads 2 levels, and here there is"),
         (VisionConfig, {"mechanism": "gat"}, "gat takes graphs, and here it is given tokens or images$"),
         (EncoderConfig, {"mechanism": "axial"}, "axial takes images, and here it is given tokens$"),
-        (EncoderConfig, {"pooling": "hierarchical"}, "hierarchical pools words to sentences first"),
+        (GraphConfig, {"pooling": "hierarchical"}, "hierarchical pools words to sentences first"),
         (EncoderConfig, {"pooling": "slot_attention"}, "start at random, .*; expected learned=True$"),
         (
             EncoderConfig,

@@ -101,8 +101,8 @@ def test_sweeps_are_no_experiments(load):
 
 def test_an_unknown_sweep_gets_the_nearest_names(load):
     load(RATES)
-    with pytest.raises(InputError, match=r"unknown sweep 'rats'; did you mean rates\?$"):
-        find_sweep("rats")
+    with pytest.raises(InputError, match=r"unknown sweep 'ratess'; did you mean rates\?$"):
+        find_sweep("ratess")
     with pytest.raises(
         InputError, match=r"unknown sweep 'zzz'; known: .*rates.*; not loaded: x.py:1: Error$"
     ):
