@@ -124,12 +124,12 @@ CASES = {"gat": (gat, 1.0), "swin": (swin, 0.9)}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("cases", nargs="*", choices=[*CASES, []], default=list(CASES))
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="default: all")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     about, kept = machine(), RESULTS / "fields.json"
     table = json.loads(kept.read_text()).get("cases", {}) if kept.exists() else {}
-    for name in options.cases:
+    for name in options.cases or CASES:
         make, goal = CASES[name]
         own, peer = make()
         for part in own:

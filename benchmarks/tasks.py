@@ -141,13 +141,13 @@ def compared(case: str, rounds: int, steps: int) -> dict[str, dict[str, Any]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("cases", nargs="*", choices=[*CASES, []], default=list(CASES))
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="default: all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=10, help="steps of a chunk, which a round times once")
     options = parser.parse_args()
     about, kept = machine(("torch",)), RESULTS / "tasks.json"
     table = json.loads(kept.read_text())["cases"] if kept.exists() else {}
-    for case in options.cases:
+    for case in options.cases or CASES:
         table |= compared(case, options.rounds, options.steps)
         speeds = {name: row["speed"] for name, row in table.items() if "speed" in row}
         mean = statistics.geometric_mean(speeds.values())
