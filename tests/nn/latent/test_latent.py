@@ -1,8 +1,6 @@
 """Layers beside softmax attention: their formula with rotations, their caches, what they refuse."""
 
-import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,71 +11,15 @@ from flax import nnx
 from attnjax import nn
 from attnjax.mechanisms import read
 from attnjax.models import LanguageModel, LanguageModelConfig
-from attnjax.nn.training import in_training
 from attnjax.ops import masks
 from attnjax.ops.depth import depth_attention
 from attnjax.ops.path import path_scores
-from attnjax.tasks.model_task import ModelTask
 from tests.daily import daily
-from tests.nn.latent.literal_latent import LITERAL, joined, softmax, turned, weight
-
-DIM, T = 8, 6
-# Beside the mechanism.
-SETTINGS: dict[str, dict[str, Any]] = {
-    "mla": {"head_dim": 3, "value_dim": 2, "rope": "halves"},
-    "differential": {"heads": 4, "kv_heads": 2, "head_dim": 2, "rope": "halves"},
-    "selective": {"heads": 4, "kv_heads": 2, "rope": "halves"},
-    "path": {"heads": 4, "kv_heads": 2},
-    "multi_token": {"heads": 4, "kv_heads": 2, "rope": "halves"},
-    "deltaformer": {"heads": 4, "kv_heads": 2, "rope": "halves"},
-    "tensor_product": {"rope": "halves"},
-    "hstu": {"heads": 4, "kv_heads": 2, "rope": "halves"},
-    "mixture_of_depths": {"rope": "halves"},
-    "mixture_of_attention": {"heads": 3, "head_dim": 4, "rope": "halves"},
-}
+from tests.nn.latent.literal_latent import LITERAL
+from tests.nn.latent.made import T, compiled, make, near, normal, tokens
 
 pytestmark = pytest.mark.usefixtures("x64")
 every_layer = pytest.mark.parametrize("text", LITERAL)
-
-
-class Compiled(NamedTuple):
-    """A layer with every parameter off its initial value, and its programs."""
-
-    module: Any
-    whole: Callable[[jax.Array], jax.Array]
-    step: Callable[[jax.Array, Any, Any], Any]
-
-
-def make(text: str, **asked: Any) -> Any:
-    choice = read(text)[0]
-    settings = {"heads": 2, **SETTINGS.get(choice.row.name, {}), **asked}
-    return nn.make_attention(choice, DIM, param_dtype=jnp.float64, rngs=nnx.Rngs(0), **settings)
-
-
-@functools.cache
-def compiled(text: str) -> Compiled:
-    module = make(text)
-    graphdef, params = nnx.split(module, nnx.Param)  # raises if any other state is left over
-    leaves, tree = jax.tree.flatten(params)
-    moved = jax.tree.unflatten(tree, [x + 0.5 * normal(*x.shape, seed=i) for i, x in enumerate(leaves)])
-    nnx.update(module, moved)
-
-    def call(x: jax.Array, mask: Any, cache: Any = None) -> Any:
-        return nnx.merge(graphdef, moved)(x, mask=mask, cache=cache)[:2]
-
-    return Compiled(module, jax.jit(lambda x: call(x, masks.causal())[0]), jax.jit(call))
-
-
-def normal(*shape: int, seed: int = 0) -> jax.Array:
-    return jax.random.normal(jax.random.key(seed), shape)
-
-
-def tokens() -> jax.Array:
-    return 3 * normal(2, T, DIM, seed=9)
-
-
-def near(got: Any, expected: Any) -> None:
-    np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-10)
 
 
 @every_layer
@@ -290,75 +232,3 @@ def test_attention_over_depth_is_its_formula() -> None:
         near(got[b], weights @ y)
     with pytest.raises(ValueError, match=r"query has shape \[4\]: expected \[5\] \(D\)"):
         depth_attention(query[:4], sources, gain)
-
-
-def literal_depths(layer: Any, x: np.ndarray, chosen: list[int]) -> np.ndarray:
-    """Causal softmax attention among chosen tokens of one row, rotated by their places in the row."""
-    out = np.zeros_like(x)
-    logits = x @ np.asarray(layer.router.kernel[...])[:, 0] + np.asarray(layer.router.bias[...])[0]
-    part = layer.attention
-    query, key, value = (weight(p, x) for p in (part.query, part.key, part.value))
-    query, key = turned(query), turned(key)
-    for t in chosen:
-        seen = [s for s in chosen if s <= t]
-        heads = [
-            softmax(key[seen, n] @ query[t, n] / np.sqrt(query.shape[-1])) @ value[seen, n]
-            for n in range(part.heads)
-        ]
-        out[t] = logits[t] * joined(part, np.stack(heads)[None])[0]
-    return out
-
-
-def test_mixture_of_depths_chooses_by_rank_in_training_and_by_sign_elsewhere() -> None:
-    """Rows of 6 and 5 tokens; then the same tokens one after another."""
-    layer = compiled("mixture_of_depths(share=0.4, cost=0.5)").module
-    x, lengths = np.asarray(tokens()), np.array([6, 5])
-    mask = masks.causal() & masks.lengths(key=jnp.asarray(lengths))
-    loud = np.where(np.arange(6)[:, None] < lengths[:, None, None], 0, np.nan)
-    logits = x @ np.asarray(layer.router.kernel[...])[:, 0] + np.asarray(layer.router.bias[...])[0]
-
-    def trained(x: jax.Array) -> Any:
-        with in_training() as losses:
-            return layer(x, mask=mask).out, losses
-
-    (ranked, (loss,)), signed = (
-        jax.jit(trained)(x + loud),
-        jax.jit(lambda x: layer(x, mask=mask).out)(x + loud),
-    )
-    costs = []
-    for row, length in enumerate(lengths):
-        best = sorted(np.argsort(logits[row, :length])[-2:].tolist())
-        near(ranked[row, :length], literal_depths(layer, x[row, :length], best))
-        above = [t for t in range(length) if logits[row, t] > 0]
-        near(signed[row, :length], literal_depths(layer, x[row, :length], above))
-        shares = 1 / (1 + np.exp(-logits[row, :length]))
-        costs += [-np.log(p if t in best else 1 - p) for t, p in enumerate(shares)]
-    near(loss, 0.5 * np.mean(costs))
-    assert {len([t for t in range(n) if logits[row, t] > 0]) for row, n in enumerate(lengths)} != {2}
-
-
-def test_a_task_adds_the_losses_that_layers_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In training, that is with dropout; with as much of both mixtures as cost 1 weighs."""
-    x, dropout = tokens(), nn.Dropout(0.0, jax.random.key(0))
-
-    class OfLayers(ModelTask[nnx.Module]):
-        validation: Any = None
-
-        def build(self, rngs: nnx.Rngs) -> nnx.Module:
-            texts = "mixture_of_heads(cost=1.0)", "mixture_of_attention(cost=1.0)"
-            return nnx.List([nn.make_attention(text, DIM, 4, rngs=rngs) for text in texts])
-
-        def loss_of(self, model: Any, batch: Any, *, dropout: Any, hyper: Any) -> Any:
-            for layer in model:
-                layer(batch)
-            return 2.0, {}
-
-    for name in ("batch", "validate", "evaluate", "monitor"):
-        monkeypatch.setattr(OfLayers, name, None, raising=False)
-    monkeypatch.setattr(OfLayers, "__abstractmethods__", frozenset())
-    task: Any = OfLayers()
-    params = task.init(jax.random.key(0))
-    heads, attention = task.model(params)
-    (gate,) = heads.made.values()
-    near(task.loss(params, x, dropout=None)[0], 2.0)
-    near(task.loss(params, x, dropout=dropout)[0], 2 + gate.load(x) + attention.load(x))
