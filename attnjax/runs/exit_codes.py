@@ -12,7 +12,7 @@ STOPPED_BY_SIGTERM = 143
 STOPPED_BY_CTRL_C = 130
 """Exit codes of what was not finished, as shells give them: 128 and the number of the signal."""
 AGAIN_SECONDS = 0.01
-"""How long a signal waits before it looks again whether an import has ended."""
+"""After these a signal looks again whether an import has ended."""
 
 
 class Terminated(BaseException):
