@@ -1,6 +1,7 @@
 """The step: hyperparameters are traced, micro-batches are exact, chunks are steps."""
 
 import dataclasses
+import re
 from collections.abc import Iterator
 
 import jax
@@ -75,6 +76,23 @@ def test_a_chunk_equals_its_steps() -> None:
     np.testing.assert_allclose(metrics["loss"], losses, rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), chunked, state)
     assert int(chunked.step) == 4
+
+
+def test_no_loop_of_a_step_takes_its_batch_out_of_the_chunk() -> None:
+    """XLA's CPU would read a mask's lengths through a slice for every pair, without vector instructions."""
+
+    def loss(params, batch, *, dropout, hyper):
+        attended = batch["segments"][:, :, None] == batch["segments"][:, None, :]
+        weights = jnp.where(attended, jnp.exp(batch["x"][:, :, None] * params * batch["x"][:, None, :]), 0)
+        value = jnp.sum(jnp.log(weights.sum(-1)))
+        return value, {"loss": value, "weight": jnp.ones(())}
+
+    batches = {"x": jnp.ones((3, 8, 6)), "segments": jnp.zeros((3, 8, 6), jnp.int32)}
+    state, traced = init_state(jnp.ones(()), CONFIG), traced_values(CONFIG, {})
+    chunk = jax.jit(make_train_chunk(loss, CONFIG)).lower(state, batches, traced, KEY)
+    loops = re.split(r"\n(?=%|ENTRY)", chunk.compile().as_text())
+    assert any("exponential(" in loop for loop in loops)
+    assert not [loop for loop in loops if "exponential(" in loop and "dynamic-slice(" in loop]
 
 
 @pytest.mark.usefixtures("float64")
