@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from attnjax.models.detr_config import ResNetConfig
 from attnjax.nn import named
+from attnjax.ops.convolution import convolution
 
 _EPS = 1e-5
 
@@ -65,6 +66,7 @@ class Convolved(nnx.Module):
             strides=stride,
             padding=((size // 2, size // 2),) * 2,
             use_bias=False,
+            conv_general_dilated=convolution,
             kernel_metadata=named("height", "width", "channel", "embed"),
             rngs=rngs,
             **dtypes,

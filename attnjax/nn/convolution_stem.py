@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from attnjax.nn.axes import named
 from attnjax.nn.norm import make_norm
 from attnjax.nn.spatial.channels import CBAM, SqueezeExcite
+from attnjax.ops.convolution import convolution
 
 _TAPS = 3
 _LEAST_CHANNELS = 16
@@ -48,7 +49,7 @@ class ConvolutionStage(nnx.Module):
     ) -> None:
         common: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
 
-        def convolution(channels: int, stride: int) -> nnx.Conv:
+        def layer(channels: int, stride: int) -> nnx.Conv:
             return nnx.Conv(
                 channels,
                 outputs,
@@ -56,11 +57,12 @@ class ConvolutionStage(nnx.Module):
                 strides=stride,
                 padding=((1, 1), (1, 1)),
                 use_bias=False,
+                conv_general_dilated=convolution,
                 kernel_metadata=named("height", "width", "channel", "embed"),
                 **common,
             )
 
-        self.halving, self.residual = convolution(inputs, 2), convolution(outputs, 1)
+        self.halving, self.residual = layer(inputs, 2), layer(outputs, 1)
         self.halving_norm, self.residual_norm = (make_norm("layer", outputs, **common) for _ in range(2))
         self.gate = None if gate is None else gate(outputs, 1, **common)
 

@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from attnjax.nn.axes import named
+from attnjax.ops.convolution import convolution
 
 _TAPS, _STRIDE = 3, 2
 
@@ -42,13 +43,14 @@ class FrameEmbedding(nnx.Module):
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        def convolution(inputs: int, stride: int) -> nnx.Conv:
+        def layer(inputs: int, stride: int) -> nnx.Conv:
             return nnx.Conv(
                 inputs,
                 dim,
                 (_TAPS,),
                 strides=stride,
                 padding=((1, 1),),
+                conv_general_dilated=convolution,
                 kernel_metadata=named("tap", "channel", "embed"),
                 bias_metadata=named("embed"),
                 dtype=dtype,
@@ -57,8 +59,8 @@ class FrameEmbedding(nnx.Module):
             )
 
         self.channels = channels
-        self.first = convolution(channels, 1)
-        self.second = convolution(dim, _STRIDE)
+        self.first = layer(channels, 1)
+        self.second = layer(dim, _STRIDE)
         start = nnx.initializers.normal(0.02)(rngs.params(), (max_length, dim), param_dtype)
         self.positions = nnx.Param(start, **named("position", "embed"))
 

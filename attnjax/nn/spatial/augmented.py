@@ -14,6 +14,7 @@ from attnjax.nn.projection import into_heads
 from attnjax.nn.spatial.pixels import pixels
 from attnjax.ops import scores
 from attnjax.ops.attention import attention
+from attnjax.ops.convolution import convolution
 from attnjax.ops.core.checks import count
 
 
@@ -76,6 +77,7 @@ class AugmentedConvolution(nnx.Module):
             dim,
             dim - value_dim,
             (kernel, kernel),
+            conv_general_dilated=convolution,
             kernel_metadata=named("width", "width", "embed", "mlp"),
             bias_metadata=named("mlp"),
             **common,

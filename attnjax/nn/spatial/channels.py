@@ -13,6 +13,7 @@ from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.axes import named
 from attnjax.nn.projection import into_heads
 from attnjax.nn.spatial.pixels import pixels
+from attnjax.ops.convolution import convolution
 from attnjax.ops.core.checks import count
 
 
@@ -119,6 +120,7 @@ class CBAM(SqueezeExcite):
             1,
             (size, size),
             use_bias=False,
+            conv_general_dilated=convolution,
             kernel_metadata=named("width", "width", "embed", "embed"),
             **common,
         )

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.models.detr_config import ResNetConfig
 from attnjax.models.resnet import ResNet
+from attnjax.ops.convolution import convolution
 from attnjax.tasks.base import Arrays, Params
 from attnjax.tasks.detection.config import SetLossConfig
 from attnjax.tasks.detection.losses import TrueObjects, set_loss
@@ -35,8 +36,8 @@ class GridDetector(nnx.Module):
 
     def __init__(self, backbone: ResNetConfig, width: int, labels: int, *, rngs: nnx.Rngs) -> None:
         self.backbone = ResNet(backbone, {"dtype": jnp.float32, "param_dtype": jnp.float32}, rngs=rngs)
-        self.mixed = nnx.Conv(backbone.widths[-1], width, (3, 3), rngs=rngs)
-        self.head = nnx.Conv(width, labels + 5, (1, 1), rngs=rngs)
+        self.mixed = nnx.Conv(backbone.widths[-1], width, (3, 3), conv_general_dilated=convolution, rngs=rngs)
+        self.head = nnx.Conv(width, labels + 5, (1, 1), conv_general_dilated=convolution, rngs=rngs)
 
     def __call__(
         self, images: Float[Array, "B Y X C"]

@@ -1,0 +1,151 @@
+"""Convolutions whose gradients are as fast within a loop on CPU as outside of one."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from attnjax.ops.engines.linear_map import linear_map
+
+_LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC")}
+Padding = Sequence[tuple[int, int]]
+
+
+class _Window(NamedTuple):
+    strides: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    precision: Any
+
+
+def convolution(
+    images: Float[Array, "B *places C"],
+    kernel: Float[Array, "*taps C D"],
+    strides: Sequence[int],
+    padding: str | Padding,
+    **options: Any,
+) -> Float[Array, "B *outputs D"]:
+    """Returns `jax.lax.conv_general_dilated`, with gradients that XLA's CPU computes fast in every program.
+
+    XLA brings the two convolutions of a gradient into the form that its CPU kernels know only outside of
+    loops. Within `lax.scan`, where the steps of a training are, they run as plain loops, 8 to 80 times as
+    slow (`findings/convolution_gradient_in_a_scan.sh`). Here they have that form from the start, with the
+    same values bit for bit. Layers of flax take it as `nnx.Conv(..., conv_general_dilated=convolution)`.
+
+    Args:
+      images: channels last, with one or two axes of places.
+      kernel: taps, channels, results.
+      strides: places from one result to the next, for each axis of places.
+      padding: "SAME", "VALID", or the zeros (before, after) of each axis.
+      options: of `conv_general_dilated`. What changes the result (groups, dilations, another order of axes)
+        is left to it, gradients too.
+
+    Example:
+      >>> convolution(jnp.ones((1, 4, 3)), jnp.ones((2, 3, 5)), (1,), "VALID").shape
+      (1, 3, 5)
+    """
+    layout = _LAYOUTS.get(images.ndim - 2)
+    options = {"dimension_numbers": layout} | options
+    if layout is None or not all(_is_default(name, own, images.ndim) for name, own in options.items()):
+        return jax.lax.conv_general_dilated(images, kernel, strides, padding, **options)
+    if isinstance(padding, str):
+        padding = jax.lax.padtype_to_pads(images.shape[1:-1], kernel.shape[:-2], strides, padding)
+    pads = tuple((int(before), int(after)) for before, after in padding)
+    return _convolved(_Window(tuple(strides), pads, options.get("precision")), images, kernel)
+
+
+def _is_default(name: str, option: Any, rank: int) -> bool:
+    """Returns whether an option leaves a convolution as it is without."""
+    if name == "dimension_numbers":
+        layout = _LAYOUTS[rank - 2]
+        expected = jax.lax.conv_dimension_numbers((1,) * rank, (1,) * rank, layout)
+        return option in (layout, expected)
+    if name.endswith("_dilation"):
+        return option is None or set(option) == {1}
+    return name == "precision" or option in (None, 1)
+
+
+def _plain(images: Array, kernel: Array, padding: Padding, precision: Any, **options: Any) -> Array:
+    return jax.lax.conv_general_dilated(
+        images,
+        kernel,
+        padding=padding,
+        dimension_numbers=_LAYOUTS[images.ndim - 2],
+        precision=precision,
+        **options,
+    )
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _convolved(window: _Window, images: Array, kernel: Array) -> Array:
+    return _plain(images, kernel, window.padding, window.precision, window_strides=window.strides)
+
+
+@_convolved.defjvp
+def _convolved_jvp(window: _Window, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    images, kernel = primals
+
+    def of_images(residuals: list[Array], vectors: list[Array], _: bool) -> list[Array]:
+        return [_convolved(window, vectors[0], residuals[0])]
+
+    def of_kernel(residuals: list[Array], vectors: list[Array], _: bool) -> list[Array]:
+        return [_convolved(window, residuals[0], vectors[0])]
+
+    def transpose(fn: Callable[..., list[Array]], cpu: Callable[..., Array], like: Array) -> Any:
+        shape = jax.ShapeDtypeStruct(like.shape, like.dtype)
+
+        def plain(residual: Array, change: Array) -> Array:
+            ((given,),) = jax.linear_transpose(lambda vectors: fn([residual], vectors, False), [shape])(
+                [change]
+            )
+            return given
+
+        def run(residuals: list[Array], vectors: list[Array], _: bool) -> list[Array]:
+            own = functools.partial(cpu, window, shape.shape)
+            return [jax.lax.platform_dependent(residuals[0], vectors[0], cpu=own, default=plain)]
+
+        return run
+
+    (by_images,) = linear_map(of_images, transpose(of_images, _to_images, images), [kernel], [tangents[0]])
+    (by_kernel,) = linear_map(of_kernel, transpose(of_kernel, _to_kernel, kernel), [images], [tangents[1]])
+    return _convolved(window, images, kernel), by_images + by_kernel
+
+
+def _to_images(window: _Window, shape: tuple[int, ...], kernel: Array, change: Array) -> Array:
+    """Returns the gradient of the images: the change, spread by the strides, under the turned kernel."""
+    padding = []
+    for size, taps, results, stride, (before, _) in _axes(window, shape, kernel.shape, change.shape):
+        first = taps - 1 - before
+        padding.append((first, size + taps - 1 - _spread(results, stride) - first))
+    turned = jnp.flip(kernel, range(kernel.ndim - 2)).swapaxes(-1, -2)
+    ones = (1,) * len(padding)
+    return _plain(change, turned, padding, window.precision, window_strides=ones, lhs_dilation=window.strides)
+
+
+def _to_kernel(window: _Window, shape: tuple[int, ...], images: Array, change: Array) -> Array:
+    """Returns the gradient of the kernel: channels as a batch, examples as channels, the change as kernel."""
+    padding = []
+    for size, taps, results, stride, (before, _) in _axes(window, images.shape, shape, change.shape):
+        padding.append((before, _spread(results, stride) + taps - 1 - size - before))
+    ones = (1,) * len(padding)
+    found = _plain(
+        images.swapaxes(0, -1),
+        jnp.moveaxis(change, 0, -2),
+        padding,
+        window.precision,
+        window_strides=ones,
+        rhs_dilation=window.strides,
+    )
+    return jnp.moveaxis(found, 0, -2)
+
+
+def _axes(window: _Window, images: Any, kernel: Any, results: Any) -> Any:
+    """Yields of each axis of places: its length, taps, results, stride and padding."""
+    return zip(images[1:-1], kernel[:-2], results[1:-1], window.strides, window.padding, strict=True)
+
+
+def _spread(results: int, stride: int) -> int:
+    """Returns the length of an axis of results with stride - 1 zeros between each two."""
+    return (results - 1) * stride + 1
