@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from attnjax.ops.core.argmax import argmax
 from attnjax.ops.core.dtypes import accumulation_dtype
 
 
@@ -40,7 +41,7 @@ def smoothed_cross_entropy(
     counts = counted.astype(jnp.float32)
     weight = counts.sum()
     loss = (losses * counts).sum() / weight
-    accuracy = jnp.where(logits.argmax(-1) == labels, counts, 0).sum() / weight
+    accuracy = jnp.where(argmax(logits) == labels, counts, 0).sum() / weight
     return loss, {"loss": loss, "token_accuracy": accuracy, "weight": weight}
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from attnjax.models.decoding import logits as change
 from attnjax.models.decoding.loop import Decodable, Emitted, Marks, Start
 from attnjax.models.decoding.rules import Bound
+from attnjax.ops.core.argmax import argmax
 from attnjax.ops.core.node import PytreeNode, static
 from attnjax.ops.core.ranks import of_rank
 
@@ -136,7 +137,7 @@ class Greedy(OneByOne):
 
     def choose(self, logits: Float[Array, "B V"], state: Walk) -> Int[Array, " B"]:
         """Returns the likeliest token of each row, the first of equals."""
-        return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+        return argmax(logits)
 
 
 class Sampling(OneByOne):

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from attnjax.models.decoding.loop import Decodable, Emitted, Marks, Start
 from attnjax.models.decoding.sampling import Greedy, OneByOne, greedy
 from attnjax.nn import KVCache
+from attnjax.ops.core.argmax import argmax
 from attnjax.ops.core.node import PytreeNode, static
 
 
@@ -157,7 +158,7 @@ class Speculative(PytreeNode):
     def _probabilities(self, logits: Float[Array, "*B V"]) -> Float[Array, "*B V"]:
         """Returns what the strategy draws from; greedily, all is on one token."""
         if isinstance(self.strategy, Greedy):
-            return jax.nn.one_hot(jnp.argmax(logits, axis=-1), logits.shape[-1])
+            return jax.nn.one_hot(argmax(logits), logits.shape[-1])
         return jax.nn.softmax(self.strategy.changed(logits, None), axis=-1)
 
 
@@ -168,7 +169,7 @@ def _at(keys: Any, place: int) -> Any:
 def _drawn(probabilities: Float[Array, "B V"], keys: Any) -> Int[Array, " B"]:
     """Returns a token of each row by numbers that need not sum to 1; the likeliest without keys."""
     if keys is None:
-        return jnp.argmax(probabilities, axis=-1).astype(jnp.int32)
+        return argmax(probabilities)
     return jax.vmap(jax.random.categorical)(keys, jnp.log(probabilities)).astype(jnp.int32)
 
 
