@@ -74,13 +74,13 @@ def set_loss(
     A query that stands for none has the last label, with the weight that the config gives it.
     """
     nothing = logits.shape[-1] - 1
-    row = jnp.arange(len(queries))[:, None]
-    labels = jnp.full(logits.shape[:2], nothing)
-    labels = labels.at[row, queries].set(jnp.where(truth.present, truth.labels, nothing))
+    labels = jax.vmap(lambda at, own: jnp.full(logits.shape[1], nothing).at[at].set(own))(
+        queries, jnp.where(truth.present, truth.labels, nothing)
+    )
     log_p = jax.nn.log_softmax(logits.astype(jnp.float32))
     chosen = -jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
     weights = jnp.where(labels == nothing, config.nothing, 1.0)
-    own = boxes[row, queries].astype(jnp.float32)
+    own = jnp.take_along_axis(boxes, queries[..., None], axis=1).astype(jnp.float32)
     count = len(queries)
     far = jnp.abs(own - truth.boxes).sum(-1)
     apart = 1 - generalised_iou(own, truth.boxes)
