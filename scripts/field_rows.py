@@ -86,7 +86,7 @@ FIELDS = (
         "test/bits per byte",
         "min",
         ("Kneser–Ney*", "tokens by themselves"),
-        quick=short(200, explained=0) | {"data.evaluation_tokens": 16384, "data.ngram_tokens": 500_000},
+        quick=short(400, explained=0) | {"data.evaluation_tokens": 16384, "data.ngram_tokens": 500_000},
     ),
     Field(
         "death in hospital",
@@ -113,7 +113,7 @@ FIELDS = (
         "max",
         EVENTS_ALONE,
         best="best possible (the rules are known)",
-        quick=short(300, explained=0, recurrent_steps=0),
+        quick=short(800, explained=0, recurrent_steps=0),
     ),
     Field(
         "death in five years, from dated measurements",
@@ -148,7 +148,7 @@ FIELDS = (
         "max",
         GRID,
         best=100.0,
-        quick=short(250, baseline_steps=100),
+        quick=short(1000, baseline_steps=400),
     ),
     Field(
         "rendered lesions, a toy",
@@ -157,7 +157,7 @@ FIELDS = (
         "max",
         GRID,
         best=100.0,
-        quick=short(250, baseline_steps=100),
+        quick=short(1000, baseline_steps=400),
     ),
     Field(
         "handwritten digits",

@@ -9,6 +9,6 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$ROOT/scripts/environment.sh"
 
 python=$(find_python)
-ensure_environment "$ROOT/.venv" "$python" molecules,baselines,speech
+ensure_environment "$ROOT/.venv" "$python" molecules,baselines,speech,summaries
 export ATTNJAX_RUNS="${ATTNJAX_RUNS:-$ROOT/runs}"
 exec "$ROOT/.venv/bin/python" "$ROOT/scripts/field_table.py" "$@"
