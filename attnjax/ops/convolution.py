@@ -8,16 +8,22 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from attnjax.ops.engines.linear_map import linear_map
+from attnjax.ops.engines.linear_map import Map, linear_map
 
 _LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC")}
 Padding = Sequence[tuple[int, int]]
+# Of images and kernel; `_by_lanes`, or `_plain` where JAX has to transpose it.
+Convolve = Callable[["_Window", Array, Array], Array]
 
 
 class _Window(NamedTuple):
-    strides: tuple[int, ...]
+    """The options of `jax.lax.conv_general_dilated`, from its strides on."""
+
+    window_strides: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
     precision: Any
+    lhs_dilation: tuple[int, ...] | None = None
+    rhs_dilation: tuple[int, ...] | None = None
 
 
 def convolution(
@@ -67,53 +73,77 @@ def _is_default(name: str, option: Any, rank: int) -> bool:
     return name == "precision" or option in (None, 1)
 
 
-def _plain(images: Array, kernel: Array, padding: Padding, precision: Any, **options: Any) -> Array:
-    return jax.lax.conv_general_dilated(
-        images,
-        kernel,
-        padding=padding,
-        dimension_numbers=_LAYOUTS[images.ndim - 2],
-        precision=precision,
-        **options,
-    )
+def _plain(window: _Window, images: Array, kernel: Array) -> Array:
+    layout = _LAYOUTS[images.ndim - 2]
+    return jax.lax.conv_general_dilated(images, kernel, dimension_numbers=layout, **window._asdict())
+
+
+def _by_lanes(window: _Window, images: Array, kernel: Array) -> Array:
+    """`_plain` which, mapped over both, takes one lane after another on CPU. It has no transpose.
+
+    The groups into which jax folds the lanes take there 5 to 15 times as long.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def run(images: Array, kernel: Array) -> Array:
+        return _plain(window, images, kernel)
+
+    @run.def_vmap
+    def _(_: int, mapped: list[bool], images: Array, kernel: Array) -> tuple[Array, bool]:
+        folded = jax.vmap(functools.partial(_plain, window), [0 if one else None for one in mapped])
+        if not all(mapped):
+            return folded(images, kernel), True
+
+        def in_turn(images: Array, kernel: Array) -> Array:
+            return jax.lax.map(lambda lane: run(*lane), (images, kernel))
+
+        return jax.lax.platform_dependent(images, kernel, cpu=in_turn, default=folded), True
+
+    return run(images, kernel)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _convolved(window: _Window, images: Array, kernel: Array) -> Array:
-    return _plain(images, kernel, window.padding, window.precision, window_strides=window.strides)
+    return _by_lanes(window, images, kernel)
 
 
 @_convolved.defjvp
 def _convolved_jvp(window: _Window, primals: Any, tangents: Any) -> tuple[Array, Array]:
     images, kernel = primals
 
-    def of_images(residuals: list[Array], vectors: list[Array], _: bool) -> list[Array]:
-        return [_convolved(window, vectors[0], residuals[0])]
+    def of_images(residuals: list[Array], vectors: list[Array], transposable: bool) -> list[Array]:
+        return [(_plain if transposable else _by_lanes)(window, vectors[0], residuals[0])]
 
-    def of_kernel(residuals: list[Array], vectors: list[Array], _: bool) -> list[Array]:
-        return [_convolved(window, residuals[0], vectors[0])]
+    def of_kernel(residuals: list[Array], vectors: list[Array], transposable: bool) -> list[Array]:
+        return [(_plain if transposable else _by_lanes)(window, residuals[0], vectors[0])]
 
-    def transpose(fn: Callable[..., list[Array]], cpu: Callable[..., Array], like: Array) -> Any:
-        shape = jax.ShapeDtypeStruct(like.shape, like.dtype)
-
-        def plain(residual: Array, change: Array) -> Array:
-            ((given,),) = jax.linear_transpose(lambda vectors: fn([residual], vectors, False), [shape])(
-                [change]
-            )
-            return given
-
-        def run(residuals: list[Array], vectors: list[Array], _: bool) -> list[Array]:
-            own = functools.partial(cpu, window, shape.shape)
-            return [jax.lax.platform_dependent(residuals[0], vectors[0], cpu=own, default=plain)]
-
-        return run
-
-    (by_images,) = linear_map(of_images, transpose(of_images, _to_images, images), [kernel], [tangents[0]])
-    (by_kernel,) = linear_map(of_kernel, transpose(of_kernel, _to_kernel, kernel), [images], [tangents[1]])
+    to_images, to_kernel = (
+        _transpose(window, fn, on_cpu, like)
+        for fn, on_cpu, like in ((of_images, _to_images, images), (of_kernel, _to_kernel, kernel))
+    )
+    (by_images,) = linear_map(of_images, to_images, [kernel], [tangents[0]])
+    (by_kernel,) = linear_map(of_kernel, to_kernel, [images], [tangents[1]])
     return _convolved(window, images, kernel), by_images + by_kernel
 
 
-def _to_images(window: _Window, shape: tuple[int, ...], kernel: Array, change: Array) -> Array:
+def _transpose(window: _Window, fn: Map, on_cpu: Callable[..., Array], like: Array) -> Map:
+    """Returns the transpose of a convolution in one of its operands, `like`."""
+    shape = jax.ShapeDtypeStruct(like.shape, like.dtype)
+
+    def run(residuals: list[Array], vectors: list[Array], transposable: bool) -> list[Array]:
+        def plain(fixed: Array, change: Array) -> Array:
+            ((given,),) = jax.linear_transpose(lambda operand: fn([fixed], operand, True), [shape])([change])
+            return given
+
+        own = functools.partial(on_cpu, _plain if transposable else _by_lanes, window, shape.shape)
+        return [jax.lax.platform_dependent(residuals[0], vectors[0], cpu=own, default=plain)]
+
+    return run
+
+
+def _to_images(
+    convolve: Convolve, window: _Window, shape: tuple[int, ...], kernel: Array, change: Array
+) -> Array:
     """Returns the gradient of the images: the change, spread by the strides, under the turned kernel."""
     padding = []
     for size, taps, results, stride, (before, _) in _axes(window, shape, kernel.shape, change.shape):
@@ -121,29 +151,25 @@ def _to_images(window: _Window, shape: tuple[int, ...], kernel: Array, change: A
         padding.append((first, size + taps - 1 - _spread(results, stride) - first))
     turned = jnp.flip(kernel, range(kernel.ndim - 2)).swapaxes(-1, -2)
     ones = (1,) * len(padding)
-    return _plain(change, turned, padding, window.precision, window_strides=ones, lhs_dilation=window.strides)
+    return convolve(_Window(ones, tuple(padding), window.precision, window.window_strides), change, turned)
 
 
-def _to_kernel(window: _Window, shape: tuple[int, ...], images: Array, change: Array) -> Array:
+def _to_kernel(
+    convolve: Convolve, window: _Window, shape: tuple[int, ...], images: Array, change: Array
+) -> Array:
     """Returns the gradient of the kernel: channels as a batch, examples as channels, the change as kernel."""
     padding = []
     for size, taps, results, stride, (before, _) in _axes(window, images.shape, shape, change.shape):
         padding.append((before, _spread(results, stride) + taps - 1 - size - before))
     ones = (1,) * len(padding)
-    found = _plain(
-        images.swapaxes(0, -1),
-        jnp.moveaxis(change, 0, -2),
-        padding,
-        window.precision,
-        window_strides=ones,
-        rhs_dilation=window.strides,
-    )
+    turned = _Window(ones, tuple(padding), window.precision, None, window.window_strides)
+    found = convolve(turned, images.swapaxes(0, -1), jnp.moveaxis(change, 0, -2))
     return jnp.moveaxis(found, 0, -2)
 
 
 def _axes(window: _Window, images: Any, kernel: Any, results: Any) -> Any:
     """Yields of each axis of places: its length, taps, results, stride and padding."""
-    return zip(images[1:-1], kernel[:-2], results[1:-1], window.strides, window.padding, strict=True)
+    return zip(images[1:-1], kernel[:-2], results[1:-1], window.window_strides, window.padding, strict=True)
 
 
 def _spread(results: int, stride: int) -> int:

@@ -96,6 +96,18 @@ def test_a_loop_on_cpu_holds_only_forms_that_have_a_kernel(case: str) -> None:
         assert not looped(_lax) <= KNOWN_TO_CPU, "XLA brings them into this form itself: ours can go"
 
 
+def test_lanes_of_a_pack_are_no_groups_on_cpu() -> None:
+    images, kernel, *how = CASES["same, strides"]
+    lanes = [jnp.stack([x, 2 * x]) for x in _drawn(images, kernel)]
+
+    def program(fn: Any) -> str:
+        gradient = jax.grad(lambda x, k: jnp.sum(jnp.tanh(fn(x, k, *how))), (0, 1))
+        return jax.jit(jax.vmap(gradient)).lower(*lanes).compile().as_text()
+
+    assert "feature_group_count" in program(_lax)
+    assert "feature_group_count" not in program(convolution)
+
+
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 def test_other_platforms_get_the_gradients_of_lax(platform: str) -> None:
     images, kernel, *how = CASES["same, strides"]
