@@ -56,13 +56,21 @@ class Dropout:
 
     def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Returns x with a share `rate` of its entries set to 0 and the rest scaled up, in x's dtype."""
-        # Half the random bits of a float draw: on a CPU they are what dropout costs.
-        bits = jax.random.bits(self.key, x.shape, jnp.uint16)
         dropped = jnp.round(jnp.asarray(self.rate, jnp.float32) * _LEVELS)
         # A rate just below 1 must not round to 1, where the scale is infinite.
         dropped = jnp.minimum(dropped, _LEVELS - 1)
         scale = _LEVELS / (_LEVELS - dropped)
-        kept = bits >= dropped.astype(jnp.uint16)
+
+        def drawn(key: Key[Array, ""], dropped: Array) -> Array:
+            # Half the random bits of a float draw: on a CPU they are what dropout costs.
+            return jax.random.bits(key, x.shape, jnp.uint16) >= dropped.astype(jnp.uint16)
+
+        # Configs that differ in the rate share a program: that of a rate of 0 draws nothing, where a branch
+        # is cheap. On an accelerator the host would have to read the rate.
+        def drawn_if_needed(key: Key[Array, ""], dropped: Array) -> Array:
+            return jax.lax.cond(dropped > 0, drawn, lambda *_: jnp.ones(x.shape, bool), key, dropped)
+
+        kept = jax.lax.platform_dependent(self.key, dropped, cpu=drawn_if_needed, default=drawn)
         return jnp.where(kept, x * scale.astype(x.dtype), jnp.zeros((), x.dtype))
 
 

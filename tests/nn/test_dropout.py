@@ -58,3 +58,18 @@ def test_a_rate_next_to_1_has_finite_values_and_gradients() -> None:
     value, gradient = jax.value_and_grad(lambda x: dropout(x).sum())(x)
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
+
+
+def test_a_traced_rate_of_0_draws_no_bits_on_cpu() -> None:
+    """As a fifth of a language model's step without dropout was."""
+
+    def dropped(rate, key, x):
+        return Dropout(rate, key)(x)
+
+    key = jax.random.key(0)
+    args = jnp.float32(0.25), key, jnp.ones((8, 16))
+    bits = jax.random.bits(key, (8, 16), jnp.uint16)
+    np.testing.assert_array_equal(jax.jit(dropped)(*args), np.where(bits >= 1 << 14, np.float32(4 / 3), 0))
+    for platform, branches in (("cpu", 1), ("cuda", 0), ("tpu", 0)):
+        program = jax.export.export(jax.jit(dropped), platforms=[platform])(*args).mlir_module()
+        assert program.count("stablehlo.case") == branches, platform
