@@ -37,8 +37,9 @@ def convolution(
 
     XLA brings the two convolutions of a gradient into the form that its CPU kernels know only outside of
     loops. Within `lax.scan`, where the steps of a training are, they run as plain loops, 8 to 80 times as
-    slow (`findings/jax-convolution-gradient-is-slow-in-a-scan.sh`). Here they have that form from the start, with the
-    same values bit for bit. Layers of flax take it as `nnx.Conv(..., conv_general_dilated=convolution)`.
+    slow: `findings/jax-convolution-gradient-is-slow-in-a-scan.sh`. Here they have that form from the start,
+    with the same values bit for bit. Layers of flax take it as
+    `nnx.Conv(..., conv_general_dilated=convolution)`.
 
     Args:
       images: channels last, with one or two axes of places.

@@ -70,6 +70,9 @@ def test_a_traced_rate_of_0_draws_no_bits_on_cpu() -> None:
     args = jnp.float32(0.25), key, jnp.ones((8, 16))
     bits = jax.random.bits(key, (8, 16), jnp.uint16)
     np.testing.assert_array_equal(jax.jit(dropped)(*args), np.where(bits >= 1 << 14, np.float32(4 / 3), 0))
-    for platform, branches in (("cpu", 1), ("cuda", 0), ("tpu", 0)):
-        program = jax.export.export(jax.jit(dropped), platforms=[platform])(*args).mlir_module()
-        assert program.count("stablehlo.case") == branches, platform
+
+    def branches(platform: str) -> int:
+        return jax.export.export(jax.jit(dropped), platforms=[platform])(*args).mlir_module().count(".case")
+
+    # Each has those that choose the platform's body.
+    assert branches("cpu") == branches("cuda") + 1 == branches("tpu") + 1
