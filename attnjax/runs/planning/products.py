@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import jax
+
 
 def product_flops(jaxpr: Any, devices: int = 1) -> int:
     """Returns the FLOPs of all products that a program computes, on all devices together.
@@ -16,7 +18,7 @@ def product_flops(jaxpr: Any, devices: int = 1) -> int:
       devices: that share what `shard_map` describes for one of them.
 
     Example:
-      >>> import jax, jax.numpy as jnp
+      >>> import jax.numpy as jnp
       >>> product_flops(jax.make_jaxpr(jnp.dot)(jnp.ones((2, 3)), jnp.ones((3, 4))))
       48
     """
@@ -40,10 +42,24 @@ def _of(equation: Any, devices: int) -> int:
             return max(product_flops(branch, devices) for branch in params["branches"])
         case "scan":
             return params["length"] * product_flops(params["jaxpr"], devices)
+        case "linear_map":
+            return _of_function(params["forward"], params["count"], operands, devices)
+        case "by_platform":
+            return _of_function(params["default"], None, operands, devices)
         case "shard_map":
             return devices * product_flops(params["jaxpr"], devices)
         case _:
             return sum(product_flops(inner, devices) for inner in _inner(params))
+
+
+def _of_function(body: Any, residuals: int | None, operands: list[Any], devices: int) -> int:
+    """The FLOPs of an operation of ours, which holds a function instead of a program."""
+
+    def run(*arrays: Any) -> Any:
+        given = list(arrays)
+        return body(given) if residuals is None else body(given[:residuals], given[residuals:], False)
+
+    return product_flops(jax.make_jaxpr(run)(*operands), devices)
 
 
 def _inner(params: dict[str, Any]) -> Iterator[Any]:

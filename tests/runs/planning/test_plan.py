@@ -3,11 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import pytest
 
+import attnjax as aj
+from attnjax.ops.convolution import convolution
 from attnjax.runs.planning.chips import CHIPS, Chip, expected
 from attnjax.runs.planning.collectives import Collective, collectives
 from attnjax.runs.planning.products import product_flops
@@ -157,6 +160,24 @@ def test_products_count_loops_branches_and_what_is_computed_again() -> None:
         )
     )
     assert product_flops(convolved(images)) == 2 * (4 * 4 * 5) * (2 * 2 * 3)
+
+
+def test_gradients_of_our_own_operations_count() -> None:
+    """They hold functions where JAX's hold programs."""
+
+    def flops(fn: Any, *args: jax.Array) -> int:
+        gradient = jax.grad(lambda *xs: jnp.sum(jnp.sin(fn(*xs))), tuple(range(len(args))))
+        return product_flops(jax.make_jaxpr(gradient)(*args))
+
+    images, kernel = jnp.ones((1, 4, 4, 3)), jnp.ones((2, 2, 3, 5))
+    forward = 2 * (4 * 4 * 5) * (2 * 2 * 3)
+    assert flops(lambda x, k: convolution(x, k, (1, 1), "SAME"), images, kernel) == 3 * forward
+
+    # With the products of the forward pass: q·k and w·v, in which the gradient has two products each.
+    x = jnp.ones((1, 32, 2, 8))
+    plain = flops(lambda *xs: aj.attention(*xs, implementation="reference"), x, x, x)
+    blockwise = flops(lambda *xs: aj.attention(*xs, implementation="blockwise"), x, x, x)
+    assert blockwise == plain + plain // 6  # It computes q·k anew.
 
 
 @pytest.mark.parametrize(
