@@ -31,10 +31,10 @@ from page_commands import GOES_ON, PAGES, ROOT, STANDS_FOR, blocks, lines, needs
 
 sys.path.insert(0, str(ROOT))
 
-TRAINS = re.compile(r"attnjax (run|sweep|prolong|resume)\b(?!.*--dry-run)")
+TRAINS = re.compile(r"(attnjax (run|sweep|prolong|resume)\b|scripts/fields\.sh)(?!.*--dry-run)")
 SERVES = re.compile(r"attnjax serve\b.*--port (\d+)")
 OF_A_CLONE = re.compile(r"scripts/|benchmarks/|docs/|\bpip ")
-SAVED = re.compile(r"stopped and saved(?: at step (\d+))?")
+SAVED = re.compile(r"stopped and saved(?: at step (\d+))?|stopped: the same command continues")
 STOPPED_BY_SIGTERM = 143
 LONGEST = 10
 """What has to end has this many times --seconds."""

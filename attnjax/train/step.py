@@ -90,21 +90,28 @@ def make_train_chunk(loss: Loss, config: TrainConfig, touched: Touched | None = 
     def train_chunk(
         state: TrainState, batches: Batch, traced: TracedValues, seed_key: Key[Array, ""]
     ) -> tuple[TrainState, Metrics]:
-        def batch_of(step: Array | int) -> Batch:
-            return {name: own[step] for name, own in batches.items()}
-
-        def body(carried: tuple[TrainState, Batch], step: Array) -> tuple[tuple[TrainState, Batch], Metrics]:
-            state, batch = carried
-            state, metrics = train_step(state, batch, traced, seed_key)
-            return (state, batch_of(jnp.minimum(step + 1, last))), metrics
-
-        # Each batch is carried into its step: XLA on CPU repeats a slice of `batches` within all loops that
-        # read it, and a mask from the lengths or segments of a batch is then 2 to 3 times as slow.
-        last = jax.tree.leaves(batches)[0].shape[0] - 1
-        (state, _), metrics = jax.lax.scan(body, (state, batch_of(0)), jnp.arange(last + 1))
-        return state, metrics
+        return _scanned(lambda state, batch: train_step(state, batch, traced, seed_key), state, batches)
 
     return train_chunk
+
+
+def _scanned(body: Callable[[Any, Any], tuple[Any, Any]], start: Any, batches: Any) -> tuple[Any, Any]:
+    """`jax.lax.scan` over batches, of which each is carried into its turn.
+
+    XLA on CPU repeats a slice of `batches` within all loops that read it, and a mask from the lengths or
+    segments of a batch is then 2 to 3 times as slow.
+    """
+    last = jax.tree.leaves(batches)[0].shape[0] - 1
+
+    def at(turn: Array | int) -> Any:
+        return jax.tree.map(lambda own: own[turn], batches)
+
+    def turned(carried: tuple[Any, Any], turn: Array) -> tuple[tuple[Any, Any], Any]:
+        state, out = body(*carried)
+        return (state, at(jnp.minimum(turn + 1, last))), out
+
+    (state, _), outs = jax.lax.scan(turned, (start, at(0)), jnp.arange(last + 1))
+    return state, outs
 
 
 def _gradients(
@@ -134,7 +141,7 @@ def _gradients(
     first, rest = jax.tree.map(lambda x: x[0], inputs), jax.tree.map(lambda x: x[1:], inputs)
     sums = of_micro_batch(*first)
     if accumulate > 1:
-        sums, _ = jax.lax.scan(add_micro_batch, sums, rest)
+        sums, _ = _scanned(add_micro_batch, sums, rest)
     grads, metrics = sums
     weight = metrics.pop("weight")
     grads, metrics = jax.tree.map(lambda total: total / weight, (grads, metrics))

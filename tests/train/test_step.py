@@ -78,7 +78,8 @@ def test_a_chunk_equals_its_steps() -> None:
     assert int(chunked.step) == 4
 
 
-def test_no_loop_of_a_step_takes_its_batch_out_of_the_chunk() -> None:
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_no_loop_of_a_step_takes_its_batch_out_of_the_chunk(accumulate: int) -> None:
     """XLA's CPU would read a mask's lengths through a slice for every pair, without vector instructions."""
 
     def loss(params, batch, *, dropout, hyper):
@@ -89,7 +90,8 @@ def test_no_loop_of_a_step_takes_its_batch_out_of_the_chunk() -> None:
 
     batches = {"x": jnp.ones((3, 8, 6)), "segments": jnp.zeros((3, 8, 6), jnp.int32)}
     state, traced = init_state(jnp.ones(()), CONFIG), traced_values(CONFIG, {})
-    chunk = jax.jit(make_train_chunk(loss, CONFIG)).lower(state, batches, traced, KEY)
+    config = dataclasses.replace(CONFIG, accumulate=accumulate)
+    chunk = jax.jit(make_train_chunk(loss, config)).lower(state, batches, traced, KEY)
     loops = re.split(r"\n(?=%|ENTRY)", chunk.compile().as_text())
     assert any("exponential(" in loop for loop in loops)
     assert not [loop for loop in loops if "exponential(" in loop and "dynamic-slice(" in loop]
