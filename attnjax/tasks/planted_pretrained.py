@@ -62,7 +62,7 @@ class PretrainedPlantedTask(PlantedTask):
         super().__init__(source, config, **options)
 
     def begin_from(self, read: Callable[[], Mapping[str, np.ndarray]], label: str) -> None:
-        """Makes the task begin with the pretrained parameters, of the table of tokens the rows of the words."""
+        """Makes the task begin with the pretrained parameters; of the table, with the words' rows."""
 
         def of_words() -> dict[str, np.ndarray]:
             arrays = dict(read())

@@ -1,6 +1,7 @@
 """A tiny BERT in a folder, whose tokenizer cuts off and fills up every text, and labelled texts."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -30,16 +31,16 @@ CONFIG = EncoderConfig(
 )
 
 
-def tiny_bert(folder: Path, *, seed: int = 0) -> Path:
+def tiny_bert(folder: Path, *, seed: int = 0, vocab: Sequence[str] = VOCAB) -> Path:
     """Writes a model with lively weights and its tokenizer."""
-    model = Encoder(CONFIG, vocab=len(VOCAB), rngs=nnx.Rngs(seed))
+    model = Encoder(CONFIG, vocab=len(vocab), rngs=nnx.Rngs(seed))
     leaves, tree = jax.tree.flatten(nnx.state(model, nnx.Param))
     keys = jax.random.split(jax.random.key(seed), len(leaves))
     moved = [x + 0.2 * jax.random.normal(key, x.shape) for x, key in zip(leaves, keys, strict=True)]
     nnx.update(model, jax.tree.unflatten(tree, moved))
     save_pretrained(model, folder, family="bert")
     tokenizer = tokenizers.Tokenizer(
-        tokenizers.models.WordLevel({word: i for i, word in enumerate(VOCAB)}, unk_token="[UNK]")
+        tokenizers.models.WordLevel({word: i for i, word in enumerate(vocab)}, unk_token="[UNK]")
     )
     tokenizer.normalizer = tokenizers.normalizers.Lowercase()
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
