@@ -211,6 +211,22 @@ def test_value_zeroing_is_the_cosine_distance_of_a_blocks_result(
     np.testing.assert_allclose(maps, expected, atol=1e-3)
 
 
+def test_value_zeroing_of_values_that_hardly_matter_is_no_rounding() -> None:
+    """1 - cos was negative there, and a row of such numbers, divided by their sum, not finite."""
+
+    def maps(share: float) -> np.ndarray:
+        config = EncoderConfig(dim=8, heads=2, layers=1, head="labels", labels=3)
+        made = Encoder(config, vocab=11, rngs=nnx.Rngs(0))
+        kernel = made.blocks[0].attention.out.kernel
+        kernel[...] = kernel[...] * share
+        asked = ask(made, TOKENS, lengths=LENGTHS, target=Target(1))
+        return np.asarray(attribute("value_zeroing", asked).extra["maps"][0])
+
+    assert (maps(1e-4) >= 0).all()
+    np.testing.assert_allclose(maps(1e-4), maps(1e-2), atol=0.02)
+    assert (maps(0.0) == 0).all()
+
+
 def test_images_get_a_score_for_each_patch() -> None:
     config = VisionConfig(dim=8, heads=2, layers=1, image=4, patch=2, labels=3)
     asked = ask(VisionTransformer(config, rngs=nnx.Rngs(0)), jnp.ones((1, 4, 4, 3)), target=Target(1))

@@ -66,12 +66,19 @@ def value_zeroing(question: Question) -> Attribution:
             return question.read(path, write=write)[path]
 
         zeroed = jax.vmap(without)(1 - jnp.eye(rows))
-        moved = 1 - _cosine(zeroed, clean[path])
-        moved = jnp.moveaxis(moved, 0, -1)
+        moved = jnp.moveaxis(_turned(zeroed, clean[path]), 0, -1)
         maps.append(moved / jnp.maximum(moved.sum(-1, keepdims=True), jnp.finfo(moved.dtype).tiny))
     scores = read_rows(question, rolled(jnp.stack(maps)))
     return Attribution(scores, question.present, "value_zeroing", extra={"maps": jnp.stack(maps)})
 
 
-def _cosine(x: Float[Array, "*S B R D"], y: Float[Array, "B R D"]) -> Float[Array, "*S B R"]:
-    return (x * y).sum(-1) / (jnp.linalg.norm(x, axis=-1) * jnp.linalg.norm(y, axis=-1))
+def _turned(x: Float[Array, "*S B R D"], y: Float[Array, "B R D"]) -> Float[Array, "*S B R"]:
+    """Returns 1 - cos(x, y), as half the square of how far the unit vectors are apart.
+
+    Of vectors that are nearly the same the difference from 1 is rounding alone, and may be negative.
+    """
+
+    def unit(x: Array) -> Array:
+        return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), jnp.finfo(x.dtype).tiny)
+
+    return jnp.square(unit(x) - unit(y)).sum(-1) / 2
