@@ -106,7 +106,7 @@ def test_no_word_but_a_path_is_a_pattern_of_files() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_scripts_that_a_page_names_are_there(page: Path) -> None:
     for name in re.findall(
-        r"(?:scripts|benchmarks|tests|findings)/[\w./]*\w", page.read_text(encoding="utf-8")
+        r"(?:scripts|benchmarks|tests|findings)/[\w./-]*\w", page.read_text(encoding="utf-8")
     ):
         assert "NAME" in name or (ROOT / name).exists(), name
 

@@ -10,10 +10,8 @@ import numpy as np
 from attnjax.config import require
 from attnjax.data.synthetic.planted import MASK, PADDING, PlantedSequences
 from attnjax.data.text.tokenizer import MARKS, PretrainedTokenizer
-from attnjax.models.encoder import Encoder
-from attnjax.pretrained.folder import open_folder
 from attnjax.tasks.planted import PlantedTask
-from attnjax.tasks.texts.start import TOKENIZER
+from attnjax.tasks.texts.start import TOKENIZER, pretrained_encoder
 
 _TABLE = "embedding.tokens.embedding"
 
@@ -37,12 +35,7 @@ class PretrainedPlantedTask(PlantedTask):
     unused: ClassVar[Sequence[str]] = ("pooler.*", "head.*", "pair.*")
 
     def __init__(self, source: PlantedSequences, folder: Path, **options: Any) -> None:
-        found = open_folder(folder).model
-        require(
-            isinstance(found, Encoder),
-            f"train.init_from is {str(folder)!r}: it holds a {type(found).__name__}, expected an encoder of "
-            "texts",
-        )
+        found = pretrained_encoder(folder)
         tokenizer = PretrainedTokenizer(folder / TOKENIZER)
         marks = {PADDING: MARKS[0], MASK: MARKS[4]}
         words = [marks.get(token) or source.word(token) for token in range(source.vocab)]

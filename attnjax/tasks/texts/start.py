@@ -51,13 +51,19 @@ def text_start(
     if (source / LABELS).is_file():
         record = json.loads((source / LABELS).read_text(encoding="utf-8"))
         return TextStart(decode(EncoderConfig, record["config"]), record["vocab"], _tokenizer(data, source))
+    found = pretrained_encoder(source)
+    return TextStart(found.config, found.embedding.tokens.num_embeddings, _tokenizer(data, source))
+
+
+def pretrained_encoder(source: Path) -> Encoder:
+    """Returns the encoder of a pretrained folder. Raises InputError where there is another model."""
     found = open_folder(source).model
     if not isinstance(found, Encoder):
         raise InputError(
             f"train.init_from is {str(source)!r}: it holds a {type(found).__name__}, expected an encoder of "
             "texts"
         )
-    return TextStart(found.config, found.embedding.tokens.num_embeddings, _tokenizer(data, source))
+    return found
 
 
 def sentence_marks(tokenizer: PretrainedTokenizer) -> SentenceMarks:
