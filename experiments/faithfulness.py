@@ -23,7 +23,7 @@ stands for one that is removed. `minilm_maps` asks MiniLM (Wang et al., 2020), f
 Expect occlusion, integrated gradients and KernelSHAP to be far above a random order, attention too but with
 a wide spread over seeds, and gradient × input at a random order. A run takes about a minute on two CPU cores,
 most of which compiles the methods once for all trials of one shape; the sweep took 12 minutes beside other
-work, `minilm_maps` 2 minutes with 20 steps.
+work, `minilm_seeds` half an hour.
 """
 
 from collections.abc import Iterator
