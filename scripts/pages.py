@@ -34,7 +34,8 @@ sys.path.insert(0, str(ROOT))
 TRAINS = re.compile(r"(attnjax (run|sweep|prolong|resume)\b|scripts/fields\.sh)(?!.*--dry-run)")
 SERVES = re.compile(r"attnjax serve\b.*--port (\d+)")
 OF_A_CLONE = re.compile(r"scripts/|benchmarks/|docs/|\bpip ")
-SAVED = re.compile(r"stopped and saved(?: at step (\d+))?|stopped: the same command continues")
+# A run says which step; scripts/fields.sh goes on with what is not finished.
+SAVED = re.compile(r"stopped and saved(?: at step (\d+))?|^stopped: the same command", re.MULTILINE)
 STOPPED_BY_SIGTERM = 143
 LONGEST = 10
 """What has to end has this many times --seconds."""
