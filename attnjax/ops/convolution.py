@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from attnjax.ops.engines.linear_map import Map, linear_map
@@ -55,12 +56,18 @@ def convolution(
     """
     layout = _LAYOUTS.get(images.ndim - 2)
     options = {"dimension_numbers": layout} | options
-    if layout is None or not all(_is_default(name, own, images.ndim) for name, own in options.items()):
+    pads: Padding = (
+        jax.lax.padtype_to_pads(images.shape[1:-1], kernel.shape[:-2], strides, padding)
+        if isinstance(padding, str)
+        else padding
+    )
+    # Of symbolic sizes the zeros may be no numbers, which lax knows what to do with.
+    known = all(isinstance(zeros, int | np.integer) for pair in pads for zeros in pair)
+    plain = layout and all(_is_default(name, own, images.ndim) for name, own in options.items())
+    if not (known and plain):
         return jax.lax.conv_general_dilated(images, kernel, strides, padding, **options)
-    if isinstance(padding, str):
-        padding = jax.lax.padtype_to_pads(images.shape[1:-1], kernel.shape[:-2], strides, padding)
-    pads = tuple((int(before), int(after)) for before, after in padding)
-    return _convolved(_Window(tuple(strides), pads, options.get("precision")), images, kernel)
+    pairs = tuple((int(before), int(after)) for before, after in pads)
+    return _convolved(_Window(tuple(strides), pairs, options.get("precision")), images, kernel)
 
 
 def _is_default(name: str, option: Any, rank: int) -> bool:

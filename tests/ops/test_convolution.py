@@ -120,6 +120,16 @@ def test_other_platforms_get_the_gradients_of_lax(platform: str) -> None:
     assert lowered(convolution) == lowered(_lax)
 
 
+def test_sizes_may_be_symbolic() -> None:
+    """Of strides lax has the values alone, and no gradients."""
+    (x, kernel) = _drawn((2, 9, 7, 3), (3, 3, 3, 2))
+    shape = jax.ShapeDtypeStruct(jax.export.symbolic_shape("b,h,w,3"), jnp.float32)
+    strided = jax.jit(lambda x: convolution(x, kernel, (2, 2), "SAME"))
+    gradient = jax.jit(jax.grad(lambda x: jnp.sum(jnp.sin(convolution(x, kernel, (1, 1), "SAME")))))
+    for fn in (strided, gradient):
+        np.testing.assert_allclose(jax.export.export(fn)(shape).call(x), fn(x), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "options",
     [
