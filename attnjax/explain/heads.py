@@ -90,6 +90,7 @@ def patch_paths(
     """
     here, there = question.tokens.shape, other.tokens.shape
     require(here == there, f"other {list(there)}: expected an input of the shape {list(here)}")
+    require(question.layers > 0, "question: a recurrent network has no heads above each other")
     return _patched(question, other, receiver, part or part_of(question), feed_forward)
 
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from attnjax.config import require
 from attnjax.explain.question import Question
 from attnjax.nn.taps import patch
 
@@ -23,6 +24,7 @@ def logit_lens(question: Question) -> Float[Array, "L B *T V"]:
       >>> logit_lens(ask(model, jnp.array([[3, 1, 4]]))).shape
       (2, 1, 3, 11)
     """
+    require(question.layers > 0, "question: a recurrent network has no residual stream")
     paths = [f"{question.stack}.{layer}.residual" for layer in range(question.layers)]
     found = question.read(*paths)
     streams = jnp.stack([found[path] for path in paths])

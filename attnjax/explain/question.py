@@ -16,9 +16,12 @@ from attnjax.models.encoder_decoder import Transformer
 from attnjax.models.events import EventTransformer
 from attnjax.models.graph import GraphModel
 from attnjax.models.language_model import LanguageModel
+from attnjax.models.recurrent import RecurrentEncoderDecoder
 from attnjax.models.table import TableTransformer
 from attnjax.models.vision import VisionTransformer
 from attnjax.nn.taps import Edit, Taps, patch
+
+_WRITERS = (Transformer, RecurrentEncoderDecoder)
 
 
 @jax.tree_util.register_dataclass
@@ -38,7 +41,7 @@ class Question:
       reader: [B, R], the weights with which the target reads the rows of the last layer; they sum to 1.
       site: the site of the vectors [B, T, W] that stand for the tokens.
       stack: the name of the layers above it.
-      layers: their number.
+      layers: their number; 0: they have one attention layer together, as those of a recurrent decoder.
       first: the number of rows of the stack before the first token.
       slot: the place of the tokens among the inputs.
     """
@@ -112,6 +115,8 @@ class Question:
 
     def attention_layers(self, of: str = "attention") -> list[str]:
         """Returns the paths of the attention layers of the stack, from the lowest."""
+        if self.layers == 0:
+            return [f"{self.stack}.{of}"]
         return [f"{self.stack}.{i}.{of}" for i in range(self.layers)]
 
     def mapped(self, scores: Float[Array, "B R"]) -> Float[Array, "B T"]:
@@ -129,12 +134,13 @@ def ask(
     """Returns the question why a model gives a number for an input.
 
     Args:
-      model: an `Encoder`, `EventTransformer`, `GraphModel`, `LanguageModel`, `TableTransformer`,
-        `Transformer` or `VisionTransformer`: made, loaded by `from_pretrained`, or the `model()` of a run.
-      inputs: those of the model: tokens, images, nodes, or rows of a table; of a Transformer source, its
-        lengths, and target tokens; of events times, signs and values.
+      model: an `Encoder`, `EventTransformer`, `GraphModel`, `LanguageModel`, `RecurrentEncoderDecoder`,
+        `TableTransformer`, `Transformer` or `VisionTransformer`: made, loaded by `from_pretrained`, or the
+        `model()` of a run.
+      inputs: those of the model: tokens, images, nodes, or rows of a table; of an encoder-decoder source,
+        its lengths, and target tokens; of events times, signs and values.
       target: the number; None: the logit of the class, or of the next token, that the model predicts.
-      of: of a Transformer, whether "source" or "target" tokens get scores.
+      of: of an encoder-decoder, whether "source" or "target" tokens get scores.
       options: further arguments of the model, such as lengths or mask, or the edges of a graph.
 
     Raises:
@@ -154,6 +160,7 @@ def ask(
         EventTransformer,
         GraphModel,
         LanguageModel,
+        RecurrentEncoderDecoder,
         TableTransformer,
         Transformer,
         VisionTransformer,
@@ -163,7 +170,7 @@ def ask(
         f"model is a {type(model).__name__}: expected one of {', '.join(kind.__name__ for kind in known)}",
     )
     require(of in ("source", "target"), f"of is {of!r}: expected 'source' or 'target'")
-    expected = 3 if isinstance(model, EventTransformer | Transformer) else 1
+    expected = 3 if isinstance(model, (EventTransformer, *_WRITERS)) else 1
     require(len(inputs) == expected, f"inputs: {len(inputs)} came, {type(model).__name__} takes {expected}")
     given = {name: x for name, x in options.items() if x is not None}
     graph, params = nnx.split(model)
@@ -173,7 +180,7 @@ def ask(
     require(logits is not None, f"model is a {type(model).__name__} without a head: it has no logits")
     if logits.ndim == 3 and target.place is None:
         require(
-            isinstance(model, LanguageModel | Transformer),
+            isinstance(model, (LanguageModel, *_WRITERS)),
             "target.place is None: expected the place of the token whose logits it reads",
         )
         last = _last(question) if isinstance(model, LanguageModel) else inputs[2].shape[1] - 1
@@ -221,13 +228,14 @@ def _unread(model: Any, inputs: tuple[Array, ...], options: dict[str, Any], of: 
         first = 1 + model.columns
         place = {"site": "embedding.events", "stack": "blocks", "layers": len(model.blocks), "first": first}
         return fields | place | {"slot": 2, "present": _present(inputs[2], options.get("present"))}
-    if isinstance(model, Transformer):
+    if isinstance(model, _WRITERS):
         source = of == "source"
         tokens, lengths = inputs[0 if source else 2], inputs[1]
         place = {"site": f"{of}_embedding.tokens", "slot": 0 if source else 2, "stack": "decoder"}
         if not source:
             lengths = jnp.full(tokens.shape[:1], tokens.shape[1])
-        return fields | place | {"present": _present(tokens, lengths), "layers": len(model.decoder)}
+        layers = len(model.decoder) if isinstance(model, Transformer) else 0
+        return fields | place | {"present": _present(tokens, lengths), "layers": layers}
     layers = model.config.layers
     features = isinstance(model, GraphModel) and model.of_features is not None
     place = {

@@ -20,8 +20,10 @@ from attnjax.nn.attention.placing import following
 from attnjax.nn.blocks import BlockOutput, read_out
 from attnjax.nn.recomputed import recomputed
 from attnjax.nn.stacked import StackedBlocks
-from attnjax.nn.taps import Asked, NoSite, Request, Sites, tapped, within
+from attnjax.nn.taps import Asked, Request, Sites, tapped, within
 from attnjax.ops import masks
+
+_WEIGHTS = "cross_attention.weights"
 
 
 class Transformer(SourceReader, TargetWriter):
@@ -137,7 +139,7 @@ class Transformer(SourceReader, TargetWriter):
         Raises:
           TypeError: The target is not integer.
           ValueError: Shapes do not fit, the cache is full, a capture is out of range, or tokens are copied
-            and there is no source, or taps.
+            and there is no source.
         """
         sources = self._sources(memory, cache)
         if isinstance(capture, Capture):
@@ -154,8 +156,6 @@ class Transformer(SourceReader, TargetWriter):
         mask = masks.causal(offset) if whole is None else key_mask(whole)
         mask = mask if segments is None else mask & masks.segments(segments)
         seen = key_mask(source_lengths, segments)
-        if self.copying is not None and captured.sites is not None:
-            raise NoSite("taps: the attention of a model that copies is read by Capture(…)")
         looked: Array | None = None
         own: list[KVCache | StateCache] = []
         x = captured.add("target_embedding", x)
@@ -182,11 +182,10 @@ class Transformer(SourceReader, TargetWriter):
                 asked = captured.layer(i)
                 copies = self.copying is not None and i == len(self.decoder) - 1
                 before = None if cache is None else cache.own[i]
-                capture = Capture() if copies else asked
-                x, kept, weights = apply(block, x, i, sources[i], cache=before, capture=capture)
+                inner = _with_weights(asked) if copies else asked
+                x, kept, weights = apply(block, x, i, sources[i], cache=before, capture=inner)
                 if copies:
-                    looked = weights["cross_attention"]
-                    weights = _of(asked, weights)
+                    looked, weights = _looked(asked, inner, weights)
                 if kept is not None:
                     own.append(kept)
                 captured.add_layer(i, x, weights)
@@ -229,6 +228,17 @@ class Transformer(SourceReader, TargetWriter):
         return logits if self.output_bias is None else logits + self.output_bias[...]
 
 
-def _of(asked: Request, weights: Mapping[str, Array]) -> dict[str, Array]:
-    """Returns those of all weights of a layer that it was asked for."""
-    return {name: asked.of_weights(w) for name, w in weights.items()} if isinstance(asked, Capture) else {}
+def _with_weights(asked: Request) -> Capture | Sites:
+    """Returns what a layer is asked for whose attention to the source is needed as well."""
+    return asked.reading(_WEIGHTS) if isinstance(asked, Sites) else Capture()
+
+
+def _looked(
+    asked: Request, inner: Request, weights: Mapping[str, Array]
+) -> tuple[Float[Array, "B N T S"], dict[str, Array]]:
+    """Returns a layer's attention to the source, and those of its weights that it was asked for."""
+    if isinstance(asked, Sites) and isinstance(inner, Sites):
+        asked.take_in(inner.found)
+        return inner.found[inner.path + _WEIGHTS], {}
+    own = {name: asked.of_weights(w) for name, w in weights.items()} if isinstance(asked, Capture) else {}
+    return weights["cross_attention"], own

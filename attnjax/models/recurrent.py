@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Int
 
-from attnjax.models.output import Encoded
+from attnjax.models.output import Captured, Encoded
 from attnjax.models.padding import Present, inside, require_present
 from attnjax.models.pointer_generator import PointerGenerator
 from attnjax.models.recurrent_config import RecurrentConfig
@@ -14,6 +14,7 @@ from attnjax.models.recurrent_decoder import RecurrentDecoder, linear
 from attnjax.models.recurrent_writer import RecurrentWriter, dropped
 from attnjax.nn import Dropout, Embedding, folded
 from attnjax.nn.cells import CELLS
+from attnjax.nn.taps import Asked, tapped, within
 
 
 class RecurrentEncoderDecoder(RecurrentWriter):
@@ -70,19 +71,32 @@ class RecurrentEncoderDecoder(RecurrentWriter):
         self.copying = PointerGenerator(dim, **sizes, **options) if config.copy else None
 
     def encode(
-        self, source: Int[Array, "B S"], source_lengths: Present, *, dropout: Dropout | None = None
+        self,
+        source: Int[Array, "B S"],
+        source_lengths: Present,
+        *,
+        dropout: Dropout | None = None,
+        capture: Asked = None,
     ) -> Encoded:
         """Returns the source as vectors, which are 0 for its padding.
 
+        Args:
+          source: tokens.
+          source_lengths: tokens of each source, or True where there is one.
+          dropout: of each layer's input.
+          capture: taps; the sites are source_embedding.tokens and, of each layer, "encoder.0.states".
+
         Raises:
-          ValueError: Shapes do not fit.
+          ValueError: Shapes do not fit, or taps name no site.
         """
         if source.ndim != 2:
             raise ValueError(f"source {list(source.shape)}: expected (B, S)")
         require_present("source_lengths", source_lengths, source.shape)
         there, dropout = inside(source_lengths, source.shape[1]), folded(dropout, "encoder")
-        x = self.source_embedding(source)
+        captured = Captured(capture, "encoder")
+        x = self.source_embedding(source, taps=within(captured.sites, "source_embedding"))
         for i, (forward, backward) in enumerate(zip(self.forward, self.backward, strict=True)):
             x = dropped(x, folded(dropout, i))
             x = jnp.concatenate([forward.read(x, there), backward.read(x, there, reverse=True)], axis=-1)
-        return Encoded(jnp.where(there[..., None], x, 0), {}, {})
+            x = tapped(captured.sites, f"encoder.{i}.states", x)
+        return Encoded(jnp.where(there[..., None], x, 0), {}, {}, captured.taps)

@@ -10,10 +10,15 @@ from jaxtyping import Array, Bool, Float
 from attnjax.models.recurrent_config import RecurrentConfig
 from attnjax.nn import KeysValues, flat_dot_general, make_attention, named
 from attnjax.nn.attention.capture import Capture
+from attnjax.nn.attention.tapped import given, noted
 from attnjax.nn.cells import CELLS, State
 from attnjax.nn.classic.global_attention import GlobalAttention
 from attnjax.nn.joining import Linear
+from attnjax.nn.taps import Sites, StepSites
 from attnjax.ops.core.dtypes import accumulation_dtype
+
+CROSS_ATTENTION = "decoder.cross_attention"
+"""The path of the attention to the source."""
 
 
 class Carry(NamedTuple):
@@ -70,6 +75,7 @@ class RecurrentDecoder(nnx.Module):
         carry: Carry,
         source: KeysValues | None,
         there: Bool[Array, "B S"],
+        sites: Sites | None = None,
     ) -> tuple[Float[Array, "B T D"], Float[Array, "B 1 T S"] | None, Carry]:
         """Returns each h̃, the attention's weights, and the state after the last token.
 
@@ -78,25 +84,37 @@ class RecurrentDecoder(nnx.Module):
           carry: the state before them.
           source: keys and values of the source.
           there: True where the source has a token.
+          sites: of the model. It has "decoder", h̃; "decoder.0.states", h of a layer; and those of
+            "decoder.cross_attention".
         """
+        if source is not None and sites is not None and isinstance(self.attention, GlobalAttention):
+            read_of = sites.within(CROSS_ATTENTION)
+            source = KeysValues(read_of("key", source.keys), read_of("values", source.values))
 
-        def step(carry: Carry, x: Array) -> tuple[Carry, tuple[Array, Array | None]]:
-            states, fed, read = carry
+        def step(carry: Carry, row: tuple[Array, Array]) -> tuple[Carry, Any]:
+            (states, fed, read), (x, token) = carry, row
+            own = None if sites is None else StepSites(sites, token, tokens)
+            weights = None
             if source is None:
-                states = self._moved(states, x)
-                fed = self._given(x, states[-1][0])
-                return Carry(states, fed, read), (fed, None)
-            if self.asks_first:
-                context, weights = self._read(states[-1][0], source, there, read)
-                states = self._moved(states, jnp.concatenate([x, context], axis=-1))
+                states = self._moved(states, x, own)
+                known = states[-1][0]
+            elif self.asks_first:
+                context, weights = self._read(states[-1][0], source, there, read, own)
+                states = self._moved(states, jnp.concatenate([x, context], axis=-1), own)
+                known = jnp.concatenate([context, states[-1][0]], axis=-1)
             else:
-                states = self._moved(states, jnp.concatenate([x, fed], axis=-1) if self.feeds else x)
-                context, weights = self._read(states[-1][0], source, there, read)
-            fed = self._given(x, jnp.concatenate([context, states[-1][0]], axis=-1))
-            read = weights if self.moves_on else read + weights
-            return Carry(states, fed, read), (fed, weights)
+                states = self._moved(states, jnp.concatenate([x, fed], axis=-1) if self.feeds else x, own)
+                context, weights = self._read(states[-1][0], source, there, read, own)
+                known = jnp.concatenate([context, states[-1][0]], axis=-1)
+            fed = _of_token(own, "decoder", self._given(x, known))
+            if weights is not None:
+                read = weights if self.moves_on else read + weights
+            return Carry(states, fed, read), (fed, weights, {} if own is None else own.found)
 
-        carry, (fed, weights) = jax.lax.scan(step, carry, jnp.moveaxis(x, 1, 0))
+        tokens = x.shape[1]
+        carry, (fed, weights, found) = jax.lax.scan(step, carry, (jnp.moveaxis(x, 1, 0), jnp.arange(tokens)))
+        if sites is not None:
+            sites.take_in(StepSites.stacked(found))
         return jnp.moveaxis(fed, 0, 1), None if weights is None else jnp.moveaxis(weights, 0, 2), carry
 
     def _starts(
@@ -113,24 +131,42 @@ class RecurrentDecoder(nnx.Module):
         """Returns h̃ of the token's embedding x and of what is read and the last state, side by side."""
         return jnp.tanh(self.joined(known))
 
-    def _moved(self, states: tuple[State, ...], x: Float[Array, "B I"]) -> tuple[State, ...]:
+    def _moved(
+        self, states: tuple[State, ...], x: Float[Array, "B I"], sites: Sites | None
+    ) -> tuple[State, ...]:
         """Returns the states of all layers after an input of the first one."""
-        new = []
-        for cell, state in zip(self.cells, states, strict=True):
-            new.append(cell.step(state, cell.of_input(x)))
-            x = new[-1][0]
+        new: list[State] = []
+        for i, (cell, state) in enumerate(zip(self.cells, states, strict=True)):
+            x, *rest = cell.step(state, cell.of_input(x))
+            x = _of_token(sites, f"decoder.{i}.states", x)
+            new.append((x, *rest))
         return tuple(new)
 
     def _read(
-        self, state: Float[Array, "B D"], source: KeysValues, there: Array, read: Float[Array, "B 1 S"]
+        self,
+        state: Float[Array, "B D"],
+        source: KeysValues,
+        there: Array,
+        read: Float[Array, "B 1 S"],
+        sites: Sites | None,
     ) -> tuple[Float[Array, "B D"], Float[Array, "B 1 S"]]:
         """Returns what attention reads, and its weights."""
-        more: dict[str, Any] = {"coverage": read}
-        if not isinstance(self.attention, GlobalAttention):
-            more = {"capture": Capture()} | ({"before": read} if self.moves_on else {})
-        found = self.attention(state[:, None], source, mask=there, **more)
-        assert found.weights is not None
-        return found.out[:, 0], found.weights[:, :, 0].astype(read.dtype)
+        asked = None if sites is None else sites.within(CROSS_ATTENTION)
+        if isinstance(self.attention, GlobalAttention):
+            found = self.attention(state[:, None], source, mask=there, coverage=read, capture=asked)
+            out, weights = found.out, found.weights
+        else:
+            given(self.attention, asked)
+            more = {"before": read} if self.moves_on else {}
+            found = self.attention(state[:, None], source, mask=there, capture=Capture(), **more)
+            out, weights = noted(found, asked).out, found.weights
+        assert weights is not None
+        return out[:, 0], weights[:, :, 0].astype(read.dtype)
+
+
+def _of_token(sites: Sites | None, path: str, x: Float[Array, "B D"]) -> Float[Array, "B D"]:
+    """Returns the vectors of one token at a site as the decoder goes on with them."""
+    return x if sites is None else sites(path, x[:, None])[:, 0]
 
 
 def linear(inputs: int, outputs: int, *, axis: str = "width", **options: Any) -> Linear:

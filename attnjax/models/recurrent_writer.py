@@ -8,14 +8,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from attnjax.models.output import ModelOutput
+from attnjax.models.output import Captured, ModelOutput, sites_of
 from attnjax.models.padding import Present, inside, require_present
-from attnjax.models.recurrent_decoder import Carry
+from attnjax.models.recurrent_decoder import CROSS_ATTENTION, Carry
 from attnjax.nn import Capture, Dropout, KeysValues, folded
-from attnjax.nn.taps import Asked, NoSite
-
-ATTENTION = "decoder.cross_attention"
-"""The path of the attention's weights."""
+from attnjax.nn.taps import Asked, tapped, within
 
 
 @jax.tree_util.register_dataclass
@@ -60,10 +57,16 @@ class RecurrentWriter(nnx.Module):
         """Returns the logits of the token after each target token, given those up to it (teacher forcing).
 
         Raises:
-          ValueError: Shapes do not fit; the capture is none of weights, or out of range.
+          ValueError: Shapes do not fit, or a capture is out of range.
         """
-        memory = self.encode(source, source_lengths, dropout=dropout).memory
-        return self.decode(target, memory, source_lengths, source=source, dropout=dropout, capture=capture)
+        sites = sites_of(capture)
+        memory = self.encode(source, source_lengths, dropout=dropout, capture=sites).memory
+        asked = capture if sites is None else sites
+        output = self.decode(target, memory, source_lengths, source=source, dropout=dropout, capture=asked)
+        if sites is not None:
+            sites.require_known()
+            return output._replace(taps=sites.found)
+        return output
 
     def decode(
         self,
@@ -85,32 +88,36 @@ class RecurrentWriter(nnx.Module):
           source: its tokens, where these are copied and there is no cache.
           cache: earlier tokens of the target, to which these are appended.
           dropout: of the embeddings, and of h̃ before the logits; None: there is none.
-          capture: the weights to return, and with `hidden` each h̃, as "decoder".
+          capture: the weights to return, and with `hidden` each h̃, as "decoder"; or taps. Their edits see
+            one token at a time: those of the others are 0 in the arrays that they are given.
 
         Raises:
-          ValueError: Shapes do not fit; the capture is none of weights, or out of range.
+          ValueError: Shapes do not fit, or a capture is out of range.
         """
-        if capture is not None and not isinstance(capture, Capture):
-            raise NoSite(f"capture {capture!r}: a recurrent network has no taps, expected Capture(…)")
-        begun = cache
+        captured = Captured(capture, "decoder")
+        sites, begun = captured.sites, cache
         if begun is None:
             if memory is None:
                 raise ValueError("memory None: it can be left out only with a cache")
             begun = self.init_cache(memory, source_lengths, source=source)
         dropout = folded(dropout, "decoder")
-        embedded = dropped(self.target_embedding(target), folded(dropout, "embedding"))
+        embedded = self.target_embedding(target, taps=within(sites, "target_embedding"))
+        embedded = dropped(embedded, folded(dropout, "embedding"))
         there = inside(begun.source_lengths, begun.carry.read.shape[-1])
-        x, weights, carry = self.decoder(embedded, begun.carry, begun.source, there)
+        x, weights, carry = self.decoder(embedded, begun.carry, begun.source, there, sites)
         logits = self.output(dropped(x, folded(dropout, "output")))
         if self.copying is not None:
             assert weights is not None
             assert begun.copied is not None
             logits = self.copying(x, logits, weights, begun.copied)
+        logits = tapped(sites, "logits", logits)
         kept = RecurrentCache(
             carry, begun.source, begun.source_lengths, begun.copied, begun.length + target.shape[1]
         )
-        output: ModelOutput[RecurrentCache] = ModelOutput(logits, None if cache is None else kept, {}, {})
-        return output if capture is None else _captured(output, capture, x, weights)
+        output: ModelOutput[RecurrentCache] = ModelOutput(
+            logits, None if cache is None else kept, {}, {}, captured.taps
+        )
+        return output if captured.asked is None else _captured(output, captured.asked, x, weights)
 
     def init_cache(
         self,
@@ -171,7 +178,7 @@ class RecurrentWriter(nnx.Module):
         output = self.decode(tokens, None, cache.source_lengths, cache=cache, capture=Capture())
         assert output.cache is not None
         nothing = jnp.zeros((tokens.shape[0], 1, tokens.shape[1], cache.carry.read.shape[-1]))
-        return output.logits, output.cache, output.weights.get(ATTENTION, nothing)[:, 0]
+        return output.logits, output.cache, output.weights.get(CROSS_ATTENTION, nothing)[:, 0]
 
 
 def _captured(output: Any, capture: Capture, x: Array, weights: Array | None) -> Any:
@@ -182,7 +189,7 @@ def _captured(output: Any, capture: Capture, x: Array, weights: Array | None) ->
     hidden = {"decoder": capture.of_tokens(x)} if capture.hidden else {}
     if weights is None or capture.layer(0) is None:
         return output._replace(hidden=hidden)
-    return output._replace(hidden=hidden, weights={ATTENTION: capture.of_weights(weights)})
+    return output._replace(hidden=hidden, weights={CROSS_ATTENTION: capture.of_weights(weights)})
 
 
 def dropped(x: Float[Array, "*B"], dropout: Dropout | None) -> Float[Array, "*B"]:

@@ -14,6 +14,7 @@ from attnjax.models.recurrent_config import RecurrentConfig
 from attnjax.models.recurrent_decoder import RecurrentDecoder, linear
 from attnjax.models.recurrent_writer import RecurrentWriter
 from attnjax.nn import KeysValues
+from attnjax.nn.taps import Sites
 
 
 class GatedDecoder(RecurrentDecoder):
@@ -42,10 +43,15 @@ class GatedDecoder(RecurrentDecoder):
         return x + self.joined(known)
 
     def _read(
-        self, state: Float[Array, "B D"], source: KeysValues, there: Array, read: Float[Array, "B 1 S"]
+        self,
+        state: Float[Array, "B D"],
+        source: KeysValues,
+        there: Array,
+        read: Float[Array, "B 1 S"],
+        sites: Sites | None,
     ) -> tuple[Float[Array, "B D"], Float[Array, "B 1 S"]]:
         """Returns what attention reads, times its gate, and its weights."""
-        context, weights = super()._read(state, source, there, read)
+        context, weights = super()._read(state, source, there, read, sites)
         return jax.nn.sigmoid(self.gate(state)) * context, weights
 
 

@@ -2,14 +2,14 @@
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from attnjax.nn.attention.capture import Capture, Indices
 
@@ -30,7 +30,8 @@ class Taps:
     A site is named by the path of its part: "blocks.0.attention.weights", "decoder.1.cross_attention.heads",
     "encoder.0.residual", "embedding.tokens", "norm", "logits". In a pattern * stands for anything and ? for
     one character. An attention layer has the sites query, key, values, scores, weights, heads (what each head
-    reads) and out; a block middle (between its two layers), feed_forward.out and residual (its result).
+    reads) and out; a block middle (between its two layers), feed_forward.out and residual (its result); a
+    layer of a recurrent network states.
 
     Reading changes no bit of the output. What is written is what the model goes on with, and gradients pass
     through it; where values, scores or weights of a layer are written, its heads are weights·values in that
@@ -145,7 +146,7 @@ class Sites:
 
     def within(self, part: str) -> "Sites":
         """Returns the sites of a part of this part."""
-        inner = object.__new__(Sites)
+        inner = object.__new__(type(self))
         inner.__dict__ |= self.__dict__ | {"path": f"{self.path}{part}."}
         return inner
 
@@ -171,18 +172,40 @@ class Sites:
     def __call__(self, name: str, x: Array) -> Array:
         """Returns the array of a site as the model goes on with it."""
         self.offer(name)
-        path = self.path + name
-        for pattern, edit in self.taps.write.items():
-            if fnmatchcase(path, pattern):
-                x = edit(x)
+        if self.writes(name):
+            x = self._edited(name, x)
         if self.reads(name):
-            cut = self.rows is not None and name in ("scores", "weights")
-            self.note(name, jnp.take(x, jnp.array(self.rows), axis=-2) if cut else x)
+            self.note(name, self._cut(name, x))
         return x
 
     def note(self, name: str, x: Array) -> None:
         """Takes in what is to be read of a site."""
         self.found[self.path + name] = x
+
+    def _edited(self, name: str, x: Array) -> Array:
+        """Returns the array of a site after all edits of it."""
+        for pattern, edit in self.taps.write.items():
+            if fnmatchcase(self.path + name, pattern):
+                x = edit(x)
+        return x
+
+    def _cut(self, name: str, x: Array) -> Array:
+        """Returns the rows of an array that are asked for, where it is of pairs."""
+        cut = self.rows is not None and name in ("scores", "weights")
+        return jnp.take(x, jnp.array(self.rows), axis=-2) if cut else x
+
+    def take_in(self, found: Mapping[str, Array]) -> None:
+        """Takes in what is asked for of what a part found in a call of its own."""
+        for path, x in found.items():
+            if any(fnmatchcase(path, pattern) for pattern in self.taps.read):
+                self.found[path] = self._cut(path.rpartition(".")[2], x)
+
+    def reading(self, name: str) -> "Sites":
+        """Returns these sites for a call of its own that reads one more, in all of its rows."""
+        taps = replace(self.taps, read=(*self.taps.read, self.path + name))
+        inner = self.within("")
+        inner.__dict__ |= {"path": self.path, "taps": taps, "found": {}, "rows": None}
+        return inner
 
     def require_known(self) -> None:
         """Raises NoSite for a pattern that none of the sites so far has, with the nearest."""
@@ -194,6 +217,44 @@ class Sites:
                         f"capture.{name} {pattern!r}: there is no such site; "
                         f"the nearest are {', '.join(near or list(self._offered)[:3])}"
                     )
+
+
+class StepSites(Sites):
+    """Sites in a scan over tokens, in which each array has one of them: `found` is what the step gives.
+
+    An edit of a site is given the array of all tokens, in which those of the others are 0, and its own
+    token's part of what it returns goes on.
+
+    Args:
+      sites: those of the model around the scan.
+      token: the number of the step.
+      tokens: the number of steps.
+    """
+
+    def __init__(self, sites: Sites, token: Int[Array, ""], tokens: int) -> None:
+        self.__dict__ |= sites.__dict__ | {"found": {}, "rows": None}
+        self._token, self._tokens = token, tokens
+
+    @staticmethod
+    def stacked(found: Mapping[str, Float[Array, "T ..."]]) -> dict[str, Array]:
+        """Returns what all steps found, as the sites around the scan take it in."""
+        whole = {}
+        for path, x in found.items():
+            axis = _axis_of_tokens(path.rpartition(".")[2])
+            whole[path] = jnp.moveaxis(jnp.squeeze(x, axis), 0, axis)
+        return whole
+
+    def _edited(self, name: str, x: Array) -> Array:
+        axis = _axis_of_tokens(name)
+        shape = list(x.shape)
+        shape[axis] = self._tokens
+        whole = jax.lax.dynamic_update_slice_in_dim(jnp.zeros(shape, x.dtype), x, self._token, axis)
+        return jax.lax.dynamic_slice_in_dim(super()._edited(name, whole), self._token, 1, axis)
+
+
+def _axis_of_tokens(name: str) -> int:
+    """Returns the axis of the tokens in the array of a site: heads stand after it in some."""
+    return -3 if name in ("query", "key", "values", "heads") else -2
 
 
 Request = Capture | Sites | None

@@ -11,7 +11,19 @@ import pytest
 from flax import nnx
 
 from attnjax.config import InputError
-from attnjax.explain import METHODS, Question, Taps, Target, ask, attribute, of_masks, patch
+from attnjax.explain import (
+    METHODS,
+    Question,
+    Taps,
+    Target,
+    ablate_heads,
+    ask,
+    attribute,
+    logit_lens,
+    of_masks,
+    patch,
+    patch_paths,
+)
 from attnjax.explain.attributions.attention import max_flow, rolled, with_residual
 from attnjax.explain.attributions.perturbation import _ridge
 from attnjax.models import (
@@ -19,9 +31,12 @@ from attnjax.models import (
     EncoderConfig,
     LanguageModel,
     LanguageModelConfig,
+    RecurrentConfig,
+    RecurrentEncoderDecoder,
     VisionConfig,
     VisionTransformer,
 )
+from attnjax.nn import Capture
 from tests.daily import daily
 
 LENGTHS = jnp.array([4, 3])
@@ -288,3 +303,24 @@ def test_attention_says_nothing_where_a_mechanism_pools() -> None:
     with pytest.raises(InputError, match="the model pools by pma, which is no known mean"):
         attribute("rollout", question)
     assert attribute("gradient_x_input", question).scores.shape == (1, 3)
+
+
+def test_a_recurrent_decoder_is_asked_as_a_transformer_is() -> None:
+    """Its attention has one map; what is defined for layers of attention is refused."""
+    model = RecurrentEncoderDecoder(
+        RecurrentConfig(dim=8), source_vocab=11, target_vocab=11, rngs=nnx.Rngs(0)
+    )
+    question = ask(model, TOKENS, LENGTHS, TOKENS[:, :3], target=Target(4))
+    weights = model(TOKENS, LENGTHS, TOKENS[:, :3], capture=Capture()).weights["decoder.cross_attention"]
+    np.testing.assert_array_equal(attribute("raw", question).scores, weights[:, 0, -1])
+    without = model(TOKENS.at[:, 1].set(9), LENGTHS, TOKENS[:, :3]).logits[:, -1, 4]
+    lost = attribute("occlusion", question, baseline=jnp.int32(9)).scores[:, 1]
+    np.testing.assert_allclose(lost, question.value() - without, atol=1e-6)
+    assert ablate_heads(question).shape == (1, 1, 2)
+    for refused, told in (
+        (lambda: attribute("chefer", question), "method is 'chefer': it is defined for layers of attention"),
+        (lambda: logit_lens(question), "a recurrent network has no residual stream"),
+        (lambda: patch_paths(question, question), "a recurrent network has no heads above each other"),
+    ):
+        with pytest.raises(InputError, match=told):
+            refused()

@@ -8,6 +8,7 @@ from flax import nnx
 
 from attnjax import nn
 from attnjax.models import TransformerConfig
+from attnjax.nn.taps import patch
 from attnjax.ops import masks
 from tests.daily import daily
 from tests.models.test_encoder_decoder import B, S, T, build
@@ -78,13 +79,33 @@ def test_copies_come_from_the_last_cross_attention_and_whole_targets_are_seen() 
     assert {len(w[0]) for w in some.values()} == {2}
     attention = np.asarray(weights["decoder.1.cross_attention"])
     np.testing.assert_array_equal(attention[:, 1:3], some["decoder.1.cross_attention"])
-    plain = np.asarray(model._logits(x), np.float64)
-    gate = 1 / (1 + np.exp(-np.asarray(model.copying.gate(x), np.float64)))[..., None]
-    words = np.exp(plain - plain.max(-1, keepdims=True))
-    mix = gate * words / words.sum(-1, keepdims=True)
-    for b, t, s in np.ndindex(B, T, S):
-        mix[b, t, source[b, s]] += (1 - gate[b, t, 0]) * attention[b, :, t, s].mean()
-    np.testing.assert_allclose(np.exp(logits), mix, rtol=1e-4, atol=1e-6)
+
+    def mix(x: jax.Array, attention: np.ndarray) -> np.ndarray:
+        plain = np.asarray(model._logits(x), np.float64)
+        gate = 1 / (1 + np.exp(-np.asarray(model.copying.gate(x), np.float64)))[..., None]
+        words = np.exp(plain - plain.max(-1, keepdims=True))
+        mixed = gate * words / words.sum(-1, keepdims=True)
+        for b, t, s in np.ndindex(B, T, S):
+            mixed[b, t, source[b, s]] += (1 - gate[b, t, 0]) * attention[b, :, t, s].mean()
+        return mixed
+
+    np.testing.assert_allclose(np.exp(logits), mix(x, attention), rtol=1e-4, atol=1e-6)
+
+    def tapped(**asked):
+        taps = nn.Taps(**asked)
+        run = jax.jit(lambda model: model.decode(target, memory, lengths, source=source, capture=taps))
+        return run(model)
+
+    site = "decoder.1.cross_attention.weights"
+    read = tapped(read=(site, "decoder_norm"), rows=(2, 0))
+    plain = jax.jit(lambda model: model.decode(target, memory, lengths, source=source).logits)
+    np.testing.assert_array_equal(read.logits, plain(model))
+    np.testing.assert_allclose(read.taps[site], attention[:, :, [2, 0]], rtol=1e-5)
+    other = rng.dirichlet(np.ones(S), (B, len(attention[0]), T)).astype(np.float32)
+    written = tapped(read="decoder_norm", write={site: patch(other)})
+    assert list(written.taps) == ["decoder_norm"]
+    found = mix(written.taps["decoder_norm"], other)
+    np.testing.assert_allclose(np.exp(written.logits), found, rtol=1e-4, atol=1e-6)
     cache = model.init_cache(memory, lengths, T, source=source)
     step = jax.jit(lambda t, cache: model.decode(t, None, lengths, cache=cache)[:2])
     for i in range(T):
@@ -97,8 +118,6 @@ def test_copies_come_from_the_last_cross_attention_and_whole_targets_are_seen() 
     assert moved.tolist() == [True, True, False]
     with pytest.raises(ValueError, match="source None: its tokens are copied"):
         model.decode(target, memory, lengths)
-    with pytest.raises(ValueError, match="taps: the attention of a model that copies"):
-        model.decode(target, memory, lengths, source=source, capture=nn.Taps(read=("logits",)))
     with pytest.raises(ValueError, match="source_vocab 11, target_vocab 9: copies need one vocabulary"):
         build(copy=True)
 

@@ -13,8 +13,9 @@ from attnjax.models import RecurrentConfig, RecurrentEncoderDecoder, beams, gene
 from attnjax.models.decoding.loop import proceed
 from attnjax.nn import Capture
 from attnjax.nn.cells import CELLS
+from attnjax.nn.taps import Taps, add, patch
 from tests.daily import daily
-from tests.nn.moved import moved
+from tests.nn.moved import moved, value_and_slope
 
 B, S, T, V, D = 2, 5, 4, 9, 8
 LENGTHS = np.array([5, 3])
@@ -67,8 +68,10 @@ def embed(p: dict[str, Any], token: int) -> np.ndarray:
     return D**0.5 * p["tokens"]["embedding"][token]
 
 
-def literal(fields: dict[str, Any], p: dict[str, Any], source: Any, target: Any) -> tuple[Any, Any]:
-    """The logits [T, V] and the weights [T, S] of one pair, token by token."""
+def literal(
+    fields: dict[str, Any], p: dict[str, Any], source: Any, target: Any, given: Any = None
+) -> tuple[Any, Any]:
+    """The logits [T, V] and the weights [T, S] of one pair, token by token; with weights that are given."""
     bahdanau, cell = fields.get("order") == "bahdanau", lstm if fields.get("cell") != "gru" else gru
     kept, layers = 2 if cell is lstm else 1, fields.get("layers", 1)
     x = [embed(p["source_embedding"], token) for token in source]
@@ -87,6 +90,8 @@ def literal(fields: dict[str, Any], p: dict[str, Any], source: Any, target: Any)
     fed, covered, logits, weights = np.zeros(D), np.zeros(len(source)), [], []
 
     def attend(state: np.ndarray) -> np.ndarray:
+        if given is not None:
+            return np.asarray(given[len(weights)])
         if not bahdanau:
             return softmax(memory @ (state @ d["attention"]["made"]["general"]["weight"][0]))
         a = d["attention"]
@@ -145,6 +150,55 @@ def test_it_is_its_formulas_and_step_by_step_what_it_is_at_once(name: str) -> No
         if attention is not None:
             np.testing.assert_allclose(looked[:, 0], attention[:, 0, i], rtol=1e-4, atol=1e-6)
     assert cache.length.tolist() == [T, T]
+
+
+@pytest.mark.parametrize("name", daily(CONFIGS, list(CONFIGS)[:2]))
+def test_taps_read_without_a_trace_and_rows_are_those_of_the_whole(name: str) -> None:
+    model, _ = made(CONFIGS[name])
+    given = jnp.asarray(SOURCE), jnp.asarray(LENGTHS), jnp.asarray(TARGET)
+
+    def run(capture: Any) -> Any:
+        return jax.jit(lambda model: model(*given, capture=capture))(model)
+
+    plain, read = run(Capture(hidden=True)), run(Taps(read="*"))
+    np.testing.assert_array_equal(read.logits, plain.logits)
+    np.testing.assert_array_equal(read.taps["decoder"], plain.hidden["decoder"])
+    assert read.taps["encoder.0.states"].shape == (B, S, D)
+    assert read.taps["decoder.0.states"].shape == (B, T, D)
+    for path, weights in plain.weights.items():
+        np.testing.assert_array_equal(read.taps[f"{path}.weights"], weights)
+        rows = run(Taps(read="*.weights", rows=(2, 0))).taps
+        np.testing.assert_array_equal(rows.pop(f"{path}.weights"), weights[:, :, [2, 0]])
+        assert not rows
+
+
+@pytest.mark.parametrize("name", ["luong", "bahdanau, coverage, copy"])
+def test_what_taps_write_is_what_the_network_goes_on_with(name: str) -> None:
+    """Weights that are given, by the formulas; scores and states in their place; gradients."""
+    model, plain = made(CONFIGS[name])
+    lengths, site = jnp.full(B, S), "decoder.cross_attention.{}"
+    weights = np.random.default_rng(1).dirichlet(np.ones(S), (B, T))
+
+    @jax.jit
+    def run(write: Any) -> Any:
+        capture = Taps(read=("*.states", site.format("*")), write=write)
+        found = model(jnp.asarray(SOURCE), lengths, jnp.asarray(TARGET), capture=capture)
+        return found.logits, found.taps
+
+    logits, taps = run({site.format("weights"): patch(jnp.asarray(weights[:, None]))})
+    for row in range(B):
+        expected = literal(CONFIGS[name], plain, SOURCE[row], TARGET[row], weights[row])[0]
+        np.testing.assert_allclose(logits[row], expected, rtol=1e-4, atol=1e-5)
+    by_scores, _ = run({site.format("scores"): patch(jnp.log(weights)[:, None])})
+    np.testing.assert_allclose(by_scores, logits, rtol=1e-4, atol=1e-5)
+    others = {path: patch(x) for path, x in taps.items() if path.endswith(("out", "states", "weights"))}
+    np.testing.assert_allclose(run(others)[0], logits, rtol=1e-4, atol=1e-5)
+
+    for path in (site.format("heads"), "decoder.0.states", "encoder.0.states"):
+        zeros = jnp.zeros_like(taps[path])
+        slope, rise = value_and_slope(lambda x, path=path: run({path: add(x)})[0], zeros, step=0.01)[1:]
+        assert abs(slope) > 0.01
+        np.testing.assert_allclose(slope, rise, rtol=0.02)
 
 
 def test_decoding_compiles_once_whatever_the_lengths_and_the_parameters() -> None:
@@ -209,6 +263,9 @@ def test_what_does_not_fit_is_one_line(fields: dict[str, Any], told: str) -> Non
 
 def test_calls_that_do_not_fit_are_named() -> None:
     copying, _ = made(BAHDANAU)
+    given = jnp.asarray(SOURCE), jnp.asarray(LENGTHS), jnp.asarray(TARGET)
+    with pytest.raises(ValueError, match=r"'decoder\.0\.weights': there is no such site; the nearest are "):
+        copying(*given, capture=Taps(read="decoder.0.weights"))
     memory, lengths = jnp.ones((B, S, D)), jnp.asarray(LENGTHS)
     with pytest.raises(ValueError, match="source None: its tokens are copied"):
         copying.decode(jnp.asarray(TARGET), memory, lengths)

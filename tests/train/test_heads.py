@@ -57,13 +57,32 @@ def test_a_loss_that_asks_for_weights_itself_has_numbers_too() -> None:
     assert {name: pytest.approx(numbers) for name, numbers in found[0].items()} == found[1]
 
 
-@pytest.mark.parametrize("config", [RecurrentConfig(dim=8, cell="gru"), replace(TRANSLATOR, copy=True)])
-def test_a_model_without_sites_has_none_and_cannot_be_watched(config, tmp_path: Path) -> None:
-    data = replace(DATES, share_vocabulary=True)
-    task = TranslationTask(data, config, loss=TranslationLoss(), batch_size=4)
+@pytest.mark.parametrize(
+    ("config", "layer"),
+    [
+        (RecurrentConfig(dim=8, cell="gru"), "decoder.cross_attention"),
+        (replace(TRANSLATOR, copy=True), "decoder.0.cross_attention"),
+    ],
+)
+def test_recurrent_networks_and_models_that_copy_have_them_and_can_be_watched(
+    config, layer: str, tmp_path: Path
+) -> None:
+    task = TranslationTask(
+        replace(DATES, share_vocabulary=True), config, loss=TranslationLoss(), batch_size=4
+    )
+    params = task.init(jax.random.key(0))
+    numbers = HeadNumbers(task)(params)[layer]
+    Watch(task, ["*.cross_attention"], tmp_path).snapshot(1, params)
+    with np.load(tmp_path / "1.npz") as watched:
+        assert numbers == pytest.approx(numbers_of_heads(watched[layer]), rel=1e-5)
+
+
+def test_a_model_without_attention_has_none_and_cannot_be_watched(tmp_path: Path) -> None:
+    config = RecurrentConfig(dim=8, cross_mechanism=None)
+    task = TranslationTask(DATES, config, loss=TranslationLoss(), batch_size=4)
     assert HeadNumbers(task)(task.init(jax.random.key(0))) == {}
-    with pytest.raises(InputError, match=r"^watch is decoder\.0\.cross_attention: .*taps"):
-        Watch(task, ["decoder.0.cross_attention"], tmp_path)
+    with pytest.raises(InputError, match=r"^watch is decoder\.cross_attention: .*no such site"):
+        Watch(task, ["decoder.cross_attention"], tmp_path)
 
 
 def test_a_model_that_is_not_ready_for_taps_costs_a_warning_and_no_result(caplog) -> None:

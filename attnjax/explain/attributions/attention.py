@@ -22,14 +22,15 @@ def raw(question: Question, layer: int = -1) -> Attribution:
     """Returns the attention of one layer, the mean of its heads, in the rows that the target reads.
 
     Args:
-      question: from `ask`. In a Transformer its source gets the cross-attention.
+      question: from `ask`. In an encoder-decoder the source gets the cross-attention.
       layer: its number; -1 is the last.
 
     Raises:
       InputError: there is no such layer.
     """
-    require(-question.layers <= layer < question.layers, f"layer is {layer}: there are {question.layers}")
-    return _read(question, "raw", heads_of(question)[layer])
+    maps = heads_of(question)
+    require(-len(maps) <= layer < len(maps), f"layer is {layer}: there are {len(maps)}")
+    return _read(question, "raw", maps[layer])
 
 
 @method("mean", "weights")
@@ -97,16 +98,16 @@ def max_flow(maps: Float[np.ndarray, "L R R"], reader: Float[np.ndarray, " R"], 
 def heads_of(question: Question, of: str | None = None) -> Maps:
     """Returns the mean of the heads of each layer [L, B, rows, keys].
 
-    In a Transformer they are those of cross-attention for source tokens, and else of the decoder itself.
+    In an encoder-decoder they are those of cross-attention for source tokens, and else of the decoder itself.
     """
     return jnp.stack([w.mean(1) for w in weights_of(question, of)])
 
 
 def weights_of(question: Question, of: str | None = None) -> list[Float[Array, "B N R R"]]:
     """Returns the weights of each layer, from the lowest."""
-    part = of or part_of(question)
-    found = question.read(f"{question.stack}.*.{part}.weights")
-    return [found[f"{path}.weights"] for path in question.attention_layers(part)]
+    paths = [f"{path}.weights" for path in question.attention_layers(of or part_of(question))]
+    found = question.read(*paths)
+    return [found[path] for path in paths]
 
 
 def with_residual(maps: Maps) -> Maps:

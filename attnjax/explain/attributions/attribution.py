@@ -165,6 +165,11 @@ def require_fits(found: Method, question: Question) -> None:
         one or found.stacks == "any",
         f"method is {found.name!r}: it is defined for one stack, not for an encoder beside a decoder",
     )
+    both = {"weights", "gradients"} <= found.needs
+    require(
+        question.layers > 0 or not both,
+        f"method is {found.name!r}: it is defined for layers of attention, not for a recurrent network",
+    )
     if "weights" in found.needs:
         sites = question.sites()
         layers = [path.removesuffix(".out") for path in sites if path.endswith("attention.out")]

@@ -147,10 +147,11 @@ def _stage(path: list[str], stack: str) -> tuple[int, int]:
     """Returns a key that sorts parameters from the top of a model downwards."""
     if "embedding" in path[0]:
         return 3, 0
+    layer = next((int(part) for part in path if part.isdigit()), 0)
     if path[0] == stack:
-        return 1, -int(path[1])
-    if path[0] == "encoder":
-        return 2, -int(path[1])
+        return 1, -layer
+    if path[0] in ("encoder", "forward", "backward"):  # The last two are of a recurrent network.
+        return 2, -layer
     return 0, 0
 
 

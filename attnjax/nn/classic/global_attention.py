@@ -13,8 +13,10 @@ from attnjax.nn.attention.base import require_width
 from attnjax.nn.attention.cache import KeysValues
 from attnjax.nn.attention.calling import taken
 from attnjax.nn.attention.output import AttentionOutput
+from attnjax.nn.attention.tapped import asked_weights, mixed
 from attnjax.nn.classic.reading import of_keys, vector
 from attnjax.nn.projection import into_heads
+from attnjax.nn.taps import Sites, tapped
 from attnjax.ops.attention import attention_weights
 
 
@@ -95,6 +97,7 @@ class GlobalAttention(nnx.Module):
         *,
         mask: Bool[Array, "*B S"] | None = None,
         coverage: Float[Array, "*B 1 S"] | None = None,
+        capture: Sites | None = None,
     ) -> AttentionOutput:
         """Reads the context; the output always has the weights.
 
@@ -103,19 +106,24 @@ class GlobalAttention(nnx.Module):
           context: the states that are read, or their keys and values from `project`.
           mask: those of them that are there; None: all.
           coverage: the sum of the weights of states before x, the same for all of x; None: 0.
+          capture: the sites of this layer; it has query, scores, weights, heads and out.
 
         Raises:
           ValueError: x or the context has another width.
         """
         require_width("x", x, self.dim)
         keys, values = context if isinstance(context, KeysValues) else self.project(context)
-        query = x[..., None, :] if self.query is None else self.query(x)
+        query = tapped(capture, "query", x[..., None, :] if self.query is None else self.query(x))
         if self.cover is not None and coverage is not None:
             covered = jnp.moveaxis(coverage, -2, -1)[..., None]
             keys = keys + (covered * self.cover[...]).astype(keys.dtype)
-        weights = attention_weights(query, keys, mask=of_keys(mask), **self._rules())
-        out = jnp.einsum("...nts,...snd->...td", weights.astype(values.dtype), values)
-        return AttentionOutput(out, None, weights)
+        rules = self._rules() | {"mask": of_keys(mask)}
+        if capture is None:
+            weights = attention_weights(query, keys, **rules)
+        else:
+            weights = capture("weights", asked_weights(capture, query, keys, rules, heads=1))
+        heads = tapped(capture, "heads", mixed(weights.astype(values.dtype), values))
+        return AttentionOutput(tapped(capture, "out", heads[..., 0, :]), None, weights)
 
     @property
     def _parts(self) -> tuple[Part, ...]:

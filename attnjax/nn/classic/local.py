@@ -44,8 +44,6 @@ class LocalAttention(ReadingLayer):
       (1, 3, 8)
     """
 
-    has_weights = True
-
     def __init__(
         self,
         dim: int,

@@ -33,6 +33,8 @@ class ReadingLayer(nnx.Module):
       ValueError: sizes are below 1 or do not divide.
     """
 
+    has_weights = True
+
     def __init__(
         self,
         dim: int,
