@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--chat", action="store_true", help="the text is a message, put into the model's chat template")
     add("--system", metavar="TEXT", help="the system's message before it, with --chat")
     add("--dtype", choices=("float32", "bfloat16"), help="of the computation (default: that of the files)")
+    add("--int8", action="store_true", help="hold weights as int8: a quarter of the memory, rounded")
     add("--json", action="store_true", help="print a JSON object for each text, one a line")
 
 
@@ -54,6 +56,11 @@ def generate(options: argparse.Namespace, notify: Notify) -> int:
     import jax
 
     writer = _writer(options)
+    if options.int8:
+        from attnjax.models import in_int8
+
+        model: Any = writer.model
+        writer = replace(writer, model=in_int8(model))
     try:
         strategy, key = _strategy(options), jax.random.key(options.seed)
         for number, text in enumerate(_texts(options)):

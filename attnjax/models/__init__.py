@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from attnjax.models.decoding.generate import Decoded as Decoded
     from attnjax.models.decoding.generate import generate as generate
     from attnjax.models.decoding.generate import stream as stream
+    from attnjax.models.decoding.int8 import in_int8 as in_int8
     from attnjax.models.decoding.required import required as required
     from attnjax.models.decoding.rules import rules as rules
     from attnjax.models.decoding.sampling import greedy as greedy

@@ -83,8 +83,8 @@ class Embedding(nnx.Module):
         self.width = dim if width is None else width
         self.scale = self.width**0.5 if scale is None else scale
 
-        def table(rows: int, axis: str, spread: float) -> nnx.Embed:
-            return nnx.Embed(
+        def table(rows: int, axis: str, spread: float) -> EmbeddingTable:
+            return EmbeddingTable(
                 rows,
                 self.width,
                 embedding_init=nnx.initializers.normal(spread),
@@ -183,9 +183,17 @@ class Embedding(nnx.Module):
 
     def attend(self, x: Float[Array, "*B W"]) -> Float[Array, "*B V"]:
         """Returns the logits x·Eᵀ over the tokens, in float32 or better."""
-        table = self.tokens.embedding[...].astype(x.dtype)
-        accumulate = accumulation_dtype(x)
-        return jnp.einsum("...d,vd->...v", x, table, preferred_element_type=accumulate)
+        logits: Array = self.tokens.products(x)
+        return logits
+
+
+class EmbeddingTable(nnx.Embed):
+    """A table of vectors, which are looked up by their number or all multiplied with others."""
+
+    def products(self, x: Float[Array, "*B W"]) -> Float[Array, "*B V"]:
+        """Returns the products of x with all vectors, in float32 or better."""
+        table, kind = self.embedding[...].astype(x.dtype), accumulation_dtype(x)
+        return jnp.einsum("...d,vd->...v", x, table, preferred_element_type=kind)
 
 
 @automatic(lambda table, index: spec(*mesh_axes(index), *mesh_axes(table.embedding[...])[1:]))
