@@ -14,8 +14,8 @@ All have the same two blocks, no positions, and a convolution of the embeddings 
 mechanism's paper has besides (short convolutions, gates) it has. A sweep makes models of equal size. The
 width of the feed-forward layers makes the parameters those of softmax attention with heads of 16, within 1 %.
 Heads have the size, of 8, 16, 24, 32 and 40, with which decoding holds about as many numbers as softmax
-attention does after 48 tokens. A mask that hides keys holds them all the same; what takes all tokens at once
-holds nothing and has heads of 16.
+attention does after 48 tokens. What takes all tokens at once holds nothing and has heads of 16, as has a
+mask, though decoding holds no more than a window of it.
 
 The learning rate of a mechanism on a source is the one, of 3e-3 and 1e-2, whose seeds have the best mean at
 the last validation; `benchmarks/mechanisms_card.py` writes a table and a figure of the test with that rate.
@@ -131,7 +131,10 @@ def fitted(mechanisms: Iterable[str]) -> dict[str, LanguageModelConfig | str]:
             asked = replace(MODEL, mechanism=mechanism)
             ahead = [p.row.name for c in read(mechanism) for p in c.parts if getattr(p.row, "widens", False)]
             require(not ahead, f"{mechanism} reads ahead: it would see what it is asked")
-            model = of_equal_size(asked, MODEL, HEAD_DIMS, vocab=VOCAB, length=LENGTH)
+            masked = any(getattr(p.row, "role", "") == "mask" for c in read(mechanism) for p in c.parts)
+            # A mask is compared with attention to all keys by what it hides, with the same heads.
+            dims = (MODEL.head_size,) if masked else HEAD_DIMS
+            model = of_equal_size(asked, MODEL, dims, vocab=VOCAB, length=LENGTH)
             require_reads(model, LENGTH)
         except InputError as error:
             found[mechanism] = str(error)

@@ -11,6 +11,7 @@ from attnjax.nn.attention.position_score import PositionScore
 from attnjax.nn.attention.recurrent import RecurrentAttention
 from attnjax.nn.attention.settings import Convolution, HeadNorm, OutputGate, Rope
 from attnjax.nn.attention.softmax import SoftmaxAttention
+from attnjax.nn.attention.window_cache import WindowKVCache
 from attnjax.nn.axes import logical_axes, named
 from attnjax.nn.blocks import BlockOutput, DecoderBlock, EncoderBlock
 from attnjax.nn.dot import flat_dot_general
@@ -86,6 +87,7 @@ __all__ = [
     "Taps",
     "TensorProductAttention",
     "ValueResidualAttention",
+    "WindowKVCache",
     "flat_dot_general",
     "folded",
     "logical_axes",

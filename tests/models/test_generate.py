@@ -23,7 +23,9 @@ from attnjax.models import (
 from attnjax.models.decoding import logits as change
 from attnjax.models.decoding.loop import proceed
 from attnjax.models.decoding.sampling import Greedy
-from attnjax.nn import Capture
+from attnjax.models.language_model import LanguageModelCache
+from attnjax.nn import Capture, KVCache
+from attnjax.nn.attention.window_cache import LEAST_SLOTS
 from tests.daily import daily
 
 VOCAB, PAD = 29, 0
@@ -239,6 +241,38 @@ def test_speculation_emits_what_the_model_emits_alone(model: LanguageModel, smal
         assert 3 <= len(steps) <= most
 
 
+WINDOWS = LanguageModelConfig(
+    dim=16, heads=4, kv_heads=2, layers=2, hidden=32, positions="rope", mechanism="window(size=4) + softmax"
+)
+STRATEGIES: dict[str, Any] = {
+    "greedy": lambda: greedy(),
+    "beams": lambda: beams(3),
+    "contrastive": lambda: contrastive_search(candidates=3),
+    "speculative": lambda: speculative(lively(dataclasses.replace(WINDOWS, layers=1))),
+    "speculative, all of it kept": lambda: speculative(lively(WINDOWS), proposals=7),
+}
+
+
+@pytest.mark.parametrize("name", daily(STRATEGIES, ["beams", "speculative"]))
+def test_windows_hold_few_tokens_and_emit_what_a_cache_of_all_does(name: str) -> None:
+    """Each row emits 32 tokens, twice as many as the window has slots."""
+
+    class Whole(LanguageModel):
+        def init_cache(self, batch: int, length: int) -> LanguageModelCache:
+            layers = (KVCache.empty((batch,), length, kv_heads=2, head_dim=4),) * 2
+            return LanguageModelCache(layers, None)
+
+    windows, whole = lively(WINDOWS), Whole(WINDOWS, vocab=VOCAB, rngs=nnx.Rngs(0))
+    nnx.update(whole, nnx.state(windows))
+    assert [layer.capacity for layer in windows.init_cache(1, 40).layers] == [LEAST_SLOTS, 40]
+    given, expected = (
+        generate(model, *prompts(), strategy=STRATEGIES[name](), **OPTIONS | {"eos": [], "max_length": 32})
+        for model in (windows, whole)
+    )
+    np.testing.assert_array_equal(given.tokens, expected.tokens)
+    assert len(np.unique(given.tokens)) > 5
+
+
 @pytest.mark.parametrize("speculates", daily([False, True], [True]))
 def test_pairs_of_tokens_are_as_likely_as_the_model_says(speculates: bool) -> None:
     """Of 3000 rows; with one proposal the second token comes after one that was kept, or after a draw."""
@@ -271,6 +305,9 @@ def test_speculation_takes_no_state_and_no_other_vocabulary(
     ):
         with pytest.raises(ValueError, match=message):
             generate(model, *prompts(2), strategy=speculative(draft), **OPTIONS)
+    many = speculative(lively(WINDOWS), proposals=16)
+    with pytest.raises(ValueError, match="proposals 16: expected fewer than the draft's window of 16"):
+        generate(model, *prompts(2), strategy=many, **OPTIONS)
     with pytest.raises(ValueError, match=r"repetition_penalty 2.0: speculation takes none"):
         speculative(small, strategy=greedy(repetition_penalty=2.0))
 

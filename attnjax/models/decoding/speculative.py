@@ -1,6 +1,5 @@
 """Speculative decoding: a small model proposes several tokens, the large one judges them all at once."""
 
-import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -10,7 +9,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from attnjax.models.decoding.loop import Decodable, Emitted, Marks, Start
 from attnjax.models.decoding.sampling import Greedy, OneByOne, greedy
-from attnjax.nn import KVCache
+from attnjax.nn import KVCache, WindowKVCache
 from attnjax.ops.core.argmax import argmax
 from attnjax.ops.core.node import PytreeNode, static
 
@@ -29,8 +28,8 @@ def speculative(draft: Decodable, *, proposals: int = 4, strategy: OneByOne | No
 
     Raises:
       ValueError: There are no proposals; the strategy has a repetition penalty, which depends on tokens that
-        may be taken back. When it begins: a model keeps a state, which takes no token back, or the
-        vocabularies differ.
+        may be taken back. When it begins: a model keeps a state, which takes no token back, or a window of
+        no more tokens than there are proposals, 16 at least; or the vocabularies differ.
 
     References:
       Leviathan et al., Fast Inference from Transformers via Speculative Decoding, 2022, arXiv:2211.17192.
@@ -106,7 +105,7 @@ class Speculative(PytreeNode):
         if len(set(vocabs)) > 1:
             raise ValueError(f"draft has {vocabs[1]} tokens: expected those of the model, {vocabs[0]}")
         for name, kept in (("model", cache), ("draft", draft_cache)):
-            _require_slots(name, kept)
+            _require_slots(name, kept, self.proposals)
         emitted = Emitted.none(start.inputs.shape[0], start.length, start.marks)
         return Speculation(emitted, last, cache, draft_cache, start.keys)
 
@@ -184,9 +183,13 @@ def _of(probabilities: Float[Array, "B V"], token: Int[Array, " B"]) -> Float[Ar
     return jnp.take_along_axis(probabilities, token[:, None], axis=-1)[:, 0]
 
 
-def _require_slots(name: str, cache: Any) -> None:
+def _require_slots(name: str, cache: Any, proposals: int) -> None:
     for layer in getattr(cache, "layers", getattr(cache, "own", ())):
-        if type(layer) is not KVCache:
+        if isinstance(layer, WindowKVCache) and proposals >= layer.capacity:
+            raise ValueError(
+                f"proposals {proposals}: expected fewer than the {name}'s window of {layer.capacity}"
+            )
+        if type(layer) not in (KVCache, WindowKVCache):
             raise ValueError(f"{name} keeps a {type(layer).__name__}: expected slots, which take tokens back")
     if getattr(cache, "tail", None) is not None:
         raise ValueError(f"{name} has a convolution: expected slots alone, which take tokens back")
@@ -196,6 +199,6 @@ def _rolled_back(before: Any, after: Any, count: Int[Array, " B"]) -> Any:
     """Returns the cache after so many of the tokens that came to the one before."""
 
     def cut(old: Any, new: Any) -> Any:
-        return dataclasses.replace(new, length=old.length + count) if isinstance(old, KVCache) else new
+        return new.taken_back(old, count) if isinstance(old, KVCache) else new
 
     return jax.tree.map(cut, before, after, is_leaf=lambda x: isinstance(x, KVCache))

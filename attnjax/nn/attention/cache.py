@@ -1,14 +1,14 @@
 """Caches of the tokens so far, of fixed size: every decoding step is the same program."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from attnjax.nn.placed import placed_slots
 
@@ -98,10 +98,7 @@ class KVCache:
             there only T > capacity raises, and a token without a slot is left out.
           TypeError: The cache is not floating point.
         """
-        for name, added, old in zip(("keys", "values"), new, (self.keys, self.values), strict=True):
-            if added.shape[:-3] + added.shape[-2:] != old.shape[:-3] + old.shape[-2:]:
-                raise ValueError(f"{name} {list(added.shape)} (*B, T, K, H): the cache has {list(old.shape)}")
-            require_floats(old.dtype)
+        self._require_alike(new)
         tokens = new.keys.shape[-3]
         self._require_room(tokens, count)
         keys, values = (
@@ -110,6 +107,21 @@ class KVCache:
         )
         kept = tokens if count is None else jnp.clip(count, 0, tokens)
         return KVCache(keys, values, self.length + jnp.int32(kept))
+
+    @property
+    def fits(self) -> Bool[Array, "*B"]:
+        """True for each row that has slots for all of its tokens."""
+        return self.length <= self.capacity
+
+    def taken_back(self, before: "KVCache", count: Int[Array, "*B"]) -> "KVCache":
+        """Returns the cache with the first `count` alone of the tokens that came to the one before."""
+        return replace(self, length=before.length + count)
+
+    def _require_alike(self, new: KeysValues) -> None:
+        for name, added, old in zip(("keys", "values"), new, (self.keys, self.values), strict=True):
+            if added.shape[:-3] + added.shape[-2:] != old.shape[:-3] + old.shape[-2:]:
+                raise ValueError(f"{name} {list(added.shape)} (*B, T, K, H): the cache has {list(old.shape)}")
+            require_floats(old.dtype)
 
     def _require_room(self, tokens: int, count: Int[Array, "*B"] | None) -> None:
         if isinstance(count, jax.core.Tracer):

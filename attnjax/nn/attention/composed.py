@@ -19,7 +19,7 @@ from attnjax.nn.attention.base import MaskLike, ScoreLike, require_kind
 from attnjax.nn.attention.cache import KeysValues, KVCache, StateCache, write_rows
 from attnjax.nn.attention.calling import taken
 from attnjax.nn.attention.depth import Depth
-from attnjax.nn.attention.mask_reading import MaskReading, without_causal
+from attnjax.nn.attention.mask_reading import MaskReading, looks_back, without_causal
 from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.placing import kept_tokens
 from attnjax.nn.attention.recipes import LearnedForgetGate
@@ -157,7 +157,7 @@ class ComposedAttention(SoftmaxAttention):
         return AttentionOutput(out, _with_gates(kept, gates), weights)
 
     def empty_cache(self, batch: tuple[int, ...], capacity: int, dtype: DTypeLike) -> KVCache:
-        """Returns a cache of `capacity` free slots.
+        """Returns a cache of free slots for `capacity` tokens, or for those of a window.
 
         Raises:
           ValueError: A recipe needs all tokens at once.
@@ -170,6 +170,14 @@ class ComposedAttention(SoftmaxAttention):
         cache = super().empty_cache(batch, capacity, dtype)
         gates = jnp.zeros((*batch, capacity, self.heads), accumulation_dtype(dtype))
         return _with_gates(cache, None if self._forget_gate is None else gates)
+
+    def _looks_back(self) -> int | None:
+        if self._forget_gate is not None:
+            return None
+        given = {"offset": 0, "causal": True, "heads": self.heads, "queries": 1, "keys": 1}
+        own = _masks(read(self.mechanism)[0], lambda part: self._rule(part, given))
+        near = None if self.window is None else masks.sliding_window(*self.window)
+        return looks_back(_joined(MaskReading(), list(own), near))
 
     @property
     def _recipes(self) -> tuple[Part, ...]:

@@ -111,6 +111,21 @@ def require_causal(mask: Any, mechanism: str) -> None:
         raise ValueError(f"mask {mask!r}: {mechanism} is causal only, expected causal() in it")
 
 
+def looks_back(mask: Any) -> int | None:
+    """Returns the most tokens before its own that a mask lets one see, where a window joined by & says so.
+
+    None: all, or the mask holds arrays, which are of all tokens.
+
+    Example:
+      >>> looks_back(masks.causal() & masks.sliding_window(3, 0)), looks_back(masks.dilated(2))
+      (3, None)
+    """
+    if jax.tree.leaves(mask):
+        return None
+    reach = [part.left for part in parts(mask) if isinstance(part, Window) and part.left is not None]
+    return min(reach, default=None)
+
+
 def known_to_differ(x: Any, y: Any) -> bool:
     """Returns True where two values, which may be traced, are certainly not the same."""
     if isinstance(x, jax.core.Tracer) or isinstance(y, jax.core.Tracer):

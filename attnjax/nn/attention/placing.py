@@ -10,11 +10,14 @@ from jaxtyping import Array, Bool, Float, Int
 
 from attnjax.nn.attention.cache import KeysValues, KVCache
 from attnjax.nn.attention.mask_reading import MaskReading, parts
+from attnjax.nn.attention.window_cache import WindowKVCache
 from attnjax.ops import masks
 from attnjax.ops.core.node import PytreeNode
 from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.masks import Mask
 from attnjax.ops.masks.content import Lengths
+from attnjax.ops.scores.base import flatten
+from attnjax.ops.scores.relabelled import RelabelledScore
 
 Positions = Int[Array, "*#B T"] | None
 MaskLike = Mask | Bool[Array, "*#B #N #T #S"]
@@ -78,7 +81,7 @@ def nan_where_wrong(
     """
     if before is None or after is None or not isinstance(after.length, jax.core.Tracer):
         return out
-    right = after.length <= after.capacity
+    right = after.fits
     if _from_zero(rules):
         right &= before.length == 0
     return jnp.where(right[..., None, None], out, jnp.nan)
@@ -88,6 +91,27 @@ def filled_slots(mask: MaskLike | None, length: Int[Array, "*B"]) -> Mask:
     """Returns the mask without the slots of a cache that hold no token yet."""
     filled = masks.lengths(key=length)
     return filled if mask is None else as_mask(mask) & filled
+
+
+def remembered(
+    cache: KVCache, new: KeysValues, count: Int[Array, "*B"] | None, rules: dict[str, Any]
+) -> tuple[KeysValues, KVCache]:
+    """Returns what is attended to, and the cache with T new tokens, the first `count` of each row.
+
+    It changes the rules: the mask leaves out slots that hold no token, and where these are a window, masks
+    and scores go on speaking of positions in the sequence.
+    """
+    kept = cache.append(new, count)
+    rules["mask"] = filled_slots(rules["mask"], kept.length)
+    if not isinstance(cache, WindowKVCache):
+        return KeysValues(kept.keys, kept.values), kept
+    tokens = new.keys.shape[-3]
+    queries: Any = np.arange(tokens, dtype=np.int32)
+    keys = following(cache.length - cache.capacity, cache.capacity + tokens)
+    # Free slots are those that would hold a token before the first.
+    rules["mask"] = masks.relabel(rules["mask"] & ~masks.prefix(0), queries, keys)
+    rules["score"] = [RelabelledScore(score, queries, keys) for score in flatten(rules["score"])] or None
+    return cache.joined(new), kept
 
 
 def kept_tokens(mask: MaskLike | None, before: Int[Array, "*B"], tokens: int) -> Int[Array, "*B"] | None:

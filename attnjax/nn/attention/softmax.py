@@ -19,9 +19,9 @@ from attnjax.nn.attention.output import AttentionOutput
 from attnjax.nn.attention.over_context import over_context
 from attnjax.nn.attention.placing import (
     counted,
-    filled_slots,
     kept_tokens,
     nan_where_wrong,
+    remembered,
     require_offsets,
 )
 from attnjax.nn.attention.position_score import PositionScore
@@ -29,6 +29,7 @@ from attnjax.nn.attention.scoring import own_sink, reach, require_numbers, rules
 from attnjax.nn.attention.settings import Settings
 from attnjax.nn.attention.sizes import require_sizes
 from attnjax.nn.attention.tapped import asked_weights, mixed, shared_with_memory, sites_of_pairs
+from attnjax.nn.attention.window_cache import empty_slots
 from attnjax.nn.dropout import Dropout
 from attnjax.nn.taps import Request, Sites, tapped
 from attnjax.ops import scores
@@ -147,6 +148,7 @@ class SoftmaxAttention(Attention):
           mask: as in `attnjax.attention`. With a cache, S is its capacity, and masks by position take
             offset=cache.length; slots not yet filled are masked out here. Tokens of x that lengths(key=…)
             leaves out are padding: the cache does not keep them, and a row's next token takes their place.
+            A cache of a window takes no array for all pairs, since it has no slots for all keys.
           score: as in `attnjax.attention`. With a cache, scores by position take offset=cache.length.
           normalizer: as in `attnjax.attention`, in place of the layer's.
           comparison: as in `attnjax.attention`.
@@ -223,9 +225,14 @@ class SoftmaxAttention(Attention):
         return KeysValues(keys, self.value(values))
 
     def empty_cache(self, batch: tuple[int, ...], capacity: int, dtype: DTypeLike) -> KVCache:
-        """Returns a cache of `capacity` free slots for tokens of this dtype."""
+        """Returns a cache of free slots for `capacity` tokens of this dtype, or for those of a window."""
         sizes = {"kv_heads": self.kv_heads, "head_dim": self.head_dim, "value_dim": self.value_dim}
-        return KVCache.empty(batch, capacity, dtype=dtype, **sizes)
+        return empty_slots(batch, capacity, self._looks_back(), dtype=dtype, **sizes)
+
+    def _looks_back(self) -> int | None:
+        """Returns the most tokens before its own that a token sees, whatever a call's mask; None: all."""
+        # A layer of another kind may read more of its cache.
+        return self.window[0] if self.window is not None and type(self) is SoftmaxAttention else None
 
     def _require_fits(self, context: Any, values: Any, mask: Any, cache: Any) -> None:
         """Raises TypeError or ValueError for what this kind of layer cannot be called with."""
@@ -247,15 +254,8 @@ class SoftmaxAttention(Attention):
         count: Int[Array, "*B"] | None,
         rules: dict[str, Any],
     ) -> tuple[KeysValues, Any]:
-        """Returns what is attended to, and the cache with the new tokens, the first `count` of each row.
-
-        It may change the rules: of the mask slots that hold no token are left out here.
-        """
-        if cache is None:
-            return new, None
-        kept = cache.append(new, count)
-        rules["mask"] = filled_slots(rules["mask"], kept.length)
-        return KeysValues(kept.keys, kept.values), kept
+        """Returns what is attended to, and the cache with the new tokens; see `remembered`."""
+        return (new, None) if cache is None else remembered(cache, new, count, rules)
 
     def _attend(self, query: Array, source: KeysValues, rules: dict[str, Any]) -> Float[Array, "*B T N V"]:
         """Returns what the heads read of keys and values, as they are projected or as a cache holds them."""

@@ -8,24 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from attnjax.ops.core.node import library
-from attnjax.ops.core.pairs import KEY_AXIS, QUERY_AXIS, Block, Grid, map_grids
+from attnjax.ops.core.pairs import KEY_AXIS, QUERY_AXIS, Grid, map_grids
 from attnjax.ops.engines.call import Semantics
 from attnjax.ops.masks.base import Mask
 from attnjax.ops.masks.relabelled import Relabelled
-from attnjax.ops.scores import Score
-
-
-class LocatedScore(Score):
-    """A bound score, evaluated where its tokens stand."""
-
-    score: Any
-    query: Any
-    key: Any
-
-    def apply(self, scores: Array, at: Block, attended: Array | None) -> Array:
-        """Returns the changed scores of a block."""
-        changed: Array = self.score.apply(scores, at._replace(q=self.query.array, k=self.key.array), attended)
-        return changed
+from attnjax.ops.scores.relabelled import RelabelledScore
 
 
 def of_queries(rules: Semantics, positions: Any) -> Semantics:
@@ -47,7 +34,7 @@ def located(rules: Semantics, queries: Array, keys: Array | None) -> Semantics:
     return dataclasses.replace(
         rules,
         mask=None if mask is None else Relabelled(mask, *places),
-        scores=tuple(LocatedScore(score, *places) for score in scores),
+        scores=tuple(RelabelledScore(score, *places) for score in scores),
         normalizer=map_grids(read, rules.normalizer),
         dropout=map_grids(read, rules.dropout),
         sizes=rules.sizes._replace(queries=queries.shape[0], keys=keys.shape[0]),

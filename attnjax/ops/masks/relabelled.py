@@ -1,5 +1,6 @@
 """A mask for tokens that lie in another order than the one that it speaks of."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -59,13 +60,7 @@ class Relabelled(Mask):
 
     def bind(self, sizes: Sizes) -> Mask:
         """Returns the mask with its arrays laid out for calls of these sizes."""
-        key = self.query if self.key is None else self.key
-        query = _laid("relabel query_positions", self.query, sizes, QUERY_AXIS)
-        key = _laid("relabel key_positions", key, sizes, KEY_AXIS)
-
-        def read(x: Array) -> Array:
-            return _taken(_taken(x, query.array, QUERY_AXIS), key.array, KEY_AXIS)
-
+        query, key, read = laid_out(self.query, self.query if self.key is None else self.key, sizes)
         return Relabelled(map_grids(read, self.mask.bind(sizes)), query, key)
 
     def evaluate(self, at: Block) -> Array:
@@ -79,6 +74,13 @@ class Relabelled(Mask):
     def __repr__(self) -> str:
         key = "" if self.key is None else f", {shown(self.key)}"
         return f"relabel({self.mask!r}, {shown(self.query)}{key})"
+
+
+def laid_out(query: Any, key: Any, sizes: Sizes) -> tuple[Grid, Grid, Callable[[Any], Any]]:
+    """Returns positions [*B, T] and [*B, S] as grids, and a function that reads other grids' arrays there."""
+    query = _laid("relabel query_positions", query, sizes, QUERY_AXIS)
+    key = _laid("relabel key_positions", key, sizes, KEY_AXIS)
+    return query, key, lambda x: _taken(_taken(x, query.array, QUERY_AXIS), key.array, KEY_AXIS)
 
 
 def _laid(name: str, positions: Any, sizes: Sizes, axis: int) -> Grid:
