@@ -25,7 +25,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
 """The class and the config of each model; what is left out is as in transformers' own GPT-2 and Llama."""
 
 
-def write_folder(shape: str, folder: str) -> None:
+def write_folder(shape: str, folder: str, dtype: str = "float32") -> None:
     """Writes a model with random weights as transformers does."""
     import torch
     import transformers
@@ -33,14 +33,14 @@ def write_folder(shape: str, folder: str) -> None:
     name, fields = SHAPES[shape]
     made = getattr(transformers, name)
     torch.manual_seed(0)
-    made(made.config_class(**fields)).save_pretrained(folder)
+    made(made.config_class(**fields)).to(getattr(torch, dtype)).save_pretrained(folder)
 
 
 @functools.cache
-def _model(folder: str) -> Any:
+def _model(folder: str, dtype: str) -> Any:
     import transformers
 
-    return transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
 
 
 def generation(spec: dict[str, Any]) -> Any:
@@ -49,7 +49,7 @@ def generation(spec: dict[str, Any]) -> Any:
 
     if not (Path(spec["folder"]) / "config.json").exists():
         write_folder(spec["shape"], spec["folder"])
-    model = _model(spec["folder"])
+    model = _model(spec["folder"], spec.get("dtype", "auto"))
     prompts = torch.full((spec["batch"], spec["prompt"]), 5)
     count = {"max_new_tokens": spec["tokens"], "min_new_tokens": spec["tokens"]}
 

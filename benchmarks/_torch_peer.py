@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from _encode_peer import encoding
 from _generate_peer import generation
 
 # kind "sdpa" | "flex" | "gated_delta" | "fla", lengths, mask "full" | "causal" | "window", backward; calls in
-# a row, of which the mean counts; on the GPU ("cuda": True) in bfloat16. "generate" has fields of its own.
+# a row, of which the mean counts; on the GPU ("cuda": True) in bfloat16. "generate" and "encode" have
+# fields of their own.
 Spec = dict[str, Any]
 
 
@@ -81,6 +83,8 @@ def _place(spec: Spec) -> Iterator[None]:
 def _call(spec: Spec) -> Any:
     if spec["kind"] == "generate":
         return generation(spec)
+    if spec["kind"] == "encode":
+        return encoding(spec)
     return _gated_delta(spec) if spec["kind"] in ("gated_delta", "fla") else _attention(spec)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from _measure import RESULTS, machine
+from _resident import kilobytes
 
 from attnjax.pretrained.safetensors_file import Written, write_safetensors
 
@@ -65,11 +66,6 @@ def made(folder: Path, layers: int, dtype: str, vocab: int) -> None:
         "torch_dtype": dtype,
     }
     (folder / "config.json").write_text(json.dumps(config))
-
-
-def kilobytes(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
 def load(library: str, folder: Path, dtype: str) -> dict[str, Any]:

@@ -50,6 +50,39 @@ def test_an_encoder_decoder_writes_the_same() -> None:
     np.testing.assert_array_equal(given.tokens, generate(model, source, lengths, **options).tokens)
 
 
+def test_a_layer_in_two_places_stays_one() -> None:
+    model = nnx.Dict(one=nnx.Dict(inner=nnx.Linear(3, 3, rngs=nnx.Rngs(0))), other=nnx.Dict())
+    model["other"]["inner"] = model["one"]["inner"]
+    quick = for_decoding(model, used_up=True)
+    assert quick["one"]["inner"] is quick["other"]["inner"]
+
+
+def test_a_model_that_is_used_up_is_let_go_of() -> None:
+    config = LanguageModelConfig(dim=8, heads=2, layers=1)
+    model, tokens = LanguageModel(config, vocab=11, rngs=nnx.Rngs(0)), jnp.arange(6)[None]
+    expected = model(tokens).logits
+    kernels = [
+        m.kernel[...] for _, m in nnx.iter_modules(model) if isinstance(m, nnx.Linear | nnx.LinearGeneral)
+    ]
+    quick = for_decoding(model, used_up=True)
+    assert kernels
+    assert all(kernel.is_deleted() for kernel in kernels)
+    np.testing.assert_allclose(quick(tokens).logits, expected, atol=1e-5)
+
+
+@pytest.mark.optimised
+def test_a_step_in_bfloat16_holds_no_table_transposed() -> None:
+    """The program of the loop converts the table of a tied embedding, and lays it out once."""
+    fields = {"dtype": "bfloat16", "param_dtype": "bfloat16", "tie_embeddings": True}
+    model = LanguageModel(LanguageModelConfig(dim=32, layers=1, **fields), vocab=43, rngs=nnx.Rngs(0))
+    inputs, lengths = jnp.ones((1, 5), int), jnp.full(1, 5)
+    run = _Run(model, inputs, lengths, None, None, [], 0, 20, "right", None)
+    state = run._begun(inputs, lengths, None)
+    text = proceed.lower(*run.split, run.strategy, state, run.marks, jnp.int32(20)).compile().as_text()
+    assert "f32[43,32]" in text
+    assert [line for line in text.splitlines() if "= f32[32,43]" in line and " bitcast(" not in line] == []
+
+
 @pytest.mark.optimised
 @pytest.mark.parametrize("rows", daily([1, 3], [3]))
 def test_a_step_copies_no_cache(rows: int) -> None:

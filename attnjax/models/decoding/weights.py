@@ -13,12 +13,18 @@ from attnjax.nn.stacked import unstacked
 Model = TypeVar("Model", bound=nnx.Module)
 
 
-def for_decoding(model: Model) -> Model:
+def for_decoding(model: Model, *, used_up: bool = False) -> Model:
     """Returns a copy of a model for decoding on a CPU, whose linear layers hold a row for each output.
 
     For 2 to 16 rows of tokens a step takes two thirds of the time, for one row the same: XLA copies the usual
     matrices, with a row for each input, into this order piece by piece at every step. The copy is not for
     training or saving; without the model itself, the weights are held once.
+
+    Args:
+      model: what is copied.
+      used_up: True if the model is of no use afterwards: each matrix is let go of as soon as its copy is
+        there, so that the weights are held once all the while. Of layers that `scan_layers` has stacked it
+        is the slices that are let go of.
 
     Example:
       >>> from attnjax.models import LanguageModel, LanguageModelConfig
@@ -28,10 +34,16 @@ def for_decoding(model: Model) -> Model:
       True
     """
     copy = unstacked(model)
+    made: dict[nnx.Module, OutputFirst] = {}  # A layer may stand in several places.
     for _, module in list(nnx.iter_modules(copy)):
         for name, child in list(vars(module).items()):
             if isinstance(child, nnx.Linear | nnx.LinearGeneral):
-                setattr(module, name, OutputFirst(child))
+                if child not in made:
+                    made[child] = OutputFirst(child)
+                    if used_up:
+                        made[child].rows[...].block_until_ready()
+                        child.kernel[...].delete()
+                setattr(module, name, made[child])
     return copy
 
 
