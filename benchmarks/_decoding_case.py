@@ -27,13 +27,11 @@ def decode(library: str, folder: str, dtype: str, tokens: int, threads: int) -> 
     else:
         import jax.numpy as jnp
 
-        from attnjax.models import for_decoding, generate
+        from attnjax.models import generate
         from attnjax.pretrained import from_pretrained
 
         imported = kilobytes("VmRSS")
         model: Any = from_pretrained(folder, dtype=dtype)
-        if library == "attnjax, for decoding":
-            model = for_decoding(model, used_up=True)
         given = jnp.full((1, PROMPT), 5), jnp.full(1, PROMPT)
         generate(model, *given, eos=[], pad=0, max_length=tokens).tokens.block_until_ready()
     sizes = {"imports": imported, "left": kilobytes("VmRSS"), "peak": kilobytes("VmHWM")}

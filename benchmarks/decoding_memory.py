@@ -6,7 +6,6 @@ The model has GPT-2's shape, 124M parameters with random values; one prompt of 1
 greedily. Cases, for each dtype of the file and of the parameters:
 
     attnjax               `generate` with the model of `from_pretrained`
-    attnjax, for decoding with that of `for_decoding(from_pretrained(…), used_up=True)`
     transformers          `model.generate`. The ratios' baseline.
 
 A peak is that of all that is resident in a process from its start to its end: Python, libraries, weights,
@@ -28,7 +27,7 @@ from _measure import RESULTS, machine
 from pretrained_memory import CASES
 
 CASE = Path(__file__).with_name("_decoding_case.py")
-LIBRARIES = ("transformers", "attnjax", "attnjax, for decoding")
+LIBRARIES = ("transformers", "attnjax")
 GOAL = 0.7
 
 

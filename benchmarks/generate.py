@@ -4,8 +4,7 @@
 
 Cases of each model, alternating, transformers in a process of its own:
 
-    NAME ours ×B          `models.generate` for B prompts of 16 tokens, of `for_decoding(from_pretrained(…))`
-    NAME as loaded ×B     the same without `for_decoding`
+    NAME ours ×B          `models.generate` for B prompts of 16 tokens
     NAME same bits ×1     one prompt in a tile of 8 rows: the bits that it has in any batch
     NAME transformers ×B  `model.generate` of transformers. The ratios' baseline.
     NAME prefill …        a prompt of 512 tokens and one token
@@ -31,7 +30,7 @@ from _measure import alternate, machine, report, seconds, summary
 from _torch_peer import TorchPeer
 from flax import nnx
 
-from attnjax.models import for_decoding, generate
+from attnjax.models import generate
 from attnjax.models.decoding.generate import _Run
 from attnjax.pretrained import from_pretrained
 
@@ -106,21 +105,19 @@ def measured(name: str, folder: str, peer: TorchPeer, options: Any) -> tuple[dic
         return lambda: peer.seconds(spec)
 
     first = {batch: theirs(batch, PROMPT, options.tokens) for batch in options.batches}
-    loaded: Any = from_pretrained(folder)
-    quick = for_decoding(loaded)
+    model: Any = from_pretrained(folder)
     groups: list[tuple[str, dict[str, Case], int]] = []
     for batch in options.batches:
         cases = {
             f"{name} transformers ×{batch}": first[batch],
-            f"{name} ours ×{batch}": ours(quick, batch, PROMPT, options.tokens),
-            f"{name} as loaded ×{batch}": ours(loaded, batch, PROMPT, options.tokens),
+            f"{name} ours ×{batch}": ours(model, batch, PROMPT, options.tokens),
         }
         if batch == 1:
-            cases[f"{name} same bits ×1"] = ours(quick, 1, PROMPT, options.tokens, tile=(8, PROMPT))
+            cases[f"{name} same bits ×1"] = ours(model, 1, PROMPT, options.tokens, tile=(8, PROMPT))
         groups.append((f"×{batch}", cases, batch * options.tokens))
     fill = {
         f"{name} prefill transformers": theirs(1, PREFILL, 1),
-        f"{name} prefill ours": ours(quick, 1, PREFILL, 1),
+        f"{name} prefill ours": ours(model, 1, PREFILL, 1),
     }
     groups.append(("prefill", fill, PREFILL))
     rows: dict[str, Any] = {}
@@ -132,7 +129,7 @@ def measured(name: str, folder: str, peer: TorchPeer, options: Any) -> tuple[dic
         rows |= table
         if group != "prefill":
             batch = int(group[1:])
-            moved = bytes_of_step(quick, batch, options.tokens)
+            moved = bytes_of_step(model, batch, options.tokens)
             rate = bandwidth(int(moved["weights"]))
             step = table[f"{name} ours {group}"]["median_s"] / options.tokens
             sizes[group] = moved | {

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from attnjax.models.decoding.scoring import Forced as Forced
     from attnjax.models.decoding.scoring import force as force
     from attnjax.models.decoding.speculative import speculative as speculative
-    from attnjax.models.decoding.weights import for_decoding as for_decoding
     from attnjax.models.detr import Detections as Detections
     from attnjax.models.detr import Detr as Detr
     from attnjax.models.detr_config import DetrConfig as DetrConfig

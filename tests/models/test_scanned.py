@@ -20,7 +20,7 @@ from attnjax.models import (
     TransformerConfig,
     VisionConfig,
     VisionTransformer,
-    for_decoding,
+    in_int8,
 )
 from attnjax.nn import Capture, Dropout, Taps, logical_axes
 from attnjax.nn.layer_names import one_by_one
@@ -126,7 +126,7 @@ def test_the_cost_of_parameters_is_that_of_layers_one_by_one() -> None:
     assert found == pytest.approx([24.0, 24.0])
 
 
-def test_what_is_for_decoding_and_for_others_has_lists_of_layers(tmp_path: Path) -> None:
+def test_what_is_in_int8_and_for_others_has_lists_of_layers(tmp_path: Path) -> None:
     fields: dict[str, Any] = {
         "layers": 2,
         "norm": "rms",
@@ -138,11 +138,11 @@ def test_what_is_for_decoding_and_for_others_has_lists_of_layers(tmp_path: Path)
     plain, model = language_model(**fields), language_model(**fields, scan_layers=True)
     save_pretrained(model, tmp_path, family="llama")
     loaded: Any = from_pretrained(tmp_path)
-    quick, read, expected = nnx.jit(lambda *models: [m(TOKENS).logits for m in models])(
-        for_decoding(model), loaded, plain
+    read, expected, small, of_plain = nnx.jit(lambda *models: [m(TOKENS).logits for m in models])(
+        loaded, plain, in_int8(model), in_int8(plain)
     )
-    np.testing.assert_allclose(quick, expected, atol=1e-5)
     np.testing.assert_allclose(read, expected, atol=1e-5)
+    np.testing.assert_allclose(small, of_plain, atol=1e-5)
 
 
 def test_a_loop_carries_half_precision() -> None:

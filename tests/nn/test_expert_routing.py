@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from attnjax.config import InputError
-from attnjax.models import LanguageModel, for_decoding
+from attnjax.models import LanguageModel
 from attnjax.models.hybrid_config import HybridConfig
 from attnjax.nn import ExpertRouting, MixtureOfExperts
 
@@ -106,14 +106,13 @@ def test_a_hybrid_decodes_what_it_says_of_all_at_once() -> None:
     tokens = jnp.arange(6)[None]
 
     @jax.jit
-    def both(state: nnx.State, of_quick: nnx.State) -> tuple[jax.Array, jax.Array]:
-        quick = nnx.merge(decoding, of_quick)
-        cache = quick(tokens[:, :5], cache=quick.init_cache(1, 6)).cache
-        return quick(tokens[:, 5:], cache=cache).logits, nnx.merge(graph, state)(tokens).logits[:, 5:]
+    def both(state: nnx.State) -> tuple[jax.Array, jax.Array]:
+        model = nnx.merge(graph, state)
+        cache = model(tokens[:, :5], cache=model.init_cache(1, 6)).cache
+        return model(tokens[:, 5:], cache=cache).logits, model(tokens).logits[:, 5:]
 
     graph, state = nnx.split(model)
-    decoding, of_quick = nnx.split(for_decoding(model))
-    step, whole = both(state, of_quick)
+    step, whole = both(state)
     np.testing.assert_allclose(step, whole, atol=1e-5)
 
 
