@@ -54,7 +54,9 @@ def fit_pack(
         interrupt = stack.enter_context(interrupt_on_signals())
         batches = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="batches"))
         stack.callback(batches.shutdown, wait=False, cancel_futures=True)
-        pack = PackLanes(program, iter(trials), ended, on_begin, on_end, prune, batches, keep_best)
+        pack = PackLanes(
+            program, iter(trials), ended, on_begin, on_end, prune, batches, keep_best, interrupt.is_set
+        )
         on_step(*pack.restore(checkpoints))
         program.compile()
         running: Round | None = None

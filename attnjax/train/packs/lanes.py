@@ -37,9 +37,10 @@ class PackLanes:
         prune: Prune | None,
         thread: ThreadPoolExecutor,
         keep_best: bool,
+        stopping: Callable[[], bool],
     ) -> None:
         self._program, self._config, self._prune = program, program.config, prune
-        self._on_begin, self._on_end = on_begin, on_end
+        self._on_begin, self._on_end, self._stopping = on_begin, on_end, stopping
         self._waiting, self._skipped = iter(waiting), set(ended)
         self._lanes: dict[int, PackTrial] = {}
         self._steps: dict[int, int] = {}
@@ -74,6 +75,8 @@ class PackLanes:
                 self._enter(lane, trial, int(steps[lane]))
         behind = sum(self._steps.values())
         for lane in [lane for lane, step in self._steps.items() if step == self._config.steps]:
+            if self._stopping():
+                break
             self._done(lane, self._lanes.pop(lane), self._states, self._config.steps)
         return self._clock, behind
 
@@ -125,6 +128,11 @@ class PackLanes:
         # The save goes on beside the evaluations; a kill meanwhile costs the steps since the one before.
         for lane, trial in chunk.trials.items():
             if chunk.spans[lane].end == self._config.steps and self._runs(trial):
+                if self._stopping():
+                    # What is evaluated may take minutes: the others end when the pack goes on.
+                    if not chunk.save:
+                        self._save(checkpoints, chunk.clock, chunk.states, chunk.trials, chunk.begun)
+                    break
                 self._done(lane, trial, chunk.states, self._config.steps)
         return steps
 

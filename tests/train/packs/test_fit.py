@@ -286,6 +286,22 @@ def test_sigterm_saves_and_the_next_start_goes_on(whole, tmp_path: Path) -> None
     assert steps[0] == 20
 
 
+def test_sigterm_between_two_ends_waits_for_no_other_and_the_next_start_ends_them(
+    whole, tmp_path: Path
+) -> None:
+    program, ended = program_of(LAYOUTS[0]), {}
+
+    def on_end(end):
+        ended[end.trial.number] = end
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert not fit_pack(program, trials(tmp_path), folder=tmp_path, on_end=on_end)
+    assert len(ended) == 1
+    steps = []
+    rest = run(tmp_path, trials(tmp_path), ended=list(ended), on_step=lambda now, _: steps.append(now))
+    assert hashes(ended) | hashes(rest) == hashes(whole["map"][1])
+
+
 def test_ctrl_c_saves_and_raises_and_the_next_start_goes_on(whole, tmp_path: Path, monkeypatch) -> None:
     def press(step: int, alive: int) -> None:
         if step == 12:
