@@ -1,12 +1,16 @@
 """The dense engine: the definition of the semantics, in the order of the formula."""
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from attnjax.ops.core.pairs import block, take_rows
+from attnjax.ops.core.pairs import block, surely, take_rows
 from attnjax.ops.engines.call import (
     AttentionCall,
     Result,
+    Semantics,
     clean,
     dropped,
     nonfinite_of,
@@ -14,15 +18,17 @@ from attnjax.ops.engines.call import (
 )
 from attnjax.ops.normalizers import Sums
 
+KEYS_OF_A_QUERY = 8
+"""From so many keys for each query on, as in decoding, reading keys and values is what takes the time."""
+
 
 def run(call: AttentionCall) -> Result:
     """Computes scale·(q·k) → scores → + bias → mask → normaliser → dropout → · value."""
     rules = call.rules
-    weights, sums = _weigh(call, None)
-    value = clean(call.value.astype(call.dtype), rules.mask is not None)
-    weights = _by_key_head(dropped(weights, rules), 1, value)
-    out = jnp.einsum("bkgts,bskv->btkgv", weights, value, precision=rules.precision)
-    return Result(out.reshape(*call.query.shape[:3], value.shape[-1]), sums)
+    decodes = surely(lambda: KEYS_OF_A_QUERY * rules.sizes.queries <= rules.sizes.keys)
+    if rules.mask is None or rules.pairs is not None or not decodes:
+        return _careful(call)
+    return _of_decoding(call)
 
 
 def weights(call: AttentionCall, rows: Array | None) -> Float[Array, "B N rows S"]:
@@ -33,6 +39,50 @@ def weights(call: AttentionCall, rows: Array | None) -> Float[Array, "B N rows S
 def scores(call: AttentionCall) -> Float[Array, "B N T S"]:
     """Returns the scores of all pairs, -inf where masked."""
     return _scores(call, None)[0]
+
+
+@jax.custom_jvp
+def _of_decoding(call: AttentionCall) -> Result:
+    return jax.lax.platform_dependent(call, cpu=_hopeful, default=_careful)
+
+
+@_of_decoding.defjvp
+def _of_decoding_jvp(primals: tuple[AttentionCall], tangents: Any) -> tuple[Any, Any]:
+    # Of the two ways in `_hopeful` one has no part in the result, but its NaN times 0 would have one here.
+    return jax.jvp(_careful, primals, tangents)
+
+
+def _careful(call: AttentionCall) -> Result:
+    """Returns the result, whatever is not finite."""
+    value = clean(call.value.astype(call.dtype), call.rules.mask is not None)
+    return _read(call, *_weigh(call, None), value)
+
+
+def _hopeful(call: AttentionCall) -> Result:
+    """Returns the same result, for less where all is finite.
+
+    What is not finite in a key shows in its products and in a value, also a masked one, in the output, since
+    it times 0 is NaN: then all is done again. XLA multiplies by keys and values as a cache holds them; those
+    that are `clean` it writes anew at first, in another order.
+    """
+    rules = call.rules
+    assert rules.mask is not None
+    query, key, value = (x.astype(call.dtype) for x in (call.query, call.key, call.value))
+    at = block(rules.sizes, jnp.arange(rules.sizes.queries), jnp.arange(rules.sizes.keys))
+    products, attended = _products(query * call.scale, key, rules), rules.mask.evaluate(at)
+    weights, sums = rules.normalizer.weights(pair_scores(products, rules, at, attended), attended)
+    found = _read(call, weights, sums, value)
+    finite = jnp.isfinite(products).all() & jnp.isfinite(found.out).all()
+    return jax.lax.cond(finite, lambda: found, lambda: _careful(call))
+
+
+def _read(
+    call: AttentionCall, weights: Float[Array, "B N T S"], sums: Sums | None, value: Float[Array, "B S K V"]
+) -> Result:
+    """Returns weights after dropout times values."""
+    weights = _by_key_head(dropped(weights, call.rules), 1, value)
+    out = jnp.einsum("bkgts,bskv->btkgv", weights, value, precision=call.rules.precision)
+    return Result(out.reshape(*call.query.shape[:3], value.shape[-1]), sums)
 
 
 def _weigh(call: AttentionCall, rows: Array | None) -> tuple[Array, Sums | None]:
@@ -50,14 +100,7 @@ def _scores(call: AttentionCall, rows: Array | None) -> tuple[Array, Array | Non
             None if nonfinite is None else nonfinite._replace(query=jnp.take(nonfinite.query, rows, axis=1))
         )
     query, key = (clean(x.astype(call.dtype), rules.mask is not None) for x in (query, call.key))
-    queries = _by_key_head(query * call.scale, 2, key)
-    if rules.pairs is None:
-        products = jnp.einsum("btkgh,bskh->bkgts", queries, key, precision=rules.precision)
-    else:
-        products = rules.pairs.plain(
-            jnp.einsum("btkgh->bkgth", queries), jnp.einsum("bskh->bksh", key)[:, :, None]
-        )
-    products = products.reshape(products.shape[0], rules.sizes.heads, index.shape[0], rules.sizes.keys)
+    products = _products(query * call.scale, key, rules)
     at = block(rules.sizes, index, jnp.arange(rules.sizes.keys))
     attended = None
     if nonfinite is not None and rules.mask is not None:
@@ -66,6 +109,20 @@ def _scores(call: AttentionCall, rows: Array | None) -> tuple[Array, Array | Non
         products += jnp.repeat(jnp.swapaxes(nonfinite.key, 1, 2), shared, axis=1)[:, :, None]
         attended = rules.mask.evaluate(at)
     return pair_scores(products, rules, at, attended), attended
+
+
+def _products(
+    query: Float[Array, "B T N H"], key: Float[Array, "B S K H"], rules: Semantics
+) -> Float[Array, "B N T S"]:
+    """Returns q·k of all pairs, or what the rules have in its place."""
+    queries = _by_key_head(query, 2, key)
+    if rules.pairs is None:
+        products = jnp.einsum("btkgh,bskh->bkgts", queries, key, precision=rules.precision)
+    else:
+        products = rules.pairs.plain(
+            jnp.einsum("btkgh->bkgth", queries), jnp.einsum("bskh->bksh", key)[:, :, None]
+        )
+    return products.reshape(products.shape[0], rules.sizes.heads, query.shape[1], rules.sizes.keys)
 
 
 def _by_key_head(x: Array, axis: int, key: Array) -> Array:
