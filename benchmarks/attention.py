@@ -140,6 +140,24 @@ def short_work(torch: TorchPeer | None) -> dict[str, Cases]:
     }
 
 
+def decoding_work(torch: TorchPeer | None) -> dict[str, Cases]:
+    """One query over the keys and values of a cache that is full but for one slot, against jax.nn."""
+
+    def ours(query: Any, key: Any, value: Any, count: Any) -> Any:
+        return aj.attention(query, key, value, mask=aj.lengths(key=count))
+
+    def jax_nn(query: Any, key: Any, value: Any, count: Any) -> Any:
+        return jax.nn.dot_product_attention(query, key, value, key_value_seq_lengths=count)
+
+    work = {}
+    for length in (256, 1024, 4096, 16384):
+        query, key, value = tokens(length)
+        args = query[:, :1], key, value, jnp.array([length - 1])
+        cases = {"jax.nn": timed(jax_nn, *args, calls=20), "ours": timed(ours, *args, calls=20)}
+        work[f"decoding, {length} keys"] = cases
+    return work
+
+
 def linear_work(torch: TorchPeer | None) -> dict[str, Cases]:
     """Time by length under a fixed window: linear if the ratio to the first is the lengths'."""
     ours = directions(lambda q, k, v: aj.attention(q, k, v, mask=aj.sliding_window(256, 0)))
@@ -200,6 +218,7 @@ WORK = {
     "window": window_work,
     "packed": packed_work,
     "short": short_work,
+    "decoding": decoding_work,
     "linear": linear_work,
 }
 
