@@ -118,7 +118,8 @@ def objects_figure(images: Sequence[FoundObjects], titles: Sequence[str]) -> "Fi
     from matplotlib.figure import Figure
 
     columns = min(COLUMNS, 1 + max((len(one.objects) for one in images), default=0))
-    figure = Figure(figsize=(1.7 * columns, 1.9 * len(images) + 0.5), layout="constrained", dpi=150)
+    # A figure of one column has room for the title too.
+    figure = Figure(figsize=(max(1.7 * columns, 4.2), 1.9 * len(images) + 0.5), layout="constrained", dpi=150)
     figure.set_facecolor("white")
     panels = figure.subplots(len(images), columns, squeeze=False)
     for own, one, title in zip(panels, images, titles, strict=True):

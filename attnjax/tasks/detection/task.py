@@ -269,8 +269,9 @@ class DetectionTask(ModelTask[Detr]):
     def _save_picture(self, params: Params, part: Objects, path: Path) -> None:
         from attnjax.tasks.pictures import save
 
-        images = part.images[:DRAWN]
-        given = [SqueezedImage(one, one.shape[:2], f"image {row + 1}") for row, one in enumerate(images)]
+        # The first ones in which there is something to find.
+        rows = np.argsort(~part.present.any(axis=1), kind="stable")[:DRAWN]
+        given = [SqueezedImage(part.images[i], part.images[i].shape[:2], f"image {i + 1}") for i in rows]
         answers = self.predict(params, given)
         save(objects_figure(answers, [one.name for one in answers]), path)
 

@@ -18,6 +18,7 @@ from attnjax.data.images.canvases import HELD_OUT
 from attnjax.data.images.config import DetectionData
 from attnjax.data.images.objects import Objects
 from attnjax.models.detr_config import DetrConfig, ResNetConfig
+from attnjax.tasks.detection import task as detection
 from attnjax.tasks.detection.answers import mean_boxes, scores_of
 from attnjax.tasks.detection.config import SetLossConfig
 from attnjax.tasks.detection.looks import cell_shares, cells_showing, hidden, looks_score
@@ -157,6 +158,20 @@ def test_its_table_has_baselines_and_what_queries_attend_to(
     assert 0 < looks["weight in the box %"] < 100
     assert "points lost without 8 cells" in looks
     assert found.figures[0].is_file()
+
+
+def test_its_picture_is_of_images_in_which_there_is_something(
+    task: DetectionTask, params: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, own = [], detection.objects_figure
+    monkeypatch.setattr(
+        detection, "objects_figure", lambda images, titles: drawn.extend(titles) or own(images, titles)
+    )
+    part = task.canvases.tests[HELD_OUT]
+    empty = np.isin(np.arange(len(part.present)), (1, 3, 4, 6, 7))
+    empty[7:] = True
+    task._save_picture(params, part._replace(present=part.present & ~empty[:, None]), tmp_path / "one.png")
+    assert drawn == ["image 1", "image 3", "image 6"]
 
 
 def test_a_file_is_answered_with_boxes_in_its_own_pixels(
