@@ -15,7 +15,7 @@ from attnjax.ops import masks
 from attnjax.ops.core.node import PytreeNode, replace
 from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.masks import Mask
-from attnjax.ops.masks.content import Lengths
+from attnjax.ops.masks.content import Dense, Lengths, Segments
 from attnjax.ops.scores.base import flatten
 from attnjax.ops.scores.relabelled import RelabelledScore
 
@@ -105,6 +105,7 @@ def remembered(
     rules["mask"] = filled_slots(rules["mask"], kept.length)
     if not isinstance(cache, WindowKVCache):
         return KeysValues(kept.keys, kept.values), kept
+    _require_no_pairs(rules["mask"])
     tokens = new.keys.shape[-3]
     queries: Any = np.arange(tokens, dtype=np.int32)
     keys = following(cache.length - cache.capacity, cache.capacity + tokens)
@@ -162,6 +163,16 @@ def right_padded(reading: MaskReading, tokens: int) -> MaskReading:
 def as_mask(mask: MaskLike) -> Mask:
     """Returns a mask of ops; a boolean array becomes one."""
     return mask if isinstance(mask, Mask) else masks.dense(mask)
+
+
+def _require_no_pairs(mask: Mask) -> None:
+    """Raises ValueError for an array over keys, which a window has no slots for."""
+    for part in jax.tree.leaves(mask, is_leaf=lambda x: isinstance(x, Dense | Segments)):
+        array = getattr(part, "array", getattr(part, "key_ids", None))
+        if array is not None and jnp.shape(array)[-1] != 1:
+            raise ValueError(
+                f"mask {part!r}: a cache of a window takes no array over keys, expected masks by position"
+            )
 
 
 def _from_zero(rules: Any) -> list[Any]:

@@ -221,6 +221,10 @@ def test_what_does_not_fit_is_named() -> None:
     cache = module(x[:, :3], mask=masks.causal(), cache=module.empty_cache((2,), 99, x.dtype)).cache
     with pytest.raises(ValueError, match=r"with a cache of 3 tokens: .* expected offset=cache\.length"):
         module(x[:, 3:], mask=masks.causal(), cache=cache)
+    ids = jnp.ones((2, 39), int)
+    for given in (masks.dense(jnp.ones((20, 39), bool)), ~masks.segments(ids[:, :20], ids)):
+        with pytest.raises(ValueError, match="a cache of a window takes no array over keys"):
+            module(x[:, :20], mask=masks.causal(cache.length) & given, cache=cache)
     with pytest.raises(
         ValueError, match=r"keys \[2, 64, 4, 4\] \(\*B, T, K, H\): the cache has \[3, 19, 4, 4\]"
     ):
