@@ -22,7 +22,7 @@ from tests.daily import daily
 TOKENS = jnp.array([[3, 1, 4, 1, 5, 9], [2, 6, 5, 3, 5, 8]])
 
 
-def as_floats(model: nnx.Module) -> nnx.Module:
+def as_floats(model: Any) -> Any:
     """A copy of a model whose weights are those that int8 stands for, by their definition in NumPy."""
     copy = nnx.clone(model)
 
@@ -34,7 +34,7 @@ def as_floats(model: nnx.Module) -> nnx.Module:
     for _, module in nnx.iter_modules(copy):
         if isinstance(module, nnx.Linear | nnx.LinearGeneral):
             kernel = module.kernel[...]
-            module.kernel[...] = jnp.asarray(near(kernel, np.prod(module.out_features)), kernel.dtype)
+            module.kernel[...] = jnp.asarray(near(kernel, int(np.prod(module.out_features))), kernel.dtype)
         elif isinstance(module, nnx.Embed):
             table = module.embedding[...]
             module.embedding[...] = jnp.asarray(near(table.T, len(table)).T, table.dtype)
@@ -99,9 +99,11 @@ def test_one_row_of_very_many_columns_is_the_product() -> None:
         np.testing.assert_allclose(found, rows @ (numbers * scale), rtol=1e-4, atol=1e-4)
 
 
-def test_weights_are_off_by_half_a_step_at_most_and_columns_of_zeros_stay() -> None:
-    matrix = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32) * [1, 100, 1e-6, 1, 0]
-    numbers, scale = rounded(jnp.asarray(matrix, jnp.float32))
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_weights_are_off_by_half_a_step_at_most_and_columns_of_zeros_stay(dtype: str) -> None:
+    given = jnp.asarray(np.random.default_rng(0).normal(size=(70, 5)) * [1, 100, 1e-6, 1, 0], dtype)
+    numbers, scale = rounded(given)
+    matrix = np.asarray(given, np.float64)
     assert numbers.dtype == jnp.int8
     assert np.abs(np.asarray(numbers)).max(0).tolist() == [127, 127, 127, 127, 0]
     step = np.abs(matrix).max(0) / 127

@@ -110,14 +110,15 @@ class Int8Table(nnx.Module):
 
 
 def rounded(matrix: Float[Array, "I O"]) -> tuple[Int8[Array, "I O"], Float[Array, " O"]]:
-    """Returns the int8 of a matrix and the scale of each column.
+    """Returns the int8 of a matrix and the scale of each column, computed in float32.
 
     >>> rounded(jnp.array([[1.0, 0.0], [-2.0, 0.0]]))[0].tolist()
     [[64, 0], [-127, 0]]
     """
+    matrix = matrix.astype(jnp.float32)
     scale = jnp.max(jnp.abs(matrix), axis=0) / LARGEST
     numbers = jnp.round(matrix / jnp.where(scale == 0, 1, scale))
-    return numbers.astype(jnp.int8), scale.astype(jnp.float32)
+    return numbers.astype(jnp.int8), scale
 
 
 def product(

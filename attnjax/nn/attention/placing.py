@@ -12,10 +12,10 @@ from attnjax.nn.attention.cache import KeysValues, KVCache
 from attnjax.nn.attention.mask_reading import MaskReading, parts
 from attnjax.nn.attention.window_cache import WindowKVCache
 from attnjax.ops import masks
-from attnjax.ops.core.node import PytreeNode
+from attnjax.ops.core.node import PytreeNode, replace
 from attnjax.ops.core.ranks import of_rank
 from attnjax.ops.masks import Mask
-from attnjax.ops.masks.content import Lengths
+from attnjax.ops.masks.content import Dense, Lengths, Segments
 from attnjax.ops.scores.base import flatten
 from attnjax.ops.scores.relabelled import RelabelledScore
 
@@ -62,7 +62,7 @@ def following(before: int | Int[Array, "*B"], tokens: int) -> Int[Array, "*B T"]
 
 
 def require_offsets(cache: KVCache | None, *rules: Any) -> None:
-    """Raises ValueError for masks and scores without an offset, where a cache is known to hold tokens."""
+    """Raises ValueError for rules without an offset, where a cache is known to hold tokens."""
     if cache is None or isinstance(cache.length, jax.core.Tracer) or not np.any(cache.length):
         return
     for node in _from_zero(rules):
@@ -98,19 +98,22 @@ def remembered(
 ) -> tuple[KeysValues, KVCache]:
     """Returns what is attended to, and the cache with T new tokens, the first `count` of each row.
 
-    It changes the rules: the mask leaves out slots that hold no token, and where these are a window, masks
-    and scores go on speaking of positions in the sequence.
+    It changes the rules: the mask leaves out slots that hold no token, and where these are a window, masks,
+    scores and normalisers go on speaking of positions in the sequence.
     """
     kept = cache.append(new, count)
     rules["mask"] = filled_slots(rules["mask"], kept.length)
     if not isinstance(cache, WindowKVCache):
         return KeysValues(kept.keys, kept.values), kept
+    _require_no_pairs(rules["mask"])
     tokens = new.keys.shape[-3]
     queries: Any = np.arange(tokens, dtype=np.int32)
     keys = following(cache.length - cache.capacity, cache.capacity + tokens)
     # Free slots are those that would hold a token before the first.
     rules["mask"] = masks.relabel(rules["mask"] & ~masks.prefix(0), queries, keys)
     rules["score"] = [RelabelledScore(score, queries, keys) for score in flatten(rules["score"])] or None
+    # Normalisers see rows as they lie, in which the keys begin with the first slot.
+    rules["normalizer"] = _moved(rules["normalizer"], cache.length - cache.capacity)
     return cache.joined(new), kept
 
 
@@ -162,10 +165,29 @@ def as_mask(mask: MaskLike) -> Mask:
     return mask if isinstance(mask, Mask) else masks.dense(mask)
 
 
+def _require_no_pairs(mask: Mask) -> None:
+    """Raises ValueError for an array over keys, which a window has no slots for."""
+    for part in jax.tree.leaves(mask, is_leaf=lambda x: isinstance(x, Dense | Segments)):
+        array = getattr(part, "array", getattr(part, "key_ids", None))
+        if array is not None and jnp.shape(array)[-1] != 1:
+            raise ValueError(
+                f"mask {part!r}: a cache of a window takes no array over keys, expected masks by position"
+            )
+
+
 def _from_zero(rules: Any) -> list[Any]:
     """Returns the nodes that count positions from 0; an array is trusted, its author has thought of it."""
     nodes: list[Any] = jax.tree.leaves(rules, is_leaf=_has_offset)
     return [x for x in nodes if _has_offset(x) and isinstance(x.offset, int) and x.offset == 0]
+
+
+def _moved(rules: Any, left: Int[Array, "*B"]) -> Any:
+    """Returns the rules with the offsets of nodes so much lower."""
+
+    def moved(x: Any) -> Any:
+        return replace(x, offset=x.offset - left) if _has_offset(x) else x
+
+    return jax.tree.map(moved, rules, is_leaf=_has_offset)
 
 
 def _has_offset(x: Any) -> bool:

@@ -150,7 +150,8 @@ class SoftmaxAttention(Attention):
             leaves out are padding: the cache does not keep them, and a row's next token takes their place.
             A cache of a window takes no array for all pairs, since it has no slots for all keys.
           score: as in `attnjax.attention`. With a cache, scores by position take offset=cache.length.
-          normalizer: as in `attnjax.attention`, in place of the layer's.
+          normalizer: as in `attnjax.attention`, in place of the layer's. With a cache, one by position takes
+            offset=cache.length.
           comparison: as in `attnjax.attention`.
           positions: of x for RoPE; they count from the cache's length, or 0, unless given.
           context_positions: of a context for RoPE, given with `positions`; both count from 0 otherwise. One
@@ -163,8 +164,9 @@ class SoftmaxAttention(Attention):
 
         Raises:
           ValueError: x or context is not D wide; a cache comes with a context, or is full; a capture is out
-            of range; positions of x or of a context come alone; a mask or score has offset 0 beside a cache
-            that holds tokens. Where a traced length hides that, or that a row is full, its output is NaN.
+            of range; positions of x or of a context come alone; a mask, score or normaliser has offset 0
+            beside a cache that holds tokens. Where a traced length hides that, or that a row is full, its
+            output is NaN.
           TypeError: The cache is of another kind.
         """
         require_width("x", x, self.dim)
@@ -174,7 +176,9 @@ class SoftmaxAttention(Attention):
         before = 0 if held is None else held.length
         if self.rope is not None:
             positions, context_positions = counted(x, context, positions, context_positions, before)
-        require_offsets(held, mask, score)
+        rules = self._rules(mask, score, normalizer, before) | {"comparison": comparison}
+        counting = mask, score, rules["normalizer"]
+        require_offsets(held, *counting)
         query = tapped(capture, "query", self._queries(x, positions))
         source = x if context is None else context
         if not isinstance(source, KeysValues):
@@ -182,7 +186,6 @@ class SoftmaxAttention(Attention):
         source = self._of_depth(source, depth)
         if isinstance(capture, Sites):
             source = source._replace(keys=capture("key", source.keys))
-        rules = self._rules(mask, score, normalizer, before) | {"comparison": comparison}
         count = None if held is None else kept_tokens(mask, held.length, x.shape[-2])
         source, kept = self._remembered(x, query, source, held, count, rules)
         rules["mask"] = self._narrowed(rules["mask"], query, source, mask)
@@ -197,7 +200,7 @@ class SoftmaxAttention(Attention):
             out, share = self._attended(x, query, source, rules, mask)
             weights = shared_with_memory(capture, weights, share)
         out = self.out(self._gated(tapped(capture, "heads", out), x))
-        return AttentionOutput(nan_where_wrong(out, held, kept, mask, score), kept, weights)
+        return AttentionOutput(nan_where_wrong(out, held, kept, *counting), kept, weights)
 
     def project(
         self,

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from attnjax import nn
-from attnjax.ops import masks, scores
+from attnjax.ops import masks, normalizers, scores
 from tests.daily import daily
 
 CHUNKS = {"one by one": [1] * 9, "prefill": [5, 1, 1, 1, 1], "chunks": [3, 4, 2], "at once": [9]}
@@ -111,11 +111,12 @@ BY_POSITION: dict[str, dict[str, Any]] = {
     "window": {"mask": ~(masks.prefix(1) | ~masks.sliding_window(2, 0))},
     "blocks": {"mask": masks.chunked_causal(8)},
     "alibi": {"score": scores.alibi(jnp.ones(4))},
+    "the nearest key first": {"normalizer": normalizers.stick_breaking()},
     "after another": {"score": scores.softcap(9.0) >> scores.alibi(jnp.ones(4))},
 }
 
 
-@pytest.mark.parametrize("name", daily(BY_POSITION, ["window", "after another"]))
+@pytest.mark.parametrize("name", daily(BY_POSITION, ["window", "the nearest key first", "after another"]))
 def test_what_counts_from_0_beside_tokens_in_the_cache_is_an_error(name: str) -> None:
     rule = BY_POSITION[name]
     module = nn.Attention(16, 4, rngs=nnx.Rngs(0))

@@ -12,7 +12,7 @@ from attnjax import nn
 from attnjax.nn.attention.cache import KeysValues
 from attnjax.nn.attention.window_cache import LEAST_SLOTS
 from attnjax.nn.latent.selective import SelectiveAttention
-from attnjax.ops import masks, scores
+from attnjax.ops import masks, normalizers, scores
 from tests.daily import daily
 
 T = 64
@@ -35,6 +35,7 @@ LAYERS: dict[str, dict[str, Any]] = {
         "mechanism": "window(size=24) & block_diagonal(size=9) & alibi & relative_bias(buckets=8)"
     },
     "without weights to sum": {"mechanism": "window(size=18) & entmax"},
+    "the nearest key first": {"mechanism": "window(size=18) & stick_breaking"},
     "a setting": {"window": (19, 3), "sink": True, "memory": 0},
     "a memory": {"window": 20, "memory": 2},
 }
@@ -43,6 +44,7 @@ DAILY = [
     ("of one token", "prefill in pieces"),
     ("grouped heads, rope, sinks", "a prefill beyond the window"),
     ("what goes by position", "prefill in pieces"),
+    ("the nearest key first", "prefill in pieces"),
     ("a setting", "at once"),
 ]
 
@@ -178,6 +180,7 @@ RULES: dict[str, Any] = {
     },
     "chunks": lambda offset: {"mask": masks.chunked_causal(7, offset)},
     "a score": lambda offset: {"score": scores.score_fn(lambda s, b, h, i, j: s + jnp.sin(j + 2.0 * i + b))},
+    "a normaliser": lambda offset: {"normalizer": normalizers.stick_breaking(offset, own=True)},
     "scores in turn": lambda offset: {"score": scores.softcap(2.0) >> scores.alibi(jnp.ones(4), offset)},
 }
 
@@ -218,6 +221,10 @@ def test_what_does_not_fit_is_named() -> None:
     cache = module(x[:, :3], mask=masks.causal(), cache=module.empty_cache((2,), 99, x.dtype)).cache
     with pytest.raises(ValueError, match=r"with a cache of 3 tokens: .* expected offset=cache\.length"):
         module(x[:, 3:], mask=masks.causal(), cache=cache)
+    ids = jnp.ones((2, 39), int)
+    for given in (masks.dense(jnp.ones((20, 39), bool)), ~masks.segments(ids[:, :20], ids)):
+        with pytest.raises(ValueError, match="a cache of a window takes no array over keys"):
+            module(x[:, :20], mask=masks.causal(cache.length) & given, cache=cache)
     with pytest.raises(
         ValueError, match=r"keys \[2, 64, 4, 4\] \(\*B, T, K, H\): the cache has \[3, 19, 4, 4\]"
     ):
