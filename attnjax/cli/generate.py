@@ -56,11 +56,7 @@ def generate(options: argparse.Namespace, notify: Notify) -> int:
     import jax
 
     writer = _writer(options)
-    if options.int8:
-        from attnjax.models import in_int8
-
-        model: Any = writer.model
-        writer = replace(writer, model=in_int8(model))
+    writer = replace(writer, model=_held(writer.model, options))
     try:
         strategy, key = _strategy(options), jax.random.key(options.seed)
         for number, text in enumerate(_texts(options)):
@@ -120,7 +116,15 @@ def _strategy(options: argparse.Namespace) -> Any:
         return one
     from attnjax.pretrained.text import text_model
 
-    return speculative(text_model(options.draft, dtype=options.dtype).model, strategy=one)
+    draft = text_model(options.draft, dtype=options.dtype).model
+    return speculative(_held(draft, options), strategy=one)
+
+
+def _held(model: Any, options: argparse.Namespace) -> Any:
+    """Returns a model with its weights as they are asked for."""
+    from attnjax.models import in_int8
+
+    return in_int8(model) if options.int8 else model
 
 
 def _texts(options: argparse.Namespace) -> Iterator[str]:

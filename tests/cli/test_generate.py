@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from attnjax import models
 from attnjax.config import InputError
+from attnjax.models import in_int8
 from attnjax.models.decoding.text import TextStream
 from attnjax.pretrained.text import text_model
 from tests.cli.small_llama import folder as folder
@@ -30,6 +33,18 @@ def test_greedy_text_is_the_same_in_pieces_by_a_draft_and_as_json(attnjax: Run, 
         attnjax("generate", str(folder), "hello", "--max-tokens", "10", "--stop", stop)[1]
         == out[: out.index(stop)] + "\n"
     )
+
+
+def test_int8_holds_the_model_and_its_draft_so(attnjax: Run, folder: Path, monkeypatch) -> None:
+    """What is written is what the model in int8 writes."""
+    held = []
+    monkeypatch.setattr(models, "in_int8", lambda model: held.append(in_int8(model)) or held[-1])
+    asked = ("generate", str(folder), "hello", "--max-tokens", "6", "--int8")
+    code, out, _ = attnjax(*asked, "--draft", str(folder))
+    assert (code, len(held)) == (0, 2)
+    writer = text_model(folder)
+    pieces = replace(writer, model=in_int8(writer.model)).write(writer.encode("hello"), max_length=6)
+    assert out == "".join(pieces) + "\n"
 
 
 def test_what_is_drawn_follows_the_seed(attnjax: Run, folder: Path) -> None:
