@@ -138,10 +138,11 @@ def test_it_finds_most_of_what_there_is(tmp_path: Path) -> None:
     params, _ = trained(task, jax.jit(task.init)(jax.random.key(0)), 1000)
     table = task.evaluate(params, tmp_path).metrics
     ours = table[f"model: {HELD_OUT}"]["AP50"]
-    assert ours > 60
+    assert ours > 90
     assert ours > 3 * table[f"the mean box of each label: {HELD_OUT}"]["AP50"]
-    looks = table["attention of layer 1"]
-    assert looks["weight in the box %"] > 1.5 * looks["by chance %"]
+    # Convolutions see most of the image from each of its nine cells, so that none has to be looked at.
+    lost = {name: row["points lost without 8 cells"] for name, row in table.items() if "cells" in name}
+    assert lost["cells of the true box"] > 1.2 * lost["random cells"]
 
 
 def test_its_table_has_baselines_and_what_queries_attend_to(
