@@ -155,16 +155,8 @@ def ask(
       ([2], (1,))
     """
     target = Target() if target is None else target
-    known = (
-        Encoder,
-        EventTransformer,
-        GraphModel,
-        LanguageModel,
-        RecurrentEncoderDecoder,
-        TableTransformer,
-        Transformer,
-        VisionTransformer,
-    )
+    one = (Encoder, EventTransformer, GraphModel, LanguageModel, TableTransformer, VisionTransformer)
+    known = (*one, *_WRITERS)
     require(
         isinstance(model, known),
         f"model is a {type(model).__name__}: expected one of {', '.join(kind.__name__ for kind in known)}",

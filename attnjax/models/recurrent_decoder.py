@@ -161,7 +161,11 @@ class RecurrentDecoder(nnx.Module):
             found = self.attention(state[:, None], source, mask=there, capture=Capture(), **more)
             out, weights = noted(found, asked).out, found.weights
         assert weights is not None
-        return out[:, 0], weights[:, :, 0].astype(read.dtype)
+        return self._gated(state, out[:, 0]), weights[:, :, 0].astype(read.dtype)
+
+    def _gated(self, state: Float[Array, "B D"], context: Float[Array, "B D"]) -> Float[Array, "B D"]:
+        """Returns what attention reads as the layers go on with it."""
+        return context
 
 
 def _of_token(sites: Sites | None, path: str, x: Float[Array, "B D"]) -> Float[Array, "B D"]:

@@ -13,8 +13,6 @@ from attnjax.models.factory import Parts
 from attnjax.models.recurrent_config import RecurrentConfig
 from attnjax.models.recurrent_decoder import RecurrentDecoder, linear
 from attnjax.models.recurrent_writer import RecurrentWriter
-from attnjax.nn import KeysValues
-from attnjax.nn.taps import Sites
 
 
 class GatedDecoder(RecurrentDecoder):
@@ -42,17 +40,10 @@ class GatedDecoder(RecurrentDecoder):
         """Returns what the logits are made of: the last word counts as much as what it led to."""
         return x + self.joined(known)
 
-    def _read(
-        self,
-        state: Float[Array, "B D"],
-        source: KeysValues,
-        there: Array,
-        read: Float[Array, "B 1 S"],
-        sites: Sites | None,
-    ) -> tuple[Float[Array, "B D"], Float[Array, "B 1 S"]]:
-        """Returns what attention reads, times its gate, and its weights."""
-        context, weights = super()._read(state, source, there, read, sites)
-        return jax.nn.sigmoid(self.gate(state)) * context, weights
+    def _gated(self, state: Float[Array, "B D"], context: Float[Array, "B D"]) -> Float[Array, "B D"]:
+        """Returns what attention reads, times its gate."""
+        gated: Array = jax.nn.sigmoid(self.gate(state)) * context
+        return gated
 
 
 class RecurrentCaptioner(ImageReader, RecurrentWriter):

@@ -193,11 +193,17 @@ class EmbeddingTable(nnx.Embed):
     def products(self, x: Float[Array, "*B W"]) -> Float[Array, "*B V"]:
         """Returns the products of x with all vectors, in float32 or better."""
         table, kind = self.embedding[...].astype(x.dtype), accumulation_dtype(x)
-        if jax.default_backend() == "cpu":
-            # XLA multiplies in float32 there. Where it converts by itself, a loop that decodes holds two more
-            # tables in float32, transposed, beside the one that it reads.
-            x, table = x.astype(kind), table.astype(kind)
-        return jnp.einsum("...d,vd->...v", x, table, preferred_element_type=kind)
+
+        def multiplied(x: Array, table: Array) -> Array:
+            return jnp.einsum("...d,vd->...v", x, table, preferred_element_type=kind)
+
+        if x.dtype == kind:
+            return multiplied(x, table)
+        # XLA multiplies in float32 on a CPU. Where it converts by itself, a loop that decodes holds two more
+        # tables in float32, transposed, beside the one that it reads.
+        return jax.lax.platform_dependent(
+            x, table, cpu=lambda *both: multiplied(*(y.astype(kind) for y in both)), default=multiplied
+        )
 
 
 @automatic(lambda table, index: spec(*mesh_axes(index), *mesh_axes(table.embedding[...])[1:]))

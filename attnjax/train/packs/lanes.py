@@ -128,8 +128,7 @@ class PackLanes:
         # The save goes on beside the evaluations; a kill meanwhile costs the steps since the one before.
         for lane, trial in chunk.trials.items():
             if chunk.spans[lane].end == self._config.steps and self._runs(trial):
-                if self._stopping():
-                    # What is evaluated may take minutes: the others end when the pack goes on.
+                if self._stopping():  # An evaluation may take minutes: the others end when the pack goes on.
                     if not chunk.save:
                         self._save(checkpoints, chunk.clock, chunk.states, chunk.trials, chunk.begun)
                     break
