@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from attnjax.models import generate
+from attnjax.models import generate, in_int8
 from attnjax.pretrained import from_pretrained
 from attnjax.pretrained.safetensors_file import Written, write_safetensors
 from attnjax.pretrained.verify import first_of, verify
@@ -123,17 +123,19 @@ def test_flan_t5_translates(tmp_path) -> None:
     as_t5(home, tmp_path / "t5")
     tokenizer = tokenizers.Tokenizer.from_file(str(home / "tokenizer.json"))
     source = np.array([tokenizer.encode("translate English to German: The house is wonderful.").ids])
-    decoded = generate(
-        from_pretrained(tmp_path / "t5"),
-        jnp.asarray(source),
-        jnp.array([source.shape[1]]),
-        bos=0,
-        eos=1,
-        pad=0,
-        max_length=16,
-    )
-    text = tokenizer.decode([int(token) for token in decoded.tokens[0] if token > 1])
-    assert text == "Das Haus ist wunderbar."
+    model = from_pretrained(tmp_path / "t5")
+    for held in (model, in_int8(model)):
+        decoded = generate(
+            held,
+            jnp.asarray(source),
+            jnp.array([source.shape[1]]),
+            bos=0,
+            eos=1,
+            pad=0,
+            max_length=16,
+        )
+        text = tokenizer.decode([int(token) for token in decoded.tokens[0] if token > 1])
+        assert text == "Das Haus ist wunderbar."
 
 
 @pytest.mark.parametrize(

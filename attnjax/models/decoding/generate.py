@@ -127,6 +127,8 @@ def stream(
     max_length: int,
     padding: Literal["right", "left"] = "right",
     key: Array | None = None,
+    rules: Rules | None = None,
+    prefix: Int[Array, "B P"] | None = None,
     every: int = 4,
 ) -> Iterator[np.ndarray]:
     """Yields the tokens of `generate` as they come, [B, T] of `every` steps, padded where a row has ended.
@@ -144,6 +146,8 @@ def stream(
       max_length: of emitted tokens.
       padding: the side of the inputs on which their padding is.
       key: of jax.random.
+      rules: as in `generate`, as is the prefix.
+      prefix: tokens that a row begins with.
       every: the number of tokens of a piece, but for the last one.
 
     Raises:
@@ -156,7 +160,7 @@ def stream(
       >>> [piece.shape for piece in stream(model, jnp.ones((2, 5), int), jnp.array([5, 4]), **options)]
       [(2, 4), (2, 2)]
     """
-    run = _Run(model, inputs, lengths, strategy, bos, eos, pad, max_length, padding, key)
+    run = _Run(model, inputs, lengths, strategy, bos, eos, pad, max_length, padding, key, rules, prefix)
     if not run.strategy.streams:
         raise ValueError(f"strategy {run.strategy!r}: expected one that takes no token back")
     if every < 1:

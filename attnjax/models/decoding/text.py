@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from attnjax.models.decoding.generate import generate, stream
 from attnjax.models.decoding.loop import Decodable, Strategy
+from attnjax.models.decoding.rules import Rules
 from attnjax.models.decoding.sampling import greedy
 
 WIDTH = 32
@@ -27,6 +28,8 @@ class TextModel:
       eos: the tokens that end a text.
       bos: the token that begins a target; None for a decoder-only model.
       pad: the token that fills up.
+      rules: of what may be written, beside those of the strategy; None for none.
+      prefix: the tokens that every target begins with.
       chat: a message to the text that the model's answer continues; None where it has no template.
       raw: as `encode`, for a text in which special tokens stand already, as one of `chat`.
       names: the text of each id that is read, also of one that writes nothing; None where it is not known.
@@ -39,6 +42,8 @@ class TextModel:
     eos: tuple[int, ...]
     bos: int | None = None
     pad: int = 0
+    rules: Rules | None = None
+    prefix: tuple[int, ...] = ()
     chat: Callable[[str, str | None], str] | None = None
     raw: Callable[[str], Sequence[int]] | None = None
     names: Callable[[Sequence[int]], list[str]] | None = None
@@ -73,7 +78,8 @@ class TextModel:
         inputs[0, : len(prompt)] = prompt
         arguments = self.model, jnp.asarray(inputs), jnp.array([len(prompt)])
         options: dict[str, Any] = {"strategy": strategy or greedy(), "bos": self.bos, "eos": self.eos}
-        options |= {"pad": self.pad, "max_length": max_length, "key": key}
+        options |= {"pad": self.pad, "max_length": max_length, "key": key, "rules": self.rules}
+        options["prefix"] = jnp.array([self.prefix]) if self.prefix else None
         if options["strategy"].streams:
             pieces = (piece[0] for piece in stream(*arguments, every=every, **options))
         else:
