@@ -198,6 +198,7 @@ def _account(result: dict[str, Any]) -> dict[str, str]:
 
 def _scores(metrics: dict[str, dict[str, float]]) -> Iterator[Any]:
     """A table for the rows that follow each other with mostly the same columns."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     groups: list[tuple[list[str], dict[str, dict[str, float]]]] = []
@@ -209,9 +210,14 @@ def _scores(metrics: dict[str, dict[str, float]]) -> Iterator[Any]:
         columns += [name for name in row if name not in columns]
         rows[label] = row
     for number, (columns, rows) in enumerate(groups):
-        table = Table("", title=None if number else "evaluation", title_justify="left")
+        title = None if number else "evaluation"
+        table = Table(
+            title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False
+        )
+        # Names that are cut off may look alike, as ROUGE-1 and ROUGE-2 do: columns are broken, words are not.
+        table.add_column(overflow="fold", min_width=max(map(len, " ".join(rows).split()), default=0))
         for name in columns:
-            table.add_column(name.replace("_", " "), justify="right")
+            table.add_column(name.replace("_", " "), justify="right", overflow="fold")
         for label, row in rows.items():
             table.add_row(label, *(_plain(row.get(name, "")) for name in columns))
         yield table

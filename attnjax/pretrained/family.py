@@ -78,8 +78,8 @@ def find(name: str, label: str) -> Family:
     Raises:
       InputError: There is none of that name.
     """
-    module = str(name).replace("-", "_")  # As in deberta-v2.
+    module = name.replace("-", "_")  # As in deberta-v2.
     if module not in names():
         known = f"expected one of {', '.join(names())}"
-        raise InputError(f"{label} has model_type = {name!r}: {known}{nearest(str(name), names())}")
+        raise InputError(f"{label} has model_type = {name!r}: {known}{nearest(name, names())}")
     return importlib.import_module(f"{families.__name__}.{module}").FAMILY

@@ -109,11 +109,11 @@ def open_folder(folder: str | Path, *, dtype: Any = None) -> Opened:
         raise InputError(f"{folder} is no folder: nothing is downloaded, expected one of Hugging Face")
     raw = read_json(folder / CONFIG)
     label = str(folder / CONFIG)
-    family = find(raw.get("model_type", ""), label)
+    keys = Keys(raw, label)
+    family = find(keys.take("model_type", kind=str), label)
     tensors = open_tensors(folder)
     names = family.in_table(tensors)
     tensors = {names[name]: x for name, x in tensors.items()}
-    keys = Keys(raw, label)
     config, sizes = family.read(keys, tensors)
     keys.finish()
     named = np.dtype(dtype or _commonest(tensors)).name

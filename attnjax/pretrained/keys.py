@@ -51,38 +51,57 @@ class Keys:
         self.label = label
         self._asked: set[str] = set()
 
-    def take(self, name: str, default: Any = None, *, kind: type | tuple[type, ...] | None = None) -> Any:
+    def take(
+        self,
+        name: str,
+        default: Any = None,
+        *,
+        kind: type | tuple[type, ...] | None = None,
+        least: float | None = None,
+    ) -> Any:
         """Returns the value of a key, or where it is not there a default.
 
         Args:
           name: the key.
           default: None: there is none, the key must be there.
           kind: of the value, where float takes whole numbers too; None: that of the default, else int.
+          least: what a number has to be at least; None: 1 for a whole number, which is a size, else nothing.
 
         Raises:
-          InputError: It is not there, and there is no default, or it is of another kind.
+          InputError: It is not there, and there is no default, or it is of another kind, or too small.
         """
-        self._asked.add(name)
-        value = self.raw.get(name)
+        value = self.optional(name, kind or (type(default) if default is not None else int))
         if value is None:
             if default is None:
                 raise InputError(f"{self.label} has no {name}")
             return default
-        kind = kind or (type(default) if default is not None else int)
-        kind = (float, int) if kind is float else kind
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise InputError(f"{self.label} has {name} = {value!r}: expected {_named(kind)}")
+        if least is None and type(value) is int and kind is not float:
+            least = 1
+        if least is not None and not value >= least:
+            raise InputError(f"{self.label} has {name} = {value!r}: expected {least} or more")
         return value
 
-    def optional(self, name: str) -> Any:
-        """Returns the value of a key, None where it is not there."""
-        self._asked.add(name)
-        return self.raw.get(name)
+    def optional(self, name: str, kind: type | tuple[type, ...]) -> Any:
+        """Returns the value of a key, None where it is not there.
 
-    def nullable(self, name: str, default: Any) -> Any:
-        """Returns the value of a key, where null says None; the default where the key is not there."""
+        Raises:
+          InputError: It is of another kind.
+        """
         self._asked.add(name)
-        return self.raw.get(name, default)
+        value = self.raw.get(name)
+        kinds = kind if isinstance(kind, tuple) else (float, int) if kind is float else (kind,)
+        fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+        if value is not None and not fits:
+            raise InputError(f"{self.label} has {name} = {_short(value)}: expected {_named(kind)}")
+        return value
+
+    def nullable(self, name: str, default: Any, kind: type) -> Any:
+        """Returns the value of a key, where null says None; the default where the key is not there.
+
+        Raises:
+          InputError: It is of another kind.
+        """
+        return self.optional(name, kind) if name in self.raw else default
 
     def choice(self, name: str, choices: Mapping[str, Any], default: str) -> Any:
         """Returns what a text stands for.
@@ -97,7 +116,8 @@ class Keys:
 
     def only(self, name: str, *values: Any) -> None:
         """Raises InputError where a key is there with none of the values, or at all where none is given."""
-        value = self.optional(name)
+        self._asked.add(name)
+        value = self.raw.get(name)
         if value is not None and value not in values:
             expected = " or ".join(repr(x) for x in values) or "no such key"
             shown = f"{self.label} has {name} = {_short(value)}"

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
@@ -105,15 +106,19 @@ def _read_torch(path: Path) -> Tensors:
         ) from None
     options: dict[str, Any] = {"map_location": "cpu", "weights_only": True}
     try:
-        try:
-            loaded = torch.load(path, mmap=True, **options)
-        except RuntimeError:
-            loaded = torch.load(path, **options)  # Files older than torch 1.6 cannot be mapped.
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Of pickles' versions: what is wrong with one is said below.
+            try:
+                loaded = torch.load(path, mmap=True, **options)
+            except RuntimeError:
+                loaded = torch.load(path, **options)  # Files older than torch 1.6 cannot be mapped.
+    except (
+        pickle.UnpicklingError
+    ):  # Its text tells how to read the file all the same, which may run what is in it.
+        raise InputError(f"{path} holds more than tensors, or is damaged, and is not read") from None
+    except (RuntimeError, EOFError, ValueError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise InputError(
-            f"{path} holds more than tensors, or is damaged, and is not read: {reason}"
-        ) from None
+        raise InputError(f"{path} is damaged, and is not read: {reason}") from None
     if not isinstance(loaded, dict) or not all(isinstance(x, torch.Tensor) for x in loaded.values()):
         raise InputError(f"{path} holds something else than tensors by name")
     return {name: _as_numpy(tensor, torch) for name, tensor in loaded.items()}

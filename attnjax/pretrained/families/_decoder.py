@@ -13,6 +13,24 @@ _TURNS = {"llama3": ("low_freq_factor", "high_freq_factor", 4.0), "yarn": ("beta
 """The keys of our rope_slow_turns and rope_fast_turns, and the default of the latter, by rope_scaling."""
 
 
+def read_kinds(keys: Keys, default: Sequence[str]) -> Sequence[str]:
+    """Returns the kind of each layer.
+
+    Args:
+      keys: of a config.json.
+      default: the kinds where it does not say.
+
+    Raises:
+      InputError: They are not as many as the layers.
+    """
+    kinds = keys.optional("layer_types", list)
+    if kinds is not None and len(kinds) != len(default):
+        raise InputError(
+            f"{keys.label} has {len(kinds)} layer_types: expected {len(default)}, one of each layer"
+        )
+    return default if kinds is None else kinds
+
+
 def mechanisms(kinds: Sequence[str], window: int | None, recipes: str = "") -> str:
     """Returns the pattern of mechanisms of layers that see all or a window.
 
@@ -50,12 +68,11 @@ def write_windows(config: LanguageModelConfig) -> dict[str, Any]:
 
 def read_late_windows(keys: Keys) -> str:
     """Returns the mechanisms of Qwen's layers, of which the last may have a window."""
-    layers, size = keys.take("num_hidden_layers"), keys.nullable("sliding_window", 4096)
+    layers, size = keys.take("num_hidden_layers"), keys.nullable("sliding_window", 4096, int)
     window = size if keys.take("use_sliding_window", False) else None
-    first = keys.take("max_window_layers", 28)
+    first = keys.take("max_window_layers", 28, least=0)
     late = ["full_attention" if i < first else "sliding_attention" for i in range(layers)]
-    given = keys.optional("layer_types")
-    return mechanisms(late if given is None else given, window)
+    return mechanisms(read_kinds(keys, late), window)
 
 
 def write_late_windows(config: LanguageModelConfig) -> dict[str, Any]:
@@ -75,28 +92,28 @@ def read_rope(
       fraction: of each head that is rotated, where it does not say.
       given: what stands for its rope_parameters.
     """
-    newer = keys.optional("rope_parameters") if given is None else given
-    older = keys.optional("rope_scaling") or {}
+    newer = keys.optional("rope_parameters", dict) if given is None else given
+    older = keys.optional("rope_scaling", dict) or {}
     outer = {
-        "rope_theta": keys.optional("rope_theta"),
-        "partial_rotary_factor": keys.optional("partial_rotary_factor"),
+        "rope_theta": keys.optional("rope_theta", float),
+        "partial_rotary_factor": keys.optional("partial_rotary_factor", float),
     }
     found = {name: value for name, value in outer.items() if value is not None} | dict(newer or older)
     rope = Keys(found, f"{keys.label}: rope_parameters")
-    kind = rope.optional("rope_type") or rope.optional("type") or "default"
+    kind = rope.optional("rope_type", str) or rope.optional("type", str) or "default"
     rope.ignore("type")
     settings: dict[str, Any] = {
         "rope_base": float(rope.take("rope_theta", base, kind=float)),
         "rope_fraction": float(rope.take("partial_rotary_factor", fraction, kind=float)),
     }
     if kind == "linear":
-        settings |= {"rope_scaling": "linear", "rope_factor": float(rope.take("factor", kind=float))}
+        settings |= {"rope_scaling": "linear", "rope_factor": float(rope.take("factor", kind=float, least=1))}
     elif kind in _TURNS:
         slow, fast, turns = _TURNS[kind]
         settings |= {
             "rope_scaling": kind,
-            "rope_factor": float(rope.take("factor", kind=float)),
-            "rope_original_length": rope.optional("original_max_position_embeddings"),
+            "rope_factor": float(rope.take("factor", kind=float, least=1)),
+            "rope_original_length": rope.optional("original_max_position_embeddings", int),
             "rope_slow_turns": float(rope.take(slow, 1.0, kind=float)),
             "rope_fast_turns": float(rope.take(fast, turns, kind=float)),
         }
@@ -111,8 +128,8 @@ def read_rope(
 
 def _amplitude(rope: Keys, factor: float) -> float | None:
     """Returns the factor of what yarn rotates, where a config says another than the usual one."""
-    given = rope.optional("attention_factor")
-    one, all_entries = (rope.optional(name) for name in ("mscale", "mscale_all_dim"))
+    given = rope.optional("attention_factor", float)
+    one, all_entries = (rope.optional(name, float) for name in ("mscale", "mscale_all_dim"))
     if given is None and one and all_entries:
         return yarn_growth(factor, one) / yarn_growth(factor, all_entries)
     return None if given is None else float(given)

@@ -27,7 +27,7 @@ def read_bert(keys: Keys, **changes: Any) -> tuple[EncoderConfig, dict[str, Any]
         "layers": keys.take("num_hidden_layers"),
         "positions": "learned",
         "max_length": keys.take("max_position_embeddings"),
-        "token_types": keys.take("type_vocab_size", 2),
+        "token_types": keys.take("type_vocab_size", 2, least=0),
         "norm_placement": "post",
         "norm_eps": float(keys.take("layer_norm_eps", 1e-12, kind=float)),
         "activation": keys.choice("hidden_act", UNGATED, "gelu"),
@@ -56,7 +56,7 @@ def write_bert(model: Encoder) -> dict[str, Any]:
 
 def read_labels(keys: Keys) -> int:
     """Returns the number of labels: what the config says of it, or that of their names, or 2."""
-    names = keys.optional("id2label")
+    names = keys.optional("id2label", dict)
     return int(keys.take("num_labels", len(names) if names else 2))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from attnjax.mechanisms import read
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
-from attnjax.pretrained.families._decoder import mechanisms, write_windows
+from attnjax.pretrained.families._decoder import mechanisms, read_kinds, write_windows
 from attnjax.pretrained.families._llama import read_llama, write_llama
 from attnjax.pretrained.families._shared import GATED
 from attnjax.pretrained.keys import Keys
@@ -34,9 +34,8 @@ def read_gemma(
     keys.only("use_bidirectional_attention", False)
     keys.only("attention_bias", False)
     keys.only("hidden_act", "gelu_pytorch_tanh")
-    given = keys.optional("layer_types")
     scores, logits = (
-        keys.nullable(f"{name}_logit_softcapping", cap)
+        keys.nullable(f"{name}_logit_softcapping", cap, float)
         for name, cap in zip(("attn", "final"), caps, strict=True)
     )
     recipes = "" if scores is None else f"softcap(c={float(scores)})"
@@ -51,10 +50,8 @@ def read_gemma(
         norm_placement="sandwich",
         activation=keys.choice("hidden_activation", GATED, "gelu_pytorch_tanh"),
         embedding_scale=None,
-        attention_scale=keys.take("query_pre_attn_scalar", 256, kind=float) ** -0.5,
-        mechanism=mechanisms(
-            kinds if given is None else given, keys.nullable("sliding_window", 4096), recipes
-        ),
+        attention_scale=keys.take("query_pre_attn_scalar", 256, kind=float, least=1) ** -0.5,
+        mechanism=mechanisms(read_kinds(keys, kinds), keys.nullable("sliding_window", 4096, int), recipes),
         logit_softcap=logits,
         **changes,
     )

@@ -8,6 +8,7 @@ from attnjax.mechanisms import over_layers, read
 from attnjax.models.hybrid_config import HybridConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.nn import FeedForward, LatentAttention
+from attnjax.pretrained.families import _decoder as decoder
 from attnjax.pretrained.families import _llama as llama
 from attnjax.pretrained.families._shared import linear
 from attnjax.pretrained.keys import Keys
@@ -24,7 +25,7 @@ def read_latent(keys: Keys, *, query_rank: int | None) -> dict[str, Any]:
     keys.ignore("head_dim", "qk_head_dim")  # They follow from the others.
     ranks = {
         "kv_rank": keys.take("kv_lora_rank", 512),
-        "query_rank": keys.nullable("q_lora_rank", query_rank),
+        "query_rank": keys.nullable("q_lora_rank", query_rank, int),
         "rope_dim": keys.take("qk_rope_head_dim", 64),
     }
     given = ", ".join(f"{name}={rank}" for name, rank in ranks.items() if rank is not None)
@@ -144,10 +145,8 @@ def read_kinds(keys: Keys, default: Callable[[int], bool], recurrence: str, atte
       recurrence: the mechanism of those.
       attention: the mechanism of the others.
     """
-    kinds = keys.optional("layer_types")
-    layers = keys.take("num_hidden_layers")
-    if kinds is None:
-        kinds = [_KINDS[default(i)] for i in range(layers)]
+    layers = range(keys.take("num_hidden_layers"))
+    kinds = decoder.read_kinds(keys, [_KINDS[default(i)] for i in layers])
     names = {_KINDS[True]: recurrence, _KINDS[False]: attention}
     for kind in kinds:
         if kind not in names:

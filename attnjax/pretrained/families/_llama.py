@@ -52,7 +52,7 @@ def read_llama(
     settings: dict[str, Any] = {
         "dim": dim,
         "heads": heads,
-        "kv_heads": keys.nullable("num_key_value_heads", kv_heads) or heads,
+        "kv_heads": keys.nullable("num_key_value_heads", kv_heads, int) or heads,
         "head_dim": keys.take("head_dim", dim // heads),
         "hidden": keys.take("intermediate_size"),
         "layers": keys.take("num_hidden_layers"),

@@ -78,7 +78,7 @@ def channels_last(x: np.ndarray) -> np.ndarray:
 
 def side(keys: Keys, name: str, default: int | None = None) -> int:
     """Returns the side of a square; the default where the config does not say."""
-    given = keys.optional(name)
+    given = keys.optional(name, (int, list))
     if isinstance(given, list) and len(given) == 2 and given[0] == given[1]:
         return int(given[0])
     return int(keys.take(name, default, kind=int))

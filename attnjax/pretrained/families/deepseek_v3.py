@@ -33,7 +33,7 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
     rope = decoder.read_rope(keys)
     own = hybrid.read_latent(keys, query_rank=1536)
     size = own["head_dim"] + keys.take("qk_rope_head_dim", 64)
-    given = keys.optional("rope_parameters") or keys.optional("rope_scaling") or {}
+    given = keys.optional("rope_parameters", dict) or keys.optional("rope_scaling", dict) or {}
     share = given.get("mscale_all_dim") if "rope_scaling" in rope else None
     growth = decoder.yarn_growth(rope["rope_factor"], share) if share else 1.0
     return llama.read_llama(
@@ -48,9 +48,9 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
         attention_bias=llama.read_attention_bias(keys),
         experts=keys.take("n_routed_experts", 256),
         active_experts=keys.take("num_experts_per_tok", 8),
-        dense_layers=min(keys.take("first_k_dense_replace", 3), keys.take("num_hidden_layers", 61)),
+        dense_layers=min(keys.take("first_k_dense_replace", 3, least=0), keys.take("num_hidden_layers", 61)),
         expert_hidden=width,
-        shared_hidden=keys.take("n_shared_experts", 1) * width,
+        shared_hidden=keys.take("n_shared_experts", 1, least=0) * width,
         router_score="sigmoid",
         router_sums_to_one=keys.take("norm_topk_prob", True),
         router_scale=float(keys.take("routed_scaling_factor", 2.5, kind=float)),

@@ -73,9 +73,9 @@ def _read_backbone(keys: Keys) -> ResNetConfig:
     keys.ignore("use_timm_backbone", "use_pretrained_backbone")
     keys.only("num_channels", 3)
     outer = keys.choice("backbone", _KNOWN, "resnet50")
-    kwargs = Keys(keys.optional("backbone_kwargs") or {}, f"{keys.label}: backbone_kwargs")
-    own = Keys(keys.optional("backbone_config") or {}, f"{keys.label}: backbone_config")
-    named = own.optional("model_type") != "resnet"
+    kwargs = Keys(keys.optional("backbone_kwargs", dict) or {}, f"{keys.label}: backbone_kwargs")
+    own = Keys(keys.optional("backbone_config", dict) or {}, f"{keys.label}: backbone_config")
+    named = own.optional("model_type", str) != "resnet"
     for part in (kwargs, own) if named else (kwargs,):
         part.only("model_type", "timm_backbone")
         part.only("num_channels", 3)

@@ -19,14 +19,14 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
     period = keys.take("sliding_window_pattern", keys.take("_sliding_window_pattern", 6))
     layers = range(1, keys.take("num_hidden_layers") + 1)
     kinds = ["sliding_attention" if i % period else "full_attention" for i in layers]
-    both = keys.optional("rope_parameters") or {}
-    local = keys.take("rope_local_base_freq", 10_000.0, kind=float)
-    if "sliding_attention" in both:
-        windows = Keys(both["sliding_attention"], f"{keys.label}: rope_parameters.sliding_attention")
+    both = Keys(keys.optional("rope_parameters", dict) or {}, f"{keys.label}: rope_parameters")
+    local = keys.take("rope_local_base_freq", 10_000.0, kind=float, least=1)
+    if (given := both.optional("sliding_attention", dict)) is not None:
+        windows = Keys(given, f"{both.label}.sliding_attention")
         windows.only("rope_type", "default")
-        local = windows.take("rope_theta", local, kind=float)
+        local = windows.take("rope_theta", local, kind=float, least=1)
         windows.finish()
-    settings = decoder.read_rope(keys, base=1e6, given=both.get("full_attention"))
+    settings = decoder.read_rope(keys, base=1e6, given=both.optional("full_attention", dict))
     settings |= {"qk_norm": True, "rope_local_base": float(local)}
     return gemma.read_gemma(keys, tensors, kinds, length=131_072, **settings)
 

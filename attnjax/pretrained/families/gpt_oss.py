@@ -39,12 +39,9 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
     keys.ignore(
         "initial_context_length", "experts_per_token", "rope_ntk_alpha"
     )  # Other words for other keys.
-    kinds = keys.optional("layer_types")
-    if kinds is None:
-        kinds = [
-            ("sliding_attention", "full_attention")[i % 2] for i in range(keys.take("num_hidden_layers"))
-        ]
-    said = keys.optional("rope_parameters") or keys.optional("rope_scaling")
+    layers = range(keys.take("num_hidden_layers"))
+    kinds = decoder.read_kinds(keys, [("sliding_attention", "full_attention")[i % 2] for i in layers])
+    said = keys.optional("rope_parameters", dict) or keys.optional("rope_scaling", dict)
     rope = decoder.read_rope(keys, base=150_000.0, given=None if said else _ROPE)
     return llama.read_llama(
         keys,
@@ -58,7 +55,7 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
         activation="swiglu_clipped",
         experts=keys.take("num_local_experts", 128),
         active_experts=keys.take("num_experts_per_tok", 4),
-        mechanism=decoder.mechanisms(kinds, keys.nullable("sliding_window", 128), "sink"),
+        mechanism=decoder.mechanisms(kinds, keys.nullable("sliding_window", 128, int), "sink"),
         **rope,
     )
 

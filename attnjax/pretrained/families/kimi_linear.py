@@ -49,7 +49,7 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
         active_experts=keys.take("num_experts_per_token", 8),
         dense_layers=_dense_layers(keys),
         expert_hidden=width,
-        shared_hidden=keys.take("num_shared_experts", 1) * width,
+        shared_hidden=keys.take("num_shared_experts", 1, least=0) * width,
         router_score="sigmoid",
         router_sums_to_one=keys.take("moe_renormalize", True),
         router_scale=float(keys.take("routed_scaling_factor", 2.446, kind=float)),
@@ -67,7 +67,7 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
 
 def _linear(keys: Keys) -> dict[str, Any]:
     """Returns the sizes of the recurrences, and which layers they are, in a part of the config or in it."""
-    part = Keys(keys.optional("linear_attn_config") or {}, f"{keys.label}: linear_attn_config")
+    part = Keys(keys.optional("linear_attn_config", dict) or {}, f"{keys.label}: linear_attn_config")
     names = {
         "num_heads": ("linear_num_heads", 32),
         "head_dim": ("linear_head_dim", 128),
@@ -76,7 +76,7 @@ def _linear(keys: Keys) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: part.take(name, keys.take(outer, default)) for name, (outer, default) in names.items()
     }
-    attends, recurs = part.optional("full_attn_layers"), part.optional("kda_layers")
+    attends, recurs = part.optional("full_attn_layers", list), part.optional("kda_layers", list)
     part.finish()
     if attends is None or recurs is None:
         return found | {"recurs": lambda i: not (i and i % 4 == 0)}
@@ -88,8 +88,8 @@ def _linear(keys: Keys) -> dict[str, Any]:
 
 def _dense_layers(keys: Keys) -> int:
     """Returns the number of layers at the bottom that are no mixtures."""
-    layers, first = keys.take("num_hidden_layers"), keys.take("first_k_dense_replace", 1)
-    kinds = keys.optional("mlp_layer_types")
+    layers, first = keys.take("num_hidden_layers"), keys.take("first_k_dense_replace", 1, least=0)
+    kinds = keys.optional("mlp_layer_types", list)
     if kinds is None:
         return min(first, layers)
     dense = kinds.count("dense")

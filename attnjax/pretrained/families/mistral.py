@@ -15,7 +15,7 @@ from attnjax.pretrained.tensors import Tensors
 
 
 def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
-    window = keys.nullable("sliding_window", 4096)
+    window = keys.nullable("sliding_window", 4096, int)
     mechanism = decoder.mechanisms(["sliding_attention"], window)
     length = keys.take("max_position_embeddings", 131_072)
     return llama.read_llama(keys, tensors, kv_heads=8, max_length=length, mechanism=mechanism)

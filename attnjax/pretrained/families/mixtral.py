@@ -19,7 +19,7 @@ _NAMES = {"w1": "gate", "w2": "down", "w3": "up"}
 
 def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
     keys.ignore("router_jitter_noise")  # Of training.
-    window = keys.optional("sliding_window")
+    window = keys.optional("sliding_window", int)
     return llama.read_llama(
         keys,
         tensors,

@@ -18,7 +18,7 @@ from attnjax.pretrained.tensors import Tensors
 
 def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, Any]]:
     keys.ignore("original_max_position_embeddings")  # Only of a scaling of rope, which is refused below.
-    window = keys.optional("sliding_window")
+    window = keys.optional("sliding_window", int)
     mechanism = decoder.mechanisms(["sliding_attention"], window)
     eps = keys.take("rms_norm_eps", 1e-5)
     length = keys.take("max_position_embeddings", 4096)

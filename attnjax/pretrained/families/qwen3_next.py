@@ -31,7 +31,7 @@ def _read(keys: Keys, tensors: Tensors) -> tuple[LanguageModelConfig, dict[str, 
     keys.only("attention_bias", False)
     keys.only("decoder_sparse_step", 1)
     keys.only("use_sliding_window", False)
-    dense = keys.optional("mlp_only_layers") or []
+    dense = keys.optional("mlp_only_layers", list) or []
     if dense != list(range(len(dense))):
         raise InputError(f"{keys.label} has mlp_only_layers = {dense}: expected the first ones, or none")
     period = keys.take("full_attention_interval", 4)
