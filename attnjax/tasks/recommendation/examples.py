@@ -29,12 +29,22 @@ class Examples:
       loss: the loss's settings.
       causal: whether each event sees those before it alone.
       batch_size: of all hosts together.
+      every_end: whether a window ends at any event but the first of its user, however few stand before it, as
+        a model needs whose one target is the last event. Otherwise it has as many as there are, or the most.
     """
 
     def __init__(
-        self, parts: LogParts, data: InteractionData, loss: ItemLossConfig, *, causal: bool, batch_size: int
+        self,
+        parts: LogParts,
+        data: InteractionData,
+        loss: ItemLossConfig,
+        *,
+        causal: bool,
+        batch_size: int,
+        every_end: bool = False,
     ) -> None:
         self.parts, self._data, self._loss, self.causal = parts, data, loss, causal
+        self._every_end = every_end
         self.mask = parts.log.catalogue
         enough = np.flatnonzero(parts.ends - parts.log.starts[:-1] >= 2)
         self._order = Batches({"user": enough, "row": np.arange(len(enough))}, batch_size, data.seed)
@@ -45,7 +55,7 @@ class Examples:
         rng = stream(self._data.seed, Split.TRAIN, step)
         most = length + 1 if self.causal else length
         ends, starts = self.parts.ends[users], log.starts[users]
-        earlier = np.maximum(ends - starts - most, 0)
+        earlier = np.maximum(ends - starts - (2 if self._every_end else most), 0)
         ends = ends - np.floor(host_share(rng.random(all_rows(len(users)))) * (earlier + 1)).astype(np.int64)
         found = before(log, users, ends, most)
         if self.causal:

@@ -42,6 +42,7 @@ class InterestTask(RecommendationTask):
     """
 
     rows: ClassVar[int] = 32
+    last_target_alone: ClassVar[bool] = True
 
     @property
     def reads_rows(self) -> bool:

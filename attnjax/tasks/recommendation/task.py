@@ -56,6 +56,8 @@ class RecommendationTask(ModelTask[Recommender]):
     """The name of the parameter with the embeddings of the items."""
     rows: ClassVar[int] = 256
     """Users that are ranked together."""
+    last_target_alone: ClassVar[bool] = False
+    """Whether the loss is of the last event of a window, not of each."""
 
     def __init__(
         self,
@@ -68,7 +70,14 @@ class RecommendationTask(ModelTask[Recommender]):
         self.data, self.config, self._loss = data, config, loss
         self.log, self.report = read_log(data)
         self.parts = cut(self.log, data)
-        self.examples = Examples(self.parts, data, loss, causal=self._causal(), batch_size=batch_size)
+        self.examples = Examples(
+            self.parts,
+            data,
+            loss,
+            causal=self._causal(),
+            batch_size=batch_size,
+            every_end=self.last_target_alone,
+        )
         self.search = RankingConfig(exclude_seen=data.exclude_seen)
 
     def _causal(self) -> bool:

@@ -70,6 +70,25 @@ def test_targets_are_the_next_items_and_none_is_of_validation_or_test(task: Reco
     assert all((again[name] == x).all() for name, x in task.batch(3).items())
 
 
+def test_each_event_but_the_first_is_a_last_target(task: RecommendationTask) -> None:
+    """Of a network of interest, which learns from the last event of a window alone."""
+    loss = ItemLossConfig("bce", negatives=3)
+    interest = InterestTask(DATA, InterestConfig(), loss=loss, batch_size=30)
+    asked = set()
+    for step in range(120):
+        batch = interest.batch(step)
+        for items, targets, length in zip(batch["items"], batch["targets"], batch["lengths"], strict=True):
+            window = [*items[:length].tolist(), int(targets[length - 1])]
+            assert len(window) >= 2
+            asked |= {
+                (user, end)
+                for user in range(30)
+                for end in range(2, 13)
+                if task.log.of_user(user)[max(0, end - 9) : end].tolist() == window
+            }
+    assert asked == {(user, end) for user in range(30) for end in range(2, 13)}
+
+
 def test_masked_events_are_the_targets_of_their_places(task: RecommendationTask) -> None:
     loss = ItemLossConfig("gbce", negatives=5, masked=0.3)
     examples = Examples(task.parts, DATA, loss, causal=False, batch_size=20)
