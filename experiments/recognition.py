@@ -3,15 +3,16 @@
     attnjax run recognition
     attnjax run recognition --model.stem squeeze_excite --model.layers 0 --model.pooling mean
     attnjax run recognition_swin
-    attnjax run recognition --data.path /usr/share/datasets/fashion-mnist --model.patch 7
+    python scripts/corpora.py fashion_mnist           # once: 31 MB, a package of Debian
+    attnjax run fashion_mnist
     attnjax run recognition --data.path photos --data.side 64 --model.patch 8
     attnjax predict RUN picture.png
     attnjax explain RUN picture.png                 # what each layer and head sees of it, as a page
     attnjax sweep recognition_encoders
 
 The digits of 8 × 8 pixels are scikit-learn's, which has to be installed for them and for the baseline. With
---data.path it is other images: MNIST's four IDX files (Debian's package dataset-fashion-mnist has such), an
-npz archive, or a folder of images for each label.
+--data.path it is other images: MNIST's four IDX files, an npz archive, or a folder of images for each label.
+`fashion_mnist` is Fashion-MNIST (Xiao et al., 2017) in its official parts.
 """
 
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnjax.config import user_cache
 from attnjax.data.images.config import RecognitionData
 from attnjax.experiment.registry import experiment
 from attnjax.models.swin_config import SwinConfig
@@ -30,6 +32,7 @@ from attnjax.train.config import TrainConfig
 if TYPE_CHECKING:
     from attnjax.tasks.recognition.task import RecognitionTask
 
+FASHION = user_cache() / "corpora" / "fashion_mnist"
 SEEDS = range(3)
 ENCODERS: tuple[dict[str, Any], ...] = (
     {},
@@ -68,6 +71,18 @@ class SwinRecognition(Recognition):
     """Tell the label of an image with attention in shifted windows."""
 
     model: SwinConfig = SwinConfig(dim=32, depths=(2, 2), heads=(2, 4), window=2, image=8, patch=2)  # type: ignore[assignment]
+
+
+@experiment(name="fashion_mnist")
+@dataclass(frozen=True)
+class FashionMnist(Recognition):
+    """Tell the kind of clothes in a picture; `scripts/corpora.py fashion_mnist` fetches Fashion-MNIST."""
+
+    model: VisionConfig = VisionConfig(dim=64, heads=4, hidden=128, layers=2, image=28, patch=4)
+    data: RecognitionData = RecognitionData(path=FASHION)
+    train: TrainConfig = TrainConfig(
+        steps=3000, batch_size=128, checkpoint_every=500, warmup_steps=200, learning_rate=2e-3, dropout=0.1
+    )
 
 
 @sweep(Recognition, metric="model/right %", mode="max", base={"train.steps": 500})

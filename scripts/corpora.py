@@ -198,6 +198,12 @@ def qm9() -> tuple[Path, int]:
     return table("qm9", rows)
 
 
+def fashion_mnist() -> tuple[Path, int]:
+    """Fashion-MNIST, 28 × 28 grey pictures of clothes in ten kinds, in its official parts (Zalando, MIT)."""
+    source = debian("dataset-fashion-mnist") / "usr/share/datasets/fashion-mnist"
+    return Path(shutil.copytree(source, CACHE / "fashion_mnist", dirs_exist_ok=True)), 70_000
+
+
 def nafld() -> tuple[Path, int]:
     """Dated measurements and diagnoses of adults of Olmsted County, and who died (r-cran-survival, GPL-2)."""
     from r_data import r_frame
@@ -288,7 +294,7 @@ def written(name: str, pairs: Iterable[Pair]) -> tuple[Path, int]:
 
 
 PAIRS = (coreutils, languages, territories, libreoffice, film, film_ratings)
-FILES = (ml_100k, support2, framingham, nafld, solubility, qm9, help_pages)
+FILES = (ml_100k, support2, framingham, nafld, solubility, qm9, help_pages, fashion_mnist)
 CORPORA: dict[str, Callable[[], tuple[Path, int]]] = {
     made.__name__: functools.partial(lambda made: written(made.__name__, made()), made) for made in PAIRS
 } | {made.__name__: made for made in FILES}
