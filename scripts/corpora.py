@@ -6,7 +6,7 @@ The tables support2 and framingham are of persons, for `attnjax run support2` an
 nafld is dated measurements and diagnoses of persons, for `attnjax run nafld`.
 The pages of help_pages have a heading each, for `attnjax run summarisation`, in JSON lines.
 The molecules of solubility are for `attnjax run solubility`, in two files: those of its test are given. Those
-of qm9 (104 MB to fetch) are for `attnjax run qm9`.
+of qm9 (104 MB to fetch) are for `attnjax run qm9`; fashion_mnist is pictures, for the run of that name.
 
     python scripts/corpora.py                    # all of them: prints each file and its number of lines
     python scripts/corpora.py coreutils          # some of them

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int
 
@@ -191,8 +192,11 @@ class Sites:
 
     def _cut(self, name: str, x: Array) -> Array:
         """Returns the rows of an array that are asked for, where it is of pairs."""
-        cut = self.rows is not None and name in ("scores", "weights")
-        return jnp.take(x, jnp.array(self.rows), axis=-2) if cut else x
+        if self.rows is None or name not in ("scores", "weights"):
+            return x
+        if any(row >= x.shape[-2] for row in self.rows):
+            raise ValueError(f"taps.rows {self.rows}: there are {x.shape[-2]}, counted from 0")
+        return x[..., np.array(self.rows, int), :]
 
     def take_in(self, found: Mapping[str, Array]) -> None:
         """Takes in what is asked for of what a part found in a call of its own."""

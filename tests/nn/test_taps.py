@@ -175,6 +175,11 @@ def test_written_scores_are_those_that_are_normalised() -> None:
     np.testing.assert_allclose(2 * plain.found["scores"][:, :, 0], scores[:, :, 0], rtol=1e-5)
 
 
+def test_a_row_that_is_not_there_is_no_row() -> None:
+    with pytest.raises(ValueError, match=rf"taps\.rows \(1, {T}\): there are {T}, counted from 0"):
+        layer("softmax")(x(), mask=masks.causal(), capture=Sites(Taps(read="weights", rows=(1, T))))
+
+
 def test_dropout_falls_on_written_weights_as_on_others() -> None:
     module, dropout = layer("softmax"), nn.Dropout(0.5, jax.random.key(2))
     sites = Sites(Taps(write={"weights": scale(1.0)}))
