@@ -1,0 +1,236 @@
+"""The translator of LibreOffice's help beside eole's: tokens per second, and what both reach in equal time.
+
+    attnjax run help_texts --transformer.positions sinusoidal
+    python benchmarks/eole.py --run RUN --eole PYTHON [--rounds 3] [--steps 20] [--checkpoints 10]
+
+PYTHON is an interpreter with eole 0.6.4, torch and aiohttp, which eole's command imports and does not bring.
+eole gets the very tokens of the run, sinusoidal positions, tied embeddings, the same sizes, batches of as
+many tokens, dropout and label smoothing, and the schedule of its recipes (noam) with as many warm-up steps.
+
+Speed: chunks of training take turns, each side on all cores as its users have it. eole is a process that
+begins anew in each round; of its log counts what follows the first report. Tokens are those of both sides,
+without padding.
+
+Quality: eole trains as many seconds as the run did, by its log, and its last checkpoint before that answers,
+as the run does, with five beams; both are scored by sacrebleu on texts that `attnjax` puts together again.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import re
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from _measure import alternate, machine, report, summary
+from step import ours
+from translate import Help
+
+from attnjax.experiment import registry
+from attnjax.runs.devices import choose_devices, cores, make_mesh
+from attnjax.runs.predict import trained_task
+from attnjax.runs.store import Run
+from attnjax.tasks.metrics.text import bleu, chrf
+from attnjax.tasks.translation.config import SearchConfig
+from attnjax.train.mesh import MeshShape
+
+SIDES = ("source", "target")
+MARKS = 4
+"""The first ids, which eole has its own words for."""
+LINE = re.compile(r"\[([\d-]+ [\d:,]+) INFO\] Step (\d+)/.*?bsz:\s*(\d+)/\s*(\d+)/")
+"""A report of eole's: when, after how many steps, and the tokens of a step on both sides."""
+ROUND, BEAMS = 10, 5
+"""Steps between two reports of eole's, and the beams of both."""
+
+
+class Reported(NamedTuple):
+    """A line of eole's log: the step, the seconds since the first such line, the tokens of a step."""
+
+    step: int
+    seconds: float
+    tokens: int
+
+
+class Eole:
+    """eole in another interpreter, on the tokens of a task.
+
+    Args:
+      python: the interpreter.
+      config: of a trained run.
+      task: of the run.
+      folder: for files.
+    """
+
+    def __init__(self, python: str, config: Any, task: Any, folder: Path) -> None:
+        self._command = [str(Path(python).with_name("eole"))]
+        self._config, self._task, self._folder = config, task, folder
+        self._env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        self._env["OMP_NUM_THREADS"] = str(cores())
+        lines = Path(config.data.train).read_text(encoding="utf-8").splitlines()
+        for side, texts in zip(SIDES, zip(*(line.split("\t") for line in lines), strict=True), strict=True):
+            self._write(side, getattr(task.encoder, side).encode(texts))
+        size = task.encoder.target.size
+        (folder / "vocabulary").write_text("".join(f"{number}\t1\n" for number in range(MARKS, size)))
+
+    def train(self, steps: int, *, every: int, save: int) -> list[Reported]:
+        """Trains, and returns the reports of its log, every so many steps."""
+        config, train = self._task.config, self._config.train
+        shape = {
+            "architecture": "transformer",
+            "hidden_size": config.dim,
+            "layers": config.encoder_layers,
+            "heads": config.heads,
+            "transformer_ff": config.filled().hidden_dim,
+            "share_embeddings": True,
+            "share_decoder_embeddings": True,
+            "embeddings": {"word_vec_size": config.dim, "position_encoding_type": "SinusoidalInterleaved"},
+        }
+        training = {
+            "model_path": str(self._folder / "model"),
+            "batch_size": self._config.data.batch_tokens,
+            "batch_type": "tokens",
+            "normalization": "tokens",
+            "optim": "adamw",
+            "adam_beta2": 0.98,
+            "learning_rate": 2.0,
+            "decay_method": "noam",
+            "warmup_steps": train.warmup_steps,
+            "train_steps": steps,
+            "save_checkpoint_steps": save,
+            "dropout": [train.dropout],
+            "attention_dropout": [train.dropout],
+            "label_smoothing": self._config.loss.label_smoothing,
+            "max_grad_norm": train.clip_norm,
+            "compute_dtype": "fp32",
+            "num_workers": 0,
+            "bucket_size": 20_000,
+        }
+        words = str(self._folder / "vocabulary")
+        paths = dict(zip(("path_src", "path_tgt"), (str(self._folder / side) for side in SIDES), strict=True))
+        everything = {
+            "save_data": str(self._folder / "data"),
+            "overwrite": True,
+            "src_vocab": words,
+            "tgt_vocab": words,
+            "share_vocab": True,
+            "seed": 1,
+            "report_every": every,
+            "data": {"corpus": paths},
+            "transforms": [],
+            "model": shape,
+            "training": training,
+        }
+        file = self._folder / "config.yaml"  # JSON is YAML.
+        file.write_text(json.dumps(everything))
+        found = LINE.findall(self._run("train", "-config", str(file)))
+        times = [datetime.strptime(at, "%Y-%m-%d %H:%M:%S,%f").timestamp() for at, *_ in found]
+        return [
+            Reported(int(step), at - times[0], int(source) + int(target))
+            for (_, step, source, target), at in zip(found, times, strict=True)
+        ]
+
+    def answer(self, texts: Sequence[str], step: int, beams: int) -> list[str]:
+        """Returns the translations of texts by the checkpoint of a step."""
+        self._write("asked", self._task.encoder.source.encode(texts))
+        model, out = self._folder / "model" / f"step_{step}", self._folder / "answers"
+        options = {"model_path": model, "src": self._folder / "asked", "output": out, "beam_size": beams}
+        self._run("predict", *(x for name, value in options.items() for x in (f"-{name}", str(value))))
+        lines = out.read_text().splitlines()
+        return [self._task.encoder.target.decode(list(map(int, line.split()))) for line in lines]
+
+    def _write(self, name: str, ids: list[list[int]]) -> None:
+        lines = (" ".join(str(token) for token in row if token >= MARKS) for row in ids)
+        (self._folder / name).write_text("".join(f"{line}\n" for line in lines))
+
+    def _run(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [*self._command, *arguments], env=self._env, capture_output=True, text=True, cwd=self._folder
+        )
+        if done.returncode:
+            raise SystemExit(f"eole {arguments[0]} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        return done.stdout + done.stderr
+
+
+class Trained(Help):
+    """The setting of a run, trained as `attnjax run` does."""
+
+    def __init__(self, config: Any, task: Any, steps: int) -> None:
+        self.steps, self.first, self.task = steps, steps, task
+        chunks = {"steps": 3 * steps, "log_every": steps, "checkpoint_every": 3 * steps, "warmup_steps": 1}
+        self.train = dataclasses.replace(config.train, **chunks)
+        self.devices, _ = choose_devices(config.train.batch_size)
+        self.mesh = make_mesh(MeshShape(data=self.devices))
+
+
+def speed(peer: Eole, setting: Trained, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Returns the seconds of a step of both, and their tokens per second, in turns."""
+    tokens = {"ours": setting.tokens}
+
+    def theirs() -> float:
+        reports = peer.train(ROUND + options.steps, every=ROUND, save=10**6)
+        tokens["eole"] = statistics.fmean(one.tokens for one in reports[1:])
+        return reports[-1].seconds / (reports[-1].step - reports[0].step)
+
+    times = alternate({"ours": ours(setting), "eole": theirs}, options.rounds)
+    rows = summary(times, "eole")
+    for name, row in rows.items():
+        row["tokens_per_s"] = round(tokens[name] / row["median_s"], 1)
+    return rows
+
+
+def quality(peer: Eole, run: Run, task: Any, params: Any, options: argparse.Namespace) -> dict[str, Any]:
+    """Returns the scores of the run, and of eole after as many seconds of training."""
+    result: Any = run.result
+    given = result["training_seconds"]
+    first = peer.train(ROUND * 4, every=ROUND, save=10**6)[-1]
+    steps = int(given / first.seconds * (first.step - ROUND))
+    save = max(ROUND, steps // options.checkpoints)
+    reports = peer.train(steps + save, every=ROUND, save=save)
+    step = max(one.step for one in reports if one.seconds <= given and one.step % save == 0)
+    search, found = (
+        SearchConfig(beams=BEAMS),
+        {"seconds": given, "steps": {"ours": result["step"], "eole": step}},
+    )
+    for name, (sources, targets) in task.references().items():
+        mine = [one.text for one in task.translate(params, sources, search=search)]
+        answers = {"ours": mine, "eole": peer.answer(sources, step, BEAMS)}
+        found[name] = {
+            who: {"BLEU": round(bleu(texts, targets), 2), "chrF": round(chrf(texts, targets), 2)}
+            for who, texts in answers.items()
+        }
+        print(name, found[name], flush=True)
+    return found
+
+
+def main() -> None:
+    """Measures and reports."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--run", type=Path, required=True, help="the folder of a trained run")
+    parser.add_argument("--eole", metavar="PYTHON", required=True, help="an interpreter with eole")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=20, help="of a chunk of training")
+    parser.add_argument("--checkpoints", type=int, default=10, help="of eole's training")
+    options = parser.parse_args()
+    registry.discover()
+    about = machine() | {"threads": cores()}
+    run = Run(options.run)
+    _, config = run.load()
+    task, params = trained_task(run)
+    with tempfile.TemporaryDirectory() as place:
+        peer = Eole(options.eole, config, task, Path(place))
+        rows = speed(peer, Trained(config, task, options.steps), options)
+        print({name: row["tokens_per_s"] for name, row in rows.items()}, flush=True)
+        more = quality(peer, run, task, params, options)
+    report(
+        "translation-eole", rows, about, "seconds of a step of training; ratio: to eole of its round", more
+    )
+
+
+if __name__ == "__main__":
+    main()
