@@ -1,7 +1,7 @@
 """The translator of LibreOffice's help beside eole's: tokens per second, and what both reach in equal time.
 
     attnjax run help_texts --transformer.positions sinusoidal
-    python benchmarks/eole.py --run RUN --eole PYTHON [--rounds 3] [--steps 20] [--checkpoints 10]
+    python benchmarks/eole.py --run RUN --eole PYTHON [--rounds 3] [--steps 20]
 
 PYTHON is an interpreter with eole 0.6.4, torch and aiohttp, which eole's command imports and does not bring.
 eole gets the very tokens of the run, sinusoidal positions, tied embeddings, the same sizes, batches of as
@@ -11,8 +11,8 @@ Speed: chunks of training take turns, each side on all cores as its users have i
 begins anew in each round; of its log counts what follows the first report. Tokens are those of both sides,
 without padding.
 
-Quality: eole trains as many seconds as the run did, by its log, and its last checkpoint before that answers,
-as the run does, with five beams; both are scored by sacrebleu on texts that `attnjax` puts together again.
+Quality: eole trains as many steps as it makes, at that speed, in the time that the run's steps take, and
+answers, as the run does, with five beams; both are scored by sacrebleu on texts put together from the tokens.
 """
 
 import argparse
@@ -184,19 +184,13 @@ def speed(peer: Eole, setting: Trained, options: argparse.Namespace) -> dict[str
     return rows
 
 
-def quality(peer: Eole, run: Run, task: Any, params: Any, options: argparse.Namespace) -> dict[str, Any]:
-    """Returns the scores of the run, and of eole after as many seconds of training."""
-    result: Any = run.result
-    given = result["training_seconds"]
-    first = peer.train(ROUND * 4, every=ROUND, save=10**6)[-1]
-    steps = int(given / first.seconds * (first.step - ROUND))
-    save = max(ROUND, steps // options.checkpoints)
-    reports = peer.train(steps + save, every=ROUND, save=save)
-    step = max(one.step for one in reports if one.seconds <= given and one.step % save == 0)
-    search, found = (
-        SearchConfig(beams=BEAMS),
-        {"seconds": given, "steps": {"ours": result["step"], "eole": step}},
-    )
+def quality(peer: Eole, run: Run, task: Any, params: Any, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Returns the scores of the run, and of eole after as long a training."""
+    result: Any = run.result()
+    step = round(result["step"] * rows["ours"]["median_s"] / rows["eole"]["median_s"])
+    peer.train(step, every=ROUND, save=step)
+    search = SearchConfig(beams=BEAMS)
+    found: dict[str, Any] = {"steps": {"ours": result["step"], "eole": step}}
     for name, (sources, targets) in task.references().items():
         mine = [one.text for one in task.translate(params, sources, search=search)]
         answers = {"ours": mine, "eole": peer.answer(sources, step, BEAMS)}
@@ -215,7 +209,6 @@ def main() -> None:
     parser.add_argument("--eole", metavar="PYTHON", required=True, help="an interpreter with eole")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=20, help="of a chunk of training")
-    parser.add_argument("--checkpoints", type=int, default=10, help="of eole's training")
     options = parser.parse_args()
     registry.discover()
     about = machine() | {"threads": cores()}
@@ -226,7 +219,7 @@ def main() -> None:
         peer = Eole(options.eole, config, task, Path(place))
         rows = speed(peer, Trained(config, task, options.steps), options)
         print({name: row["tokens_per_s"] for name, row in rows.items()}, flush=True)
-        more = quality(peer, run, task, params, options)
+        more = quality(peer, run, task, params, rows)
     report(
         "translation-eole", rows, about, "seconds of a step of training; ratio: to eole of its round", more
     )
