@@ -70,13 +70,13 @@ class Keys:
         Raises:
           InputError: It is not there, and there is no default, or it is of another kind, or too small.
         """
-        value = self.optional(name, kind or (type(default) if default is not None else int))
+        kind = kind or (type(default) if default is not None else int)
+        value = self.optional(name, kind)
         if value is None:
             if default is None:
                 raise InputError(f"{self.label} has no {name}")
             return default
-        if least is None and type(value) is int and kind is not float:
-            least = 1
+        least = 1 if least is None and kind is int else least
         if least is not None and not value >= least:
             raise InputError(f"{self.label} has {name} = {value!r}: expected {least} or more")
         return value
