@@ -1,6 +1,7 @@
 """`attnjax generate`: text from a pretrained folder, options by name, one clear error for each misuse."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -89,6 +90,21 @@ def test_a_chat_is_what_the_template_makes_of_it(folder: Path) -> None:
 )
 def test_misuse_is_one_line(attnjax: Run, folder: Path, arguments: tuple[str, ...], message: str) -> None:
     assert attnjax("generate", str(folder), "hi", *arguments) == (2, "", f"attnjax: error: {message}\n")
+
+
+def test_what_a_folder_bans_no_draft_may_propose(attnjax: Run, folder: Path, tmp_path: Path) -> None:
+    """One line, without the draft's parameters."""
+    banning = tmp_path / "banning"
+    shutil.copytree(folder, banning)
+    plain = attnjax("generate", str(folder), "hello", "--max-tokens", "6")[1]
+    tokens = text_model(folder).encode(plain.strip())
+    (banning / "generation_config.json").write_text(json.dumps({"suppress_tokens": list(tokens)}))
+    code, out, _ = attnjax("generate", str(banning), "hello", "--max-tokens", "6")
+    assert code == 0
+    assert out != plain
+    code, _, err = attnjax("generate", str(banning), "hello", "--draft", str(folder))
+    assert (code, err.count("\n"), len(err) < 120) == (2, 1, True)
+    assert "keeps no rules" in err
 
 
 def test_a_folder_without_what_it_takes(attnjax: Run, folder: Path, tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_the_scores_are_those_of_forced_decoding_and_rules_change_none(model: Tr
     )
     assert (drawn.lengths >= 2).all()
     assert drawn.tokens[2, :2].tolist() == [5, 3]
-    with pytest.raises(ValueError, match="keeps none"):
+    with pytest.raises(ValueError, match="keeps no rules"):
         generate(model, source, lengths, strategy=contrastive_search(2, penalty=0.5), **options)
 
 

@@ -208,7 +208,7 @@ class _Run:
         if self.strategy.random and key is None:
             raise ValueError(f"key None: {self.strategy!r} draws, expected a key of jax.random")
         if (rules is not None or prefix is not None) and not self.strategy.ruled:
-            raise ValueError(f"rules {rules!r}: {self.strategy!r} keeps none")
+            raise ValueError(f"{self.strategy!r} keeps no rules of what may be written, nor a prefix")
         if prefix is not None and (prefix.ndim != 2 or len(prefix) != len(inputs)):
             raise ValueError(f"prefix {list(prefix.shape)}: expected ({len(inputs)}, P)")
         if required is not None and not isinstance(self.strategy, Beams):

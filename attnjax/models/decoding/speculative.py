@@ -85,6 +85,10 @@ class Speculative(PytreeNode):
     streams: ClassVar[bool] = True
     ruled: ClassVar[bool] = False
 
+    def __repr__(self) -> str:
+        """Errors name the strategy: without the draft's parameters."""
+        return f"speculative(…, {self.proposals}, {self.strategy!r})"
+
     @property
     def random(self) -> bool:
         """True where the strategy draws."""
