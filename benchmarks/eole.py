@@ -160,7 +160,9 @@ class Eole:
 class Trained(Help):
     """The setting of a run, trained as `attnjax run` does."""
 
-    def __init__(self, config: Any, task: Any, steps: int) -> None:
+    def __init__(self, config: Any, task: Any) -> None:
+        # Batches of one chunk have one width, and chunks are as long as in the run.
+        steps = config.train.log_every
         self.steps, self.first, self.task = steps, steps, task
         chunks = {"steps": 3 * steps, "log_every": steps, "checkpoint_every": 3 * steps, "warmup_steps": 1}
         self.train = dataclasses.replace(config.train, **chunks)
@@ -208,7 +210,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="the folder of a trained run")
     parser.add_argument("--eole", metavar="PYTHON", required=True, help="an interpreter with eole")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=20, help="of a chunk of training")
+    parser.add_argument("--steps", type=int, default=20, help="of eole's in a round")
     options = parser.parse_args()
     registry.discover()
     about = machine() | {"threads": cores()}
@@ -217,7 +219,7 @@ def main() -> None:
     task, params = trained_task(run)
     with tempfile.TemporaryDirectory() as place:
         peer = Eole(options.eole, config, task, Path(place))
-        rows = speed(peer, Trained(config, task, options.steps), options)
+        rows = speed(peer, Trained(config, task), options)
         print({name: row["tokens_per_s"] for name, row in rows.items()}, flush=True)
         more = quality(peer, run, task, params, rows)
     report(

@@ -1,6 +1,6 @@
 """Targets that a recurrent decoder writes token by token, with a cache of its state."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import jax
@@ -33,6 +33,11 @@ class RecurrentCache:
     source_lengths: Present
     copied: Int[Array, "B S"] | None
     length: Int[Array, " B"]
+
+    def among_beams(self, parents: Int[Array, " B"]) -> "RecurrentCache":
+        """Returns the cache of beams that go on from others of their row, all of which read one source."""
+        carry, length = jax.tree.map(lambda x: x[parents], (self.carry, self.length))
+        return replace(self, carry=carry, length=length)
 
 
 class RecurrentWriter(nnx.Module):

@@ -1,6 +1,6 @@
 """Targets that an encoder-decoder writes token by token, with a cache of those before."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -35,6 +35,10 @@ class DecoderCache:
     def length(self) -> Int[Array, " B"]:
         """The number of target tokens of each row."""
         return self.own[0].length
+
+    def among_beams(self, parents: Int[Array, " B"]) -> "DecoderCache":
+        """Returns the cache of beams that go on from others of their row, all of which read one source."""
+        return replace(self, own=jax.tree.map(lambda x: x[parents], self.own))
 
 
 class TargetWriter(nnx.Module):

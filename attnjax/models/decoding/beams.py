@@ -205,7 +205,7 @@ class Beams(PytreeNode):
         )
         if progress is not None and bound is not None and bound.required is not None:
             progress = chosen(progress, rows).after(bound.required, token)
-        cache, coverage = chosen((cache, coverage), rows)
+        cache, coverage = _among_beams(cache, rows), chosen(coverage, rows)
         return state._replace(
             emitted=emitted,
             scores=running,
@@ -249,6 +249,18 @@ class Beams(PytreeNode):
         hope = best / penalty
         over = full & ((hope <= ended[:, -1]) | (self.early is True))
         return over | (step >= most) | (best == NEVER)
+
+
+def _among_beams(cache: PyTree, parents: Int[Array, " B*K"]) -> PyTree:
+    """Returns the cache of beams that go on from others of their row.
+
+    What all beams of a row read, as the keys of a source, is not moved: that takes as long as reading it.
+    """
+
+    def of(part: Any) -> Any:
+        return part.among_beams(parents) if hasattr(part, "among_beams") else part[parents]
+
+    return jax.tree.map(of, cache, is_leaf=lambda part: hasattr(part, "among_beams"))
 
 
 def _rows(x: Array, index: Int[Array, "B J"]) -> Array:

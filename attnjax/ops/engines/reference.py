@@ -63,15 +63,17 @@ def _hopeful(call: AttentionCall) -> Result:
 
     What is not finite in a key shows in its products and in a value, also a masked one, in the output, since
     it times 0 is NaN: then all is done again. XLA multiplies by keys and values as a cache holds them; those
-    that are `clean` it writes anew at first, in another order.
+    that are `clean` it writes anew at first, in another order. For one query all heads are one product.
     """
     rules = call.rules
     assert rules.mask is not None
     query, key, value = (x.astype(call.dtype) for x in (call.query, call.key, call.value))
     at = block(rules.sizes, jnp.arange(rules.sizes.queries), jnp.arange(rules.sizes.keys))
-    products, attended = _products(query * call.scale, key, rules), rules.mask.evaluate(at)
+    one = query.shape[1] == 1
+    products = (_products_of_one if one else _products)(query * call.scale, key, rules)
+    attended = rules.mask.evaluate(at)
     weights, sums = rules.normalizer.weights(pair_scores(products, rules, at, attended), attended)
-    found = _read(call, weights, sums, value)
+    found = (_read_by_one if one else _read)(call, weights, sums, value)
     finite = jnp.isfinite(products).all() & jnp.isfinite(found.out).all()
     return jax.lax.cond(finite, lambda: found, lambda: _careful(call))
 
@@ -123,6 +125,32 @@ def _products(
             jnp.einsum("btkgh->bkgth", queries), jnp.einsum("bskh->bksh", key)[:, :, None]
         )
     return products.reshape(products.shape[0], rules.sizes.heads, query.shape[1], rules.sizes.keys)
+
+
+def _products_of_one(
+    query: Float[Array, "B 1 N H"], key: Float[Array, "B S K H"], rules: Semantics
+) -> Float[Array, "B N 1 S"]:
+    """Returns q·k of one query in one product of all heads, where queries of other heads are 0.
+
+    It multiplies K times as much, and reads keys in the order in which they lie: 2 to 4 times as fast.
+    """
+    batch, keys, heads, width = key.shape
+    own = jnp.eye(heads, dtype=query.dtype)[:, None, :, None]
+    queries = (_by_key_head(query[:, 0], 1, key)[:, :, :, None] * own).reshape(batch, -1, heads * width)
+    flat = key.reshape(batch, keys, heads * width)
+    return jnp.einsum("bsh,bnh->bsn", flat, queries, precision=rules.precision).swapaxes(1, 2)[:, :, None]
+
+
+def _read_by_one(
+    call: AttentionCall, weights: Float[Array, "B N 1 S"], sums: Sums | None, value: Float[Array, "B S K V"]
+) -> Result:
+    """Returns weights of one query times the values of all heads, of which those of its own stay."""
+    batch, keys, heads, width = value.shape
+    weights = dropped(weights, call.rules)[:, :, 0]
+    flat = value.reshape(batch, keys, heads * width)
+    every = jnp.einsum("bns,bsv->bnv", weights, flat, precision=call.rules.precision)
+    own = jnp.einsum("bkgkv->bkgv", every.reshape(batch, heads, -1, heads, width))
+    return Result(own.reshape(*call.query.shape[:3], width), sums)
 
 
 def _by_key_head(x: Array, axis: int, key: Array) -> Array:
