@@ -1,7 +1,7 @@
 """The translator of LibreOffice's help beside eole's: tokens per second, and what both reach in equal time.
 
     attnjax run help_texts --transformer.positions sinusoidal
-    python benchmarks/eole.py --run RUN --eole PYTHON [--rounds 3] [--steps 20]
+    python benchmarks/eole.py --run RUN --eole PYTHON [--rounds 3] [--steps 20] [--sentences 500]
 
 PYTHON is an interpreter with eole 0.6.4, torch and aiohttp, which eole's command imports and does not bring.
 eole gets the very tokens of the run, sinusoidal positions, tied embeddings, the same sizes, batches of as
@@ -186,14 +186,17 @@ def speed(peer: Eole, setting: Trained, options: argparse.Namespace) -> dict[str
     return rows
 
 
-def quality(peer: Eole, run: Run, task: Any, params: Any, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def quality(
+    peer: Eole, run: Run, task: Any, params: Any, rows: dict[str, dict[str, Any]], most: int
+) -> dict[str, Any]:
     """Returns the scores of the run, and of eole after as long a training."""
     result: Any = run.result()
     step = round(result["step"] * rows["ours"]["median_s"] / rows["eole"]["median_s"])
     peer.train(step, every=ROUND, save=step)
     search = SearchConfig(beams=BEAMS)
     found: dict[str, Any] = {"steps": {"ours": result["step"], "eole": step}}
-    for name, (sources, targets) in task.references().items():
+    for name, part in task.references().items():
+        sources, targets = part[0][:most], part[1][:most]
         mine = [one.text for one in task.translate(params, sources, search=search)]
         answers = {"ours": mine, "eole": peer.answer(sources, step, BEAMS)}
         found[name] = {
@@ -211,6 +214,7 @@ def main() -> None:
     parser.add_argument("--eole", metavar="PYTHON", required=True, help="an interpreter with eole")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=20, help="of eole's in a round")
+    parser.add_argument("--sentences", type=int, default=500, help="of each test, that are scored")
     options = parser.parse_args()
     registry.discover()
     about = machine() | {"threads": cores()}
@@ -221,7 +225,7 @@ def main() -> None:
         peer = Eole(options.eole, config, task, Path(place))
         rows = speed(peer, Trained(config, task), options)
         print({name: row["tokens_per_s"] for name, row in rows.items()}, flush=True)
-        more = quality(peer, run, task, params, rows)
+        more = quality(peer, run, task, params, rows, options.sentences)
     report(
         "translation-eole", rows, about, "seconds of a step of training; ratio: to eole of its round", more
     )
