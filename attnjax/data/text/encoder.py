@@ -17,6 +17,8 @@ from attnjax.data.text.tokenizer import BOS, EOS, PAD, Tokenizer
 
 _SOURCE, _TARGET, _WIDTHS = "source_tokenizer.json", "target_tokenizer.json", "widths.json"
 _MULTIPLE = 4  # Widths are rounded up to it, so that texts a little longer still fit the compiled shape.
+LEAST_WIDTH = 32
+"""Of texts to translate: below it a narrower array saves less than its program costs."""
 
 Arrays = dict[str, np.ndarray]
 
@@ -66,22 +68,28 @@ class TextEncoder:
     def sources(self, texts: Sequence[str], *, most: int | None = None) -> Arrays:
         """Returns the "source" and "source_lengths" of texts to translate.
 
-        Where a text is longer than S, they are 2·S, 4·S, … wide, which are few shapes, but at most `most`.
+        Where a text is longer than S, they are 2·S, 4·S, … wide, which are few shapes, but at most `most`;
+        where all are short, S / 2, S / 4, …, but at least `LEAST_WIDTH`.
         """
         rows = self.source.rows(texts)
         longest, width = int(rows.lengths.max(initial=0)), self.source_width
         while width < longest:
             width *= 2
+        while (half := _rounded(-(-width // 2))) < width and half >= max(longest, LEAST_WIDTH):
+            width = half
         if most is not None:
             width = max(longest, min(width, most))
         return {"source": rows.padded(width, PAD), "source_lengths": rows.lengths}
 
     def by_width(self, texts: Sequence[str], *, most: int | None = None) -> list[list[int]]:
-        """Returns the places of texts, those together whose `sources` are as wide alone."""
+        """Returns the places of texts, those together whose `sources` are as wide alone, the shortest first.
+
+        What is computed together takes as long as the longest of it.
+        """
+        found = [self.sources([text], most=most) for text in texts]
         places: dict[int, list[int]] = {}
-        for place, text in enumerate(texts):
-            width = self.sources([text], most=most)["source"].shape[1]
-            places.setdefault(width, []).append(place)
+        for place in sorted(range(len(texts)), key=lambda place: int(found[place]["source_lengths"][0])):
+            places.setdefault(found[place]["source"].shape[1], []).append(place)
         return list(places.values())
 
     def require_same_tokens(self, other: "TextEncoder", name: str) -> None:

@@ -1,5 +1,6 @@
 """An encoder on the disk and beyond its widths."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -26,6 +27,15 @@ def test_a_longer_text_to_translate_widens_the_array(encoder):
     assert encoder.sources(["abc" * 5, "a" * 25])["source"].shape == (2, 48)  # Few shapes for all lengths.
     assert encoder.sources(["abc" * 5], most=20)["source"].shape == (1, 20)
     assert encoder.sources(["abc"], most=20)["source"].shape == (1, 12)
+
+
+def test_short_texts_to_translate_have_narrow_arrays_and_come_with_their_like(encoder):
+    wide = dataclasses.replace(encoder, source_width=116)
+    texts = ["a" * length for length in (100, 10, 40, 33, 59, 5)]
+    widths = [wide.sources([text])["source"].shape[1] for text in texts]
+    assert widths == [116, 32, 60, 60, 60, 32]  # By its own length alone, whatever comes with it.
+    assert wide.by_width(texts) == [[5, 1], [3, 2, 4], [0]]
+    assert dataclasses.replace(encoder, source_width=40).sources(["abc"])["source"].shape[1] == 40
 
 
 def test_a_loaded_encoder_is_the_saved_one(encoder, tmp_path):
