@@ -13,7 +13,7 @@ embeddings are tied (`attnjax run help_texts --transformer.positions sinusoidal`
 PYTHON is an interpreter with ctranslate2; it gets the same weights, in float32 on as many threads. Cases:
 
     ours           `task.translate`: from texts to texts, with log probabilities and attention
-    our search     the compiled search alone, on tiles of 32 sentences
+    our search     the compiled search alone, on tiles of as many sentences as there
     ctranslate2    `translate_batch` of tokens in batches of 32. The ratios' baseline.
 
 No length penalty divides the scores, so that all stop for the same reason. Beside the times are the share
@@ -190,12 +190,12 @@ def decoders(
     """Returns the cases of a search, compiled already, and the tokens that ours gives."""
     from attnjax.data.text.tokenizer import BOS, EOS
     from attnjax.models import generate
-    from attnjax.tasks.translation.search import rules_of, strategy_of
+    from attnjax.tasks.translation.search import rules_of, strategy_of, tile_rows
 
     strategy, rules = strategy_of(search), rules_of(search, task.encoder.target)
     model = task.model(params)
     arrays = task.encoder.sources(sources)
-    tile = BATCH, arrays["source"].shape[1]
+    tile = tile_rows(), arrays["source"].shape[1]
     options: dict[str, Any] = {"bos": BOS, "eos": EOS, "pad": PAD, "max_length": most, "tile": tile}
 
     def alone() -> Any:

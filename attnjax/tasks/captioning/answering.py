@@ -23,7 +23,7 @@ from attnjax.tasks.captioning.pointing import by_word, words_of
 from attnjax.tasks.captioning.texts import CaptionTexts, untagged
 from attnjax.tasks.model_task import ModelTask
 from attnjax.tasks.translation.config import SearchConfig
-from attnjax.tasks.translation.search import ROWS, Found, searching, weights_of
+from attnjax.tasks.translation.search import Found, searching, tile_rows, weights_of
 
 AnyCaptioner = Captioner | RecurrentCaptioner
 GREY = 128
@@ -89,7 +89,7 @@ class TrainedCaptioning(ModelTask[AnyCaptioner]):
         search_for = searching(search, self.texts.tokenizer, self.texts.width - 1)
         seeds = [zlib.crc32(image.tobytes(), search.seed) for image in images]
         arrays = {**self._sources(of_unit(images)), "seed": np.array(seeds, np.uint32)}
-        found: Found = self.infer(search_for, params, arrays, rows=ROWS)
+        found: Found = self.infer(search_for, params, arrays, rows=tile_rows())
         return found
 
     def _text(self, tokens: np.ndarray, count: int) -> str:

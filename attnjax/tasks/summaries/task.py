@@ -25,7 +25,7 @@ from attnjax.tasks.summaries.summary import Summary
 from attnjax.tasks.translation.config import SearchConfig, TranslationLoss
 from attnjax.tasks.translation.constraints import ConstrainedText, constrained
 from attnjax.tasks.translation.forcing import target_arrays
-from attnjax.tasks.translation.search import ROWS
+from attnjax.tasks.translation.search import tile_rows
 from attnjax.tasks.translation.task import TranslationTask
 
 TRAINED_ON = 256
@@ -163,7 +163,7 @@ class SummaryTask(TranslationTask):
         return sources | target_arrays(self.encoder, outputs, most=self._room.positions)
 
     def _traced(self, params: Params, arrays: dict[str, np.ndarray]) -> Any:
-        return self.infer(traced, params, arrays, rows=ROWS)
+        return self.infer(traced, params, arrays, rows=tile_rows())
 
     def _masked(
         self, params: Params, examples: Sequence[Example], written: Sequence[Summary]

@@ -29,7 +29,14 @@ from attnjax.tasks.translation.constraints import (
 )
 from attnjax.tasks.translation.forcing import forced, given_translation, rows_of, target_arrays
 from attnjax.tasks.translation.room import Room
-from attnjax.tasks.translation.search import ROWS, consensus, row_seeds, searching, translation, weights_of
+from attnjax.tasks.translation.search import (
+    consensus,
+    row_seeds,
+    searching,
+    tile_rows,
+    translation,
+    weights_of,
+)
 
 Translator = Transformer | RecurrentEncoderDecoder
 
@@ -80,7 +87,7 @@ class TrainedTranslation(ModelTask[Translator]):
         for own in self.encoder.by_width(inputs, most=self._room.positions):
             arrays = self.encoder.sources([inputs[i] for i in own], most=self._room.positions)
             arrays |= {name: array[own] for name, array in targets.items()}
-            found = self.infer(forced, params, arrays, rows=ROWS)
+            found = self.infer(forced, params, arrays, rows=tile_rows())
             for place, one in zip(own, rows_of(found, len(own)), strict=True):
                 texts = inputs[place], answers[place]
                 scored[place] = given_translation(*texts, one, self.encoder, self._weights_of)
@@ -146,7 +153,7 @@ class TrainedTranslation(ModelTask[Translator]):
         for places, room in self._tiles(texts, [room_of(own) for own in phrases]):
             arrays = self.encoder.sources([texts[i] for i in places], most=self._room.positions)
             arrays |= {"seed": seeds[places], **arrays_of([phrases[i] for i in places], room)}
-            found = self.infer(search_for, params, arrays, rows=ROWS)
+            found = self.infer(search_for, params, arrays, rows=tile_rows())
             for place, one in zip(places, rows_of(found, len(places)), strict=True):
                 require(
                     not room or one.scores[0] > -np.inf,

@@ -24,8 +24,15 @@ from attnjax.models.decoding.scoring import force
 from attnjax.tasks.translation.alignment import Translation
 from attnjax.tasks.translation.config import SearchConfig
 
-ROWS = 32
-"""Sentences of a tile. XLA rounds products of other numbers of rows in other ways, so there is one number."""
+
+def tile_rows() -> int:
+    """Returns the sentences of a tile.
+
+    XLA rounds products of other numbers of rows in other ways, so that a machine has one number. A tile takes
+    as long as its longest sentence, and on a CPU nearly as long as it has rows: few end sooner, and a single
+    sentence does not wait for many that are none. Accelerators have room for many.
+    """
+    return 8 if jax.default_backend() == "cpu" else 32
 
 
 class Found(NamedTuple):
