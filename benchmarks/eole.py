@@ -5,7 +5,8 @@
 
 PYTHON is an interpreter with eole 0.6.4, torch and aiohttp, which eole's command imports and does not bring.
 eole gets the very tokens of the run, sinusoidal positions, tied embeddings, the same sizes, batches of as
-many tokens, dropout and label smoothing, and the schedule of its recipes (noam) with as many warm-up steps.
+many tokens, dropout and label smoothing, and the schedule of its recipes (noam) with the same greatest rate
+after as many warm-up steps.
 
 Speed: chunks of training take turns, each side on all cores as its users have it. eole is a process that
 begins anew in each round; of its log counts what follows the first report. Tokens are those of both sides,
@@ -18,6 +19,7 @@ answers, as the run does, with five beams; both are scored by sacrebleu on texts
 import argparse
 import dataclasses
 import json
+import math
 import os
 import re
 import statistics
@@ -98,7 +100,8 @@ class Eole:
             "normalization": "tokens",
             "optim": "adamw",
             "adam_beta2": 0.98,
-            "learning_rate": 2.0,
+            # noam's factor, for the same rate at the end of the warm-up.
+            "learning_rate": train.learning_rate * math.sqrt(config.dim * train.warmup_steps),
             "decay_method": "noam",
             "warmup_steps": train.warmup_steps,
             "train_steps": steps,
