@@ -76,7 +76,7 @@ class Patients:
     data: SeriesData = SeriesData(subgroups=("sex", "age"))
     train: TrainConfig = TRAIN
     explained: int = 64
-    """Planted persons of the test whose label is explained; 0: there are no such rows."""
+    """Persons of the test, rightly told, whose label is explained; 0: there are no such rows."""
     recurrent_steps: int = 800
     """Steps of the GRU that is trained beside the final table; 0: there is none."""
     seed: int = 0
@@ -94,7 +94,7 @@ class Patients:
             self.model,
             batch_size=self.train.batch_size,
             folder=folder,
-            account=partial(pointing, count=self.explained) if self.explained else None,
+            account=partial(explained, count=self.explained) if self.explained else None,
             recurrent_steps=self.recurrent_steps,
         )
 
@@ -103,16 +103,15 @@ class Patients:
 def nafld() -> Patients:
     """Tell who dies within five years of a landmark day, from measurements and diagnoses before it."""
     times = replace(MODEL, shortest_period=30.0, longest_period=8000.0)
-    return replace(Patients(), model=times, data=NAFLD, explained=0)
+    return replace(Patients(), model=times, data=NAFLD)
 
 
-def pointing(model: Any, test: Any, cohort: Any, *, count: int) -> dict[str, dict[str, float]]:
-    """Returns rows of what finds the drift, and how faithfully, of planted persons whom the model tells.
+def explained(model: Any, test: Any, cohort: Any, *, count: int) -> dict[str, dict[str, float]]:
+    """Returns rows of how faithfully maps of events say why persons are told, rightly, to have the label.
 
-    An event that is removed has the mean value of its sign, at its time.
+    An event that is removed has the mean value of its sign, at its time: what has no value, as a diagnosis,
+    is not removed. Where a drift is planted, rows say too how well it is found.
     """
-    if cohort.truth is None:
-        return {}
     import jax.numpy as jnp
     import numpy as np
 
@@ -124,9 +123,10 @@ def pointing(model: Any, test: Any, cohort: Any, *, count: int) -> dict[str, dic
     events = [jnp.asarray(test[name]) for name in ("times", "signs", "values")]
     more: dict[str, Any] = {name: jnp.asarray(test[name]) for name in ("persons", "present")}
     given = np.asarray(ask(model, *events, **more).target.index)
-    # Of each an event of the drift has been seen: before that nothing can find it.
-    seen = (cohort.labels == 1) & (given == 1) & drifting(cohort).any(1)
-    chosen = np.flatnonzero(seen)[:count]
+    told, planted = (cohort.labels == 1) & (given == 1), cohort.truth is not None
+    if planted:  # Of each an event of the drift has been seen: before that nothing can find it.
+        told &= drifting(cohort).any(1)
+    chosen = np.flatnonzero(told)[:count]
     if not len(chosen):
         return {}
     own = cohort.chosen(chosen)
@@ -144,14 +144,15 @@ def pointing(model: Any, test: Any, cohort: Any, *, count: int) -> dict[str, dic
         question.with_target(Target(jnp.ones(len(chosen), int), "probability")),
         maps,
         ("comprehensiveness", "sufficiency", "aopc"),
-        rationale=drifting(own),
+        rationale=drifting(own) if planted else None,
         baseline=usual,
         orders=5,
     )
     rows = {f"events by {row}" if row in maps else row: dict(columns) for row, columns in found.table.items()}
-    for name, attribution in maps.items():
-        rows[f"events by {name}"] |= located(np.asarray(attribution.scores), own)
-    rows["random order"] |= random_located(own)
+    if planted:
+        for name, attribution in maps.items():
+            rows[f"events by {name}"] |= located(np.asarray(attribution.scores), own)
+        rows["random order"] |= random_located(own)
     return rows
 
 

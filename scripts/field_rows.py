@@ -122,7 +122,7 @@ FIELDS = (
         "max",
         EVENTS_ALONE,
         corpora=("nafld",),
-        quick=short(200, recurrent_steps=0),
+        quick=short(200, explained=0, recurrent_steps=0),
     ),
     Field(
         "solubility of molecules",

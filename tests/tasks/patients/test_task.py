@@ -1,6 +1,7 @@
 """What comes to persons: tokens and times by hand, padding that nobody sees, that it learns and points."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -133,13 +134,13 @@ def test_it_learns_and_a_saved_run_answers_texts(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_it_learns_a_drift_and_points_at_it(tmp_path: Path, study: ModuleType) -> None:
-    task = PatientTask(
-        DATA,
-        MODEL,
-        batch_size=32,
-        recurrent_steps=4,
-        account=lambda m, t, c: study.pointing(m, t, c, count=8),
-    )
+    def account(model: Any, test: Any, cohort: Cohort) -> dict[str, dict[str, float]]:
+        unplanted = study.explained(model, test, replace(cohort, truth=None), count=8)
+        assert "comprehensiveness" in unplanted["events by integrated_gradients"]
+        assert "AUPRC of events" not in unplanted["random order"]
+        return study.explained(model, test, cohort, count=8)
+
+    task = PatientTask(DATA, MODEL, batch_size=32, recurrent_steps=4, account=account)
     params = trained(task, 160)
     table = task.evaluate(params, tmp_path).metrics
     rows = ("test", GRU_ROW, BEST_ROW)
