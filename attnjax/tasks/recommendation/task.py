@@ -57,7 +57,7 @@ class RecommendationTask(ModelTask[Recommender]):
     rows: ClassVar[int] = 256
     """Users that are ranked together."""
     last_target_alone: ClassVar[bool] = False
-    """Whether the loss is of the last event of a window, not of each."""
+    """True if the loss is of the last event of a window alone."""
 
     def __init__(
         self,
