@@ -1,5 +1,6 @@
 """The scripts for clusters print what they would run."""
 
+import importlib.util
 import os
 import shlex
 import subprocess
@@ -153,3 +154,15 @@ def test_a_slice_is_created_filled_read_and_given_back() -> None:
     for verb, rest, word in (("follow", [], "ssh"), ("fetch", ["runs"], "scp"), ("delete", [], "delete")):
         (command,) = commands(run("tpu_vm.sh", "--dry-run", verb, "NAME", "ZONE", *rest))
         assert command[4] == word
+
+
+def test_scenes_of_highway_env_need_it_and_one_scene_or_more(tmp_path: Path) -> None:
+    command = [sys.executable, SCRIPTS / "highway_scenes.py", tmp_path / "tracks.csv"]
+    for more, message in (
+        (["--scenes", "0"], "--scenes is 0: expected 1 or more"),
+        ([], "pip install highway-env"),
+    ):
+        if more or importlib.util.find_spec("highway_env") is None:
+            done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+            assert (done.returncode, message in done.stderr) == (2, True)
+    assert not (tmp_path / "tracks.csv").exists()
