@@ -4,6 +4,7 @@ The sentences of films come with labels, for `attnjax run finetune`; ml_100k is 
 `attnjax run movielens`, whose use GroupLens limits (no redistribution, nothing commercial).
 The tables support2 and framingham are of persons, for `attnjax run support2` and `attnjax run framingham`;
 nafld is dated measurements and diagnoses of persons, for `attnjax run nafld`.
+The books of verses are for `attnjax run language_model --data.train FOLDER`, which holds out whole books.
 The pages of help_pages have a heading each, for `attnjax run summarisation`, in JSON lines.
 The molecules of solubility are for `attnjax run solubility`, in two files: those of its test are given. Those
 of qm9 (104 MB to fetch) are for `attnjax run qm9`; fashion_mnist is pictures, for the run of that name.
@@ -22,10 +23,12 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from html import unescape
 from pathlib import Path
@@ -204,6 +207,24 @@ def fashion_mnist() -> tuple[Path, int]:
     return Path(shutil.copytree(source, CACHE / "fashion_mnist", dirs_exist_ok=True)), 70_000
 
 
+def verses() -> tuple[Path, int]:
+    """The books of the King James Bible, a text file each, a line for a paragraph (public domain)."""
+    source = debian("sword-text-kjv") / "usr/share/sword/modules/texts/ztext/engKJV2006eb"
+    folder = CACHE / "verses"
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in ("ot", "nt"):
+        packed, places = ((source / f"{part}.{kind}").read_bytes() for kind in ("bzz", "bzs"))
+        # A block is a book: where it begins, how long it is packed and unpacked. The first is a heading.
+        for number, (start, size, _) in enumerate(struct.iter_unpack("<3I", places)):
+            text = zlib.decompress(packed[start : start + size]).decode("utf-8")
+            text = re.sub(r"<note.*?</note>|<[^>]*>", "", text, flags=re.DOTALL)
+            lines = (" ".join(line.split()) for line in text.split("¶"))
+            if number:
+                file = folder / f"{part}_{number:02}.txt"
+                file.write_text("".join(f"{line}\n" for line in lines if line), encoding="utf-8")
+    return folder, len(list(folder.iterdir()))
+
+
 def nafld() -> tuple[Path, int]:
     """Dated measurements and diagnoses of adults of Olmsted County, and who died (r-cran-survival, GPL-2)."""
     from r_data import r_frame
@@ -294,7 +315,7 @@ def written(name: str, pairs: Iterable[Pair]) -> tuple[Path, int]:
 
 
 PAIRS = (coreutils, languages, territories, libreoffice, film, film_ratings)
-FILES = (ml_100k, support2, framingham, nafld, solubility, qm9, help_pages, fashion_mnist)
+FILES = (ml_100k, support2, framingham, nafld, solubility, qm9, help_pages, fashion_mnist, verses)
 CORPORA: dict[str, Callable[[], tuple[Path, int]]] = {
     made.__name__: functools.partial(lambda made: written(made.__name__, made()), made) for made in PAIRS
 } | {made.__name__: made for made in FILES}
