@@ -11,6 +11,7 @@ from flax import nnx
 from attnjax.config import InputError
 from attnjax.models import RecurrentConfig, RecurrentEncoderDecoder, beams, generate
 from attnjax.models.decoding.loop import proceed
+from attnjax.models.decoding.scoring import force
 from attnjax.nn import Capture
 from attnjax.nn.cells import CELLS
 from attnjax.nn.taps import Taps, add, patch
@@ -217,6 +218,24 @@ def test_decoding_compiles_once_whatever_the_lengths_and_the_parameters() -> Non
     )
     assert greedy.weights["decoder.cross_attention"].shape == (B, 1, 2, S)
     assert found.scores.shape == (B,)
+
+
+@pytest.mark.parametrize("name", daily(CONFIGS, ["bahdanau, coverage, copy", "none"]))
+def test_the_score_of_a_beam_is_that_of_its_tokens_given(name: str) -> None:
+    """Beams that change places take the state along which they came."""
+    model, _ = made(CONFIGS[name])
+    given = jnp.asarray(SOURCE), jnp.asarray(LENGTHS)
+    search = beams(4, length_penalty=0.0, best=4)
+    found = generate(model, *given, strategy=search, bos=1, eos=2, pad=0, max_length=8).ranked
+    assert found is not None
+    for number in range(4):
+        tokens = found.tokens[:, number]
+        ended = tokens == 2
+        counts = jnp.where(ended.any(1), jnp.argmax(ended, axis=1) + 1, 8)
+        told = force(model, *given, tokens, counts=counts, bos=1).log_probs.sum(1)
+        known = np.isfinite(found.scores[:, number])
+        np.testing.assert_allclose(found.scores[known, number], told[known], rtol=1e-4)
+        assert known.all() or number
 
 
 @pytest.mark.parametrize("kind", CELLS)

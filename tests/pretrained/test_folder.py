@@ -15,6 +15,7 @@ from attnjax.config import InputError
 from attnjax.models.config import LanguageModelConfig
 from attnjax.models.language_model import LanguageModel
 from attnjax.pretrained import from_pretrained, save_pretrained
+from attnjax.pretrained.families._decoder import read_kinds
 from attnjax.pretrained.keys import Keys
 from attnjax.pretrained.safetensors_file import Written, read_safetensors, write_safetensors
 from attnjax.pretrained.table import Entry, joined, parameters
@@ -150,6 +151,13 @@ def test_a_key_with_no_values_may_not_be_there() -> None:
     keys.only("not_here")
     with pytest.raises(InputError, match=r"config.json has here = {'a': 1}: expected no such key"):
         keys.only("here")
+
+
+def test_each_layer_has_a_kind() -> None:
+    keys = Keys({"layer_types": ["full_attention"]}, "config.json")
+    assert read_kinds(keys, ["sliding_attention"]) == ["full_attention"]
+    with pytest.raises(InputError, match=r"config\.json has 1 layer_types: expected 2, one of each layer"):
+        read_kinds(keys, ["sliding_attention"] * 2)
 
 
 def test_a_folder_that_is_none(tmp_path) -> None:

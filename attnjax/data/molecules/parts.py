@@ -50,8 +50,9 @@ def molecule_parts(data: MoleculeData) -> MoleculeParts:
     missing = [part for part in PARTS if part not in given]
     if missing:
         given |= _held_out(given["train"], data, missing)
+    lost = f"; {len(unusable)} row(s) cannot be used, the first: {unusable[0]}" if unusable else ""
     for part, measured in given.items():
-        require(len(measured) > 0, f"data.{part} has no molecule: expected more of them in data.train")
+        require(len(measured) > 0, f"data.{part} has no molecule: expected more of them in data.train{lost}")
     return MoleculeParts({part: given[part] for part in PARTS}, unusable, repeated)
 
 

@@ -72,13 +72,7 @@ class TextEncoder:
         where all are short, S / 2, S / 4, …, but at least `LEAST_WIDTH`.
         """
         rows = self.source.rows(texts)
-        longest, width = int(rows.lengths.max(initial=0)), self.source_width
-        while width < longest:
-            width *= 2
-        while (half := _rounded(-(-width // 2))) < width and half >= max(longest, LEAST_WIDTH):
-            width = half
-        if most is not None:
-            width = max(longest, min(width, most))
+        width = self._width(int(rows.lengths.max(initial=0)), most)
         return {"source": rows.padded(width, PAD), "source_lengths": rows.lengths}
 
     def by_width(self, texts: Sequence[str], *, most: int | None = None) -> list[list[int]]:
@@ -86,11 +80,19 @@ class TextEncoder:
 
         What is computed together takes as long as the longest of it.
         """
-        found = [self.sources([text], most=most) for text in texts]
-        places: dict[int, list[int]] = {}
-        for place in sorted(range(len(texts)), key=lambda place: int(found[place]["source_lengths"][0])):
-            places.setdefault(found[place]["source"].shape[1], []).append(place)
+        lengths, places = self.source.rows(texts).lengths, dict[int, list[int]]()
+        for place in np.argsort(lengths, kind="stable").tolist():
+            places.setdefault(self._width(int(lengths[place]), most), []).append(place)
         return list(places.values())
+
+    def _width(self, longest: int, most: int | None) -> int:
+        """Returns the width of `sources` of which the longest has so many tokens."""
+        width = self.source_width
+        while width < longest:
+            width *= 2
+        while (half := _rounded(math.ceil(width / 2))) >= max(longest, LEAST_WIDTH):
+            width = half
+        return width if most is None else max(longest, min(width, most))
 
     def require_same_tokens(self, other: "TextEncoder", name: str) -> None:
         """Raises InputError where another run's tokens are not these."""

@@ -29,8 +29,8 @@ class Examples:
       loss: the loss's settings.
       causal: whether each event sees those before it alone.
       batch_size: of all hosts together.
-      every_end: whether a window ends at any event but the first of its user, however few stand before it, as
-        a model needs whose one target is the last event. Otherwise it has as many as there are, or the most.
+      last_target_alone: whether a model learns from the last event of a window alone. Then windows end at any
+        event but the first of a user, however few stand before it; else they are as long as they can be.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class Examples:
         *,
         causal: bool,
         batch_size: int,
-        every_end: bool = False,
+        last_target_alone: bool = False,
     ) -> None:
         self.parts, self._data, self._loss, self.causal = parts, data, loss, causal
-        self._every_end = every_end
+        self._least_events = 2 if last_target_alone else None
         self.mask = parts.log.catalogue
         enough = np.flatnonzero(parts.ends - parts.log.starts[:-1] >= 2)
         self._order = Batches({"user": enough, "row": np.arange(len(enough))}, batch_size, data.seed)
@@ -55,7 +55,7 @@ class Examples:
         rng = stream(self._data.seed, Split.TRAIN, step)
         most = length + 1 if self.causal else length
         ends, starts = self.parts.ends[users], log.starts[users]
-        earlier = np.maximum(ends - starts - (2 if self._every_end else most), 0)
+        earlier = np.maximum(ends - starts - (self._least_events or most), 0)
         ends = ends - np.floor(host_share(rng.random(all_rows(len(users)))) * (earlier + 1)).astype(np.int64)
         found = before(log, users, ends, most)
         if self.causal:

@@ -76,7 +76,7 @@ class RecommendationTask(ModelTask[Recommender]):
             loss,
             causal=self._causal(),
             batch_size=batch_size,
-            every_end=self.last_target_alone,
+            last_target_alone=self.last_target_alone,
         )
         self.search = RankingConfig(exclude_seen=data.exclude_seen)
 

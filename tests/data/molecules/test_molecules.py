@@ -175,6 +175,15 @@ def test_a_molecule_of_the_test_is_left_out_of_training(tmp_path: Path) -> None:
     assert {part: len(own) for part, own in found.parts.items()} == {"train": 16, "validation": 3, "test": 1}
 
 
+def test_a_part_without_molecules_says_what_was_lost(tmp_path: Path) -> None:
+    pytest.importorskip("rdkit")
+    train = own(tmp_path, ["C1CC,1", "CO,1"])
+    with pytest.raises(
+        InputError, match=r"has no molecule: expected more .*; 1 row.* the first: .*:2: 'C1CC' is no"
+    ):
+        molecule_parts(MoleculeData(train=train))
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
