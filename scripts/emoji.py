@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from corpora import CACHE, debian
+from package_files import CACHE, debian
 
 LANGUAGES = ("en", "de", "es", "fr", "sw")
 TONES = range(0x1F3FB, 0x1F400)

@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from corpora import CACHE, debian, wheel
+from package_files import CACHE, debian, wheel
 
 from attnjax.config import InputError, assets, require
 from attnjax.data.sound import RATE_HZ, read_wav

@@ -21,7 +21,8 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from corpora import CACHE, WORDS, Pair, fetched, paragraphs
+from corpora import WORDS, Pair, paragraphs
+from package_files import CACHE, fetched
 
 MODULES = {"smath", "schart"}
 """Of the help; they are for a test."""

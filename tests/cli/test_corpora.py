@@ -26,11 +26,15 @@ SMALL = """
 
 @pytest.fixture(scope="module")
 def corpora() -> ModuleType:
-    """scripts/corpora.py."""
-    file = Path(__file__).parents[2] / "scripts" / "corpora.py"
-    spec = importlib.util.spec_from_file_location("corpora", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    """scripts/corpora.py, which imports its neighbour."""
+    scripts = Path(__file__).parents[2] / "scripts"
+    sys.path.insert(0, str(scripts))
+    try:
+        spec = importlib.util.spec_from_file_location("corpora", scripts / "corpora.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(scripts))
     return module
 
 

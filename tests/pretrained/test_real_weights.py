@@ -52,13 +52,12 @@ SAID = {
 
 def clips() -> Path:
     """The folder of Asterisk's prompts, 8 kHz, CC-BY-SA-3.0, out of Debian's package."""
-    spec = importlib.util.spec_from_file_location(
-        "corpora", Path(__file__).parents[2] / "scripts" / "corpora.py"
-    )
-    corpora = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(corpora)
+    file = Path(__file__).parents[2] / "scripts" / "package_files.py"
+    spec = importlib.util.spec_from_file_location("package_files", file)
+    packages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(packages)
     try:
-        package = corpora.debian("asterisk-core-sounds-en-wav")
+        package = packages.debian("asterisk-core-sounds-en-wav")
     except RuntimeError as error:
         pytest.skip(str(error))
     return package / "usr/share/asterisk/sounds/en_US_f_Allison"
