@@ -58,6 +58,10 @@ def _frozen(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return MappingProxyType(dict(options or {}))
 
 
+ONE_SIZE = "a state of one size"
+"""What decoding holds that does not grow."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mechanism:
     """One mechanism.
@@ -73,6 +77,7 @@ class Mechanism:
       two_sided_only: it cannot read causally.
       packs: sequences that are packed in one row can be kept apart.
       streaming: with a cache it gives for token after token what it gives for all at once.
+      holds: what it holds of the tokens before, for that.
       takes: what it is called with; only a `Layer` takes something else than tokens.
       has_weights: there are attention weights, to capture and to drop out.
       heads_differ: heads differ by more than their parameters (fixed decays or slopes): their order counts.
@@ -91,6 +96,7 @@ class Mechanism:
     two_sided_only: bool = False
     packs: bool = True
     streaming: bool = True
+    holds: str = "a cache of keys and values"
     takes: Takes = "tokens"
     has_weights: bool = True
     heads_differ: bool = False
@@ -202,6 +208,7 @@ class Recurrence(Mechanism):
     kind = "recurrence"
 
     cost: str = "O(T·H·V)"
+    holds: str = ONE_SIZE
     has_weights: bool = False
     gates: Mapping[str, Gate] = field(default_factory=dict)
     key: Literal["free", "unit", "log_forget", "writes"] = "free"

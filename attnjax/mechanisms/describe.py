@@ -165,11 +165,7 @@ def _order(row: Mechanism) -> str:
 
 
 def _decoding(row: Mechanism) -> str:
-    if not row.streaming:
-        return "not token by token: it needs all tokens at once"
-    if isinstance(row, Recurrence):
-        return "with a state of one size"
-    return "with a cache of keys and values"
+    return f"with {row.holds}" if row.streaming else "not token by token: it needs all tokens at once"
 
 
 def _reference(paper: Paper) -> str:

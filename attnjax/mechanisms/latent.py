@@ -19,9 +19,9 @@ _HSTU = Paper(
 ROWS: tuple[Mechanism, ...] = (
     Layer(
         name="mla",
-        formula="k_n = [c U_n, rope(x W_r)], v_n = c V_n, c = norm(x W_c): softmax(q·k/√(H+P)) v; "
-        "the cache holds c and one rotated key",
+        formula="k_n = [c U_n, rope(x W_r)], v_n = c V_n, c = norm(x W_c): softmax(q·k/√(H+P)) v",
         target=f"{_NN}.mla:LatentAttention",
+        holds="a cache of c and one rotated key",
         scaled=True,
         paper=Paper(
             "DeepSeek-AI",
@@ -52,9 +52,9 @@ ROWS: tuple[Mechanism, ...] = (
     ),
     Layer(
         name="tensor_product",
-        formula="softmax attention, q = Σ_r a_r(x) b_r(x)ᵀ / R over heads and channels, and so k and v; "
-        "the cache holds a and b",
+        formula="softmax attention, q = Σ_r a_r(x) b_r(x)ᵀ / R over heads and channels, and so k and v",
         target=f"{_NN}.tensor_product:TensorProductAttention",
+        holds="a cache of a and b",
         paper=Paper("Zhang et al.", 2025, "Tensor Product Attention Is All You Need", "2501.06425"),
         options={
             "rank": Option(2, "R of keys and values", least=1),

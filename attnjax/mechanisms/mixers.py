@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from attnjax.mechanisms.base import Layer, Paper
+from attnjax.mechanisms.base import ONE_SIZE, Layer, Paper
 from attnjax.mechanisms.option import Option
 
 _MAX_LENGTH = {"max_length": Option(512, "tokens that there are at most", least=1, of_model="max_length")}
@@ -71,6 +71,7 @@ ROWS = (
             "1706.03059",
         ),
         cost="O(T·width·D)",
+        holds=ONE_SIZE,
         options={"width": Option(7, "tokens", least=1)},
     ),
 )

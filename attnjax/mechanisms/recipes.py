@@ -30,6 +30,7 @@ MASKS = (
         _LONGFORMER,
         options={"size": Option(16, "tokens, the reading one included", least=1)},
         cost="O(T·size·H)",
+        holds="a cache of a window's keys and values",
         drawn={"size": 4},
     ),
     _mask(

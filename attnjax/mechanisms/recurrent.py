@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from attnjax.mechanisms.base import Layer, Paper
+from attnjax.mechanisms.base import ONE_SIZE, Layer, Paper
 from attnjax.mechanisms.option import Option
 
 _LAYERS = {
@@ -19,6 +19,7 @@ def _row(name: str, made: str, formula: str, paper: Paper, **fields: Any) -> Lay
         paper=paper,
         causal_only=True,
         has_weights=False,
+        holds=ONE_SIZE,
         **fields,
     )
 

@@ -2,11 +2,16 @@
 
 import inspect
 
+import jax
+import jax.numpy as jnp
 import pytest
+from flax import nnx
 
 import attnjax
-from attnjax.mechanisms import Layer, Mechanism, Recipe, Recurrence, table
+from attnjax.mechanisms import Layer, Mechanism, Recipe, Recurrence, find, table
+from attnjax.mechanisms.base import ONE_SIZE
 from attnjax.mechanisms.recipes import NOT_IN_A_CONFIG
+from attnjax.nn import make_attention
 from attnjax.ops.linear.members.common import Options
 
 GIVEN = {
@@ -25,7 +30,9 @@ GIVEN = {
     "param_dtype",
 }
 RECURRENCES, RECIPES, LAYERS = table(Recurrence), table(Recipe), table(Layer)
+STREAMING = [row.name for row in table(Mechanism).values() if row.takes == "tokens" and row.streaming]
 # What is declared otherwise (how both directions are joined), or is a function.
+STREAMING = [row.name for row in table(Mechanism).values() if row.takes == "tokens" and row.streaming]
 UNDECLARED = {"two_sided", "feature_map"}
 
 
@@ -89,3 +96,15 @@ def test_every_primitive_has_a_row_or_a_reason() -> None:
     rows = {name for name in public if names.get(name, name) in table()}
     assert rows | NOT_IN_A_CONFIG.keys() | functions == public
     assert not rows & NOT_IN_A_CONFIG.keys()
+
+
+@pytest.mark.parametrize("name", STREAMING)
+def test_what_decoding_holds_grows_with_the_tokens_or_is_of_one_size(name: str) -> None:
+    layer = make_attention(name, 8, 2, rngs=nnx.Rngs(0))
+
+    def held(capacity: int) -> int:
+        cache = jax.eval_shape(lambda: layer.empty_cache((1,), capacity, jnp.float32))
+        return sum(leaf.size for leaf in jax.tree.leaves(cache))
+
+    grows = find(name).holds not in (ONE_SIZE, "a cache of a window's keys and values")
+    assert (held(256) > held(128)) == grows
