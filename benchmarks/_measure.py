@@ -131,12 +131,9 @@ def report(
     `more` is kept beside it.
     """
     table = Table(title=name, caption=note or None)
-    columns = [
-        "median_s",
-        "min_s",
-        "max_s",
-        *(name for name in ("ratio", "ratio_min", "ratio_max") if any(name in row for row in cases.values())),
-    ]
+    times = ("median_s", "min_s", "max_s", "ratio", "ratio_min", "ratio_max")
+    every = list(dict.fromkeys(name for row in cases.values() for name in row))
+    columns = [name for name in times if name in every] or every
     table.add_column("case")
     for column in columns:
         table.add_column(re.sub("_s$", " (s)", column).replace("_", " "), justify="right")
