@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from attnjax.models.decoding.loop import Marks, ends
 from attnjax.models.decoding.required import NO_TOKEN, Progress, Required, chosen, followed, lacking
+from attnjax.ops.core.largest import largest
 
 NEVER = -jnp.inf
 """The score of a beam that does not count."""
@@ -35,7 +36,7 @@ def likeliest(scores: Float[Array, "B K V"], marks: Marks) -> Candidates:
     """Returns the likeliest candidates of each row, the best first."""
     batch, beams, vocab = scores.shape
     flat = scores.reshape(batch, beams * vocab)
-    best, found = jax.lax.top_k(flat, min(beams * _each(marks), beams * vocab))
+    best, found = largest(flat, min(beams * _each(marks), beams * vocab))
     high = jnp.broadcast_to(jnp.arange(found.shape[1]) < beams, found.shape)
     return Candidates(best, found // vocab, (found % vocab).astype(jnp.int32), high, best)
 
@@ -66,7 +67,7 @@ def banked(scores: Float[Array, "B K V"], marks: Marks, required: Required, prog
         progress.met[:, None],
     )
     lack_own = lacking(chosen(required, (slice(None), None)), after)
-    best, token = jax.lax.top_k(flat.at[row, at].set(NEVER, mode="drop"), min(beams * _each(marks), vocab))
+    best, token = largest(flat.at[row, at].set(NEVER, mode="drop"), min(beams * _each(marks), vocab))
     lack_best = lacking(required, Progress(jnp.zeros_like(progress.inside), progress.met))
 
     def joined(one: Array, other: Array) -> Array:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from attnjax.models.decoding.loop import Decodable, Emitted, Marks, Start
 from attnjax.nn import Capture
 from attnjax.ops.core.dtypes import accumulation_dtype
+from attnjax.ops.core.largest import largest
 from attnjax.ops.core.node import PytreeNode, static
 
 
@@ -90,7 +91,7 @@ class ContrastiveSearch(PytreeNode):
         """Returns the state with one more token."""
         batch, most = state.emitted.tokens.shape
         count = min(self.candidates, state.logits.shape[-1])
-        p, tokens = jax.lax.top_k(jax.nn.softmax(state.logits, axis=-1), count)
+        p, tokens = largest(jax.nn.softmax(state.logits, axis=-1), count)
         each = jax.tree.map(lambda x: jnp.repeat(x, count, axis=0), state.cache)
         logits, cache, hidden = model.extend(tokens.reshape(-1, 1).astype(jnp.int32), each)
         hidden = _unit(hidden).reshape(batch, count, -1)

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Num
 
+from attnjax.ops.core.largest import largest
+
 ONE = 0x3F800000
 """The bits of 1.0 in float32; those of numbers in [0, 1] count upwards from 0."""
 
@@ -51,7 +53,7 @@ def top_k(logits: Float[Array, "*B V"], count: int) -> Float[Array, "*B V"]:
       >>> top_k(jnp.array([1.0, 3.0, 2.0]), 2).tolist()
       [-inf, 3.0, 2.0]
     """
-    least = jax.lax.top_k(logits, min(count, logits.shape[-1]))[0][..., -1:]
+    least = largest(logits, min(count, logits.shape[-1]))[0][..., -1:]
     return jnp.where(logits < least, -jnp.inf, logits)
 
 

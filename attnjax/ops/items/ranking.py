@@ -7,12 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from attnjax.ops.core.largest import largest
 from attnjax.ops.items.cross_entropy import over_chunks, require_table
 
 CHUNK = 8192
 """Items scored at a time."""
-GROUP = 64
-"""Items of which the best one is found first: the k best lie in the k groups with the best ones."""
 ROUNDING = 1e-6
 """Of the product of two vectors' lengths: scores that differ by no more are equal."""
 
@@ -135,14 +134,8 @@ def rank_chunks(
 
 def _merged(best: Array, values: Array, start: Array, scores: Array) -> tuple[Array, Array]:
     """Returns the best of those so far and of a chunk. Of equal ones the first in the table comes first."""
-    k, (rows, chunk) = best.shape[1], scores.shape
-    padded = jnp.pad(scores, ((0, 0), (0, -chunk % GROUP)), constant_values=-jnp.inf)
-    groups = padded.reshape(rows, -1, GROUP)
-    number = min(k, groups.shape[1])
-    _, chosen = jax.lax.top_k(groups.max(-1), number)
-    chosen = jnp.sort(chosen, axis=-1)
-    members = jnp.take_along_axis(groups, chosen[..., None], axis=1).reshape(rows, -1)
-    ids = (start + chosen[..., None] * GROUP + jnp.arange(GROUP, dtype=jnp.int32)).reshape(rows, -1)
-    every = jnp.concatenate([values, members.astype(values.dtype)], axis=1)
-    values, at = jax.lax.top_k(every, k)
-    return jnp.take_along_axis(jnp.concatenate([best, ids], axis=1), at, axis=1).astype(jnp.int32), values
+    k = best.shape[1]
+    new, at = largest(scores, min(k, scores.shape[1]))
+    values, chosen = jax.lax.top_k(jnp.concatenate([values, new.astype(values.dtype)], axis=1), k)
+    every = jnp.concatenate([best, start + at], axis=1)
+    return jnp.take_along_axis(every, chosen, axis=1).astype(jnp.int32), values
