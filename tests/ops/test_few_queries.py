@@ -63,3 +63,16 @@ def test_what_is_masked_may_be_anything_and_what_is_seen_shows(which: str, bad: 
 def test_a_cpu_program_cares_for_what_is_not_finite_in_a_branch(queries: int, quick: bool) -> None:
     query = jax.ShapeDtypeStruct((B, queries, N, H), jnp.float32)
     assert ("conditional(" in attended.lower(query, KEY, VALUE).compile().as_text()) == quick
+
+
+@pytest.mark.parametrize("queries", [1, 2])
+@pytest.mark.parametrize("implementation", ["reference", "blockwise"])
+def test_values_of_no_width_give_the_sums_alone(implementation: Any, queries: int) -> None:
+    def sums(value: Any) -> Any:
+        mask = masks.lengths(key=jnp.asarray(LENGTHS))
+        given = QUERY[:, :queries], KEY, value
+        return attention(*given, mask=mask, return_lse=True, implementation=implementation)
+
+    out, found = jax.jit(sums)(VALUE[..., :0])
+    assert out.shape == (B, queries, N, 0)
+    np.testing.assert_allclose(found, jax.jit(sums)(VALUE)[1], rtol=1e-6)

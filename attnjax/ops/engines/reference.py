@@ -136,7 +136,8 @@ def _products_of_one(
     """
     batch, keys, heads, width = key.shape
     own = jnp.eye(heads, dtype=query.dtype)[None, :, None, :, None]
-    queries = (_by_key_head(query[:, 0], 1, key)[:, :, :, None] * own).reshape(batch, -1, heads * width)
+    queries = _by_key_head(query[:, 0], 1, key)[:, :, :, None] * own
+    queries = queries.reshape(batch, query.shape[2], heads * width)
     flat = key.reshape(batch, keys, heads * width)
     return jnp.einsum("bsh,bnh->bsn", flat, queries, precision=rules.precision).swapaxes(1, 2)[:, :, None]
 
@@ -149,7 +150,7 @@ def _read_by_one(
     weights = dropped(weights, call.rules)[:, :, 0]
     flat = value.reshape(batch, keys, heads * width)
     every = jnp.einsum("bns,bsv->bnv", weights, flat, precision=call.rules.precision)
-    own = jnp.einsum("bkgkv->bkgv", every.reshape(batch, heads, -1, heads, width))
+    own = jnp.einsum("bkgkv->bkgv", every.reshape(batch, heads, every.shape[1] // heads, heads, width))
     return Result(own.reshape(*call.query.shape[:3], width), sums)
 
 
