@@ -58,7 +58,7 @@ def _written(path: Path) -> Iterator[Entry]:
     charset = found[1].decode() if (found := CHARSET.search(data)) else "utf-8"
     charset = "utf-8" if charset == "CHARSET" else charset  # That of templates.
     try:
-        lines = data.decode(charset).splitlines()
+        lines = data.decode(charset).split("\n")  # Other separators are part of a message.
     except (UnicodeDecodeError, LookupError) as error:
         raise InputError(f"{path}: not in its charset, {charset} ({error})") from error
     entry, fuzzy, key, place = dict[str, str](), False, "", 0

@@ -5,6 +5,7 @@ import gzip
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,34 +22,34 @@ def lines_of(path: Path) -> Iterator[bytes]:
     """
     empty = True
     with opened(path) as file:
-        try:
-            for number, line in enumerate(file):
-                line = line.removesuffix(b"\n")
-                line = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
-                empty = empty and not line.strip()
-                yield line
-        except (OSError, EOFError, zlib.error) as error:
-            raise _unreadable(path, error) from error
+        for number, line in enumerate(file):
+            line = line.removesuffix(b"\n")
+            line = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
+            empty = empty and not line.strip()
+            yield line
     if empty:
         raise InputError(f"{path}: the file is empty")
 
 
-def opened(path: Path) -> BinaryIO:
-    """Returns a file's bytes, unpacked where its name ends in .gz. Raises InputError where there is none."""
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file's bytes, unpacked where its name ends in .gz.
+
+    Raises:
+      InputError: there is none, or what is read on the way is broken.
+    """
     try:
-        file = path.open("rb")
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return gzip.open(file) if path.suffix == ".gz" else file  # type: ignore[return-value]
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield file  # type: ignore[misc]
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path}: cannot be read ({reason.lower()})") from error
 
 
 def content(path: Path) -> bytes:
     """Returns all bytes of a file, unpacked where its name ends in .gz. Raises InputError as `opened`."""
     with opened(path) as file:
-        try:
-            return file.read()
-        except (OSError, EOFError, zlib.error) as error:
-            raise _unreadable(path, error) from error
+        return file.read()
 
 
 def decoded_lines(lines: Iterable[bytes], source: str) -> Iterator[str]:
@@ -62,16 +63,16 @@ def decoded_lines(lines: Iterable[bytes], source: str) -> Iterator[str]:
         yield decoded(line.removesuffix(b"\n"), f"{source}:{number}")
 
 
+def composed(line: str) -> str:
+    """Returns a line in Unicode's composed form (NFC), without a carriage return at its end."""
+    return unicodedata.normalize("NFC", line.removesuffix("\r"))
+
+
 def decoded(line: bytes, place: str) -> str:
     """Returns the text of one line. Raises InputError with the place where it is not UTF-8."""
     try:
-        return unicodedata.normalize("NFC", line.removesuffix(b"\r").decode("utf-8"))
+        return composed(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise InputError(
             f"{place}: not UTF-8 (byte 0x{line[error.start]:02x} at position {error.start + 1} of the line)"
         ) from error
-
-
-def _unreadable(path: Path, error: Exception) -> InputError:
-    reason = getattr(error, "strerror", None) or str(error)
-    return InputError(f"{path}: cannot be read ({reason.lower()})")

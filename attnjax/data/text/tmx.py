@@ -37,8 +37,6 @@ def units(path: Path) -> Iterator[Unit]:
             except expat.ExpatError as error:
                 reason = expat.ErrorString(error.code)
                 raise InputError(f"{path}:{error.lineno}: not XML ({reason})") from None
-            except (OSError, EOFError) as error:
-                raise InputError(f"{path}: cannot be read ({error})") from error
             yield from reader.found
             reader.found.clear()
             if not chunk:

@@ -44,6 +44,9 @@ def test_packed_files_are_read_as_plain_ones(tmp_path):
     assert len(texts(memory, languages=("en", "de"))[0]) == 2
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"eins\tone\n" * 1000)[:-9])
     (tmp_path / "none.gz").write_bytes(b"eins\tone\n")
+    (tmp_path / "broken.tmx.gz").write_bytes(gzip.compress(MEMORY.encode())[:20] + b"?" * 20)
+    with pytest.raises(InputError, match=r"broken\.tmx\.gz: cannot be read"):
+        texts(tmp_path / "broken.tmx.gz", languages=("en", "de"))
     for name in ("cut.gz", "none.gz"):
         with pytest.raises(InputError, match=f"{name}: cannot be read"):
             texts(tmp_path / name)
@@ -103,6 +106,7 @@ def catalog():
     catalog.add("a month", "ein Monat", context="time")
     catalog.add(("%d file", "%d files"), ("%d Datei", "%d Dateien"))
     catalog.add('a "quote"\nand more', 'ein "Zitat"\nund über mehr')
+    catalog.add("a\x85line", "eine\x85Zeile")  # What ends lines for Python alone.
     catalog.add("nothing", "")
     catalog.add("perhaps", "vielleicht", flags=["fuzzy"])
     catalog.obsolete["gone"] = catalog.add("gone", "fort")
@@ -112,6 +116,7 @@ def catalog():
 
 PAIRS = [
     ("a month", "ein Monat"),
+    ("a line", "eine Zeile"),
     ("%d file", "%d Datei"),
     ("%d files", "%d Dateien"),
     ('a "quote" and more', 'ein "Zitat" und über mehr'),
