@@ -87,13 +87,13 @@ def main() -> None:
     options = parser.parse_args()
     registry.discover()
     run = Run(options.run)
-    task, params = trained_task(run)
-    parts: Any = task.parts
+    found, params = trained_task(run)
+    task: Any = found
     told, scored = theirs(task, options)
-    targets = np.asarray(task.log.items)[parts.test.at]
-    histories = list(whole_histories(parts, parts.test))
+    targets = np.asarray(task.log.items)[task.parts.test.at]
+    histories = list(whole_histories(task.parts, task.parts.test))
     rows: dict[str, Any] = {}
-    for name, values in (("ours", ours(task, params)), ("recbole", scored[parts.test.users])):
+    for name, values in (("ours", ours(task, params)), ("recbole", scored[task.parts.test.users])):
         for kind, excluded in (("", histories), (", seen ranked too", [x[:0] for x in histories])):
             metrics = ranking_metrics(places_of(values, targets, excluded), task.log.catalogue)
             rows[name + kind] = {column: round(metrics[column], 4) for column in SHOWN}

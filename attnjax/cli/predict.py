@@ -147,6 +147,7 @@ def predict(options: argparse.Namespace, notify: Notify) -> int:
     texts, source, total = _inputs(options)
     others = [store.resolve(name, options.runs) for name in options.ensemble]
     given: dict[str, Any] = {"source": source, "weights": options.weights, "on": reader_of(options)}
+    given["arriving"] = source is not None and options.file is None
     if options.constraints is not None:
         given |= _constraints(options.constraints, total)
     answers = predictions(run, texts, search=search_changes(options), ensemble=others, **given)
@@ -216,17 +217,18 @@ def _lines(file: Path) -> Iterator[bytes]:
 
 
 def _readable(text: str, answer: "Prediction | None", options: argparse.Namespace) -> str:
-    if answer is None:
-        return ""
     from attnjax.runs.predict import links_of
 
+    ranked = [] if answer is None else answer.ranked()
     lines = []
-    for one in answer.ranked():
+    for one in ranked:
         columns = [f"{one.log_prob:.4f}"] if options.scores and one.log_prob is not None else []
         columns += [one.text, links_of(one)] if options.alignments else [one.text]
         lines.append("\t".join(columns))
         picture = one.picture() if options.details else ""
         lines += [picture] if picture else []
+    # As many for each input, so that a line says by its place which input it answers.
+    lines += [""] * ((options.n_best or 1) - len(ranked))
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from attnjax.config import InputError
+from attnjax.runs.arriving import pieces
 from attnjax.runs.devices import start_jax
 from attnjax.runs.placement import ALONE, Placement
 from attnjax.runs.store import Run
@@ -18,15 +19,13 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-PIECE = 64
-"""Inputs that are computed together: answers come early, and few shapes compile."""
-
 
 def predictions(
     run: Run,
     texts: Iterable[str],
     *,
     source: str | None = None,
+    arriving: bool = False,
     weights: str = "last",
     search: Mapping[str, Any] = MappingProxyType({}),
     ensemble: Sequence[Run] = (),
@@ -42,6 +41,7 @@ def predictions(
       run: a run, or a sweep's trial that kept its parameters.
       texts: one input each.
       source: the name of the file that the texts are lines of, for errors.
+      arriving: True if each text may take a while to come; none waits for the next one then.
       weights: the parameters after the "last" step, or those of the "best" validation; "last:5" and
         "best:5" are the mean of those of so many checkpoints.
       search: other settings of a run that searches for its answers.
@@ -58,8 +58,8 @@ def predictions(
     task, params = ready_task(run, weights, search, ensemble, on)
     given = (text.rstrip("\n") for text in texts)
     lines = enumerate(_with_phrases(given, constraints, constraints_source), 1)
-    several = False
-    while numbered := list(itertools.islice(lines, PIECE)):
+    sizes: list[int] = []
+    for numbered in pieces(lines, arriving=arriving):
         piece = [(number, text) for number, (text, _) in numbered]
         inputs = [
             constrained_input(
@@ -71,13 +71,18 @@ def predictions(
             for number, (text, phrases) in numbered
             if text.strip()
         ]
-        if several:  # The last piece is filled up to the shape that is compiled already.
-            inputs += inputs[-1:] * (PIECE - len(inputs))
+        if sizes:  # Others are filled up to a shape that is compiled already, or to one of few.
+            fits = [size for size in sizes if size >= len(inputs)]
+            inputs += inputs[-1:] * (min(fits, default=_power_of_two(len(inputs))) - len(inputs))
+        sizes += [len(inputs)] if inputs else []
         with on.reading():
             answers = iter(task.predict(params, inputs) if inputs else ())
         for _, text in piece:
             yield text, next(answers) if text.strip() else None
-        several = True
+
+
+def _power_of_two(count: int) -> int:
+    return 1 << max(count - 1, 0).bit_length()
 
 
 def _with_phrases(

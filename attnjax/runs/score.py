@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from attnjax.config import InputError
+from attnjax.runs.arriving import PIECE
 from attnjax.runs.placement import ALONE, Placement
-from attnjax.runs.predict import PIECE, trained_task
+from attnjax.runs.predict import trained_task
 from attnjax.runs.store import Run
 
 if TYPE_CHECKING:

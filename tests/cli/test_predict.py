@@ -1,5 +1,6 @@
 """`attnjax predict` and `translate` with models as small as they get: their answers mean nothing."""
 
+import gzip
 import io
 import json
 import shutil
@@ -70,7 +71,7 @@ def test_a_line_of_standard_input_that_is_not_utf_8_is_named(runs, capsys, monke
     monkeypatch.setattr("sys.stdin", standard_input("12\nMärz\n".encode("latin-1")))
     assert main(["translate", "translation", "--runs", str(runs)]) == 2
     out, err = capsys.readouterr()
-    assert out == ""
+    assert out.count("\n") == 1  # The first line's answer does not wait for the second.
     assert err.startswith("attnjax: error: standard input:2: not UTF-8 (byte 0xe4 at position 2 of the line")
     assert err.count("\n") == 1
 
@@ -159,6 +160,11 @@ def test_what_cannot_be_answered_is_one_line(refused, runs, tmp_path):
     assert "--file comes with texts" in refused("recall", "1", "--file", str(file))
     assert "it cannot be read (No such file or directory)" in refused("recall", "--file", "nothing.txt")
     assert "it cannot be read (Is a directory)" in refused("recall", "--file", str(tmp_path))
+    assert "search.prefix is 'x1': it has tokens that" in refused("translation", "12", "--prefix", "x1")
+    packed = gzip.compress(b"1 7\n" * 1000)
+    for name, content in (("cut", packed[:-9]), ("none", b"1 7\n"), ("broken", packed[:20] + b"?" * 20)):
+        (tmp_path / f"{name}.gz").write_bytes(content)
+        assert f"{name}.gz: cannot be read" in refused("recall", "--file", str(tmp_path / f"{name}.gz"))
 
     with resolve("recall", runs).lock():
         assert "another process is working on" in refused("recall", "1 7 1")
@@ -246,6 +252,13 @@ def test_runs_explain_what_they_attend_to(attnjax, runs: Path) -> None:
     assert (code, err) == (0, "")
     assert '"written":[]' in Path("recall.html").read_text(encoding="utf-8")
     assert "'zzz' is no token" in attnjax("explain", str(recall), "zzz")[2]
+
+
+def test_with_n_best_each_input_has_as_many_lines(translate, monkeypatch):
+    monkeypatch.setattr("sys.stdin", standard_input(b"12\n\n7\n"))
+    lines = translate("--beams", "3", "--n-best", "3", "--max-length", "1")
+    assert len(lines) == 9
+    assert lines[3:6] == [""] * 3
 
 
 @pytest.mark.slow

@@ -44,6 +44,7 @@ def test_answers_are_those_of_the_command_line(asked, runs, capsys):
     arguments = *texts, "--beams", "2", "--n-best", "2", "--json", "--scores", "--details", "--alignments"
     assert main(["predict", "translation", *arguments, "--runs", str(runs)]) == 0
     expected = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    texts[0] += "\r"  # The end of a line that a page sends.
     shown = {"scores": True, "details": True, "alignments": True}
     status, found = asked({"texts": texts, "beams": 2, "n_best": 2, **shown})
     assert status == 200
@@ -74,6 +75,10 @@ def test_answers_are_those_of_the_command_line(asked, runs, capsys):
         ({"text": "a", "alpha": "x"}, 400, "alpha is 'x': expected as 0.6"),
         ({"text": "a", "ban": [1]}, 400, "ban is [1]: expected as ()"),
         ({"text": "a", "prefix": "1" * 99}, 400, "search.prefix is"),
+        (b'{"text": "\\ud800"}', 400, "the request is no JSON that can be read"),
+        (b'{"text": "a", "prefix": "\\ud800"}', 400, "the request is no JSON that can be read"),
+        (b'{"text": ' + b"[" * 100_000, 400, "the request is no JSON that can be read"),
+        ({"text": "a", "temperature": 1.0, "seed": 10**20}, 400, "search.seed is 1000"),
         ({"texts": ["a"] * 257}, 413, "the request has 257 texts, at most 256 are taken"),
         (
             b" " * (MOST_BYTES + 1),
@@ -83,14 +88,10 @@ def test_answers_are_those_of_the_command_line(asked, runs, capsys):
     ],
 )
 def test_what_cannot_be_answered_is_one_line_and_the_server_goes_on(asked, content, status, message):
-    try:
-        found, reply = asked(content)
-    except (BrokenPipeError, ConnectionResetError):  # It was refused before all of it was sent.
-        assert status == 413
-    else:
-        assert found == status
-        assert message in reply["error"]
-        assert "\n" not in reply["error"]
+    found, reply = asked(content)
+    assert found == status
+    assert message in reply["error"]
+    assert "\n" not in reply["error"]
     assert asked(None, "GET", "/health")[0] == 200
 
 

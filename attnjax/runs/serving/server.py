@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attnjax.config import InputError, require
+from attnjax.data.text.lines import composed
 from attnjax.runs.predict import ready_task, record_of, request_of
 from attnjax.runs.serving.batcher import Batcher, Busy
 from attnjax.runs.store import Run
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1 << 20
 """Of a request."""
+MOST_DISCARDED = 64 * MOST_BYTES
+"""Of a request that is too large: what is read of it all the same."""
 MOST_TEXTS = 256
 """Of a request."""
 MOST_BEAMS, MOST_SAMPLES = 16, 64
@@ -199,9 +202,15 @@ class _Handler(BaseHTTPRequestHandler):
         if not length.isdecimal():
             raise Refused(HTTPStatus.LENGTH_REQUIRED, "expected a Content-Length")
         if int(length) > MOST_BYTES:
+            self._discard(min(int(length), MOST_DISCARDED))
             message = f"the request has {length} bytes, at most {MOST_BYTES} are taken"
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
         return question_of(self.rfile.read(int(length)), self.server)
+
+    def _discard(self, length: int) -> None:
+        """Reads and forgets what a client sends, which looks for the answer only after that."""
+        while length > 0:
+            length -= len(self.rfile.read(min(length, MOST_BYTES))) or length
 
     def _reply(self, status: HTTPStatus, content: Mapping[str, Any]) -> None:
         self._send(status, json.dumps(content, ensure_ascii=False).encode(), "application/json")
@@ -235,8 +244,9 @@ def question_of(body: bytes, server: Server) -> Inquiry:
     """
     try:
         found = json.loads(body)
-    except ValueError as error:
-        raise InputError(f"the request is no JSON ({error})") from None
+        json.dumps(found, ensure_ascii=False).encode()  # Fails of half a surrogate pair, which is no text.
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the request is no JSON that can be read ({error})") from None
     require(isinstance(found, dict), 'the request is no object: expected {"text": …} or {"texts": […]}')
     texts = found.pop("texts", None)
     text = found.pop("text", None)
@@ -255,7 +265,7 @@ def question_of(body: bytes, server: Server) -> Inquiry:
         all(isinstance(value, bool) for value in shown.values()),
         f"{', '.join(SHOWN)}: expected true or false",
     )
-    return Inquiry(texts, server.settings(found), shown)
+    return Inquiry([composed(text) for text in texts], server.settings(found), shown)
 
 
 def _like(value: Any, known: Any) -> bool:

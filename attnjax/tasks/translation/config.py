@@ -1,5 +1,6 @@
 """The settings of the search for translations. Free of jax, so that the command line starts at once."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -92,10 +93,18 @@ class SearchConfig:
             require(fits, f"search.{name} is {value!r}: expected a whole number, {least} or more")
         for name in ("alpha", "beta", "min_ratio"):
             value = getattr(self, name)
-            require(value >= 0, f"search.{name} is {value!r}: expected 0 or more")
+            require(0 <= value < math.inf, f"search.{name} is {value!r}: expected a number, 0 or more")
         for name in ("max_ratio", "temperature"):
             value = getattr(self, name)
-            require(value is None or value > 0, f"search.{name} is {value!r}: expected above 0")
+            fits = value is None or 0 < value < math.inf
+            require(fits, f"search.{name} is {value!r}: expected a number above 0")
+        for name in ("length", "ratio"):
+            least, most = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
+            fits = most is None or least <= most
+            require(fits, f"search.min_{name} is {least}: expected at most search.max_{name}, {most}")
+        require(
+            -(2**63) <= self.seed < 2**63, f"search.seed is {self.seed}: expected a number of at most 64 bits"
+        )
         for name, names in _NAMES.items():
             value = getattr(self, name)
             require(value in names, f"search.{name} is {value!r}: expected one of {', '.join(names)}")

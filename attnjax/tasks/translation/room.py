@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from attnjax.config import require
 from attnjax.data.text.config import TranslationData
 from attnjax.data.text.encoder import TextEncoder
+from attnjax.data.text.tokenizer import UNK
 from attnjax.models.config import TransformerConfig
 from attnjax.models.recurrent_config import RecurrentConfig
 from attnjax.tasks.inference import most_positions
@@ -46,11 +47,14 @@ class Room:
             require_positions(self.config, max(widths), "the texts")
 
     def require_prefix(self, prefix: str) -> None:
-        """Raises InputError where a translation has no room for the prefix."""
-        count, most = len(self.encoder.target.encode([prefix])[0]), self.encoder.target_width - 2
+        """Raises InputError where a translation has no room for the prefix, or the run no tokens for it."""
+        tokens, most = self.encoder.target.encode([prefix])[0], self.encoder.target_width - 2
         require(
-            count <= most,
-            f"search.prefix is {prefix[:40]!r}: it has {count} tokens, a translation at most {most}",
+            UNK not in tokens, f"search.prefix is {prefix[:40]!r}: it has tokens that the run does not know"
+        )
+        require(
+            len(tokens) <= most,
+            f"search.prefix is {prefix[:40]!r}: it has {len(tokens)} tokens, a translation at most {most}",
         )
 
     def beginning(self, text: str) -> str:

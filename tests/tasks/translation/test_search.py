@@ -1,6 +1,7 @@
 """Translations by the settings of the search: the same bits in any batch, n-best lists, unknown words."""
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -138,7 +139,12 @@ def test_seeds_are_of_the_text_and_the_number_of_the_sample() -> None:
         ({"beams": 0}, "search.beams is 0: expected a whole number, 1 or more"),
         ({"n_best": 2}, "search.n_best is 2: expected no more than the beams, 1"),
         ({"length_penalty": "wu"}, "search.length_penalty is 'wu': expected one of none, average, gnmt"),
-        ({"max_ratio": 0.0}, "search.max_ratio is 0.0: expected above 0"),
+        ({"max_ratio": 0.0}, "search.max_ratio is 0.0: expected a number above 0"),
+        ({"temperature": math.inf}, "search.temperature is inf: expected a number above 0"),
+        ({"beta": math.nan}, "search.beta is nan: expected a number, 0 or more"),
+        ({"min_length": 9, "max_length": 5}, "search.min_length is 9: expected at most search.max_length, 5"),
+        ({"min_ratio": 2.0, "max_ratio": 1.5}, "search.min_ratio is 2.0: expected at most search.max_ratio"),
+        ({"seed": 2**63}, "search.seed is 9223372036854775808: expected a number of at most 64 bits"),
         ({"samples": 3}, "search.samples needs search.temperature"),
         ({"temperature": 1.0, "beams": 2}, "search.temperature comes with search.beams"),
     ],
