@@ -1,6 +1,6 @@
 """Tasks: the methods that training, experiments and the users of trained runs call."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -92,6 +92,15 @@ class HoldsOut(Protocol):
 
     def held_out(self) -> Mapping[str, np.ndarray]:
         """Returns held-out examples, in the form of `Task.batch`; the same ones at every call."""
+
+
+@runtime_checkable
+class CountsRows(Protocol):
+    """A task whose batches need not have `train.batch_size` rows."""
+
+    @property
+    def row_counts(self) -> Collection[int]:
+        """The numbers of rows that batches have."""
 
 
 @runtime_checkable

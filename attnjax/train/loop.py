@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attnjax.config import require
-from attnjax.tasks.base import AS_MADE
+from attnjax.tasks.base import AS_MADE, CountsRows
 from attnjax.train.beginning import restore_or_init, with_shardings
 from attnjax.train.checkpoint import Checkpoints
 from attnjax.train.clock import Clock
@@ -93,6 +93,8 @@ def fit(
       TrainingDiverged: the loss or the gradient is not finite, with the step.
     """
     plan = ShardingPlan(mesh, config, rules)
+    if isinstance(task, CountsRows):
+        plan.require_rows(task.row_counts)
     observers = (ProgressBar(),) if observers is None else observers
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:

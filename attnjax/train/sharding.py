@@ -1,6 +1,6 @@
 """Shardings of a run: a mesh of devices, and rules that read the logical axes of parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -33,6 +33,7 @@ class ShardingPlan:
 
     def __init__(self, mesh: Mesh | None, config: TrainConfig, rules: Rules = REPLICATED) -> None:
         self._rules, self.mesh = rules, mesh
+        self._shards, self._accumulate = 1, config.accumulate
         if mesh is None:
             self.replicated = self._batches = SingleDeviceSharding(jax.local_devices()[0])
             return
@@ -42,6 +43,7 @@ class ShardingPlan:
             require(known, f"rules split {logical} over {axis!r}: mesh has the axes {mesh.axis_names}")
         shape = MeshShape(**{name: n for name, n in mesh.shape.items() if name in AXES})
         shape.require_batch(config.batch_size // config.accumulate)
+        self._shards = shape.batch_shards
         used = shape.model == 1 or "model" in rules.values()
         require(used, f"mesh {shape} has an axis model, over which no rule splits: such rules are tensor")
         # Mesh's own axes are Auto: XLA partitions the step. jax.make_mesh's may be Explicit, which it cannot.
@@ -50,6 +52,16 @@ class ShardingPlan:
         split = tuple(axis for axis in BATCH_AXES if axis in mesh.axis_names)
         self._batches = NamedSharding(self.mesh, PartitionSpec(None, split))
         self._axes = [name for name, size in mesh.shape.items() if size > 1]
+
+    def require_rows(self, counts: Collection[int]) -> None:
+        """Raises InputError where a batch of so many rows does not divide over devices and micro-batches."""
+        parts = self._shards * self._accumulate
+        for rows in sorted(counts):
+            require(
+                rows % parts == 0,
+                f"some batches have {rows} rows: {self._shards} device(s) × {self._accumulate} "
+                f"(train.accumulate) must divide them; expected fewer of both, or a larger data.batch_tokens",
+            )
 
     @property
     def splits(self) -> bool:

@@ -58,6 +58,17 @@ def _fit(folder: Path, task: ToyTask | None = None, config: TrainConfig = CONFIG
     )
 
 
+class CountedRows(ToyTask):
+    row_counts = (8, 6)
+
+
+def test_batches_that_do_not_divide_are_one_line_before_the_first_step(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, accumulate=4)
+    with pytest.raises(InputError, match=r"some batches have 6 rows: 1 device\(s\) × 4 \(train.accumulate\)"):
+        _fit(tmp_path / "run", CountedRows(), config)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[FitResult, Path]:
     folder = tmp_path_factory.mktemp("whole")

@@ -99,6 +99,11 @@ class BucketedBatches:
         self._permutation = lru_cache(few)(self._permuted)
         self._places = lru_cache(2 * len(self.buckets))(self._placed)
 
+    @property
+    def row_counts(self) -> set[int]:
+        """The numbers of rows that batches have."""
+        return {bucket.rows for bucket in self.buckets}
+
     def __getitem__(self, step: int) -> Arrays:
         group, within = divmod(step, self._chunk)
         round_, index = divmod(group, self._groups)
@@ -162,6 +167,16 @@ class BucketedBatches:
         return np.random.default_rng([self._seed, *words])
 
 
+def rows_of_tokens(tokens: int, width: int) -> int:
+    """Returns the rows of a batch of at most so many tokens: a multiple of 8, or below that a power of two.
+
+    >>> [rows_of_tokens(tokens, 10) for tokens in (5, 39, 79, 170)]
+    [1, 2, 4, 16]
+    """
+    rows = max(1, tokens // width)
+    return rows - rows % min(ROWS_MULTIPLE, 1 << (rows.bit_length() - 1))
+
+
 def _buckets(
     store: TokenStore,
     count: int,
@@ -189,8 +204,7 @@ def _buckets(
         )
         rows = batch_size
         if batch_tokens is not None:
-            rows = batch_tokens // sum(widths)
-            rows = max(1, rows if rows < ROWS_MULTIPLE else rows - rows % ROWS_MULTIPLE)
+            rows = rows_of_tokens(batch_tokens, sum(widths))
         mass = shares * [len(own) / size for own, size in zip(members, sizes, strict=True)]
         found.append((members, widths, rows, mass))
     # A round is so long that each bucket has a group, and reads the corpora about once if that is longer.

@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 from attnjax.config import require
 from attnjax.data.pipeline import Batches
-from attnjax.data.text.buckets import ROWS_MULTIPLE, TokenStore
+from attnjax.data.text.buckets import TokenStore, rows_of_tokens
 from attnjax.data.text.encoder import Arrays
 from attnjax.data.text.rows import Rows
 from attnjax.data.text.tokenizer import PAD
@@ -55,10 +55,8 @@ class PackedPairs:
         self._members = order[by_row]
         self._ends = np.cumsum(np.bincount(row_of, minlength=self.rows))
         if batch_tokens is not None:
-            batch_size = batch_tokens // (2 * width)
-            batch_size = max(
-                1, batch_size if batch_size < ROWS_MULTIPLE else batch_size - batch_size % ROWS_MULTIPLE
-            )
+            batch_size = rows_of_tokens(batch_tokens, 2 * width)
+        self.row_counts = {batch_size}
         self._batches = Batches({"row": np.arange(self.rows)}, batch_size, seed)
 
     def __getitem__(self, step: int) -> Arrays:

@@ -1,6 +1,6 @@
 """Machine translation with an encoder-decoder: the embedded dates or a user's parallel corpus."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -95,6 +95,12 @@ class TranslationTask(TrainedTranslation):
         if isinstance(self.config, RecurrentConfig):
             return RecurrentEncoderDecoder(self.config, **sizes, rngs=rngs)
         return Transformer(self.config, **sizes, rngs=rngs)
+
+    @property
+    def row_counts(self) -> Collection[int]:
+        """The numbers of rows that batches have."""
+        batches = self._batches
+        return {self._batch_size} if isinstance(batches, Batches) else batches.row_counts
 
     def batch(self, step: int) -> Arrays:
         """Returns the arrays of `TextEncoder.arrays` for a step, `augmented` as the data says.

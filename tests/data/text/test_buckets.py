@@ -83,6 +83,10 @@ def test_tokens_of_a_batch_are_bounded(store):
         cells = batch["source"].size + batch["target"].size
         assert len(batch["source"]) % 8 == 0
         assert 1000 - 8 * cells / len(batch["source"]) < cells <= 1000
+    small = batches(store, batch_tokens=400)
+    assert small.row_counts == {len(small[step]["source"]) for step in range(60)}
+    assert any(rows < 8 for rows in small.row_counts)
+    assert all(rows % 8 == 0 or rows in (1, 2, 4) for rows in small.row_counts)
     assert len(batches(store, batch_tokens=1)[0]["source"]) == 1
 
 
