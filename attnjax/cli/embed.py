@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attnjax.config import InputError, require
 from attnjax.runs.start import Notify
+from attnjax.runs.weights import AS_EVALUATED
 
 if TYPE_CHECKING:
     from attnjax.models.sentences import SentenceEncoder
@@ -47,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--query", metavar="TEXT", help="print the texts nearest to this one in the place of vectors")
     add("--top", type=int, default=5, metavar="N", help="how many of them (default: 5)")
-    add("--weights", metavar="last|best[:K]", default="last", help="of a run (default: last)")
+    add("--weights", metavar="last|best[:K]", help=f"of a run (default: {AS_EVALUATED})")
 
 
 def embed(options: argparse.Namespace, notify: Notify) -> int:

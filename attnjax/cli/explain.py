@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attnjax.cli.models import is_pretrained, trained
 from attnjax.config import InputError, require
 from attnjax.runs.start import Notify
+from attnjax.runs.weights import AS_EVALUATED, MEANING
 
 if TYPE_CHECKING:
     from attnjax.explain.viewer import Explanation
@@ -32,8 +33,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--methods", metavar="NAME,…", help=text)
     text = f"tokens that a decoder writes at most (default: {WRITTEN}); 0: a decoder-only model only reads"
     add("--max-tokens", type=int, default=WRITTEN, metavar="N", help=text)
-    text = "of a run: those after the last step, or of the best validation (default: last)"
-    add("--weights", metavar="last|best[:K]", default="last", help=text)
+    text = f"of a run: {MEANING} (default: {AS_EVALUATED})"
+    add("--weights", metavar="last|best[:K]", help=text)
 
 
 def explain(options: argparse.Namespace, notify: Notify) -> int:

@@ -27,7 +27,7 @@ def is_pretrained(folder: Path) -> bool:
         raise InputError(f"{file} is no JSON: {error}") from None
 
 
-def trained(name: str, options: argparse.Namespace, weights: str = "last") -> tuple[str, Any, Any]:
+def trained(name: str, options: argparse.Namespace, weights: str | None = None) -> tuple[str, Any, Any]:
     """Returns the name of a run, its task and its parameters.
 
     Raises:

@@ -12,7 +12,7 @@ from attnjax.cli.machines import device_argument, reader_of
 from attnjax.config import InputError, require
 from attnjax.experiment import registry
 from attnjax.runs.start import Notify
-from attnjax.runs.weights import MEANING
+from attnjax.runs.weights import AS_EVALUATED, MEANING
 
 if TYPE_CHECKING:
     from attnjax.tasks.base import Prediction
@@ -111,8 +111,8 @@ def search_arguments(group: Any) -> None:
 
 def weights_argument(parser: argparse.ArgumentParser) -> None:
     """Adds the option of the parameters."""
-    text = f"{MEANING} (default: last)"
-    parser.add_argument("--weights", metavar="last|best[:K]", default="last", help=text)
+    text = f"{MEANING} (default: {AS_EVALUATED})"
+    parser.add_argument("--weights", metavar="last|best[:K]", help=text)
 
 
 def _ranking_arguments(parser: argparse.ArgumentParser) -> None:

@@ -61,7 +61,7 @@ def _start_arguments(parser: argparse.ArgumentParser) -> None:
     sweeps.sinks_argument(parser)
     text = "write the attention of such layers at every checkpoint, as decoder.1.cross_attention or blocks.*"
     parser.add_argument("--watch", nargs="+", default=[], metavar="LAYER", help=text)
-    text = f"which weights to evaluate: {MEANING} (default: last)"
+    text = f"which weights to evaluate: {MEANING} (default: last, or what the experiment says)"
     parser.add_argument("--weights", metavar="last|best[:K]", help=text)
     hosts_arguments(parser)
 

@@ -64,7 +64,7 @@ def run_arguments(parser: Any) -> None:
 
 def weights_argument(parser: Any) -> None:
     """Adds the option that says which weights the final table is of."""
-    text = "which weights to evaluate: after the last step, or of the best validation (default: last)"
+    text = "which weights to evaluate: the last, or of the best validation (default: as the experiment says)"
     parser.add_argument("--weights", choices=get_args(Weights), help=text)
 
 

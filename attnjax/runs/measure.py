@@ -23,7 +23,7 @@ def measure(
     metrics: Sequence[str] = ("bleu", "chrf", "ter"),
     samples: int = 1000,
     search: Mapping[str, Any] = MappingProxyType({}),
-    weights: str = "last",
+    weights: str | None = None,
     on: Placement = ALONE,
 ) -> "dict[str, dict[str, list[SystemScore]]]":
     """Returns the scores of runs, by part and run; the first run is what the others are compared with.
@@ -34,7 +34,8 @@ def measure(
       metrics: of "bleu", "chrf" and "ter".
       samples: of the bootstrap.
       search: other settings of the search.
-      weights: the parameters after the "last" step, or those of the "best" validation, or a mean ("last:5").
+      weights: the parameters after the "last" step, of the "best" validation, or a mean ("last:5"); None:
+        those that the run was evaluated with.
       on: the mesh of the devices that answer.
 
     Raises:
@@ -53,7 +54,7 @@ def measure(
     return found
 
 
-def _references(run: Run, weights: str, on: Placement) -> References:
+def _references(run: Run, weights: str | None, on: Placement) -> References:
     task, _ = trained_task(run, weights, on)
     from attnjax.tasks.base import HasReferences
 
@@ -63,7 +64,7 @@ def _references(run: Run, weights: str, on: Placement) -> References:
 
 
 def _outputs(
-    run: Run, texts: Sequence[str], search: Mapping[str, Any], weights: str, on: Placement
+    run: Run, texts: Sequence[str], search: Mapping[str, Any], weights: str | None, on: Placement
 ) -> list[str]:
     answers = predictions(run, texts, search=search, weights=weights, on=on)
     return ["" if answer is None else answer.text for _, answer in answers]

@@ -26,7 +26,7 @@ def predictions(
     *,
     source: str | None = None,
     arriving: bool = False,
-    weights: str = "last",
+    weights: str | None = None,
     search: Mapping[str, Any] = MappingProxyType({}),
     ensemble: Sequence[Run] = (),
     on: Placement = ALONE,
@@ -43,7 +43,7 @@ def predictions(
       source: the name of the file that the texts are lines of, for errors.
       arriving: True if each text may take a while to come; none waits for the next one then.
       weights: the parameters after the "last" step, or those of the "best" validation; "last:5" and
-        "best:5" are the mean of those of so many checkpoints.
+        "best:5" are the mean of those of so many checkpoints; None: those that the run was evaluated with.
       search: other settings of a run that searches for its answers.
       ensemble: other runs, which answer together with this one.
       on: the mesh of the devices that answer.
@@ -118,7 +118,7 @@ def constrained_input(task: Any, given: Any, phrases: Sequence[str], place: str)
 
 def ready_task(
     run: Run,
-    weights: str,
+    weights: str | None,
     search: Mapping[str, Any],
     ensemble: Sequence[Run],
     on: Placement = ALONE,
@@ -135,13 +135,15 @@ def ready_task(
     return task, params
 
 
-def trained_task(run: Run, weights: str = "last", on: Placement = ALONE) -> "tuple[Predicts, Any]":
+def trained_task(run: Run, weights: str | None = None, on: Placement = ALONE) -> "tuple[Predicts, Any]":
     """Returns a run's task and its parameters, on a mesh; `on.reading()` is the context to ask them in.
+
+    Where nobody says which parameters, they are those that the run was evaluated with.
 
     Raises:
       InputError: it cannot predict, has no checkpoint, or its rows do not divide over the mesh.
     """
-    best, count = read_weights(weights)
+    best, count = read_weights(weights or (run.outcome() or {}).get("weights", "last"))
     _, config = run.load()
     start_jax(on.shape.devices)
     from attnjax.tasks.base import Predicts

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attnjax.config import require
 from attnjax.runs.placement import Placement
 from attnjax.runs.store import Run
-from attnjax.runs.weights import read_weights
+from attnjax.runs.weights import default_weights, read_weights
 from attnjax.train.distributed import hosts
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def of_evaluation(
     from attnjax.train.sharding import ShardingPlan
 
     plan = ShardingPlan(placement.mesh(), config.train, placement.rules)
-    params, weights = fitted.params, weights or "last"
+    params, weights = fitted.params, weights or default_weights(config)
     best, count = read_weights(weights)
     if best or count > 1:
         nothing = best and fitted.best is None

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def scores(
-    run: Run, texts: Sequence[str], answers: Sequence[str], *, weights: str = "last", on: Placement = ALONE
+    run: Run,
+    texts: Sequence[str],
+    answers: Sequence[str],
+    *,
+    weights: str | None = None,
+    on: Placement = ALONE,
 ) -> "Iterator[Prediction | str]":
     """Yields each answer with its log probability; why there is none in the place of one that has none.
 
@@ -22,7 +27,8 @@ def scores(
       run: a run, or a sweep's trial that kept its parameters.
       texts: the inputs.
       answers: one for each of them.
-      weights: the parameters after the "last" step, or those of the "best" validation, or a mean ("last:5").
+      weights: the parameters after the "last" step, of the "best" validation, or a mean ("last:5"); None:
+        those that the run was evaluated with.
       on: the mesh of the devices that score.
 
     Raises:

@@ -20,7 +20,7 @@ from attnjax.runs.results import of_evaluation, of_training
 from attnjax.runs.showing import show_finished, show_result, sinks_of
 from attnjax.runs.sources import task_of
 from attnjax.runs.store import Run
-from attnjax.runs.weights import read_weights
+from attnjax.runs.weights import default_weights, read_weights
 from attnjax.runs.working_copy import shown
 from attnjax.tasks.errors import TaskError
 from attnjax.train.distributed import hosts
@@ -68,10 +68,11 @@ def run(
     of sums, so the bits), unless `devices`, `mesh` ("data=4,model=2") or `rules` ("fsdp") ask for another. A
     `fresh` one begins anew, and the folder of the one before is renamed.
     Nothing is written before the config and the data are known to be good. `weights` says which are
-    evaluated: those after the last step (None, "last"), of the best validation, or the mean of several
-    checkpoints ("last:5", "best:5"); a run that was finished with others is evaluated again. The attention of
-    layers that `watch` names is written at each checkpoint, for a few inputs. `notify` gets notes for the
-    user: the task's `notes`, and versions and devices that differ from those of the previous start.
+    evaluated: those after the last step ("last"), of the best validation, or the mean of several checkpoints
+    ("last:5", "best:5"); None: what the experiment says, or the last. A run that was finished with others is
+    evaluated again. The attention of layers that `watch` names is written at each checkpoint, for a few
+    inputs. `notify` gets notes for the user: the task's `notes`, and versions and devices that differ from
+    those of the previous start.
 
     On several hosts (`attnjax.train.distributed.joined`) all call this with the same arguments, and `runs`
     lies where all of them see it. Process 0 alone writes there and notifies.
@@ -79,7 +80,7 @@ def run(
     Raises InputError for what the user can mend: bad data, a folder that cannot be written or belongs to
     another config, a run that another process works on, one whose code has changed unless that is accepted.
     """
-    read_weights(weights or "last")
+    read_weights(weights or default_weights(config))
     config = absolute_paths(config)
     main = hosts().is_main
     notify = notify if main else unsaid

@@ -62,7 +62,7 @@ class TrainedRun:
         self,
         inputs: Sequence[Any],
         *,
-        weights: str = "last",
+        weights: str | None = None,
         search: Mapping[str, Any] = MappingProxyType({}),
         constraints: Sequence[Sequence[str]] | None = None,
     ) -> "list[Prediction]":
@@ -71,7 +71,8 @@ class TrainedRun:
         Args:
           inputs: texts as `attnjax predict` takes them, or what the task's `predict` takes.
           weights: the parameters after the "last" step, or those of the "best" validation; "last:5" and
-            "best:5" are the mean of those of so many checkpoints.
+            "best:5" are the mean of those of so many checkpoints; None: those that the run was
+            evaluated with.
           search: other settings of a run that searches for its answers, as {"beams": 5}.
           constraints: for each input the phrases that its answer has to have; None for none.
 
@@ -92,7 +93,7 @@ class TrainedRun:
             read = [constrained_input(task, one, own, f"constraints[{i}]: ") for i, (one, own) in each]
         return list(task.predict(params, read)) if read else []
 
-    def attention(self, inputs: Sequence[Any], *, weights: str = "last") -> "list[polars.DataFrame]":
+    def attention(self, inputs: Sequence[Any], *, weights: str | None = None) -> "list[polars.DataFrame]":
         """Returns a table for each input: an emitted piece a row, its weight on each source piece a column.
 
         Raises:
@@ -110,7 +111,7 @@ class TrainedRun:
             found.append(polars.DataFrame({"piece": rows, **columns}))
         return found
 
-    def model(self, *, weights: str = "last") -> Any:
+    def model(self, *, weights: str | None = None) -> Any:
         """Returns the model, an `nnx.Module`, with the run's parameters.
 
         Raises:
@@ -133,13 +134,13 @@ class TrainedRun:
     def _run(self) -> Run:
         return Run(self.folder)
 
-    def _trained(self, weights: str) -> tuple[Any, Any]:
+    def _trained(self, weights: str | None) -> tuple[Any, Any]:
         if weights not in self._loaded:
             self._loaded[weights] = trained_task(self._run, weights)
         return self._loaded[weights]
 
     @cached_property
-    def _loaded(self) -> dict[str, tuple[Any, Any]]:
+    def _loaded(self) -> dict[str | None, tuple[Any, Any]]:
         return {}
 
 

@@ -1,11 +1,21 @@
 """The parameters of a run that are meant: after its last step, of its best validation, or a mean."""
 
 import re
+from typing import Any
 
 from attnjax.config import InputError
 
 MEANING = "those after the last step, or of the best validation; last:5 or best:5: the mean of 5 checkpoints"
-"""A line of help."""
+AS_EVALUATED = "those that the run was evaluated with"
+"""Lines of help."""
+
+
+def default_weights(config: Any) -> str:
+    """Returns which weights a run is evaluated with where nobody says: the last, or what its experiment says.
+
+    The class of a config may have the attribute `weights`. It is no field, as it changes no parameter.
+    """
+    return getattr(config, "weights", "last")
 
 
 def read_weights(text: str) -> tuple[bool, int]:

@@ -103,7 +103,8 @@ def sweep(
       mode: the better end of the metric, "max" or "min"; None: the monitor's.
       folder: the folder of run folders.
       devices: as in `attnjax sweep`.
-      weights: what is evaluated: the parameters after the "last" step (None), or of the "best" validation.
+      weights: what is evaluated: the parameters after the "last" step, or of the "best" validation; None:
+        what the experiment says, or the last.
       notify: called with notes for the user.
 
     Raises:

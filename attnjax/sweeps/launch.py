@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 from attnjax.config import InputError
 from attnjax.runs.devices import start_jax
 from attnjax.runs.start import Notify, Weights
+from attnjax.runs.weights import default_weights
 from attnjax.sweeps.pack_plan import PackPlan, choose_plan, pack_size, training_seconds
 from attnjax.sweeps.programs import Programs
 from attnjax.sweeps.search import first_trials
@@ -127,7 +128,8 @@ class LocalLauncher:
                 self.groups, self.programs, pack_options.batching, devices, width, count, self._notify
             )
             per_pack = self._per_pack(plan) if self._spec.search else 0
-            keep, weights = pack_options.keep_params or "best", pack_options.weights or "last"
+            keep = pack_options.keep_params or "best"
+            weights: Any = pack_options.weights or default_weights(self._spec.config)
             self._plan = replace(plan, per_pack=per_pack, keep_params=keep, weights=weights)
         return self._plan
 

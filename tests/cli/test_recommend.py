@@ -9,9 +9,9 @@ import pytest
 from attnjax.cli import main
 
 SMALL = """
-    --model.dim 8 --model.heads 2 --model.layers 1 --model.hidden 8 --train.steps 2 --train.batch_size 4
+    --model.dim 8 --model.heads 2 --model.layers 1 --model.hidden 8 --train.steps 6 --train.batch_size 4
     --train.log_every 2 --train.checkpoint_every 2 --train.warmup_steps 1 --data.length 6 --devices 1
-    --model.max_length 6
+    --model.max_length 6 --train.learning_rate 0.3
 """
 
 
@@ -23,7 +23,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     log.write_text("user,item,time\n" + "\n".join(rows) + "\n")
     titles.write_text("item,title\n" + "\n".join(f"i{i},Film {i}" for i in range(13)) + "\n")
     given = ["--data.log", str(log), "--data.titles", str(titles), "--runs", str(folder / "runs")]
-    assert main(["run", "recommendation", *SMALL.split(), *given, "--weights", "best"]) == 0
+    assert main(["run", "recommendation", *SMALL.split(), *given]) == 0
     return folder / "runs"
 
 
@@ -45,6 +45,18 @@ def test_a_user_is_answered_with_titles_scores_and_the_past(runs: Path, capsys) 
     history, cold, near = map(json.loads, capsys.readouterr().out.splitlines())
     assert cold["note"].startswith("user 'nobody' has no event in the log")
     assert len(history["items"]) == len(near["items"]) == 2
+
+
+def test_the_best_validation_is_what_is_evaluated_and_what_answers(runs: Path, capsys) -> None:
+    (file,) = runs.glob("recommendation-*/result.json")
+    result = json.loads(file.read_text())
+    assert result["weights"] == "best"
+    assert result["best"]["step"] < result["step"], "the test needs a best one that is not the last"
+    found = []
+    for given in ((), ("--weights", "best"), ("--weights", "last")):
+        assert predict(runs, "--user", "u3", "--json", *given) == 0
+        found.append(capsys.readouterr().out)
+    assert found[0] == found[1] != found[2]
 
 
 def test_many_users_are_written_into_a_file(runs: Path, tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ class Server(ThreadingHTTPServer):
       run: a run, or a sweep's trial that kept its parameters.
       host: the address that it listens on.
       port: likewise; 0 for any that is free.
-      weights: the parameters after the "last" step, or those of the "best" validation, or a mean ("last:5").
+      weights: the parameters after the "last" step, of the "best" validation, or a mean ("last:5"); None:
+        those that the run was evaluated with.
       search: other settings of a run that searches for its answers.
       ensemble: other runs, which answer together with this one.
 
@@ -73,7 +74,7 @@ class Server(ThreadingHTTPServer):
         *,
         host: str = "127.0.0.1",
         port: int = 8000,
-        weights: str = "last",
+        weights: str | None = None,
         search: Mapping[str, Any] = MappingProxyType({}),
         ensemble: Sequence[Run] = (),
     ) -> None:
