@@ -59,7 +59,7 @@ def _frozen(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 
 ONE_SIZE = "a state of one size"
-"""What decoding holds that does not grow."""
+"""Of caches that do not grow with the tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
