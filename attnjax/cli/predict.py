@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -175,7 +176,7 @@ def translate(options: argparse.Namespace, notify: Notify) -> int:
 
 def _inputs(options: argparse.Namespace) -> tuple[Iterable[str], str | None, int | None]:
     """The inputs, the name of where they are lines of, and how many they are if that is known."""
-    from attnjax.data.text.lines import decoded_lines
+    from attnjax.data.text.lines import decoded, decoded_lines
 
     file: Path | None = options.file
     asked = [f"items: {items}" for items in options.history]
@@ -185,6 +186,8 @@ def _inputs(options: argparse.Namespace) -> tuple[Iterable[str], str | None, int
         options.texts = [*asked, *options.texts]
     if file is None:
         if options.texts:
+            for number, text in enumerate(options.texts, 1):
+                decoded(os.fsencode(text), f"input {number}")
             return options.texts, None, len(options.texts)
         return decoded_lines(sys.stdin.buffer, "standard input"), "standard input", None
     require(not options.texts, "--file comes with texts: expected one of them")

@@ -73,7 +73,9 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's id, the start of one, or its folder")
     text = "another run, compared with RUN by paired bootstrap; may be given again"
     parser.add_argument("--against", action="append", default=[], metavar="RUN", help=text)
-    _pair_arguments(parser, "--ref", "the right translations, one a line (default: the run's own tests)")
+    _pair_arguments(
+        parser, "--ref", "the right translations, one a line (default: the run's own held-out parts)"
+    )
     text = "of sacrebleu (default: all three)"
     parser.add_argument("--metrics", nargs="+", choices=METRICS, default=METRICS, metavar="METRIC", help=text)
     text = "resamples of the bootstrap (default: 1000)"

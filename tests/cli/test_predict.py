@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -160,6 +161,7 @@ def test_what_cannot_be_answered_is_one_line(refused, runs, tmp_path):
     assert "--file comes with texts" in refused("recall", "1", "--file", str(file))
     assert "it cannot be read (No such file or directory)" in refused("recall", "--file", "nothing.txt")
     assert "it cannot be read (Is a directory)" in refused("recall", "--file", str(tmp_path))
+    assert "input 2: not UTF-8 (byte 0xe9" in refused("translation", "12", os.fsdecode(b"caf\xe9"))
     assert "search.prefix is 'x1': it has tokens that" in refused("translation", "12", "--prefix", "x1")
     packed = gzip.compress(b"1 7\n" * 1000)
     for name, content in (("cut", packed[:-9]), ("none", b"1 7\n"), ("broken", packed[:20] + b"?" * 20)):
