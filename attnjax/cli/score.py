@@ -74,7 +74,7 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     text = "another run, compared with RUN by paired bootstrap; may be given again"
     parser.add_argument("--against", action="append", default=[], metavar="RUN", help=text)
     _pair_arguments(
-        parser, "--ref", "the right translations, one a line (default: the run's own held-out parts)"
+        parser, "--ref", "the right translations, one a line (default: those that the run held out)"
     )
     text = "of sacrebleu (default: all three)"
     parser.add_argument("--metrics", nargs="+", choices=METRICS, default=METRICS, metavar="METRIC", help=text)
