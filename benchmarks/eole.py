@@ -14,6 +14,11 @@ without padding.
 
 Quality: eole trains as many steps as it makes, at that speed, in the time that the run's steps take, and
 answers, as the run does, with five beams; both are scored by sacrebleu on texts put together from the tokens.
+
+Decoding: both translate the sentences of the first test with their own weights, by five beams and greedily,
+in turns. eole's time is what it says itself (`-report_time`), without its start, in its batches of 30; ours is
+that of `task.translate`, from texts to texts. Models that learned other things write texts of other lengths:
+the tokens that each wrote stand beside.
 """
 
 import argparse
@@ -25,6 +30,7 @@ import re
 import statistics
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -47,6 +53,8 @@ MARKS = 4
 """The first ids, which eole has its own words for."""
 LINE = re.compile(r"\[([\d-]+ [\d:,]+) INFO\] Step (\d+)/.*?bsz:\s*(\d+)/\s*(\d+)/")
 """A report of eole's: when, after how many steps, and the tokens of a step on both sides."""
+SECONDS = re.compile(r"(?:Step 0|Subsequent prediction) time[^:]*: ([\d.]+)")
+"""What eole says of its time for all sentences, in two parts."""
 ROUND, BEAMS = 10, 5
 """Steps between two reports of eole's, and the beams of both."""
 
@@ -57,6 +65,14 @@ class Reported(NamedTuple):
     step: int
     seconds: float
     tokens: int
+
+
+class Answered(NamedTuple):
+    """Translations, how many tokens they have, and the seconds that they took."""
+
+    texts: list[str]
+    tokens: int
+    seconds: float
 
 
 class Eole:
@@ -138,14 +154,16 @@ class Eole:
             for (_, step, source, target), at in zip(found, times, strict=True)
         ]
 
-    def answer(self, texts: Sequence[str], step: int, beams: int) -> list[str]:
+    def answer(self, texts: Sequence[str], step: int, beams: int) -> Answered:
         """Returns the translations of texts by the checkpoint of a step."""
         self._write("asked", self._task.encoder.source.encode(texts))
         model, out = self._folder / "model" / f"step_{step}", self._folder / "answers"
         options = {"model_path": model, "src": self._folder / "asked", "output": out, "beam_size": beams}
-        self._run("predict", *(x for name, value in options.items() for x in (f"-{name}", str(value))))
-        lines = out.read_text().splitlines()
-        return [self._task.encoder.target.decode(list(map(int, line.split()))) for line in lines]
+        given = (x for name, value in options.items() for x in (f"-{name}", str(value)))
+        log = self._run("predict", *given, "-report_time")
+        rows = [list(map(int, line.split())) for line in out.read_text().splitlines()]
+        texts = [self._task.encoder.target.decode(row) for row in rows]
+        return Answered(texts, sum(map(len, rows)), sum(map(float, SECONDS.findall(log))))
 
     def _write(self, name: str, ids: list[list[int]]) -> None:
         lines = (" ".join(str(token) for token in row if token >= MARKS) for row in ids)
@@ -201,13 +219,39 @@ def quality(
     for name, part in task.references().items():
         sources, targets = part[0][:most], part[1][:most]
         mine = [one.text for one in task.translate(params, sources, search=search)]
-        answers = {"ours": mine, "eole": peer.answer(sources, step, BEAMS)}
+        answers = {"ours": mine, "eole": peer.answer(sources, step, BEAMS).texts}
         found[name] = {
             who: {"BLEU": round(bleu(texts, targets), 2), "chrF": round(chrf(texts, targets), 2)}
             for who, texts in answers.items()
         }
         print(name, found[name], flush=True)
     return found
+
+
+def decoding(
+    peer: Eole, task: Any, params: Any, step: int, sources: list[str], rounds: int
+) -> dict[str, Any]:
+    """Returns the seconds in which both translate, in turns, and how many tokens they write."""
+    rows: dict[str, Any] = {}
+    for name, beams in (("greedy", 1), ("beam 5", BEAMS)):
+        search, tokens = SearchConfig(beams=beams), {"ours": 0, "eole": 0}
+
+        def mine(search: SearchConfig = search, tokens: dict[str, int] = tokens) -> float:
+            began = time.perf_counter()
+            found = task.translate(params, sources, search=search)
+            tokens["ours"] = sum(len(one.target_pieces) for one in found)
+            return time.perf_counter() - began
+
+        def theirs(beams: int = beams, tokens: dict[str, int] = tokens) -> float:
+            found = peer.answer(sources, step, beams)
+            tokens["eole"] = found.tokens
+            return found.seconds
+
+        mine()  # Compiles.
+        own = summary(alternate({"ours": mine, "eole": theirs}, rounds), "eole")
+        rows |= {f"{name} {who}": row | {"tokens": tokens[who]} for who, row in own.items()}
+        print({who: (row["median_s"], tokens[who]) for who, row in own.items()}, flush=True)
+    return rows
 
 
 def main() -> None:
@@ -229,8 +273,14 @@ def main() -> None:
         rows = speed(peer, Trained(config, task), options)
         print({name: row["tokens_per_s"] for name, row in rows.items()}, flush=True)
         more = quality(peer, run, task, params, rows, options.sentences)
+        sources = next(iter(task.references().values()))[0][: options.sentences]
+        rows |= decoding(peer, task, params, more["steps"]["eole"], sources, options.rounds)
     report(
-        "translation-eole", rows, about, "seconds of a step of training; ratio: to eole of its round", more
+        "translation-eole",
+        rows,
+        about,
+        "seconds of a step of training, and of decoding all sentences; ratio: to eole of its round",
+        more,
     )
 
 
