@@ -16,9 +16,9 @@ Quality: eole trains as many steps as it makes, at that speed, in the time that 
 answers, as the run does, with five beams; both are scored by sacrebleu on texts put together from the tokens.
 
 Decoding: both translate the sentences of the first test with their own weights, by five beams and greedily,
-in turns. eole's time is what it says itself (`-report_time`), without its start, in its batches of 30; ours is
-that of `task.translate`, from texts to texts. Models that learned other things write texts of other lengths:
-the tokens that each wrote stand beside.
+in turns. eole's time is what it says itself (`-report_time`), without its start, in its batches of 30; ours
+is that of `task.translate`, from texts to texts. Models that learned other things write texts of other
+lengths: the tokens that each wrote stand beside.
 """
 
 import argparse
@@ -267,7 +267,8 @@ def main() -> None:
     about = machine() | {"threads": cores()}
     run = Run(options.run)
     _, config = run.load()
-    task, params = trained_task(run)
+    found, params = trained_task(run)
+    task: Any = found
     with tempfile.TemporaryDirectory() as place:
         peer = Eole(options.eole, config, task, Path(place))
         rows = speed(peer, Trained(config, task), options)
