@@ -18,6 +18,7 @@ from attnjax.sweeps.spec import SweepSpec
 from attnjax.sweeps.status import STATUSES, SweepProgress, best_trial, sweep_status
 from attnjax.sweeps.store import TRACEBACK_FILE, Sweep, TrialRecord
 from attnjax.sweeps.trials import Trial
+from attnjax.train.observers.progress import console_of_notes
 
 MAX_LISTED_SETTINGS = 20
 
@@ -29,7 +30,7 @@ class LiveTable(SweepProgress):
         self, spec: SweepSpec, *, console: Console | None = None, seconds_between_lines: float = 15.0
     ) -> None:
         super().__init__(spec)
-        self._console = console or Console(stderr=True)
+        self._console = console or console_of_notes()
         self._seconds_between_lines = seconds_between_lines
         self._bar = Progress(
             TextColumn("trial-steps"),

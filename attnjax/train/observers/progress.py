@@ -1,5 +1,6 @@
 """The live progress bar: step, loss, the task's metrics, steps per second, time left."""
 
+import sys
 import time
 from collections.abc import Sequence
 
@@ -25,6 +26,14 @@ METRICS = 3
 """Most metrics of a task that a line shows, beside the loss."""
 
 
+def console_of_notes() -> Console:
+    """Returns the console of stderr, a terminal only where somebody sees what moves.
+
+    With FORCE_COLOR, which notebooks and builds on servers set, rich takes each pipe for a terminal.
+    """
+    return Console(stderr=True, force_terminal=None if sys.stderr.isatty() else False)
+
+
 class ProgressBar(Observer):
     """An observer that draws a bar on a terminal, and elsewhere prints a plain line now and then.
 
@@ -32,7 +41,7 @@ class ProgressBar(Observer):
     """
 
     def __init__(self, console: Console | None = None, *, seconds_between_lines: float = 15.0) -> None:
-        self._console = console or Console(stderr=True)
+        self._console = console or console_of_notes()
         self._seconds_between_lines = seconds_between_lines
         self._bar = Progress(
             TextColumn("step"),

@@ -54,6 +54,15 @@ def test_elsewhere_plain_lines_come_now_and_then() -> None:
     assert [line.split("  ")[0] for line in rare[3:]] == ["step 20/20"]
 
 
+def test_a_pipe_is_no_terminal_where_colours_are_forced(monkeypatch, capsys) -> None:
+    """As in a notebook, whose kernel says so to the commands of its cells."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    bar = ProgressBar()
+    bar.initializing()
+    bar.close()
+    assert capsys.readouterr().err == "compiling the initial parameters\n"
+
+
 def test_nothing_is_compiled_where_no_step_is_left() -> None:
     console = Console(file=io.StringIO())
     bar = ProgressBar(console)
