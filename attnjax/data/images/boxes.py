@@ -10,7 +10,7 @@ import numpy as np
 from attnjax.config import InputError, require
 from attnjax.data.images.captions import SHOWN
 from attnjax.data.images.config import DetectionData
-from attnjax.data.images.files import broken, read_image, usable
+from attnjax.data.images.files import read_image, usable
 from attnjax.data.images.objects import Objects
 
 _FORM = (
@@ -130,14 +130,17 @@ def own_objects(data: DetectionData) -> tuple[dict[str, Objects], tuple[str, ...
     assert data.train is not None
     given = {"train": data.train, "validation": data.validation, "test": data.test}
     parts: dict[str, list[Boxed]] = {}
+    pixels: dict[Path, np.ndarray] = {}
     notes: list[str] = []
+    read = lambda file: read_image(file, data.side, whole=True)  # noqa: E731
     for part, path in given.items():
         if path is None:
             continue
         found, own = read_boxes(path, data.images)
-        fits, problems = usable((one.file for one in found), leave_out=data.leave_out_broken)
-        notes += own + ([f"left out: {broken(problems, len(fits))}"] if problems else [])
-        parts[part] = [one for one, fit in zip(found, fits, strict=True) if fit]
+        fit, left_out = usable(read, [one.file for one in found], leave_out=data.leave_out_broken)
+        pixels |= fit
+        notes += own + left_out
+        parts[part] = [one for one in found if one.file in fit]
     order = np.random.default_rng(data.seed).permutation(len(parts["train"])).tolist()
     held, train = max(1, round(data.holdout * len(order))), parts["train"]
     for part in ("validation", "test"):
@@ -155,7 +158,7 @@ def own_objects(data: DetectionData) -> tuple[dict[str, Objects], tuple[str, ...
         new = sorted({name for one in listed for name in one.names} - set(names))
         where = f"{given[part] or data.train}: images for {part}"
         require(not new, f"{where} have the label {_some(new)}, which no image to train on has")
-    loaded = {part: _loaded(listed, names, data.side) for part, listed in parts.items()}
+    loaded = {part: _loaded(listed, names, pixels) for part, listed in parts.items()}
     return loaded, tuple(names), notes
 
 
@@ -168,7 +171,7 @@ def _require_apart(parts: Mapping[str, list[Boxed]]) -> None:
         seen |= {one.file.resolve(): part for one in own}
 
 
-def _loaded(images: list[Boxed], names: Sequence[str], side: int) -> Objects:
+def _loaded(images: list[Boxed], names: Sequence[str], pixels: Mapping[Path, np.ndarray]) -> Objects:
     most = max(1, max(len(one.names) for one in images))
     labels, boxes = np.zeros((len(images), most), np.int32), np.zeros((len(images), most, 4), np.float32)
     present = np.zeros((len(images), most), bool)
@@ -177,16 +180,16 @@ def _loaded(images: list[Boxed], names: Sequence[str], side: int) -> Objects:
         labels[row, :count] = [names.index(name) for name in one.names]
         boxes[row, :count] = np.reshape(one.boxes, (count, 4))
         present[row, :count] = True
-    pixels = np.stack([read_image(one.file, side, whole=True) for one in images])
-    owner = np.zeros((len(images), side, side), np.uint8)
+    whole = np.stack([pixels[one.file] for one in images])
+    owner = np.zeros(whole.shape[:3], np.uint8)
     for own, one in zip(owner, images, strict=True):
         for number, (x, y, width, height) in enumerate(one.boxes, 1):
             rows, columns = (
                 slice(int((middle - size / 2) * side), max(1, round((middle + size / 2) * side)))
-                for middle, size in ((y, height), (x, width))
+                for middle, size, side in zip((y, x), (height, width), own.shape, strict=True)
             )
             own[rows, columns] = min(number, np.iinfo(own.dtype).max)
-    return Objects(pixels, labels, boxes, present, owner)
+    return Objects(whole, labels, boxes, present, owner)
 
 
 def _some(names: Sequence[str]) -> str:
