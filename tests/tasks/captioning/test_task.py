@@ -137,6 +137,8 @@ def test_captions_come_with_maps_of_their_words_and_write_pictures(task, params,
     assert [file.name for file in files] == ["two.caption.png", "two.caption.html"]
     with Image.open(files[0]) as picture:
         assert picture.width > 100
+    others = one.save(tmp_path, "{}-2".format)
+    assert [file.name for file in others] == ["two-2.caption.png", "two-2.caption.html"]
     assert files[1].read_text().count("<img ") == 1 + len(one.words)
 
 
