@@ -149,7 +149,8 @@ def prepared(events: Events, data: InteractionData) -> tuple[InteractionLog, Log
         lost_users=_lost(events.users, events.user_names, kept),
         lost_items=_lost(events.items, events.item_names, kept),
     )
-    return log, replace(report, **few, few_events=len(keep) - len(kept))
+    few_events = len(keep) - len(kept)
+    return log, replace(report, few_users=few["few_users"], few_items=few["few_items"], few_events=few_events)
 
 
 def _with_enough(
