@@ -21,7 +21,7 @@ WITHOUT_HEADER = ("user", "item", "weight", "time")
 """The columns of MovieLens' u.data and ratings.dat."""
 
 MOVIELENS_TITLES = {".item": "|", ".dat": "::"}
-"""What stands behind the item, and behind its title, in MovieLens' u.item and movies.dat."""
+"""The separators of MovieLens' u.item and movies.dat, by the ends of their names."""
 
 
 @dataclass(frozen=True)
