@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from attnjax.cli.outputs import require_output
 from attnjax.config import InputError, require
 from attnjax.runs.start import Notify
 from attnjax.runs.weights import AS_EVALUATED
@@ -55,10 +56,8 @@ def embed(options: argparse.Namespace, notify: Notify) -> int:
     """Prints the vectors of texts, or the texts nearest to a question."""
     require(options.top >= 1, f"--top is {options.top}: expected 1 or more")
     require(options.query is None or options.out is None, "--query comes with --out: expected one of them")
-    require(
-        options.out is None or options.out.suffix == ".npy",
-        f"--out is {str(options.out)!r}: expected a name that ends in .npy",
-    )
+    if options.out is not None:
+        require_output("--out", options.out, ".npy")
     passages = list(_passages(options))
     require(len(passages) > 0, "there are no texts: expected TEXT, --passages FILE or lines of stdin")
     from attnjax.runs.devices import start_jax
@@ -76,7 +75,8 @@ def embed(options: argparse.Namespace, notify: Notify) -> int:
     elif options.out is not None:
         import numpy as np
 
-        np.save(options.out, vectors)
+        with options.out.open("wb") as file:
+            np.save(file, vectors)
         notify(f"{len(vectors)} vectors of {vectors.shape[1]} numbers in {options.out}")
     else:
         for passage, vector in zip(passages, vectors, strict=True):

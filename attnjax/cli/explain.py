@@ -1,11 +1,11 @@
 """The command `explain`: what a model attends to, as one HTML file."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnjax.cli.models import is_pretrained, trained
+from attnjax.cli.outputs import require_output
 from attnjax.config import InputError, require
 from attnjax.runs.start import Notify
 from attnjax.runs.weights import AS_EVALUATED, MEANING
@@ -42,7 +42,7 @@ def explain(options: argparse.Namespace, notify: Notify) -> int:
     require(len(options.texts) > 0, "there is no INPUT: expected a text, or the file of an image")
     require(options.max_tokens >= 0, f"--max-tokens is {options.max_tokens}: expected 0 or more")
     layers, heads = (numbers(f"--{name}", getattr(options, name)) for name in ("layers", "heads"))
-    _check_output(options.out)
+    require_output("--out", options.out, ".html", ".htm")
     from attnjax.runs.devices import start_jax
 
     start_jax(1)
@@ -144,15 +144,6 @@ def _of_folder(folder: Path) -> tuple[Any, str]:
     tokenizer = PretrainedTokenizer(folder / "tokenizer.json")
     model: Any = from_pretrained(folder)
     return Reader(model, tokenizer.encode, tokenizer.names), family.name
-
-
-def _check_output(path: Path) -> None:
-    """Before anything is computed."""
-    known = path.suffix.lower() in (".html", ".htm")
-    require(known, f"--out is {str(path)!r}: expected a name that ends in .html")
-    require(not path.is_dir(), f"--out is {str(path)!r}: that is a folder")
-    require(path.parent.is_dir(), f"--out is {str(path)!r}: there is no folder {str(path.parent)!r}")
-    require(os.access(path.parent, os.W_OK), f"--out is {str(path)!r}: its folder cannot be written to")
 
 
 def _size(size: int) -> str:

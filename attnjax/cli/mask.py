@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from attnjax.cli.outputs import require_output
 from attnjax.config import InputError, require
 
 
@@ -35,7 +36,7 @@ def show(options: argparse.Namespace, notify: Callable[[str], None]) -> int:
         option = name.replace("_", "-")
         require(value is None or value >= 1, f"--{option} is {value}: expected a whole number, 1 or more")
     if options.output is not None:
-        _check_output(options.output)
+        require_output("--output", options.output, ".png", ".svg", ".pdf")
     if "jax" not in sys.modules:  # A picture needs no accelerator, which a running training may hold.
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
     from attnjax.explain.masks.block_map import block_map
@@ -56,14 +57,6 @@ def show(options: argparse.Namespace, notify: Callable[[str], None]) -> int:
     if options.output is not None:
         print(f"\npicture: {options.output}")
     return 0
-
-
-def _check_output(path: Path) -> None:
-    """Before anything is computed."""
-    known = path.suffix.lower() in (".png", ".svg", ".pdf")
-    require(known, f"--output is {str(path)!r}: expected a name that ends in .png, .svg or .pdf")
-    require(not path.is_dir(), f"--output is {str(path)!r}: that is a folder")
-    require(path.parent.is_dir(), f"--output is {str(path)!r}: there is no folder {str(path.parent)!r}")
 
 
 def _write(path: Path, picture: bytes) -> None:

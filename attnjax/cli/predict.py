@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attnjax.cli.machines import device_argument, reader_of
+from attnjax.cli.outputs import DistinctNames, require_output
 from attnjax.config import InputError, require
 from attnjax.experiment import registry
 from attnjax.runs.start import Notify
@@ -143,6 +144,10 @@ def predict(options: argparse.Namespace, notify: Notify) -> int:
     from attnjax.runs.predict import predictions
 
     require(options.to.is_dir(), f"--to is {str(options.to)!r}: there is no such folder")
+    for user in options.user:
+        require(bool(user.strip()), f"--user is {user!r}: expected the name of a user")
+    if options.parquet is not None:
+        require_output("--parquet", options.parquet)
     registry.discover(options.experiments)
     run = store.resolve(options.run, options.runs)
     texts, source, total = _inputs(options)
@@ -155,9 +160,10 @@ def predict(options: argparse.Namespace, notify: Notify) -> int:
     if options.parquet is not None:
         return _written(_with_progress(answers, total, notify), options.parquet, notify)
     shown = _json if options.json else _readable
+    named = DistinctNames()
     for text, answer in answers if sys.stdout.isatty() else _with_progress(answers, total, notify):
         print(shown(text, answer, options), flush=True)
-        for file in answer.save(options.to) if answer is not None else ():
+        for file in answer.save(options.to, named) if answer is not None else ():
             notify(f"wrote {file}")
     return 0
 
@@ -248,7 +254,9 @@ def _written(answers: "Iterable[tuple[str, Prediction | None]]", file: Path, not
 
     rows: list[dict[str, Any]] = []
     for text, answer in answers:
-        record = {} if answer is None else answer.record()
+        if answer is None:
+            continue
+        record = answer.record()
         require("items" in record, f"--parquet is {str(file)!r}: the answers are no items")
         for place, item in enumerate(record["items"], 1):
             rows.append({"input": text, "rank": place, **item, "note": record.get("note")})

@@ -169,8 +169,11 @@ class Prediction:
         """Returns the details as lines for a terminal; nothing where there are none."""
         return ""
 
-    def save(self, folder: Path) -> list[Path]:
-        """Writes what of the answer is to be looked at into the folder, and returns the files; often none."""
+    def save(self, folder: Path, named: Callable[[str], str] = str) -> list[Path]:
+        """Writes what of the answer is to be looked at into the folder, and returns the files; often none.
+
+        Their names are what `named` makes of its own, which other answers may have too.
+        """
         return []
 
 

@@ -32,6 +32,14 @@ def test_a_trained_run_captions_an_image_and_writes_what_it_looked_at(
     assert f"<h1>{out.strip()}</h1>" in page
     assert (tmp_path / "grey.caption.png").is_file()
     assert "grey.caption.png" in errors
+    (tmp_path / "b").mkdir()
+    Image.new("RGB", (60, 50), (200, 9, 9)).save(tmp_path / "b" / "grey.jpg")
+    twice = [str(tmp_path / "grey.png"), str(tmp_path / "b" / "grey.jpg")]
+    assert main(["predict", "captioning", *twice, "--to", str(tmp_path / "b"), *runs]) == 0
+    capsys.readouterr()
+    pages = [tmp_path / "b" / f"{name}.caption.html" for name in ("grey", "grey-2")]
+    assert pages[0].read_text() == page
+    assert pages[1].read_text() != page
     assert main(["explain", "captioning", str(tmp_path / "grey.png"), *runs]) == 2
     hint = "CaptioningTask has neither tokens nor patches to show; `attnjax predict` with --details"
     assert hint in capsys.readouterr().err

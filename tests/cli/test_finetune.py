@@ -130,6 +130,7 @@ def test_texts_are_found_by_their_cosine_and_written_as_an_array(attnjax: Run, g
         (["embed", "{bert}", "x", "--top", "0"], "--top is 0: expected 1 or more"),
         (["embed", "{bert}", "x", "--query", "y", "--out", "z.npy"], "--query comes with --out"),
         (["embed", "{bert}", "x", "--out", "z.txt"], "--out is 'z.txt': expected a name that ends in .npy"),
+        (["embed", "{bert}", "x", "--out", "no/z.npy"], "--out is 'no/z.npy': there is no folder 'no'"),
         (["embed", "{bert}", "--passages", "gone.md"], "--passages is 'gone.md': it cannot be read"),
         (["run", "finetune", "--init-from", "gone"], "'gone' is no folder, and there is no run"),
         (["run", "recall", "--init-from", "{bert}", "--train.steps", "1"], "does not fit the model in"),

@@ -66,7 +66,7 @@ BAD = {
         "segments query_ids has shape [2]: expected [1, 64]",
     ),
     "a length for each without --batch": (["lengths(key=[1, 2])"], "--batch sets the batch axes"),
-    "another picture format": (["causal()", "--output", "a.gif"], "ends in .png, .svg or .pdf"),
+    "another picture format": (["causal()", "--output", "a.gif"], "ends in .png or .svg or .pdf"),
     "no such folder": (["causal()", "--output", "no/a.png"], "there is no folder 'no'"),
     "a stray argument": (["causal()", "prefix(1)"], "unexpected argument 'prefix(1)'"),
 }

@@ -61,7 +61,7 @@ def test_the_best_validation_is_what_is_evaluated_and_what_answers(runs: Path, c
 
 def test_many_users_are_written_into_a_file(runs: Path, tmp_path: Path) -> None:
     users, file = tmp_path / "users.txt", tmp_path / "found.parquet"
-    users.write_text("".join(f"u{user}\n" for user in range(1, 9)))
+    users.write_text("\n".join(f"u{user}\n" for user in range(1, 9)))  # Blank lines have no rows.
     assert predict(runs, "--file", str(users), "-k", "3", "--because", "0", "--parquet", str(file)) == 0
     found = polars.read_parquet(file)
     assert found["input"].to_list() == [f"u{user}" for user in range(1, 9) for _ in range(3)]
@@ -77,6 +77,9 @@ def test_many_users_are_written_into_a_file(runs: Path, tmp_path: Path) -> None:
         (("--user", "u1", "--beams", "2"), "has no use for beams: its answers take because, candidates"),
         (("--user", "u1", "-k", "0"), "k is 0: it must be 1 or more"),
         (("--user", "u1", "--file", "x"), "--file comes with --user, --history or --similar"),
+        (("--user", " "), "--user is ' ': expected the name of a user"),
+        (("--user", "u1", "--parquet", "no/a.parquet"), "--parquet is 'no/a.parquet': there is no folder"),
+        (("--user", "u1", "--parquet", "/"), "--parquet is '/': that is a folder"),
     ],
 )
 def test_what_is_asked_badly_is_one_line(

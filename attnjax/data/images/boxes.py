@@ -10,7 +10,8 @@ import numpy as np
 from attnjax.config import InputError, require
 from attnjax.data.images.captions import SHOWN
 from attnjax.data.images.config import DetectionData
-from attnjax.data.images.files import broken, read_image, usable
+from attnjax.data.images.entries import ID, LIST, NUMBER, TEXT, by_id, entries
+from attnjax.data.images.files import read_image, usable
 from attnjax.data.images.objects import Objects
 
 _FORM = (
@@ -56,20 +57,20 @@ def read_boxes(path: Path, images: Path | None = None) -> tuple[list[Boxed], lis
     except ValueError as error:
         raise InputError(f"{path}: it is no JSON ({error})") from None
     require(isinstance(content, dict) and bool(content.get("images")), f"{path}: expected {_FORM}")
-    try:
-        return _read(content, path, folder)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: an entry lacks or misuses {error}: expected {_FORM}") from None
+    return _read(content, path, folder)
 
 
 def _read(content: Mapping[str, Any], path: Path, folder: Path) -> tuple[list[Boxed], list[str]]:
-    names = {one["id"]: str(one["name"]) for one in content["categories"]}
-    found: dict[Any, list[tuple[str, tuple[float, ...]]]] = {one["id"]: [] for one in content["images"]}
-    sizes = {one["id"]: (float(one["width"]), float(one["height"])) for one in content["images"]}
+    images = entries(path, content, "images", id=ID, file_name=TEXT, width=NUMBER, height=NUMBER)
+    categories = by_id(path, "categories", entries(path, content, "categories", id=ID, name=ID))
+    notes = entries(path, content, "annotations", image_id=ID, category_id=ID, bbox=LIST)
+    names = {key: str(one["name"]) for key, one in categories.items()}
+    sizes = {
+        key: (float(one["width"]), float(one["height"])) for key, one in by_id(path, "images", images).items()
+    }
+    found: dict[Any, list[tuple[str, tuple[float, ...]]]] = {key: [] for key in sizes}
     problems, crowds = [], 0
-    for number, note in enumerate(content["annotations"], 1):
+    for number, note in enumerate(notes, 1):
         label, image = names.get(note["category_id"]), note["image_id"]
         if note.get("iscrowd"):
             crowds += 1
@@ -84,27 +85,29 @@ def _read(content: Mapping[str, Any], path: Path, folder: Path) -> tuple[list[Bo
             found[image].append((label, _shares(note["bbox"], sizes[image])))
     require(
         not problems,
-        f"{path}: {_some(problems)}; {len(problems)} of {number} annotations" if problems else "",
+        f"{path}: {_some(problems)}; {len(problems)} of {len(notes)} annotations",
     )
-    listed = [Boxed(folder / one["file_name"], *_columns(found[one["id"]])) for one in content["images"]]
+    listed = [Boxed(folder / one["file_name"], *_columns(found[one["id"]])) for one in images]
     lost = [one.file.name for one in listed if not one.file.is_file()]
     require(not lost, f"{path}: images without file: {_some(lost)}")
     empty = [one.file.name for one in listed if not one.boxes]
     require(len(empty) < len(listed), f"{path}: none of {len(listed)} images has a box, expected some")
-    notes = (
+    told = (
         [f"{path.name}: {len(empty)} of {len(listed)} images have no boxes: {_some(empty)}"] if empty else []
     )
-    notes += [f"{path.name}: {crowds} boxes of crowds are left out"] if crowds else []
-    return listed, notes
+    told += [f"{path.name}: {crowds} boxes of crowds are left out"] if crowds else []
+    return listed, told
 
 
 def _columns(objects: list[tuple[str, tuple[float, ...]]]) -> Any:
     return tuple(name for name, _ in objects), tuple(box for _, box in objects)
 
 
-def _wrong(box: Sequence[float], size: tuple[float, float]) -> str | None:
+def _wrong(box: Sequence[Any], size: tuple[float, float]) -> str | None:
     """Returns what is wrong with a box of left, top, width and height."""
-    left, top, width, height = map(float, box)
+    if len(box) != 4 or not all(isinstance(value, NUMBER) for value in box):
+        return "expected four numbers: left, top, width and height"
+    left, top, width, height = box
     if not (width > 0 and height > 0):
         return "expected left, top, width and height, the last two above 0"
     inside = min(left, top) >= -_OUTSIDE and left + width <= size[0] + _OUTSIDE
@@ -130,14 +133,17 @@ def own_objects(data: DetectionData) -> tuple[dict[str, Objects], tuple[str, ...
     assert data.train is not None
     given = {"train": data.train, "validation": data.validation, "test": data.test}
     parts: dict[str, list[Boxed]] = {}
+    pixels: dict[Path, np.ndarray] = {}
     notes: list[str] = []
+    read = lambda file: read_image(file, data.side, whole=True)  # noqa: E731
     for part, path in given.items():
         if path is None:
             continue
         found, own = read_boxes(path, data.images)
-        fits, problems = usable((one.file for one in found), leave_out=data.leave_out_broken)
-        notes += own + ([f"left out: {broken(problems, len(fits))}"] if problems else [])
-        parts[part] = [one for one, fit in zip(found, fits, strict=True) if fit]
+        fit, left_out = usable(read, [one.file for one in found], leave_out=data.leave_out_broken)
+        pixels |= fit
+        notes += own + left_out
+        parts[part] = [one for one in found if one.file in fit]
     order = np.random.default_rng(data.seed).permutation(len(parts["train"])).tolist()
     held, train = max(1, round(data.holdout * len(order))), parts["train"]
     for part in ("validation", "test"):
@@ -155,7 +161,7 @@ def own_objects(data: DetectionData) -> tuple[dict[str, Objects], tuple[str, ...
         new = sorted({name for one in listed for name in one.names} - set(names))
         where = f"{given[part] or data.train}: images for {part}"
         require(not new, f"{where} have the label {_some(new)}, which no image to train on has")
-    loaded = {part: _loaded(listed, names, data.side) for part, listed in parts.items()}
+    loaded = {part: _loaded(listed, names, pixels) for part, listed in parts.items()}
     return loaded, tuple(names), notes
 
 
@@ -168,7 +174,7 @@ def _require_apart(parts: Mapping[str, list[Boxed]]) -> None:
         seen |= {one.file.resolve(): part for one in own}
 
 
-def _loaded(images: list[Boxed], names: Sequence[str], side: int) -> Objects:
+def _loaded(images: list[Boxed], names: Sequence[str], pixels: Mapping[Path, np.ndarray]) -> Objects:
     most = max(1, max(len(one.names) for one in images))
     labels, boxes = np.zeros((len(images), most), np.int32), np.zeros((len(images), most, 4), np.float32)
     present = np.zeros((len(images), most), bool)
@@ -177,16 +183,16 @@ def _loaded(images: list[Boxed], names: Sequence[str], side: int) -> Objects:
         labels[row, :count] = [names.index(name) for name in one.names]
         boxes[row, :count] = np.reshape(one.boxes, (count, 4))
         present[row, :count] = True
-    pixels = np.stack([read_image(one.file, side, whole=True) for one in images])
-    owner = np.zeros((len(images), side, side), np.uint8)
+    whole = np.stack([pixels[one.file] for one in images])
+    owner = np.zeros(whole.shape[:3], np.uint8)
     for own, one in zip(owner, images, strict=True):
         for number, (x, y, width, height) in enumerate(one.boxes, 1):
             rows, columns = (
                 slice(int((middle - size / 2) * side), max(1, round((middle + size / 2) * side)))
-                for middle, size in ((y, height), (x, width))
+                for middle, size, side in zip((y, x), (height, width), own.shape, strict=True)
             )
             own[rows, columns] = min(number, np.iinfo(own.dtype).max)
-    return Objects(pixels, labels, boxes, present, owner)
+    return Objects(whole, labels, boxes, present, owner)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attnjax.config import InputError, require
+from attnjax.data.images.entries import ID, LIST, TEXT, by_id, entries
 
 PARTS = {"train": "train", "restval": "train", "val": "validation", "test": "test"}
 """Karpathy's names of parts, and ours."""
@@ -47,33 +48,36 @@ def read_captions(path: Path, images: Path) -> list[Captioned]:
     forms = "COCO's (images, annotations) or Karpathy's (images with sentences)"
     listed = content.get("images") if isinstance(content, dict) else None
     require(isinstance(listed, list) and bool(listed), f"{path}: expected {forms}")
-    try:
-        return (_coco if "annotations" in content else _karpathy)(content, path, images)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: an entry lacks or misuses {error}: expected {forms}") from None
+    return (_coco if "annotations" in content else _karpathy)(content, path, images)
 
 
 def _coco(content: Mapping[str, Any], path: Path, images: Path) -> list[Captioned]:
-    names = {image["id"]: image["file_name"] for image in content["images"]}
-    captions: dict[Any, list[str]] = {number: [] for number in names}
-    lost = [note["image_id"] for note in content["annotations"] if note["image_id"] not in names]
+    listed = by_id(path, "images", entries(path, content, "images", id=ID, file_name=TEXT))
+    notes = entries(path, content, "annotations", image_id=ID, caption=TEXT)
+    captions: dict[Any, list[str]] = {number: [] for number in listed}
+    lost = [note["image_id"] for note in notes if note["image_id"] not in listed]
     require(not lost, _of_some(path, "captions without image: image_id", lost))
-    for note in content["annotations"]:
+    for note in notes:
         captions[note["image_id"]].append(_clean(note["caption"]))
-    return _complete([Captioned(images / names[n], tuple(texts)) for n, texts in captions.items()], path)
+    found = [Captioned(images / listed[n]["file_name"], tuple(texts)) for n, texts in captions.items()]
+    return _complete(found, path)
 
 
 def _karpathy(content: Mapping[str, Any], path: Path, images: Path) -> list[Captioned]:
     found = []
-    for image in content["images"]:
-        part = image.get("split", "")
+    for number, image in enumerate(entries(path, content, "images", filename=TEXT, sentences=LIST)):
+        part, folder = image.get("split") or "", image.get("filepath") or ""
         require(
-            part in PARTS or not part,
+            isinstance(folder, str),
+            f"{path}: images[{number}] has filepath {folder!r}: expected a text",
+        )
+        require(
+            not part or (isinstance(part, str) and part in PARTS),
             f"{path}: {image['filename']} has split {part!r}: expected one of {', '.join(PARTS)}",
         )
-        texts = tuple(_clean(sentence["raw"]) for sentence in image["sentences"])
-        place = images / image.get("filepath", "") / image["filename"]
-        found.append(Captioned(place, texts, PARTS.get(part, "")))
+        sentences = entries(path, image, "sentences", raw=TEXT)
+        texts = tuple(_clean(sentence["raw"]) for sentence in sentences)
+        found.append(Captioned(images / folder / image["filename"], texts, PARTS.get(part, "")))
     return _complete(found, path)
 
 

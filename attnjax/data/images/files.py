@@ -1,8 +1,11 @@
 """Image files as arrays of pixels. The only file that touches Pillow."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -16,17 +19,21 @@ LEAST_SIDE = 2
 """Pixels."""
 SHOWN = 3
 """Of the files that cannot be used."""
+READERS = 4
+"""Threads that decode; each holds one image of up to `MOST_MEGAPIXELS`."""
 _SIXTEEN_BITS = 257
 """The ratio of the greatest number of 16 bits to that of 8."""
 
 Pixels = UInt8[np.ndarray, "Y X C"]
+T = TypeVar("T")
 
 
 def read_image(path: Path, side: int | None = None, channels: int = 3, *, whole: bool = False) -> Pixels:
     """Returns the pixels of an image file, 0 to 255: red, green and blue, or grey where channels is 1.
 
     It is turned as its camera says. Transparent pixels lie on white, 16 bits become 8, CMYK becomes RGB by
-    Pillow's plain formula, and of an animation the first picture counts.
+    Pillow's plain formula, and of an animation the first picture counts. Floats and whole numbers of 32 bits
+    are refused: nothing says which of them is white.
 
     Args:
       path: of the file.
@@ -35,10 +42,9 @@ def read_image(path: Path, side: int | None = None, channels: int = 3, *, whole:
       whole: whether all of the image is squeezed into the square, whatever its sides; else its middle is cut.
 
     Raises:
-      InputError: It is no image, is broken, or has too few or too many pixels.
+      InputError: It is no image, is broken, has too few or too many pixels, or not 8 or 16 bits each.
     """
-    image = _decoded(path)
-    image = _of_eight_bits(ImageOps.exif_transpose(image))
+    image = _of_eight_bits(_decoded(path))
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -50,40 +56,49 @@ def read_image(path: Path, side: int | None = None, channels: int = 3, *, whole:
 
 
 def require_image(path: Path) -> None:
-    """Raises InputError where the file is no image that `read_image` reads, by its header and checksums."""
-    _opened(path).close()
+    """Raises InputError where the file is no image that `read_image` reads; all of it is decoded."""
+    read_image(path)
 
 
 def usable(
-    files: Iterable[Path],
+    read: Callable[[Path], T],
+    files: Sequence[Path],
     *,
     leave_out: bool,
     option: str = "data.leave_out_broken",
-    check: Callable[[Path], None] = require_image,
-) -> tuple[list[bool], list[str]]:
-    """Returns which files are images, and what is wrong with each of the others.
+) -> tuple[dict[Path, T], list[str]]:
+    """Returns what is read of each file that is an image, in their order, and a note where others are not.
 
     Args:
-      files: to look at.
+      read: raises InputError for a file that cannot be used; what it returns is held.
+      files: to read, a few at a time.
       leave_out: whether others are left out; else they are refused.
       option: what leaves them out, for the error.
-      check: raises InputError for one that cannot be used.
 
     Raises:
       InputError: Some cannot be used: their number and the first of them. Or none can.
     """
-    fits, problems = [], []
-    for file in files:
+
+    def tried(file: Path) -> T | InputError:
         try:
-            check(file)
-            fits.append(True)
+            return read(file)
         except InputError as error:
-            fits.append(False)
-            problems.append(str(error))
-    if problems and (not leave_out or not any(fits)):
-        advice = f" ({option} leaves them out)" if any(fits) else "; none is left"
-        raise InputError(broken(problems, len(fits)) + advice)
-    return fits, problems
+            return error
+
+    with _no_warnings(), ThreadPoolExecutor(READERS, thread_name_prefix="images") as readers:
+        results = list(readers.map(tried, files))
+    problems = [str(result) for result in results if isinstance(result, InputError)]
+    found = {
+        file: result
+        for file, result in zip(files, results, strict=True)
+        if not isinstance(result, InputError)
+    }
+    if not problems:
+        return found, []
+    if not leave_out or not found:
+        advice = f" ({option} leaves them out)" if found else "; none is left"
+        raise InputError(broken(problems, len(files)) + advice)
+    return found, [f"left out: {broken(problems, len(files))}"]
 
 
 def broken(problems: list[str], total: int) -> str:
@@ -119,8 +134,7 @@ def _opened(path: Path) -> Image.Image:
     require(path.is_file(), f"{path}: there is no such file")
     require(path.stat().st_size > 0, f"{path}: it is empty, expected an image")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with _no_warnings():
             image = Image.open(path)
             size = image.size
             with Image.open(path) as checked:
@@ -140,16 +154,34 @@ def _opened(path: Path) -> Image.Image:
         min(size) >= LEAST_SIDE,
         f"{path}: it has {size[0]} × {size[1]} pixels, expected at least {LEAST_SIDE} × {LEAST_SIDE}",
     )
+    # Pillow makes 32 bits of the 16 of a PGM file, and of a PNG file in its older releases.
+    require(
+        image.mode not in ("F", "LAB") and (image.mode != "I" or image.format in ("PNG", "PPM")),
+        f"{path}: its pixels are of Pillow's mode {image.mode}, expected 8 or 16 bits of grey, RGB or CMYK",
+    )
     return image
 
 
 def _decoded(path: Path) -> Image.Image:
-    image = _opened(path)
-    try:
-        image.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: it is broken ({error})") from None
-    return image
+    """Returns all of the image, turned as its camera says."""
+    with _opened(path) as image:
+        try:
+            image.load()
+            return ImageOps.exif_transpose(image)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(f"{path}: it is broken ({error})") from None
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Pillow's of large images, which are refused here.
+
+    Filters belong to the process: around threads that set them it is entered first, so that what each
+    restores, in whatever order, ignores them too, and the outer one restores what was.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def _of_eight_bits(image: Image.Image) -> Image.Image:

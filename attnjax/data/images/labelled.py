@@ -1,6 +1,7 @@
 """Images with labels: folders of files, IDX files and npz archives."""
 
 import gzip
+import math
 import struct
 import zlib
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from attnjax.config import InputError, require
-from attnjax.data.images.files import broken, read_image, usable
+from attnjax.data.images.files import read_image, usable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _IDX_BYTES = 8
@@ -58,12 +59,11 @@ def read_folder(folder: Path, *, side: int, channels: int = 3, leave_out: bool =
         f"{folder}: {len(names)} folders with images, expected one for each of two labels or more",
     )
     files = [(file, label) for label, name in enumerate(names) for file in found[name]]
-    images: list[np.ndarray] = []
-    read = lambda file: images.append(read_image(file, side, channels))  # noqa: E731
-    fits, problems = usable((file for file, _ in files), leave_out=leave_out, check=read)
-    labels = [label for (_, label), fit in zip(files, fits, strict=True) if fit]
-    notes = (f"left out: {broken(problems, len(fits))}",) if problems else ()
-    return LabelledImages(np.stack(images), np.array(labels, np.int32), tuple(names), notes)
+    read = lambda file: read_image(file, side, channels)  # noqa: E731
+    images, notes = usable(read, [file for file, _ in files], leave_out=leave_out)
+    labels = [label for file, label in files if file in images]
+    pixels = np.stack(list(images.values()))
+    return LabelledImages(pixels, np.array(labels, np.int32), tuple(names), tuple(notes))
 
 
 def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
@@ -84,11 +84,12 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     )
     ranks = data[3]
     start = 4 + 4 * ranks
-    shape = struct.unpack(f">{ranks}I", data[4:start]) if len(data) >= start else ()
-    count = int(np.prod(shape, dtype=np.int64)) if shape else -1
+    require(len(data) >= start, f"{path}: it ends in its header, at {len(data)} bytes of {start}")
+    shape = struct.unpack(f">{ranks}I", data[4:start])
+    count = math.prod(shape)
     require(
         len(data) - start == count,
-        f"{path}: it has {max(len(data) - start, 0)} bytes of numbers, its header says {max(count, 0)}",
+        f"{path}: it has {len(data) - start} bytes of numbers, its header says {count}",
     )
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 

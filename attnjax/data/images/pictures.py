@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32, Int, UInt8
 from attnjax.config import require
 from attnjax.data.images.captions import Captioned, read_captions
 from attnjax.data.images.config import CaptionData, SceneData
-from attnjax.data.images.files import broken, read_image, usable
+from attnjax.data.images.files import read_image, require_image, usable
 from attnjax.data.images.scenes import SEEN, UNSEEN, scenes
 from attnjax.data.synthetic.questions import Split
 
@@ -114,9 +114,8 @@ def own_pictures(data: CaptionData) -> tuple[dict[str, Pictures], list[str]]:
     assert data.captions is not None
     assert data.images is not None
     found = read_captions(data.captions, data.images)
-    fits, problems = usable((one.file for one in found), leave_out=data.leave_out_broken)
-    notes = [f"left out: {broken(problems, len(fits))}"] if problems else []
-    kept = [one for one, fit in zip(found, fits, strict=True) if fit]
+    fit, notes = usable(require_image, [one.file for one in found], leave_out=data.leave_out_broken)
+    kept = [one for one in found if one.file in fit]
     parts = {part: [one for one in kept if one.part == part] for part in (TRAIN, VALIDATION, TEST)}
     parts[TRAIN] += [one for one in kept if not one.part]
     order = np.random.default_rng(data.seed).permutation(len(parts[TRAIN])).tolist()

@@ -49,7 +49,8 @@ def _read(data: RecognitionData) -> tuple[LabelledImages, LabelledImages | None]
     idx = {part: _idx_files(path, name) for part, name in _OFFICIAL.items()}
     if idx["train"] is not None:
         require(idx["test"] is not None, f"{path}: it has no t10k-images-idx3-ubyte, nor its labels")
-        return read_idx_pair(*idx["train"]), read_idx_pair(*(idx["test"] or ()))
+        train = read_idx_pair(*idx["train"])
+        return train, _alike(path, train, read_idx_pair(*(idx["test"] or ())))
     options: dict[str, Any] = {
         "side": data.side,
         "channels": data.channels,
@@ -66,6 +67,20 @@ def _read(data: RecognitionData) -> tuple[LabelledImages, LabelledImages | None]
         f"{path}: train has the labels {', '.join(train.names)}, test {', '.join(test.names)}",
     )
     return train, test
+
+
+def _alike(folder: Path, train: LabelledImages, test: LabelledImages) -> LabelledImages:
+    """Returns the test with the labels of training.
+
+    Raises:
+      InputError: The test has labels that training has not, or images of another size.
+    """
+    most, found = len(train.names), int(test.labels.max())
+    require(found < most, f"{folder}: t10k has the label {found}, train has none above {most - 1}")
+    shapes = [part.images.shape[1:] for part in (train, test)]
+    sizes = [" × ".join(map(str, shape)) for shape in shapes]
+    require(shapes[0] == shapes[1], f"{folder}: images of t10k are {sizes[1]}, those of train {sizes[0]}")
+    return dataclasses.replace(test, names=train.names)
 
 
 def _idx_files(folder: Path, name: str) -> tuple[Path, Path] | None:

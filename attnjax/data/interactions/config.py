@@ -51,7 +51,8 @@ class InteractionData:
     log: Path | None = None
     """u.data, ratings.dat, .csv, .inter (RecBole) or .parquet; None: a log is generated (planted)."""
     titles: Path | None = None
-    """Names of items for people: .item (RecBole), movies.csv or another file with a header; None: ids."""
+    """Names of items for people: MovieLens' u.item, movies.dat or movies.csv, .item (RecBole) or another
+    table with a header; None: ids."""
     split: Split = "leave_one_out"
     """Each user's last event is the test and the one before it validation; or all is cut at two times."""
     holdout: float = 0.1

@@ -20,6 +20,9 @@ ROLES = {
 WITHOUT_HEADER = ("user", "item", "weight", "time")
 """The columns of MovieLens' u.data and ratings.dat."""
 
+MOVIELENS_TITLES = {".item": "|", ".dat": "::"}
+"""The separators of MovieLens' u.item and movies.dat, by the ends of their names."""
+
 
 @dataclass(frozen=True)
 class Events:
@@ -70,26 +73,50 @@ def read_events(file: Path) -> Events:
 
 
 def read_titles(file: Path) -> dict[str, str]:
-    """Returns the title of each item by its name, of a file with a header.
+    """Returns the title of each item by its name, of MovieLens' u.item or movies.dat, or a table.
 
-    Its first column has the items, the one called title (or name, or the second) what people call them.
+    A table has a header; its first column has the items, the one called title (or name, or the second) what
+    people call them.
 
     Raises:
       InputError: the file cannot be read, or has one column alone.
     """
+    _require_file(file)
+    if file.suffix in MOVIELENS_TITLES and b"\t" not in file.read_bytes().partition(b"\n")[0]:
+        return _movielens_titles(file)
     frame, _ = _frame(file)
     require(frame.width > 1, f"{file}: one column alone; expected items and their titles")
     titled = [name for name in frame.columns[1:] if "title" in name.lower() or "name" in name.lower()]
     names, titles = frame[frame.columns[0]], frame[(titled or frame.columns[1:])[0]]
-    return {str(name): str(title) for name, title in zip(names, titles, strict=True)}
+    return {str(name): str(title) for name, title in zip(names, titles, strict=True) if title is not None}
+
+
+def _movielens_titles(file: Path) -> dict[str, str]:
+    separator, raw = MOVIELENS_TITLES[file.suffix], file.read_bytes()
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")  # The 10M release is UTF-8, the older ones are not.
+    titles = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        item, *more = line.rstrip("\r").split(separator)
+        require(len(more) > 0, f"{file}:{number}: {line[:40]!r}: expected an item{separator}its title")
+        titles[item] = more[0]
+    return titles
+
+
+def _require_file(file: Path) -> None:
+    command = fetched_by(file)
+    require(file.is_file(), f"{file}: there is no such file" + (f"; `{command}` makes it" if command else ""))
 
 
 def _frame(file: Path) -> tuple[Any, int | None]:
     """Returns the table of a file in texts, and the line of its first row; None where it has no lines."""
     import polars
 
-    command = fetched_by(file)
-    require(file.is_file(), f"{file}: there is no such file" + (f"; `{command}` makes it" if command else ""))
+    _require_file(file)
     options: dict[str, Any] = {"infer_schema": False, "quote_char": None}
     try:
         if file.suffix == ".parquet":

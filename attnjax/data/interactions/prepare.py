@@ -2,8 +2,9 @@
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ class LogReport:
       unordered: events that stood in the file after a later one of their user.
       light: events below `data.min_weight`.
       few_users, few_items: users and items with too few events, and `few_events` those events.
+      lost_users, lost_items: those of the file that the log has not, and how many events they had.
     """
 
     events: int
@@ -46,6 +48,8 @@ class LogReport:
     few_users: int = 0
     few_items: int = 0
     few_events: int = 0
+    lost_users: Mapping[str, int] = field(default_factory=dict)
+    lost_items: Mapping[str, int] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """Returns the account for people."""
@@ -142,8 +146,11 @@ def prepared(events: Events, data: InteractionData) -> tuple[InteractionLog, Log
         ties=int((same & (np.diff(times) == 0)).sum()),
         unordered=unordered,
         light=light,
+        lost_users=_lost(events.users, events.user_names, kept),
+        lost_items=_lost(events.items, events.item_names, kept),
     )
-    return log, replace(report, **few, few_events=len(keep) - len(kept))
+    few_events = len(keep) - len(kept)
+    return log, replace(report, few_users=few["few_users"], few_items=few["few_items"], few_events=few_events)
 
 
 def _with_enough(
@@ -162,6 +169,13 @@ def _with_enough(
     for name, column in _both(events):
         few[f"few_{name}"] = before[name] - len(np.unique(column[keep]))
     return keep, few
+
+
+def _lost(column: np.ndarray, names: list[str], kept: np.ndarray) -> dict[str, int]:
+    """Returns how many events the names had of which none is kept."""
+    counts = np.bincount(column, minlength=len(names))
+    counts[column[kept]] = 0
+    return {names[i]: int(counts[i]) for i in np.flatnonzero(counts)}
 
 
 def _both(events: Events) -> list[tuple[str, np.ndarray]]:

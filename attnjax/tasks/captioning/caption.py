@@ -3,7 +3,7 @@
 import base64
 import html
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,11 +82,12 @@ class Caption(Prediction):
             lines.append(f"{word:{width}}  row {row + 1}, column {column + 1}: {share}")
         return "\n".join(lines)
 
-    def save(self, folder: Path) -> list[Path]:
+    def save(self, folder: Path, named: Callable[[str], str] = str) -> list[Path]:
         """Writes NAME.caption.png and NAME.caption.html: the image under each word's weights."""
         from attnjax.tasks.pictures import encoded
 
-        picture, page = (folder / f"{self.name}.caption.{kind}" for kind in ("png", "html"))
+        name = named(self.name)
+        picture, page = (folder / f"{name}.caption.{kind}" for kind in ("png", "html"))
         picture.write_bytes(encoded(overlays([self], [self.name])))
         page.write_text(as_page(self), encoding="utf-8")
         return [picture, page]

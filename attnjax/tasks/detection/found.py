@@ -2,7 +2,7 @@
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -82,11 +82,12 @@ class FoundObjects(Prediction):
         """Returns a line for each object: its box, and how much its query attends to it."""
         return "\n".join(self._line(one) for one in self.objects)
 
-    def save(self, folder: Path) -> list[Path]:
+    def save(self, folder: Path, named: Callable[[str], str] = str) -> list[Path]:
         """Writes NAME.detection.png and NAME.detection.html: boxes, and what each query attended to."""
         from attnjax.tasks.pictures import encoded
 
-        picture, page = (folder / f"{self.name}.detection.{kind}" for kind in ("png", "html"))
+        name = named(self.name)
+        picture, page = (folder / f"{name}.detection.{kind}" for kind in ("png", "html"))
         drawn = encoded(objects_figure([self], [self.name]))
         picture.write_bytes(drawn)
         data = base64.b64encode(drawn).decode()

@@ -1,6 +1,7 @@
 """The number of a molecule as an answer, and the atoms that it comes from."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,12 @@ class MoleculeValue(Prediction):
         pairs = zip(self.molecule.symbols, self.lost, strict=True)
         return "lost without the atom: " + " ".join(f"{symbol} {lost:+.2f}" for symbol, lost in pairs)
 
-    def save(self, folder: Path) -> list[Path]:
+    def save(self, folder: Path, named: Callable[[str], str] = str) -> list[Path]:
         """Writes NAME.molecule.png, the atoms coloured by what is lost without them, NAME from the SMILES."""
         from attnjax.tasks.molecules.picture import molecules_figure
         from attnjax.tasks.pictures import encoded
 
         letters = re.sub(r"[^A-Za-z0-9]+", "_", self.molecule.smiles)[:MOST_LETTERS]
-        file = folder / f"{letters}.molecule.png"
+        file = folder / f"{named(letters)}.molecule.png"
         file.write_bytes(encoded(molecules_figure([self.molecule], [self.lost], [self.text])))
         return [file]

@@ -103,7 +103,8 @@ class RecognitionTask(ModelTask[ImageEncoder]):
         sizes = ", ".join(f"{len(part.labels)} {name}" for name, part in self.parts.items())
         side, channels = self.config.image, self.config.channels
         line = f"images of {side} × {side} pixels and {channels} channels: {sizes}; {len(self.names)} labels"
-        return [line, *self.parts["train"].notes]
+        # Parts that are cut from one folder have the notes of all of it.
+        return [line, *dict.fromkeys(note for part in self.parts.values() for note in part.notes)]
 
     def build(self, rngs: nnx.Rngs) -> ImageEncoder:
         """Returns an encoder of images with a head of the labels."""

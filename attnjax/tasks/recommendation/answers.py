@@ -103,14 +103,14 @@ class Note(Prediction):
     text: str
 
 
-def read_question(log: InteractionLog, text: str) -> RankingQuestion:
-    """Returns the question of a line. Raises InputError for an item that the log has not."""
+def read_question(task: Any, text: str) -> RankingQuestion:
+    """Returns the question of a line. Raises InputError for an item that the task's log has not."""
     text = text.strip()
     for start in (NEW, KNOWN):
         if text.startswith(start):
             names = [name.strip() for name in text.removeprefix(start).split(",") if name.strip()]
             require(len(names) > 0, f"{text!r} has no item: expected {start} and names of items")
-            items = tuple(number_of(log, name) for name in names)
+            items = tuple(number_of(task, name) for name in names)
             if start == NEW:
                 return RankingQuestion(history=items)
             require(len(items) == 1, f"{text!r} has {len(items)} items: expected one")
@@ -118,9 +118,12 @@ def read_question(log: InteractionLog, text: str) -> RankingQuestion:
     return RankingQuestion(user=text)
 
 
-def number_of(log: InteractionLog, name: str) -> int:
-    """Returns the number of an item. Raises InputError where the log has none of that name."""
+def number_of(task: Any, name: str) -> int:
+    """Returns the number of an item. Raises InputError where the task's log has none of that name."""
+    log: InteractionLog = task.log
     if name not in log.item_numbers:
+        if name in task.report.lost_items:
+            raise InputError(_lost(f"item {name!r}", task.report.lost_items[name], task, "item_events"))
         shown = ", ".join(log.item_names[:3])
         raise InputError(f"item {name!r} was never seen: the log has {log.catalogue}, such as {shown}")
     return log.item_numbers[name]
@@ -128,7 +131,7 @@ def number_of(log: InteractionLog, name: str) -> int:
 
 def answered(task: Any, params: Params, inputs: Sequence[RankingQuestion]) -> list[Answered]:
     """Returns the answers of a `RecommendationTask`, by its settings `search`."""
-    allowed = [number_of(task.log, name) for name in task.search.candidates]
+    allowed = [number_of(task, name) for name in task.search.candidates]
     found = [_past(task, question) for question in inputs]
     histories = [past for past, _, _ in found if past is not None]
     scores: Iterator[np.ndarray] = iter(())
@@ -143,7 +146,7 @@ def answered(task: Any, params: Params, inputs: Sequence[RankingQuestion]) -> li
             continue
         left_out = seen if task.search.exclude_seen else set()
         if past is None:
-            note = f"{cold}: these are what most users took, and tell nothing of this one"
+            note = f"{cold}: these are what was taken most often, and tell nothing of this one"
             counts = task.parts.counts().astype(np.float64)
             answers.append(Answered(_best(task, counts, left_out, allowed), note))
             continue
@@ -170,10 +173,18 @@ def _past(task: Any, question: RankingQuestion) -> tuple[Histories | None, set[i
         )
         return before(own, np.array([0]), np.array([len(items)]), length), set(items.tolist()), ""
     if question.user not in log.user_numbers:
-        return None, set(), f"user {question.user!r} has no event in the log"
+        who, lost = f"user {question.user!r}", task.report.lost_users.get(question.user)
+        cold = f"{who} has no event in the log" if lost is None else _lost(who, lost, task, "user_events")
+        return None, set(), cold
     user = log.user_numbers[question.user]
     found = before(log, np.array([user]), log.starts[[user + 1]], length)
     return found, set(log.of_user(user).tolist()), ""
+
+
+def _lost(who: str, events: int, task: Any, setting: str) -> str:
+    """Returns why the log has not a user or an item that its file has."""
+    least = getattr(task.data, setting)
+    return f"{who} has {events} events in the log, of which fewer than data.{setting} ({least}) count"
 
 
 def _best(task: Any, scores: np.ndarray, left_out: set[int], allowed: list[int]) -> list[Recommended]:

@@ -25,12 +25,17 @@ def baselines(parts: LogParts, planted: PlantedLog | None) -> Mapping[str, Score
         "popularity": lambda histories: np.broadcast_to(counts, (len(histories), len(counts))),
         "bigram": _bigram(parts, counts),
     }
-    lengths = (parts.ends - parts.log.starts[:-1]).astype(np.int64)
-    if (lengths**2).sum() <= MOST_PAIRS:
+    if pairs_of(parts) <= MOST_PAIRS:
         found["item-kNN"] = _neighbours(parts)
     if planted is not None:
         found["best possible"] = lambda histories: np.stack([planted.probabilities(x) for x in histories])
     return found
+
+
+def pairs_of(parts: LogParts) -> int:
+    """Returns the number of pairs of events of one user in training, which grows as item-kNN's time does."""
+    lengths = (parts.ends - parts.log.starts[:-1]).astype(np.int64)
+    return int((lengths**2).sum())
 
 
 def baseline_places(

@@ -34,7 +34,7 @@ from attnjax.tasks.recommendation.answers import (
     last_states,
     read_question,
 )
-from attnjax.tasks.recommendation.baselines import baseline_places, baselines
+from attnjax.tasks.recommendation.baselines import MOST_PAIRS, baseline_places, baselines, pairs_of
 from attnjax.tasks.recommendation.config import ItemLossConfig, RankingConfig
 from attnjax.tasks.recommendation.examples import NONE, Examples
 
@@ -48,8 +48,15 @@ class RecommendationTask(ModelTask[Recommender]):
       loss: the loss's settings.
       batch_size: of all hosts together.
 
+    Attributes:
+      log: the events of all users.
+      report: what the log had, and what was left out.
+      titles: of items by name; empty where there is no file of them.
+      parts: what is trained on, and what is asked for.
+
     Raises:
-      InputError: the log is not good, or histories are longer than the model's learned positions.
+      InputError: the log or the titles are not good, or histories are longer than the model's learned
+        positions.
     """
 
     table_name: ClassVar[str] = "embedding.tokens.embedding"
@@ -69,6 +76,7 @@ class RecommendationTask(ModelTask[Recommender]):
     ) -> None:
         self.data, self.config, self._loss = data, config, loss
         self.log, self.report = read_log(data)
+        self.titles = {} if data.titles is None else read_titles(data.titles)
         self.parts = cut(self.log, data)
         self.examples = Examples(
             self.parts,
@@ -99,6 +107,8 @@ class RecommendationTask(ModelTask[Recommender]):
             found.append(f"{cold} items of the test are in no event of training: no model can tell them")
         if self.parts.cold_users:
             found.append(f"{self.parts.cold_users} users have no event before the test, and are not asked")
+        if (pairs := pairs_of(self.parts)) > MOST_PAIRS:
+            found.append(f"item-kNN is left out: {pairs} pairs of events of one user, above {MOST_PAIRS}")
         return found
 
     @property
@@ -199,18 +209,13 @@ class RecommendationTask(ModelTask[Recommender]):
         """The histories before the events of the validation."""
         return self.examples.asked(self._asked(self.parts.validation), Split.VALIDATION)
 
-    @cached_property
-    def titles(self) -> dict[str, str]:
-        """The titles of items by name; empty where there is no file of them."""
-        return {} if self.data.titles is None else read_titles(self.data.titles)
-
     def read_input(self, text: str) -> RankingQuestion:
         """Returns what a line asks: a user, "items: A, B" (a history) or "similar: A".
 
         Raises:
           InputError: an item that the log has not.
         """
-        return read_question(self.log, text)
+        return read_question(self, text)
 
     def predict(self, params: Params, inputs: Sequence[RankingQuestion]) -> Sequence[Answered]:
         """Returns the best items for each question, and the past items that they came from."""

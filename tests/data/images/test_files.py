@@ -3,6 +3,7 @@
 import gzip
 import json
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from attnjax.config import InputError
 from attnjax.data.images import files
 from attnjax.data.images.captions import read_captions
-from attnjax.data.images.files import png, read_image, usable
+from attnjax.data.images.files import png, read_image, require_image, usable
 from attnjax.data.images.labelled import read_folder, read_idx, read_idx_pair, read_npz
 
 
@@ -42,6 +43,50 @@ def test_pixels_come_as_bytes_whatever_the_file_holds(tmp_path: Path) -> None:
     middle = read_image(saved(tmp_path / "long.png", np.repeat(colours, 4, axis=1)), side=2)
     assert middle.shape == (2, 2, 3)
     np.testing.assert_array_equal(middle[:, 0], colours[:, 1])
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "gif", "bmp", "ppm", "tif", "webp"])
+def test_an_image_that_ends_early_is_broken_though_its_header_is_good(tmp_path: Path, suffix: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    whole, cut = saved(tmp_path / f"whole.{suffix}", noise), tmp_path / f"cut.{suffix}"
+    cut.write_bytes(whole.read_bytes()[:-200])
+    require_image(whole)
+    with pytest.raises(InputError, match=rf"cut.{suffix}: it is (broken|no image)"):
+        require_image(cut)
+    fit, notes = usable(require_image, [whole, cut], leave_out=True)
+    assert list(fit) == [whole]
+    assert notes[0].startswith("left out: 1 of 2 images cannot be used")
+
+
+def test_a_broken_note_of_the_camera_is_one_line(tmp_path: Path) -> None:
+    image = Image.new("RGB", (4, 4))
+    image.getexif()[274] = 6
+    image.save(tmp_path / "turned.webp", exif=image.getexif())
+    raw = (tmp_path / "turned.webp").read_bytes()
+    (tmp_path / "turned.webp").write_bytes(raw.replace(b"MM\x00*", b"MM\x00\x07"))
+    with pytest.raises(InputError, match=r"turned.webp: it is broken \(not a TIFF file"):
+        read_image(tmp_path / "turned.webp")
+
+
+def test_numbers_of_which_nobody_knows_the_greatest_are_refused(tmp_path: Path) -> None:
+    for mode, values in (("F", np.full((2, 2), 0.5, np.float32)), ("I", np.full((2, 2), 9, np.int32))):
+        file = saved(tmp_path / f"{mode}.tif", values)
+        with pytest.raises(InputError, match=f"{mode}.tif: its pixels are of Pillow's mode {mode}, exp"):
+            read_image(file)
+    Image.new("LAB", (2, 2)).save(tmp_path / "lab.tif")
+    with pytest.raises(InputError, match=r"lab.tif: its pixels are of Pillow's mode LAB"):
+        read_image(tmp_path / "lab.tif")
+    (tmp_path / "16.pgm").write_bytes(b"P5 2 2 65535 " + np.full(4, 257, ">u2").tobytes())
+    np.testing.assert_array_equal(read_image(tmp_path / "16.pgm", channels=1)[..., 0], np.ones((2, 2)))
+
+
+def test_many_images_are_read_at_once_and_keep_their_order(tmp_path: Path) -> None:
+    files = [saved(tmp_path / f"{number}.png", np.full((2, 2), number, np.uint8)) for number in range(40)]
+    before = list(warnings.filters)
+    found, notes = usable(read_image, files, leave_out=False)
+    assert [int(pixels[0, 0, 0]) for pixels in found.values()] == list(range(40))
+    assert (list(found), notes) == (files, [])
+    assert warnings.filters == before
 
 
 def test_what_is_no_image_is_refused_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +129,7 @@ def test_broken_images_are_counted_and_never_left_out_unasked(tmp_path: Path) ->
     assert read.images[:, 0, 0, 0].tolist() == [0, 20, 0, 10, 20]
     assert "1 of 6 images" in read.notes[0]
     with pytest.raises(InputError, match=r"2 of 2 images .*none is left"):
-        usable([tmp_path / "x.png", tmp_path / "y.png"], leave_out=True)
+        usable(require_image, [tmp_path / "x.png", tmp_path / "y.png"], leave_out=True)
     with pytest.raises(InputError, match=r"0 folders with images"):
         read_folder(tmp_path / "a", side=2)
 
@@ -103,9 +148,11 @@ def test_idx_files_and_archives_are_read_as_they_say(tmp_path: Path) -> None:
     np.savez(tmp_path / "both.npz", images=images, labels=labels.astype(int))
     np.testing.assert_array_equal(read_npz(tmp_path / "both.npz").images[..., 0], images)
     (tmp_path / "short").write_bytes(header(images)[:-1])
+    (tmp_path / "start").write_bytes(header(images)[:10])
     np.savez(tmp_path / "other.npz", x=images)
     for name, read, message in (
         ("short", read_idx, "it has 11 bytes of numbers, its header says 12"),
+        ("start", read_idx, "it ends in its header, at 10 bytes of 16"),
         ("both.npz", read_idx, "it is no IDX file of unsigned bytes"),
         ("other.npz", read_npz, "it lacks images, labels; it has x"),
         ("short", read_npz, "it is no npz archive"),
@@ -156,7 +203,17 @@ def test_captions_without_image_and_other_files_are_refused(tmp_path: Path) -> N
         ('{"info": 1}', "expected COCO's"),
         ({"images": [image], "annotations": [{"image_id": 2, "caption": "x"}]}, "without image: image_id 2"),
         ({"images": [image], "annotations": []}, "images without caption: a.png"),
-        ({"images": [image], "annotations": [{"image_id": 1}]}, "lacks or misuses 'caption'"),
+        ({"images": [image], "annotations": [{"image_id": 1}]}, r"annotations\[0\] lacks caption"),
+        (
+            {"images": [image], "annotations": [{"image_id": 1, "caption": 7}]},
+            r"annotations\[0\] has caption 7: expected a text",
+        ),
+        ({"images": [image, image], "annotations": []}, "two of images have the id 1: expected one of each"),
+        ({"images": ["a.png"], "annotations": []}, r"images\[0\] is a.png: expected an object"),
+        ({"images": [image], "annotations": {}}, r"annotations is {}: expected a list"),
+        ({"images": [{"id": [1], "file_name": "a.png"}], "annotations": []}, r"images\[0\] has id \[1\]"),
+        ({"images": [{"filename": "a.png", "sentences": ["x"]}]}, r"sentences\[0\] is x: expected an object"),
+        ({"images": [{"filename": "a.png", "sentences": [], "filepath": 1}]}, r"images\[0\] has filepath 1"),
         ("gone.png#0\tx\n", "captions without image: no file gone.png"),
         ("a.png a caption\n", ":1: 'a.png a caption': expected name.jpg#0"),
         ({"images": [{"filename": "a.png", "split": "dev", "sentences": []}]}, "has split 'dev'"),

@@ -132,7 +132,10 @@ def test_official_parts_stay_and_share_no_image(tmp_path: Path) -> None:
         ({"image_id": 99}, r"annotation 2 \(id 11\) has image_id 99, which nothing is"),
         ({"bbox": [5, 2, 0, 4]}, r"bbox \[5, 2, 0, 4\]: expected left, top, width and height, the last two"),
         ({"bbox": [5, 2, 16.5, 4]}, r"it reaches out of its image of 20 × 10 pixels"),
-        ({"bbox": "here"}, "an entry lacks or misuses"),
+        ({"bbox": "here"}, r"boxes.json: annotations\[1\] has bbox here: expected a list"),
+        ({"bbox": [1, 2, 3]}, r"\(id 11\) has bbox \[1, 2, 3\]: expected four numbers: left, top, width"),
+        ({"bbox": [1, 2, None, 3]}, r"bbox \[1, 2, None, 3\]: expected four numbers"),
+        ({"image_id": None}, r"annotations\[1\] has image_id None: expected a whole number or a text"),
     ],
 )
 def test_a_bad_annotation_is_one_line(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -150,6 +153,12 @@ def test_bad_files_are_one_line_and_counted(tmp_path: Path) -> None:
     parts, _, notes = own_objects(kept)
     assert sum(len(part.images) for part in parts.values()) == 7
     assert notes[1].startswith("left out: 1 of 8 images cannot be used")
+    content = json.loads((tmp_path / "boxes.json").read_text())
+    for name in ("images", "categories"):
+        twice = content | {name: [*content[name], content[name][0]]}
+        (tmp_path / "twice.json").write_text(json.dumps(twice))
+        with pytest.raises(InputError, match=rf"twice.json: two of {name} have the id [07]: expected one"):
+            read_boxes(tmp_path / "twice.json", tmp_path)
     (tmp_path / "3.png").unlink()
     with pytest.raises(InputError, match=r"boxes.json: images without file: 3.png"):
         own_objects(data)

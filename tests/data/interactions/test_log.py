@@ -80,6 +80,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     told = {"duplicates": 1, "repeats": 1, "ties": 1, "unordered": 0, "light": 1}
     assert {name: getattr(report, name) for name in told} == told
     assert (report.few_users, report.few_items, report.few_events) == (2, 2, 4)
+    assert (report.lost_users, report.lost_items) == ({"c": 1, "d": 2}, {"y": 2, "w": 1})
     assert any("1 events of an item that its user had taken before" in line for line in report.lines())
     _, report = log_of(text, tmp_path)
     assert report.unordered == 2
@@ -155,6 +156,24 @@ def test_titles_are_read_by_item(tmp_path: Path) -> None:
     file = tmp_path / "a.item"
     file.write_text("item_id:token\tmovie_title:token_seq\trelease:token\n1\tToy Story\t1995\n")
     assert read_titles(file) == {"1": "Toy Story"}
+    (tmp_path / "a.csv").write_text("item,title\n1,Toy Story\n2,\n")
+    assert read_titles(tmp_path / "a.csv") == {"1": "Toy Story"}
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("u.item", "7|Misérables, Les (1995)|01-Jan-1995||0"), ("movies.dat", "7::Misérables, Les (1995)::War")],
+)
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_titles_are_read_as_movielens_has_them(tmp_path: Path, name: str, line: str, encoding: str) -> None:
+    file = tmp_path / name
+    file.write_bytes(f"{line}\r\n\n".encode(encoding))
+    assert read_titles(file) == {"7": "Misérables, Les (1995)"}
+    file.write_text("7 Les\n")
+    with pytest.raises(InputError, match=f"{name}:1: '7 Les': expected an item"):
+        read_titles(file)
+    with pytest.raises(InputError, match=r"none.item: there is no such file"):
+        read_titles(tmp_path / "none.item")
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,8 @@ def test_captions_come_with_maps_of_their_words_and_write_pictures(task, params,
     assert [file.name for file in files] == ["two.caption.png", "two.caption.html"]
     with Image.open(files[0]) as picture:
         assert picture.width > 100
+    others = one.save(tmp_path, "{}-2".format)
+    assert [file.name for file in others] == ["two-2.caption.png", "two-2.caption.html"]
     assert files[1].read_text().count("<img ") == 1 + len(one.words)
 
 
@@ -185,8 +187,10 @@ def test_own_images_are_split_by_their_captions_or_by_the_seed(tmp_path: Path) -
     task.save(tmp_path)
     again = CaptioningTask(data, small, loss=LOSS, batch_size=2, folder=tmp_path)
     assert again.texts.tokenizer.size == task.texts.tokenizer.size
-    (tmp_path / "3.png").write_text("no image")
-    with pytest.raises(InputError, match=r"1 of 10 images .*3.png: it is no image .*leave_out_broken leaves"):
+    # The header is good; the end is missing.
+    Image.new("RGB", (4, 4)).save(tmp_path / "3.png", "BMP")
+    (tmp_path / "3.png").write_bytes((tmp_path / "3.png").read_bytes()[:-10])
+    with pytest.raises(InputError, match=r"1 of 10 images .*3.png: it is broken .*leave_out_broken leaves"):
         own_pictures(data)
     parts, notes = own_pictures(dataclasses.replace(data, leave_out_broken=True))
     assert sum(map(len, parts.values())) == 9

@@ -193,6 +193,7 @@ def test_a_file_is_answered_with_boxes_in_its_own_pixels(
     files = answer.save(tmp_path)
     assert [file.name for file in files] == ["wide.detection.png", "wide.detection.html"]
     assert "ring 100 %" in files[1].read_text()
+    assert answer.save(tmp_path, "{}-2".format)[0].name == "wide-2.detection.png"
     json.dumps(answer.record() | answer.details())
     (nothing,) = task.predict(
         dict(params, head=dict(params["head"], bias=params["head"]["bias"].at[5].set(20.0))),

@@ -131,6 +131,7 @@ def test_it_learns_what_counts_cannot_tell_and_says_which_atoms(
     assert answers[0].picture().startswith("lost without the atom: C ")
     (drawn,) = answers[0].save(tmp_path)
     assert drawn.name == "COOC.molecule.png"
+    assert answers[0].save(tmp_path, "{}-2".format)[0].name == "COOC-2.molecule.png"
     with pytest.raises(InputError, match="'N' is no SMILES"):
         again.read_input("N")
 

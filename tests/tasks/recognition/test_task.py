@@ -73,6 +73,44 @@ def test_official_parts_of_folders_stay_as_they_are(tmp_path: Path) -> None:
         recognition_parts(RecognitionData(path=tmp_path))
 
 
+def test_images_of_each_part_that_are_left_out_are_told_once(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for label in ("cat", "dog"):
+            folder = tmp_path / part / label
+            folder.mkdir(parents=True)
+            for number in range(3):
+                Image.new("L", (4, 4)).save(folder / f"{number}.png")
+        (tmp_path / part / "cat" / "1.png").write_text("no image")
+    data = RecognitionData(path=tmp_path, side=8, leave_out_broken=True)
+    _, *notes = RecognitionTask(data, MODEL, batch_size=2).notes
+    assert len(notes) == 2
+    for part, note in zip(("train", "test"), notes, strict=True):
+        assert note.startswith(f"left out: 1 of 6 images cannot be used: {tmp_path / part}")
+
+
+@pytest.mark.parametrize(
+    ("side", "labels", "message"),
+    [
+        (8, [0, 2, 1], "t10k has the label 2, train has none above 1"),
+        (6, [0, 0, 1], "images of t10k are 6 × 6 × 1, those of train 8 × 8 × 1"),
+        (8, [0, 0, 0], None),
+    ],
+)
+def test_an_official_test_is_like_what_is_trained_on(
+    tmp_path: Path, side: int, labels: list[int], message: str | None
+) -> None:
+    for part, size, own in (("train", 8, [0, 1, 0, 1, 0]), ("t10k", side, labels)):
+        arrays = {"images-idx3": np.zeros((len(own), size, size), np.uint8), "labels-idx1": np.uint8(own)}
+        for name, array in arrays.items():
+            header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+            (tmp_path / f"{part}-{name}-ubyte").write_bytes(header + array.tobytes())
+    if message is None:
+        assert recognition_parts(RecognitionData(path=tmp_path))["test"].names == ("0", "1")
+        return
+    with pytest.raises(InputError, match=message):
+        recognition_parts(RecognitionData(path=tmp_path))
+
+
 def test_the_loss_is_the_cross_entropy_of_soft_labels(task: RecognitionTask, params) -> None:
     batch = task.batch(2)
     jax.tree.map(np.testing.assert_array_equal, batch, task.batch(2))

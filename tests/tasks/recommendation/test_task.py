@@ -225,7 +225,7 @@ def test_cold_users_candidates_and_the_seen_are_answered_honestly(
     (answer,) = task.predict(params, [cold])
     counts = task.parts.counts()
     assert [int(one.item) for one in answer.items] == np.argsort(-counts, kind="stable")[:2].tolist()
-    assert answer.text.startswith("user 'nobody' has no event in the log: these are what most users took")
+    assert answer.text.startswith("user 'nobody' has no event in the log: these are what was taken most")
     seen = task.log.of_user(4)[0]
     task.search = RankingConfig(k=5, because=0, candidates=(str(seen), "1", "2"), exclude_seen=False)
     (answer,) = task.predict(params, [task.read_input("4")])
@@ -233,6 +233,38 @@ def test_cold_users_candidates_and_the_seen_are_answered_honestly(
     task.search = replace(task.search, exclude_seen=True)
     assert str(seen) not in {x.item for x in task.predict(params, [task.read_input("4")])[0].items}
     assert Answered([]).text == "no item is left to rank"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> InteractionData:
+    """A log in which u9 and i9 have too few events, i9 two of them; its titles are no table."""
+    rows = [f"u{user},i{(user * step) % 5},{step}" for user in range(1, 9) for step in range(1, 7)]
+    (tmp_path / "log.csv").write_text("\n".join(["user,item,time", *rows, "u9,i9,1", "u9,i9,2"]) + "\n")
+    (tmp_path / "titles.csv").write_text("item\ni1\n")
+    return InteractionData(log=tmp_path / "log.csv", length=8)
+
+
+def test_users_and_items_with_too_few_events_are_told_so(own: InteractionData, params: Any) -> None:
+    task = RecommendationTask(own, MODEL, batch_size=6)
+    (answer,) = task.predict(task.init(jax.random.key(0)), [task.read_input("u9")])
+    assert answer.text.startswith(
+        "user 'u9' has 2 events in the log, of which fewer than data.user_events (3) count: these are what"
+    )
+    with pytest.raises(InputError, match=r"item 'i9' has 2 events .*fewer than data.item_events \(1\) count"):
+        task.read_input("similar: i9")
+
+
+def test_titles_are_read_before_training(own: InteractionData) -> None:
+    with pytest.raises(InputError, match=r"titles.csv: one column alone"):
+        RecommendationTask(replace(own, titles=own.log.with_name("titles.csv")), MODEL, batch_size=6)
+
+
+def test_a_baseline_that_is_left_out_is_told(task: RecommendationTask, monkeypatch) -> None:
+    assert not any("item-kNN" in note for note in task.notes)
+    for module in ("task", "baselines"):
+        monkeypatch.setattr(f"attnjax.tasks.recommendation.{module}.MOST_PAIRS", 100)
+    assert "item-kNN" not in baselines(task.parts, None)
+    assert task.notes[-1] == "item-kNN is left out: 4320 pairs of events of one user, above 100"
 
 
 @pytest.mark.parametrize(
