@@ -99,7 +99,7 @@ def main() -> None:
             rows[name + kind] = {column: round(metrics[column], 4) for column in SHOWN}
     about = machine() | {"threads": cores()}
     result: Any = run.result()
-    more = {"recbole": told, "ours": {"steps": result["step"], "seconds": result.get("seconds")}}
+    more = {"recbole": told, "ours": {"steps": result["step"], "seconds": result["training_seconds"]}}
     report("recommenders", rows, about, "ranked among all items; users of the test", more)
 
 

@@ -1,6 +1,7 @@
 """The pointing game of captions: is the patch that a word looks at most one that shows what it says?"""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -27,14 +28,28 @@ def by_word(weights: Float[np.ndarray, "L P"], pieces: Sequence[str]) -> Float[n
     return np.stack([weights[places].mean(0) for places in words_of(pieces)])
 
 
-def points(
-    weights: Float[np.ndarray, "W P"], regions: Sequence[int], owner: np.ndarray, patch: int
-) -> tuple[list[bool], list[float]]:
-    """Returns for each word that is said of a region whether it points there, and the share of patches there.
+class Pointed(NamedTuple):
+    """A word that is said of a region, whether it points there, and the share of patches that lie there.
 
-    The share is what pointing anywhere would score. A patch shows a region of which it holds a pixel.
+    The share is what pointing anywhere would score.
+    """
+
+    word: str
+    hit: bool
+    chance: float
+
+
+def points(
+    words: Sequence[str],
+    weights: Float[np.ndarray, "W P"],
+    regions: Sequence[int],
+    owner: np.ndarray,
+    patch: int,
+) -> list[Pointed]:
+    """Returns the pointing game of the words that are said of a region. A patch shows those it has pixels of.
 
     Args:
+      words: of a caption.
       weights: of each word over the patches, row by row.
       regions: of each word; 0 where it is said of none.
       owner: the region of each pixel.
@@ -46,10 +61,14 @@ def points(
     Example:
       >>> owner = np.array([[1, 0], [0, 2]], np.uint8)
       >>> weights = np.array([[0.7, 0.1, 0.1, 0.1], [0.5, 0.5, 0, 0], [0.4, 0, 0, 0.3]])
-      >>> points(weights, (1, 0, 2), owner, 1)
-      ([True, False], [0.25, 0.25])
+      >>> for one in points(["red", "above", "blue"], weights, (1, 0, 2), owner, 1):
+      ...     print(*one)
+      red True 0.25
+      blue False 0.25
     """
     shown = {region: holds(owner, region, patch) for region in set(regions) - {0}}
-    said = [(row, region) for row, region in enumerate(regions) if region]
-    hits = [bool(shown[region][int(np.argmax(weights[row]))]) for row, region in said]
-    return hits, [float(shown[region].mean()) for _, region in said]
+    return [
+        Pointed(words[row], bool(shown[region][int(np.argmax(weights[row]))]), float(shown[region].mean()))
+        for row, region in enumerate(regions)
+        if region
+    ]

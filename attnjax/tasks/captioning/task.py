@@ -37,7 +37,7 @@ from attnjax.tasks.captioning.answering import AnyCaptioner, GivenImage, Trained
 from attnjax.tasks.captioning.config import CaptionLossConfig
 from attnjax.tasks.captioning.evaluation import evaluated
 from attnjax.tasks.captioning.penalty import doubly_stochastic
-from attnjax.tasks.captioning.pointing import by_word, points
+from attnjax.tasks.captioning.pointing import Pointed, by_word, points
 from attnjax.tasks.captioning.texts import CaptionTexts, in_language, untagged
 from attnjax.tasks.losses import smoothed_cross_entropy
 from attnjax.tasks.metrics.captions import any_exact, cider
@@ -192,28 +192,20 @@ class CaptioningTask(TrainedCaptioning):
             folder=folder,
         )
 
-    def pointing(self, params: Params, part: Pictures) -> dict[str, float]:
-        """Returns the pointing game of each image's first caption, fed back; nothing without regions.
-
-        "pointing %" is the share of words whose greatest weight is on a patch of what they are said of, and
-        "chance %" that of patches that are.
-        """
+    def pointing(self, params: Params, part: Pictures) -> list[Pointed]:
+        """Returns the pointing game of each image's first caption, fed back; nothing without regions."""
         if part.owner is None:
-            return {}
+            return []
         rows = range(min(POINTED, len(part)))
         targets = self.texts.arrays([part.captions[row][0] for row in rows])
         arrays = {**self._sources(of_unit(self._pixels(part, rows))), "tokens": targets[:, 1:]}
         looks = self.infer(_looks, params, arrays)
-        hits: list[bool] = []
-        chance: list[float] = []
+        found: list[Pointed] = []
         for row, weights, tokens in zip(rows, looks, targets, strict=True):
             pieces = self.texts.tokenizer.names(tokens[tokens > EOS].tolist())
-            said = points(
-                by_word(weights[: len(pieces)], pieces), part.regions[row], part.owner[row], self.config.patch
-            )
-            hits += said[0]
-            chance += said[1]
-        return {"pointing %": 100 * float(np.mean(hits)), "chance %": 100 * float(np.mean(chance))}
+            words, seen = part.captions[row][0].split(), by_word(weights[: len(pieces)], pieces)
+            found += points(words, seen, part.regions[row], part.owner[row], self.config.patch)
+        return found
 
     def save(self, folder: Path) -> None:
         """Writes the tokenizer and the width of the arrays."""

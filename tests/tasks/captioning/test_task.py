@@ -28,6 +28,8 @@ MODEL = CaptionerConfig(
 )
 DATA = CaptionData(kind="digits", examples=24, evaluation_examples=6)
 LOSS = CaptionLossConfig(label_smoothing=0.1, doubly_stochastic=0.3)
+RELATIONS = {"above", "below", "left", "right", "of"}
+"""Words that are said of no region."""
 BEAMS = SearchConfig(beams=2, n_best=2)
 
 
@@ -94,6 +96,17 @@ def test_the_table_has_scores_pointing_and_rows_of_grey_images(task, params, tmp
         pointing = [] if "grey" in name else ["pointing %", "chance %"]
         assert list(row) == [*scores, *pointing, "examples"]
     assert [path.name for path in evaluation.figures] == ["captions.png"]
+    lines = [line.split("\t") for line in (tmp_path / "words.tsv").read_text().splitlines()[1:]]
+    for name in ("held-out scenes", "unseen combinations"):
+        own = {word: (int(times), float(hit)) for part, word, times, hit, _ in lines if part == name}
+        assert (
+            own.keys()
+            == {word for said in task._parts[name].captions for word in said[0].split()} - RELATIONS
+        )
+        shares, counts = [hit for _, hit in own.values()], [times for times, _ in own.values()]
+        assert shares == sorted(shares)
+        expected = evaluation.metrics[name]["pointing %"]
+        assert np.average(shares, weights=counts) == pytest.approx(expected, abs=0.1)
     assert set(task.validate(params)) == {"exact_match", "cider"}
     assert task.monitor == ("exact_match", "max")
 
@@ -116,9 +129,12 @@ def test_the_pointing_game_is_of_the_first_caption_fed_back(task, params, monkey
             hits.append(in_region(owner, region)[place])
             chance.append(in_region(owner, region).mean())
     assert 0 < np.mean(hits) < 1
-    assert task.pointing(params, part) == pytest.approx(
-        {"pointing %": 100 * np.mean(hits), "chance %": 100 * np.mean(chance)}
-    )
+    found = task.pointing(params, part)
+    assert [one.hit for one in found] == hits
+    assert [one.chance for one in found] == pytest.approx(chance)
+    said = zip(part.captions, part.regions, strict=True)
+    words = [w for own, regions in said for w, r in zip(own[0].split(), regions, strict=True) if r]
+    assert [one.word for one in found] == words
 
 
 def test_captions_come_with_maps_of_their_words_and_write_pictures(task, params, tmp_path: Path) -> None:
