@@ -21,7 +21,7 @@ SHIPPED = (
     *("captioning", "copying", "faithfulness", "mechanisms", "mosaic", "mosaic_maps", "nearest", "recall"),
     *("recognition", "remove_and_retrain", "show_attend_tell", "translation", "translation_rnn", "turning"),
 )
-CORPORA = ("pairs.tsv", "train.de", "train.en", "test.de", "test.en")
+CORPORA = ("pairs.tsv", "train.de", "train.en", "test.de", "test.en", "new_cities.tsv")
 OF_EXPERIMENTS = re.compile(r"--(model|train|data|loss)\.|--(seed|explained|baseline_steps|recurrent_steps)$")
 """Options that are fields of experiments whose corpora the tests lack."""
 OF_TUTORIALS = {"sorting", "sorters", "."}
@@ -30,7 +30,7 @@ OF_TUTORIALS = {"sorting", "sorters", "."}
 def of_page(page: Path) -> list[list[str]]:
     """Returns all commands of a page: those of its blocks, and those inside its sentences."""
     text = page.read_text(encoding="utf-8")
-    shown = [body for language, _, body in blocks(page) if language == "sh"]
+    shown = [body for language, _, body in blocks(page) if language in ("sh", "bash")]
     inside = re.findall(r"`(attnjax [^`]+)`", BLOCK.sub("", text))
     return [
         found for part in [*shown, *(" ".join(part.split()) for part in inside)] for found in commands(part)
