@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attnjax.config import InputError, require
+from attnjax.config import InputError
 
 Types = tuple[type, ...]
 TEXT: Types = (str,)
@@ -32,16 +32,28 @@ def entries(path: Path, holder: Mapping[str, Any], name: str, /, **fields: Types
       attnjax.config.InputError: a.json: images[0] has file_name 7: expected a text
     """
     listed: Any = holder.get(name)
-    require(isinstance(listed, list), f"{path}: {name} is {str(listed)[:40]}: expected a list")
+    if not isinstance(listed, list):
+        raise InputError(f"{path}: {name} is {str(listed)[:40]}: expected a list")
     for number, entry in enumerate(listed):
-        place = f"{path}: {name}[{number}]"
-        require(isinstance(entry, dict), f"{place} is {str(entry)[:40]}: expected an object")
-        for field, types in fields.items():
-            require(field in entry, f"{place} lacks {field}: expected {_SAID[types]}")
-            value = entry[field]
-            fits = isinstance(value, types) and not isinstance(value, bool)
-            require(fits, f"{place} has {field} {str(value)[:40]}: expected {_SAID[types]}")
-    return list(listed)
+        if wrong := _wrong(entry, fields):
+            raise InputError(f"{path}: {name}[{number}] {wrong}")
+    return listed
+
+
+def _wrong(entry: Any, fields: Mapping[str, Types]) -> str | None:
+    """Returns what is wrong with an entry.
+
+    Only that is written out: a file may have a million entries, each with the outline of an object.
+    """
+    if not isinstance(entry, dict):
+        return f"is {str(entry)[:40]}: expected an object"
+    for field, types in fields.items():
+        if field not in entry:
+            return f"lacks {field}: expected {_SAID[types]}"
+        value = entry[field]
+        if not isinstance(value, types) or isinstance(value, bool):
+            return f"has {field} {str(value)[:40]}: expected {_SAID[types]}"
+    return None
 
 
 def by_id(path: Path, name: str, listed: list[Any]) -> dict[Any, Any]:

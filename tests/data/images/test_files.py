@@ -13,6 +13,7 @@ from PIL import Image
 from attnjax.config import InputError
 from attnjax.data.images import files
 from attnjax.data.images.captions import read_captions
+from attnjax.data.images.entries import ID, LIST, entries
 from attnjax.data.images.files import png, read_image, require_image, usable
 from attnjax.data.images.labelled import read_folder, read_idx, read_idx_pair, read_npz
 
@@ -225,3 +226,12 @@ def test_captions_without_image_and_other_files_are_refused(tmp_path: Path) -> N
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="no UTF-8 text"):
         read_captions(path, tmp_path)
+
+
+def test_entries_that_are_good_are_not_written_out(tmp_path: Path) -> None:
+    class Outline(list):
+        def __repr__(self) -> str:
+            raise AssertionError("of a million outlines this takes minutes")
+
+    notes = [{"id": 1, "bbox": Outline([1, 2, 3, 4]), "segmentation": Outline([5])}]
+    assert entries(tmp_path, {"annotations": notes}, "annotations", id=ID, bbox=LIST) == notes
