@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from attnjax.data.progress import console_of_notes
 from attnjax.experiment.words import duration
 from attnjax.runs.report.digits import shown
 from attnjax.sweeps.launch import DryRun
@@ -18,7 +19,6 @@ from attnjax.sweeps.spec import SweepSpec
 from attnjax.sweeps.status import STATUSES, SweepProgress, best_trial, sweep_status
 from attnjax.sweeps.store import TRACEBACK_FILE, Sweep, TrialRecord
 from attnjax.sweeps.trials import Trial
-from attnjax.train.observers.progress import console_of_notes
 
 MAX_LISTED_SETTINGS = 20
 

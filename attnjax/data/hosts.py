@@ -10,6 +10,11 @@ from jaxtyping import Shaped
 from attnjax.config import InputError
 
 
+def is_first_host() -> bool:
+    """True for the process that speaks of what all of them do."""
+    return jax.process_index() == 0
+
+
 def host_rows(batch_size: int) -> slice:
     """Returns the rows of this process. Raises InputError where the hosts cannot share them evenly."""
     hosts, host = jax.process_count(), jax.process_index()

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from attnjax.config import InputError, require
+from attnjax.data.progress import with_progress
 
 MOST_MEGAPIXELS = 50
 """Of an image; one with more is refused before it is decoded."""
@@ -69,6 +70,8 @@ def usable(
 ) -> tuple[dict[Path, T], list[str]]:
     """Returns what is read of each file that is an image, in their order, and a note where others are not.
 
+    Reading that takes long is shown.
+
     Args:
       read: raises InputError for a file that cannot be used; what it returns is held.
       files: to read, a few at a time.
@@ -86,7 +89,7 @@ def usable(
             return error
 
     with _no_warnings(), ThreadPoolExecutor(READERS, thread_name_prefix="images") as readers:
-        results = list(readers.map(tried, files))
+        results = list(with_progress(readers.map(tried, files), len(files), "reading images"))
     problems = [str(result) for result in results if isinstance(result, InputError)]
     found = {
         file: result

@@ -1,6 +1,5 @@
 """The live progress bar: step, loss, the task's metrics, steps per second, time left."""
 
-import sys
 import time
 from collections.abc import Sequence
 
@@ -14,6 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from attnjax.data.progress import console_of_notes
 from attnjax.train.metrics import Row
 from attnjax.train.observers.base import Observer
 
@@ -24,14 +24,6 @@ NOT_THE_TASKS = {
 """Entries of a row of training that stand for something else than a metric of the task."""
 METRICS = 3
 """Most metrics of a task that a line shows, beside the loss."""
-
-
-def console_of_notes() -> Console:
-    """Returns the console of stderr, a terminal only where somebody sees what moves.
-
-    With FORCE_COLOR, which notebooks and builds on servers set, rich takes each pipe for a terminal.
-    """
-    return Console(stderr=True, force_terminal=None if sys.stderr.isatty() else False)
 
 
 class ProgressBar(Observer):
