@@ -120,6 +120,7 @@ class Interest:
     loss: ItemLossConfig = ItemLossConfig("bce", negatives=16)
     seed: int = 0
     """Decides the initial parameters; the data has a seed of its own."""
+    weights: ClassVar[str] = "best"
 
     def task(self, folder: Path | None = None) -> "InterestTask":
         from attnjax.tasks.recommendation.interest import InterestTask

@@ -7,6 +7,8 @@ import polars
 import pytest
 
 from attnjax.cli import main
+from attnjax.experiment import registry
+from attnjax.runs.weights import default_weights
 
 SMALL = """
     --model.dim 8 --model.heads 2 --model.layers 1 --model.hidden 8 --train.steps 6 --train.batch_size 4
@@ -57,6 +59,12 @@ def test_the_best_validation_is_what_is_evaluated_and_what_answers(runs: Path, c
         assert predict(runs, "--user", "u3", "--json", *given) == 0
         found.append(capsys.readouterr().out)
     assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize("name", ["recommendation", "movielens", "interest"])
+def test_each_recommender_says_that_its_best_validation_counts(name: str) -> None:
+    registry.discover()
+    assert default_weights(registry.default_config(registry.find(name))) == "best"
 
 
 def test_many_users_are_written_into_a_file(runs: Path, tmp_path: Path) -> None:
