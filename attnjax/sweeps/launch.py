@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, get_args
 
-from attnjax.config import InputError
+from attnjax.config import InputError, require
 from attnjax.runs.devices import start_jax
 from attnjax.runs.start import Notify, Weights
 from attnjax.runs.weights import default_weights
@@ -57,8 +57,8 @@ MAX_TRIALS_PER_LANE = 2
 class PackOptions(NamedTuple):
     """The user's options on packs and on kept parameters.
 
-    An option that is None is chosen by a measurement; the parameters of the best trial are kept, and those
-    after the last step are evaluated.
+    An option that is None is chosen by a measurement; the parameters of the best trial are kept, and what is
+    evaluated the experiment says.
     """
 
     devices: int | None = None
@@ -122,6 +122,7 @@ class LocalLauncher:
         if existing:
             self._plan = PackPlan.from_record(existing)
         else:
+            weights = _weights(pack_options, self._spec.config)
             self._rehearse()
             count = self._spec.count
             plan = choose_plan(
@@ -129,7 +130,6 @@ class LocalLauncher:
             )
             per_pack = self._per_pack(plan) if self._spec.search else 0
             keep = pack_options.keep_params or "best"
-            weights: Any = pack_options.weights or default_weights(self._spec.config)
             self._plan = replace(plan, per_pack=per_pack, keep_params=keep, weights=weights)
         return self._plan
 
@@ -180,6 +180,18 @@ class LocalLauncher:
         """Computes packs one after another; False when it was stopped before their end."""
         worker = Worker(self._spec, self._sweep, self._plan, self.programs, self._watcher)
         return all(worker.run(pack) for pack in packs)
+
+
+def _weights(pack_options: PackOptions, config: Any) -> Weights:
+    """Returns which weights of a trial are evaluated. Raises InputError where its experiment says a mean."""
+    weights: Any = pack_options.weights or default_weights(config)
+    known = get_args(Weights)
+    require(
+        weights in known,
+        f"{type(config).__name__}.weights is {weights!r}: a sweep evaluates {' or '.join(known)}; "
+        "expected --weights with one of them",
+    )
+    return weights  # type: ignore[no-any-return]
 
 
 class DryRun(NamedTuple):

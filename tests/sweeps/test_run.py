@@ -14,10 +14,11 @@ import jax
 import pytest
 
 from attnjax.cli import main
+from attnjax.experiment import registry
 from attnjax.runs.store import Run
 from attnjax.sweeps.store import Sweep
 from tests.daily import daily
-from tests.toy_runs import WHERE, held, result
+from tests.toy_runs import TOY, WHERE, held, result
 
 GRID = ["sweep", "toy", "--grid", "train.learning_rate=0.1,0.2,0.4", "line.slope=1,2", "--seeds", "2"]
 FAST = ["--batching", "map", "--width", "2", "--devices", "1"]
@@ -187,6 +188,19 @@ def test_the_best_weights_of_a_trial_are_those_of_a_run_of_its_config(capsys) ->
     assert run("sweep", "toy", *rates[:-1], "last", *often, *FAST, *later) == 2
     assert "--weights is last: toy" in (error := capsys.readouterr().err)
     assert "--fresh starts it anew" in error
+
+
+def test_a_sweep_evaluates_no_mean_that_its_experiment_says(monkeypatch, capsys) -> None:
+    registry.discover(TOY.parent)
+    toy = registry.find("toy").make
+    monkeypatch.setattr(toy, "weights", "best:5", raising=False)
+    assert run(*GRID, *FAST) == 2
+    expected = "Toy.weights is 'best:5': a sweep evaluates best or last; expected --weights with one of them"
+    assert expected in capsys.readouterr().err
+    assert not Path("runs").exists()
+    monkeypatch.setattr(toy, "weights", "best")
+    assert run("sweep", "toy", "--grid", "line.slope=1,2", *FAST) == 0
+    assert {found["weights"] for _, _, found, _ in table(only_sweep())} == {"best"}
 
 
 def test_services_get_each_trial_as_a_run_of_the_sweeps_group_once(monkeypatch) -> None:
