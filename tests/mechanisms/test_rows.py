@@ -32,7 +32,6 @@ GIVEN = {
 RECURRENCES, RECIPES, LAYERS = table(Recurrence), table(Recipe), table(Layer)
 STREAMING = [row.name for row in table(Mechanism).values() if row.takes == "tokens" and row.streaming]
 # What is declared otherwise (how both directions are joined), or is a function.
-STREAMING = [row.name for row in table(Mechanism).values() if row.takes == "tokens" and row.streaming]
 UNDECLARED = {"two_sided", "feature_map"}
 
 
