@@ -33,6 +33,11 @@ class Batches:
         # The seed and the epoch are two words of one: added up, neighbouring seeds would share orders.
         self._order = lru_cache(2)(lambda epoch: np.random.default_rng([seed, epoch]).permutation(count))
 
+    @property
+    def row_counts(self) -> set[int]:
+        """The numbers of rows that batches have, of all hosts together: one."""
+        return {self._size}
+
     def __getitem__(self, step: int) -> dict[str, np.ndarray]:
         (chosen,) = self.numbers(step, step + 1)
         return {name: array[chosen[self._rows]] for name, array in self._arrays.items()}

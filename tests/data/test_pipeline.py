@@ -33,6 +33,7 @@ def test_arrays_stay_aligned():
     batch = Batches(ARRAYS, batch_size=16, seed=0)[3]
     np.testing.assert_array_equal(batch["y"][:, 0], 2 * batch["x"])
     assert batch["y"].shape == (16, 2)
+    assert Batches(ARRAYS, batch_size=16, seed=0).row_counts == {16}
 
 
 def test_a_batch_depends_on_seed_and_step_alone():

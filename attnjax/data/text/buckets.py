@@ -101,7 +101,7 @@ class BucketedBatches:
 
     @property
     def row_counts(self) -> set[int]:
-        """The numbers of rows that batches have."""
+        """The numbers of rows that batches have, of all hosts together."""
         return {bucket.rows for bucket in self.buckets}
 
     def __getitem__(self, step: int) -> Arrays:

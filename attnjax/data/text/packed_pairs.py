@@ -56,8 +56,12 @@ class PackedPairs:
         self._ends = np.cumsum(np.bincount(row_of, minlength=self.rows))
         if batch_tokens is not None:
             batch_size = rows_of_tokens(batch_tokens, 2 * width)
-        self.row_counts = {batch_size}
         self._batches = Batches({"row": np.arange(self.rows)}, batch_size, seed)
+
+    @property
+    def row_counts(self) -> set[int]:
+        """The numbers of rows that batches have, of all hosts together: one."""
+        return self._batches.row_counts
 
     def __getitem__(self, step: int) -> Arrays:
         """Returns this host's arrays of a step."""

@@ -99,8 +99,7 @@ class TranslationTask(TrainedTranslation):
     @property
     def row_counts(self) -> Collection[int]:
         """The numbers of rows that batches have."""
-        batches = self._batches
-        return {self._batch_size} if isinstance(batches, Batches) else batches.row_counts
+        return self._batches.row_counts
 
     def batch(self, step: int) -> Arrays:
         """Returns the arrays of `TextEncoder.arrays` for a step, `augmented` as the data says.

@@ -50,7 +50,9 @@ def test_the_seed_and_the_step_decide_and_an_epoch_has_every_row(store):  # noqa
     firsts = np.concatenate([made(store, batch_size=1)[step]["source"][:, 0] for step in range(one.rows)])
     assert len(firsts) == one.rows
     assert len(np.unique(firsts)) == one.rows
-    assert made(store, batch_tokens=2048)[0]["source"].shape == (16, WIDTH)
+    packed = made(store, batch_tokens=2048)
+    assert packed[0]["source"].shape == (16, WIDTH)
+    assert packed.row_counts == {16}
 
 
 def test_rows_are_the_first_with_room():
