@@ -75,7 +75,7 @@ def embed(options: argparse.Namespace, notify: Notify) -> int:
     elif options.out is not None:
         import numpy as np
 
-        with options.out.open("wb") as file:
+        with options.out.open("wb") as file:  # To a path that ends in .NPY it would add .npy.
             np.save(file, vectors)
         notify(f"{len(vectors)} vectors of {vectors.shape[1]} numbers in {options.out}")
     else:

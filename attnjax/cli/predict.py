@@ -192,7 +192,7 @@ def _inputs(options: argparse.Namespace) -> tuple[Iterable[str], str | None, int
         options.texts = [*asked, *options.texts]
     if file is None:
         if options.texts:
-            for number, text in enumerate(options.texts, 1):
+            for number, text in enumerate(options.texts, 1):  # Only looked at: one may name a file.
                 decoded(os.fsencode(text), f"input {number}")
             return options.texts, None, len(options.texts)
         return decoded_lines(sys.stdin.buffer, "standard input"), "standard input", None

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,10 +84,7 @@ def _read(content: Mapping[str, Any], path: Path, folder: Path) -> tuple[list[Bo
             problems.append(f"{where} has bbox {note['bbox']}: {wrong}")
         else:
             found[image].append((label, _shares(note["bbox"], sizes[image])))
-    require(
-        not problems,
-        f"{path}: {_some(problems)}; {len(problems)} of {len(notes)} annotations",
-    )
+    require(not problems, f"{path}: {_some(problems)}; {len(problems)} of {len(notes)} annotations")
     listed = [Boxed(folder / one["file_name"], *_columns(found[one["id"]])) for one in images]
     lost = [one.file.name for one in listed if not one.file.is_file()]
     require(not lost, f"{path}: images without file: {_some(lost)}")
@@ -135,7 +133,7 @@ def own_objects(data: DetectionData) -> tuple[dict[str, Objects], tuple[str, ...
     parts: dict[str, list[Boxed]] = {}
     pixels: dict[Path, np.ndarray] = {}
     notes: list[str] = []
-    read = lambda file: read_image(file, data.side, whole=True)  # noqa: E731
+    read = partial(read_image, side=data.side, whole=True)
     for part, path in given.items():
         if path is None:
             continue

@@ -98,18 +98,14 @@ def usable(
     }
     if not problems:
         return found, []
-    if not leave_out or not found:
-        advice = f" ({option} leaves them out)" if found else "; none is left"
-        raise InputError(broken(problems, len(files)) + advice)
-    return found, [f"left out: {broken(problems, len(files))}"]
+    told = _broken(problems, len(files))
+    if leave_out and found:
+        return found, [f"left out: {told}"]
+    raise InputError(told + (f" ({option} leaves them out)" if found else "; none is left"))
 
 
-def broken(problems: list[str], total: int) -> str:
-    """Returns a line on files that cannot be used: how many of how many, and the first of them.
-
-    >>> broken(["a.png: it is empty"], 20)
-    '1 of 20 images cannot be used: a.png: it is empty'
-    """
+def _broken(problems: list[str], total: int) -> str:
+    """Returns a line on files that cannot be used: how many of how many, and the first of them."""
     more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
     return f"{len(problems)} of {total} images cannot be used: {'; '.join(problems[:SHOWN])}{more}"
 

@@ -5,6 +5,7 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def read_folder(folder: Path, *, side: int, channels: int = 3, leave_out: bool =
         f"{folder}: {len(names)} folders with images, expected one for each of two labels or more",
     )
     files = [(file, label) for label, name in enumerate(names) for file in found[name]]
-    read = lambda file: read_image(file, side, channels)  # noqa: E731
+    read = partial(read_image, side=side, channels=channels)
     images, notes = usable(read, [file for file, _ in files], leave_out=leave_out)
     labels = [label for file, label in files if file in images]
     pixels = np.stack(list(images.values()))

@@ -75,8 +75,8 @@ def _alike(folder: Path, train: LabelledImages, test: LabelledImages) -> Labelle
     Raises:
       InputError: The test has labels that training has not, or images of another size.
     """
-    most, found = len(train.names), int(test.labels.max())
-    require(found < most, f"{folder}: t10k has the label {found}, train has none above {most - 1}")
+    found, last = int(test.labels.max()), len(train.names) - 1
+    require(found <= last, f"{folder}: t10k has the label {found}, train has none above {last}")
     shapes = [part.images.shape[1:] for part in (train, test)]
     sizes = [" × ".join(map(str, shape)) for shape in shapes]
     require(shapes[0] == shapes[1], f"{folder}: images of t10k are {sizes[1]}, those of train {sizes[0]}")

@@ -19,7 +19,6 @@ ROLES = {
 """The names that columns may have, in lower case."""
 WITHOUT_HEADER = ("user", "item", "weight", "time")
 """The columns of MovieLens' u.data and ratings.dat."""
-
 MOVIELENS_TITLES = {".item": "|", ".dat": "::"}
 """The separators of MovieLens' u.item and movies.dat, by the ends of their names."""
 
@@ -82,8 +81,10 @@ def read_titles(file: Path) -> dict[str, str]:
       InputError: the file cannot be read, or has one column alone.
     """
     _require_file(file)
-    if file.suffix in MOVIELENS_TITLES and b"\t" not in file.read_bytes().partition(b"\n")[0]:
-        return _movielens_titles(file)
+    if file.suffix in MOVIELENS_TITLES:
+        raw = file.read_bytes()
+        if b"\t" not in raw.partition(b"\n")[0]:  # RecBole's .item has tabs.
+            return _movielens_titles(file, raw)
     frame, _ = _frame(file)
     require(frame.width > 1, f"{file}: one column alone; expected items and their titles")
     titled = [name for name in frame.columns[1:] if "title" in name.lower() or "name" in name.lower()]
@@ -91,8 +92,8 @@ def read_titles(file: Path) -> dict[str, str]:
     return {str(name): str(title) for name, title in zip(names, titles, strict=True) if title is not None}
 
 
-def _movielens_titles(file: Path) -> dict[str, str]:
-    separator, raw = MOVIELENS_TITLES[file.suffix], file.read_bytes()
+def _movielens_titles(file: Path, raw: bytes) -> dict[str, str]:
+    separator = MOVIELENS_TITLES[file.suffix]
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:

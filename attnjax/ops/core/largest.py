@@ -13,8 +13,8 @@ MANY = 4
 def largest(x: Float[Array, "*B N"], count: int) -> tuple[Float[Array, "*B k"], Int[Array, "*B k"]]:
     """Returns `jax.lax.top_k(x, count)`: the highest values and their indices, of equal ones the first.
 
-    The highest k lie in the k groups with the highest ones. XLA's CPU, which looks at each pair of value and
-    index, takes a third to two thirds of the time so over a vocabulary.
+    The highest k lie in the k groups with the highest ones. XLA's CPU looks at each pair of value and index:
+    over a vocabulary this way takes a third to two thirds of its time.
 
     Example:
       >>> print(*largest(jnp.array([1.0, 3.0, 2.0, 3.0]), 3))

@@ -210,8 +210,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _discard(self, length: int) -> None:
         """Reads and forgets what a client sends, which looks for the answer only after that."""
-        while length > 0:
-            length -= len(self.rfile.read(min(length, MOST_BYTES))) or length
+        while length > 0 and (read := self.rfile.read(min(length, MOST_BYTES))):
+            length -= len(read)
 
     def _reply(self, status: HTTPStatus, content: Mapping[str, Any]) -> None:
         self._send(status, json.dumps(content, ensure_ascii=False).encode(), "application/json")

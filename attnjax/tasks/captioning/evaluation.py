@@ -69,7 +69,7 @@ def _scores(written: Sequence[Caption], part: Pictures) -> dict[str, float]:
 def _shares(pointed: Sequence[Pointed]) -> dict[str, float]:
     if not pointed:
         return {}
-    hits, chances = ([getattr(one, name) for one in pointed] for name in ("hit", "chance"))
+    hits, chances = [one.hit for one in pointed], [one.chance for one in pointed]
     return {"pointing %": 100 * float(np.mean(hits)), "chance %": 100 * float(np.mean(chances))}
 
 

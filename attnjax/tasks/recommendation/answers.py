@@ -122,10 +122,11 @@ def number_of(task: Any, name: str) -> int:
     """Returns the number of an item. Raises InputError where the task's log has none of that name."""
     log: InteractionLog = task.log
     if name not in log.item_numbers:
-        if name in task.report.lost_items:
-            raise InputError(_lost(f"item {name!r}", task.report.lost_items[name], task, "item_events"))
+        who, events = f"item {name!r}", task.report.lost_items.get(name)
+        if events is not None:
+            raise InputError(_too_few(who, events, "item_events", task.data.item_events))
         shown = ", ".join(log.item_names[:3])
-        raise InputError(f"item {name!r} was never seen: the log has {log.catalogue}, such as {shown}")
+        raise InputError(f"{who} was never seen: the log has {log.catalogue}, such as {shown}")
     return log.item_numbers[name]
 
 
@@ -173,17 +174,17 @@ def _past(task: Any, question: RankingQuestion) -> tuple[Histories | None, set[i
         )
         return before(own, np.array([0]), np.array([len(items)]), length), set(items.tolist()), ""
     if question.user not in log.user_numbers:
-        who, lost = f"user {question.user!r}", task.report.lost_users.get(question.user)
-        cold = f"{who} has no event in the log" if lost is None else _lost(who, lost, task, "user_events")
-        return None, set(), cold
+        who, events = f"user {question.user!r}", task.report.lost_users.get(question.user)
+        if events is None:
+            return None, set(), f"{who} has no event in the log"
+        return None, set(), _too_few(who, events, "user_events", task.data.user_events)
     user = log.user_numbers[question.user]
     found = before(log, np.array([user]), log.starts[[user + 1]], length)
     return found, set(log.of_user(user).tolist()), ""
 
 
-def _lost(who: str, events: int, task: Any, setting: str) -> str:
-    """Returns why the log has not a user or an item that its file has."""
-    least = getattr(task.data, setting)
+def _too_few(who: str, events: int, setting: str, least: int) -> str:
+    """Returns why the log lacks a user or an item that its file has."""
     return f"{who} has {events} events in the log, of which fewer than data.{setting} ({least}) count"
 
 
