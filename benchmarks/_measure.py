@@ -29,6 +29,11 @@ RESULTS = ROOT / "benchmarks" / "results"
 Times = dict[str, list[float]]
 
 
+def plain_environment() -> dict[str, str]:
+    """The environment for another interpreter, which is to find its own packages alone."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
 def seconds(run: Callable[[], object]) -> float:
     """Wall-clock seconds of one call. For jax, `run` must end with `block_until_ready`."""
     start = time.perf_counter()

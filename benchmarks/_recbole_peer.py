@@ -52,6 +52,7 @@ def scores(model: Any, dataset: Any, test: Any, users: int, items: int) -> np.nd
 
 
 def main() -> None:
+    """Trains, and writes scores.npy and told.json beside the log."""
     spec = json.loads(Path(sys.argv[1]).read_text())
     torch.set_num_threads(spec["threads"])
     config = settings(spec)
@@ -60,8 +61,7 @@ def main() -> None:
     train, valid, test = data_preparation(config, dataset)
     model = get_model("SASRec")(config, train.dataset)
     trainer = get_trainer(config["MODEL_TYPE"], "SASRec")(config, model)
-    started, epochs, best, kept = time.perf_counter(), 0, -1.0, None
-    own: dict[str, float] = {}
+    started, epochs, best, kept, own = time.perf_counter(), 0, -1.0, None, {}
     while time.perf_counter() - started < spec["seconds"]:
         trainer._train_epoch(train, epochs)
         found, _ = trainer._valid_epoch(valid)
@@ -69,12 +69,12 @@ def main() -> None:
         print(f"epoch {epochs}  {time.perf_counter() - started:.0f} s  NDCG@10 {found:.4f}", flush=True)
         if found > best:
             best, kept = found, {name: x.clone() for name, x in model.state_dict().items()}
-            own = dict(trainer.evaluate(test, load_best_model=False))
+            own = trainer.evaluate(test, load_best_model=False)
     seconds = time.perf_counter() - started
     model.load_state_dict(kept)
     np.save(Path(spec["folder"]) / "scores.npy", scores(model, dataset, test, spec["users"], spec["items"]))
     parameters = sum(x.numel() for x in model.parameters())
-    told = {"epochs": epochs, "seconds": seconds, "parameters": parameters, "validation": best, "own": own}
+    told = {"epochs": epochs, "seconds": seconds, "parameters": parameters, "validation": best}
     told["own"] = {name: float(value) for name, value in own.items()}
     (Path(spec["folder"]) / "told.json").write_text(json.dumps(told))
 

@@ -25,7 +25,6 @@ import argparse
 import dataclasses
 import json
 import math
-import os
 import re
 import statistics
 import subprocess
@@ -36,7 +35,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from _measure import alternate, machine, report, summary
+from _measure import alternate, machine, plain_environment, report, summary
 from step import ours
 from translate import Help
 
@@ -88,8 +87,7 @@ class Eole:
     def __init__(self, python: str, config: Any, task: Any, folder: Path) -> None:
         self._command = [str(Path(python).with_name("eole"))]
         self._config, self._task, self._folder = config, task, folder
-        self._env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        self._env["OMP_NUM_THREADS"] = str(cores())
+        self._env = plain_environment() | {"OMP_NUM_THREADS": str(cores())}
         lines = Path(config.data.train).read_text(encoding="utf-8").splitlines()
         for side, texts in zip(SIDES, zip(*(line.split("\t") for line in lines), strict=True), strict=True):
             self._write(side, getattr(task.encoder, side).encode(texts))
@@ -162,8 +160,8 @@ class Eole:
         given = (x for name, value in options.items() for x in (f"-{name}", str(value)))
         log = self._run("predict", *given, "-report_time")
         rows = [list(map(int, line.split())) for line in out.read_text().splitlines()]
-        texts = [self._task.encoder.target.decode(row) for row in rows]
-        return Answered(texts, sum(map(len, rows)), sum(map(float, SECONDS.findall(log))))
+        found = [self._task.encoder.target.decode(row) for row in rows]
+        return Answered(found, sum(map(len, rows)), sum(map(float, SECONDS.findall(log))))
 
     def _write(self, name: str, ids: list[list[int]]) -> None:
         lines = (" ".join(str(token) for token in row if token >= MARKS) for row in ids)
@@ -234,24 +232,32 @@ def decoding(
     """Returns the seconds in which both translate, in turns, and how many tokens they write."""
     rows: dict[str, Any] = {}
     for name, beams in (("greedy", 1), ("beam 5", BEAMS)):
-        search, tokens = SearchConfig(beams=beams), {"ours": 0, "eole": 0}
-
-        def mine(search: SearchConfig = search, tokens: dict[str, int] = tokens) -> float:
-            began = time.perf_counter()
-            found = task.translate(params, sources, search=search)
-            tokens["ours"] = sum(len(one.target_pieces) for one in found)
-            return time.perf_counter() - began
-
-        def theirs(beams: int = beams, tokens: dict[str, int] = tokens) -> float:
-            found = peer.answer(sources, step, beams)
-            tokens["eole"] = found.tokens
-            return found.seconds
-
-        mine()  # Compiles.
-        own = summary(alternate({"ours": mine, "eole": theirs}, rounds), "eole")
-        rows |= {f"{name} {who}": row | {"tokens": tokens[who]} for who, row in own.items()}
-        print({who: (row["median_s"], tokens[who]) for who, row in own.items()}, flush=True)
+        own = decoding_by(beams, peer, task, params, step, sources, rounds)
+        rows |= {f"{name} {who}": row for who, row in own.items()}
+        print({who: (row["median_s"], row["tokens"]) for who, row in own.items()}, flush=True)
     return rows
+
+
+def decoding_by(
+    beams: int, peer: Eole, task: Any, params: Any, step: int, sources: list[str], rounds: int
+) -> dict[str, dict[str, Any]]:
+    """Returns the same for one number of beams, by who translates."""
+    search, tokens = SearchConfig(beams=beams), {"ours": 0, "eole": 0}
+
+    def mine() -> float:
+        began = time.perf_counter()
+        found = task.translate(params, sources, search=search)
+        tokens["ours"] = sum(len(one.target_pieces) for one in found)
+        return time.perf_counter() - began
+
+    def theirs() -> float:
+        found = peer.answer(sources, step, beams)
+        tokens["eole"] = found.tokens
+        return found.seconds
+
+    mine()  # Compiles.
+    own = summary(alternate({"ours": mine, "eole": theirs}, rounds), "eole")
+    return {who: row | {"tokens": tokens[who]} for who, row in own.items()}
 
 
 def main() -> None:

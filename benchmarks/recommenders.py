@@ -14,14 +14,13 @@ the number that RecBole itself tells stands beside.
 
 import argparse
 import json
-import os
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _measure import machine, report
+from _measure import machine, plain_environment, report
 
 from attnjax.data.synthetic.questions import Split
 from attnjax.experiment import registry
@@ -62,10 +61,9 @@ def theirs(task: Any, options: argparse.Namespace) -> tuple[dict[str, Any], np.n
             "model": {"MAX_ITEM_LIST_LENGTH": task.data.length},
         }
         (folder / "spec.json").write_text(json.dumps(spec))
-        plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         script = Path(__file__).with_name("_recbole_peer.py").resolve()
         command = [options.recbole, str(script), str(folder / "spec.json")]
-        if subprocess.run(command, env=plain, cwd=folder).returncode:
+        if subprocess.run(command, env=plain_environment(), cwd=folder).returncode:
             raise SystemExit("RecBole ended: its message is above")
         return json.loads((folder / "told.json").read_text()), np.load(folder / "scores.npy")
 

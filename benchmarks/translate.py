@@ -24,7 +24,6 @@ by the number of sentences that come together, which is drawn into docs/translat
 import argparse
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -34,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _measure import ROOT, alternate, machine, report, seconds, summary, versus
+from _measure import ROOT, alternate, machine, plain_environment, report, seconds, summary, versus
 from step import Setting, ours, pytorch
 
 from attnjax.data.text.tokenizer import PAD
@@ -102,8 +101,8 @@ class Ctranslate2Peer:
     def __init__(self, python: str, folder: Path, threads: int) -> None:
         script = str(Path(__file__).with_name("_ctranslate2_peer.py"))
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        self._process: Any = subprocess.Popen([python, script, str(folder), str(threads)], env=plain, **pipes)
+        command = [python, script, str(folder), str(threads)]
+        self._process: Any = subprocess.Popen(command, env=plain_environment(), **pipes)
         self.version = self._answer()["version"]
 
     def ask(self, **asked: Any) -> dict[str, Any]:
