@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.models.padding import Present, require_present
 from attnjax.nn import Capture, KeysValues, KVCache, StateCache
-from attnjax.nn.attention.cache import SLOTS
+from attnjax.nn.attention.cache import SLOTS, among_beams
 from attnjax.nn.placed import placed_slots, slots_for
 
 
@@ -38,7 +38,7 @@ class DecoderCache:
 
     def among_beams(self, parents: Int[Array, " B"]) -> "DecoderCache":
         """Returns the cache of beams that go on from others of their row, all of which read one source."""
-        return replace(self, own=jax.tree.map(lambda x: x[parents], self.own))
+        return replace(self, own=among_beams(self.own, parents))
 
 
 class TargetWriter(nnx.Module):

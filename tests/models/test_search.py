@@ -22,7 +22,7 @@ from attnjax.models import (
     rules,
     sampling,
 )
-from attnjax.models.decoding.loop import Marks
+from attnjax.models.decoding.loop import Marks, begin, proceed
 from attnjax.models.decoding.penalties import coverage_penalty, length_penalty
 from attnjax.models.decoding.rules import bounded
 from attnjax.nn import Capture
@@ -275,6 +275,23 @@ def test_an_ensemble_averages_at_each_step(model: Transformer, mean: Any) -> Non
         counts = jnp.minimum(given.lengths + 1, 3)
         forced = force(together, source, lengths, given.tokens, counts=counts, bos=BOS)
         np.testing.assert_allclose(forced.log_probs.sum(1), given.scores, rtol=1e-4)
+
+
+def test_a_row_stops_when_nothing_that_its_rules_allow_can_pass_its_best(model: Transformer) -> None:
+    """In longer arrays a running beam might: by the mean, all tokens still to come could be certain."""
+    source, lengths = sources()
+    strategy = beams(4, length_penalty=0.5, early="never", best=1)
+    marks = Marks(jnp.array([EOS]), jnp.int32(PAD))
+
+    def steps(room: int, most: int) -> np.ndarray:
+        kept = bounded(rules(max_length=most), lengths, None, room)
+        given = strategy, source, lengths, jnp.int32(BOS), None, marks, kept
+        state = begin(*nnx.split(model, nnx.Param), *given, length=room)
+        state = proceed(*nnx.split(model, nnx.Param), strategy, state, marks, jnp.int32(room), jnp.int32(99))
+        return np.asarray(state.emitted.length.reshape(3, -1)[:, 0])
+
+    np.testing.assert_array_equal(steps(80, 20), steps(21, 20))
+    assert (steps(80, 20) < steps(80, 79)).all()
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -11,6 +11,7 @@ from attnjax.models.decoding.loop import Decodable, Emitted, Marks, Start, ends
 from attnjax.models.decoding.penalties import CoverageForm, LengthForm, coverage_penalty, length_penalty
 from attnjax.models.decoding.required import Progress, chosen
 from attnjax.models.decoding.rules import Bound
+from attnjax.nn.attention.cache import among_beams
 from attnjax.ops.core.node import PytreeNode, static
 
 
@@ -201,11 +202,11 @@ class Beams(PytreeNode):
         emitted = Emitted(
             texts(best).reshape(-1, most),
             state.emitted.length + (~state.emitted.done).astype(jnp.int32),
-            jnp.repeat(done[:, 0] | self._over(running, ended_scores, step + 1, most), beams),
+            jnp.repeat(done[:, 0] | self._over(running, ended_scores, step + 1, _room(state)), beams),
         )
         if progress is not None and bound is not None and bound.required is not None:
             progress = chosen(progress, rows).after(bound.required, token)
-        cache, coverage = _among_beams(cache, rows), chosen(coverage, rows)
+        cache, coverage = among_beams(cache, rows), chosen(coverage, rows)
         return state._replace(
             emitted=emitted,
             scores=running,
@@ -237,7 +238,11 @@ class Beams(PytreeNode):
         return length_penalty(length, self.length_penalty, self.form)
 
     def _over(
-        self, running: Float[Array, "B K"], ended: Float[Array, "B N"], step: Int[Array, " B"], most: int
+        self,
+        running: Float[Array, "B K"],
+        ended: Float[Array, "B N"],
+        step: Int[Array, " B"],
+        most: Int[Array, " B"],
     ) -> Bool[Array, " B"]:
         full = ended[:, -1] > NEVER
         penalty = self._penalty(step)
@@ -251,16 +256,12 @@ class Beams(PytreeNode):
         return over | (step >= most) | (best == NEVER)
 
 
-def _among_beams(cache: PyTree, parents: Int[Array, " B*K"]) -> PyTree:
-    """Returns the cache of beams that go on from others of their row.
-
-    What all beams of a row read, as the keys of a source, is not moved: that takes as long as reading it.
-    """
-
-    def of(part: Any) -> Any:
-        return part.among_beams(parents) if hasattr(part, "among_beams") else part[parents]
-
-    return jax.tree.map(of, cache, is_leaf=lambda part: hasattr(part, "among_beams"))
+def _room(state: BeamState) -> Int[Array, " B"]:
+    """Returns the most tokens that a sequence of each row can have, its end mark included."""
+    batch, _, most = state.ended.shape
+    if state.bound is None:
+        return jnp.full((batch,), most)
+    return jnp.minimum(state.bound.most.reshape(batch, -1)[:, 0] + 1, most)
 
 
 def _rows(x: Array, index: Int[Array, "B J"]) -> Array:

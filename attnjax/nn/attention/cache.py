@@ -1,19 +1,21 @@
 """Caches of the tokens so far, of fixed size: every decoding step is the same program."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from attnjax.nn.placed import placed_slots
 
 SLOTS = -3
 """The axis of the tokens of keys and values."""
+PIECE = 16
+"""Slots that rows take from others at once."""
 
 
 class KeysValues(NamedTuple):
@@ -117,6 +119,18 @@ class KVCache:
         """Returns the cache with the first `count` alone of the tokens that came to the one before."""
         return replace(self, length=before.length + count)
 
+    def among_beams(self, parents: Int[Array, " B"]) -> "KVCache":
+        """Returns the cache of rows that go on from others: row b from row parents[b]."""
+        slots = {"keys": self.keys, "values": self.values}
+        others = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in slots}
+        moved = _moved(slots, parents, self._used)
+        return replace(self, **moved, **jax.tree.map(lambda x: x[parents], others))
+
+    @property
+    def _used(self) -> int | Int[Array, ""]:
+        """The number of slots behind which no row has a token."""
+        return jnp.minimum(self.length.max(), self.capacity)
+
     def _require_alike(self, new: KeysValues) -> None:
         for name, added, old in zip(("keys", "values"), new, (self.keys, self.values), strict=True):
             if added.shape[:-3] + added.shape[-2:] != old.shape[:-3] + old.shape[-2:]:
@@ -194,3 +208,43 @@ class StateCache:
     state: Any
     tails: dict[str, Float[Array, "..."]]
     length: Int[Array, "*B"]
+
+
+def among_beams(cache: PyTree, parents: Int[Array, " B"]) -> PyTree:
+    """Returns a model's cache for beams that go on from others of their row: beam b from parents[b].
+
+    A part may know better by its own `among_beams`: what all beams of a row read, as the keys of a source,
+    need not be moved.
+    """
+
+    def of(part: Any) -> Any:
+        return part.among_beams(parents) if hasattr(part, "among_beams") else part[parents]
+
+    return jax.tree.map(of, cache, is_leaf=lambda part: hasattr(part, "among_beams"))
+
+
+def _moved(
+    slots: dict[str, Array], parents: Int[Array, " B"], used: int | Int[Array, ""]
+) -> dict[str, Array]:
+    """Returns slots whose rows are taken from others, the first `used` of them.
+
+    On a CPU to move all of them takes longer than the rest of a step: few tokens are there at first. An
+    accelerator would wait for each piece, and moves all at once.
+    """
+    if jax.default_backend() != "cpu":
+        return jax.tree.map(lambda x: x[parents], slots)
+    capacity = slots["keys"].shape[SLOTS]
+    size = min(PIECE, capacity)
+
+    def piece(number: Int[Array, ""], slots: dict[str, Array]) -> dict[str, Array]:
+        start = jnp.minimum(number * size, capacity - size)
+        again = start + jnp.arange(size) < number * size  # The last piece begins within the one before.
+
+        def of(x: Array) -> Array:
+            own = jax.lax.dynamic_slice_in_dim(x, start, size, SLOTS)
+            kept = jnp.where(again[:, None, None], own, own[parents])
+            return jax.lax.dynamic_update_slice_in_dim(x, kept, start, SLOTS)
+
+        return jax.tree.map(of, slots)
+
+    return jax.lax.fori_loop(0, -(-used // size), piece, slots)

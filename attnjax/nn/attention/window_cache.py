@@ -35,6 +35,10 @@ class WindowKVCache(KVCache):
         """True for each row."""
         return jnp.ones_like(self.length, bool)
 
+    @property
+    def _used(self) -> int:
+        return self.capacity
+
     def joined(self, new: KeysValues) -> KeysValues:
         """Returns the slots and T more tokens after them, in the cache's dtype."""
         both = zip((self.keys, self.values), new, strict=True)

@@ -94,6 +94,21 @@ def test_a_cache_may_be_narrower_than_the_computation() -> None:
     np.testing.assert_allclose(out, module(x).out, atol=0.02)
 
 
+@pytest.mark.parametrize("kind", [nn.KVCache, nn.WindowKVCache])
+@pytest.mark.parametrize("capacity", [5, 16, 37])
+def test_beams_go_on_from_others(kind: Any, capacity: int) -> None:
+    """Also those whose slots are no multiple of what is moved at once."""
+    cache = kind.empty((4,), capacity, kv_heads=2, head_dim=3)
+    tokens = jax.random.normal(jax.random.key(0), (4, capacity, 2, 3))
+    for count in (jnp.array([1, 4, 2, 0]), jnp.array([capacity - 4, 0, 1, 1])):
+        cache = cache.append(nn.KeysValues(tokens, 2 * tokens), count=count)
+        parents = jnp.array([1, 0, 0, 3])
+        moved = jax.jit(lambda cache, parents: cache.among_beams(parents))(cache, parents)
+        assert isinstance(moved, kind)
+        for name in ("keys", "values", "length"):
+            np.testing.assert_array_equal(getattr(moved, name), getattr(cache, name)[parents], name)
+
+
 def test_overflow_is_an_error() -> None:
     module = nn.Attention(16, 4, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (2, 3, 16))
