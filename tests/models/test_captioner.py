@@ -81,7 +81,7 @@ def test_images_are_decoded_greedily_as_they_are_scored() -> None:
     for options, message in (
         ({"padding": "left"}, r"padding 'left': images \[2, 8, 8, 3\] have none"),
         ({"strategy": beams(2, coverage="wu", beta=0.1)}, "coverage 'wu': the source is images"),
-        ({"tile": (2, 8)}, "tile"),
+        ({"tile": (2, 16)}, r"tile \(2, 16\): expected 1 or more rows of 8 vectors or rows of pixels"),
     ):
         with pytest.raises(ValueError, match=message):
             generate(model, IMAGES, PATCHES, **marks, **options)

@@ -16,6 +16,7 @@ from attnjax.models.decoding.required import Required
 from attnjax.models.decoding.rules import Bound, Rules, bounded
 from attnjax.models.decoding.rules import rules as no_rules
 from attnjax.models.decoding.sampling import greedy
+from attnjax.models.decoding.tiles import in_tiles
 from attnjax.models.output import Weights
 from attnjax.nn import Capture
 from attnjax.nn.attention.placing import shifted
@@ -77,8 +78,9 @@ def generate(
       padding: the side of the inputs on which their padding is.
       key: of jax.random, for a strategy that draws: one for each row [B], or one, of which row i takes
         `fold_in(key, i)`.
-      tile: (rows, width): the batch is computed so many rows at a time, with inputs of this width, whatever
-        their number and theirs. It costs the time of that many rows, and is not for use inside jit.
+      tile: (rows, width): so many rows are computed at a time, with inputs of this width (that of images and
+        frames is their own, S or Y), whatever their number and theirs. A row that ends gives its place to
+        the next. It costs the time of that many rows, and is not for use inside jit.
       capture: weights of an encoder-decoder's decoder to return; row t belongs to the step that emitted
         token t.
       rules: of what may be emitted, for a strategy that keeps them, as greedy, sampling and beams do.
@@ -230,23 +232,29 @@ class _Run:
 
     def whole(self) -> Finished:
         """Returns tokens, scores and the best sequences of all rows together."""
-        return self._finished(self.inputs, self.lengths, self.keys, self.bound)
+        begun = self._begun(self.inputs, self.lengths, self.keys, self.bound)
+        return self._finished(self._proceeded(begun, self.length))
 
     def by_tiles(self, rows: int, width: int) -> Finished:
         """Returns them, so many rows at a time."""
         batch, longest = self.inputs.shape[:2]
-        if rows < 1 or width < longest or self.inputs.ndim != 2:
-            raise ValueError(f"tile {(rows, width)}: expected 1 or more rows of {longest} or more tokens")
-        inputs = jnp.pad(self.inputs, ((0, 0), (0, width - longest)), constant_values=self.marks.pad)
-        parts = []
-        for first in range(0, batch, rows):
-            # A tile that is not full repeats its last row.
-            row = np.minimum(np.arange(first, first + rows), batch - 1)
+        tokens = self.inputs.ndim == 2
+        if rows < 1 or width < longest or (width > longest and not tokens):
+            least = "or more tokens" if tokens else "vectors or rows of pixels"
+            raise ValueError(f"tile {(rows, width)}: expected 1 or more rows of {longest} {least}")
+        inputs = self.inputs
+        if tokens:
+            inputs = jnp.pad(inputs, ((0, 0), (0, width - longest)), constant_values=self.marks.pad)
+
+        def begun(row: np.ndarray) -> Any:
             keys = None if self.keys is None else self.keys[row]
             bound = None if self.bound is None else self.bound.of(row)
-            parts.append(self._finished(inputs[row], self.lengths[row], keys, bound))
-        joined: Finished = jax.tree.map(lambda *parts: jnp.concatenate(parts)[:batch], *parts)
-        return joined
+            return self._begun(inputs[row], self.lengths[row], keys, bound)
+
+        def proceeded(state: Any, enough: int) -> Any:
+            return self._proceeded(state, self.length, enough * (len(state.emitted.done) // rows))
+
+        return jax.tree.map(jnp.asarray, in_tiles(batch, rows, begun, proceeded, self._finished))
 
     def pieces(self, every: int) -> Iterator[np.ndarray]:
         """Yields the tokens of all rows together, so many steps at a time."""
@@ -259,8 +267,7 @@ class _Run:
                 return
             yield np.asarray(state.emitted.tokens[:, first:last])
 
-    def _finished(self, inputs: Array, lengths: Array, keys: Any, bound: Bound | None) -> Finished:
-        state = self._proceeded(self._begun(inputs, lengths, keys, bound), self.length)
+    def _finished(self, state: Any) -> Finished:
         ranked = self.strategy.ranked(state) if isinstance(self.strategy, Beams) else None
         return *self.strategy.best(state), ranked
 
@@ -268,8 +275,10 @@ class _Run:
         given = self.strategy, inputs, lengths, self.bos, keys, self.marks, bound
         return begin(*self.split, *given, length=self.length)
 
-    def _proceeded(self, state: Any, limit: int) -> Any:
-        return proceed(*self.split, self.strategy, state, self.marks, jnp.int32(limit))
+    def _proceeded(self, state: Any, limit: int, enough: int | None = None) -> Any:
+        """Returns the state when rows have so many tokens, or `enough` of them have ended."""
+        enough = len(state.emitted.done) if enough is None else enough
+        return proceed(*self.split, self.strategy, state, self.marks, jnp.int32(limit), jnp.int32(enough))
 
 
 def _row_keys(key: Any, batch: int) -> Array:

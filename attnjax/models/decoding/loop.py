@@ -140,12 +140,16 @@ def proceed(
     state: Any,
     marks: Marks,
     limit: Int[Array, ""],
+    enough: Int[Array, ""],
 ) -> Any:
-    """Returns the state when every row has ended or emitted `limit` tokens; the given state is used up."""
+    """Returns the state when `enough` rows have ended, or all have that or emitted `limit` tokens.
+
+    The given state is used up. Each beam counts as a row.
+    """
     model = nnx.merge(graphdef, params)
 
     def going(state: Any) -> Array:
         emitted: Emitted = state.emitted
-        return jnp.any(~emitted.done & (emitted.length < limit))
+        return jnp.any(~emitted.done & (emitted.length < limit)) & (emitted.done.sum() < enough)
 
     return jax.lax.while_loop(going, lambda state: strategy.advance(model, state, marks), state)

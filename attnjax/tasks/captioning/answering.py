@@ -23,7 +23,7 @@ from attnjax.tasks.captioning.pointing import by_word, words_of
 from attnjax.tasks.captioning.texts import CaptionTexts, untagged
 from attnjax.tasks.model_task import ModelTask
 from attnjax.tasks.translation.config import SearchConfig
-from attnjax.tasks.translation.search import Found, searching, tile_rows, weights_of
+from attnjax.tasks.translation.search import Found, searched, weights_of
 
 AnyCaptioner = Captioner | RecurrentCaptioner
 GREY = 128
@@ -86,11 +86,9 @@ class TrainedCaptioning(ModelTask[AnyCaptioner]):
         return {"source": normalised(images), "source_lengths": np.full(len(images), patches, np.int32)}
 
     def _found(self, params: Params, images: UInt8[np.ndarray, "B Y X C"], search: SearchConfig) -> Found:
-        search_for = searching(search, self.texts.tokenizer, self.texts.width - 1)
         seeds = [zlib.crc32(image.tobytes(), search.seed) for image in images]
         arrays = {**self._sources(of_unit(images)), "seed": np.array(seeds, np.uint32)}
-        found: Found = self.infer(search_for, params, arrays, rows=tile_rows())
-        return found
+        return searched(self, params, arrays, search, self.texts.tokenizer, self.texts.width - 1)
 
     def _text(self, tokens: np.ndarray, count: int) -> str:
         return untagged(" ".join(self.texts.tokenizer.decode(tokens[:count].tolist()).split()))

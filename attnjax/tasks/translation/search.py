@@ -1,9 +1,8 @@
 """The search for translations, in tiles of one shape: what a sentence gives does not depend on its batch."""
 
 import dataclasses
-import functools
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +20,9 @@ from attnjax.models.decoding.required import Required
 from attnjax.models.decoding.rules import Rules, rules
 from attnjax.models.decoding.sampling import greedy, sampling
 from attnjax.models.decoding.scoring import force
+from attnjax.tasks.base import Params
+from attnjax.tasks.inference import ROWS, in_batches
+from attnjax.tasks.model_task import ModelTask
 from attnjax.tasks.translation.alignment import Translation
 from attnjax.tasks.translation.config import SearchConfig
 
@@ -53,30 +55,37 @@ class Found(NamedTuple):
     alignment: Float[Array, "B N L S"]
 
 
-@functools.lru_cache(maxsize=32)
-def searching(
-    search: SearchConfig, tokenizer: Tokenizer, max_length: int
-) -> Callable[[Any, Mapping[str, Array]], Found]:
-    """Returns the function of a model and arrays that searches for translations, one for equal arguments.
+def searched(
+    task: ModelTask[Any],
+    params: Params,
+    arrays: Mapping[str, np.ndarray],
+    search: SearchConfig,
+    tokenizer: Tokenizer,
+    max_length: int,
+) -> Found:
+    """Returns the translations that are found for sources, on the host.
 
-    The arrays are "source" [B, S], "source_lengths" [B] and "seed" [B], of which a row's draws depend; and,
-    where rows have constraints, "required_…" of `Required`.
+    The arrays are "source" [B, S], or images or frames, "source_lengths" [B] and "seed" [B], of which a row's
+    draws depend; and, where rows have constraints, "required_…" of `Required`.
 
     Args:
+      task: the model's.
+      params: of the model.
+      arrays: of the sources.
       search: the settings.
       tokenizer: of the target.
       max_length: of the tokens to emit, the end mark included.
     """
     strategy, kept = strategy_of(search), rules_of(search, tokenizer)
     prefix = _ids(tokenizer, search.prefix)
+    tile = tile_rows(), arrays["source"].shape[1]
 
-    def found(model: Any, arrays: Mapping[str, Array]) -> Found:
-        source, lengths = arrays["source"], arrays["source_lengths"]
-        rows = len(source)
+    def search_in(params: Params, arrays: Mapping[str, Array]) -> tuple[Array, Array | None]:
+        rows = len(arrays["source"])
         decoded = generate(
-            model,
-            source,
-            lengths,
+            task.model(params),
+            arrays["source"],
+            arrays["source_lengths"],
             strategy=strategy,
             rules=kept,
             prefix=jnp.broadcast_to(jnp.array(prefix, jnp.int32), (rows, len(prefix))) if prefix else None,
@@ -85,23 +94,31 @@ def searching(
             eos=EOS,
             pad=PAD,
             max_length=max_length,
+            tile=tile,
             required=_required(arrays),
         )
-        ranked = decoded.ranked
-        tokens = decoded.tokens[:, None] if ranked is None else ranked.tokens
-        several = tokens.shape[1]
-        ended = tokens == EOS
-        counts = jnp.where(ended.any(-1), jnp.argmax(ended, axis=-1), max_length)
-        source, lengths = (jnp.repeat(x, several, axis=0) for x in (source, lengths))
-        scored = jnp.minimum(counts + 1, max_length).reshape(-1)
-        forced = force(model, source, lengths, tokens.reshape(-1, max_length), counts=scored, bos=BOS)
-        log_probs = forced.log_probs.reshape(tokens.shape)
-        assert forced.alignment is not None
-        alignment = forced.alignment.reshape(*tokens.shape, -1)
-        scores = log_probs.sum(-1) if ranked is None else ranked.scores
-        return Found(tokens, counts, scores, log_probs, alignment)
+        return (decoded.tokens[:, None], None) if decoded.ranked is None else decoded.ranked
 
-    return found
+    share = -(-len(arrays["source"]) // (tile[0] * jax.process_count())) * tile[0]
+    tokens, scores = in_batches(search_in, params, arrays, rows=min(share, ROWS))
+    given = {name: arrays[name] for name in ("source", "source_lengths")}
+    found: Found = task.infer(_scored, params, {**given, "tokens": tokens}, rows=tile[0])
+    return found if scores is None else found._replace(scores=scores)
+
+
+def _scored(model: Any, arrays: Mapping[str, Array]) -> Found:
+    """Returns what forced decoding says of emitted "tokens" [B, N, L], their log probability as the score."""
+    tokens = arrays["tokens"]
+    _, several, max_length = tokens.shape
+    ended = tokens == EOS
+    counts = jnp.where(ended.any(-1), jnp.argmax(ended, axis=-1), max_length)
+    source, lengths = (jnp.repeat(arrays[name], several, axis=0) for name in ("source", "source_lengths"))
+    scored = jnp.minimum(counts + 1, max_length).reshape(-1)
+    forced = force(model, source, lengths, tokens.reshape(-1, max_length), counts=scored, bos=BOS)
+    log_probs = forced.log_probs.reshape(tokens.shape)
+    assert forced.alignment is not None
+    alignment = forced.alignment.reshape(*tokens.shape, -1)
+    return Found(tokens, counts, log_probs.sum(-1), log_probs, alignment)
 
 
 def row_seeds(rows: Sequence[Sequence[int]], seed: int, sample: int = 0) -> Int[np.ndarray, " B"]:
