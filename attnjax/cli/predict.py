@@ -42,6 +42,7 @@ SEARCH: dict[str, tuple[Any, str]] = {
     "temperature": (float, "draw translations in place of searching"),
     "samples": (int, "of so many drawn ones the one most like the others (MBR with chrF)"),
     "seed": (int, "of what is drawn"),
+    "ensemble_mean": (("probabilities", "log_probabilities"), "of the runs of an --ensemble, at each token"),
 }
 """The options of the search: fields of `SearchConfig`, with their types and what they mean."""
 

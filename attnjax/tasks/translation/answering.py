@@ -11,11 +11,12 @@ from attnjax.data.text.config import TranslationData
 from attnjax.data.text.encoder import TextEncoder
 from attnjax.data.text.tokenizer import BOS, EOS, PAD
 from attnjax.models.config import TransformerConfig
-from attnjax.models.decoding.ensemble import Ensemble
+from attnjax.models.decoding.ensemble import Ensemble, Mean
 from attnjax.models.decoding.text import TextModel
 from attnjax.models.encoder_decoder import Transformer
 from attnjax.models.recurrent import RecurrentEncoderDecoder
 from attnjax.models.recurrent_config import RecurrentConfig
+from attnjax.ops.core.node import PytreeNode, static
 from attnjax.tasks.base import Params
 from attnjax.tasks.model_task import ModelTask
 from attnjax.tasks.translation.alignment import Translation
@@ -32,13 +33,20 @@ from attnjax.tasks.translation.room import Room
 from attnjax.tasks.translation.search import (
     consensus,
     row_seeds,
-    searching,
+    searched,
     tile_rows,
     translation,
     weights_of,
 )
 
 Translator = Transformer | RecurrentEncoderDecoder
+
+
+class Joined(PytreeNode):
+    """The parameters of several models that translate together, and the mean of what they say."""
+
+    each: tuple[Params, ...]
+    mean: Mean = static()
 
 
 class TrainedTranslation(ModelTask[Translator]):
@@ -124,7 +132,7 @@ class TrainedTranslation(ModelTask[Translator]):
         in any batch.
 
         Args:
-          params: of the model, or a list of those of several, which translate as an ensemble.
+          params: of the model, or `joined` ones of several, which translate as an ensemble.
           texts: to translate, some of them with phrases that their translations have to have.
           search: the settings; None: those of the task.
 
@@ -140,7 +148,18 @@ class TrainedTranslation(ModelTask[Translator]):
     def _translated(
         self, params: Params, given: Sequence[str | ConstrainedText], search: SearchConfig, sample: int
     ) -> list[Translation]:
-        constraints = [constrained(one) for one in given]
+        asked = [constrained(one) for one in given]
+        distinct: dict[tuple[str, tuple[str, ...]], ConstrainedText] = {}
+        for one in asked:  # Of equal ones the first, whose place errors name.
+            distinct.setdefault((one.text, one.phrases), one)
+        answers = dict(
+            zip(distinct, self._searched(params, [*distinct.values()], search, sample), strict=True)
+        )
+        return [answers[one.text, one.phrases] for one in asked]
+
+    def _searched(
+        self, params: Params, constraints: Sequence[ConstrainedText], search: SearchConfig, sample: int
+    ) -> list[Translation]:
         texts = [one.text for one in constraints]
         self._room.require(texts)
         self._require_attention(search)
@@ -148,12 +167,12 @@ class TrainedTranslation(ModelTask[Translator]):
         target, most = self.encoder.target, self.encoder.target_width - 1
         rows = self.encoder.source.encode(texts)
         phrases = phrases_of(constraints, np.array([len(row) for row in rows]), search, target, most)
-        search_for, seeds = searching(search, target, most), row_seeds(rows, search.seed, sample)
+        seeds = row_seeds(rows, search.seed, sample)
         translations: dict[int, Translation] = {}
         for places, room in self._tiles(texts, [room_of(own) for own in phrases]):
             arrays = self.encoder.sources([texts[i] for i in places], most=self._room.positions)
             arrays |= {"seed": seeds[places], **arrays_of([phrases[i] for i in places], room)}
-            found = self.infer(search_for, params, arrays, rows=tile_rows())
+            found = searched(self, params, arrays, search, target, most)
             for place, one in zip(places, rows_of(found, len(places)), strict=True):
                 require(
                     not room or one.scores[0] > -np.inf,
@@ -169,8 +188,10 @@ class TrainedTranslation(ModelTask[Translator]):
             for room in dict.fromkeys(rooms[place] for place in places):
                 yield [place for place in places if rooms[place] == room], room
 
-    def joined(self, params: Params, others: Sequence[tuple[str, Any, Params]]) -> list[Params]:
+    def joined(self, params: Params, others: Sequence[tuple[str, Any, Params]]) -> "Joined":
         """Returns the parameters of this task's model and of other runs', which translate as an ensemble.
+
+        They take the mean that the settings of the search have now.
 
         Args:
           params: of this one.
@@ -183,12 +204,13 @@ class TrainedTranslation(ModelTask[Translator]):
             same = isinstance(task, TrainedTranslation) and task.config == self.config
             require(same, f"{name} is no translator of the same shape: an ensemble needs equal models")
             self.encoder.require_same_tokens(task.encoder, name)
-        return [params, *(its for *_, its in others)]
+        return Joined((params, *(its for *_, its in others)), self.search.ensemble_mean)
 
     def model(self, params: Params) -> Any:
-        """Returns the model with these parameters; of a list of them, the ensemble."""
-        if isinstance(params, list | tuple):
-            return Ensemble([super(TrainedTranslation, self).model(each) for each in params])
+        """Returns the model with these parameters; of joined ones, the ensemble."""
+        if isinstance(params, Joined):
+            models = [super(TrainedTranslation, self).model(each) for each in params.each]
+            return Ensemble(models, mean=params.mean)
         return super().model(params)
 
     @property

@@ -83,6 +83,8 @@ class SearchConfig:
     """Above 1: of so many drawn translations the one that is most like the others (MBR with chrF)."""
     seed: int = 0
     """Of what is drawn; the same text is drawn alike in every batch."""
+    ensemble_mean: Literal["probabilities", "log_probabilities"] = "probabilities"
+    """The mean that several runs take at each step when they translate together."""
 
     def __post_init__(self) -> None:
         whole = {"beams": 1, "n_best": 1, "min_length": 0, "max_length": 1, "block_ngrams": 0, "samples": 1}
@@ -119,7 +121,11 @@ class SearchConfig:
         require(drawn or self.samples == 1, "search.samples needs search.temperature: they are drawn")
 
 
-_NAMES = {"length_penalty": ("none", "average", "gnmt"), "coverage_penalty": ("none", "summary", "wu")}
+_NAMES = {
+    "length_penalty": ("none", "average", "gnmt"),
+    "coverage_penalty": ("none", "summary", "wu"),
+    "ensemble_mean": ("probabilities", "log_probabilities"),
+}
 
 PLAIN_LOSS = TranslationLoss()
 """Cross-entropy alone."""

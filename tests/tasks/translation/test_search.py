@@ -12,9 +12,10 @@ from attnjax.config import InputError
 from attnjax.data.text.config import TranslationData
 from attnjax.data.text.tokenizer import UNK, Tokenizer
 from attnjax.models.config import TransformerConfig
+from attnjax.models.decoding.loop import proceed
 from attnjax.tasks.translation import constraints
 from attnjax.tasks.translation.config import SearchConfig
-from attnjax.tasks.translation.search import replaced, row_seeds, searching
+from attnjax.tasks.translation.search import replaced, row_seeds
 from attnjax.tasks.translation.task import TranslationTask
 
 BEAMS = SearchConfig(beams=3, n_best=2, length_penalty="gnmt", coverage_penalty="wu", block_ngrams=2)
@@ -110,6 +111,23 @@ def test_runs_of_one_shape_make_an_ensemble(task, params) -> None:
     assert together[0].log_prob == pytest.approx(alone[0].log_prob, rel=1e-4)
 
 
+def test_an_ensemble_takes_the_mean_that_was_asked_for(task, params) -> None:
+    other = jax.tree.map(lambda x: x[::-1] if x.ndim > 1 else x, params)
+
+    def logs(params: Any) -> np.ndarray:
+        (one,) = task.score(params, ["abc"], ["ABC"])
+        return np.array(one.piece_log_probs)
+
+    each, found = np.stack([logs(params), logs(other)]), {}
+    for mean in ("probabilities", "log_probabilities"):
+        task.search = SearchConfig(ensemble_mean=mean)
+        found[mean] = logs(task.joined(params, [("other", task, other)]))
+    np.testing.assert_allclose(found["probabilities"], np.log(np.exp(each).mean(0)), rtol=1e-4)
+    # What is a distribution again lies above the plain mean.
+    assert (found["log_probabilities"] > each.mean(0) + 1e-3).all()
+    assert not np.allclose(found["log_probabilities"], found["probabilities"], rtol=1e-2)
+
+
 def test_a_run_with_other_tokens_is_refused_in_an_ensemble(task, params, tmp_path) -> None:
     path = tmp_path / "other.tsv"
     path.write_text("".join(f"x{n}\ty{n}\n" for n in range(20)))
@@ -168,8 +186,8 @@ def test_constraints_are_kept_and_a_row_does_not_depend_on_its_batch(
 ) -> None:
     monkeypatch.setattr(constraints, "ROOM", 4)
     given = with_phrases(task)[:count]
-    # A setting of its own, so that programs are counted from none.
-    task.search = SearchConfig(beams=3, alpha=count / 10)
+    proceed.clear_cache()
+    task.search = SearchConfig(beams=3)
     together = task.predict(params, given)
     for one, asked in zip(together, given, strict=True):
         assert all(phrase in one.text for phrase in asked.phrases), (one.text, asked)
@@ -183,7 +201,7 @@ def test_constraints_are_kept_and_a_row_does_not_depend_on_its_batch(
             assert [bits([one]) for one in some] == [expected[i] for i in places], (size, first)
     (plain,) = task.predict(params, [given[2].text])
     assert bits([plain]) == expected[2]
-    assert task._compiled[searching(task.search, task.encoder.target, 7)]._cache_size() == programs
+    assert proceed._cache_size() == programs
 
 
 @pytest.mark.parametrize(
