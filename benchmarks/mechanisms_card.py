@@ -1,6 +1,6 @@
 """The report card of the mechanisms: a table and a figure of a sweep over them, and what each costs.
 
-    python benchmarks/mechanisms_card.py mechanisms_small [--runs runs] [--rounds 5] [--measure]
+    python benchmarks/mechanisms_card.py mechanisms_small [--runs runs] [--rounds 5] [--measure] [--kept FILE]
 
 The sweep (`experiments/mechanisms.py`) may be half done: the card is made of what there is, and what is
 missing is said. The time and the memory of a training step are measured here: the models of all mechanisms in
@@ -8,6 +8,10 @@ one process on one device, taking turns, on the sweep's first source. They are k
 measured again only where a mechanism is new, or with --measure.
 
 It writes card/card.csv, card.md, card.png, card.svg and card.pdf in the sweep's folder.
+
+Nights on several machines add up in the file of --kept: results in it go to trials of the sweep that wait,
+which it then does not run, and those of the sweep into the file. Scores do not depend on the machine but for
+the last digits; the code has to be the same, and nobody checks that.
 """
 
 import argparse
@@ -27,6 +31,7 @@ from attnjax.config import loss_fields
 from attnjax.experiment import registry
 from attnjax.models.sizes import sizes
 from attnjax.runs.devices import start_jax
+from attnjax.runs.store import write_json
 from attnjax.sweeps.report.card import MECHANISM, MeasuredCost, card, markdown, records
 from attnjax.sweeps.report.card_figure import card_figure
 from attnjax.sweeps.spec import read_spec
@@ -90,16 +95,36 @@ def measured(configs: Mapping[str, Any], rounds: int) -> dict[str, Any]:
     return {"machine": about, "rounds": rounds, "costs": costs}
 
 
+def exchange(sweep: Sweep, file: Path) -> None:
+    """Gives waiting trials of a sweep the results that a file has of them, and it those that it lacks."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    known = {json.dumps(row["changes"], sort_keys=True): row["result"] for row in map(json.loads, lines)}
+    for trial in sweep.trials():
+        name = json.dumps(trial.changes, sort_keys=True)
+        if trial.result is not None:
+            known[name] = trial.result
+        elif name in known and trial.status == "waiting":
+            target = sweep.trial(trial.number).result_file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_json(target, known[name])
+    rows = [{"changes": json.loads(name), "result": known[name]} for name in sorted(known)]
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    print(f"{len(rows)} results are in {file}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sweep", help="a sweep's folder, or the start of its name")
     parser.add_argument("--runs", type=Path, default=Path(os.environ.get("ATTNJAX_RUNS") or "runs"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--measure", action="store_true", help="time and memory anew")
+    parser.add_argument("--kept", type=Path, metavar="FILE", help="results of other machines, to add to")
     options = parser.parse_args()
     registry.discover()
     start_jax(1)
     sweep = resolve(options.sweep, options.runs)
+    if options.kept:
+        exchange(sweep, options.kept)
     folder = sweep.folder / "card"
     folder.mkdir(exist_ok=True)
     configs, kept = models(sweep), folder / "costs.json"
