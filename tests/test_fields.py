@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from attnjax.config import InputError
+from attnjax.data.fetch.catalogue import CORPORA
 from attnjax.experiment import registry
 from attnjax.runs.start import absolute_paths
 from attnjax.runs.store import run_for, write_json
@@ -160,7 +161,7 @@ def test_each_row_names_an_experiment_and_changes_that_it_has() -> None:
         for quick in (True, False) if own.script is None else ():
             fields.configured(own, quick, 0)
         assert own.script is None or (SCRIPTS.parent / own.script).is_file()
-        assert set(own.corpora) <= fields.CORPORA.keys()
+        assert set(own.corpora) <= CORPORA.keys()
         assert all(part.strip() for part in own.metric.rpartition("/"))
         assert own.baselines
 
@@ -178,7 +179,7 @@ def test_the_final_table_of_each_experiment_has_the_rows_that_are_compared(own: 
     if own.script is None and not all(
         path.exists() for path in fields.read_by(fields.configured(own, True, 0)[1])
     ):
-        pytest.skip(f"scripts/corpora.py {' '.join(own.corpora)} has not been run")
+        pytest.skip(f"`attnjax data fetch {' '.join(own.corpora)}` has not been run")
     if own.experiment == "recognition":
         pytest.importorskip("sklearn")
     fields.train(own, True, 0, tmp_path)

@@ -2,13 +2,13 @@
 
 import importlib.util
 import math
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+from attnjax.data.fetch.packages import Package
 from attnjax.pretrained.speech import Word
 from tests.pretrained.tiny_whisper import write_wav
 
@@ -17,16 +17,12 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 @pytest.fixture(scope="module")
 def speech() -> ModuleType:
-    """scripts/speech.py, which imports its neighbours."""
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        spec = importlib.util.spec_from_file_location("speech_script", SCRIPTS / "speech.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(SCRIPTS))
+    """scripts/speech.py."""
+    spec = importlib.util.spec_from_file_location("speech_script", SCRIPTS / "speech.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     return module
 
 
@@ -99,5 +95,5 @@ def test_prompts_are_clips_that_have_words_and_are_short(
     (doc / "core-sounds-en.txt.gz").write_bytes(gzip.compress(lines.encode()))
     for name, seconds in (("digits/1", 0.5), ("beep", 0.5), ("long", 2.0)):
         write_wav(clips / f"{name}.wav", np.zeros(int(8000 * seconds)), 8000)
-    monkeypatch.setattr(speech, "debian", lambda _: tmp_path)
+    monkeypatch.setattr(Package, "fetched", lambda *_: tmp_path)
     assert speech.prompts(1.0) == [(clips / "digits/1.wav", "one")]

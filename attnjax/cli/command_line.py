@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import attnjax
 from attnjax.cli import (
     check,
+    data,
     embed,
     explain,
     generate,
@@ -162,6 +163,7 @@ COMMANDS = {
     "reproduce": (runs.reproduce, runs.reproduce_arguments),
     "compare": (runs.compare, runs.compare_arguments),
     "doctor": (runs.doctor, _nothing),
+    "data": (data.data, data.arguments),
     "predict": (predict.predict, predict.predict_arguments),
     "generate": (generate.generate, generate.arguments),
     "explain": (explain.explain, explain.arguments),

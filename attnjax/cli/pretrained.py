@@ -4,10 +4,10 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from attnjax.cli.run_tables import aligned
 from attnjax.config import require
 from attnjax.runs.provenance import Notify
 
@@ -64,7 +64,7 @@ def _show(folder: Path) -> int:
         row = ours, disk, str(list(part.shape))
         rows[row] = rows.get(row, 0) + 1
     shown = [(*row, str(layers) if layers > 1 else "") for row, layers in rows.items()]
-    _print(("parameter", "tensor on disk", "its shape", "layers"), shown)
+    print(aligned([("parameter", "tensor on disk", "its shape", "layers"), *shown]))
     return 0
 
 
@@ -77,16 +77,9 @@ def _verify(folder: Path, *, boosted: bool) -> int:
     for found in differences:
         mark = "" if found.size <= TOLERANCE else "differs first" if found is first else "differs"
         rows.append((found.name, f"{found.size:.1e}", f"{found.largest:.3g}", mark))
-    _print(("", "largest difference", "of a largest value of", ""), rows)
+    print(aligned([("", "largest difference", "of a largest value of", ""), *rows]))
     if first is None:
         print(f"equal to transformers: no difference above {TOLERANCE:.0e} of the largest value")
         return 0
     print(f"{first.name} is the first that differs, by {first.size:.1e} of the largest value")
     return 1
-
-
-def _print(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Prints a table whose lines are never broken, so that its names can be searched for."""
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-    for row in (titles, *rows):
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

@@ -71,7 +71,12 @@ def runs(listed: Iterable["ListedRun"]) -> str:
     for run in listed:
         changes = "?" if run.changes is None else changes_text(run.changes)
         rows.append((run.name, run.state, run.score, duration(run.seconds), changes))
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Rows as a table whose lines are never broken, so that its names can be searched for."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
 

@@ -34,7 +34,7 @@ def refused(outcome: tuple[int, str, str], folder: Path, *expected: str) -> None
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["list"], ["show", "translation"], ["run", "--help"], ["runs"]]
+    "arguments", [["--help"], ["list"], ["show", "translation"], ["run", "--help"], ["runs"], ["data"]]
 )
 def test_the_quick_commands_import_nothing_heavy(arguments):
     code = (

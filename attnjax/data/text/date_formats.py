@@ -2,18 +2,21 @@
 
 A format's text is a sequence of literals and fields (year, month, day, weekday), and each field depends on
 one number only. So Babel writes every field once into a table, and a date is written by look-ups.
+
+CLDR's names of territories come from here too: it is the only file that touches Babel.
 """
 
 import datetime
 import functools
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, tokenize_pattern
+from babel.localedata import locale_identifiers
 from jaxtyping import Int
 
 from attnjax.config import InputError
@@ -148,6 +151,15 @@ def date_formats(locale: str) -> list[DateFormat]:
             parts = _parts(tokens, known)
             formats.setdefault(parts, DateFormat(locale, name, parts))
     return list(formats.values())
+
+
+def territory_names() -> Iterator[tuple[str, str]]:
+    """Yields the names of territories in all of CLDR's languages, each with the English one."""
+    english = Locale("en").territories
+    for identifier in locale_identifiers():
+        for code, name in Locale.parse(identifier).territories.items():
+            if code in english:
+                yield name, english[code]
 
 
 def _parts(tokens: list[tuple[str, Any]], locale: Locale) -> tuple[str | Field, ...]:

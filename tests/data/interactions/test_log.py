@@ -60,7 +60,7 @@ def test_a_bad_file_is_one_line(name: str, text: str, message: str, tmp_path: Pa
 
 def test_a_missing_file_names_the_command_that_makes_it(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(InputError, match=r"no such file; .python scripts.corpora.py ml_100k. makes it"):
+    with pytest.raises(InputError, match=r"no such file; .attnjax data fetch ml_100k. makes it"):
         read_events(tmp_path / "attnjax" / "corpora" / "ml_100k.inter")
 
 

@@ -1,6 +1,5 @@
 """Series of persons: nothing after the landmark, labels by the horizon, parts by person, bad rows named."""
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -245,30 +244,3 @@ def test_a_planted_drift_is_where_it_is_said_and_no_score_beats_the_rules() -> N
     assert len(SIGNS) == len(DIRECTIONS)
     assert drift_of(np.array(-3.0), np.array(2.0)) == 0
     assert excursion_of(np.array(0.0), np.array(10.0)) == 0
-
-
-def test_a_data_frame_of_r_is_read_as_r_wrote_it() -> None:
-    file = Path(__file__).parents[3] / "scripts" / "r_data.py"
-    spec = importlib.util.spec_from_file_location("r_data", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def integers(*values: int) -> bytes:
-        return b"".join(value.to_bytes(4, "big", signed=True) for value in values)
-
-    def text(value: str) -> bytes:
-        return integers(9, len(value)) + value.encode()
-
-    # list(a = c(1L, NA), b = 2.5) with names as an attribute.
-    names = integers(1026, 1) + text("names") + integers(16, 2) + text("a") + text("b") + integers(254)
-    numbers = integers(13, 2, 1, -(2**31)) + integers(14, 1) + bytes.fromhex("4004000000000000")
-    data = b"X\n" + integers(2, 0, 0, 19 | 512, 2) + numbers + names
-    found = module._Reader(data).item()
-    assert ([list(column) for column in found], list(found.attributes["names"])) == (
-        [[1, None], [2.5]],
-        ["a", "b"],
-    )
-    with pytest.raises(ValueError, match="R's type 3 at byte"):
-        module._Reader(b"X\n" + integers(2, 0, 0, 3, 0)).item()
