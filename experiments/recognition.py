@@ -3,7 +3,7 @@
     attnjax run recognition
     attnjax run recognition --model.stem squeeze_excite --model.layers 0 --model.pooling mean
     attnjax run recognition_swin
-    python scripts/corpora.py fashion_mnist           # once: 31 MB, a package of Debian
+    attnjax data fetch fashion_mnist                  # once: 31 MB, a package of Debian
     attnjax run fashion_mnist
     attnjax run recognition --data.path photos --data.side 64 --model.patch 8
     attnjax predict RUN picture.png
@@ -76,7 +76,7 @@ class SwinRecognition(Recognition):
 @experiment(name="fashion_mnist")
 @dataclass(frozen=True)
 class FashionMnist(Recognition):
-    """Tell the kind of clothes in a picture; `scripts/corpora.py fashion_mnist` fetches Fashion-MNIST."""
+    """Tell the kind of clothes in a picture; `attnjax data fetch fashion_mnist` fetches Fashion-MNIST."""
 
     model: VisionConfig = VisionConfig(dim=64, heads=4, hidden=128, layers=2, image=28, patch=4)
     data: RecognitionData = RecognitionData(path=FASHION)

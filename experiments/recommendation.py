@@ -6,7 +6,7 @@
     attnjax run recommendation --model.causal False --loss.masked 0.2        # BERT4Rec
     attnjax run recommendation --data.log mine.csv --data.exclude_seen True
     attnjax predict recommendation --user 7 -k 10
-    python scripts/corpora.py ml_100k                                         # once: 2.1 MB
+    attnjax data fetch ml_100k                                                # once: 2.1 MB
     attnjax run movielens
     attnjax run interest                                                      # DIN
     attnjax sweep planted_histories
@@ -93,7 +93,7 @@ class Recommendation:
 @experiment(name="movielens")
 @dataclass(frozen=True)
 class MovieLens:
-    """Rank the next film of each user of ml-100k, which `scripts/corpora.py ml_100k` fetches."""
+    """Rank the next film of each user of ml-100k, which `attnjax data fetch ml_100k` fetches."""
 
     model: RecommenderConfig = MODEL
     data: InteractionData = InteractionData(log=ML_100K, titles=TITLES, length=50)

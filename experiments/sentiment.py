@@ -1,6 +1,6 @@
 """Does attention from scratch tell good films from bad ones better than words alone, and by which words?
 
-    python scripts/corpora.py film                 # once: the sentences, 2.5 MB
+    attnjax data fetch film                        # once: the sentences, 2.5 MB
     attnjax run sentiment
     attnjax run sentiment --model.pooling mean
     attnjax run sentiment --data.train mine.csv --data.text_column review --data.label_column stars

@@ -17,7 +17,7 @@ class Field:
       baselines: rows of the same column without attention, the best of which is printed; * stands for any
         letters.
       best: the row of the best possible score, or that score; None: nobody knows it.
-      corpora: those of scripts/corpora.py that the experiment reads.
+      corpora: those of `attnjax data` that the experiment reads.
       quick: what the small preset changes.
       script: what scores it in the place of an experiment, without training; --out names its final table.
     """
