@@ -59,6 +59,8 @@ class Option:
         fits = all(_is_of(number, self.kind) and self._in_range(number) for number in numbers)
         if not fits or not numbers or (self.kind == "ints") != isinstance(value, (list, tuple)):
             raise InputError(f"{label} is {value!r}: expected {self.expected}")
+        if not all(_has_32_bits(number, self.kind) for number in numbers):
+            raise InputError(f"{label} is {value!r}: expected {self.expected}, which 32 bits can hold")
         return tuple(numbers) if self.kind == "ints" else float(value) if self.kind == "float" else value
 
     def _in_range(self, x: Any) -> bool:
@@ -73,3 +75,8 @@ def _is_of(x: Any, kind: OptionKind) -> bool:
     if kind == "bool" or isinstance(x, bool):
         return kind == "bool" and isinstance(x, bool)
     return isinstance(x, int) or (kind == "float" and isinstance(x, float) and abs(x) < float("inf"))
+
+
+def _has_32_bits(x: Any, kind: OptionKind) -> bool:
+    """Returns whether arrays hold it, as int32 or as a float32 that does not become 0 or inf."""
+    return x == 0 or 1.2e-38 < abs(x) < (3.4e38 if kind == "float" else 2**31)

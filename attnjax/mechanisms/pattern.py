@@ -204,6 +204,7 @@ def _options(name: str, text: str) -> Iterator[tuple[str, Any]]:
     try:
         call = ast.parse(f"f({text})", mode="eval").body
         assert isinstance(call, ast.Call)
+        assert isinstance(call.func, ast.Name), "Of f(size=8)(size=9) the first would get lost."
         assert not call.args
         given = [(keyword.arg, ast.literal_eval(keyword.value)) for keyword in call.keywords]
         assert all(option for option, _ in given)
