@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from attnjax.config import InputError, RunFailed, loss_fields
+from attnjax.config import RunFailed, loss_fields
 from attnjax.experiment.registry import Experiment
 from attnjax.experiment.serialize import encode
 from attnjax.runs import provenance, store
@@ -22,7 +22,7 @@ from attnjax.runs.sources import task_of
 from attnjax.runs.store import Run
 from attnjax.runs.weights import default_weights, read_weights
 from attnjax.runs.working_copy import shown
-from attnjax.tasks.errors import TaskError
+from attnjax.tasks.errors import TaskError, said_of
 from attnjax.train.distributed import hosts
 from attnjax.train.mesh import write_rules
 from attnjax.train.observers.base import Observer
@@ -179,7 +179,7 @@ def _task_errors() -> Iterator[None]:
     try:
         yield
     except TaskError as error:
-        raise error.__cause__ or InputError(str(error)) from None
+        raise said_of(error) from None
 
 
 def _first_line(this: Run, config: Any, placement: Placement) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import attnjax
+from attnjax.config import InputError
 
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 LONGEST = 300
@@ -50,7 +51,24 @@ def task_code(what: str, *, but: type[Exception] = TaskError) -> Iterator[None]:
         raise TaskError(message + _place(error), details) from error
 
 
-def _place(error: Exception) -> str:
+def said_of(error: TaskError) -> BaseException:
+    """Returns what a command ends with: what the task's code raised, for its traceback, or one line.
+
+    A ValueError that this package raised, called by no code of a user, is about the config: a line says it.
+
+    >>> said_of(TaskError("batch returns nothing"))
+    InputError('batch returns nothing')
+    """
+    cause = error.__cause__
+    if cause is None:
+        return InputError(str(error))
+    *_, last = traceback.extract_tb(cause.__traceback__)
+    # Of what jax raises the last frame may be the line of this package that called it.
+    own = Path(last.filename).is_relative_to(_NOT_THE_USERS[0]) and (last.line or "").startswith("raise ")
+    return InputError(str(cause)) if isinstance(cause, ValueError) and own and not _place(cause) else cause
+
+
+def _place(error: BaseException) -> str:
     """` (file.py:line)`, the innermost place in the user's own code; nothing where there is none."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         file = Path(frame.filename)

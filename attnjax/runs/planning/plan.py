@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from attnjax.config import InputError, loss_fields
+from attnjax.config import loss_fields
 from attnjax.runs.placement import Placement
 from attnjax.runs.planning.chips import CHIPS, Expected, expected
 from attnjax.runs.planning.collectives import Collective, collectives
 from attnjax.runs.planning.products import product_flops
-from attnjax.tasks.errors import TaskError
+from attnjax.tasks.errors import TaskError, said_of
 from attnjax.tasks.rehearsal import rehearse
 from attnjax.train.described import DescribedChunk, describe_chunk
 from attnjax.train.mesh import write_rules
@@ -113,7 +113,7 @@ def plan_training(task: "Task", config: Any, placement: Placement) -> StepPlan:
     try:
         rehearse(task, hyper)
     except TaskError as error:
-        raise error.__cause__ or InputError(str(error)) from None
+        raise said_of(error) from None
     plan = ShardingPlan(placement.mesh(), config.train, placement.rules)
     chunk = describe_chunk(task, config.train, hyper, plan)
     with plan.tracing():
