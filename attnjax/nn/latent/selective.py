@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from attnjax.nn.attention.cache import KeysValues, KVCache, write_rows
 from attnjax.nn.attention.placing import as_mask, following
@@ -21,9 +21,13 @@ from attnjax.ops.scores import pair_bias
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class SelectiveKVCache(KVCache):
-    """A cache with what is taken from the scores of each token beside keys and values."""
+    """A cache with what is taken from the scores of each token, and from which nothing is.
+
+    `protected`: the tokens that saw none before themselves.
+    """
 
     taken: Float[Array, "*B L"]
+    protected: Bool[Array, "*B L"]
 
 
 class SelectiveAttention(CausalAttention):
@@ -59,7 +63,9 @@ class SelectiveAttention(CausalAttention):
         """Returns a cache of `capacity` free slots for tokens of this dtype."""
         cache = super().empty_cache(batch, capacity, dtype)
         taken = jnp.zeros((*batch, capacity), accumulation_dtype(jnp.zeros((), dtype)))
-        return SelectiveKVCache(cache.keys, cache.values, cache.length, taken)
+        return SelectiveKVCache(
+            cache.keys, cache.values, cache.length, taken, jnp.zeros((*batch, capacity), bool)
+        )
 
     def _remembered(
         self,
@@ -83,8 +89,7 @@ class SelectiveAttention(CausalAttention):
         earlier = of_rank(of_rank(place, own.ndim + 1) < own[..., None], seen.ndim)
         protected = ~(seen & earlier).any(-1)
         if cache is not None:
-            at_start = jnp.broadcast_to(place == 0, cache.taken.shape)
-            protected = write_rows(at_start, protected, cache.length, count=count)
+            protected = write_rows(cache.protected, protected, cache.length, count=count)
         takes = seen & earlier & ~protected[..., None, :]
         if count is not None:
             number = of_rank(jnp.arange(tokens, dtype=jnp.int32), count.ndim + 1)
@@ -94,7 +99,7 @@ class SelectiveAttention(CausalAttention):
         if cache is not None:
             lost = lost + cache.taken[..., None, :].astype(lost.dtype)
             total = cache.taken + takes.sum(-2).astype(cache.taken.dtype)
-            kept = SelectiveKVCache(kept.keys, kept.values, kept.length, total)
+            kept = SelectiveKVCache(kept.keys, kept.values, kept.length, total, protected)
         rules["score"] = [pair_bias(-lost[..., None, :, :]), *(rules["score"] or ())]
         return source, kept
 

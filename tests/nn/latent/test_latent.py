@@ -53,6 +53,23 @@ def test_a_padded_prefill_and_steps_are_one_pass(text: str) -> None:
     assert cache.length.tolist() == [6, 5]
 
 
+@pytest.mark.parametrize("text", daily(STREAMING, ["selective", "path", "deltaformer"]))
+def test_steps_after_padding_on_the_left_are_those_without(text: str) -> None:
+    """Rows after 1 and 2 tokens that are none; what a layer says of its first token holds of the first real one."""
+    layer, x, padding = compiled(text), tokens(), jnp.array([1, 2])
+    expected, cache = layer.whole(x), layer.module.empty_cache((2,), T, jnp.float64)
+    moved = jnp.stack([jnp.roll(row, by, axis=0) for row, by in zip(x, padding.tolist(), strict=True)])
+    moved = moved.at[0, :1].set(jnp.nan).at[1, :2].set(jnp.nan)
+    outs = []
+    for first, last in ((0, 3), (3, 4), (4, 6)):
+        mask = masks.causal(cache.length) & ~masks.lengths(key=padding)
+        out, cache = layer.step(moved[:, first:last], mask, cache)
+        outs.append(out)
+    out = jnp.concatenate(outs, axis=1)
+    near(out[0, 1:], expected[0, : T - 1])
+    near(out[1, 2:], expected[1, : T - 2])
+
+
 def test_mla_absorbed_and_not_are_one_formula(monkeypatch: pytest.MonkeyPatch) -> None:
     layer, x = compiled("mla").module, tokens()
     outs = []
