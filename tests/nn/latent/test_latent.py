@@ -55,7 +55,7 @@ def test_a_padded_prefill_and_steps_are_one_pass(text: str) -> None:
 
 @pytest.mark.parametrize("text", daily(STREAMING, ["selective", "path", "deltaformer"]))
 def test_steps_after_padding_on_the_left_are_those_without(text: str) -> None:
-    """Rows after 1 and 2 tokens that are none; what a layer says of its first token holds of the first real one."""
+    """Rows after 1 and 2 tokens that are none; the first real one is a first token."""
     layer, x, padding = compiled(text), tokens(), jnp.array([1, 2])
     expected, cache = layer.whole(x), layer.module.empty_cache((2,), T, jnp.float64)
     moved = jnp.stack([jnp.roll(row, by, axis=0) for row, by in zip(x, padding.tolist(), strict=True)])
