@@ -60,7 +60,9 @@ class RecurrentConfig:
         choice = self.choice
         for part in choice.parts:
             row = part.row
-            fits = isinstance(row, Recipe) and row.role in ("comparison", "normalizer")
+            fits = (
+                isinstance(row, Recipe) and row.role in ("comparison", "normalizer") and not row.causal_only
+            )
             require(
                 fits or row.name in ("softmax", *_LAYERS),
                 f"model.cross_mechanism is {self.cross_mechanism!r}: {row.name} is none that a recurrent "

@@ -266,6 +266,7 @@ def test_a_sequence_is_read_up_to_its_end_both_ways(kind: str) -> None:
             "cross_mechanism is 'aditive': unknown mechanism 'aditive'; did you mean additive",
         ),
         ({"cross_mechanism": "gla"}, "cross_mechanism is 'gla': gla is none that a recurrent decoder reads"),
+        ({"cross_mechanism": "additive & stick_breaking"}, "stick_breaking is none that a recurrent decoder"),
         ({"cross_mechanism": "dot+general"}, "a recurrent decoder has one attention layer"),
         ({"cross_mechanism": None, "copy": True}, "copy is True: it needs attention"),
         ({"cross_mechanism": None, "order": "bahdanau"}, "order is 'bahdanau': it needs attention"),
