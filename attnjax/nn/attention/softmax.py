@@ -83,6 +83,8 @@ class SoftmaxAttention(Attention):
     kind: ClassVar[Kind] = "softmax"
     has_weights = True
     has_sites = True
+    takes_no: ClassVar[tuple[str, ...]] = ()
+    """The rules of a call that a layer of another kind has its own of: comparison, normalizer."""
 
     def __init__(
         self,
@@ -172,6 +174,9 @@ class SoftmaxAttention(Attention):
         require_width("x", x, self.dim)
         require_together(self, context, cache, score=score, dropout=dropout, capture=capture)
         self._require_fits(context, values, mask, cache)
+        for name, given in (("comparison", comparison), ("normalizer", normalizer)):
+            if name in self.takes_no and given is not None:
+                raise ValueError(f"{name} is {given!r}: {type(self).__name__} takes none, it has its own")
         held = cache if isinstance(cache, KVCache) else None
         before = 0 if held is None else held.length
         if self.rope is not None:

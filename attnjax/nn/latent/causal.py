@@ -31,6 +31,8 @@ class CausalAttention(SoftmaxAttention):
 class ScoredAttention(CausalAttention):
     """Causal attention whose scores are computed before the engine is called, as a pair bias."""
 
+    takes_no: ClassVar[tuple[str, ...]] = ("comparison",)
+
     def _attend(self, query: Array, source: KeysValues, rules: dict[str, Any]) -> Float[Array, "*B T N V"]:
         return super()._attend(*_without_products(query, source), rules)
 

@@ -45,8 +45,9 @@ class HSTUAttention(SoftmaxAttention):
         self, dim: int, heads: int, *, length: float = 512.0, rngs: nnx.Rngs, **settings: Any
     ) -> None:
         settings["scale"] = 1.0 if settings.get("scale") is None else settings["scale"]
-        if settings.get("output_gate") is not None:
-            raise ValueError(f"output_gate {settings['output_gate']!r}: hstu has a gate of its own")
+        for name, own in (("output_gate", "a gate"), ("normalizer", "a normaliser")):
+            if settings.get(name) is not None:
+                raise ValueError(f"{name} {settings[name]!r}: hstu has {own} of its own")
         gate = OutputGate("elementwise", activation="silu", bias=True)
         normalizer = normalizers.silu(float(length))
         super().__init__(dim, heads, rngs=rngs, **settings | {"output_gate": gate, "normalizer": normalizer})

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
@@ -58,6 +58,8 @@ class LatentAttention(SoftmaxAttention):
       >>> cache.keys.shape, cache.values.size
       ((1, 16, 1, 5), 0)
     """
+
+    takes_no: ClassVar[tuple[str, ...]] = ("comparison",)
 
     def __init__(
         self,

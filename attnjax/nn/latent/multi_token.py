@@ -56,6 +56,7 @@ class MultiTokenAttention(ScoredAttention):
     """
 
     called: ClassVar[str] = "multi_token"
+    takes_no: ClassVar[tuple[str, ...]] = ("comparison", "normalizer")
 
     def __init__(
         self,

@@ -32,13 +32,15 @@ class ShortenedAttention(SoftmaxAttention):
       settings: those of `Settings`.
 
     Raises:
-      ValueError: As in `SoftmaxAttention`.
+      ValueError: As in `SoftmaxAttention`; a window is given.
     """
 
     name: ClassVar[str]
 
     def __init__(self, dim: int, heads: int, *, rngs: nnx.Rngs, **settings: Unpack[Settings]) -> None:
         super().__init__(dim, heads, rngs=rngs, **settings)
+        if self.window is not None:
+            raise ValueError(f"window is {self.window}: {self.name} takes none, its keys have no places")
         self.has_weights = False
 
     def __call__(

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import attnjax as aj
 from attnjax import nn
 from attnjax.mechanisms import read
 from attnjax.models import LanguageModel, LanguageModelConfig
-from attnjax.ops import masks
+from attnjax.ops import comparisons, masks
 from attnjax.ops.depth import depth_attention
 from attnjax.ops.path import path_scores
 from tests.daily import daily
@@ -112,6 +113,7 @@ def test_the_captured_weights_of_differential_attention_are_a_difference() -> No
         ("differential", {"head_dim": 3}, "rope 'halves': expected an even head size, got 3"),
         ("path", {"rope": "halves"}, "rope is 'halves': path takes no rope; of a model's positions choose"),
         ("multi_token", {"heads": 1, "kv_heads": 1}, r"group 2: expected a divisor of heads \(1\)"),
+        ("hstu", {"normalizer": aj.cog()}, r"normalizer cog\(\): hstu has a normaliser of its own"),
         ("tensor_product", {"kv_heads": 1}, "kv_heads is 1: tensor_product takes no kv_heads"),
         ("tensor_product(rank=0)", {}, "tensor_product: rank is 0: expected a whole number, 1 or more"),
         ("mixture_of_attention", {"kv_heads": 3}, "kv_heads 3: expected None or 1, all heads share"),
@@ -129,6 +131,21 @@ def test_the_captured_weights_of_differential_attention_are_a_difference() -> No
 def test_what_a_layer_cannot_do_is_refused(text: str, asked: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(text, **asked)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("mla", {"comparison": comparisons.cosine()}),
+        ("path", {"comparison": comparisons.dot()}),
+        ("multi_token", {"comparison": comparisons.dot()}),
+        ("multi_token", {"normalizer": aj.sparsemax()}),
+    ],
+)
+def test_a_rule_of_a_call_that_would_get_lost_is_refused(text: str, rule: dict[str, Any]) -> None:
+    (name,) = rule
+    with pytest.raises(ValueError, match=f"^{name} is .*: .*Attention takes none, it has its own$"):
+        make(text)(tokens(), mask=masks.causal(), **rule)
 
 
 def test_gates_of_heads_are_their_formula() -> None:

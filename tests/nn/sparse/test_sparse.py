@@ -127,6 +127,7 @@ def test_many_are_chosen_as_few_are(count: int) -> None:
             r"mask causal\(\): nystrom reads one text as a whole, expected lengths",
         ),
         (lambda: layer("nystrom(convolution=2)"), "convolution is 2: expected 0, or an odd number"),
+        (lambda: layer("linformer", window=3), r"window is \(2, 2\): linformer takes none"),
         (lambda: layer("linformer").empty_cache((), 4, jnp.float32), "linformer needs all tokens at once"),
         (lambda: layer("moba(count=0)"), "moba: count is 0: expected a whole number, 1 or more"),
         (
