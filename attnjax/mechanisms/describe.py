@@ -46,6 +46,14 @@ _USED: dict[Takes, str] = {
     "context": "`model.pooling` likewise, where a learned vector reads the tokens",
 }
 """The settings that name a layer which takes no tokens."""
+_USED_BY_NAME = {
+    SENTENCES: "`model.pooling` of the `EncoderConfig` of a task whose tokens end sentences",
+    "local_p": "`model.cross_mechanism` of a `TransformerConfig` or a `RecurrentConfig`",
+    "monotonic": "`model.cross_mechanism` of a `RecurrentConfig`",
+    "coverage": "`model.coverage` of a `RecurrentConfig`",
+    "pointer": "`model.copy` of a `TransformerConfig` or a `RecurrentConfig`",
+}
+"""The settings of those of them that cannot pool tokens."""
 _HOW = """Options stand in parentheses; & joins masks, a comparison, scores, a normaliser and gates, |
 masks in parentheses; a pattern repeats over layers:
 --model.mechanism "window(size=16) & entmax(alpha=1.25)", --model.mechanism kda*3+softmax"""
@@ -127,11 +135,9 @@ def _facts(row: Mechanism) -> Iterator[tuple[str, str]]:
     yield "cost", f"{row.cost} for {_SIZES.get(row.takes, 'a head in T tokens')}"
     if isinstance(row, Layer):
         yield "takes", TAKES[row.takes]
-        used = _USED.get(row.takes, "")
-        if used and row.name not in NO_POOL:
+        used = _USED_BY_NAME.get(row.name, "" if row.name in NO_POOL else _USED.get(row.takes, ""))
+        if used:
             yield "models", used
-        elif row.name == SENTENCES:
-            yield "models", "`model.pooling` of the `EncoderConfig` of a task whose tokens end sentences"
     if row.takes == "tokens":
         yield "reads", _order(row) + ("" if row.packs else "; no packed sequences")
         yield "decodes", _decoding(row)

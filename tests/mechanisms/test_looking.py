@@ -1,9 +1,11 @@
 """`attnjax list mechanisms`, `attnjax show MECHANISM`, and the page of the documentation."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from attnjax import models
 from attnjax.cli import main
 from attnjax.mechanisms import Mechanism, table
 from attnjax.mechanisms.describe import page
@@ -13,6 +15,16 @@ PAGE = Path(__file__).parents[2] / "docs" / "mechanisms.md"
 
 def test_the_page_is_current() -> None:
     assert PAGE.read_text() == page(), "run scripts/mechanisms.sh"
+
+
+def test_it_says_by_which_setting_models_have_what_takes_no_tokens() -> None:
+    layers = PAGE.read_text().partition("## Layers that read a context")[2].partition("## Layers over depth")[0]
+    unsaid = []
+    for part in layers.split("### `")[1:]:
+        said = re.findall(r"`model\.(\w+)` (?:likewise|of (?:an?|the) `(\w+)`)", part)
+        unsaid += [] if said else [part.partition("`")[0]]
+        assert all(hasattr(getattr(models, config or "EncoderConfig"), field) for field, config in said)
+    assert unsaid == ["co_attention"]
 
 
 def test_the_list_has_them_all(capsys) -> None:
