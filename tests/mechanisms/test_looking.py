@@ -18,7 +18,9 @@ def test_the_page_is_current() -> None:
 
 
 def test_it_says_by_which_setting_models_have_what_takes_no_tokens() -> None:
-    layers = PAGE.read_text().partition("## Layers that read a context")[2].partition("## Layers over depth")[0]
+    layers = (
+        PAGE.read_text().partition("## Layers that read a context")[2].partition("## Layers over depth")[0]
+    )
     unsaid = []
     for part in layers.split("### `")[1:]:
         said = re.findall(r"`model\.(\w+)` (?:likewise|of (?:an?|the) `(\w+)`)", part)
