@@ -68,13 +68,45 @@ def test_outputs_and_weights_agree(options: dict, masks: str) -> None:
     np.testing.assert_allclose(captured, weights.detach().numpy()[..., :S], atol=1e-10)
 
 
+@pytest.mark.parametrize("name", ["a learned key", "a zero key", "all"])
+@pytest.mark.usefixtures("x64")
+def test_a_row_without_keys_of_its_own_reads_those_that_are_added(name: str) -> None:
+    module = theirs(**CASES[name])
+    layer = interop.from_torch(module)
+    (query, key, value), _, _ = inputs(module)
+    padding = np.array([[False] * S, [True] * S])
+    expected, weights = module(
+        *map(torch.tensor, (query, key, value)),
+        key_padding_mask=torch.tensor(padding),
+        average_attn_weights=False,
+    )
+    given = interop.torch_masks(key_padding_mask=padding, heads=HEADS)
+    out, _, captured = jax.jit(lambda q, k, v: layer(q, k, values=v, capture=Capture(), **given))(
+        query, key, value
+    )
+    np.testing.assert_allclose(out, expected.detach().numpy(), atol=1e-10)
+    np.testing.assert_allclose(captured, weights.detach().numpy()[..., :S], atol=1e-10)
+
+
 def test_weights_come_back_as_they_went() -> None:
-    for options in CASES.values():
-        module = theirs(torch.float32, **options)
+    for dtype, options in [*((torch.float32, options) for options in CASES.values()), (torch.bfloat16, {})]:
+        module = theirs(dtype, **options)
         back = interop.to_torch(interop.from_torch(module))
         assert back.state_dict().keys() == module.state_dict().keys()
         for name, x in module.state_dict().items():
             assert torch.equal(back.state_dict()[name], x), name
+
+
+def test_bfloat16_stays_bfloat16() -> None:
+    module = theirs(torch.bfloat16)
+    (query, _, _), _, _ = inputs(module)
+    query, score = torch.tensor(query, dtype=torch.bfloat16), torch.randn(T, T, dtype=torch.bfloat16)
+    expected = module(query, query, query, attn_mask=score)[0].detach().float().numpy()
+    layer = interop.from_torch(module)
+    x = jnp.asarray(query.float().numpy(), jnp.bfloat16)
+    out = layer(x, **interop.torch_masks(score, heads=HEADS)).out
+    assert out.dtype == layer.query.kernel[...].dtype == jnp.bfloat16
+    np.testing.assert_allclose(out.astype(jnp.float32), expected, atol=0.03 * np.abs(expected).max())
 
 
 def test_float32_stays_float32() -> None:

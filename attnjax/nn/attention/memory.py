@@ -80,6 +80,10 @@ class Memory(nnx.Module):
         # Parts of one row drop their weights apart.
         other = None if dropout_key is None else jax.random.fold_in(dropout_key, 1)
         given, given_lse = attention(query, key, value, return_lse=True, dropout_key=dropout_key, **rules)
+        sink = getattr(rules.get("normalizer"), "sink", None)
+        if sink is not None:
+            # A row that sees no key has no sink by itself; here it sees the learned ones.
+            given_lse = jnp.where(jnp.isneginf(given_lse), sink.astype(given_lse.dtype)[:, None], given_lse)
         own, own_lse = attention(query, *learned, return_lse=True, dropout_key=other, **common)
         out, lse = merge_attention((given, own), (given_lse, own_lse))
         return out.astype(query.dtype), jnp.exp(given_lse - lse)
