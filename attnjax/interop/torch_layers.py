@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from attnjax.interop.weights import made, parameters, require_plain
+from attnjax.interop.weights import as_numpy, made, parameters, require_plain
 from attnjax.nn.attention.softmax import SoftmaxAttention
 from attnjax.ops import scores
 
@@ -40,7 +40,7 @@ def from_torch(module: "torch.nn.MultiheadAttention") -> SoftmaxAttention:
     if not isinstance(module, torch.nn.MultiheadAttention):
         raise TypeError(f"module is a {type(module).__name__}: expected a torch.nn.MultiheadAttention")
     dim, heads, size = module.embed_dim, module.num_heads, module.head_dim
-    held: dict[str, Any] = {name: x.detach().cpu().numpy() for name, x in module.named_parameters()}
+    held: dict[str, Any] = {name: as_numpy(x) for name, x in module.named_parameters()}
     if module.in_proj_weight is None:
         kernels = [held[f"{letter}_proj_weight"] for letter in "qkv"]
     else:
@@ -120,7 +120,15 @@ def to_torch(layer: SoftmaxAttention) -> "torch.nn.MultiheadAttention":
     if slots:
         arrays |= {"bias_k": held["memory.keys"].reshape(1, 1, dim)}
         arrays |= {"bias_v": held["memory.values"].reshape(1, 1, dim)}
-    module.load_state_dict({name: torch.tensor(np.ascontiguousarray(x)) for name, x in arrays.items()})
+    # NumPy's bfloat16 is none that torch knows: it takes such numbers by their bits.
+    half = module.out_proj.weight.dtype == torch.bfloat16
+    tensors = {name: np.ascontiguousarray(x) for name, x in arrays.items()}
+    module.load_state_dict(
+        {
+            name: torch.tensor(x.view(np.uint16)).view(torch.bfloat16) if half else torch.tensor(x)
+            for name, x in tensors.items()
+        }
+    )
     return module
 
 
@@ -147,7 +155,7 @@ def torch_masks(attn_mask: Any = None, key_padding_mask: Any = None, *, heads: i
     for name, given, axes in (("attn_mask", attn_mask, (2, 3)), ("key_padding_mask", key_padding_mask, (2,))):
         if given is None:
             continue
-        array = jnp.asarray(given.detach().cpu().numpy() if hasattr(given, "detach") else given)
+        array = jnp.asarray(as_numpy(given) if hasattr(given, "detach") else given)
         if array.ndim not in axes or (array.ndim == 3 and array.shape[0] % heads):
             shapes = "[T, S] or [B·N, T, S]" if name == "attn_mask" else "[B, S]"
             raise ValueError(f"{name} {list(array.shape)}: expected {shapes} with N = {heads}")

@@ -65,3 +65,15 @@ def require_plain(layer: SoftmaxAttention, library: str, *allowed: str) -> None:
     for name in SETTINGS:
         if name not in allowed and getattr(layer, name) is not None:
             raise ValueError(f"the layer has a {name}: {library}'s layer has none")
+
+
+def as_numpy(tensor: Any) -> np.ndarray:
+    """Returns a tensor of torch as an array of the same dtype; NumPy gets a bfloat16 by its bits."""
+    import torch
+
+    tensor = tensor.detach().cpu()
+    if tensor.dtype != torch.bfloat16:
+        array: np.ndarray = tensor.numpy()
+        return array
+    bits: np.ndarray = tensor.view(torch.uint16).numpy()
+    return bits.view(jnp.bfloat16)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from attnjax.config import InputError
+from attnjax.interop.weights import as_numpy
 from attnjax.pretrained.safetensors_file import CHUNK_BYTES, read_safetensors, release
 
 Tensors = dict[str, np.ndarray]
@@ -121,14 +121,7 @@ def _read_torch(path: Path) -> Tensors:
         raise InputError(f"{path} is damaged, and is not read: {reason}") from None
     if not isinstance(loaded, dict) or not all(isinstance(x, torch.Tensor) for x in loaded.values()):
         raise InputError(f"{path} holds something else than tensors by name")
-    return {name: _as_numpy(tensor, torch) for name, tensor in loaded.items()}
-
-
-def _as_numpy(tensor: Any, torch: Any) -> np.ndarray:
-    tensor = tensor.detach()
-    if tensor.dtype != torch.bfloat16:
-        return tensor.numpy()
-    return tensor.view(torch.uint16).numpy().view(jnp.bfloat16)
+    return {name: as_numpy(tensor) for name, tensor in loaded.items()}
 
 
 def _some(names: list[str]) -> str:
