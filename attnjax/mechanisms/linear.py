@@ -199,7 +199,12 @@ ROWS = (
         "weights relu(q_t)·relu(k_j) cos(π/2 · (t - j)/M), over their sum",
         options={
             "horizon": Option(
-                4096, "M, no less than any distance between tokens", "float", above=0, of_model="max_length"
+                4096,
+                "M, no less than any distance between tokens",
+                "float",
+                above=0,
+                of_model="max_length",
+                holds=True,
             )
         },
         shards=False,

@@ -5,7 +5,9 @@ from typing import Any
 from attnjax.mechanisms.base import ONE_SIZE, Layer, Paper
 from attnjax.mechanisms.option import Option
 
-_MAX_LENGTH = {"max_length": Option(512, "tokens that there are at most", least=1, of_model="max_length")}
+_MAX_LENGTH = {
+    "max_length": Option(512, "tokens that there are at most", least=1, of_model="max_length", holds=True)
+}
 
 
 def _row(name: str, made: str, formula: str, paper: Paper, **fields: Any) -> Layer:

@@ -27,6 +27,7 @@ class Option:
       least, most: the ends of its range, both inclusive; above: an exclusive lower end.
       of_model: what the model gives it where the config does not: the number of its layer, the number of
         layers, or the config's `max_length`.
+      holds: it may not be less than what the model gives: there is room for so many tokens and no more.
 
     >>> Option(16, "tokens", least=1).check("window: size", 0)
     Traceback (most recent call last):
@@ -40,6 +41,7 @@ class Option:
     most: float | None = None
     above: float | None = None
     of_model: OfModel | None = None
+    holds: bool = False
 
     @property
     def expected(self) -> str:

@@ -111,7 +111,7 @@ ROWS = (
         Paper("Wang et al.", 2020, "Linformer: Self-Attention with Linear Complexity", "2006.04768"),
         options={
             "rank": Option(64, "keys and values that all tokens become", least=1),
-            "length": Option(4096, "the most tokens", least=1, of_model="max_length"),
+            "length": Option(4096, "the most tokens", least=1, of_model="max_length", holds=True),
         },
         cost="O(T·rank·H)",
         **_WHOLE,

@@ -90,7 +90,15 @@ def require_rope_fits(config: Any) -> None:
 
 def require_mechanism_fits(config: Any) -> None:
     """Raises InputError where a mechanism lacks what other settings ask of it."""
-    rows = [choice.row for choice in read(config.mechanism, "model.mechanism")]
+    choices = read(config.mechanism, "model.mechanism")
+    for part in (part for choice in choices for part in choice.parts):
+        for name, given in part.options.items():
+            require(
+                not part.row.options[name].holds or given >= config.max_length,
+                f"model.mechanism is {config.mechanism!r}: {part.row.name}: {name} is {given}: expected no "
+                f"less than model.max_length ({config.max_length})",
+            )
+    rows = [choice.row for choice in choices]
     require(
         config.positions not in ("alibi", "t5") or any(row.has_weights for row in rows),
         f"model.positions is {config.positions!r}: it acts on scores, and {config.mechanism} has none",

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from attnjax.config import require
+from attnjax.config import InputError, require
 from attnjax.mechanisms import Choice, over_layers, read
 from attnjax.mechanisms.base import SENTENCES, Takes
 from attnjax.models.block_config import ABSOLUTE, BlockConfig
@@ -145,7 +145,7 @@ class Parts:
         """Makes the attention of layer 0, 1, … of so many to a context."""
         choice = over_layers(read(mechanism), layers)[layer]
         of_model = {"layer": layer, "layers": layers, "max_length": self.config.max_length}
-        return self._attention(choice.of_model(**of_model))
+        return self._attention(choice.of_model(**of_model), field="cross_mechanism")
 
     def _head_norm(self) -> HeadNorm | bool:
         config = self.config
@@ -156,7 +156,7 @@ class Parts:
         norm = HeadNorm("rms_offset" if config.norm == "rms_offset" else "rms", eps=config.norm_eps)
         return True if norm == HeadNorm() else norm  # It says the same, and reads well in an error.
 
-    def _attention(self, choice: Choice, *, rope: Any = None) -> Attention:
+    def _attention(self, choice: Choice, *, rope: Any = None, field: str = "mechanism") -> Attention:
         config = self.config
         settings = {
             # None where it says nothing new: a layer of one's own need not take it.
@@ -174,7 +174,7 @@ class Parts:
             settings["scale"] = config.attention_scale
         if choice.row.kind in ("softmax", "layer"):
             settings["implementation"] = config.implementation
-        made = make_attention(choice, config.dim, config.heads, **settings)
+        made = self.made(choice, field, config.heads, **settings)
         for name in ("remat", "scan_layers"):
             require(
                 not (getattr(config, name) and getattr(made, "reads_depth", False)),
@@ -183,13 +183,24 @@ class Parts:
         laid_out = _LAID_OUT.get(choice.row.takes)
         return made if laid_out is None else laid_out(made)
 
+    def made(self, choice: Choice, field: str, heads: int, **settings: Any) -> Any:
+        """Makes the layer of a choice. Raises InputError, by its field, where what is asked does not fit."""
+        try:
+            return make_attention(choice, self.config.dim, heads, **settings)
+        except InputError:
+            raise
+        except ValueError as error:
+            if any(part.row.place for part in choice.parts):
+                raise  # Of a user's own code the traceback shows where.
+            raise InputError(f"model.{field} is {str(choice)!r}: {error}") from error
+
     def pool(self, pooling: str) -> Pool | None:
         """Makes the pool of tokens; None where the pooling is no mechanism, but a token or the mean."""
         if pooling in PLAIN_POOLING:
             return None
         choice = read(pooling)[0].of_model(layer=0, layers=1, max_length=self.config.max_length)
         heads = 1 if choice.row.name == SENTENCES else self.config.heads  # One query in the paper.
-        layer = make_attention(choice, self.config.dim, heads, rngs=self.rngs, **self.dtypes)
+        layer = self.made(choice, "pooling", heads, rngs=self.rngs, **self.dtypes)
         param_dtype, reads = self.dtypes["param_dtype"], choice.row.takes == "context"
         return Pool(layer, self.config.dim, reads=reads, param_dtype=param_dtype, rngs=self.rngs)
 

@@ -16,7 +16,6 @@ from attnjax.nn import (
     HeadNorm,
     MixtureOfExperts,
     OutputGate,
-    make_attention,
 )
 
 
@@ -56,13 +55,13 @@ class HybridParts(Parts):
             **options,
         )
 
-    def _attention(self, choice: Choice, *, rope: Any = None) -> Attention:
+    def _attention(self, choice: Choice, *, rope: Any = None, field: str = "mechanism") -> Attention:
         if choice.row.kind != "recurrence":
-            return super()._attention(choice, rope=rope)
+            return super()._attention(choice, rope=rope, field=field)
         config = self.config
-        return make_attention(
+        made: Attention = self.made(
             choice,
-            config.dim,
+            field,
             config.recurrent_heads or config.heads,
             key_heads=config.recurrent_key_heads,
             head_dim=config.recurrent_head_dim,
@@ -75,6 +74,7 @@ class HybridParts(Parts):
             rngs=self.rngs,
             **self.dtypes,
         )
+        return made
 
 
 def parts_of(config: LanguageModelConfig, rngs: nnx.Rngs) -> Parts:

@@ -139,6 +139,23 @@ BAD_COMMANDS = {
         "run translation --model.heads 5 --model.dim 64",
         "model.heads is 5: it must divide model.dim (64)",
     ),
+    "a mechanism with other heads": (
+        "run mechanisms --model.mechanism mixture_of_heads(shared=5)",
+        "model.mechanism is 'mixture_of_heads(shared=5, ",
+        ": shared 5: expected fewer than the heads (2)",
+    ),
+    "a mechanism of another layer": (
+        "run mechanisms --model.mechanism lightning(layer=5,layers=2)",
+        "model.mechanism is 'lightning(layer=5, layers=2)': layer is 5: expected at least 0 and below",
+    ),
+    "a mask of another length": (
+        "run mechanisms --model.mechanism neighborhood(shape=[4,4])",
+        "the mask neighborhood((4, 4), …) is for 16 tokens: got T=48",
+    ),
+    "a mechanism with less room": (
+        "run mechanisms --model.mechanism gmlp(max_length=100) --model.head_dim None",
+        "gmlp: max_length is 100: expected no less than model.max_length (192)",
+    ),
     "a negative rate": ("run translation --train.learning_rate -1", "train.learning_rate is -1.0"),
     "a dropout of 1.5": ("run translation --train.dropout 1.5", "train.dropout is 1.5"),
     "a seed that jax cannot hold": (

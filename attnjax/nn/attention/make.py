@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from attnjax.config import InputError, require
+from attnjax.config import require
 from attnjax.mechanisms import Choice, Layer, read
 from attnjax.nn.attention.base import Attention
 from attnjax.nn.attention.calling import taken
@@ -26,8 +26,8 @@ def make_attention(choice: Choice | str, dim: int, heads: int, **settings: Any) 
 
     Raises:
       InputError: The text is no mechanism, or a pattern of several layers; a setting asks for what the
-        constructor of a layer of one's own does not take; an option or a setting does not fit the others.
-      ValueError: As in `Attention`, of a mechanism that a user registered.
+        constructor of a layer of one's own does not take.
+      ValueError: As in `Attention`; an option or a setting does not fit the others.
 
     Example:
       >>> from flax import nnx
@@ -39,17 +39,6 @@ def make_attention(choice: Choice | str, dim: int, heads: int, **settings: Any) 
         choices = read(choice)
         require(len(choices) == 1, f"mechanism is {choice!r}: expected that of one layer")
         (choice,) = choices
-    try:
-        return _made(choice, dim, heads, settings)
-    except InputError:
-        raise
-    except ValueError as error:
-        if any(part.row.place for part in choice.parts):
-            raise
-        raise InputError(f"mechanism is {str(choice)!r}: {error}") from error
-
-
-def _made(choice: Choice, dim: int, heads: int, settings: dict[str, Any]) -> Any:
     if isinstance(choice.row, Layer):
         made = choice.row.function
         fitting = taken(made, settings)
