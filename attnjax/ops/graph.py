@@ -57,17 +57,18 @@ def flat_edges(edges: Int[Array, "*B 2 E"], nodes: int, *, mask: Bool[Array, "*B
         if last >= nodes:
             raise ValueError(f"edges name node {last}: there are {nodes}, counted from 0")
     batch, count = edges.shape[:-2], edges.shape[-1]
-    real = (edges >= 0).all(-2)
+    real = there = (edges >= 0).all(-2)
     if mask is not None:
         mask = array("mask", mask)
         if mask.dtype != bool or mask.shape != real.shape:
             raise ValueError(f"mask {mask.dtype}{list(mask.shape)}: expected bool {list(real.shape)} (*B, E)")
-        real &= mask
+        real = there & mask
     wrong = real & (edges >= nodes).any(-2)
-    # Padding reads node 0 and ends at the last one: at the end of sorted edges it leaves them sorted.
-    ends = jnp.where(real[..., None, :], edges, jnp.array([[0], [nodes - 1]], jnp.int32))
+    # Padding reads node 0 and ends at the last one: at the end of sorted edges it leaves them sorted. What
+    # the mask leaves out stays where it stands.
+    ends = jnp.where(there[..., None, :], edges, jnp.array([[0], [nodes - 1]], jnp.int32))
     first = nodes * jnp.arange(math.prod(batch), dtype=jnp.int32)
-    ends = jnp.minimum(ends, nodes - 1).reshape(-1, 2, count) + first[:, None, None]
+    ends = jnp.minimum(ends, nodes - 1).reshape(len(first), 2, count) + first[:, None, None]
     sources, targets, real, wrong = (x.reshape(-1) for x in (ends[:, 0], ends[:, 1], real, wrong))
     return Edges(sources, targets, real, wrong, nodes * len(first))
 

@@ -78,6 +78,21 @@ def test_the_order_of_edges_does_not_matter_and_loops_are_the_callers() -> None:
     assert call(with_self_loops(edges, 5)).out[4].any()
 
 
+@pytest.mark.parametrize("name", [*NAMES, "graphormer"])
+def test_no_edges_no_nodes_or_no_graphs(name: str) -> None:
+    layer, edges = make_attention(name, 8, 2, rngs=nnx.Rngs(0)), jnp.zeros((2, 0), jnp.int32)
+    for x in (jnp.ones((4, 8)), jnp.ones((0, 8))):
+        assert layer(x, edges).out.shape == x.shape
+    assert layer(jnp.ones((0, 4, 8)), jnp.zeros((0, 2, 3), jnp.int32)).out.shape == (0, 4, 8)
+
+
+def test_sorted_edges_stay_sorted_where_a_mask_leaves_some_out() -> None:
+    edges = jnp.array([[[0, 1, 2, -1], [0, 1, 2, -1]]] * 2)
+    flat = flat_edges(edges, 3, mask=jnp.array([[True, False, True, True]] * 2))
+    assert flat.targets.tolist() == [0, 1, 2, 2, 3, 4, 5, 5]
+    assert flat.real.tolist() == [True, False, True, False] * 2
+
+
 def test_scores_of_any_size_are_safe() -> None:
     edges = flat_edges(jnp.array([[0, 1, 2, 0], [1, 1, 2, 0]]), 4)
     scores = jnp.array([[3e4], [3e4], [-3e38], [-jnp.inf]])
