@@ -119,6 +119,8 @@ def _mixed(seen: Seen, of_places: Float[Array, "*#B T S"]) -> Float[Array, "*B T
     """Returns for each token the mean of the values it sees, each channel weighted by itself."""
     wide = accumulation_dtype(seen.keys)
     keys, values = seen.keys.astype(wide), seen.values.astype(wide)
+    if 0 in seen.pairs.shape:
+        return jnp.zeros((*seen.pairs.shape[:-1], keys.shape[-1]), wide)
 
     @jax.checkpoint
     def of_token(row: tuple[Array, Array]) -> Array:

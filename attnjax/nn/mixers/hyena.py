@@ -171,7 +171,8 @@ class Hyena(nnx.Module):
                 reading = reading._replace(lengths=jnp.maximum(reading.lengths - kept.length, 0))
         real = real_tokens(reading, length)
         projected = self.projected(zero_padding(x, real))
-        flat = zero_padding(projected.reshape(*x.shape[:-1], -1), real).reshape(projected.shape)
+        channels = (self.order + 1) * self.dim
+        flat = zero_padding(projected.reshape(*x.shape[:-1], channels), real).reshape(projected.shape)
         u, tail = self.convolution(
             flat,
             tail=None if kept is None else kept.tails["u"],
@@ -208,6 +209,8 @@ def _convolved(
 ) -> Float[Array, "*B T D"]:
     """Returns Σ_{s≤t} h(t - s) ⊙ z_s, over the tokens s of the segment of t."""
     length = z.shape[-2]
+    if 0 in z.shape:
+        return z
     if segment_ids is not None:
         at = jnp.arange(length, dtype=jnp.int32)
         same = segment_ids[..., :, None] == segment_ids[..., None, :]

@@ -64,7 +64,7 @@ class TokenRows(NamedTuple):
     def previous(self, before: Array, x: Array) -> Array:
         """Returns what x [*B, T, …] holds of the token before each, 0 where a segment begins."""
         axis = len(self.batch)
-        kept = jnp.split(x, [self.tokens - 1], axis=axis)[0]
+        kept = jnp.split(x, [max(self.tokens - 1, 0)], axis=axis)[0]
         earlier = jnp.concatenate([jnp.expand_dims(before, axis).astype(x.dtype), kept], axis=axis)
         return jnp.where(self.begins.reshape(*self.begins.shape, *[1] * (x.ndim - axis - 1)), 0, earlier)
 

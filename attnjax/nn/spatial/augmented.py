@@ -113,7 +113,8 @@ class AugmentedConvolution(nnx.Module):
         bias = self._of_places(query, self.along_x, column) + self._of_places(query, self.along_y, row)
         bias = bias * query.shape[-1] ** -0.5
         read = attention(query, key, value, mask=seen.keys, score=scores.pair_bias(bias))
-        read = self.out(read.reshape(*read.shape[:-2], -1)).reshape(*x.shape[:-1], -1)
+        read = self.out(read.reshape(*read.shape[:-2], read.shape[-2] * read.shape[-1]))
+        read = read.reshape(*x.shape[:-1], read.shape[-1])
         return AttentionOutput(jnp.concatenate([self.convolution(seen.x), read], axis=-1))
 
     def _of_places(

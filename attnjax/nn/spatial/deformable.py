@@ -95,7 +95,7 @@ class DeformableAttention(nnx.Module):
         Raises:
           ValueError: Shapes do not fit, or there are not as many images as levels.
         """
-        pixels(x, self.dim, None)
+        tokens = pixels(x, self.dim, None).tokens
         images = [x] if levels is None else list(levels)
         real: list[Any] = [mask] * len(images) if mask is None or levels is None else list(mask)
         if len(images) != self.levels or len(real) != self.levels:
@@ -108,7 +108,6 @@ class DeformableAttention(nnx.Module):
             for seen in [pixels(image, self.dim, kept)]
         ]
         height, width = x.shape[-3:-1]
-        tokens = x.reshape(*x.shape[:-3], -1, self.dim)
         wide = accumulation_dtype(tokens)
         row, column = jnp.divmod(jnp.arange(height * width), width)
         corner = jnp.stack([column, row], -1).astype(wide)
@@ -116,7 +115,7 @@ class DeformableAttention(nnx.Module):
         sizes = jnp.asarray([(image.shape[-2], image.shape[-3]) for image in images], wide)
         places = middle[:, None, None, None] + self.offsets(tokens).astype(wide) / sizes[:, None]
         scores = self.weights(tokens).astype(wide)
-        flat = jax.nn.softmax(scores.reshape(*scores.shape[:-2], -1), axis=-1)
+        flat = jax.nn.softmax(scores.reshape(*scores.shape[:-2], self.levels * self.points), axis=-1)
         out = deformable_attention(values, places, flat.reshape(scores.shape))
         return AttentionOutput(self.out(out.reshape(tokens.shape)).reshape(x.shape))
 

@@ -20,12 +20,14 @@ class Pixels(NamedTuple):
         """The mask by which tokens in rows one below the other see pixels only."""
         if self.real is None:
             return None
-        return masks.dense(self.real.reshape(*self.real.shape[:-2], 1, 1, -1))
+        *batch, height, width = self.real.shape
+        return masks.dense(self.real.reshape(*batch, 1, 1, height * width))
 
     @property
     def tokens(self) -> Float[Array, "*B T D"]:
         """The pixels, row after row."""
-        return self.x.reshape(*self.x.shape[:-3], -1, self.x.shape[-1])
+        *batch, height, width, dim = self.x.shape
+        return self.x.reshape(*batch, height * width, dim)
 
     def mean(self) -> Float[Array, "*B D"]:
         """Returns the mean over the pixels; 0 where there are none."""

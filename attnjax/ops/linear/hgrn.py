@@ -60,10 +60,10 @@ def hgrn(
     added = jax.lax.complex(own[..., 0], own[..., 1])
     if real is not None:
         moved, added = jnp.where(real[..., None], moved, 1), jnp.where(real[..., None], added, 0)
-    start = jnp.zeros_like(added[..., 0, :])
+    start = jnp.zeros((*added.shape[:-2], added.shape[-1]), added.dtype)
     if initial_state is not None:
         start = jax.lax.complex(*(initial_state[..., i].astype(wide) for i in range(2)))
-    states = _states(moved, added, start)
+    states = _states(moved, added, start) if added.shape[-2] else added
     last = states[..., -1, :] if states.shape[-2] else start
     if real is not None:
         states = jnp.where(real[..., None], states, 0)

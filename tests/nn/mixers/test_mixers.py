@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -65,6 +66,13 @@ def test_it_is_its_loop_over_the_tokens(text: str, causal: bool, x64: None) -> N
     else:
         expected = loop(plain, X[0], lambda t, s: (s <= t or not causal) and (s < 3) == (t < 3), **window)
     np.testing.assert_allclose(pack, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(("text", "causal"), ORDERS)
+@pytest.mark.parametrize("shape", [(2, 0, DIM), (0, 3, DIM)])
+def test_no_tokens_or_no_rows(text: str, causal: bool, shape: tuple[int, ...]) -> None:
+    layer, mask = make_attention(text, DIM, 2, rngs=nnx.Rngs(0)), masks.causal() if causal else None
+    assert jax.eval_shape(lambda: layer(jnp.ones(shape), mask=mask).out).shape == shape
 
 
 def _dtype(text: str) -> dict[str, Any]:

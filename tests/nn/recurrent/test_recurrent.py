@@ -78,6 +78,13 @@ def test_in_parts_it_is_its_loop(text: str) -> None:
     assert cache.length.tolist() == [9, 8]
 
 
+@pytest.mark.parametrize("text", LAYERS)
+@pytest.mark.parametrize("shape", [(2, 0, DIM), (0, 3, DIM)])
+def test_no_tokens_or_no_rows(text: str, shape: tuple[int, ...]) -> None:
+    layer = make_attention(text, DIM, HEADS, rngs=nnx.Rngs(0))
+    assert jax.eval_shape(lambda: layer(jnp.ones(shape), mask=masks.causal()).out).shape == shape
+
+
 def test_a_state_goes_on_anywhere_in_a_mini_batch() -> None:
     graphdef, params, plain = made("ttt_linear(size=4)")
     layer, x = nnx.merge(graphdef, params), np.random.default_rng(3).normal(size=(1, 11, DIM))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -53,6 +54,13 @@ def test_it_is_its_loop_over_pixels(text: str, x64: None) -> None:
     for row in range(2):
         expected = getattr(literal_spatial, choice.row.name)(plain, X[row], REAL[row], **options)
         np.testing.assert_allclose(out[row], np.where(REAL[row][..., None], expected, 0), atol=1e-9)
+
+
+@pytest.mark.parametrize("text", LAYERS)
+def test_no_images(text: str) -> None:
+    layer, shape = make_attention(text, DIM, 2, rngs=nnx.Rngs(0)), (0, 4, 5, DIM)
+    call = jax.eval_shape(lambda: layer(jnp.ones(shape), mask=jnp.ones(shape[:-1], bool)).out)
+    assert call.shape == shape
 
 
 def test_samples_beyond_the_edge_fall_to_zero() -> None:
