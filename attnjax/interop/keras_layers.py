@@ -49,6 +49,13 @@ def from_keras(layer: Any) -> SoftmaxAttention:
     shapes = {name: x.shape for name, x in arrays.items()}
     if any(len(shapes[f"{name}.kernel"]) != 3 for name in ("query", "key", "value", "out")):
         raise ValueError(f"layer {layer.name!r}: expected kernels of 3 axes, of attention over one axis")
+    # Kernels do not tell: inputs of more axes have the same ones.
+    last = (len(layer.get_build_config()["shapes_dict"]["query_shape"]) - 2,)
+    axes = tuple(config.get("attention_axes") or last)
+    if axes != last:
+        raise ValueError(
+            f"layer {layer.name!r} attends over the axes {axes}: expected {last}, before the last"
+        )
     dim, heads, head_dim = shapes["query.kernel"]
     _, kv_heads, value_dim = shapes["value.kernel"]
     return made(

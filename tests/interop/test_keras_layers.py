@@ -1,6 +1,7 @@
 """Layers that were made from Keras' compute what these do, and give their weights back."""
 
 import os
+import re
 from pathlib import Path
 
 import jax
@@ -115,6 +116,18 @@ def test_wrong_inputs_are_named() -> None:
         interop.from_keras(CASES["multi-head"]())
     with pytest.raises(TypeError, match="layer is a Dense: expected Keras' Attention or AdditiveAttention"):
         interop.keras_rules(keras.layers.Dense(2), 4)
+
+
+def test_attention_over_another_axis_than_that_of_tokens_is_refused() -> None:
+    x = np.random.default_rng(2).normal(size=(2, 3, 4, 6)).astype(np.float32)
+    for axes, told in ((None, "(1, 2)"), (1, "(1,)"), ((1, 2), "(1, 2)")):
+        layer = keras.layers.MultiHeadAttention(2, key_dim=4, attention_axes=axes)
+        layer.build(x.shape, x.shape)
+        with pytest.raises(ValueError, match=re.escape(f"attends over the axes {told}: expected (2,)")):
+            interop.from_keras(layer)
+    layer = keras.layers.MultiHeadAttention(2, key_dim=4, attention_axes=2)
+    expected = layer(x, x)
+    np.testing.assert_allclose(interop.from_keras(layer)(jnp.asarray(x)).out, expected, atol=1e-5)
 
 
 def test_what_differs_by_design_is_as_the_page_says() -> None:

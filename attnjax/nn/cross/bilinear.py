@@ -109,7 +109,7 @@ def _over_pairs(scores: Float[Array, "*B N T S"], seen: Array | None) -> Float[A
     """Returns one softmax over the last two axes; 0 everywhere where no pair is seen."""
     if seen is not None:
         scores = jnp.where(seen, scores, -jnp.inf)
-    most = jax.lax.stop_gradient(scores.max((-2, -1), keepdims=True))
+    most = jax.lax.stop_gradient(scores.max((-2, -1), keepdims=True, initial=-jnp.inf))
     powers = jnp.exp(scores - jnp.where(jnp.isneginf(most), 0, most))
     total = powers.sum((-2, -1), keepdims=True)
     return powers / jnp.where(total == 0, 1, total)

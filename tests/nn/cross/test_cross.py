@@ -74,6 +74,7 @@ def test_what_sees_nothing_is_finite(text: str) -> None:
     reads = (jnp.ones((4, DIM)),) if text in READERS else ()
     found = layer(*reads, jnp.full((5, width), jnp.nan), mask=masks.lengths(key=0))
     assert bool(jnp.isfinite(found.out).all())
+    assert bool(jnp.isfinite(layer(*reads, jnp.ones((0, width))).out).all())
 
 
 def test_slots_start_at_random_and_share_each_member() -> None:
