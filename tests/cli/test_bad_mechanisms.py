@@ -28,7 +28,11 @@ def run(mechanism: str, runs: Path, *further: str) -> int:
         ("mla(rope_dim=3)", "--model.positions rope", "mla(rope_dim=3)': rope 'halves': expected an even"),
         ("relative_bias(buckets=32, max_distance=4)", "", "max_distance is 4: expected more than 16"),
         ("neighborhood", "", "the mask neighborhood((8, 8), …) is for 64 tokens: got T=48 and S=48"),
-        ("cosformer(horizon=2)", "", "horizon is 2.0 with T = 48 tokens: expected at least T"),
+        (
+            "cosformer(horizon=2)",
+            "",
+            "cosformer: horizon is 2.0: expected no less than model.max_length (192)",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line(mechanism: str, further: str, message: str, tmp_path, capsys) -> None:
