@@ -64,10 +64,10 @@ def bytes_of_step(model: Any, batch: int, tokens: int) -> dict[str, float]:
     inputs, lengths = jnp.full((batch, PROMPT), 5), jnp.full(batch, PROMPT)
     run = _Run(model, inputs, lengths, None, None, [], 0, tokens, "right", None)
     state = run._begun(inputs, lengths, None)
-    weights, cache = (sum(x.nbytes for x in jax.tree.leaves(tree)) for tree in (run.split[1], state.cache))
-    graphdef, params = run.split
+    weights, cache = (sum(x.nbytes for x in jax.tree.leaves(tree)) for tree in (run.params, state.cache))
+    graphdef = run.structure.graphdef
     step = jax.jit(lambda params, state: run.strategy.advance(nnx.merge(graphdef, params), state, run.marks))
-    cost: Any = step.lower(params, state).compile().cost_analysis()
+    cost: Any = step.lower(run.params, state).compile().cost_analysis()
     return {"weights": weights, "cache": cache, "step": cost["bytes accessed"]}
 
 

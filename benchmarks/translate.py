@@ -145,9 +145,11 @@ def write_model(task: TranslationTask, params: Any, ids: list[list[int]], folder
 
 def decoding(options: argparse.Namespace) -> None:
     """Measures and reports searches."""
+    from attnjax.models.decoding import loop
     from attnjax.runs.predict import trained_task
     from attnjax.runs.store import Run
 
+    proceed: Any = loop.proceed
     registry.discover()
     about = machine() | {"threads": cores()}
     found, params = trained_task(Run(options.run))
@@ -170,8 +172,8 @@ def decoding(options: argparse.Namespace) -> None:
             times = alternate(cases, options.rounds)
             baseline = f"{name} ctranslate2" if peer else f"{name} ours"
             rows |= summary({f"{name} {case}": own for case, own in times.items()}, baseline)
-            more["programs"][name] = sum(own._cache_size() for own in task._compiled.values())
-            task._compiled.clear()
+            more["programs"][name] = proceed._cache_size()
+            proceed.clear_cache()
             if peer is not None:
                 theirs = peer.ask(beams=beams, batch=BATCH, max_length=most - 1)["tokens"]
                 same = np.mean([one == other for one, other in zip(tokens, theirs, strict=True)])

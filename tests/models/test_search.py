@@ -22,7 +22,7 @@ from attnjax.models import (
     rules,
     sampling,
 )
-from attnjax.models.decoding.loop import Marks, begin, proceed
+from attnjax.models.decoding.loop import Marks, Structure, begin, proceed
 from attnjax.models.decoding.penalties import coverage_penalty, length_penalty
 from attnjax.models.decoding.rules import bounded
 from attnjax.nn import Capture
@@ -282,12 +282,14 @@ def test_a_row_stops_when_nothing_that_its_rules_allow_can_pass_its_best(model: 
     source, lengths = sources()
     strategy = beams(4, length_penalty=0.5, early="never", best=1)
     marks = Marks(jnp.array([EOS]), jnp.int32(PAD))
+    graphdef, params = nnx.split(model, nnx.Param)
+    structure = Structure(graphdef)
 
     def steps(room: int, most: int) -> np.ndarray:
         kept = bounded(rules(max_length=most), lengths, None, room)
         given = strategy, source, lengths, jnp.int32(BOS), None, marks, kept
-        state = begin(*nnx.split(model, nnx.Param), *given, length=room)
-        state = proceed(*nnx.split(model, nnx.Param), strategy, state, marks, jnp.int32(room), jnp.int32(99))
+        state = begin(structure, params, *given, length=room)
+        state = proceed(structure, params, strategy, state, marks, jnp.int32(room), jnp.int32(99))
         return np.asarray(state.emitted.length.reshape(3, -1)[:, 0])
 
     np.testing.assert_array_equal(steps(80, 20), steps(21, 20))

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from attnjax.models.decoding.alignment import forced
 from attnjax.models.decoding.beams import Beams, Ranked
-from attnjax.models.decoding.loop import Decodable, Marks, Strategy, begin, ends, proceed
+from attnjax.models.decoding.loop import Decodable, Marks, Strategy, Structure, begin, ends, proceed
 from attnjax.models.decoding.required import Required
 from attnjax.models.decoding.rules import Bound, Rules, bounded
 from attnjax.models.decoding.rules import rules as no_rules
@@ -113,7 +113,9 @@ def generate(
     count = jnp.where(ended.any(axis=1), jnp.argmax(ended, axis=1), max_length).astype(jnp.int32)
     weights = None
     if capture is not None and run.bos is not None:
-        weights = forced(*run.split, run.inputs, run.lengths, tokens, run.bos, capture)
+        weights = forced(
+            run.structure.graphdef, run.params, run.inputs, run.lengths, tokens, run.bos, capture
+        )
     return Decoded(tokens, count, scores, weights, ranked)
 
 
@@ -220,7 +222,8 @@ class _Run:
         if padding == "left":
             inputs = shifted(inputs[..., None], inputs.shape[1] - lengths)[..., 0]
         self.inputs, self.lengths, self.length = inputs, lengths, max_length
-        self.split = nnx.split(model, nnx.Param)
+        graphdef, self.params = nnx.split(model, nnx.Param)
+        self.structure = Structure(graphdef)
         self.bos = None if bos is None else jnp.int32(bos)
         several = np.asarray([eos] if isinstance(eos, int) else list(eos), np.int32)
         self.marks = Marks(jnp.asarray(several), jnp.int32(pad))
@@ -273,12 +276,13 @@ class _Run:
 
     def _begun(self, inputs: Array, lengths: Array, keys: Any, bound: Bound | None = None) -> Any:
         given = self.strategy, inputs, lengths, self.bos, keys, self.marks, bound
-        return begin(*self.split, *given, length=self.length)
+        return begin(self.structure, self.params, *given, length=self.length)
 
     def _proceeded(self, state: Any, limit: int, enough: int | None = None) -> Any:
         """Returns the state when rows have so many tokens, or `enough` of them have ended."""
         enough = len(state.emitted.done) if enough is None else enough
-        return proceed(*self.split, self.strategy, state, self.marks, jnp.int32(limit), jnp.int32(enough))
+        until = jnp.int32(limit), jnp.int32(enough)
+        return proceed(self.structure, self.params, self.strategy, state, self.marks, *until)
 
 
 def _row_keys(key: Any, batch: int) -> Array:

@@ -113,9 +113,25 @@ class Strategy(Protocol):
         """Returns the tokens of each row, and their scores where it has such."""
 
 
-@partial(jax.jit, static_argnames=("graphdef", "length"))
+class Structure:
+    """A model without its parameters, as programs are found by: its hash is computed once.
+
+    That of flax takes as long as some steps of a small model.
+    """
+
+    def __init__(self, graphdef: nnx.GraphDef[Any]) -> None:
+        self.graphdef, self._hash = graphdef, hash(graphdef)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Structure) and self.graphdef == other.graphdef)
+
+
+@partial(jax.jit, static_argnames=("structure", "length"))
 def begin(
-    graphdef: nnx.GraphDef[Any],
+    structure: Structure,
     params: nnx.State,
     strategy: Strategy,
     inputs: Array,
@@ -129,12 +145,12 @@ def begin(
 ) -> Any:
     """Returns the state of a strategy before the first token."""
     start = Start(inputs, lengths, bos, keys, length, marks, bound)
-    return strategy.begin(nnx.merge(graphdef, params), start)
+    return strategy.begin(nnx.merge(structure.graphdef, params), start)
 
 
-@partial(jax.jit, static_argnames=("graphdef",), donate_argnames=("state",))
+@partial(jax.jit, static_argnames=("structure",), donate_argnames=("state",))
 def proceed(
-    graphdef: nnx.GraphDef[Any],
+    structure: Structure,
     params: nnx.State,
     strategy: Strategy,
     state: Any,
@@ -146,7 +162,7 @@ def proceed(
 
     The given state is used up. Each beam counts as a row.
     """
-    model = nnx.merge(graphdef, params)
+    model = nnx.merge(structure.graphdef, params)
 
     def going(state: Any) -> Array:
         emitted: Emitted = state.emitted
