@@ -30,9 +30,9 @@ from attnjax.tasks.translation.config import SearchConfig
 def tile_rows() -> int:
     """Returns the sentences of a tile.
 
-    XLA rounds products of other numbers of rows in other ways, so that a machine has one number. A tile takes
-    as long as its longest sentence, and on a CPU nearly as long as it has rows: few end sooner, and a single
-    sentence does not wait for many that are none. Accelerators have room for many.
+    XLA rounds products of other numbers of rows in other ways, so that a machine has one number. On a CPU a
+    step takes nearly as long as a tile has rows: with few a single sentence does not wait for many that are
+    none. Accelerators have room for many.
     """
     return 8 if jax.default_backend() == "cpu" else 32
 
