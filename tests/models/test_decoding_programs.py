@@ -15,7 +15,8 @@ def program(model: LanguageModel, rows: int) -> str:
     inputs, lengths = jnp.ones((rows, 5), int), jnp.full(rows, 5)
     run = _Run(model, inputs, lengths, None, None, [], 0, 20, "right", None)
     state = run._begun(inputs, lengths, None)
-    return proceed.lower(*run.split, run.strategy, state, run.marks, jnp.int32(20)).compile().as_text()
+    given = run.structure, run.params, run.strategy, state, run.marks, jnp.int32(20), jnp.int32(10**6)
+    return proceed.lower(*given).compile().as_text()
 
 
 @pytest.mark.optimised
