@@ -15,10 +15,11 @@ without padding.
 Quality: eole trains as many steps as it makes, at that speed, in the time that the run's steps take, and
 answers, as the run does, with five beams; both are scored by sacrebleu on texts put together from the tokens.
 
-Decoding: both translate the sentences of the first test with their own weights, by five beams and greedily,
-in turns. eole's time is what it says itself (`-report_time`), without its start, in its batches of 30; ours
-is that of `task.translate`, from texts to texts. Models that learned other things write texts of other
-lengths: the tokens that each wrote stand beside.
+Decoding: both translate the sentences of the first test with their own weights, by five beams and
+greedily, in turns; both divide log probabilities by the length, as eole does by default. eole's time is
+what it says itself (`-report_time`), without its start, in its batches of 30; ours is that of
+`task.translate`, from texts to texts. Models that learned other things write texts of other lengths: the
+tokens that each wrote stand beside.
 """
 
 import argparse
@@ -212,7 +213,7 @@ def quality(
     result: Any = run.result()
     step = round(result["step"] * rows["ours"]["median_s"] / rows["eole"]["median_s"])
     peer.train(step, every=ROUND, save=step)
-    search = SearchConfig(beams=BEAMS)
+    search = SearchConfig(beams=BEAMS, length_penalty="average")
     found: dict[str, Any] = {"steps": {"ours": result["step"], "eole": step}}
     for name, part in task.references().items():
         sources, targets = part[0][:most], part[1][:most]
@@ -242,7 +243,8 @@ def decoding_by(
     beams: int, peer: Eole, task: Any, params: Any, step: int, sources: list[str], rounds: int
 ) -> dict[str, dict[str, Any]]:
     """Returns the same for one number of beams, by who translates."""
-    search, tokens = SearchConfig(beams=beams), {"ours": 0, "eole": 0}
+    search = SearchConfig(beams=beams, length_penalty="average")
+    tokens = {"ours": 0, "eole": 0}
 
     def mine() -> float:
         began = time.perf_counter()

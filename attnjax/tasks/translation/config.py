@@ -49,8 +49,12 @@ class SearchConfig:
     """Beams of a sentence; 1 takes the likeliest token at each step."""
     n_best: int = 1
     """Translations of a sentence, the best first, no two the same text; at most `beams`."""
-    length_penalty: Literal["none", "average", "gnmt"] = "average"
-    """Log p divided by 1, by the number of tokens, or by ((5 + n) / 6)^alpha."""
+    length_penalty: Literal["none", "average", "gnmt"] = "gnmt"
+    """Log p divided by 1, by the number of tokens, or by ((5 + n) / 6)^alpha.
+
+    By the number of tokens a translation that repeats what has become certain wins: a search that ends when
+    nothing can pass the best finds it.
+    """
     alpha: float = 0.6
     """Of the length penalty "gnmt"."""
     coverage_penalty: Literal["none", "summary", "wu"] = "none"
