@@ -17,6 +17,7 @@ from attnjax.models import (
     stream,
 )
 from attnjax.models.decoding import logits as change
+from attnjax.models.decoding.generate import _Run
 from attnjax.models.decoding.loop import proceed
 from attnjax.models.decoding.sampling import Greedy
 from tests.models.lively import OPTIONS, PAD, VOCAB, lively, padded_left, prompts
@@ -142,6 +143,18 @@ def test_other_numbers_of_a_strategy_need_no_other_program(model: LanguageModel)
     compiled = proceed._cache_size()
     generate(model, tokens, lengths, strategy=sampling(temperature=0.5), **options | {"eos": [4, 5]})
     assert proceed._cache_size() == compiled
+
+
+def test_a_row_that_has_ended_fills_no_cache(model: LanguageModel) -> None:
+    """A full one gives NaN, and what is not finite is computed anew, for the other rows too."""
+    tokens, lengths = prompts(3)
+    free = np.asarray(generate(model, tokens, lengths, **OPTIONS | {"eos": []}).tokens)
+    mark = next(int(token) for token in free[0] if token not in free[1:])
+    run = _Run(model, tokens, lengths, None, None, mark, PAD, 12, "right", None)
+    state = run._proceeded(run._begun(run.inputs, run.lengths, None), 11)
+    held = state.cache.layers[0].length.tolist()
+    assert state.emitted.done.tolist() == [True, False, False]
+    assert held == [0, *(lengths[1:] + 10).tolist()]
 
 
 def test_a_row_ends_at_any_of_several_marks(model: LanguageModel) -> None:

@@ -1,5 +1,6 @@
 """The loop of decoding: one compiled `while`, whatever the model and however tokens are chosen."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from attnjax.nn import KVCache
 from attnjax.ops.core.ranks import of_rank
 
 
@@ -168,4 +170,18 @@ def proceed(
         emitted: Emitted = state.emitted
         return jnp.any(~emitted.done & (emitted.length < limit)) & (emitted.done.sum() < enough)
 
-    return jax.lax.while_loop(going, lambda state: strategy.advance(model, state, marks), state)
+    return jax.lax.while_loop(going, lambda state: _at_rest(strategy.advance(model, state, marks)), state)
+
+
+def _at_rest(state: Any) -> Any:
+    """Returns the state with no tokens in the caches of rows that have ended.
+
+    They are computed on, though nobody looks at them. A full cache gives NaN, with which the engine of
+    decoding computes the other rows in another way too: they would depend on it in the last bits.
+    """
+    done = state.emitted.done
+
+    def of(part: Any) -> Any:
+        return replace(part, length=jnp.where(done, 0, part.length)) if isinstance(part, KVCache) else part
+
+    return jax.tree.map(of, state, is_leaf=lambda part: isinstance(part, KVCache))
