@@ -131,7 +131,8 @@ class Beams(PytreeNode):
         batch, beams = start.inputs.shape[0], self.beams
         last, cache = model.start(start.inputs, start.lengths, bos=start.bos, room=start.length)
         cache, last = jax.tree.map(lambda x: jnp.repeat(x, beams, axis=0), (cache, last.astype(jnp.int32)))
-        scores = jnp.where(jnp.arange(beams) == 0, 0.0, NEVER)
+        # Of a dtype of their own, as they are after a step: else that is another program.
+        scores = jnp.where(jnp.arange(beams) == 0, jnp.float32(0.0), jnp.float32(NEVER))
         coverage = present = None
         if self.coverage is not None:
             if not hasattr(model, "attend"):
@@ -148,7 +149,7 @@ class Beams(PytreeNode):
             last,
             cache,
             jnp.full((batch, self.kept, start.length), start.marks.pad),
-            jnp.full((batch, self.kept), NEVER),
+            jnp.full((batch, self.kept), NEVER, jnp.float32),
             bound,
             None if bound is None or bound.required is None else Progress.none(bound.required),
             coverage,

@@ -81,6 +81,12 @@ def test_a_row_does_not_depend_on_its_batch(task, params, search, count) -> None
     assert len({str(row) for row in together}) > count // 2
 
 
+def test_beams_in_places_of_others_need_no_other_program(task, params) -> None:
+    proceed.clear_cache()
+    task.translate(params, texts()[:12], search=SearchConfig(beams=2))
+    assert proceed._cache_size() == 1
+
+
 def test_n_best_lists_have_no_text_twice_and_scores_of_forced_decoding(task, params) -> None:
     for best in task.translate(params, texts()[:5], search=BEAMS):
         ranked = best.ranked()
