@@ -188,7 +188,7 @@ class TrainedTranslation(ModelTask[Translator]):
             for room in dict.fromkeys(rooms[place] for place in places):
                 yield [place for place in places if rooms[place] == room], room
 
-    def joined(self, params: Params, others: Sequence[tuple[str, Any, Params]]) -> "Joined":
+    def joined(self, params: Params, others: Sequence[tuple[str, Any, Params]]) -> Joined:
         """Returns the parameters of this task's model and of other runs', which translate as an ensemble.
 
         They take the mean that the settings of the search have now.
