@@ -62,7 +62,7 @@ class RayLauncher:
             "num_gpus": self._wanted.get("GPU", 0),
             "resources": own,
             "max_retries": MAX_RETRIES,
-            "runtime_env": {"env_vars": {} if self._wanted.keys() & ACCELERATORS else CPU_ENVIRONMENT},
+            "runtime_env": {"env_vars": self._environment()},
         }
         self._devices = max(1, int(resources.get("GPU") or resources.get("TPU") or resources.get("CPU", 1)))
         self._require_room()
@@ -70,7 +70,9 @@ class RayLauncher:
     def plan(self, pack_options: PackOptions, existing: dict[str, Any] | None) -> PackPlan:
         """Returns how packs are computed on a node of the cluster."""
         pack_options = pack_options._replace(devices=pack_options.devices or self._devices)
-        record, notes = self._get(self._task(_plan, self._sweep_text(), tuple(pack_options), existing))
+        # The text of a large sweep is a megabyte: it is written once, and not with each of its packs.
+        self._sweep_text = self._ray.put(json.dumps(spec_record(self._spec)))
+        record, notes = self._get(self._task(_plan, self._sweep_text, tuple(pack_options), existing))
         for note in notes:
             self._notify(note)
         plan = PackPlan.from_record(record)
@@ -90,7 +92,7 @@ class RayLauncher:
         for follower in followed:
             if not follower.finished:
                 numbers = list(follower.pack.numbers)
-                task = self._task(_compute, self._sweep_text(), self._plan_text, numbers)
+                task = self._task(_compute, self._sweep_text, self._plan_text, numbers)
                 left[task] = follower
         finished = True
         while left:
@@ -101,6 +103,12 @@ class RayLauncher:
                 finished &= self._get(task)
                 left.pop(task).look()
         return finished
+
+    def _environment(self) -> dict[str, str]:
+        """XLA's threads are as many as a pack's cores: else those of each would take every core."""
+        if self._wanted.keys() & ACCELERATORS:
+            return {}
+        return {**CPU_ENVIRONMENT, "NPROC": str(max(1, int(self._wanted["CPU"])))}
 
     def _task(self, function: Any, *arguments: Any) -> Any:
         remote = self._ray.remote(**self._options)(function)
@@ -115,9 +123,6 @@ class RayLauncher:
         except self._ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(f"a pack died {MAX_RETRIES + 1} times on the Ray cluster: {reason}") from None
-
-    def _sweep_text(self) -> str:
-        return json.dumps(spec_record(self._spec))
 
     def _side_by_side(self) -> int:
         """Returns the number of packs that the cluster can compute at a time."""
