@@ -67,6 +67,10 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
         asked.append(options)
         return lambda function: SimpleNamespace(remote=functools.partial(functools.partial, function))
 
+    def put(text):
+        asked.append({"put": text})
+        return text
+
     def get(task):
         return task.func(*json.loads(json.dumps(task.args)))  # Another process has only what is sent to it.
 
@@ -76,6 +80,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
         nodes=lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}],
         cluster_resources=lambda: {"CPU": 2.0},
         remote=remote,
+        put=put,
         get=get,
         wait=lambda tasks, timeout: (tasks[-1:], tasks[:-1]),
         exceptions=errors,
@@ -95,9 +100,11 @@ def test_what_tasks_compute_is_the_table_of_one_process(cluster, monkeypatch) ->
     assert main([*grid, "--launcher", "ray"]) == 0
     assert [trial.status for trial in only_sweep().trials()] == ["done"] * 2 + ["failed"] * 2
     assert table(only_sweep()) == table(only_sweep("whole"))
-    # A plan and two packs of two, none of which may see a GPU.
-    assert [options["num_cpus"] for options in cluster] == [1.0] * 3
-    assert cluster[0]["runtime_env"] == {"env_vars": {"JAX_PLATFORMS": "cpu"}}
+    # A plan and two packs of two, none of which may see a GPU; what the sweep is goes to the cluster once.
+    put, *tasks = cluster
+    assert put.keys() == {"put"}
+    assert [options["num_cpus"] for options in tasks] == [1.0] * 3
+    assert tasks[0]["runtime_env"] == {"env_vars": {"JAX_PLATFORMS": "cpu", "NPROC": "1"}}
     assert json.loads(only_sweep().plan_file.read_text())["packs"] == 2
 
 
@@ -123,7 +130,8 @@ def test_two_workers_of_which_one_is_killed_end_in_the_table_of_one_process(monk
     assert len(workers) == 2
     # They asked for no GPU, and Ray hides none from them.
     for pid in workers:
-        assert b"JAX_PLATFORMS=cpu\0" in Path(f"/proc/{pid}/environ").read_bytes()
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        assert {b"JAX_PLATFORMS=cpu", b"NPROC=1"} <= set(environment)
     os.kill(min(workers), signal.SIGKILL)
     wait_for(lambda: len(ray_workers().keys() - workers.keys()) == 1, process)
     hold.unlink()

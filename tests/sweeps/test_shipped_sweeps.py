@@ -54,7 +54,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_sweeps_over_mechanisms_have_models_of_equal_size(small: Any) -> None:
     fit = ["softmax", "window(size=8)", "gla"]
     for name, sources, kept in (
-        ("mechanisms_card", SOURCES, fit),
+        ("mechanisms_card", [source for source in SOURCES if source != "s3"], fit),
         ("mechanisms_small", small, fit[:2]),
     ):
         sweep = find_sweep(name)
