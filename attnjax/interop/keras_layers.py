@@ -108,6 +108,7 @@ def to_keras(layer: SoftmaxAttention) -> Any:
     It is a `GroupQueryAttention` where key/value heads are fewer, and a `MultiHeadAttention` otherwise.
 
     Raises:
+      TypeError: The layer is no `SoftmaxAttention`.
       ValueError: The layer has what Keras' lack: rope, norms, a sink, some biases alone, …
     """
     import keras

@@ -74,6 +74,7 @@ def to_torch(layer: SoftmaxAttention) -> "torch.nn.MultiheadAttention":
     """Returns a `torch.nn.MultiheadAttention`, batches first, with copies of a layer's weights.
 
     Raises:
+      TypeError: The layer is no `SoftmaxAttention`.
       ValueError: The layer has what PyTorch's lacks: grouped heads, another head size than D/N, an own
         width of the output, some biases alone, rope, norms, a window, …
     """

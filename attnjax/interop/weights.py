@@ -59,7 +59,9 @@ def parameters(layer: SoftmaxAttention) -> dict[str, nnx.Param[Any]]:
 
 
 def require_plain(layer: SoftmaxAttention, library: str, *allowed: str) -> None:
-    """Raises ValueError where a layer has a setting that the other library's layer lacks."""
+    """Raises TypeError for no such layer, ValueError where a setting of it is none of the other's."""
+    if not isinstance(layer, SoftmaxAttention):
+        raise TypeError(f"layer is a {type(layer).__name__}: expected a SoftmaxAttention")
     if layer.mechanism != "softmax":
         raise ValueError(f"mechanism is {layer.mechanism!r}: {library} has softmax alone")
     for name in SETTINGS:

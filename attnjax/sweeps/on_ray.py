@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import socket
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -147,8 +148,11 @@ def _started(address: str | None) -> Any:
         _require_answer(address)
         here: dict[str, Any] = {} if address else {"num_cpus": cores(), "include_dashboard": False}
         try:
-            # "local": without it Ray joins whatever cluster was started here last, if only by its traces.
-            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **here)
+            with warnings.catch_warnings():
+                # Python warns of a fork beside JAX's threads; Ray's becomes another program at once.
+                warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+                # "local": without it Ray joins whatever cluster was started here last, if only by its traces.
+                ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **here)
         except (ConnectionError, ValueError) as error:
             raise InputError(f"--address is {address}: {str(error).splitlines()[0]}") from None
     return ray

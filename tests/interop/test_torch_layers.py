@@ -136,6 +136,8 @@ def test_what_torch_lacks_is_refused(settings: dict, message: str) -> None:
 
 
 def test_wrong_inputs_are_named() -> None:
+    with pytest.raises(TypeError, match="layer is a Linear: expected a SoftmaxAttention"):
+        interop.to_torch(nnx.Linear(2, 2, rngs=nnx.Rngs(0)))
     with pytest.raises(TypeError, match=r"module is a Linear: expected a torch\.nn\.MultiheadAttention"):
         interop.from_torch(torch.nn.Linear(2, 2))
     with pytest.raises(ValueError, match="expected jax_enable_x64"):
