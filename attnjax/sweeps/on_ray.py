@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import warnings
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ ACCELERATORS = {"GPU", "TPU"}
 # Ray leaves a worker that asked for no GPU the machine's CUDA_VISIBLE_DEVICES: each would take every GPU.
 CPU_ENVIRONMENT = {"JAX_PLATFORMS": "cpu"}
 MAX_RETRIES = 3  # Of a pack whose process or machine died.
+PACKS_AHEAD = 2  # For each pack that is computed: a cluster that can grow sees that one waits.
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_TO_ANSWER = 10.0
 
@@ -88,15 +90,17 @@ class RayLauncher:
 
     def run(self, packs: Sequence[Pack]) -> bool:
         """Computes packs as tasks of the cluster; False when one was stopped before its end."""
-        followed = [Follower(self._spec, self._sweep, pack, self._watcher) for pack in packs]
-        left = {}
-        for follower in followed:
-            if not follower.finished:
-                numbers = list(follower.pack.numbers)
-                task = self._task(_compute, self._sweep_text, self._plan_text, numbers)
-                left[task] = follower
+        followed = (Follower(self._spec, self._sweep, pack, self._watcher) for pack in packs)
+        waiting = deque(follower for follower in followed if not follower.finished)
+        left: dict[Any, Follower] = {}
         finished = True
-        while left:
+        while waiting or left:
+            # Of many tasks Ray takes any: those few that it has are the next ones, so that a stopped sweep
+            # has a beginning, and what comes later is not looked at.
+            while waiting and len(left) < PACKS_AHEAD * self._side_by_side():
+                follower = waiting.popleft()
+                numbers = list(follower.pack.numbers)
+                left[self._task(_compute, self._sweep_text, self._plan_text, numbers)] = follower
             done, _ = self._ray.wait(list(left), timeout=SECONDS_BETWEEN_LOOKS)
             for follower in left.values():
                 follower.look()

@@ -108,9 +108,7 @@ class Follower:
         return not self._left
 
     def look(self) -> None:
-        """Reads the folders, of which there are none before the other process has begun."""
-        if not self.pack.folder.is_dir():
-            return
+        """Reads the folders."""
         for number in list(self._left):
             result = self._sweep.result(number)
             if self._sweep.trial(number).started:

@@ -74,6 +74,11 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     def get(task):
         return task.func(*json.loads(json.dumps(task.args)))  # Another process has only what is sent to it.
 
+    def wait(tasks, timeout):
+        """Of some tasks the last one ends first."""
+        asked.append({"waits": len(tasks)})
+        return tasks[-1:], tasks[:-1]
+
     errors = SimpleNamespace(RayTaskError=type("RayTaskError", (Exception,), {}), RayError=ConnectionError)
     ray = SimpleNamespace(
         is_initialized=lambda: True,
@@ -82,7 +87,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
         remote=remote,
         put=put,
         get=get,
-        wait=lambda tasks, timeout: (tasks[-1:], tasks[:-1]),
+        wait=wait,
         exceptions=errors,
     )
     monkeypatch.setitem(sys.modules, "ray", ray)
@@ -101,11 +106,22 @@ def test_what_tasks_compute_is_the_table_of_one_process(cluster, monkeypatch) ->
     assert [trial.status for trial in only_sweep().trials()] == ["done"] * 2 + ["failed"] * 2
     assert table(only_sweep()) == table(only_sweep("whole"))
     # A plan and two packs of two, none of which may see a GPU; what the sweep is goes to the cluster once.
-    put, *tasks = cluster
-    assert put.keys() == {"put"}
+    assert [*cluster[0]] == ["put"]
+    tasks = [options for options in cluster if "num_cpus" in options]
     assert [options["num_cpus"] for options in tasks] == [1.0] * 3
     assert tasks[0]["runtime_env"] == {"env_vars": {"JAX_PLATFORMS": "cpu", "NPROC": "1"}}
     assert json.loads(only_sweep().plan_file.read_text())["packs"] == 2
+
+
+def test_packs_begin_in_their_order(cluster, monkeypatch) -> None:
+    """Ray has one pack beside the one that its two cores compute, and gets the next when one has ended."""
+    begun = []
+    monkeypatch.setattr(on_ray, "_compute", lambda *sent: begun.append(sent[-1]) or True)
+    grid = [*GRID, *FAST, *WHERE, "--launcher", "ray", "--resources", "CPU=2"]
+    assert main(grid) == 0
+    assert begun == [[2, 3], [4, 5], [6, 7], [0, 1]]
+    assert [call["waits"] for call in cluster if "waits" in call] == [2, 2, 2, 1]
+    assert cluster[1]["runtime_env"]["env_vars"]["NPROC"] == "2"
 
 
 def test_what_no_node_has_is_one_line_and_nothing_is_written(cluster, capsys) -> None:
