@@ -9,14 +9,15 @@ measured again only where a mechanism is new, or with --measure.
 
 It writes card/card.csv, card.md, card.png, card.svg and card.pdf in the sweep's folder.
 
-Nights on several machines add up in the file of --kept: results in it go to trials of the sweep that wait,
-which it then does not run, and those of the sweep into the file. Scores do not depend on the machine but for
-the last digits; the code has to be the same, and nobody checks that.
+Nights on several machines add up in the file of --kept (lines of JSON, gzipped): results in it go to trials
+of the sweep that wait, which it then does not run, and those of the sweep into the file. Scores do not depend
+on the machine but for the last digits; the code has to be the same, and nobody checks that.
 """
 
 import argparse
 import csv
 import dataclasses
+import gzip
 import json
 import os
 import time
@@ -29,6 +30,7 @@ from _measure import Times, alternate, machine, summary
 
 from attnjax.config import loss_fields
 from attnjax.experiment import registry
+from attnjax.experiment.identity import fingerprint
 from attnjax.models.sizes import sizes
 from attnjax.runs.devices import start_jax
 from attnjax.runs.store import write_json
@@ -96,20 +98,23 @@ def measured(configs: Mapping[str, Any], rounds: int) -> dict[str, Any]:
 
 
 def exchange(sweep: Sweep, file: Path) -> None:
-    """Gives waiting trials of a sweep the results that a file has of them, and it those that it lacks."""
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    known = {json.dumps(row["changes"], sort_keys=True): row["result"] for row in map(json.loads, lines)}
-    for trial in sweep.trials():
-        name = json.dumps(trial.changes, sort_keys=True)
-        if trial.result is not None:
-            known[name] = trial.result
-        elif name in known and trial.status == "waiting":
+    """Gives waiting trials the results that a file has of their configs, and the file those that it lacks."""
+    lines = gzip.decompress(file.read_bytes()).splitlines() if file.is_file() else []
+    known = {row["config"]: row for row in map(json.loads, lines)}
+    spec = read_spec(sweep)
+    for trial, record in zip(spec.trials, sweep.trials(), strict=True):
+        config = fingerprint(spec.experiment.name, trial.config)[:16]
+        if record.result is not None:
+            known[config] = {"config": config, "changes": record.changes, "result": record.result}
+        elif config in known and record.status == "waiting":
             target = sweep.trial(trial.number).result_file
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_json(target, known[name])
-    rows = [{"changes": json.loads(name), "result": known[name]} for name in sorted(known)]
-    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    print(f"{len(rows)} results are in {file}")
+            write_json(target, known[config]["result"])
+    text = "".join(f"{json.dumps(known[config])}\n" for config in sorted(known))
+    beside = file.with_name(f"{file.name}.new")
+    beside.write_bytes(gzip.compress(text.encode(), mtime=0))
+    beside.replace(file)
+    print(f"{len(known)} results are in {file}")
 
 
 def main() -> None:
