@@ -1,6 +1,7 @@
 """The report card of the mechanisms: a table and a figure of a sweep over them, and what each costs.
 
-    python benchmarks/mechanisms_card.py mechanisms_small [--runs runs] [--rounds 5] [--measure] [--kept FILE]
+    python benchmarks/mechanisms_card.py mechanisms_small [--runs runs] [--rounds 5] [--measure]
+        [--sources SOURCE …] [--kept FILE]
 
 The sweep (`experiments/mechanisms.py`) may be half done: the card is made of what there is, and what is
 missing is said. The time and the memory of a training step are measured here: the models of all mechanisms in
@@ -34,7 +35,7 @@ from attnjax.experiment.identity import fingerprint
 from attnjax.models.sizes import sizes
 from attnjax.runs.devices import start_jax
 from attnjax.runs.store import write_json
-from attnjax.sweeps.report.card import MECHANISM, MeasuredCost, card, markdown, records
+from attnjax.sweeps.report.card import MECHANISM, SOURCE, MeasuredCost, card, markdown, records
 from attnjax.sweeps.report.card_figure import card_figure
 from attnjax.sweeps.spec import read_spec
 from attnjax.sweeps.store import Sweep, read_plan, resolve
@@ -123,11 +124,15 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path(os.environ.get("ATTNJAX_RUNS") or "runs"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--measure", action="store_true", help="time and memory anew")
+    parser.add_argument("--sources", nargs="+", metavar="SOURCE", help="those of the card (default: all)")
     parser.add_argument("--kept", type=Path, metavar="FILE", help="results of other machines, to add to")
     options = parser.parse_args()
     registry.discover()
     start_jax(1)
     sweep = resolve(options.sweep, options.runs)
+    there = {trial.changes[SOURCE] for trial in sweep.trials()}
+    if unknown := set(options.sources or ()) - there:
+        parser.error(f"--sources: {', '.join(sorted(unknown))}: expected some of {', '.join(sorted(there))}")
     if options.kept:
         exchange(sweep, options.kept)
     folder = sweep.folder / "card"
@@ -139,7 +144,8 @@ def main() -> None:
         kept.write_text(json.dumps(known, indent=2) + "\n")
     costs = {name: MeasuredCost(**row) for name, row in known["costs"].items()}
     plan = read_plan(sweep)
-    rows = card(sweep.trials(), costs, plan["monitor"][0] if plan else "answers", ANSWERS)
+    trials = [trial for trial in sweep.trials() if trial.changes[SOURCE] in (options.sources or there)]
+    rows = card(trials, costs, plan["monitor"][0] if plan else "answers", ANSWERS)
     table = records(rows)
     with (folder / "card.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, table[0])
