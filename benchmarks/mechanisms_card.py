@@ -11,8 +11,9 @@ measured again only where a mechanism is new, or with --measure.
 It writes card/card.csv, card.md, card.png, card.svg and card.pdf in the sweep's folder.
 
 Nights on several machines add up in the file of --kept (lines of JSON, gzipped): results in it go to trials
-of the sweep that wait, which it then does not run, and those of the sweep into the file. Scores do not depend
-on the machine but for the last digits; the code has to be the same, and nobody checks that.
+of the sweep that wait, which it then does not run, and those of the sweep into the file. A result is known by
+the config of its trial; that the code is the same nobody checks. What processors round differently, training
+may amplify: between machines a score may differ as it does between seeds.
 """
 
 import argparse
