@@ -26,7 +26,7 @@ def without_refused(spec: SweepSpec, devices: int | None) -> tuple[SweepSpec, li
     """The sweep without the trials whose task cannot be made, and a line for each of their shapes."""
     start_jax(devices)
     groups = shape_groups(spec.trials)
-    refused = _refusals(groups, Programs(spec.experiment).faults(groups), InputError)
+    refused = _refusals(groups, Programs(spec).faults(groups), InputError)
     left_out = {trial.number for place in refused for trial in groups[place]}
     if not left_out or len(left_out) == len(spec.trials):
         return spec, []
@@ -103,7 +103,7 @@ class LocalLauncher:
     ) -> None:
         self._spec, self._sweep, self._watcher, self._notify = spec, sweep, watcher, notify
         self._one_pack = alone and spec.one_shape
-        self.programs = Programs(spec.experiment)
+        self.programs = Programs(spec)
 
     def plan(self, pack_options: PackOptions, existing: dict[str, Any] | None) -> PackPlan:
         """Returns how packs are computed in this process."""

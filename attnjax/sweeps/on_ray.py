@@ -199,4 +199,4 @@ def _worker(folder: str, sweep_text: str, plan_text: str) -> Worker:
     sweep, plan = Sweep(Path(folder)), PackPlan.from_record(json.loads(plan_text))
     start_jax(plan.layout.devices)
     spec = spec_of(sweep, json.loads(sweep_text))
-    return Worker(spec, sweep, plan, Programs(spec.experiment))
+    return Worker(spec, sweep, plan, Programs(spec))

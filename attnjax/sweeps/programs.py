@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from attnjax.config import InputError, loss_fields
 from attnjax.experiment.identity import canonical
-from attnjax.experiment.registry import Experiment
 from attnjax.runs.sources import task_of
+from attnjax.sweeps.spec import SweepSpec
 from attnjax.sweeps.trials import Trial, static_config
 from attnjax.tasks.errors import TaskError, task_code
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from attnjax.tasks.base import Task
     from attnjax.train.packs.program import PackLayout, PackProgram, PackTrial
 
-MAX_CACHED = 8  # Of each kind: a task holds its data, a program what it was compiled to.
+# Of the tasks, which hold their data, and of the programs, each of which takes some 200 MiB: a grid leaves a
+# shape for good, a search comes back to it.
+KEPT_OF_GRID, KEPT_OF_SEARCH = 2, 8
 
 T = TypeVar("T")
 
@@ -23,8 +25,9 @@ T = TypeVar("T")
 class Programs:
     """Makes the task of a trial's shape and its program once; those used last are kept."""
 
-    def __init__(self, experiment: Experiment) -> None:
-        self._experiment = experiment
+    def __init__(self, spec: SweepSpec) -> None:
+        self._experiment = spec.experiment
+        self._most = KEPT_OF_SEARCH if spec.search else KEPT_OF_GRID
         self._tasks: dict[Hashable, Task] = {}
         self._rehearsed: set[str] = set()
         self._programs: dict[Hashable, PackProgram] = {}
@@ -40,7 +43,7 @@ class Programs:
             with task_code("task", but=InputError):
                 return task_of(config)
 
-        return _kept(self._tasks, self._shape(trial), make)
+        return _kept(self._tasks, self._shape(trial), make, self._most)
 
     def rehearse(self, trial: Trial) -> None:
         """Makes sure, once, that training can use the task of trials like this one. Raises as `task` does."""
@@ -69,7 +72,7 @@ class Programs:
             config = static_config(trial.config)
             return PackProgram(self.task(trial), config.train, layout, loss_fields(config))
 
-        return _kept(self._programs, (self._shape(trial), layout), make)
+        return _kept(self._programs, (self._shape(trial), layout), make, self._most)
 
     def _shape(self, trial: Trial) -> str:
         return canonical(self._experiment.name, static_config(trial.config))
@@ -83,9 +86,9 @@ def packed_trial(trial: Trial, metrics: Path) -> "PackTrial":
     return PackTrial(trial.number, config.train, config.seed, metrics, loss_fields(config))
 
 
-def _kept(store: dict[Hashable, T], key: Hashable, make: Callable[[], T]) -> T:
+def _kept(store: dict[Hashable, T], key: Hashable, make: Callable[[], T], most: int) -> T:
     value = store.pop(key) if key in store else make()
     store[key] = value
-    if len(store) > MAX_CACHED:
+    if len(store) > most:
         del store[next(iter(store))]
     return value
