@@ -1,8 +1,8 @@
 """What is each mechanism good for? The same small model with every one that fits, on ten kinds of sequences.
 
     attnjax run mechanisms --model.mechanism gated_delta_net --data.source s3
-    attnjax sweep mechanisms_small
-    attnjax sweep mechanisms_card
+    attnjax sweep mechanisms_small --launcher ray
+    attnjax sweep mechanisms_card --launcher ray
     python benchmarks/mechanisms_card.py mechanisms_card
 
 Associative recall, copying, induction, selective copying, ListOps, state tracking (parity and words of the
@@ -21,9 +21,9 @@ The learning rate of a mechanism on a source is the one, of 3e-3 and 1e-2, whose
 the last validation; `benchmarks/mechanisms_card.py` writes a table and a figure of the test with that rate.
 Both sweeps can be stopped and go on; the table is made of what there is and says what is missing.
 
-Expect softmax attention to lead at recall and copying, and to guess at parity. By the 16 s that a run of
-`recall` takes on two CPU cores, the 120 runs of the small sweep take 15 to 20 minutes and those of the large
-one a night: an estimate, which `--dry-run` replaces by a measurement on your machine.
+Expect softmax attention to lead at recall and copying, and to guess at parity. On two CPU cores, each with a
+pack of its own (--launcher ray), the small sweep takes a quarter of an hour and the large one a night;
+`docs/card.md` has what was measured.
 """
 
 import re
