@@ -33,7 +33,7 @@ ACCELERATORS = {"GPU", "TPU"}
 # Ray leaves a worker that asked for no GPU the machine's CUDA_VISIBLE_DEVICES: each would take every GPU.
 CPU_ENVIRONMENT = {"JAX_PLATFORMS": "cpu"}
 MAX_RETRIES = 3  # Of a pack whose process or machine died.
-PACKS_AHEAD = 2  # For each pack that is computed: a cluster that can grow sees that one waits.
+PACKS_AHEAD = 1  # Beside those that are computed: a cluster that can grow sees that one waits.
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_TO_ANSWER = 10.0
 
@@ -95,9 +95,9 @@ class RayLauncher:
         left: dict[Any, Follower] = {}
         finished = True
         while waiting or left:
-            # Of many tasks Ray takes any: those few that it has are the next ones, so that a stopped sweep
-            # has a beginning, and what comes later is not looked at.
-            while waiting and len(left) < PACKS_AHEAD * self._side_by_side():
+            # Of tasks that wait Ray takes any, and may leave the first for last: with one alone a sweep that
+            # is stopped has a beginning, and what comes later is not looked at.
+            while waiting and len(left) < self._side_by_side() + PACKS_AHEAD:
                 follower = waiting.popleft()
                 numbers = list(follower.pack.numbers)
                 left[self._task(_compute, self._sweep_text, self._plan_text, numbers)] = follower
