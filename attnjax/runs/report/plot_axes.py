@@ -95,14 +95,15 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def thin(figure: Figure) -> None:
-    """Takes away tick labels of numbers that would touch the one before."""
+    """Takes away tick labels of numbers that would touch the one before, or read as one number with it."""
     figure.draw_without_rendering()
     for axes in figure.axes:
         for which in (0, 1):
             end = -math.inf
             for label in shown_labels(axes, which):
                 box = label.get_window_extent()
-                if label.get_rotation() == 0 and box.min[which] < end + 2:
+                gap = (box.height / 2, 2)[which]
+                if label.get_rotation() == 0 and box.min[which] < end + gap:
                     label.set_visible(False)
                 else:
                     end = box.max[which]
