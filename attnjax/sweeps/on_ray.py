@@ -69,12 +69,12 @@ class RayLauncher:
         }
         self._devices = max(1, int(resources.get("GPU") or resources.get("TPU") or resources.get("CPU", 1)))
         self._require_room()
+        # The text of a large sweep is a megabyte: it is written once, and not with each of its packs.
+        self._sweep_text = self._ray.put(json.dumps(spec_record(spec)))
 
     def plan(self, pack_options: PackOptions, existing: dict[str, Any] | None) -> PackPlan:
         """Returns how packs are computed on a node of the cluster."""
         pack_options = pack_options._replace(devices=pack_options.devices or self._devices)
-        # The text of a large sweep is a megabyte: it is written once, and not with each of its packs.
-        self._sweep_text = self._ray.put(json.dumps(spec_record(self._spec)))
         record, notes = self._get(self._task(_plan, self._sweep_text, tuple(pack_options), existing))
         for note in notes:
             self._notify(note)
