@@ -29,6 +29,9 @@ CASES = {
     "blocks": (aj.block_diagonal(FAR), ALL),
     "blocks, far": (aj.chunked_causal(2, LAST), ~ALL),
     "tokens": (aj.global_tokens([1], LAST), K == 1),
+    "tokens, far": (aj.global_tokens([1, FAR]), (Q == 1) | (K == 1)),
+    "tokens, many": (aj.global_tokens(range(2, FAR)), (Q > 1) | (K > 1)),
+    "tokens, many, before": (aj.global_tokens(range(-FAR, 2)), (Q < 2) | (K < 2)),
 }
 
 

@@ -75,7 +75,8 @@ def leaves(draw: Any, queries: int, keys: int, kind: str | None = None) -> Case:
             step = draw(small)
             mask, literal = aj.dilated(step, offset), (i + shift - j) % step == 0
         case "global tokens":
-            tokens = draw(st.lists(st.integers(0, 11), max_size=3))
+            runs = st.builds(range, st.integers(0, 6), st.integers(0, 11))
+            tokens = draw(st.lists(st.integers(0, 11), max_size=3) | runs)
             mask = aj.global_tokens(tokens, offset)
             literal = np.isin(i + shift, tokens) | np.isin(j, tokens)
         case "dense":

@@ -135,6 +135,8 @@ def _convolved(
     tokens, (_, rows, columns) = scores.shape[-1], kernel.shape
     scores = jnp.where(seen[..., None, :, :], scores, 0)
     half = columns // 2
+    # Of b those with which some pair is left: a kernel may be wider than the tokens.
+    offsets = range(max(-half, 1 - tokens), min(columns - half, tokens))
     total = jnp.zeros_like(scores)
     for a in range(min(rows, tokens)):
         # Of the query `a` tokens before, where this one sees it.
@@ -142,10 +144,9 @@ def _convolved(
         sees = jnp.diagonal(seen, -a, axis1=-2, axis2=-1)
         sees = jnp.pad(sees, [(0, 0)] * (sees.ndim - 1) + [(a, 0)])
         earlier = jnp.where(sees[..., None, :, None], earlier, 0)
-        padded = jnp.pad(earlier, [(0, 0)] * (earlier.ndim - 1) + [(columns - 1 - half, half)])
-        for b in range(columns):
-            # Offset b - half: the key j - (b - half).
-            start = columns - 1 - b
+        padded = jnp.pad(earlier, [(0, 0)] * (earlier.ndim - 1) + [(offsets[-1], -offsets[0])])
+        for b in offsets:
+            start = offsets[-1] - b
             part = jax.lax.slice_in_dim(padded, start, start + tokens, axis=-1)
-            total = total + of_rank(kernel[:, a, b, None, None], part.ndim) * part
+            total = total + of_rank(kernel[:, a, b + half, None, None], part.ndim) * part
     return total

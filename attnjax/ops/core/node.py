@@ -16,7 +16,7 @@ def static() -> Any:
 
 
 def position() -> Any:
-    """Returns a field that is structure where it is a Python int (or several, or None), else data.
+    """Returns a field that is structure where it is a Python int (or several, a range, or None), else data.
 
     Masks classify tiles before a program runs, and can do so for positions that are known by then.
     """
@@ -94,7 +94,7 @@ class PytreeNode:
 def _is_known(value: Any) -> bool:
     if isinstance(value, tuple):
         return all(_is_known(v) for v in value)
-    return value is None or isinstance(value, int)
+    return value is None or isinstance(value, (int, range))
 
 
 def _is_function(value: Any) -> bool:

@@ -12,7 +12,7 @@ from attnjax.ops.core.checks import positions, whole
 from attnjax.ops.core.node import position
 from attnjax.ops.core.pairs import Block
 from attnjax.ops.masks.base import Mask
-from attnjax.ops.masks.positional import Position, Positional, called, checked_position, value_of
+from attnjax.ops.masks.positional import Position, Positional, called, checked_position, clipped, value_of
 from attnjax.ops.masks.tiles import Bounds, Tiles
 
 
@@ -20,7 +20,7 @@ def global_tokens(indices: Sequence[int] | Int[Array, " G"], offset: Position = 
     """Returns the mask by which tokens at these positions attend everything and are attended by everything.
 
     Args:
-      indices: positions, as ints or an integer array [G].
+      indices: positions, as ints or an integer array [G]. A range costs the same however long it is.
       offset: number of cached keys, an int, or an integer array [] or [*B].
 
     Returns:
@@ -39,7 +39,9 @@ def global_tokens(indices: Sequence[int] | Int[Array, " G"], offset: Position = 
       ■ ■ ■
       · ■ ·
     """
-    if not isinstance(indices, (jax.Array, np.ndarray)):
+    if isinstance(indices, range) and indices.step == 1 and indices:
+        indices = range(clipped(indices.start), clipped(indices.stop))
+    elif not isinstance(indices, (jax.Array, np.ndarray)):
         indices = tuple(whole(f"indices[{n}]", i) for n, i in enumerate(indices))
     elif indices.ndim != 1 or not jnp.issubdtype(indices.dtype, jnp.integer):
         raise ValueError(f"indices is {indices.dtype}{list(indices.shape)}: expected integers of one axis")
@@ -56,25 +58,27 @@ class GlobalTokens(Positional):
 
     def evaluate(self, at: Block) -> Array:
         """Returns which pairs of a block attend."""
-        return self._holds(at.q + value_of(self.offset)) | self._holds(at.k)
+        q = at.q + value_of(self.offset)
+        return self._among(q, q)[0] | self._among(at.k, at.k)[0]
 
     def bounds(self, tiles: Tiles) -> Bounds:
         """Returns whether some, and whether all, pairs of each tile attend."""
-        q_first, q_last = (q + value_of(self.offset) for q in tiles.q_range)
-        k_first, k_last = tiles.k_range
-        rows, columns = self._count(q_first, q_last), self._count(k_first, k_last)
-        # Indices may repeat, so only a tile one token wide is certain to be full.
-        every = ((rows > 0) & (q_first == q_last)) | ((columns > 0) & (k_first == k_last))
-        return Bounds((rows > 0) | (columns > 0), every)
+        rows, all_rows = self._among(*(q + value_of(self.offset) for q in tiles.q_range))
+        columns, all_columns = self._among(*tiles.k_range)
+        return Bounds(rows | columns, all_rows | all_columns)
 
-    def _holds(self, position: Any) -> Array:
-        return self._count(position, position) > 0
-
-    def _count(self, first: Any, last: Any) -> Array:
-        """Returns the number of indices in [first, last]."""
-        indices = np.asarray(self.indices, np.int32) if isinstance(self.indices, tuple) else self.indices
+    def _among(self, first: Any, last: Any) -> tuple[Array, Array]:
+        """Returns whether some, and whether surely all, of first … last are indices."""
+        if isinstance(self.indices, range):
+            start, stop = self.indices.start, self.indices.stop
+            return (first < stop) & (start <= last), (start <= first) & (last < stop)
+        indices = self.indices
+        if isinstance(indices, tuple):
+            indices = np.asarray([clipped(i) for i in indices], np.int32)
         indices = indices.reshape((1,) * first.ndim + (-1,))
-        return ((first[..., None] <= indices) & (indices <= last[..., None])).sum(axis=-1)
+        some = ((first[..., None] <= indices) & (indices <= last[..., None])).any(axis=-1)
+        # Indices may repeat, so only one token is surely all.
+        return some, some & (first == last)
 
     def __repr__(self) -> str:
         return called("global_tokens", self.indices, offset=self.offset)

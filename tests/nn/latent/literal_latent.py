@@ -207,6 +207,7 @@ LITERAL: dict[str, Callable[[Layer, np.ndarray], np.ndarray]] = {
     "selective": selective,
     "path": path,
     "multi_token(queries=3, keys=4)": multi_token,
+    "multi_token(queries=9, keys=40)": multi_token,
     "deltaformer": deltaformer,
     "hstu(length=7)": hstu,
     "tensor_product(rank=2, query_rank=3)": tensor_product,
