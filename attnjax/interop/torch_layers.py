@@ -139,8 +139,8 @@ def torch_masks(attn_mask: Any = None, key_padding_mask: Any = None, *, heads: i
     True leaves a pair or a key out there, where it lets it in here; floats are added to the scores in both.
 
     Args:
-      attn_mask: [T, S] or [B·N, T, S], booleans or floats.
-      key_padding_mask: [B, S], booleans or floats.
+      attn_mask: [T, S], [B·N, T, S] or, of one sequence, [N, T, S], booleans or floats.
+      key_padding_mask: [B, S] or, of one sequence, [S], booleans or floats.
       heads: N.
 
     Raises:
@@ -153,16 +153,19 @@ def torch_masks(attn_mask: Any = None, key_padding_mask: Any = None, *, heads: i
     """
     mask: Array | None = None
     added = []
-    for name, given, axes in (("attn_mask", attn_mask, (2, 3)), ("key_padding_mask", key_padding_mask, (2,))):
+    for name, given, axes in (
+        ("attn_mask", attn_mask, (2, 3)),
+        ("key_padding_mask", key_padding_mask, (1, 2)),
+    ):
         if given is None:
             continue
         array = jnp.asarray(as_numpy(given) if hasattr(given, "detach") else given)
         if array.ndim not in axes or (array.ndim == 3 and array.shape[0] % heads):
-            shapes = "[T, S] or [B·N, T, S]" if name == "attn_mask" else "[B, S]"
-            raise ValueError(f"{name} {list(array.shape)}: expected {shapes} with N = {heads}")
+            shapes = f"[T, S] or [B·N, T, S] with N = {heads}" if name == "attn_mask" else "[B, S] or [S]"
+            raise ValueError(f"{name} {list(array.shape)}: expected {shapes}")
         if name == "key_padding_mask":
-            array = array[:, None, None, :]
-        elif array.ndim == 3:
+            array = array[..., None, None, :]
+        elif array.ndim == 3 and len(array) != heads:  # N of them are of a batch of one, or of no batch.
             array = array.reshape(-1, heads, *array.shape[1:])
         if array.dtype == bool:
             mask = ~array if mask is None else mask & ~array

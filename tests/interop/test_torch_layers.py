@@ -68,6 +68,26 @@ def test_outputs_and_weights_agree(options: dict, masks: str) -> None:
     np.testing.assert_allclose(captured, weights.detach().numpy()[..., :S], atol=1e-10)
 
 
+@pytest.mark.parametrize("masks", ["none", "booleans", "floats", "of each head"])
+@pytest.mark.usefixtures("x64")
+def test_a_sequence_without_a_batch_agrees(masks: str) -> None:
+    module = theirs(**CASES["all"])
+    layer = interop.from_torch(module)
+    (query, key, value), attn_mask, padding = inputs(module)
+    given = {
+        "none": {},
+        "booleans": {"attn_mask": attn_mask, "key_padding_mask": padding[1]},
+        "floats": {"attn_mask": np.where(attn_mask, -1.0, 2.0), "key_padding_mask": padding[1] * -2.0},
+        "of each head": {"attn_mask": np.stack([attn_mask, ~attn_mask, attn_mask ^ padding[1]])},
+    }[masks]
+    expected, _ = module(
+        *(torch.tensor(x[0]) for x in (query, key, value)),
+        **{name: torch.tensor(x) for name, x in given.items()},
+    )
+    out = layer(query[0], key[0], values=value[0], **interop.torch_masks(**given, heads=HEADS)).out
+    np.testing.assert_allclose(out, expected.detach().numpy(), atol=1e-10)
+
+
 @pytest.mark.parametrize("name", ["a learned key", "a zero key", "all"])
 @pytest.mark.usefixtures("x64")
 def test_a_row_without_keys_of_its_own_reads_those_that_are_added(name: str) -> None:
@@ -146,6 +166,8 @@ def test_wrong_inputs_are_named() -> None:
         ValueError, match=r"attn_mask \[5, 3, 3\]: expected \[T, S\] or \[B·N, T, S\] with N = 2"
     ):
         interop.torch_masks(np.zeros((5, 3, 3), bool), heads=2)
+    with pytest.raises(ValueError, match=r"key_padding_mask \[2, 1, 3\]: expected \[B, S\] or \[S\]$"):
+        interop.torch_masks(key_padding_mask=np.zeros((2, 1, 3), bool), heads=2)
 
 
 def test_what_differs_by_design_is_as_the_page_says() -> None:
