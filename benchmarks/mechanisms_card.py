@@ -8,7 +8,8 @@ missing is said. The time and the memory of a training step are measured here: t
 one process on one device, taking turns, on the sweep's first source. They are kept in the sweep's folder and
 measured again only where a mechanism is new, or with --measure.
 
-It writes card/card.csv, card.md, card.png, card.svg and card.pdf in the sweep's folder.
+It writes card/card.csv, card.md and two figures in the sweep's folder: card with the means over sources
+beside the costs, sources with the answers on each source; both as png, svg and pdf.
 
 Nights on several machines add up in the file of --kept (lines of JSON, gzipped): results in it go to trials
 of the sweep that wait, which it then does not run, and those of the sweep into the file. A result is known by
@@ -38,6 +39,7 @@ from attnjax.runs.devices import start_jax
 from attnjax.runs.store import write_json
 from attnjax.sweeps.report.card import MECHANISM, SOURCE, MeasuredCost, card, markdown, records
 from attnjax.sweeps.report.card_figure import card_figure
+from attnjax.sweeps.report.card_sources import sources_figure
 from attnjax.sweeps.spec import read_spec
 from attnjax.sweeps.store import Sweep, read_plan, resolve
 from attnjax.tasks.drawn import ANSWERS
@@ -155,7 +157,9 @@ def main() -> None:
     (folder / "card.md").write_text(markdown(rows), encoding="utf-8")
     missing = sum(row.missing for row in rows)
     waits = f"; {missing} trials have not ended well" if missing else ""
-    save(card_figure(rows, f"{sweep.name}: {len(rows)} mechanisms{waits}"), folder / "card.png")
+    caption = f"{sweep.name}: {len(rows)} mechanisms{waits}"
+    save(card_figure(rows, caption), folder / "card.png")
+    save(sources_figure(rows, caption), folder / "sources.png")
     print(markdown(rows), end="")
     for row in rows:
         lacking = [f"{source} {cell.missing}" for source, cell in row.cells.items() if cell.missing]

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from attnjax.sweeps.report.card import (
@@ -16,6 +17,7 @@ from attnjax.sweeps.report.card import (
     records,
 )
 from attnjax.sweeps.report.card_figure import card_figure
+from attnjax.sweeps.report.card_sources import sources_figure
 from attnjax.sweeps.store import TrialRecord
 
 COLUMN = "answers %"
@@ -114,3 +116,15 @@ def test_the_figure_has_a_line_for_each_mechanism_and_four_panels() -> None:
     assert trained.get_xdata().tolist() == [21, 56]
     assert longer.get_xdata().tolist() == [10.5, 28]
     assert figure.axes[1].containers[0].lines[0].get_xdata().tolist() == [2.0]
+
+
+def test_the_figure_of_sources_has_two_columns_for_each() -> None:
+    (axes,) = sources_figure(made(), "made up").axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["text", "dates"]
+    assert axes.get_xticks().tolist() == [0.5, 2.5]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [r"kda(a\$=1)", "gla", "new"]
+    means = [[51, 25.5, 61, 30.5], [11, 5.5, 31, 15.5], [90, 45, math.nan, math.nan]]
+    np.testing.assert_array_equal(np.ma.filled(axes.images[0].get_array(), math.nan), means)
+    texts = {text.get_position(): text.get_text() for text in axes.texts}
+    expected = {(x, y): f"{mean:.0f}" for y, line in enumerate(means) for x, mean in enumerate(line)}
+    assert texts == {place: text for place, text in expected.items() if text != "nan"}
