@@ -112,14 +112,15 @@ def decoding_work(torch: TorchPeer | None) -> dict[str, Cases]:
 
 
 def chunk_work(torch: TorchPeer | None) -> dict[str, Cases]:
-    """The default size of chunks against others."""
+    """The default size of chunks against others; 48 tokens fill three chunks of 16."""
     return {
-        f"chunks T=4096 {direction}": {
+        f"chunks T={length} {direction}": {
             f"of {size}": timed(
-                directions(functools.partial(gated_delta, chunk_size=size))[direction], *tokens(4096)
+                directions(functools.partial(gated_delta, chunk_size=size))[direction], *tokens(length)
             )
-            for size in (32, 16, 64, 128)
+            for size in sizes
         }
+        for length, sizes in {48: (16, 32, 8), 4096: (32, 16, 64, 128)}.items()
         for direction in ("forward", "both")
     }
 

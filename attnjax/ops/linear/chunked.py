@@ -51,6 +51,8 @@ def chunked(
     chunk, group = (CPU_CHUNK, CPU_GROUP) if _on_cpu() else (ACCELERATOR_CHUNK, ACCELERATOR_GROUP)
     size, at_once = chunk_size or chunk, 1
     if fixed(length):  # Of a symbol there is no telling how many chunks there are.
+        if chunk_size is None and _on_cpu() and _half_fills_better(length):
+            size = CPU_CHUNK // 2
         size = min(size, max(length, 1))
         at_once = max(1, min(-(-length // size), group // size))
     chunks = -(-length // size)
@@ -75,6 +77,12 @@ def _group(state: Array, tokens: Tokens, read: Read) -> tuple[Array, Array]:
         return jax.lax.scan(_step, state, chunks)
     state, before = _composed(state, jax.vmap(_transition)(chunks))
     return state, jax.vmap(lambda chunk, state: _step(state, chunk)[1])(chunks, before)
+
+
+def _half_fills_better(length: int) -> bool:
+    """Returns whether chunks of half the size fill an eighth less up: three of 16 hold 48 tokens."""
+    spared = -length % CPU_CHUNK - -length % (CPU_CHUNK // 2)
+    return 8 * spared >= length > CPU_CHUNK
 
 
 def _on_cpu() -> bool:
