@@ -5,7 +5,7 @@
 #   NumPy to some 1e-15, as every other function of jax does.
 # Seen, jax 0.10.2 and flax 0.12.8: the result's dtype is float64 and its error 1e-7. Scores are asked for in float32
 #   whatever the inputs are, and flax's attention calls jax's. A central difference of step 1e-6 then misses the
-#   derivative by some 1e-3 of it, where that of the plain formula agrees to nine digits.
+#   derivative by more than 1e-4 of it, where that of the plain formula agrees to nine digits.
 # Who is hurt: whoever checks gradients or compares implementations in float64: the reference itself has seven digits.
 # What helps: the formula itself, by einsum and softmax.
 # Seen output:
