@@ -97,9 +97,13 @@ ROWS = (
     _row(
         *("hgrn2", "Qin et al.", 2024),
         *("HGRN2: Gated Linear RNNs with State Expansion", "2404.07904"),
-        "S_t = diag(f_t) S_{t-1} + (1 - f_t) v_tᵀ; o_t = S_tᵀ q_t",
+        "S_t = diag(f_t) S_{t-1} + (1 - f_t) v_tᵀ; o_t = S_tᵀ q_t; f = γ + (1 - γ) σ(·), γ = layer/layers",
         key="log_forget",
-        options=_SCALE,
+        options={
+            "layer": Option(0, "number of the layer", least=0, of_model="layer"),
+            "layers": Option(1, "layers of the model: later ones keep more", least=1, of_model="layers"),
+            **_SCALE,
+        },
         two_sided="sum",
     ),
     _row(

@@ -90,8 +90,9 @@ def test_a_window_holds_as_many_tokens_as_it_says() -> None:
         assert np.allclose(changed[:, -1], logits[:, -1], atol=1e-6) != seen
 
 
-def test_lightning_forgets_more_slowly_in_later_layers() -> None:
-    blocks = build(mechanism="lightning", layers=3).blocks
+@pytest.mark.parametrize("mechanism", ["lightning", "hgrn2"])
+def test_later_layers_of_some_forget_more_slowly(mechanism: str) -> None:
+    blocks = build(mechanism=mechanism, layers=3, positions="none").blocks
     given = [dict(block.attention.recurrence.arguments) for block in blocks]
     assert given == [{"layer": layer, "layers": 3} for layer in range(3)]
 

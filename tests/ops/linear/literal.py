@@ -54,7 +54,7 @@ def gla(q, k, v, g: Gates) -> Answer:
 
 
 def hgrn2(q, log_f, v, g: Gates) -> Answer:
-    f = np.exp(log_f)
+    f = g["layer"] / g["layers"] + (1 - g["layer"] / g["layers"]) * np.exp(log_f)
     return recurrence(q, f, v, lambda S, t: np.diag(f[t]) @ S + np.outer(1 - f[t], v[t]))
 
 

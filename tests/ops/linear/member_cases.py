@@ -29,6 +29,7 @@ A_FEW = covering(
 SIZES = {"B": 2, "T": 9, "K": 2, "G": 2, "H": 3, "V": 2, "M": 4, "L": 5, "F": 6}
 FIXED = {
     "cosformer": {"horizon": 12},
+    "hgrn2": {"layer": 1, "layers": 3},
     "lightning": {"layer": 1, "layers": 3},
     "mesa": {"iterations": 12},
 }

@@ -157,6 +157,8 @@ def test_single_arguments():
         mesa(x, x, x, decay=gate, strength=gate, ridge=jnp.zeros((1, 2)))
     with pytest.raises(ValueError, match="layer is 3: expected at least 0 and below layers = 3"):
         call("lightning", layer=3)
+    with pytest.raises(ValueError, match="layer is -1: expected at least 0 and below layers = 3"):
+        call("hgrn2", layer=-1)
     with pytest.raises(ValueError, match="form is 'chunky': expected one of"):
         call("gated_slot", form="chunky")
     slots = SlotState(jnp.zeros((1, 2, 3)), jnp.zeros((1, 4, 2)))

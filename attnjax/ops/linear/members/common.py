@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from attnjax.ops.core.checks import floats
+from attnjax.ops.core.checks import count, floats, whole
 from attnjax.ops.core.dtypes import accumulation_dtype
 from attnjax.ops.core.explicit_axes import automatic
 from attnjax.ops.core.node import varying
@@ -150,6 +150,12 @@ def not_negative(name: str, x: Array, *, nor_zero: bool = False) -> Array:
         expected = "above 0" if nor_zero else "at least 0"
         raise ValueError(f"{name} goes down to {np.nanmin(values):.4g}: expected {expected}")
     return x
+
+
+def require_layer(layer: int, layers: int) -> None:
+    """Raises ValueError for a number of a layer that is none of so many, TypeError for what is no number."""
+    if not 0 <= whole("layer", layer) < count("layers", layers):
+        raise ValueError(f"layer is {layer}: expected at least 0 and below layers = {layers}")
 
 
 def at_least_float32(x: Array) -> Array:

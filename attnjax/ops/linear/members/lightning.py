@@ -4,11 +4,12 @@ from typing import Any, Unpack
 
 from jaxtyping import Array, Float
 
-from attnjax.ops.core.checks import count, floats, whole
+from attnjax.ops.core.checks import floats
 from attnjax.ops.linear.attention import linear_attention
 from attnjax.ops.linear.members.common import (
     Options,
     known_arguments,
+    require_layer,
 )
 from attnjax.ops.linear.members.constant_decay import constant, key_heads
 from attnjax.ops.positions import alibi_slopes
@@ -54,8 +55,7 @@ def lightning(
       >>> print(jnp.array_str(lightning(x, x, x)[:, 0, 0], precision=3))
       [1.    1.607 1.974]
     """
-    if not 0 <= whole("layer", layer) < count("layers", layers):
-        raise ValueError(f"layer is {layer}: expected at least 0 and below layers = {layers}")
+    require_layer(layer, layers)
     key = floats("key", key)
     slopes = constant(alibi_slopes(key_heads(key)), key)
     decay = -slopes * (1 - layer / max(layers - 1, 1) + 1e-5)
