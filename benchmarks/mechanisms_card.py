@@ -6,7 +6,7 @@
 The sweep (`experiments/mechanisms.py`) may be half done: the card is made of what there is, and what is
 missing is said. The time and the memory of a training step are measured here: the models of all mechanisms in
 one process on one device, taking turns, on the sweep's first source. They are kept in the sweep's folder and
-measured again only where a mechanism is new, or with --measure.
+measured again only where a mechanism is new, or with --measure; with --rounds 0 none is measured.
 
 It writes card/card.csv, card.md and two figures in the sweep's folder: card with the means over sources
 beside the costs, sources with the answers on each source; both as png, svg and pdf.
@@ -125,7 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sweep", help="a sweep's folder, or the start of its name")
     parser.add_argument("--runs", type=Path, default=Path(os.environ.get("ATTNJAX_RUNS") or "runs"))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="of measuring (default: 5); 0: no costs")
     parser.add_argument("--measure", action="store_true", help="time and memory anew")
     parser.add_argument("--sources", nargs="+", metavar="SOURCE", help="those of the card (default: all)")
     parser.add_argument("--kept", type=Path, metavar="FILE", help="results of other machines, to add to")
@@ -142,7 +142,7 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     configs, kept = models(sweep), folder / "costs.json"
     known = json.loads(kept.read_text()) if kept.is_file() and not options.measure else {"costs": {}}
-    if not configs.keys() <= known["costs"].keys():
+    if options.rounds and not configs.keys() <= known["costs"].keys():
         known = measured(configs, options.rounds)
         kept.write_text(json.dumps(known, indent=2) + "\n")
     costs = {name: MeasuredCost(**row) for name, row in known["costs"].items()}

@@ -1,6 +1,7 @@
 """The report card: the rule for the rate on made-up trials, means over sources by hand, what is missing."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,11 @@ def test_the_figure_has_a_line_for_each_mechanism_and_four_panels() -> None:
     assert trained.get_xdata().tolist() == [21, 56]
     assert longer.get_xdata().tolist() == [10.5, 28]
     assert figure.axes[1].containers[0].lines[0].get_xdata().tolist() == [2.0]
+
+
+def test_a_figure_without_costs_has_one_panel() -> None:
+    (panel,) = card_figure([replace(row, cost=None) for row in made()], "made up").axes
+    assert panel.containers[0].lines[0].get_xdata().tolist() == [21, 56]
 
 
 def test_the_figure_of_sources_has_two_columns_for_each() -> None:

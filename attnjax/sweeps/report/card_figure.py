@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from attnjax.runs.report.plot_axes import ACCENT, DPI, GREY, ends, escaped, plain, scale, thin
-from attnjax.sweeps.report.card import LABELS, LONGER, TRAINED, Row, spread
+from attnjax.sweeps.report.card import LABELS, LONGER, TRAINED, MeasuredCost, Row, spread
 
 WIDTH_INCHES = 9.5
 ROW_INCHES = 0.17
@@ -17,7 +17,7 @@ _KINDS: dict[str, dict[str, Any]] = {
 
 
 def card_figure(rows: Sequence[Row], caption: str) -> Figure:
-    """Returns a figure with a line for each mechanism and four panels beside each other.
+    """Returns a figure with a line for each mechanism and four panels, or one where no cost was measured.
 
     They show the mean over sources of what is answered right, with ± sd over seeds, as trained and for
     sequences that are twice as long; the time per token of a training step, with the extremes over rounds;
@@ -30,22 +30,16 @@ def card_figure(rows: Sequence[Row], caption: str) -> Figure:
     height = 1.1 + ROW_INCHES * len(rows)
     rows = rows[::-1]  # The last one is drawn at the bottom, where 0 is.
     figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DPI, layout="constrained")
-    panels: Any = figure.subplots(1, 4, sharey=True, width_ratios=[2, 1, 1, 1])
+    measured = [(place, row.cost) for place, row in enumerate(rows) if row.cost]
+    shares = [2, 1, 1, 1] if measured else [1]
+    panels: Any = figure.subplots(1, len(shares), sharey=True, width_ratios=shares, squeeze=False)[0]
     for panel in panels:
         plain(panel)
         panel.grid(axis="y", color="0.9", linewidth=0.6)
         panel.set_axisbelow(True)
     _quality(panels[0], rows)
-    measured = [(place, row.cost) for place, row in enumerate(rows) if row.cost]
-    times = []
-    for place, cost in measured:
-        middle, least, most = cost.seconds_per_token
-        times.append((place, 1e6 * middle, 1e6 * least, 1e6 * most))
-    _numbers(panels[1], "µs a token, training", times)
-    steps = [(place, cost.bytes_of_step / 2**20) for place, cost in measured]
-    _numbers(panels[2], "MiB, a step of training", [(place, x, x, x) for place, x in steps])
-    held = [(place, cost.held) for place, cost in measured if cost.held is not None]
-    _numbers(panels[3], "numbers held, decoding", [(place, x, x, x) for place, x in held])
+    if measured:
+        _costs(panels[1:], measured)
     names = [escaped(row.mechanism) for row in rows]
     panels[0].set_yticks(range(len(rows)), names, fontsize=7)
     panels[0].set_ylim(-0.5, len(rows) - 0.5)
@@ -64,6 +58,18 @@ def _quality(panel: Any, rows: Sequence[Row]) -> None:
         panel.errorbar(means, places, xerr=bars, label=label, elinewidth=0.9, capsize=2, **_KINDS[kind])
     panel.set_xlim(0, 100)
     panel.set_xlabel("answers %, mean of all sources ± sd over seeds")
+
+
+def _costs(panels: Sequence[Any], measured: Sequence[tuple[int, MeasuredCost]]) -> None:
+    times = []
+    for place, cost in measured:
+        middle, least, most = cost.seconds_per_token
+        times.append((place, 1e6 * middle, 1e6 * least, 1e6 * most))
+    _numbers(panels[0], "µs a token, training", times)
+    steps = [(place, cost.bytes_of_step / 2**20) for place, cost in measured]
+    _numbers(panels[1], "MiB, a step of training", [(place, x, x, x) for place, x in steps])
+    held = [(place, cost.held) for place, cost in measured if cost.held is not None]
+    _numbers(panels[2], "numbers held, decoding", [(place, x, x, x) for place, x in held])
 
 
 def _numbers(panel: Any, label: str, found: Sequence[tuple[int, float, float, float]]) -> None:
