@@ -51,7 +51,7 @@ def chunked(
     chunk, group = (CPU_CHUNK, CPU_GROUP) if _on_cpu() else (ACCELERATOR_CHUNK, ACCELERATOR_GROUP)
     size, at_once = chunk_size or chunk, 1
     if fixed(length):  # Of a symbol there is no telling how many chunks there are.
-        if chunk_size is None and _on_cpu() and _half_fills_better(length):
+        if chunk_size is None and chunk == CPU_CHUNK and _half_fills_better(length):
             size = CPU_CHUNK // 2
         size = min(size, max(length, 1))
         at_once = max(1, min(-(-length // size), group // size))

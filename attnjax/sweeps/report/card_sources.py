@@ -1,5 +1,6 @@
 """The figure of a report card that has every source: who answers what."""
 
+import math
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
@@ -39,7 +40,7 @@ def sources_figure(rows: Sequence[Row], caption: str) -> Figure:
     axes.imshow(means, vmin=0, vmax=100, cmap="viridis", aspect="auto")
     for place, line in enumerate(means):
         for column, mean in enumerate(line):
-            if mean == mean:
+            if math.isfinite(mean):
                 colour = "w" if mean < _DARK else "k"
                 axes.text(column, place, f"{mean:.0f}", ha="center", va="center", fontsize=6, color=colour)
     for source in range(1, len(sources)):
